@@ -1,0 +1,101 @@
+# Lunette. `make help` lists what this file does.
+#
+# Everything is installed from Debian packages, named in DEPS and TEST_DEPS; everything built lands in build/.
+
+DEPS      = gcc make pkg-config libc6-dev libluajit2-5.1-dev libcurl4-openssl-dev libevent-dev libssl-dev \
+            lua-cjson ca-certificates curl
+TEST_DEPS = lua5.1 lua-busted lua-socket lua-sec lua-posix libcmocka-dev nginx openssl lua-check python3
+CLIENT_DEPS = nodejs npm python3 python3-venv
+
+BUILD  ?= build
+CC     ?= gcc
+OPT    ?= -O2
+WARN    = -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wno-missing-field-initializers
+LIBS    = luajit libcurl libevent libevent_pthreads libcrypto
+CFLAGS ?= $(OPT) -g
+# Recursive, not immediate: pkg-config is there only once `deps` has run.
+ALL_CFLAGS = -std=gnu11 $(WARN) $(CFLAGS) $(SAN_FLAGS) -fno-strict-aliasing -fno-common -fstack-protector-strong -D_GNU_SOURCE -pthread -Icore $$(pkg-config --cflags $(LIBS))
+ALL_LIBS   = $$(pkg-config --libs $(LIBS)) -lm -pthread -Wl,-E
+
+# make SAN=address (or thread): the same targets, built with a sanitizer into a folder of its own.
+SAN ?=
+ifneq ($(SAN),)
+BUILD     := build-$(SAN)
+OPT       := -O1
+SAN_FLAGS := -fsanitize=$(SAN)$(if $(filter address,$(SAN)),$(comma)undefined) -fno-sanitize-recover=all -fno-omit-frame-pointer
+endif
+comma := ,
+
+SOURCES := $(sort $(wildcard core/*/*.c))
+OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/bundle.o
+LIBRARY := $(BUILD)/liblunette.a
+BUNDLED := $(sort $(wildcard lua/*.lua lua/*/*.lua policies/*.lua))
+UNITS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
+
+.PHONY: all deps test-deps build run test test-unit test-policy test-e2e test-clients lint layers examples help clean
+all: deps build
+
+help: ## what this file does
+	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile | awk -F': ' '{ printf "make %-14s %s\n", $$1, $$2 }'
+
+deps: ## installs what a build needs (Debian packages; asks sudo when not root)
+	@tests/tools/install $(DEPS)
+
+test-deps: deps
+	@tests/tools/install $(TEST_DEPS)
+
+build: $(BUILD)/lunette
+
+$(BUILD)/lunette: $(BUILD)/core/cli/main.o $(LIBRARY)
+	$(CC) $(CFLAGS) $(SAN_FLAGS) -o $@ $< -Wl,--whole-archive $(LIBRARY) -Wl,--no-whole-archive $(ALL_LIBS)
+
+$(LIBRARY): $(filter-out $(BUILD)/core/cli/main.o,$(OBJECTS))
+	@rm -f $@
+	ar rcs $@ $^
+
+$(BUILD)/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# The files of lua/ and policies/ are part of the binary, so that one file is enough.
+$(BUILD)/bundle.S: $(BUNDLED) tests/tools/bundle Makefile
+	@mkdir -p $(@D)
+	tests/tools/bundle $(BUNDLED) >$@
+$(BUILD)/bundle.o: $(BUILD)/bundle.S
+	$(CC) -c -o $@ $<
+
+$(BUILD)/tests/%: tests/unit/%.c $(LIBRARY) Makefile
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -Itests/unit -MMD -MP -o $@ $< $(wildcard $(if $(filter $(BUILD)/tests/test_walk,$@),tests/unit/walk_*.c)) $(LIBRARY) $(ALL_LIBS) $$(pkg-config --libs cmocka)
+
+run: all ## builds and starts the gateway of examples/quickstart on 127.0.0.1:4000
+	@$(BUILD)/lunette serve examples/quickstart/gateway.lua
+
+test: test-deps build $(UNITS) ## unit, policy and end-to-end tests, layers; ends with `N passed, N failed`
+	@tests/tools/run --layers --unit $(BUILD)/tests --policy --e2e $(BUILD)/lunette
+
+test-unit: test-deps $(UNITS) ## only the C units
+	@tests/tools/run --unit $(BUILD)/tests
+test-policy: test-deps build ## only the policy specs, on the virtual clock
+	@tests/tools/run --policy --lunette $(BUILD)/lunette
+test-e2e: test-deps build ## only the end-to-end specs, on real sockets
+	@tests/tools/run --e2e $(BUILD)/lunette
+
+test-clients: deps build ## the official SDKs of npm and PyPI against the gateway
+	@tests/tools/install $(CLIENT_DEPS)
+	@tests/clients/run $(BUILD)/lunette
+
+lint: test-deps all ## luacheck, compiler warnings as errors, includes that climb
+	@luacheck --quiet --config tests/.luacheckrc lua policies tests examples
+	@$(MAKE) --no-print-directory layers
+
+layers: ## no include may climb or go in a circle
+	@tests/tools/layers
+
+examples: all ## runs every example
+	@examples/run $(BUILD)/lunette
+
+clean: ## removes what was built
+	rm -rf build build-*
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

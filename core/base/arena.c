@@ -1,0 +1,59 @@
+#include "base/arena.h"
+#include "base/alloc.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BLOCK 4000      /* with malloc's own header below one page */
+
+struct lun_arena_block { struct lun_arena_block *next; size_t used, room; _Alignas(max_align_t) char bytes[]; };
+
+void *lun_arena_alloc(struct lun_arena *a, size_t n)
+{
+    struct lun_arena_block *b = a->block;
+    n = (n + _Alignof(max_align_t) - 1) & ~(_Alignof(max_align_t) - 1);
+    if (!b || b->room - b->used < n) {
+        size_t room = n > BLOCK ? n : BLOCK;
+        struct lun_arena_block *fresh = lun_alloc(sizeof *fresh + room);
+        *fresh = (struct lun_arena_block){ .next = b, .room = room };
+        if (b && n > BLOCK) {               /* a large one goes behind, so that the rest of the first is still used */
+            fresh->next = b->next;
+            b->next = fresh;
+        } else a->block = fresh;
+        b = fresh;
+    }
+    void *p = b->bytes + b->used;
+    b->used += n;
+    return p;
+}
+
+void *lun_arena_zalloc(struct lun_arena *a, size_t n) { return memset(lun_arena_alloc(a, n), 0, n); }
+
+char *lun_arena_strndup(struct lun_arena *a, const char *s, size_t n)
+{
+    char *copy = lun_arena_alloc(a, n + 1);
+    if (n) memcpy(copy, s, n);
+    copy[n] = 0;
+    return copy;
+}
+
+char *lun_arena_strdup(struct lun_arena *a, const char *s) { return s ? lun_arena_strndup(a, s, strlen(s)) : NULL; }
+
+char *lun_arena_printf(struct lun_arena *a, const char *format, ...)
+{
+    va_list args, again;
+    va_start(args, format);
+    va_copy(again, args);
+    int n = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    char *out = lun_arena_alloc(a, (size_t)n + 1);
+    vsnprintf(out, (size_t)n + 1, format, again);
+    va_end(again);
+    return out;
+}
+
+void lun_arena_free(struct lun_arena *a)
+{
+    for (struct lun_arena_block *b; (b = a->block); free(b)) a->block = b->next;
+}

@@ -1,0 +1,16 @@
+/* A growing run of bytes. Zero-initialised it is empty and valid; it owns its memory until lun_buf_free. */
+#ifndef LUN_BASE_BUF_H
+#define LUN_BASE_BUF_H
+#include <stddef.h>
+
+struct lun_buf { char *at; size_t n, room; };
+
+void  lun_buf_add(struct lun_buf *, const void *bytes, size_t n);
+void  lun_buf_puts(struct lun_buf *, const char *text);
+void  lun_buf_putc(struct lun_buf *, char c);
+void  lun_buf_printf(struct lun_buf *, const char *format, ...) __attribute__((format(printf, 2, 3)));
+char *lun_buf_space(struct lun_buf *, size_t n);    /* room for n more bytes behind the last; then raise .n yourself */
+void  lun_buf_drop(struct lun_buf *, size_t n);     /* takes the first n bytes out; the rest moves to the front */
+char *lun_buf_text(struct lun_buf *);               /* ends it with a NUL that is not counted; borrowed until it changes */
+void  lun_buf_free(struct lun_buf *);               /* empty and valid again */
+#endif

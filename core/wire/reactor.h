@@ -1,0 +1,41 @@
+/* One thread's event loop: libevent for sockets, base/loop for work and timers. libevent holds a single timer that
+ * follows the heap of base/loop.
+ *
+ * Every libevent (or curl) callback of this thread has this form:
+ *     static void on_something(evutil_socket_t fd, short what, void *self)
+ *     {
+ *         lun_reactor_enter(reactor);         sets loop.now from the clock
+ *         ... writes down what happened, wakes ...
+ *         lun_reactor_leave(reactor);         the last line: drains the loop, fires what is due, arms the timer
+ *     }
+ * Calls may nest (enter, enter, leave, leave): only the outermost drains. */
+#ifndef LUN_WIRE_REACTOR_H
+#define LUN_WIRE_REACTOR_H
+#include "base/loop.h"
+#include <event2/event.h>
+#include <pthread.h>
+
+struct lun_post {           /* news from another thread; embed it, set `run`; in the list at most once */
+    struct lun_post *next;
+    bool posted;
+    void (*run)(struct lun_post *);     /* on the reactor's thread, between enter and leave; may free it */
+};
+struct lun_reactor {
+    struct event_base *base;
+    struct lun_loop loop;
+    bool owns_base;
+    int depth;
+    struct event *timer, *mail; int mail_fd;
+    lun_us armed;           /* what libevent's timer is set to; LUN_NEVER: off */
+    pthread_mutex_t lock; struct lun_post *posts;
+};
+
+/* `base` NULL: makes its own. Returns NULL when the system gives no event base or descriptor. */
+struct lun_reactor *lun_reactor_new(struct event_base *base);
+void lun_reactor_enter(struct lun_reactor *);
+void lun_reactor_leave(struct lun_reactor *);
+void lun_reactor_post(struct lun_reactor *, struct lun_post *);     /* any thread; the order of posts is kept */
+void lun_reactor_run(struct lun_reactor *);     /* until lun_reactor_stop */
+void lun_reactor_stop(struct lun_reactor *);    /* on its thread */
+void lun_reactor_free(struct lun_reactor *);    /* not while running; posts not yet run are dropped */
+#endif
