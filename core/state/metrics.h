@@ -1,0 +1,55 @@
+/* Counters, gauges and histograms, in Prometheus text form. Every metric exists once, in LUN_METRICS; OpenTelemetry GenAI names where
+ * there are any. Labels are bounded: names of the configuration and of closed lists, never text of a client.
+ *
+ * Any thread; a record is a hash look-up and an atomic add. */
+#ifndef LUN_STATE_METRICS_H
+#define LUN_STATE_METRICS_H
+#include "base/buf.h"
+#include "base/clock.h"
+#include <stdbool.h>
+
+enum lun_metric_type { LUN_COUNTER, LUN_GAUGE, LUN_HISTOGRAM };
+
+/*  id, name, type, labels (comma separated, at most 4), help */
+#define LUN_METRICS(X) \
+    X(REQUESTS,        "lunette_requests_total",                    COUNTER,   "model,status",          "Requests answered, by the model asked for and the status") \
+    X(ATTEMPTS,        "lunette_attempts_total",                    COUNTER,   "target,kind",           "Attempts, by target and how they ended") \
+    X(FALLBACKS,       "lunette_fallbacks_total",                   COUNTER,   "model",                 "Requests that another than the first step answered") \
+    X(HEDGES,          "lunette_hedges_total",                      COUNTER,   "target",                "Steps started beside another") \
+    X(RETRIES_DENIED,  "lunette_retries_denied_total",              COUNTER,   "",                      "Retries that the retry budget did not allow") \
+    X(PLAN_EMPTY,      "lunette_plan_empty_total",                  COUNTER,   "",                      "Plans of a policy that held no usable step; the default plan took their place") \
+    X(POLICY_ERRORS,   "lunette_policy_errors_total",               COUNTER,   "hook,reason",           "Hooks that failed; the default decided") \
+    X(POLICY_SECONDS,  "lunette_policy_seconds",                    HISTOGRAM, "hook",                  "CPU time of hooks") \
+    X(COST,            "lunette_cost_usd_total",                    COUNTER,   "model,target",          "Cost of attempts, in USD") \
+    X(IN_FLIGHT,       "lunette_requests_in_flight",                GAUGE,     "",                      "Requests being answered") \
+    X(CIRCUIT,         "lunette_circuit_open",                      GAUGE,     "target",                "1 while the target's circuit is open, 0.5 half open") \
+    X(OVERHEAD,        "lunette_overhead_seconds",                  HISTOGRAM, "",                      "What the gateway itself added to an answer") \
+    X(CONNECTIONS,     "lunette_connections",                       GAUGE,     "",                      "Client connections open") \
+    X(REFUSED,         "lunette_refused_total",                     COUNTER,   "status",                "Requests refused before a policy saw them") \
+    X(LOG_DROPPED,     "lunette_log_dropped_total",                 COUNTER,   "",                      "Request log lines dropped because the disk was too slow") \
+    X(BUILD,           "lunette_build_info",                        GAUGE,     "version,policy",        "1; the version of the program and of the policy") \
+    X(TOKENS,          "gen_ai_client_token_usage",                 HISTOGRAM, "gen_ai_request_model,gen_ai_provider_name,gen_ai_token_type", "Tokens of an attempt, as the provider counted them") \
+    X(DURATION,        "gen_ai_server_request_duration_seconds",    HISTOGRAM, "gen_ai_request_model,gen_ai_provider_name,error_type", "From sending an attempt to its end") \
+    X(TTFT,            "gen_ai_server_time_to_first_token_seconds", HISTOGRAM, "gen_ai_request_model,gen_ai_provider_name", "From sending an attempt to its first good event") \
+    X(PER_TOKEN,       "gen_ai_server_time_per_output_token_seconds", HISTOGRAM, "gen_ai_request_model,gen_ai_provider_name", "Between output tokens after the first")
+
+#define X(id, ...) LUN_METRIC_##id,
+enum lun_metric { LUN_METRICS(X) LUN_METRIC_COUNT };
+#undef X
+
+struct lun_metrics;
+struct lun_metrics *lun_metrics_new(void);
+void lun_metrics_free(struct lun_metrics *);
+
+/* `labels`: as many values as the metric has label names, in their order (NULL reads as ""). Copied. A metric with more than
+ * 10,000 series counts the rest under labels "other". Histograms take seconds (tokens: a number), counters an increment, gauges
+ * the value. */
+void lun_metrics_add(struct lun_metrics *, enum lun_metric, const char *const *labels, double);
+void lun_metrics_set(struct lun_metrics *, enum lun_metric, const char *const *labels, double);
+double lun_metrics_get(struct lun_metrics *, enum lun_metric, const char *const *labels);   /* tests; histograms: the count */
+
+/* A policy's own metric (lunette.metric): becomes lunette_policy_<name>; at most 200 names. False: a bad name or one too many. */
+bool lun_metrics_policy(struct lun_metrics *, const char *name, double);
+
+void lun_metrics_write(struct lun_metrics *, struct lun_buf *);     /* Prometheus text format 0.0.4 */
+#endif

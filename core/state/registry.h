@@ -1,0 +1,24 @@
+/* What outlives a configuration, found by name: the states of targets, providers and clients, the accounts, the store, the
+ * quotas, the metrics. One per gateway (never global: two gateways may live in one process). */
+#ifndef LUN_STATE_REGISTRY_H
+#define LUN_STATE_REGISTRY_H
+#include "state/budget.h"
+#include "state/limit.h"
+#include "state/metrics.h"
+#include "state/snapshot.h"
+#include "state/store.h"
+
+struct lun_registry {
+    struct lun_money *money;
+    struct lun_store *store;
+    struct lun_quota *retries, *hedges;
+    struct lun_metrics *metrics;
+    struct lun_registry_names *names;
+};
+struct lun_registry *lun_registry_new(void);
+void lun_registry_free(struct lun_registry *);      /* after the last snapshot that was bound to it */
+
+/* Fills the `state` and `account` fields of a fresh snapshot, before it is published: those known by name are found again,
+ * others made. One thread at a time. */
+void lun_registry_bind(struct lun_registry *, struct lun_snapshot *);
+#endif

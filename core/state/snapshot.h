@@ -1,0 +1,139 @@
+/* The configuration, as everything but the loader sees it: immutable once published, reference-counted, with a generation
+ * number. A reload makes a new one aside. What lives longer than one configuration (health, windows, spend) is not in it
+ * but in what `state` fields point to, which follow a target, provider or client by its name (state/registry.h).
+ *
+ * All strings and arrays belong to the snapshot and live as long as it does. Times are lun_us, money nano-USD. */
+#ifndef LUN_STATE_SNAPSHOT_H
+#define LUN_STATE_SNAPSHOT_H
+#include "base/arena.h"
+#include "base/clock.h"
+#include "state/price.h"
+#include <stdatomic.h>
+#include <stdbool.h>
+
+struct lun_pair { const char *name, *value; };
+
+struct lun_timeouts { lun_us connect, first_byte, idle, total; };       /* of an attempt; a step may say otherwise */
+
+struct lun_health_rules {
+    bool off;                   /* `health = false`: no circuit, no cooling, nothing is taken out */
+    int failures;               /* in a row that open the circuit */
+    lun_us rest;                /* before an open circuit lets a request through as a probe */
+    int half_open;              /* how many at once */
+    bool cooling_provider;      /* a Retry-After rests all of the provider's targets, not one */
+};
+
+struct lun_secret { const char *name, *value; };    /* name: of the variable or file. The value is never shown anywhere */
+
+struct lun_provider {
+    int index;                  /* in snapshot->providers */
+    const char *name, *dialect;
+    const char *base_url;       /* without a slash at the end; NULL: `script` answers */
+    const char *script, *script_name;   /* the text of a scenario that this process plays itself; NULL: base_url */
+    const struct lun_secret *keys; int n_keys;      /* 0: none is sent */
+    struct lun_timeouts timeouts;
+    const struct lun_pair *headers; int n_headers;  /* sent with every call */
+    const char *ca, *proxy;     /* NULL: the system's certificates; no proxy */
+    int connections;            /* at most; 0: no limit */
+    bool http2, usage;          /* usage: it understands stream_options.include_usage */
+    struct lun_health_rules health;
+    struct lun_provider_state *state;
+};
+
+enum lun_support { LUN_SUPPORTS_TOOLS = 1, LUN_SUPPORTS_IMAGES = 2, LUN_SUPPORTS_SCHEMA = 4 };
+
+struct lun_target {
+    int index;                  /* in snapshot->targets: the order of the configuration */
+    const char *name;           /* default provider/model; what health, windows and spend are keyed by */
+    const char *model;          /* the name in `models`, or the pattern */
+    const char *upstream;       /* what the provider calls it; has a * when the model is a pattern */
+    const struct lun_provider *provider;
+    struct lun_price price;
+    double weight;
+    int64_t requests_per_minute, tokens_per_minute;     /* per key; 0: no limit */
+    int64_t context, max_output;                        /* tokens; 0: not given */
+    unsigned supports; bool supports_given;             /* not given: everything */
+    const char *facts;          /* JSON of the table `facts`, "{}" when not given */
+    struct lun_target_state *state;
+};
+
+struct lun_model {
+    const char *name; bool pattern;     /* a pattern has one *, at its end or alone */
+    const struct lun_target *const *targets; int n_targets;
+};
+
+enum lun_trust { LUN_TRUST_TASK = 1, LUN_TRUST_TAGS = 2, LUN_TRUST_BUDGET = 4, LUN_TRUST_CLASS = 8, LUN_TRUST_USER = 16, LUN_TRUST_ALL = 31 };
+
+enum lun_period { LUN_PER_EVER, LUN_PER_HOUR, LUN_PER_DAY, LUN_PER_WEEK, LUN_PER_MONTH };
+struct lun_budget_rule { int64_t limit; enum lun_period per; double soft; };   /* limit < 0: none. soft: share, 0 none */
+
+struct lun_team {
+    const char *name;
+    struct lun_budget_rule budget;
+    struct lun_account *account;        /* always there: what has no limit is counted too */
+};
+struct lun_client_rule {        /* who may ask: an entry of `clients` */
+    int index;
+    const char *name;
+    const struct lun_team *team;        /* may be NULL */
+    unsigned char hash[32];     /* SHA-256 of the key */
+    const char *const *models; int n_models;    /* names or patterns; none given: all */
+    int64_t requests_per_minute;        /* 0: no limit */
+    const char *class;          /* "interactive", "batch" … or NULL */
+    const char *task;           /* default task or NULL */
+    const struct lun_pair *tags; int n_tags;    /* its own */
+    bool substitute, expose;    /* expose: x-lunette- headers that tell of providers and targets */
+    unsigned trust;
+    struct lun_budget_rule budget;
+    struct lun_account *account;
+    struct lun_client_state *state;
+};
+
+struct lun_limits {
+    int64_t body, answer, buffered;     /* bytes */
+    lun_us deadline;            /* of a request, over all attempts */
+    int connections, attempts;
+    double retries;             /* share of requests over 10 s; negative: no retry budget */
+    double hedges;              /* share of the last minute's requests */
+    int64_t output;             /* tokens, held where a request names no max_tokens */
+    bool attempts_given, retries_given; /* gateway.lua said so: the policy's own `limits` do not count */
+};
+
+struct lun_file { const char *name, *text; size_t n; };         /* name: as shown in errors and in the version */
+
+struct lun_snapshot {
+    atomic_int references;
+    int generation;
+    struct lun_arena arena;     /* all of the strings and arrays */
+    const char *version;        /* "support.lua@a1b2c3d4e5f6": file @ first 12 hex digits of the hash over configuration,
+                                   policy and every file they required; "default@…" without a policy */
+    const char *folder;         /* of gateway.lua, for relative paths; "" for a string */
+
+    const char *listen, *admin; /* addresses; admin NULL: none */
+    int workers;                /* 0: one per core */
+    struct lun_file policy;     /* text NULL: no policy */
+    bool refuse_on_error;       /* the policy's on_error = "refuse" */
+    const struct lun_provider *providers; int n_providers;
+    const struct lun_target *targets; int n_targets;
+    const struct lun_model *models; int n_models;   /* names first, patterns after, each in the order of the file */
+    const struct lun_team *teams; int n_teams;
+    const struct lun_client_rule *clients; int n_clients;       /* none: open, loopback only */
+    struct lun_budget_rule total; struct lun_account *total_account;
+    struct lun_limits limits;
+    lun_us keepalive;           /* 0: none */
+    const char *request_log;    /* a path, "-" or NULL */
+    bool log_text;              /* whether message text may stand in the log */
+};
+
+struct lun_snapshot *lun_snapshot_new(void);                    /* empty, defaults filled in, one reference */
+struct lun_snapshot *lun_snapshot_ref(struct lun_snapshot *);
+void lun_snapshot_unref(struct lun_snapshot *);                 /* any thread; the last one frees it, secrets wiped */
+
+/* The entry of `models` for a name a client asked for: the exact one, else the first pattern that fits. NULL: none.
+ * For a pattern *rest is what its * stands for (points into `name`), otherwise "". */
+const struct lun_model *lun_snapshot_model(const struct lun_snapshot *, const char *name, const char **rest);
+bool lun_pattern_fits(const char *pattern, const char *name);   /* one * at most, anywhere */
+const struct lun_target *lun_snapshot_target(const struct lun_snapshot *, const char *name);    /* by its own name */
+const struct lun_client_rule *lun_snapshot_client(const struct lun_snapshot *, const char *key, size_t n);  /* by a presented key;
+                                                                   hashed, compared in constant time. NULL: nobody's */
+#endif
