@@ -1,0 +1,125 @@
+/* What a client asked, and what came of it so far: the facts of one request, read by policies, plans, logs and replies.
+ * One owner (a walk), one thread. Strings and arrays live in its arena; the body is borrowed until the request is over. */
+#ifndef LUN_STATE_QUESTION_H
+#define LUN_STATE_QUESTION_H
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "state/budget.h"
+#include "state/outcome.h"
+#include "state/registry.h"
+#include "state/snapshot.h"
+
+/*  id, name in policies and metrics, path below /v1, may be a stream */
+#define LUN_ENDPOINTS(X) \
+    X(CHAT,        "chat",        "/chat/completions", true) \
+    X(COMPLETIONS, "completions", "/completions",      true) \
+    X(EMBEDDINGS,  "embeddings",  "/embeddings",       false)
+#define X(id, ...) LUN_ENDPOINT_##id,
+enum lun_endpoint { LUN_ENDPOINTS(X) LUN_ENDPOINT_COUNT };
+#undef X
+const char *lun_endpoint_name(enum lun_endpoint);
+const char *lun_endpoint_path(enum lun_endpoint);
+
+/* The top-level fields that routing needs, found in one pass and never decoded. */
+#define LUN_ROUTING_KEYS(X) \
+    X(model) X(stream) X(max_tokens) X(max_completion_tokens) X(n) X(messages) X(system) X(input) X(prompt) X(user) X(metadata) \
+    X(tools) X(response_format) X(stream_options) X(prompt_cache_key) X(previous_response_id) X(service_tier)
+#define X(name) LUN_FIELD_##name,
+enum lun_field { LUN_ROUTING_KEYS(X) LUN_FIELD_COUNT };
+#undef X
+
+/* An attempt, as the world may know it: policies, log lines, error messages. */
+struct lun_trial {
+    struct lun_trial *next;         /* in the order they began */
+    int number;                     /* from 1, over the request */
+    int try;                        /* from 1, on this target */
+    const struct lun_target *target;
+    const char *upstream;           /* the model's name at the provider */
+    int key;                        /* -1: none */
+    bool closed, committed, hedge;  /* committed: its answer goes to the client */
+    enum lun_kind kind;             /* once closed */
+    int status;                     /* of the provider's answer; 0: none */
+    enum lun_billed billed;
+    const char *detail;             /* for people, or NULL; no secrets */
+    const char *provider_request_id;    /* its x-request-id, or NULL */
+    lun_us began, sent, first_byte, ended;  /* loop time; 0: not yet */
+    lun_us retry_after;             /* 0: not said */
+    struct lun_usage usage;
+    int64_t cost, bound;            /* nano-USD: charged; held */
+    const char *body; size_t body_n;    /* of a whole answer (also an error's), at most 256 KiB here; borrowed */
+    const char *finish_reason;      /* of the first choice, or NULL */
+};
+
+struct lun_question {
+    struct lun_arena *arena;
+    struct lun_snapshot *snapshot;  /* the version it began with; its owner holds a reference */
+    struct lun_registry *registry;
+    const struct lun_loop *loop;    /* for the time */
+    lun_us arrived, arrived_wall, deadline;     /* deadline: loop time */
+    char id[33];                    /* x-lunette-request-id */
+    uint64_t random;                /* state of its own generator: everything random about it comes from here */
+
+    enum lun_endpoint endpoint;
+    const char *body; size_t body_n;
+    struct lun_json_scan scan;      /* of the body, over lun_question_keys */
+
+    const char *model;              /* as asked, "auto" too */
+    const struct lun_model *entry;  /* in the snapshot; NULL for auto */
+    const char *rest;               /* what the * of a pattern stands for, "" otherwise */
+    bool stream, include_usage;     /* include_usage: the client asked for it */
+    int n;                          /* choices, 1 when not given */
+    int64_t max_tokens;             /* -1: not given */
+    bool has_tools, has_image, has_schema;
+
+    const struct lun_client_rule *client;   /* NULL: an open gateway */
+    uint64_t who;                   /* the client as a number; 0: open */
+    const char *session, *user, *task, *class;  /* NULL: not said */
+    const char *pinned;             /* previous_response_id, or NULL */
+    struct lun_pair *tags; int n_tags;
+    struct lun_pair *headers; int n_headers;    /* of the request, lower case, none that carry a secret */
+    int64_t budget;                 /* nano-USD for this request; -1: not said */
+    struct lun_account *own_account;    /* of that budget; freed by the owner */
+    int client_retry;               /* x-stainless-retry-count; 0 */
+    bool explain;                   /* asked to be logged in full */
+
+    const struct lun_target **targets; int n_targets;   /* what this key may use and can answer this endpoint; narrowed by budget */
+    const struct lun_target **asked; int n_asked;       /* those of the model named (all, for auto) */
+
+    const char **labels; int n_labels;
+    struct lun_pair *notes; int n_notes;        /* note(k, v): values are JSON texts */
+    struct lun_trial *trials, **trials_tail;
+    const char *dropped;            /* targets left out and why, for the log, or NULL */
+    bool policy_failed;             /* a hook failed and the default decided */
+
+    /* computed on first touch by the functions below */
+    struct { bool done; const char *text; size_t n; int words, chars; bool has_code; } last_user;
+    int64_t tokens_estimated; bool tokens_done;
+};
+
+extern const struct lun_json_keys *lun_question_keys(void);
+
+/* Text parts of the last user message (chat), the prompt (completions) or input (embeddings; the first one), decoded. */
+const char *lun_question_text(struct lun_question *, size_t *n);
+int     lun_question_words(struct lun_question *);
+int     lun_question_chars(struct lun_question *);      /* code points */
+bool    lun_question_has_code(struct lun_question *);
+int64_t lun_question_tokens(struct lun_question *);     /* of the whole input, estimated */
+int     lun_question_messages(const struct lun_question *);
+lun_us  lun_question_wall(const struct lun_question *); /* now, by the wall clock (arrival + what has passed) */
+uint64_t lun_question_random(struct lun_question *);    /* 64 random bits; repeatable from the seed */
+double  lun_question_random_unit(struct lun_question *);    /* [0, 1) */
+void    lun_question_note(struct lun_question *, const char *key, const char *json);    /* both copied; same key: replaced */
+const char *lun_question_header(const struct lun_question *, const char *name);        /* lower case; NULL: absent */
+const char *lun_question_tag(const struct lun_question *, const char *name);
+
+/* Money: the dearest this request can cost at a target (input: the bytes of all strings + a fixed overhead per message and tool;
+ * output: n × cap), and a guess. -1: its price is unknown. `cap` out: tokens of output that were reckoned with (may be NULL). */
+int64_t lun_question_bound(struct lun_question *, const struct lun_target *, int64_t *cap);
+int64_t lun_question_expected(struct lun_question *, const struct lun_target *);
+int     lun_question_accounts(struct lun_question *, struct lun_account *out[LUN_ACCOUNTS]);    /* that it counts to */
+bool    lun_question_limited(struct lun_question *);    /* any of them has a hard limit */
+
+/* The model's name at the provider for this request: a pattern's * filled in (in the arena). */
+const char *lun_question_upstream(struct lun_question *, const struct lun_target *);
+#endif
