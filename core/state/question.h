@@ -62,7 +62,8 @@ struct lun_question {
 
     enum lun_endpoint endpoint;
     const char *body; size_t body_n;
-    struct lun_json_scan scan;      /* of the body, over lun_question_keys */
+    struct lun_json_scan scan;      /* of the body, over lun_question_keys; one field for each of LUN_ROUTING_KEYS */
+    struct lun_json_field fields[LUN_FIELD_COUNT];
 
     const char *model;              /* as asked, "auto" too */
     const struct lun_model *entry;  /* in the snapshot; NULL for auto */
@@ -97,7 +98,7 @@ struct lun_question {
     int64_t tokens_estimated; bool tokens_done;
 };
 
-extern const struct lun_json_keys *lun_question_keys(void);
+extern const struct lun_json_keys lun_question_keys;
 
 /* Text parts of the last user message (chat), the prompt (completions) or input (embeddings; the first one), decoded. */
 const char *lun_question_text(struct lun_question *, size_t *n);
