@@ -1,0 +1,277 @@
+#include "base/json.h"
+#include "base/text.h"
+#include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+/* Each reading function takes where it stands and returns where it ends, or NULL with `what` and `wrong` set. */
+struct reader { const char *end, *wrong, *what; };
+
+static const char *fail(struct reader *r, const char *at, const char *what)
+{
+    r->wrong = at, r->what = what;
+    return NULL;
+}
+
+static inline const char *blanks(const char *p, const char *end)
+{
+    while (p < end && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t')) p++;
+    return p;
+}
+
+/* The first byte that cannot simply be stepped over within a string: a quote, a backslash, a control, or beyond ASCII. */
+static inline const char *plain(const char *p, const char *end)
+{
+#ifdef __SSE2__
+    const __m128i quote = _mm_set1_epi8('"'), slash = _mm_set1_epi8('\\'), space = _mm_set1_epi8(' ');
+    for (; end - p >= 16; p += 16) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+        __m128i stop = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, slash)),
+                                    _mm_cmplt_epi8(v, space));      /* signed: bytes over 127 are less than a space */
+        unsigned mask = (unsigned)_mm_movemask_epi8(stop);
+        if (mask) return p + __builtin_ctz(mask);
+    }
+#endif
+    while (p < end && *p != '"' && *p != '\\' && (signed char)*p >= ' ') p++;
+    return p;
+}
+
+static bool hex(char c) { return (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'f'); }
+
+static const char *escape(struct reader *r, const char *p)
+{
+    if (r->end - p < 2) return fail(r, p, "the text ends within a string");
+    switch (p[1]) {
+    case '"': case '\\': case '/': case 'b': case 'f': case 'n': case 'r': case 't': return p + 2;
+    case 'u':
+        if (r->end - p < 6) return fail(r, p, "the text ends within a string");
+        if (hex(p[2]) && hex(p[3]) && hex(p[4]) && hex(p[5])) return p + 6;
+        return fail(r, p, "\\u must be followed by four hexadecimal digits");
+    default: return fail(r, p, "there is no such escape in a string");
+    }
+}
+
+static const char *beyond_ascii(struct reader *r, const char *p)
+{
+    do {
+        size_t n = lun_text_sequence(p, (size_t)(r->end - p));
+        if (!n) return fail(r, p, "a string must be UTF-8");
+        p += n;
+    } while (p < r->end && (*p & 0x80));
+    return p;
+}
+
+/* `p` is the opening quote. */
+static const char *string(struct reader *r, const char *p)
+{
+    for (p++; p && (p = plain(p, r->end)) < r->end;) {
+        if (*p == '"') return p + 1;
+        if (*p == '\\') p = escape(r, p);
+        else if (*p & 0x80) p = beyond_ascii(r, p);
+        else return fail(r, p, "a control character in a string must be escaped");
+    }
+    return p ? fail(r, p, "the text ends within a string") : NULL;
+}
+
+static inline const char *digits(const char *p, const char *end)
+{
+    while (p < end && *p >= '0' && *p <= '9') p++;
+    return p;
+}
+
+static const char *number(struct reader *r, const char *p)
+{
+    const char *begin = p, *from = *p == '-' ? p + 1 : p;
+    p = digits(from, r->end);
+    if (p == from) return fail(r, p, "a number needs a digit here");
+    if (*from == '0' && p - from > 1) return fail(r, from, "a number must not begin with 0 unless that is all");
+    if (p < r->end && *p == '.') {
+        p = digits(from = p + 1, r->end);
+        if (p == from) return fail(r, p, "a number needs a digit here");
+    }
+    if (p < r->end && (*p == 'e' || *p == 'E')) {
+        p++;
+        if (p < r->end && (*p == '+' || *p == '-')) p++;
+        p = digits(from = p, r->end);
+        if (p == from) return fail(r, p, "a number needs a digit here");
+    }
+    return p - begin > LUN_JSON_DIGITS ? fail(r, begin, "a number has more than 1000 characters") : p;
+}
+
+static const char *word(struct reader *r, const char *p, const char *is, size_t n)
+{
+    if ((size_t)(r->end - p) >= n && !memcmp(p, is, n)) return p + n;
+    return fail(r, p, "a value is expected (true, false and null are the only words)");
+}
+
+static const char *value(struct reader *r, const char *p, int depth);
+
+static const char *colon(struct reader *r, const char *p)
+{
+    p = blanks(p, r->end);
+    return p < r->end && *p == ':' ? blanks(p + 1, r->end) : fail(r, p, "a colon is expected after a name");
+}
+
+/* Behind a member or element: to the start of the next, or to the closing bracket, told apart by `close`. */
+static inline const char *next(struct reader *r, const char *p, char close, const char *expected)
+{
+    p = blanks(p, r->end);
+    if (p == r->end) return fail(r, p, "the text ends too early");
+    if (*p == close) return p;
+    if (*p != ',') return fail(r, p, expected);
+    p = blanks(p + 1, r->end);
+    if (p == r->end) return fail(r, p, "the text ends too early");
+    return *p == close ? fail(r, p, "there is a comma after the last one") : p;
+}
+
+static const char *array(struct reader *r, const char *p, int depth)
+{
+    p = blanks(p + 1, r->end);
+    if (p < r->end && *p == ']') return p + 1;
+    while ((p = value(r, p, depth)) && (p = next(r, p, ']', "a comma or ] is expected"))) if (*p == ']') return p + 1;
+    return NULL;
+}
+
+static const char *name(struct reader *r, const char *p)
+{
+    if (p == r->end) return fail(r, p, "the text ends too early");
+    return *p == '"' ? string(r, p) : fail(r, p, "a name in quotes is expected");
+}
+
+static const char *object(struct reader *r, const char *p, int depth)
+{
+    p = blanks(p + 1, r->end);
+    if (p < r->end && *p == '}') return p + 1;
+    while ((p = name(r, p)) && (p = colon(r, p)) && (p = value(r, p, depth)) &&
+           (p = next(r, p, '}', "a comma or } is expected"))) if (*p == '}') return p + 1;
+    return NULL;
+}
+
+/* `depth` is how many containers it stands in. */
+static const char *value(struct reader *r, const char *p, int depth)
+{
+    if (p == r->end) return fail(r, p, "the text ends too early");
+    switch (*p) {
+    case '"': return string(r, p);
+    case '{': case '[':
+        if (depth == LUN_JSON_DEPTH) return fail(r, p, "it is nested deeper than 128 levels");
+        return *p == '{' ? object(r, p, depth + 1) : array(r, p, depth + 1);
+    case 't': return word(r, p, "true", 4);
+    case 'f': return word(r, p, "false", 5);
+    case 'n': return word(r, p, "null", 4);
+    case '-': case '0': case '1': case '2': case '3': case '4': case '5': case '6': case '7': case '8': case '9':
+        return number(r, p);
+    default: return fail(r, p, "a value is expected");
+    }
+}
+
+static const char *begin(struct reader *r, const char *text, size_t n)
+{
+    r->end = text + n;
+    if (n >= UINT32_MAX) return fail(r, text, "the text is 4 GiB or longer");
+    if (n >= 3 && !memcmp(text, "\xef\xbb\xbf", 3)) return fail(r, text, "there is a byte order mark; leave it out");
+    const char *p = blanks(text, r->end);
+    return p < r->end ? p : fail(r, p, "the text is empty");
+}
+
+static bool ended(struct reader *r, const char *p)
+{
+    p = blanks(p, r->end);
+    return p == r->end || fail(r, p, "there is something after the end");
+}
+
+bool lun_json_check(const char *text, size_t n, struct lun_json *out, struct lun_json_error *error)
+{
+    struct reader r;
+    const char *from = begin(&r, text, n), *to = from ? value(&r, from, 0) : NULL;
+    if (to && ended(&r, to)) {
+        *out = (struct lun_json){ from, (size_t)(to - from) };
+        return true;
+    }
+    *out = (struct lun_json){0};
+    if (error) *error = (struct lun_json_error){ r.what, (size_t)(r.wrong - text) };
+    return false;
+}
+
+/* ---- the top of a request ------------------------------------------------------------------------------------------ */
+
+/* One bit for each key of that length. */
+static uint32_t of_length(const struct lun_json_keys *keys, size_t n)
+{
+    if (!n || n > UINT8_MAX) return 0;
+#ifdef __SSE2__
+    const __m128i *lengths = (const __m128i *)(const void *)keys->length, wanted = _mm_set1_epi8((char)n);
+    uint32_t low = (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_loadu_si128(lengths), wanted));
+    return low | (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_loadu_si128(lengths + 1), wanted)) << 16;
+#else
+    uint32_t bits = 0;
+    for (unsigned i = 0; i < LUN_JSON_KEYS_MAX; i++) bits |= (uint32_t)(keys->length[i] == n) << i;
+    return bits;
+#endif
+}
+
+static int escaped_key(const struct lun_json_keys *keys, struct lun_json key)
+{
+    for (int i = 0; i < LUN_JSON_KEYS_MAX && keys->length[i]; i++) if (lun_json_is(key, keys->name[i])) return i;
+    return -1;
+}
+
+/* The index of a key (with its quotes), or -1. */
+static int which(const struct lun_json_keys *keys, const char *key, size_t n)
+{
+    for (uint32_t left = of_length(keys, n - 2); left; left &= left - 1) {
+        int i = __builtin_ctz(left);
+        if (!memcmp(keys->name[i], key + 1, n - 2)) return i;
+    }
+    return memchr(key, '\\', n) ? escaped_key(keys, (struct lun_json){ key, n }) : -1;
+}
+
+static void note(struct lun_json_scan *out, struct lun_json_field *fields, int i, struct lun_json_field found)
+{
+    if (i < 0) return;
+    if (fields[i].type == LUN_JSON_NONE) fields[i] = found;
+    else {
+        fields[i].twice = true;
+        if (out->twice < 0) out->twice = i;
+    }
+}
+
+static const char *members(struct reader *r, const char *text, const char *p, const struct lun_json_keys *keys,
+                           struct lun_json_field *fields, struct lun_json_scan *out)
+{
+    p = blanks(p + 1, r->end);
+    out->empty = p < r->end && *p == '}';
+    if (out->empty) return p;
+    do {
+        const char *key = p, *key_end = name(r, key), *from = key_end ? colon(r, key_end) : NULL;
+        const char *to = from ? value(r, from, 1) : NULL;
+        if (!to || !(p = next(r, to, '}', "a comma or } is expected"))) return NULL;
+        note(out, fields, which(keys, key, (size_t)(key_end - key)), (struct lun_json_field){
+            .key = (uint32_t)(key - text), .key_n = (uint32_t)(key_end - key), .value = (uint32_t)(from - text),
+            .value_n = (uint32_t)(to - from), .type = (uint8_t)lun_json_type((struct lun_json){ from, 1 }) });
+    } while (*p != '}');
+    return p;
+}
+
+bool lun_json_scan(const char *text, size_t n, const struct lun_json_keys *keys, struct lun_json_field *fields,
+                   struct lun_json_scan *out)
+{
+    struct reader r;
+    *out = (struct lun_json_scan){ .twice = -1 };
+    for (int i = 0; i < LUN_JSON_KEYS_MAX && keys->length[i]; i++) fields[i] = (struct lun_json_field){0};
+    const char *from = begin(&r, text, n);
+    if (from && *from != '{') from = fail(&r, from, "it must be an object");
+    const char *close = from ? members(&r, text, from, keys, fields, out) : NULL;
+    if (close && ended(&r, close + 1)) {
+        out->open = (uint32_t)(from + 1 - text), out->close = (uint32_t)(close - text);
+        return true;
+    }
+    out->error = (struct lun_json_error){ r.what, (size_t)(r.wrong - text) };
+    return false;
+}
+
+struct lun_json lun_json_of(const char *text, const struct lun_json_field *f)
+{
+    return f->type == LUN_JSON_NONE ? (struct lun_json){0} : (struct lun_json){ text + f->value, f->value_n };
+}

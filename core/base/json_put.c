@@ -1,0 +1,86 @@
+#include "base/json.h"
+#include "base/text.h"
+#include <inttypes.h>
+#include <locale.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool plain(unsigned char c) { return c >= ' ' && c < 0x7f && c != '"' && c != '\\'; }
+
+static void put_special(struct lun_buf *out, unsigned char c)
+{
+    static const char from[] = "\"\\\b\f\n\r\t", to[] = "\"\\bfnrt";
+    const char *known = c ? strchr(from, c) : NULL;
+    if (known) lun_buf_add(out, (char[]){ '\\', to[known - from] }, 2);
+    else {
+        const char *digit = "0123456789abcdef";
+        lun_buf_add(out, (char[]){ '\\', 'u', '0', '0', digit[c >> 4], digit[c & 15] }, 6);
+    }
+}
+
+void lun_json_put_string(struct lun_buf *out, const char *text, size_t n)
+{
+    lun_buf_putc(out, '"');
+    for (size_t i = 0, from; i < n;) {
+        for (from = i; i < n && plain((unsigned char)text[i]); i++);
+        lun_buf_add(out, text + from, i - from);
+        if (i == n) break;
+        size_t length = lun_text_sequence(text + i, n - i);
+        if (length > 1) lun_buf_add(out, text + i, length);
+        else if (!length) lun_buf_puts(out, "\xef\xbf\xbd");
+        else put_special(out, (unsigned char)text[i]);
+        i += length ? length : 1;
+    }
+    lun_buf_putc(out, '"');
+}
+
+void lun_json_put_text(struct lun_buf *out, const char *text)
+{
+    if (text) lun_json_put_string(out, text, strlen(text));
+    else lun_buf_puts(out, "null");
+}
+
+static int digits_needed(double number, char text[32])
+{
+    for (int digits = fabs(number) < 1e-300 ? 1 : 15; ; digits++) {
+        int n = snprintf(text, 32, "%.*g", digits, number);
+        if (digits >= 17 || strtod(text, NULL) == number) return n;
+    }
+}
+
+void lun_json_put_number(struct lun_buf *out, double number)
+{
+    char text[32];
+    if (!isfinite(number)) lun_buf_puts(out, "null");
+    else if (number == 0) lun_buf_putc(out, '0');
+    else if (fabs(number) < 1e15 && number == (double)(int64_t)number) lun_json_put_int(out, (int64_t)number);
+    else {
+        locale_t before = uselocale(newlocale(LC_ALL_MASK, "C", 0));
+        int n = digits_needed(number, text);
+        uselocale(before);
+        lun_buf_add(out, text, (size_t)n);
+    }
+}
+
+void lun_json_put_int(struct lun_buf *out, int64_t number)
+{
+    char text[24];
+    lun_buf_add(out, text, (size_t)snprintf(text, sizeof text, "%" PRId64, number));
+}
+
+void lun_json_put_bool(struct lun_buf *out, bool yes) { lun_buf_puts(out, yes ? "true" : "false"); }
+
+void lun_json_put_raw(struct lun_buf *out, struct lun_json v)
+{
+    if (v.n) lun_buf_add(out, v.at, v.n);
+    else lun_buf_puts(out, "null");
+}
+
+void lun_json_put_key(struct lun_buf *out, const char *name)
+{
+    if (out->n && out->at[out->n - 1] != '{') lun_buf_putc(out, ',');
+    lun_json_put_text(out, name);
+    lun_buf_putc(out, ':');
+}
