@@ -1,0 +1,57 @@
+/* What a client hears besides a provider's bytes: heads, error bodies in the form its SDK expects, error events, trailers.
+ * Everything is made in the question's arena. No secret, no header of a client's is ever part of it. */
+#ifndef LUN_GATEWAY_REPLY_H
+#define LUN_GATEWAY_REPLY_H
+#include "base/buf.h"
+#include "gateway/ports.h"
+
+/*  id, status, code, `type` of the body, x-should-retry ("" : not said), what it says when nobody knows better */
+#define LUN_CODES(X) \
+    X(INVALID_REQUEST,   400, "invalid_request",   "invalid_request_error", "",      "The request is not valid.") \
+    X(INVALID_KEY,       401, "invalid_key",       "authentication_error",  "",      "The key is missing or not known here.") \
+    X(BUDGET_EXCEEDED,   402, "budget_exceeded",   "budget_error",          "false", "The budget does not allow this request.") \
+    X(MODEL_NOT_ALLOWED, 403, "model_not_allowed", "permission_error",      "",      "This key may not use that model.") \
+    X(MODEL_NOT_FOUND,   404, "model_not_found",   "invalid_request_error", "",      "There is no such model here.") \
+    X(NOT_FOUND,         404, "not_found",         "invalid_request_error", "",      "There is nothing at this path.") \
+    X(METHOD,            405, "method_not_allowed", "invalid_request_error", "",     "This path does not take that method.") \
+    X(TIMEOUT,           408, "request_timeout",   "invalid_request_error", "false", "The request did not arrive in time.") \
+    X(TOO_LARGE,         413, "too_large",         "invalid_request_error", "",      "The request is larger than is taken here.") \
+    X(MEDIA_TYPE,        415, "unsupported_media_type", "invalid_request_error", "", "The body has to be application/json.") \
+    X(RATE_LIMITED,      429, "rate_limited",      "rate_limit_error",      "true",  "No target can take this now.") \
+    X(HEAD_TOO_LARGE,    431, "head_too_large",    "invalid_request_error", "",      "The head of the request is larger than is taken here.") \
+    X(UPSTREAM_FAILED,   502, "upstream_failed",   "upstream_error",        "false", "No provider answered.") \
+    X(OVERLOADED,        503, "overloaded",        "overloaded_error",      "true",  "Too much is going on here just now.") \
+    X(DEADLINE_EXCEEDED, 504, "deadline_exceeded", "timeout_error",         "false", "The request's deadline has passed.")
+#define X(id, ...) LUN_CODE_##id,
+enum lun_code { LUN_CODES(X) LUN_CODE_COUNT };
+#undef X
+int lun_code_status(enum lun_code);
+const char *lun_code_name(enum lun_code);
+enum lun_code lun_code_of_status(int status);       /* the first of that status; others: by their hundred */
+
+/* A refusal or failure, as it goes out. */
+struct lun_error {
+    enum lun_code code;
+    int status;                 /* 0: the code's own (a policy's refuse{} may say another) */
+    const char *message;        /* NULL: the code's own sentence */
+    const char *param;          /* which field of the request, or NULL */
+    const struct lun_account_view *budget;      /* 402: the one that was short, or NULL */
+    lun_us retry_after;         /* 0: not said */
+};
+
+/* Why it could not be answered, once nothing is in flight: from the trials and what rests. Its message says what was tried and why each
+ * attempt failed. */
+struct lun_error lun_reply_verdict(struct lun_question *);
+
+/* `done` NULL: head of a stream (cost, latency, overhead and budget-left are not known yet). `trial` NULL: nobody answered (errors,
+ * keep-alive): the headers that tell of a target are left out. Fills `head`; length -1 for streams. */
+void lun_reply_head(struct lun_question *, int status, const char *content_type, const struct lun_trial *, const struct lun_done *,
+                    const struct lun_error *, int64_t length, struct lun_head *head);
+
+/* The body of an error for the question's endpoint. `question` may be NULL (refused before there was one). */
+void lun_reply_error_body(const struct lun_question *, const struct lun_error *, struct lun_buf *out);
+/* The same as one event of a stream, "data: {…}\n\n". */
+void lun_reply_error_event(const struct lun_question *, const struct lun_error *, struct lun_buf *out);
+/* cost, latency-ms, overhead-ms, budget-left (and, after a keep-alive head, what that head could not say). Returns how many. */
+int lun_reply_trailers(struct lun_question *, const struct lun_done *, const struct lun_pair **out);
+#endif
