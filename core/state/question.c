@@ -1,0 +1,225 @@
+#include "state/question.h"
+#include "base/loop.h"
+#include "base/text.h"
+#include <string.h>
+
+const struct lun_json_keys lun_question_keys = LUN_JSON_KEYS(LUN_ROUTING_KEYS);
+
+static const struct { const char *name, *path; } endpoints[] = {
+#define X(id, name, path, streams) { name, path },
+    LUN_ENDPOINTS(X)
+#undef X
+};
+const char *lun_endpoint_name(enum lun_endpoint e) { return endpoints[e].name; }
+const char *lun_endpoint_path(enum lun_endpoint e) { return endpoints[e].path; }
+
+
+static struct lun_json field(const struct lun_question *q, enum lun_field f)
+{
+    return q->body ? lun_json_of(q->body, &q->fields[f]) : (struct lun_json){0};
+}
+
+/* ---- text of the last user message ---- */
+
+/* A string, or the text parts of a list of parts, joined by line feeds. */
+static void add_text(struct lun_json content, struct lun_buf *out)
+{
+    if (lun_json_type(content) == LUN_JSON_STRING) { lun_json_string(content, false, out); return; }
+    if (lun_json_type(content) != LUN_JSON_ARRAY) return;
+    for (struct lun_json_each e = lun_json_each(content); lun_json_next(&e); ) {
+        struct lun_json text = lun_json_type(e.value) == LUN_JSON_OBJECT ? lun_json_get(e.value, "text") : e.value;
+        if (lun_json_type(text) != LUN_JSON_STRING) continue;
+        if (out->n) lun_buf_putc(out, '\n');
+        lun_json_string(text, false, out);
+    }
+}
+
+static struct lun_json last_user(struct lun_json messages)
+{
+    struct lun_json last = {0};
+    for (struct lun_json_each e = lun_json_each(messages); lun_json_next(&e); )
+        if (lun_json_is(lun_json_get(e.value, "role"), "user")) last = lun_json_get(e.value, "content");
+    return last;
+}
+
+static void touch_text(struct lun_question *q)
+{
+    struct lun_buf text = {0};
+    if (q->last_user.done) return;
+    q->last_user.done = true;
+    switch (q->endpoint) {
+    case LUN_ENDPOINT_CHAT: add_text(last_user(field(q, LUN_FIELD_messages)), &text); break;
+    case LUN_ENDPOINT_COMPLETIONS: add_text(field(q, LUN_FIELD_prompt), &text); break;
+    default: add_text(field(q, LUN_FIELD_input), &text);
+    }
+    q->last_user.text = lun_arena_strndup(q->arena, text.at, text.n);
+    q->last_user.n = text.n;
+    q->last_user.words = (int)lun_text_words(text.at, text.n);
+    q->last_user.chars = (int)lun_text_points(text.at, text.n);
+    q->last_user.has_code = lun_text_has_code(text.at, text.n);
+    lun_buf_free(&text);
+}
+
+const char *lun_question_text(struct lun_question *q, size_t *n)
+{
+    touch_text(q);
+    *n = q->last_user.n;
+    return q->last_user.text;
+}
+int  lun_question_words(struct lun_question *q)    { touch_text(q); return q->last_user.words; }
+int  lun_question_chars(struct lun_question *q)    { touch_text(q); return q->last_user.chars; }
+bool lun_question_has_code(struct lun_question *q) { touch_text(q); return q->last_user.has_code; }
+int  lun_question_messages(const struct lun_question *q) { return (int)lun_json_count(field(q, LUN_FIELD_messages)); }
+
+/* ---- how large the input is ---- */
+
+#define PER_MESSAGE 16      /* tokens that a chat template may put round a message; a bound */
+#define PER_TOOL    64
+#define PER_IMAGE   8192    /* more than any published way of counting an image of the largest size taken */
+
+struct size { int64_t bound; uint64_t guess; bool unknown; };
+
+static bool is_image(struct lun_json part)
+{
+    struct lun_json type = lun_json_get(part, "type");
+    return lun_json_is(type, "image_url") || lun_json_is(type, "input_image") || lun_json_is(type, "image");
+}
+
+static bool is_opaque(struct lun_json part)     /* costs tokens that nobody can count from here */
+{
+    struct lun_json type = lun_json_get(part, "type");
+    return lun_json_is(type, "input_audio") || lun_json_is(type, "file") || lun_json_is(type, "input_file") || lun_json_is(type, "video_url");
+}
+
+static void measure(struct lun_json value, struct size *s)
+{
+    enum lun_json_type type = lun_json_type(value);
+    if (type == LUN_JSON_OBJECT && is_opaque(value)) { s->unknown = true; return; }
+    if (type == LUN_JSON_OBJECT && is_image(value)) { s->bound += PER_IMAGE; s->guess += 1000; return; }
+    if (type == LUN_JSON_OBJECT || type == LUN_JSON_ARRAY) {
+        for (struct lun_json_each e = lun_json_each(value); lun_json_next(&e); ) {
+            if (e.key.n) s->bound += (int64_t)e.key.n;
+            measure(e.value, s);
+        }
+        return;
+    }
+    s->bound += (int64_t)value.n;       /* escapes only make it longer; a token is at least one byte */
+    if (type == LUN_JSON_STRING) s->guess += lun_text_tokens(value.at + 1, value.n - 2);
+}
+
+/* Token ids, as `prompt` and `input` may be: numbers are tokens, not text. */
+static void measure_ids(struct lun_json value, struct size *s)
+{
+    for (struct lun_json_each e = lun_json_each(value); lun_json_next(&e); ) {
+        if (lun_json_type(e.value) == LUN_JSON_ARRAY) measure_ids(e.value, s);
+        else if (lun_json_type(e.value) == LUN_JSON_NUMBER) { s->bound++; s->guess++; }
+    }
+}
+
+static struct size input_size(struct lun_question *q)
+{
+    static const enum lun_field parts[] = { LUN_FIELD_messages, LUN_FIELD_system, LUN_FIELD_input, LUN_FIELD_prompt, LUN_FIELD_tools, LUN_FIELD_response_format };
+    struct size s = { .bound = PER_MESSAGE };
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) measure(field(q, parts[i]), &s);
+    measure_ids(field(q, LUN_FIELD_prompt), &s);
+    measure_ids(field(q, LUN_FIELD_input), &s);
+    int64_t messages = lun_question_messages(q), tools = (int64_t)lun_json_count(field(q, LUN_FIELD_tools));
+    s.bound += messages * PER_MESSAGE + tools * PER_TOOL;
+    s.guess += (uint64_t)(messages * 4 + tools * 8);
+    return s;
+}
+
+int64_t lun_question_tokens(struct lun_question *q)
+{
+    if (!q->tokens_done) {
+        q->tokens_estimated = (int64_t)input_size(q).guess;
+        q->tokens_done = true;
+    }
+    return q->tokens_estimated;
+}
+
+/* ---- money ---- */
+
+static int64_t output_cap(const struct lun_question *q, const struct lun_target *t)
+{
+    if (q->endpoint == LUN_ENDPOINT_EMBEDDINGS) return 0;
+    if (q->max_tokens >= 0) return q->max_tokens;
+    int64_t cap = q->snapshot->limits.output;
+    return t->max_output && t->max_output < cap ? t->max_output : cap;
+}
+
+int64_t lun_question_bound(struct lun_question *q, const struct lun_target *t, int64_t *cap)
+{
+    struct size s = input_size(q);
+    int64_t out = output_cap(q, t);
+    if (cap) *cap = out;
+    if (s.unknown || !lun_price_known(&t->price)) return -1;
+    return lun_price_bound(&t->price, s.bound, out * q->n);
+}
+
+int64_t lun_question_expected(struct lun_question *q, const struct lun_target *t)
+{
+    int64_t out = output_cap(q, t);
+    struct lun_usage usage = { .known = true, .estimated = true, .input = lun_question_tokens(q), .output = (out < 500 ? out : 500) * q->n };
+    return lun_price_known(&t->price) ? lun_price_cost(&t->price, &usage) : -1;
+}
+
+int lun_question_accounts(struct lun_question *q, struct lun_account *out[LUN_ACCOUNTS])
+{
+    int n = 0;
+    if (q->own_account) out[n++] = q->own_account;
+    if (q->client && q->client->account) out[n++] = q->client->account;
+    if (q->client && q->client->team && q->client->team->account) out[n++] = q->client->team->account;
+    if (q->snapshot->total_account) out[n++] = q->snapshot->total_account;
+    return n;
+}
+
+bool lun_question_limited(struct lun_question *q)
+{
+    struct lun_account *accounts[LUN_ACCOUNTS];
+    for (int n = lun_question_accounts(q, accounts); n--; ) if (lun_account_limited(accounts[n])) return true;
+    return false;
+}
+
+/* ---- the rest ---- */
+
+const char *lun_question_upstream(struct lun_question *q, const struct lun_target *t)
+{
+    const char *star = strchr(t->upstream, '*');
+    if (!star) return t->upstream;
+    return lun_arena_printf(q->arena, "%.*s%s%s", (int)(star - t->upstream), t->upstream, q->rest ? q->rest : "", star + 1);
+}
+
+lun_us lun_question_wall(const struct lun_question *q) { return q->arrived_wall + (q->loop->now - q->arrived); }
+
+uint64_t lun_question_random(struct lun_question *q)        /* splitmix64, Vigna 2015 */
+{
+    uint64_t z = q->random += 0x9E3779B97F4A7C15u;
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ z >> 27) * 0x94D049BB133111EBu;
+    return z ^ z >> 31;
+}
+
+double lun_question_random_unit(struct lun_question *q) { return (double)(lun_question_random(q) >> 11) * 0x1p-53; }
+
+void lun_question_note(struct lun_question *q, const char *key, const char *json)
+{
+    const char *value = lun_arena_strdup(q->arena, json);
+    for (int i = 0; i < q->n_notes; i++)
+        if (!strcmp(q->notes[i].name, key)) { q->notes[i].value = value; return; }
+    if (q->n_notes >= 64) return;
+    if (!(q->n_notes & (q->n_notes - 1))) {         /* full at every power of two */
+        struct lun_pair *more = lun_arena_alloc(q->arena, (size_t)(q->n_notes ? q->n_notes * 2 : 1) * sizeof *more);
+        if (q->n_notes) memcpy(more, q->notes, (size_t)q->n_notes * sizeof *more);
+        q->notes = more;
+    }
+    q->notes[q->n_notes++] = (struct lun_pair){ lun_arena_strdup(q->arena, key), value };
+}
+
+static const char *value_of(const struct lun_pair *list, int n, const char *name)
+{
+    for (int i = 0; i < n; i++) if (!strcmp(list[i].name, name)) return list[i].value;
+    return NULL;
+}
+const char *lun_question_header(const struct lun_question *q, const char *name) { return value_of(q->headers, q->n_headers, name); }
+const char *lun_question_tag(const struct lun_question *q, const char *name)    { return value_of(q->tags, q->n_tags, name); }
