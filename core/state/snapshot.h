@@ -25,9 +25,21 @@ struct lun_health_rules {
 
 struct lun_secret { const char *name, *value; };    /* name: of the variable or file. The value is never shown anywhere */
 
+struct lun_file { const char *name, *text; size_t n; };         /* name: as shown in errors, relative to the folder */
+
+/* A file that the configuration was made of. */
+enum lun_part_kind { LUN_PART_CONFIG, LUN_PART_CONFIG_MODULE, LUN_PART_POLICY, LUN_PART_POLICY_MODULE, LUN_PART_SCRIPT, LUN_PART_DIALECT };
+struct lun_part {
+    enum lun_part_kind kind;
+    const char *module;         /* the MODULE kinds: what `require` was given; otherwise NULL */
+    struct lun_file file;
+    bool bundled;               /* is part of the binary: nothing on disk to watch, and not in the version's hash */
+};
+
 struct lun_provider {
     int index;                  /* in snapshot->providers */
-    const char *name, *dialect;
+    const char *name, *dialect;         /* "openai" is native: dialect_file is empty */
+    struct lun_file dialect_file;       /* the Lua file that translates, of the binary or beside gateway.lua; text NULL: native */
     const char *base_url;       /* without a slash at the end; NULL: `script` answers */
     const char *script, *script_name;   /* the text of a scenario that this process plays itself; NULL: base_url */
     const struct lun_secret *keys; int n_keys;      /* 0: none is sent */
@@ -99,8 +111,6 @@ struct lun_limits {
     bool attempts_given, retries_given; /* gateway.lua said so: the policy's own `limits` do not count */
 };
 
-struct lun_file { const char *name, *text; size_t n; };         /* name: as shown in errors and in the version */
-
 struct lun_snapshot {
     atomic_int references;
     int generation;
@@ -108,6 +118,10 @@ struct lun_snapshot {
     const char *version;        /* "support.lua@a1b2c3d4e5f6": file @ first 12 hex digits of the hash over configuration,
                                    policy and every file they required; "default@…" without a policy */
     const char *folder;         /* of gateway.lua, for relative paths; "" for a string */
+
+    const struct lun_part *parts; int n_parts;      /* every file read, gateway.lua first */
+    const struct lun_secret *secrets; int n_secrets;    /* every one that a key or header here has its text from. The last unref
+                                   wipes these values (explicit_bzero); keys and headers point to the same bytes */
 
     const char *listen, *admin; /* addresses; admin NULL: none */
     int workers;                /* 0: one per core */
