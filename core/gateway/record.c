@@ -1,0 +1,197 @@
+#include "gateway/record.h"
+#include "base/json.h"
+#include "base/loop.h"
+#include "base/text.h"
+#include <stdio.h>
+#include <string.h>
+
+/* ---- metrics ---- */
+
+static double seconds(lun_us t) { return (double)t / 1e6; }
+
+static void record_tokens(struct lun_metrics *m, const char *model, const char *provider, const char *type, int64_t n)
+{
+    lun_metrics_add(m, LUN_METRIC_TOKENS, (const char *[]){ model, provider, type }, (double)n);
+}
+
+void lun_record_trial(struct lun_question *q, const struct lun_trial *t)
+{
+    struct lun_metrics *m = q->registry->metrics;
+    const char *model = t->target->model, *provider = t->target->provider->name;
+    if (t->kind == LUN_KIND_SKIPPED) return;
+    lun_metrics_add(m, LUN_METRIC_ATTEMPTS, (const char *[]){ t->target->name, lun_kind_name(t->kind) }, 1);
+    if (t->hedge) lun_metrics_add(m, LUN_METRIC_HEDGES, (const char *[]){ t->target->name }, 1);
+    if (t->cost) lun_metrics_add(m, LUN_METRIC_COST, (const char *[]){ model, t->target->name }, (double)t->cost / 1e9);
+    if (!t->sent) return;
+    const char *error = t->kind == LUN_KIND_OK ? "" : lun_kind_name(t->kind);
+    lun_metrics_add(m, LUN_METRIC_DURATION, (const char *[]){ model, provider, error }, seconds(t->ended - t->sent));
+    if (t->first_byte) lun_metrics_add(m, LUN_METRIC_TTFT, (const char *[]){ model, provider }, seconds(t->first_byte - t->sent));
+    if (!t->usage.known) return;
+    record_tokens(m, model, provider, "input", t->usage.input);
+    record_tokens(m, model, provider, "output", t->usage.output);
+    if (t->first_byte && t->usage.output > 1)
+        lun_metrics_add(m, LUN_METRIC_PER_TOKEN, (const char *[]){ model, provider }, seconds(t->ended - t->first_byte) / (double)(t->usage.output - 1));
+}
+
+void lun_record_request(struct lun_question *q, const struct lun_done *done)
+{
+    struct lun_metrics *m = q->registry->metrics;
+    char status[12];
+    snprintf(status, sizeof status, "%d", done->status);
+    const char *model = q->entry ? q->entry->name : q->model ? "auto" : "";
+    lun_metrics_add(m, LUN_METRIC_REQUESTS, (const char *[]){ model, status }, 1);
+    if (done->fallback) lun_metrics_add(m, LUN_METRIC_FALLBACKS, (const char *[]){ model }, 1);
+    if (done->trial) lun_metrics_add(m, LUN_METRIC_OVERHEAD, NULL, seconds(done->latency > done->upstream_wait ? done->latency - done->upstream_wait : 0));
+}
+
+/* ---- the line ---- */
+
+static void put_text(struct lun_buf *out, const char *key, const char *value)
+{
+    if (!value || !*value) return;
+    lun_json_put_key(out, key);
+    lun_json_put_text(out, value);
+}
+
+static void put_int(struct lun_buf *out, const char *key, int64_t value)
+{
+    lun_json_put_key(out, key);
+    lun_json_put_int(out, value);
+}
+
+static void put_ms(struct lun_buf *out, const char *key, lun_us t)
+{
+    lun_json_put_key(out, key);
+    lun_buf_printf(out, "%lld.%03lld", (long long)(t / 1000), (long long)(t % 1000));
+}
+
+static void put_usd(struct lun_buf *out, const char *key, int64_t nano)
+{
+    char text[24];
+    lun_price_text(nano, text);
+    lun_json_put_key(out, key);
+    lun_buf_puts(out, text);
+}
+
+static void put_usage(struct lun_buf *out, const struct lun_usage *u)
+{
+    if (!u->known) return;
+    lun_json_put_key(out, "tokens");
+    lun_buf_putc(out, '{');
+    put_int(out, "input", u->input);
+    if (u->cached_input) put_int(out, "cached", u->cached_input);
+    put_int(out, "output", u->output);
+    if (u->reasoning) put_int(out, "reasoning", u->reasoning);
+    if (u->estimated) { lun_json_put_key(out, "estimated"); lun_buf_puts(out, "true"); }
+    lun_buf_putc(out, '}');
+}
+
+static void put_trial(struct lun_buf *out, const struct lun_question *q, const struct lun_trial *t)
+{
+    if (t->number > 1) lun_buf_putc(out, ',');
+    lun_buf_putc(out, '{');
+    put_text(out, "target", t->target->name);
+    put_text(out, "kind", lun_kind_name(t->kind));
+    if (t->status) put_int(out, "status", t->status);
+    put_ms(out, "at_ms", t->began - q->arrived);
+    put_ms(out, "ms", t->ended - t->began);
+    if (t->first_byte && t->sent) put_ms(out, "ttft_ms", t->first_byte - t->sent);
+    if (t->key > 0) put_int(out, "key", t->key);
+    if (t->hedge) { lun_json_put_key(out, "hedge"); lun_buf_puts(out, "true"); }
+    if (t->kind != LUN_KIND_OK) {
+        put_text(out, "billed", lun_billed_name(t->billed));
+        put_text(out, "detail", t->detail);
+    }
+    if (t->cost) put_usd(out, "cost", t->cost);
+    put_text(out, "provider_request_id", t->provider_request_id);
+    lun_buf_putc(out, '}');
+}
+
+static void put_trials(struct lun_buf *out, const struct lun_question *q)
+{
+    lun_json_put_key(out, "attempts");
+    lun_buf_putc(out, '[');
+    for (const struct lun_trial *t = q->trials; t; t = t->next) put_trial(out, q, t);
+    lun_buf_putc(out, ']');
+}
+
+static void put_who(struct lun_buf *out, const struct lun_question *q)
+{
+    if (q->client) {
+        put_text(out, "key", q->client->name);
+        if (q->client->team) put_text(out, "team", q->client->team->name);
+    }
+    put_text(out, "user", q->user);
+    put_text(out, "session", q->session);
+    put_text(out, "task", q->task);
+    put_text(out, "class", q->class);
+    if (!q->n_tags) return;
+    lun_json_put_key(out, "tags");
+    lun_buf_putc(out, '{');
+    for (int i = 0; i < q->n_tags; i++) put_text(out, q->tags[i].name, q->tags[i].value);
+    lun_buf_putc(out, '}');
+}
+
+static void put_decision(struct lun_buf *out, const struct lun_question *q)
+{
+    put_text(out, "policy", q->snapshot->version);
+    if (q->n_labels) {
+        lun_json_put_key(out, "labels");
+        lun_buf_putc(out, '[');
+        for (int i = 0; i < q->n_labels; i++) {
+            if (i) lun_buf_putc(out, ',');
+            lun_json_put_text(out, q->labels[i]);
+        }
+        lun_buf_putc(out, ']');
+    }
+    if (q->n_notes) {
+        lun_json_put_key(out, "notes");
+        lun_buf_putc(out, '{');
+        for (int i = 0; i < q->n_notes; i++) {
+            lun_json_put_key(out, q->notes[i].name);
+            lun_buf_puts(out, q->notes[i].value);
+        }
+        lun_buf_putc(out, '}');
+    }
+}
+
+/* One in 256 tells what was left out although nothing went wrong: ids are random hexadecimal. */
+static bool sampled(const struct lun_question *q) { return !strncmp(q->id, "00", 2); }
+
+static bool in_full(const struct lun_question *q, const struct lun_done *done)
+{
+    return q->explain || done->status >= 400 || done->stream_torn || q->policy_failed || sampled(q);
+}
+
+void lun_record_line(struct lun_question *q, const struct lun_done *done, struct lun_buf *out)
+{
+    char at[25];
+    lun_clock_text(q->arrived_wall, at);
+    lun_buf_putc(out, '{');
+    put_text(out, "time", at);
+    put_text(out, "id", q->id);
+    put_text(out, "endpoint", lun_endpoint_name(q->endpoint));
+    put_text(out, "model", q->model);
+    if (q->stream) { lun_json_put_key(out, "stream"); lun_buf_puts(out, "true"); }
+    put_who(out, q);
+    put_int(out, "status", done->status);
+    put_text(out, "code", done->code);
+    if (done->stream_torn) { lun_json_put_key(out, "torn"); lun_buf_puts(out, "true"); }
+    if (done->trial) put_text(out, "target", done->trial->target->name);
+    if (done->fallback) { lun_json_put_key(out, "fallback"); lun_buf_puts(out, "true"); }
+    put_decision(out, q);
+    put_trials(out, q);
+    put_usage(out, &done->usage);
+    put_usd(out, "cost", done->cost);
+    put_ms(out, "latency_ms", done->latency);
+    if (done->ttft) put_ms(out, "ttft_ms", done->ttft);
+    put_ms(out, "overhead_ms", done->latency > done->upstream_wait ? done->latency - done->upstream_wait : 0);
+    if (in_full(q, done)) put_text(out, "dropped", q->dropped);
+    if (q->snapshot->log_text) {
+        size_t n;
+        const char *text = lun_question_text(q, &n);
+        lun_json_put_key(out, "text");
+        lun_json_put_string(out, text, lun_text_clip(text, n, 8192));
+    }
+    lun_buf_putc(out, '}');
+}

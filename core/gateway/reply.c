@@ -1,0 +1,237 @@
+#include "gateway/reply.h"
+#include "base/json.h"
+#include "state/health.h"
+#include <stdio.h>
+#include <string.h>
+
+static const struct { int status; const char *code, *type, *should_retry, *message; } codes[] = {
+#define X(id, status, code, type, retry, message) { status, code, type, retry, message },
+    LUN_CODES(X)
+#undef X
+};
+
+int lun_code_status(enum lun_code c)       { return codes[c].status; }
+const char *lun_code_name(enum lun_code c) { return codes[c].code; }
+
+enum lun_code lun_code_of_status(int status)
+{
+    for (int c = 0; c < LUN_CODE_COUNT; c++) if (codes[c].status == status) return (enum lun_code)c;
+    return status < 500 ? LUN_CODE_INVALID_REQUEST : LUN_CODE_UPSTREAM_FAILED;
+}
+
+static int status_of(const struct lun_error *e) { return e->status ? e->status : codes[e->code].status; }
+static bool exposed(const struct lun_question *q) { return !q->client || q->client->expose; }
+
+/* ---- verdict ---- */
+
+static bool counts(const struct lun_trial *t) { return t->kind != LUN_KIND_SKIPPED && t->kind != LUN_KIND_CANCELLED; }
+
+static void tell_trials(const struct lun_question *q, struct lun_buf *out)
+{
+    int told = 0;
+    for (const struct lun_trial *t = q->trials; t; t = t->next) {
+        if (!counts(t)) continue;
+        lun_buf_printf(out, "%s %s: ", told++ ? ";" : "", exposed(q) ? t->target->name : "attempt");
+        lun_buf_printf(out, "%s", lun_kind_name(t->kind));
+        if (t->status) lun_buf_printf(out, " (%d)", t->status);
+        lun_buf_printf(out, ", %s", t->detail && exposed(q) ? t->detail : lun_kind_text(t->kind));
+    }
+}
+
+static lun_us soonest(const struct lun_question *q)
+{
+    lun_us now = q->loop->now, due = LUN_NEVER;
+    for (int i = 0; i < q->n_asked; i++) {
+        lun_us until = lun_health_rests_until(q->asked[i], now);
+        if (until < due) due = until;
+    }
+    return due == LUN_NEVER ? 0 : due > now ? due - now : LUN_SECOND;
+}
+
+/* The request is at fault, says the last provider asked. */
+static bool at_fault(enum lun_kind k) { return k == LUN_KIND_BAD_REQUEST || k == LUN_KIND_TOO_LONG || k == LUN_KIND_FILTERED; }
+
+struct lun_error lun_reply_verdict(struct lun_question *q)
+{
+    struct lun_error e = { .code = LUN_CODE_RATE_LIMITED };
+    struct lun_buf text = {0};
+    const struct lun_trial *last = NULL;
+    int n = 0, limited = 0, free_of_charge = 0;
+    for (const struct lun_trial *t = q->trials; t; t = t->next) {
+        if (!counts(t)) continue;
+        last = t;
+        n++;
+        limited += t->kind == LUN_KIND_RATE_LIMITED || t->kind == LUN_KIND_POOL_FULL || t->kind == LUN_KIND_QUOTA;
+        free_of_charge += t->kind == LUN_KIND_OVERLOADED;
+    }
+    if (last && at_fault(last->kind)) e.code = LUN_CODE_INVALID_REQUEST;
+    else if (n > limited) e.code = n == limited + free_of_charge ? LUN_CODE_OVERLOADED : LUN_CODE_UPSTREAM_FAILED;
+    if (e.code == LUN_CODE_RATE_LIMITED || e.code == LUN_CODE_OVERLOADED) e.retry_after = soonest(q);
+    if (!n) lun_buf_puts(&text, "No target can take this now: all of them rest.");
+    else if (e.code == LUN_CODE_INVALID_REQUEST) lun_buf_printf(&text, "%s.", last->detail ? last->detail : lun_kind_text(last->kind));
+    else {
+        lun_buf_printf(&text, "%s %s failed:", n > 1 ? "All" : "The", n > 1 ? "attempts" : "attempt");
+        tell_trials(q, &text);
+        lun_buf_putc(&text, '.');
+    }
+    e.message = lun_arena_strndup(q->arena, text.at, text.n);
+    lun_buf_free(&text);
+    return e;
+}
+
+/* ---- heads ---- */
+
+struct list { struct lun_arena *arena; struct lun_pair *at; int n; };
+#define HEADERS 32
+
+static void put(struct list *l, const char *name, const char *value)
+{
+    if (!value || !*value || l->n == HEADERS) return;
+    l->at[l->n++] = (struct lun_pair){ name, value };
+}
+
+/* What a policy or a file may have put into a name must not end the header line. */
+static const char *visible(struct lun_arena *arena, const char *text)
+{
+    for (const unsigned char *p = (const unsigned char *)text; p && *p; p++) {
+        if (*p >= 0x20 && *p < 0x7f) continue;
+        char *copy = lun_arena_strdup(arena, text);
+        for (unsigned char *c = (unsigned char *)copy; *c; c++) if (*c < 0x20 || *c >= 0x7f) *c = '?';
+        return copy;
+    }
+    return text;
+}
+
+static const char *labels(struct lun_question *q)
+{
+    struct lun_buf b = {0};
+    for (int i = 0; i < q->n_labels; i++) lun_buf_printf(&b, "%s%s", i ? "," : "", q->labels[i]);
+    const char *text = lun_arena_strndup(q->arena, b.at, b.n);
+    lun_buf_free(&b);
+    return text;
+}
+
+static int attempts(const struct lun_question *q)
+{
+    int n = 0;
+    for (const struct lun_trial *t = q->trials; t; t = t->next) n += t->kind != LUN_KIND_SKIPPED;
+    return n;
+}
+
+static const char *ms(struct lun_arena *a, lun_us t) { return lun_arena_printf(a, "%.3f", (double)t / 1000); }
+
+static const char *budget_left(struct lun_question *q)
+{
+    struct lun_account *accounts[LUN_ACCOUNTS];
+    struct lun_account_view v;
+    int64_t left = INT64_MAX;
+    char text[24];
+    for (int n = lun_question_accounts(q, accounts); n--; ) {
+        lun_account_look(accounts[n], lun_question_wall(q), &v);
+        if (v.limit >= 0 && v.left < left) left = v.left;
+    }
+    if (left == INT64_MAX) return NULL;
+    lun_price_text(left > 0 ? left : 0, text);
+    return lun_arena_strdup(q->arena, text);
+}
+
+static void put_figures(struct list *l, struct lun_question *q, const struct lun_done *done)
+{
+    char cost[24];
+    lun_price_text(done->cost, cost);
+    lun_us overhead = done->latency - done->upstream_wait;
+    put(l, "x-lunette-cost", lun_arena_strdup(q->arena, cost));
+    put(l, "x-lunette-latency-ms", ms(q->arena, done->latency));
+    put(l, "x-lunette-overhead-ms", ms(q->arena, overhead > 0 ? overhead : 0));
+    put(l, "x-lunette-budget-left", budget_left(q));
+}
+
+static void put_target(struct list *l, struct lun_question *q, const struct lun_trial *t)
+{
+    if (!exposed(q)) return;
+    put(l, "x-lunette-attempts", lun_arena_printf(q->arena, "%d", attempts(q)));
+    if (!t) return;
+    const char *model = strchr(t->target->model, '*') && q->model ? q->model : t->target->model;
+    put(l, "x-lunette-model", visible(q->arena, model));
+    put(l, "x-lunette-target", visible(q->arena, t->target->name));
+    put(l, "x-lunette-provider", visible(q->arena, t->target->provider->name));
+    put(l, "x-lunette-fallback", t->number > 1 ? "true" : "false");
+    if (t->provider_request_id) put(l, "x-request-id", visible(q->arena, t->provider_request_id));
+}
+
+static struct list list_in(struct lun_arena *a)
+{
+    return (struct list){ .arena = a, .at = lun_arena_alloc(a, HEADERS * sizeof(struct lun_pair)) };
+}
+
+void lun_reply_head(struct lun_question *q, int status, const char *content_type, const struct lun_trial *t, const struct lun_done *done,
+                    const struct lun_error *e, int64_t length, struct lun_head *head)
+{
+    struct list l = list_in(q->arena);
+    put(&l, "content-type", content_type);
+    if (length < 0) {
+        put(&l, "cache-control", "no-cache");
+        put(&l, "x-accel-buffering", "no");             /* a proxy in front is not to hold events back */
+    }
+    put(&l, "x-lunette-request-id", q->id);
+    put(&l, "x-lunette-policy", visible(q->arena, q->snapshot->version));
+    put(&l, "x-lunette-labels", visible(q->arena, labels(q)));
+    if (t || e || done) put_target(&l, q, t);
+    if (done) put_figures(&l, q, done);
+    if (e) put(&l, "x-should-retry", codes[e->code].should_retry);
+    if (e && e->retry_after) put(&l, "retry-after", lun_arena_printf(q->arena, "%lld", (long long)((e->retry_after + LUN_SECOND - 1) / LUN_SECOND)));
+    *head = (struct lun_head){ .status = status, .stream = length < 0, .length = length, .headers = l.at, .n_headers = l.n };
+}
+
+int lun_reply_trailers(struct lun_question *q, const struct lun_done *done, const struct lun_pair **out)
+{
+    struct list l = list_in(q->arena);
+    put_target(&l, q, done->trial);
+    put_figures(&l, q, done);
+    *out = l.at;
+    return l.n;
+}
+
+/* ---- errors ---- */
+
+static void put_budget(struct lun_buf *out, const struct lun_account_view *v, const struct lun_question *q)
+{
+    char left[24], at[25];
+    lun_price_text(v->left > 0 ? v->left : 0, left);
+    lun_json_put_key(out, "budget");
+    lun_json_put_text(out, v->name);
+    lun_json_put_key(out, "left");
+    lun_buf_puts(out, left);
+    lun_json_put_key(out, "resets_at");
+    if (!q || v->resets_in == LUN_NEVER) { lun_buf_puts(out, "null"); return; }
+    lun_clock_text(lun_question_wall(q) + v->resets_in, at);
+    lun_json_put_text(out, at);
+}
+
+void lun_reply_error_body(const struct lun_question *q, const struct lun_error *e, struct lun_buf *out)
+{
+    lun_buf_puts(out, "{\"error\":{");
+    lun_json_put_key(out, "message");
+    lun_json_put_text(out, e->message ? e->message : codes[e->code].message);
+    lun_json_put_key(out, "type");
+    lun_json_put_text(out, codes[e->code].type);
+    lun_json_put_key(out, "param");
+    lun_json_put_text(out, e->param);
+    lun_json_put_key(out, "code");
+    lun_json_put_text(out, codes[e->code].code);
+    lun_json_put_key(out, "status");
+    lun_json_put_int(out, status_of(e));
+    if (e->budget) put_budget(out, e->budget, q);
+    if (q) {
+        lun_json_put_key(out, "request_id");
+        lun_json_put_text(out, q->id);
+    }
+    lun_buf_puts(out, "}}");
+}
+
+void lun_reply_error_event(const struct lun_question *q, const struct lun_error *e, struct lun_buf *out)
+{
+    lun_buf_puts(out, "data: ");
+    lun_reply_error_body(q, e, out);
+    lun_buf_puts(out, "\n\n");
+}
