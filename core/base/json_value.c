@@ -109,13 +109,14 @@ static struct lun_json element(struct lun_json array, const char *step)
 struct lun_json lun_json_path(struct lun_json v, const char *path)
 {
     char step[256];
-    while (*path && v.n) {
+    for (bool more = *path; more && v.n;) {
         size_t n = strcspn(path, ".");
         if (!n || n >= sizeof step) return (struct lun_json){0};
         memcpy(step, path, n);
         step[n] = 0;
         v = *v.at == '[' ? element(v, step) : lun_json_get(v, step);
-        path += n + (path[n] == '.');
+        more = path[n] == '.';
+        path += n + more;
     }
     return v;
 }
