@@ -28,14 +28,18 @@ struct lun_usage {              /* tokens, as a provider claims them, normalised
 extern const struct lun_price lun_price_unknown;
 bool lun_price_known(const struct lun_price *);
 
-/* "0.42" USD → 420000000 nano-USD. At most 9 decimals are exact; more are rounded up. False: not a decimal number (an
- * exponent as in 4.2e-7 is one), negative, or over nine million USD. */
+/* "0.42" USD → 420000000 nano-USD. At most 9 decimals are exact; more are rounded up. False, and *nano untouched: not a
+ * decimal number (".5", "5." and an exponent as in 4.2e-7 are; a sign, blanks and "nan" are not), or over nine million
+ * USD. */
 bool lun_price_parse(const char *text, size_t n, int64_t *nano);
 
-/* What that usage costs; parts larger than their whole are cut to it. An unknown price costs 0. Saturates at INT64_MAX. */
+/* What that usage costs, the fee per call included; parts larger than their whole are cut to it, negative counts are 0. An
+ * unknown price costs 0 (ask lun_price_known first where that matters). Does not look at `known` and `estimated`: those
+ * are for whoever decides whether to believe it. Saturates at INT64_MAX. */
 int64_t lun_price_cost(const struct lun_price *, const struct lun_usage *);
 
-/* The dearest that `input` and `output` tokens can cost: each at the dearest of the prices that could apply. */
+/* The dearest that `input` and `output` tokens can cost: each at the dearest of the prices that could apply, and
+ * the fee. Never below lun_price_cost of a usage within them. */
 int64_t lun_price_bound(const struct lun_price *, int64_t input, int64_t output);
 
 /* "0.000123" — USD with as many decimals as it has, at most 9; `out` takes 24 bytes. */
