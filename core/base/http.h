@@ -60,6 +60,7 @@ const struct lun_slice *lun_http_find(const struct lun_http_request *, const cha
 enum lun_http_result { LUN_HTTP_MORE, LUN_HTTP_DONE, LUN_HTTP_BAD };
 
 struct lun_http_reader {            /* zero-initialise; one per connection */
+    uintptr_t base;                 /* where the bytes lay last time */
     size_t line, seen;              /* start of the line that is being looked at; how far it was looked through */
     int lines;                      /* whole ones so far; 0: the request has not begun (but perhaps with an empty line) */
     bool blank;                     /* an empty line was skipped */
@@ -76,6 +77,9 @@ struct lun_http_reader {            /* zero-initialise; one per connection */
  * above. After DONE or BAD comes lun_http_reset. */
 enum lun_http_result lun_http_read(struct lun_http_reader *, const char *bytes, size_t n, const struct lun_http_limits *limits,
                                    size_t *used);
+/* The bytes lie elsewhere now, or may: makes the slices of reader->request anew. Needed after DONE only; before it, lun_http_read sees
+ * to it. */
+void lun_http_moved(struct lun_http_reader *, const char *bytes);
 void lun_http_reset(struct lun_http_reader *);      /* for the next request; keeps the array of headers */
 void lun_http_free(struct lun_http_reader *);       /* zero-initialised again */
 
