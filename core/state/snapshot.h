@@ -13,6 +13,28 @@
 
 struct lun_pair { const char *name, *value; };
 
+/* What holds where gateway.lua is silent; the loader starts from lun_snapshot_new and from these. */
+#define LUN_DEFAULT_LISTEN      "127.0.0.1:4000"
+#define LUN_DEFAULT_ADMIN       "127.0.0.1:4001"
+#define LUN_DEFAULT_CONNECT     (5 * LUN_SECOND)        /* per provider: timeouts */
+#define LUN_DEFAULT_FIRST_BYTE  (60 * LUN_SECOND)       /* models that think first may take most of a minute */
+#define LUN_DEFAULT_IDLE        (60 * LUN_SECOND)
+#define LUN_DEFAULT_TOTAL       (600 * LUN_SECOND)      /* above the deadline, so that this one decides */
+#define LUN_DEFAULT_FAILURES    5                       /* health */
+#define LUN_DEFAULT_REST        (60 * LUN_SECOND)
+#define LUN_DEFAULT_HALF_OPEN   1
+#define LUN_DEFAULT_BODY        ((int64_t)32 << 20)     /* limits, in bytes */
+#define LUN_DEFAULT_ANSWER      ((int64_t)32 << 20)
+#define LUN_DEFAULT_BUFFERED    ((int64_t)1 << 30)
+#define LUN_DEFAULT_DEADLINE    (590 * LUN_SECOND)
+#define LUN_DEFAULT_CONNECTIONS 10000
+#define LUN_DEFAULT_ATTEMPTS    4
+#define LUN_DEFAULT_RETRIES     0.2
+#define LUN_DEFAULT_HEDGES      0.05
+#define LUN_DEFAULT_OUTPUT      16384                   /* tokens */
+#define LUN_DEFAULT_KEEPALIVE   (15 * LUN_SECOND)
+#define LUN_DEFAULT_WEIGHT      1.0
+
 struct lun_timeouts { lun_us connect, first_byte, idle, total; };       /* of an attempt; a step may say otherwise */
 
 struct lun_health_rules {
@@ -51,6 +73,9 @@ struct lun_provider {
     struct lun_health_rules health;
     struct lun_provider_state *state;
 };
+
+extern const struct lun_timeouts lun_timeouts_default;
+extern const struct lun_health_rules lun_health_rules_default;
 
 enum lun_support { LUN_SUPPORTS_TOOLS = 1, LUN_SUPPORTS_IMAGES = 2, LUN_SUPPORTS_SCHEMA = 4 };
 
@@ -111,6 +136,8 @@ struct lun_limits {
     bool attempts_given, retries_given; /* gateway.lua said so: the policy's own `limits` do not count */
 };
 
+extern const struct lun_limits lun_limits_default;
+
 struct lun_snapshot {
     atomic_int references;
     int generation;
@@ -139,15 +166,18 @@ struct lun_snapshot {
     bool log_text;              /* whether message text may stand in the log */
 };
 
-struct lun_snapshot *lun_snapshot_new(void);                    /* empty, defaults filled in, one reference */
+struct lun_snapshot *lun_snapshot_new(void);                    /* empty, defaults filled in, no budget, one reference */
 struct lun_snapshot *lun_snapshot_ref(struct lun_snapshot *);
 void lun_snapshot_unref(struct lun_snapshot *);                 /* any thread; the last one frees it, secrets wiped */
 
 /* The entry of `models` for a name a client asked for: the exact one, else the first pattern that fits. NULL: none.
  * For a pattern *rest is what its * stands for (points into `name`), otherwise "". */
 const struct lun_model *lun_snapshot_model(const struct lun_snapshot *, const char *name, const char **rest);
-bool lun_pattern_fits(const char *pattern, const char *name);   /* one * at most, anywhere */
+bool lun_pattern_fits(const char *pattern, const char *name);   /* one * at most, anywhere; it may stand for nothing */
 const struct lun_target *lun_snapshot_target(const struct lun_snapshot *, const char *name);    /* by its own name */
 const struct lun_client_rule *lun_snapshot_client(const struct lun_snapshot *, const char *key, size_t n);  /* by a presented key;
-                                                                   hashed, compared in constant time. NULL: nobody's */
+                                                                   hashed, compared in constant time with all. NULL: nobody's */
+#define LUN_KEY_HASH 32
+bool lun_key_hash(const char *key, size_t n, unsigned char hash[LUN_KEY_HASH]);     /* SHA-256, as `clients` holds it. False: libcrypto
+                                                                   could not */
 #endif

@@ -1,0 +1,107 @@
+#include "state/snapshot.h"
+#include "base/alloc.h"
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define KEY_BYTES 4096      /* a presented key longer than that is nobody's */
+
+const struct lun_timeouts lun_timeouts_default = {
+    LUN_DEFAULT_CONNECT, LUN_DEFAULT_FIRST_BYTE, LUN_DEFAULT_IDLE, LUN_DEFAULT_TOTAL
+};
+const struct lun_health_rules lun_health_rules_default = {
+    .failures = LUN_DEFAULT_FAILURES, .rest = LUN_DEFAULT_REST, .half_open = LUN_DEFAULT_HALF_OPEN
+};
+const struct lun_limits lun_limits_default = {
+    .body = LUN_DEFAULT_BODY, .answer = LUN_DEFAULT_ANSWER, .buffered = LUN_DEFAULT_BUFFERED, .deadline = LUN_DEFAULT_DEADLINE,
+    .connections = LUN_DEFAULT_CONNECTIONS, .attempts = LUN_DEFAULT_ATTEMPTS, .retries = LUN_DEFAULT_RETRIES,
+    .hedges = LUN_DEFAULT_HEDGES, .output = LUN_DEFAULT_OUTPUT,
+};
+
+struct lun_snapshot *lun_snapshot_new(void)
+{
+    struct lun_snapshot *s = lun_zalloc(sizeof *s);
+    atomic_init(&s->references, 1);
+    s->version = "default";
+    s->folder = "";
+    s->listen = LUN_DEFAULT_LISTEN;
+    s->admin = LUN_DEFAULT_ADMIN;
+    s->total = (struct lun_budget_rule){ .limit = -1 };
+    s->limits = lun_limits_default;
+    s->keepalive = LUN_DEFAULT_KEEPALIVE;
+    return s;
+}
+
+struct lun_snapshot *lun_snapshot_ref(struct lun_snapshot *s)
+{
+    atomic_fetch_add_explicit(&s->references, 1, memory_order_relaxed);
+    return s;
+}
+
+static void wipe(const struct lun_secret *secret)
+{
+    if (secret->value) explicit_bzero((char *)secret->value, strlen(secret->value));
+}
+
+void lun_snapshot_unref(struct lun_snapshot *s)
+{
+    if (!s || atomic_fetch_sub_explicit(&s->references, 1, memory_order_acq_rel) != 1) return;
+    for (int i = 0; i < s->n_secrets; i++) wipe(&s->secrets[i]);
+    lun_arena_free(&s->arena);
+    free(s);
+}
+
+/* Where in `name` that begins which the * stands for, and how long it is. */
+static bool fit(const char *pattern, const char *name, const char **rest, size_t *n)
+{
+    const char *star = strchr(pattern, '*');
+    if (!star) return !strcmp(pattern, name) && (*rest = "", *n = 0, true);
+    size_t head = (size_t)(star - pattern), tail = strlen(star + 1), all = strlen(name);
+    if (all < head + tail || memcmp(pattern, name, head) || memcmp(star + 1, name + all - tail, tail)) return false;
+    *rest = name + head;
+    *n = all - head - tail;
+    return true;
+}
+
+bool lun_pattern_fits(const char *pattern, const char *name)
+{
+    const char *rest;
+    size_t n;
+    return fit(pattern, name, &rest, &n);
+}
+
+const struct lun_model *lun_snapshot_model(const struct lun_snapshot *s, const char *name, const char **rest)
+{
+    size_t n;
+    *rest = "";
+    for (int i = 0; i < s->n_models; i++) {
+        const struct lun_model *m = &s->models[i];
+        if (m->pattern ? fit(m->name, name, rest, &n) : !strcmp(m->name, name)) return m;
+    }
+    return NULL;
+}
+
+const struct lun_target *lun_snapshot_target(const struct lun_snapshot *s, const char *name)
+{
+    for (int i = 0; i < s->n_targets; i++)
+        if (!strcmp(s->targets[i].name, name)) return &s->targets[i];
+    return NULL;
+}
+
+bool lun_key_hash(const char *key, size_t n, unsigned char hash[LUN_KEY_HASH])
+{
+    unsigned got = 0;
+    return EVP_Digest(key, n, hash, &got, EVP_sha256(), NULL) == 1 && got == LUN_KEY_HASH;
+}
+
+const struct lun_client_rule *lun_snapshot_client(const struct lun_snapshot *s, const char *key, size_t n)
+{
+    unsigned char hash[LUN_KEY_HASH];
+    const struct lun_client_rule *found = NULL;
+    if (!n || n > KEY_BYTES || !lun_key_hash(key, n, hash)) return NULL;
+    for (int i = s->n_clients; i--; )       /* all of them, so that the time tells nothing; of equals the first */
+        found = CRYPTO_memcmp(hash, s->clients[i].hash, sizeof hash) ? found : &s->clients[i];
+    explicit_bzero(hash, sizeof hash);
+    return found;
+}
