@@ -1,0 +1,52 @@
+/* gateway.lua → snapshot. The file runs in a sandboxed machine of its own, its table is read as plain data, everything that
+ * can be wrong with it is looked at, and all mistakes are told at once. Either there is no mistake and a snapshot, or there is
+ * none. Nothing is opened, no provider is asked; what is read is gateway.lua and the files it names (policy, what the two
+ * require, scenarios, dialects, whether a CA file can be read), each at most 1 MiB.
+ *
+ * Beyond what sandbox.h gives, gateway.lua has
+ *   secret "NAME"             an opaque value: the environment variable, else $CREDENTIALS_DIRECTORY/NAME, else
+ *                             /run/secrets/NAME, blanks round it taken off. It can be passed on, not read (secret.h)
+ *   env("NAME", default)      the environment variable as text; the default (or nil) when it is not set or empty.
+ *                             Refused where a secret belongs
+ *   lunette.has_secret "NAME" true when secret "NAME" would be found and is no placeholder
+ *   lunette.merge(a, b, …)    a new table: what stands further right wins; tables with names are merged, lists replaced
+ *   require "x"               x.lua beside gateway.lua (a.b: a/b.lua)
+ * `lunette` is there as a global, and as require "lunette".
+ *
+ * Overrides. LUNETTE_ + the path of a setting in capitals, everything but letters and digits as _ : LUNETTE_LISTEN,
+ * LUNETTE_LIMITS_DEADLINE, LUNETTE_PROVIDERS_OPENAI_BASE_URL (see settings.h). They win over the file; the command line wins over them.
+ * A variable LUNETTE_… that is neither a setting nor asked for by the file (secret, env) is a mistake; those that container
+ * platforms make for a service of that name (…_SERVICE_HOST, …_SERVICE_PORT…, …_PORT, …_PORT_…) are passed over.
+ *
+ * The version hash is over gateway.lua, the policy, what both require, scenarios and dialects: names, lengths and bytes. Not
+ * over the environment, secrets, or what is part of the binary: a reload must not take an equal version for equal settings.
+ *
+ * Threads: any, but one load at a time per thread; it takes some ms and may block on the disk. */
+#ifndef LUN_SCRIPT_LOAD_H
+#define LUN_SCRIPT_LOAD_H
+#include "script/mistakes.h"
+#include "script/origins.h"
+#include "script/vm.h"
+#include "state/snapshot.h"
+
+struct lun_load_options {           /* NULL, or zero: as said */
+    char **environment;             /* NULL: the process's own. "NAME=value", ends with NULL */
+    const char *secrets_folder;     /* NULL: "/run/secrets" */
+    const struct lun_pair *set; int n_set;      /* from the command line: path ("listen", "limits.deadline") → text */
+    struct lun_origins *origins;    /* not NULL: filled with every setting, its value and where that came from */
+    enum lun_vm_cpu cpu;            /* how the machine's time is limited */
+    bool no_policy_check;           /* the policy's text is read, but not run */
+};
+
+/* Reads a file. NULL: `mistakes` (zero-initialised or used before; added to) says why. With one reference, yours. */
+struct lun_snapshot *lun_load(const char *path, const struct lun_load_options *, struct lun_mistakes *);
+
+/* The same for a text: `name` is how mistakes call it, `folder` where the files it names are, "" or NULL: there are none
+ * but those of the binary. */
+struct lun_snapshot *lun_load_text(const char *name, const char *text, size_t n, const char *folder,
+                                   const struct lun_load_options *, struct lun_mistakes *);
+
+/* The file that the policy's `require` means by a module's name (as written), out of those read when the snapshot was loaded;
+ * NULL: none. What fits lun_vm_host.source. Borrowed from the snapshot. */
+const struct lun_file *lun_load_module(const struct lun_snapshot *, const char *module);
+#endif

@@ -1,0 +1,237 @@
+#include "script/settings.h"
+#include "base/text.h"
+#include "script/draft.h"
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+#define DAY     86400.0
+#define YEAR    (366 * DAY)
+#define MANY    1e15                /* whole numbers up to here are exact in Lua */
+#define RICH    9e6                 /* USD: what lun_price_parse takes */
+#define LARGE   1099511627776.0     /* 1 TiB */
+
+#define AT(type, field)     offsetof(struct type, field), sizeof(((struct type *)0)->field)
+#define NOWHERE             -1, 0
+#define LATER(scope, name, doc)     { LUN_SCOPE_##scope, name, LUN_TEXT, LUN_NOT_BUILT, 0, 0, NULL, NULL, 0, NOWHERE, doc }
+
+const struct lun_setting lun_settings[] = {
+    /* scope, name, type, flags, from, to, default, words, inside, where, doc */
+#define S(name, ...) { LUN_SCOPE_TOP, name, __VA_ARGS__ }
+    S("listen", LUN_ADDRESS, 0, 1, 255, "127.0.0.1:4000", NULL, LUN_SCOPE_LISTEN, AT(lun_snapshot, listen),
+      "Where clients connect: \"127.0.0.1:4000\", \"[::1]:4000\", \":4000\" (all interfaces), \"unix:/run/lunette.sock\"."),
+    S("admin", LUN_ADDRESS, LUN_CAN_BE_OFF, 1, 255, "127.0.0.1:4001", NULL, 0, AT(lun_snapshot, admin),
+      "Where metrics are read, on loopback only; false: nowhere."),
+    S("workers", LUN_INT, 0, 1, 256, "auto", "auto", 0, AT(lun_snapshot, workers), "Threads that serve; \"auto\": one per core."),
+    S("policy", LUN_TEXT, LUN_CAN_BE_OFF, 1, 1024, NULL, NULL, 0, NOWHERE, "The Lua file that decides, beside gateway.lua or one that comes along."),
+    S("providers", LUN_MAP, LUN_REQUIRED, 0, 0, NULL, NULL, LUN_SCOPE_PROVIDER, NOWHERE, "Who answers, by name."),
+    S("models", LUN_LISTS, LUN_REQUIRED, 0, 0, NULL, NULL, LUN_SCOPE_TARGET, NOWHERE,
+      "The names clients may ask for (one * stands for any text), each with the targets that can answer."),
+    S("health", LUN_TABLE, LUN_CAN_BE_OFF, 0, 0, NULL, NULL, LUN_SCOPE_HEALTH, NOWHERE,
+      "When a target is taken out; false: never."),
+    S("clients", LUN_LIST, 0, 0, 0, NULL, NULL, LUN_SCOPE_CLIENT, NOWHERE, "Who may ask. None: everyone, which is let pass on loopback only."),
+    S("teams", LUN_MAP, 0, 0, 0, NULL, NULL, LUN_SCOPE_TEAM, NOWHERE, "Teams that clients belong to, by name."),
+    S("budgets", LUN_TABLE, 0, 0, 0, NULL, NULL, LUN_SCOPE_BUDGETS, NOWHERE, "Limits on what all of it may cost."),
+    S("limits", LUN_TABLE, 0, 0, 0, NULL, NULL, LUN_SCOPE_LIMITS, AT(lun_snapshot, limits), "Bounds on requests and on the process."),
+    S("keepalive", LUN_SECONDS, LUN_CAN_BE_OFF | LUN_MORE_THAN_MIN, 0, DAY, "15", NULL, 0, AT(lun_snapshot, keepalive),
+      "Silence after which a stream gets a comment line; false: never."),
+    S("log", LUN_TABLE, 0, 0, 0, NULL, NULL, LUN_SCOPE_LOG, NOWHERE, "What is written down about requests."),
+    LATER(TOP, "admin_token", "The token that the admin listener asks for."),
+    LATER(TOP, "state", "The folder for what must survive a restart."),
+    S("zone", LUN_CHOICE, 0, 0, 0, "UTC", "UTC", 0, NOWHERE, "The time zone in which budgets begin anew. UTC, so far."),
+    LATER(TOP, "webhook", "The URL that is told of budgets and outages."),
+    LATER(TOP, "prices", "A file with the prices of many models."),
+    LATER(TOP, "cache", "Equal requests answered once."),
+    LATER(TOP, "ledger", "The file in which what was spent is kept."),
+    LATER(TOP, "redis", "Budgets, limits and cache shared by several gateways."),
+    LATER(TOP, "routes", "Other paths, passed through."),
+#undef S
+#define S(name, ...) { LUN_SCOPE_LISTEN, name, __VA_ARGS__ }
+    S("address", LUN_ADDRESS, 0, 1, 255, NULL, NULL, 0, AT(lun_snapshot, listen), "The same as listen = \"…\"; may stand first in the table without its name."),
+    LATER(LISTEN, "tls", "Certificate and key, for HTTPS."),
+#undef S
+#define S(name, ...) { LUN_SCOPE_PROVIDER, name, __VA_ARGS__ }
+    S("dialect", LUN_TEXT, 0, 1, 64, "openai", NULL, 0, AT(lun_provider, dialect),
+      "The interface it speaks: \"openai\", or NAME for dialects/NAME.lua beside gateway.lua or one that comes along."),
+    S("base_url", LUN_TEXT, LUN_HIDDEN, 1, 2048, NULL, NULL, 0, AT(lun_provider, base_url), "Where it is, up to and with /v1. Either this or script."),
+    S("script", LUN_TEXT, 0, 1, 1024, NULL, NULL, 0, AT(lun_provider, script_name), "A scenario that the gateway plays itself instead of asking anyone."),
+    S("key", LUN_SECRETS, LUN_HIDDEN, 0, 0, NULL, NULL, 0, NOWHERE, "secret \"NAME\", or a list of several that are used in turn; none: no key is sent."),
+    S("key_pattern", LUN_TEXT, 0, 1, 256, NULL, NULL, 0, AT(lun_provider_draft, key_pattern), "A Lua pattern that each key must fit."),
+    S("key_length", LUN_TABLE, 0, 0, 0, NULL, NULL, LUN_SCOPE_LENGTH, NOWHERE, "{ least, most } characters that each key must have."),
+    S("connections", LUN_INT, 0, 1, 100000, "512", NULL, 0, AT(lun_provider, connections), "How many at once, over all workers."),
+    S("timeouts", LUN_TABLE, 0, 0, 0, NULL, NULL, LUN_SCOPE_TIMEOUTS, AT(lun_provider, timeouts), "Clocks of one attempt."),
+    LATER(PROVIDER, "probe", "Looking whether a provider that is down is back."),
+    S("http2", LUN_BOOL, 0, 0, 0, "false", NULL, 0, AT(lun_provider, http2), "Speak HTTP/2 with it."),
+    S("transport", LUN_CHOICE, 0, 0, 0, "auto", "auto|curl", 0, NOWHERE, "What carries the bytes."),
+    S("ca", LUN_TEXT, 0, 1, 1024, NULL, NULL, 0, AT(lun_provider, ca), "A file of certificates to trust instead of the system's."),
+    S("proxy", LUN_TEXT, LUN_HIDDEN, 1, 2048, NULL, NULL, 0, AT(lun_provider, proxy), "The proxy to go through: http://, https:// or socks5h://, host and port."),
+    S("headers", LUN_PAIRS, LUN_HIDDEN, 0, 0, NULL, NULL, 0, NOWHERE, "Sent with every call; a value may be secret \"NAME\"."),
+    S("usage", LUN_BOOL, 0, 0, 0, "true", NULL, 0, AT(lun_provider, usage), "It understands stream_options.include_usage."),
+    LATER(PROVIDER, "cancel_stops_billing", "A cancelled stream costs no more than what came."),
+    S("health", LUN_TABLE, LUN_CAN_BE_OFF, 0, 0, NULL, NULL, LUN_SCOPE_HEALTH, AT(lun_provider, health), "As health, for this provider; what it does not say is taken from there."),
+#undef S
+#define S(name, ...) { LUN_SCOPE_LENGTH, name, __VA_ARGS__ }
+    S("min", LUN_INT, 0, 1, 65536, NULL, NULL, 0, AT(lun_provider_draft, key_min), "The shortest key that can be right; may stand first without its name."),
+    S("max", LUN_INT, 0, 1, 65536, NULL, NULL, 0, AT(lun_provider_draft, key_max), "The longest; may stand second without its name."),
+#undef S
+#define S(name, fallback, doc) { LUN_SCOPE_TIMEOUTS, #name, LUN_SECONDS, LUN_MORE_THAN_MIN, 0, DAY, fallback, NULL, 0, AT(lun_timeouts, name), doc }
+    S(connect,    "2",   "Until the connection stands, TLS included."),
+    S(first_byte, "30",  "From sending to a stream's first good event, or to the head of a whole answer."),
+    S(idle,       "30",  "Between two bytes."),
+    S(total,      "300", "All of it."),
+#undef S
+#define S(name, ...) { LUN_SCOPE_HEALTH, name, __VA_ARGS__ }
+    S("failures", LUN_INT, 0, 1, 100000, "5", NULL, 0, AT(lun_health_rules, failures), "So many in a row take a target out."),
+    S("rest", LUN_SECONDS, 0, 0, DAY, "60", NULL, 0, AT(lun_health_rules, rest), "How long, before it is tried again."),
+    S("half_open", LUN_INT, 0, 1, 1000, "1", NULL, 0, AT(lun_health_rules, half_open), "How many requests may try it at once."),
+    S("cooling", LUN_CHOICE, 0, 0, 0, "target", "target|provider", 0, AT(lun_health_rules, cooling_provider), "What a Retry-After lets rest: the target, or all of the provider's."),
+#undef S
+#define S(name, ...) { LUN_SCOPE_TARGET, name, __VA_ARGS__ }
+    S("provider", LUN_TEXT, LUN_REQUIRED, 1, 256, NULL, NULL, 0, AT(lun_target_draft, provider), "A name in providers."),
+    S("model", LUN_TEXT, 0, 1, 256, NULL, NULL, 0, AT(lun_target_draft, target.upstream), "What the provider calls it; default: the name clients ask for."),
+    S("name", LUN_TEXT, 0, 1, 512, NULL, NULL, 0, AT(lun_target_draft, target.name), "Its own name; default: provider/model. Health, rates and spend belong to the name."),
+    S("price", LUN_TABLE, 0, 0, 0, NULL, NULL, LUN_SCOPE_PRICE, AT(lun_target_draft, target.price), "USD per million tokens."),
+    S("requests_per_minute", LUN_COUNT, 0, 1, MANY, NULL, NULL, 0, AT(lun_target_draft, target.requests_per_minute), "Per key; default: no limit."),
+    S("tokens_per_minute", LUN_COUNT, 0, 1, MANY, NULL, NULL, 0, AT(lun_target_draft, target.tokens_per_minute), "Per key; default: no limit."),
+    S("weight", LUN_NUMBER, 0, 0, 1e6, "1", NULL, 0, AT(lun_target_draft, target.weight), "Its part of the load, for policies that divide by weight."),
+    S("context", LUN_COUNT, 0, 1, MANY, NULL, NULL, 0, AT(lun_target_draft, target.context), "Tokens of input and output together that it takes."),
+    S("max_output", LUN_COUNT, 0, 1, MANY, NULL, NULL, 0, AT(lun_target_draft, target.max_output), "Tokens that it can answer."),
+    S("supports", LUN_WORDS, 0, 0, 0, NULL, "tools|images|schema", 0, AT(lun_target_draft, target.supports), "What it can do; default: everything."),
+    S("facts", LUN_FACTS, 0, 0, 0, NULL, NULL, 0, NOWHERE, "Anything a policy wants to know about it."),
+#undef S
+#define S(name, flags, doc) { LUN_SCOPE_PRICE, #name, LUN_USD, flags, 0, 1e6, NULL, NULL, 0, AT(lun_price, name), doc }
+    S(input,        LUN_REQUIRED, "Of a million tokens of input."),
+    S(output,       LUN_REQUIRED, "Of a million tokens of output."),
+    S(cached_input, 0, "Of input that it had cached; default: input."),
+    S(cache_write,  0, "Of input that it caches; default: input."),
+    S(reasoning,    0, "Of tokens it thinks in; default: output."),
+    S(request,      0, "Of a call as such, in USD."),
+#undef S
+#define S(name, ...) { LUN_SCOPE_CLIENT, name, __VA_ARGS__ }
+    S("name", LUN_TEXT, LUN_REQUIRED, 1, 256, NULL, NULL, 0, AT(lun_client_draft, client.name), "How logs and metrics call it."),
+    S("team", LUN_TEXT, 0, 1, 256, NULL, NULL, 0, AT(lun_client_draft, team), "A name in teams."),
+    S("hash", LUN_TEXT, LUN_REQUIRED | LUN_HIDDEN, 1, 256, NULL, NULL, 0, AT(lun_client_draft, hash), "\"sha256:\" and the SHA-256 of its key in 64 hexadecimal digits."),
+    S("models", LUN_TEXTS, 0, 0, 0, NULL, NULL, 0, NOWHERE, "Names in models, or patterns with one *; default: all."),
+    S("requests_per_minute", LUN_COUNT, 0, 1, MANY, NULL, NULL, 0, AT(lun_client_draft, client.requests_per_minute), "Default: no limit."),
+    S("class", LUN_TEXT, 0, 1, 64, NULL, NULL, 0, AT(lun_client_draft, client.class), "\"interactive\", \"batch\" or another; batch work waits behind."),
+    S("task", LUN_TEXT, 0, 1, 256, NULL, NULL, 0, AT(lun_client_draft, client.task), "Its task, where a request names none."),
+    S("tags", LUN_PAIRS, 0, 0, 0, NULL, NULL, 0, NOWHERE, "Tags of all its requests."),
+    S("substitute", LUN_BOOL, 0, 0, 0, "true", NULL, 0, AT(lun_client_draft, client.substitute), "Another model than the one asked may answer."),
+    S("trust", LUN_WORDS, 0, 0, 0, "task|tags", "task|tags|budget|class|user", 0, AT(lun_client_draft, client.trust), "What its requests may say of themselves."),
+    S("expose", LUN_BOOL, 0, 0, 0, "true", NULL, 0, AT(lun_client_draft, client.expose), "Its answers carry the x-lunette- headers that tell of providers and targets."),
+    S("budget", LUN_TABLE, 0, 0, 0, NULL, NULL, LUN_SCOPE_BUDGET, AT(lun_client_draft, client.budget), "What it may cost."),
+#undef S
+    { LUN_SCOPE_TEAM, "budget", LUN_TABLE, 0, 0, 0, NULL, NULL, LUN_SCOPE_BUDGET, AT(lun_team, budget), "What all of its clients together may cost." },
+    { LUN_SCOPE_BUDGETS, "total", LUN_TABLE, 0, 0, 0, NULL, NULL, LUN_SCOPE_BUDGET, NOWHERE, "What everything together may cost." },
+    LATER(BUDGETS, "tags", "A budget for each value of a tag."),
+#define S(name, ...) { LUN_SCOPE_BUDGET, name, __VA_ARGS__ }
+    S("limit", LUN_USD, LUN_REQUIRED, 0, RICH, NULL, NULL, 0, AT(lun_budget_rule, limit), "USD in each period."),
+    S("per", LUN_CHOICE, 0, 0, 0, "month", "ever|hour|day|week|month", 0, AT(lun_budget_rule, per), "The period; \"ever\": it is never filled again."),
+    S("soft", LUN_NUMBER, LUN_CAN_BE_OFF | LUN_MORE_THAN_MIN, 0, 1, NULL, NULL, 0, AT(lun_budget_rule, soft), "The share from which policies and metrics are told."),
+#undef S
+#define S(name, ...) { LUN_SCOPE_LIMITS, name, __VA_ARGS__ }
+    S("body", LUN_SIZE, 0, 1024, LARGE, "32MiB", NULL, 0, AT(lun_limits, body), "Of a request."),
+    S("answer", LUN_SIZE, 0, 1024, LARGE, "32MiB", NULL, 0, AT(lun_limits, answer), "Of a provider's whole answer."),
+    S("buffered", LUN_SIZE, 0, 65536, LARGE, "1GiB", NULL, 0, AT(lun_limits, buffered), "Of all that waits in memory."),
+    S("deadline", LUN_SECONDS, LUN_MORE_THAN_MIN, 0, DAY, "590", NULL, 0, AT(lun_limits, deadline), "Of a request, over all attempts."),
+    S("connections", LUN_INT, 0, 1, 1000000, "10000", NULL, 0, AT(lun_limits, connections), "Of clients, at once."),
+    S("attempts", LUN_INT, 0, 1, 100, "4", NULL, 0, AT(lun_limits, attempts), "Of a request, the first included."),
+    S("retries", LUN_NUMBER, LUN_CAN_BE_OFF, 0, 100, "0.2", NULL, 0, AT(lun_limits, retries), "Share of the requests of 10 s that may be tried again, at least 10; false: no such limit."),
+    S("hedges", LUN_NUMBER, 0, 0, 1, "0.05", NULL, 0, AT(lun_limits, hedges), "Share of a minute's requests that may have a second attempt beside the first, at least 10."),
+    S("output", LUN_COUNT, 0, 1, MANY, "16384", NULL, 0, AT(lun_limits, output), "Tokens reckoned with where a request names no max_tokens."),
+#undef S
+#define S(name, ...) { LUN_SCOPE_LOG, name, __VA_ARGS__ }
+    S("requests", LUN_TEXT, LUN_CAN_BE_OFF, 1, 1024, NULL, NULL, 0, AT(lun_snapshot, request_log), "The file for a line per request; \"-\": standard output."),
+    S("text", LUN_BOOL, 0, 0, 0, "false", NULL, 0, AT(lun_snapshot, log_text), "Whether what was said may stand in it."),
+    LATER(LOG, "replay", "What hooks read, so that a log can be replayed exactly."),
+    LATER(LOG, "audit", "The file for who changed what."),
+#undef S
+};
+const int lun_settings_count = sizeof lun_settings / sizeof *lun_settings;
+
+const char *lun_scope_path(enum lun_scope scope)
+{
+#define X(id, path) path,
+    static const char *const paths[] = { LUN_SCOPES(X) };
+#undef X
+    return paths[scope];
+}
+
+const struct lun_setting *lun_setting_find(enum lun_scope scope, const char *name)
+{
+    for (const struct lun_setting *s = lun_settings; s < lun_settings + lun_settings_count; s++)
+        if (s->scope == scope && !strcmp(s->name, name)) return s;
+    return NULL;
+}
+
+const char *lun_setting_nearest(enum lun_scope scope, const char *name)
+{
+    const char *names[sizeof lun_settings / sizeof *lun_settings];
+    size_t n = 0;
+    for (int i = 0; i < lun_settings_count; i++)
+        if (lun_settings[i].scope == scope) names[n++] = lun_settings[i].name;
+    return lun_text_nearest(name, names, n);
+}
+
+static const char *range(const struct lun_setting *s, const char *what, char out[120])
+{
+    if (s->flags & LUN_MORE_THAN_MIN) snprintf(out, 120, "%s over %.15g and up to %.15g", what, s->min, s->max);
+    else if (s->max >= MANY) snprintf(out, 120, "%s, %.15g or more", what, s->min);
+    else snprintf(out, 120, "%s from %.15g to %.15g", what, s->min, s->max);
+    return out;
+}
+
+/* "target|provider" → "target" or "provider" */
+static const char *words(const char *list, char out[120])
+{
+    size_t n = 0;
+    out[n++] = '"';
+    for (const char *c = list; *c && n < 100; c++) {
+        if (*c != '|') out[n++] = *c;
+        else n += (size_t)sprintf(out + n, strchr(c + 1, '|') ? "\", \"" : "\" or \"");
+    }
+    strcpy(out + n, "\"");
+    return out;
+}
+
+static const char *phrase(const struct lun_setting *s, char buffer[120])
+{
+    switch (s->type) {
+    case LUN_BOOL:    return "true or false";
+    case LUN_INT: case LUN_COUNT: return range(s, "a whole number", buffer);
+    case LUN_NUMBER:  return range(s, "a number", buffer);
+    case LUN_SECONDS: return range(s, "a number of seconds", buffer);
+    case LUN_USD:     return range(s, "a number of USD", buffer);
+    case LUN_SIZE:
+        snprintf(buffer, 120, "a size, %.15g bytes or more, as a number or as in \"64MiB\"", s->min);
+        return buffer;
+    case LUN_TEXT:    return "text";
+    case LUN_ADDRESS: return "an address as in \"127.0.0.1:4000\", \"[::1]:4000\", \":4000\" or \"unix:/run/lunette.sock\"";
+    case LUN_CHOICE:  return words(s->words, buffer);
+    case LUN_SECRETS: return "secret \"NAME\" or a list of them";
+    case LUN_TEXTS:   return "a list of texts";
+    case LUN_PAIRS:   return "a table of texts by name";
+    case LUN_WORDS:   strcpy(buffer, "a list out of "), words(s->words, buffer + strlen(buffer)); return buffer;
+    case LUN_FACTS: case LUN_TABLE: return "a table";
+    case LUN_MAP:     return "a table of tables by name";
+    case LUN_LISTS:   return "a table of lists by name";
+    case LUN_LIST:    return "a list of tables";
+    }
+    return "something else";
+}
+
+void lun_setting_must(const struct lun_setting *s, char out[200])
+{
+    char buffer[160];
+    int n = snprintf(out, 200, "%s", phrase(s, buffer));
+    if (s->words && s->type < LUN_CHOICE) n += snprintf(out + n, 200 - (size_t)n, " or \"%s\"", s->words);
+    if (s->flags & LUN_CAN_BE_OFF) snprintf(out + n, 200 - (size_t)n, " or false");
+}
+
+void lun_setting_variable(const char *path, char out[256])
+{
+    size_t n = (size_t)sprintf(out, "LUNETTE_");
+    for (const unsigned char *c = (const unsigned char *)path; *c && n < 255; c++)
+        out[n++] = c[0] < 128 && isalnum(*c) ? (char)toupper(*c) : '_';
+    out[n] = 0;
+}
