@@ -1,0 +1,21 @@
+#include "base/hash.h"
+#include <string.h>
+
+static uint64_t mix(uint64_t h)
+{
+    h = (h ^ h >> 33) * 0xFF51AFD7ED558CCDu;
+    h = (h ^ h >> 33) * 0xC4CEB9FE1A85EC53u;
+    return h ^ h >> 33;
+}
+
+uint64_t lun_hash(const void *bytes, size_t n, uint64_t seed)
+{
+    const unsigned char *p = bytes;
+    uint64_t h = 0xCBF29CE484222325u ^ mix(seed);
+    for (size_t i = 0; i < n; i++) h = (h ^ p[i]) * 0x100000001B3u;
+    return mix(h ^ n);
+}
+
+uint64_t lun_hash_text(const char *text, uint64_t seed) { return lun_hash(text, text ? strlen(text) : 0, seed); }
+
+double lun_hash_unit(uint64_t hash) { return ((double)(hash >> 11) + 0.5) * 0x1p-53; }
