@@ -1,13 +1,15 @@
 #include "state/order.h"
+#include "base/alloc.h"
 #include "base/hash.h"
 #include "base/loop.h"
 #include "state/health.h"
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define BOUNDED_LOAD 1.25
 
-struct place { const struct lun_target *target; int rank; double score; };      /* lower rank first, then higher score */
+struct place { const struct lun_target *target; int rank, busy; double score; };    /* lower rank first, then higher score */
 
 static double weight(const struct lun_target *t) { return t->weight > 0 ? t->weight : 0; }
 
@@ -36,16 +38,15 @@ static void sticky(struct lun_question *q, struct place *p, int n)
     uint64_t session = lun_hash_text(q->session, 0);
     struct lun_health_view view;
     double flying = 1, weights = 0;             /* 1: the one to be placed */
-    int *busy = lun_arena_alloc(q->arena, (size_t)n * sizeof *busy);
     for (int i = 0; i < n; i++) {
         lun_health_look(p[i].target, q->loop->now, &view);
-        busy[i] = view.in_flight;
-        if (!p[i].rank) { flying += busy[i]; weights += weight(p[i].target); }
+        p[i].busy = view.in_flight;
+        if (!p[i].rank) { flying += p[i].busy; weights += weight(p[i].target); }
     }
     for (int i = 0; i < n; i++) {
         p[i].score = rendezvous(session, p[i].target);
         double share = weights > 0 ? ceil(BOUNDED_LOAD * flying * weight(p[i].target) / weights) : 1;
-        if (!p[i].rank && busy[i] >= share) p[i].rank = 1;
+        if (!p[i].rank && p[i].busy >= share) p[i].rank = 1;
     }
 }
 
@@ -87,7 +88,7 @@ static void by_load(struct lun_question *q, struct place *p, int from, int to)
 void lun_order_balanced(struct lun_question *q, const struct lun_target **targets, int n)
 {
     if (n < 2) return;
-    struct place *p = lun_arena_alloc(q->arena, (size_t)n * sizeof *p);
+    struct place *p = lun_alloc((size_t)n * sizeof *p);
     int awake = 0;
     for (int i = 0; i < n; i++) p[i] = (struct place){ .target = targets[i], .rank = lun_health_rests(targets[i], q->loop->now) ? 2 : 0 };
     if (q->session) sticky(q, p, n);
@@ -98,4 +99,5 @@ void lun_order_balanced(struct lun_question *q, const struct lun_target **target
         by_load(q, p, awake, n);
     }
     for (int i = 0; i < n; i++) targets[i] = p[i].target;
+    free(p);
 }
