@@ -1,0 +1,227 @@
+#include "script/cpu.h"
+#include <errno.h>
+#include <lauxlib.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define TICK          LUN_MS
+#define IDLE_TICKS    10            /* then the timer stops; starting it again costs 0.75 us */
+#define CLOCK_COUNT   100           /* instructions between looks at the clock: 1000 are no cheaper and 10 times later */
+#define STEPS_COUNT   1000
+#define STACK_ROOM    (96 * 1024)
+
+/* One per thread, used by that thread and by the signal handler that interrupts it. */
+struct ticker {
+    struct lun_vm *volatile vm;     /* whose run is running */
+    timer_t                 timer;
+    volatile bool           made, going;
+    volatile int            idle;
+    volatile unsigned long  ticks;
+};
+
+static __thread struct ticker ticker;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_key_t at_exit;
+
+unsigned long lun_cpu_ticks(void) { return ticker.ticks; }
+
+/* ---- stopping ---- */
+
+void lun_cpu_place(lua_State *L, char *out, size_t room)
+{
+    lua_Debug at;
+    out[0] = 0;
+    for (int level = 0; level < 50 && lua_getstack(L, level, &at); level++) {
+        lua_getinfo(L, "Sl", &at);
+        if (at.currentline <= 0 || !strcmp(at.source, "@lua/sandbox.lua")) continue;
+        snprintf(out, room, "%s:%d: ", at.short_src, at.currentline);
+        return;
+    }
+}
+
+static void stop_now(lua_State *L, struct lun_vm *vm)
+{
+    if (!vm->where[0]) lun_cpu_place(L, vm->where, sizeof vm->where);
+    lun_cpu_stop(vm, vm->dead);
+    lua_pushfstring(L, "%sstopped (%s)", vm->where, lun_failure_name(vm->dead));
+    lua_error(L);
+}
+
+static void tick(struct lun_vm *vm)
+{
+    lun_us cpu = lun_clock_cpu();
+    if (!vm->ticked) {
+        lun_us wall = lun_clock_now() - vm->started;
+        vm->cpu_before = cpu - (wall < TICK ? wall : TICK);
+        vm->ticked = true;
+    }
+    if (cpu - vm->cpu_before >= vm->cpu_room) lun_cpu_stop(vm, LUN_FAILURE_CPU);
+}
+
+static void look_at_clock(struct lun_vm *vm)
+{
+    lun_us now = lun_clock_now();
+    if (now - vm->ticked_at < TICK) return;
+    vm->ticked_at = now;
+    tick(vm);
+}
+
+static void count(struct lun_vm *vm, int64_t units)
+{
+    if (vm->options.cpu == LUN_CPU_CLOCK && vm->cpu_room != LUN_UNLIMITED) look_at_clock(vm);
+    if (vm->options.cpu != LUN_CPU_STEPS) return;
+    vm->steps += units;
+    if (vm->steps > vm->steps_room) lun_cpu_stop(vm, LUN_FAILURE_CPU);
+}
+
+static void on_count(lua_State *L, lua_Debug *at)
+{
+    struct lun_vm *vm = lun_vm_of(L);
+    (void)at;
+    if (!vm->run) return;
+    if (!vm->dead) count(vm, STEPS_COUNT);
+    if (vm->dead) stop_now(L, vm);
+}
+
+void lun_cpu_stop(struct lun_vm *vm, enum lun_failure why)
+{
+    if (!vm->dead) vm->dead = (sig_atomic_t)why;
+    vm->hooked = true;
+    lua_sethook(vm->L, on_count, LUA_MASKCOUNT, 1);
+}
+
+void lun_vm_work(lua_State *L, int64_t units)
+{
+    struct lun_vm *vm = lun_vm_of(L);
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+    if (!vm->run) return;
+    if (here < vm->stack && vm->stack - here > STACK_ROOM) luaL_error(L, "stack overflow (too many calls inside one another)");
+    if (!vm->dead) count(vm, units);
+    if (vm->dead) stop_now(L, vm);
+}
+
+void lun_vm_check(lua_State *L) { lun_vm_work(L, 0); }
+
+/* ---- the timer ---- */
+
+static void set_timer(struct ticker *t, bool on)
+{
+    struct itimerspec every = { { 0, on ? TICK * 1000 : 0 }, { 0, on ? TICK * 1000 : 0 } };
+    timer_settime(t->timer, 0, &every, NULL);
+    t->going = on;
+}
+
+static void on_tick(int number, siginfo_t *info, void *context)
+{
+    struct ticker *t = info->si_value.sival_ptr;
+    int saved = errno;
+    (void)number;
+    (void)context;
+    if (info->si_code != SI_TIMER) return;
+    t->ticks++;
+    if (t->vm) {
+        t->idle = 0;
+        tick(t->vm);
+        if (t->vm->dead) lun_cpu_stop(t->vm, t->vm->dead);      /* again: the VM may have put an older mask back */
+    } else if (++t->idle >= IDLE_TICKS) {
+        set_timer(t, false);
+    }
+    errno = saved;
+}
+
+static void thread_ends(void *arg)
+{
+    struct ticker *t = arg;
+    timer_delete(t->timer);
+    t->made = t->going = false;
+}
+
+/* A child has no timers of its parent. */
+static void forked(void) { ticker.made = ticker.going = false; }
+
+static void set_up(void)
+{
+    struct sigaction action = { .sa_sigaction = on_tick, .sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK };
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGURG, &action, NULL);
+    pthread_key_create(&at_exit, thread_ends);
+    pthread_atfork(NULL, NULL, forked);
+}
+
+static bool make_timer(struct ticker *t)
+{
+    struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGURG, .sigev_value.sival_ptr = t };
+    sigset_t ours;
+    event._sigev_un._tid = (int)syscall(SYS_gettid);
+    pthread_once(&once, set_up);
+    if (timer_create(CLOCK_MONOTONIC, &event, &t->timer)) return false;
+    t->made = true;
+    pthread_setspecific(at_exit, t);
+    sigemptyset(&ours);
+    sigaddset(&ours, SIGURG);
+    pthread_sigmask(SIG_UNBLOCK, &ours, NULL);
+    return true;
+}
+
+static void watch(struct lun_vm *vm)
+{
+    struct ticker *t = &ticker;
+    if (!t->made && !make_timer(t)) {
+        vm->options.cpu = LUN_CPU_CLOCK;        /* the system has no timer left */
+        return;
+    }
+    vm->outer = t->vm;
+    atomic_signal_fence(memory_order_seq_cst);
+    t->vm = vm;
+    atomic_signal_fence(memory_order_seq_cst);
+    if (!t->going) {
+        t->idle = 0;
+        set_timer(t, true);
+    }
+}
+
+/* ---- a run ---- */
+
+static void set_hook(struct lun_vm *vm, int every)
+{
+    vm->hooked = true;
+    lua_sethook(vm->L, on_count, LUA_MASKCOUNT, every);
+}
+
+void lun_cpu_begin(struct lun_vm *vm)
+{
+    vm->steps = 0;
+    vm->ticked = false;
+    if (vm->options.cpu == LUN_CPU_STEPS) {
+        if (vm->steps_room != LUN_UNLIMITED) set_hook(vm, STEPS_COUNT);
+        return;
+    }
+    if (vm->cpu_room == LUN_UNLIMITED) return;
+    vm->started = vm->ticked_at = lun_clock_now();
+    if (vm->options.cpu == LUN_CPU_SIGNAL) watch(vm);
+    if (vm->options.cpu == LUN_CPU_CLOCK) set_hook(vm, CLOCK_COUNT);
+}
+
+static lun_us taken(struct lun_vm *vm)
+{
+    if (vm->cpu_room == LUN_UNLIMITED) return 0;
+    if (vm->ticked) return lun_clock_cpu() - vm->cpu_before;
+    lun_us wall = lun_clock_now() - vm->started;
+    return wall < TICK ? wall : TICK;
+}
+
+int64_t lun_cpu_end(struct lun_vm *vm)
+{
+    if (vm->options.cpu == LUN_CPU_SIGNAL && vm->cpu_room != LUN_UNLIMITED) {
+        ticker.vm = vm->outer;
+        atomic_signal_fence(memory_order_seq_cst);
+    }
+    if (vm->hooked) lua_sethook(vm->L, NULL, 0, 0);
+    vm->hooked = false;
+    return vm->options.cpu == LUN_CPU_STEPS ? vm->steps : taken(vm);
+}

@@ -1,0 +1,20 @@
+/* The limits on CPU time, between vm.c and run.c: how a run that took too much is stopped, in the three ways of enum
+ * lun_vm_cpu. Nothing here is for others, but lun_cpu_ticks. */
+#ifndef LUN_SCRIPT_CPU_H
+#define LUN_SCRIPT_CPU_H
+#include "script/vm.h"
+
+/* Between the two the present run's cpu_room or steps_room is in force. `end` gives what it took: microseconds, or steps. */
+void    lun_cpu_begin(struct lun_vm *);
+int64_t lun_cpu_end(struct lun_vm *);
+
+/* Marks the run: at its next instruction an error comes up, and again at each one after, so that pcall cannot help.
+ * Safe from a signal handler and from the allocator. The first reason stays. */
+void    lun_cpu_stop(struct lun_vm *, enum lun_failure);
+
+/* "file:line: " of the innermost Lua function of L that is not sandbox.lua's, into `out`; empty when there is none. */
+void    lun_cpu_place(lua_State *L, char *out, size_t room);
+
+/* How often the timer signal came to this thread since it began: grows only while code runs and up to 10 ms after. */
+unsigned long lun_cpu_ticks(void);
+#endif

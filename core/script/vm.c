@@ -1,0 +1,217 @@
+#include "script/vm.h"
+#include <lauxlib.h>
+#include <lualib.h>
+#include <luajit.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/alloc.h"
+#include "script/bundle.h"
+#include "script/cpu.h"
+#include "script/run.h"
+#include "script/sandbox.h"
+
+#define MIB               ((int64_t)1 << 20)
+#define TEXT_MOST         ((size_t)1 << 20)
+#define REFUSABLE         ((size_t)64 << 10)
+
+const char *lun_failure_name(enum lun_failure failure)
+{
+    static const char *const names[] = { "none",
+#define X(name, text, why) text,
+        LUN_FAILURES(X)
+#undef X
+    };
+    return (unsigned)failure < LUN_FAILURE_COUNT ? names[failure] : "unknown";
+}
+
+/* ---- memory ---- */
+
+/* This LuaJIT corrupts its heap when a small allocation fails inside Lua code, so over its limit a run is given what it
+ * asks and stopped at the next instruction. Only a large request, which one instruction can make, is refused. */
+static bool refused(struct lun_vm *vm, size_t more)
+{
+    int64_t net = vm->used + (int64_t)more - vm->bytes_before;
+    if (net <= vm->bytes_room) return false;
+    lun_cpu_stop(vm, LUN_FAILURE_MEMORY);
+    if (more < REFUSABLE || net <= vm->options.limits.single_bytes) return false;
+    return vm->worn = true;
+}
+
+static void *allocate(void *user, void *p, size_t old, size_t new)
+{
+    struct lun_vm *vm = user;
+    if (vm->run && new > old && refused(vm, new - old)) return NULL;
+    vm->used += (int64_t)new - (int64_t)old;
+    if (vm->used > vm->peak) vm->peak = vm->used;
+    if (new) return lun_realloc(p, new);
+    free(p);
+    return NULL;
+}
+
+bool lun_vm_worn(const struct lun_vm *vm) { return vm->worn; }
+
+bool lun_vm_collect(struct lun_vm *vm, int kib) { return !vm->run && lua_gc(vm->L, LUA_GCSTEP, kib); }
+
+/* ---- making ---- */
+
+static void fill(int64_t *field, int64_t sandboxed, bool open)
+{
+    if (!*field) *field = open ? LUN_UNLIMITED : sandboxed;
+}
+
+static void fill_limits(struct lun_vm_limits *l, bool open)
+{
+    fill(&l->run_cpu, 5 * LUN_MS, open);
+    fill(&l->request_cpu, 50 * LUN_MS, open);
+    fill(&l->load_cpu, 100 * LUN_MS, open);
+    fill(&l->run_steps, 1000000, open);
+    fill(&l->request_steps, 10000000, open);
+    fill(&l->load_steps, 20000000, open);
+    fill(&l->run_bytes, 8 * MIB, open);
+    fill(&l->single_bytes, 16 * MIB, open);
+    fill(&l->request_bytes, 16 * MIB, open);
+    fill(&l->vm_bytes, 64 * MIB, open);
+}
+
+static lun_us real_wall(void *user) { (void)user; return lun_clock_wall(); }
+static lun_us real_now(void *user)  { (void)user; return lun_clock_now(); }
+
+static int panic(lua_State *L)
+{
+    const char *text = lua_tostring(L, -1);
+    fprintf(stderr, "lunette: Lua error outside of a run: %s\n", text ? text : "?");
+    abort();
+}
+
+static int load_bundled(lua_State *L)
+{
+    const char *module = luaL_checkstring(L, 1);
+    const struct lun_bundle_file *f = lun_bundle_module(module, 1);
+    if (!f) {
+        lua_pushfstring(L, "\n\tnot one of Lunette's own: '%s'", module);
+        return 1;
+    }
+    lua_pushfstring(L, "@%s", f->name);
+    if (luaL_loadbufferx(L, f->start, f->size, lua_tostring(L, -1), "t")) return lua_error(L);
+    return 1;
+}
+
+/* All of Lua, and our own files found before any on disk. */
+static void open_all(lua_State *L)
+{
+    luaL_openlibs(L);
+    luaL_findtable(L, LUA_GLOBALSINDEX, "package.loaders", 4);
+    for (int i = (int)lua_objlen(L, -1); i >= 2; i--) {
+        lua_rawgeti(L, -1, i);
+        lua_rawseti(L, -2, i + 1);
+    }
+    lua_pushcfunction(L, load_bundled);
+    lua_rawseti(L, -2, 2);
+    lua_pop(L, 1);
+}
+
+struct lun_vm *lun_vm_new(const struct lun_vm_options *options)
+{
+    struct lun_vm *vm = lun_zalloc(sizeof *vm);
+    if (options) vm->options = *options;
+    fill_limits(&vm->options.limits, vm->options.open);
+    if (!vm->options.host.wall) vm->options.host.wall = real_wall;
+    if (!vm->options.host.now) vm->options.host.now = real_now;
+    vm->env = vm->inner = LUA_NOREF;
+    vm->L = lua_newstate(allocate, vm);
+    if (!vm->L) {
+        fprintf(stderr, "lunette: this LuaJIT takes no allocator of ours (it must be a GC64 build)\n");
+        abort();
+    }
+    lua_atpanic(vm->L, panic);
+    luaJIT_setmode(vm->L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF);
+    if (vm->options.open) open_all(vm->L);
+    else lun_sandbox_open(vm);
+    return vm;
+}
+
+void lun_vm_free(struct lun_vm *vm)
+{
+    if (!vm) return;
+    while (vm->spare) {
+        struct lun_run *run = vm->spare;
+        vm->spare = run->next;
+        free(run);
+    }
+    lua_close(vm->L);
+    if (vm->used) fprintf(stderr, "lunette: %lld bytes of a machine were not given back\n", (long long)vm->used);
+    free(vm);
+}
+
+/* ---- loading ---- */
+
+static bool compile(struct lun_run *run, const char *name, const char *text, size_t n)
+{
+    struct lun_vm *vm = run->vm;
+    char *chunk = lun_printf("@%s", name);
+    int status = luaL_loadbufferx(run->L, text, n, chunk, "t");
+    free(chunk);
+    if (status) return false;
+    if (vm->env == LUA_NOREF) return true;
+    lua_rawgeti(run->L, LUA_REGISTRYINDEX, vm->env);
+    lua_setfenv(run->L, -2);
+    return true;
+}
+
+static int failed(struct lun_run *run, struct lun_vm_error *error)
+{
+    *error = run->error;
+    lun_run_free(run);
+    return LUA_NOREF;
+}
+
+int lun_vm_load(struct lun_vm *vm, const char *name, const char *text, size_t n, int arguments, struct lun_vm_error *error)
+{
+    struct lun_run *run = lun_run_new(vm, NULL, NULL);
+    run->loading = true;
+    if (n > TEXT_MOST) {
+        lua_pop(vm->L, arguments);
+        run->error.failure = LUN_FAILURE_ERROR;
+        snprintf(run->error.text, sizeof run->error.text, "%.200s: is over 1 MiB long", name);
+        return failed(run, error);
+    }
+    if (!compile(run, name, text, n)) {
+        lua_pop(vm->L, arguments);
+        lun_run_tell(run);
+        return failed(run, error);
+    }
+    lua_checkstack(run->L, arguments + 1);
+    lua_xmove(vm->L, run->L, arguments);
+    if (lun_run_go(run, arguments) != LUN_RUN_DONE) return failed(run, error);
+    lua_settop(run->L, 1);
+    int ref = luaL_ref(run->L, LUA_REGISTRYINDEX);
+    lun_run_free(run);
+    return ref;
+}
+
+/* ---- for C functions ---- */
+
+struct lun_vm *lun_vm_of(lua_State *L)
+{
+    void *vm;
+    lua_getallocf(L, &vm);
+    return vm;
+}
+
+void *lun_vm_user(lua_State *L) { return lun_vm_of(L)->options.host.user; }
+
+void *lun_vm_current(lua_State *L)
+{
+    struct lun_run *run = lun_vm_of(L)->run;
+    return run ? run->user : NULL;
+}
+
+int lun_vm_wish(lua_State *L, int n)
+{
+    struct lun_run *run = lun_vm_of(L)->run;
+    if (!run || run->L != L || run->loading || !lua_isyieldable(L))
+        return luaL_error(L, "this function waits, and here nothing can wait");
+    run->wishing = true;
+    return lua_yield(L, n);
+}
