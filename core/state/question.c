@@ -1,6 +1,9 @@
 #include "state/question.h"
+#include "base/alloc.h"
 #include "base/loop.h"
 #include "base/text.h"
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 const struct lun_json_keys lun_question_keys = LUN_JSON_KEYS(LUN_ROUTING_KEYS);
@@ -17,6 +20,31 @@ const char *lun_endpoint_path(enum lun_endpoint e) { return endpoints[e].path; }
 static struct lun_json field(const struct lun_question *q, enum lun_field f)
 {
     return q->body ? lun_json_of(q->body, &q->fields[f]) : (struct lun_json){0};
+}
+
+struct owned { struct lun_question question; struct lun_arena arena; };
+
+struct lun_question *lun_question_new(struct lun_snapshot *snapshot, struct lun_registry *registry, const struct lun_loop *loop, lun_us wall, uint64_t seed)
+{
+    struct owned *o = lun_zalloc(sizeof *o);
+    struct lun_question *q = &o->question;
+    *q = (struct lun_question){ .arena = &o->arena, .snapshot = lun_snapshot_ref(snapshot), .registry = registry, .loop = loop,
+                                .arrived = loop->now, .arrived_wall = wall, .random = seed, .rest = "", .n = 1, .max_tokens = -1, .budget = -1 };
+    q->deadline = loop->now + snapshot->limits.deadline;
+    q->trials_tail = &q->trials;
+    uint64_t high = lun_question_random(q), low = lun_question_random(q);
+    snprintf(q->id, sizeof q->id, "%016llx%016llx", (unsigned long long)high, (unsigned long long)low);
+    return q;
+}
+
+void lun_question_free(struct lun_question *q)
+{
+    if (!q) return;
+    if (q->own_account) lun_account_free(q->own_account);
+    lun_snapshot_unref(q->snapshot);
+    lun_buf_free(&q->kept);
+    lun_arena_free(q->arena);
+    free(q);
 }
 
 /* ---- text of the last user message ---- */

@@ -61,7 +61,8 @@ struct lun_question {
     uint64_t random;                /* state of its own generator: everything random about it comes from here */
 
     enum lun_endpoint endpoint;
-    const char *body; size_t body_n;
+    const char *body; size_t body_n;    /* points into kept, or somewhere else that outlives the question */
+    struct lun_buf kept;            /* freed with the question */
     struct lun_json_scan scan;      /* of the body, over lun_question_keys; one field for each of LUN_ROUTING_KEYS */
     struct lun_json_field fields[LUN_FIELD_COUNT];
 
@@ -99,6 +100,10 @@ struct lun_question {
 };
 
 extern const struct lun_json_keys lun_question_keys;
+
+/* Empty, with an arena of its own, a reference to the snapshot, and the time. `seed`: what all its randomness comes from, and its id. */
+struct lun_question *lun_question_new(struct lun_snapshot *, struct lun_registry *, const struct lun_loop *, lun_us wall, uint64_t seed);
+void lun_question_free(struct lun_question *);          /* NULL is fine */
 
 /* Text parts of the last user message (chat), the prompt (completions) or input (embeddings; the first one), decoded. */
 const char *lun_question_text(struct lun_question *, size_t *n);
