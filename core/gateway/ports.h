@@ -68,6 +68,15 @@ void lun_attempt_end(struct lun_attempt *, enum lun_kind, const char *detail);  
 
 /* ---- requests ---- */
 
+/* Those of one worker's attempts that queue for a turn (zero-initialise; set `post`). A turn can move up because of what another thread
+ * did: then `post` is called, on that thread and under the limiter's lock, so it may do nothing but see to it that lun_waiting_look
+ * is called soon on the worker's own thread. Several posts before one look are one. */
+struct lun_waiting {
+    void (*post)(void *self); void *self;
+    struct lun_attempt *first;              /* the walks' */
+};
+void lun_waiting_look(struct lun_waiting *);                /* wakes those whose turn has moved up; a fact like the others */
+
 struct lun_done;
 struct lun_ask {                            /* copied */
     struct lun_question *question;          /* the request's from now on, until `over` is told */
@@ -75,6 +84,8 @@ struct lun_ask {                            /* copied */
     const struct lun_upstream_port *upstream;  void *upstream_self;
     const struct lun_policy_port *policy;      void *policy_self;
     struct lun_source *source;              /* where holds come from */
+    const struct lun_limits *limits;        /* attempts, retries, hedges, answer; NULL: the snapshot's. Borrowed until `over` */
+    struct lun_waiting *waiting;            /* NULL: turns that move up are noticed at their old time only */
     /* The request is over and will be freed: log it, free the question. Called once, after `finish`, from its last walk. */
     void (*over)(void *self, struct lun_question *, const struct lun_done *); void *over_self;
 };
@@ -89,4 +100,5 @@ struct lun_done {                           /* how it ended, for the log line an
 };
 struct lun_request *lun_request_open(struct lun_loop *, const struct lun_ask *);   /* runs nothing before the next drain; frees itself */
 struct lun_question *lun_request_question(struct lun_request *);
+const struct lun_done *lun_request_done(const struct lun_request *);        /* from client->end on: what `finish` is told */
 #endif

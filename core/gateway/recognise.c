@@ -1,6 +1,6 @@
 #include "gateway/recognise.h"
+#include "base/hash.h"
 #include "base/text.h"
-#include "state/hash.h"
 #include <string.h>
 
 #define NAME_MAX_BYTES 256
@@ -187,11 +187,7 @@ static bool read_budget(struct lun_question *q, struct lun_error *e)
 }
 
 /* How it begins tells conversations apart well enough; a long prompt is not read to its end for that. */
-static void add_hash(struct lun_hash *h, struct lun_json value)
-{
-    lun_hash_add(h, value.at, value.n < 2048 ? value.n : 2048);
-    lun_hash_add(h, &value.n, sizeof value.n);
-}
+static uint64_t chain(uint64_t hash, struct lun_json value) { return lun_hash(value.at, value.n < 2048 ? value.n : 2048, hash ^ value.n); }
 
 /* Who says nothing of a session is known again by how the conversation began, as a provider's prompt cache knows it. */
 static const char *session_of(struct lun_question *q)
@@ -200,25 +196,19 @@ static const char *session_of(struct lun_question *q)
     if (!session) session = lun_question_header(q, "x-session-id");
     if (!session || !*session) session = name_in(q, lun_json_get(field(q, LUN_FIELD_metadata), "session_id"));
     if (session || q->endpoint != LUN_ENDPOINT_CHAT) return session;
-    struct lun_hash h = lun_hash_start(0);
-    add_hash(&h, field(q, LUN_FIELD_system));
-    add_hash(&h, field(q, LUN_FIELD_tools));
+    uint64_t h = chain(chain(0, field(q, LUN_FIELD_system)), field(q, LUN_FIELD_tools));
     for (struct lun_json_each m = lun_json_each(field(q, LUN_FIELD_messages)); lun_json_next(&m); ) {
         if (lun_json_type(m.value) != LUN_JSON_OBJECT) continue;
-        add_hash(&h, lun_json_get(m.value, "content"));
+        h = chain(h, lun_json_get(m.value, "content"));
         if (lun_json_is(lun_json_get(m.value, "role"), "user")) break;
     }
-    return lun_arena_printf(q->arena, "~%016llx", (unsigned long long)lun_hash_end(&h));
+    return lun_arena_printf(q->arena, "~%016llx", (unsigned long long)h);
 }
 
 static bool read_who(struct lun_question *q, const struct lun_incoming *in, struct lun_error *e)
 {
     q->client = in->client;
-    if (q->client) {
-        struct lun_hash h = lun_hash_start(1);
-        lun_hash_add(&h, q->client->name, strlen(q->client->name));
-        q->who = lun_hash_end(&h) | 1;
-    }
+    if (q->client) q->who = lun_hash_text(q->client->name, 1) | 1;
     copy_headers(q, in);
     q->user = name_in(q, field(q, LUN_FIELD_user));
     if (!q->user) q->user = name_in(q, lun_json_get(field(q, LUN_FIELD_metadata), "user_id"));

@@ -1,6 +1,7 @@
 #include "wire/listen.h"
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -68,9 +69,13 @@ static bool place_of(struct place *p, char error[256])
     if (!strncmp(p->text, "unix:", 5)) return local_place(p, error);
     if (!cut(p->text, host, &port)) return fail(error, p->text, "an address looks like 127.0.0.1:4000, [::1]:4000 or :4000");
     bool all = !*host || !strcmp(host, "*");
-    struct addrinfo *list = NULL, hints = { .ai_family = all ? AF_INET6 : AF_UNSPEC, .ai_socktype = SOCK_STREAM,
+    struct addrinfo *list = NULL, hints = { .ai_family = all ? AF_INET6 : AF_INET, .ai_socktype = SOCK_STREAM,
                                             .ai_flags = AI_PASSIVE | AI_NUMERICSERV };
     int wrong = getaddrinfo(all ? NULL : host, port, &hints, &list);
+    if (wrong && !all) {
+        hints.ai_family = AF_UNSPEC;
+        wrong = getaddrinfo(host, port, &hints, &list);
+    }
     if (wrong) return fail(error, p->text, gai_strerror(wrong));
     memcpy(&p->at, list->ai_addr, list->ai_addrlen);
     p->n = list->ai_addrlen;
@@ -145,7 +150,7 @@ static bool open_local(const struct place *p, int n, int fds[])
 {
     if (!sweep(p) || (fds[0] = bound(p, false)) < 0) return false;
     if (listen(fds[0], BACKLOG)) { close(fds[0]); return false; }
-    for (int i = 1; i < n; i++) fds[i] = dup(fds[0]);
+    for (int i = 1; i < n; i++) fds[i] = fcntl(fds[0], F_DUPFD_CLOEXEC, 0);
     return true;
 }
 

@@ -7,7 +7,7 @@
 enum { LUN_ADDRESS_TEXT = 128 };
 
 /* Opens `n` sockets on one address, for `n` servers on threads of their own; the system spreads connections over them
- * (SO_REUSEPORT). Addresses: "127.0.0.1:4000", "[::1]:4000", "localhost:4000" (the first that it stands for), ":4000" (all
+ * (SO_REUSEPORT). Addresses: "127.0.0.1:4000", "[::1]:4000", "localhost:4000" (one that it stands for, IPv4 first), ":4000" (all
  * interfaces, IPv6 and IPv4), "unix:/run/lunette.sock" (a socket left behind by one that died is replaced). Port 0: the
  * system chooses, the same for all. Non-blocking, close-on-exec, yours to close().
  * False: nothing is open, and `error` says what happened and what to do; also if anyone listens there already, though he
