@@ -1,0 +1,407 @@
+#include "wire/connection.h"
+#include "base/alloc.h"
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { FREE_OF_CHARGE = 16 << 10, READS = 8, DRAIN_MOST = 64 << 20, RESERVE = 64 << 10 };
+#define LEFT_EVERY LUN_SECOND
+
+static lun_us now(const struct lun_connection *c) { return lun_server_now(c->server); }
+static const struct lun_server_clocks *clocks(const struct lun_connection *c) { return &c->server->options.clocks; }
+
+size_t lun_connection_waiting(const struct lun_connection *c) { return c->out.n - c->sent; }
+
+void lun_connection_wake(struct lun_connection *c)
+{
+    if (!c->turning) lun_loop_wake(&c->server->reactor->loop, &c->turn);
+}
+
+struct lun_buf *lun_connection_out(struct lun_connection *c)
+{
+    if (!lun_connection_waiting(c)) c->sent_at = now(c);
+    lun_connection_wake(c);
+    return &c->out;
+}
+
+/* ---- reading ---- */
+
+static ssize_t receive(struct lun_connection *c)
+{
+    char *scratch = c->server->scratch;
+    return c->tls ? lun_tls_read(c->tls, scratch, LUN_SCRATCH) : read(c->fd, scratch, LUN_SCRATCH);
+}
+
+static void store(struct lun_connection *c, size_t n)
+{
+    if (c->phase == LUN_PHASE_LINGER) { c->drained += n; return; }
+    bool served = c->phase == LUN_PHASE_OPEN || c->phase == LUN_PHASE_CLOSING;
+    lun_buf_add(served ? &c->ahead : &c->in, c->server->scratch, n);
+    c->got = now(c);
+}
+
+/* Reads what is there; a short read of a plain socket has emptied it, which saves asking again. */
+static void take(struct lun_connection *c)
+{
+    for (int i = 0; i < READS && c->phase != LUN_PHASE_DEAD; i++) {
+        ssize_t n = receive(c);
+        if (n > 0) store(c, (size_t)n);
+        else if (n == 0) c->fin = true;
+        else if (errno == EINTR) continue;
+        else if (errno != EAGAIN) c->broken = true;
+        if (n <= 0 || (!c->tls && n < LUN_SCRATCH)) return;
+    }
+    if (c->tls && lun_tls_pending(c->tls)) event_active(&c->readable, EV_READ, 0);
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *self)
+{
+    struct lun_connection *c = self;
+    (void)fd, (void)what;
+    lun_reactor_enter(c->server->reactor);
+    take(c);
+    lun_connection_wake(c);
+    lun_reactor_leave(c->server->reactor);
+}
+
+static void on_writable(evutil_socket_t fd, short what, void *self)
+{
+    struct lun_connection *c = self;
+    (void)fd, (void)what;
+    lun_reactor_enter(c->server->reactor);
+    if (c->tls) take(c);
+    lun_connection_wake(c);
+    lun_reactor_leave(c->server->reactor);
+}
+
+static void on_clock(struct lun_timer *t)
+{
+    struct lun_connection *c = (void *)((char *)t - offsetof(struct lun_connection, timer));
+    c->rang = true;
+    lun_connection_wake(c);
+}
+
+/* ---- serving ---- */
+
+static void enter_phase(struct lun_connection *c, enum lun_phase phase)
+{
+    c->phase = phase;
+    c->since = c->got = now(c);
+}
+
+static void charge(struct lun_connection *c)
+{
+    size_t room = c->in.room + c->ahead.room + c->out.room;
+    int64_t due = room > FREE_OF_CHARGE ? (int64_t)(room - FREE_OF_CHARGE) : 0;
+    if (due != c->charged) atomic_fetch_add_explicit(&c->server->options.shared->buffered, due - c->charged, memory_order_relaxed);
+    c->charged = due;
+}
+
+static bool overdrawn(const struct lun_connection *c)
+{
+    const struct lun_server_shared *s = c->server->options.shared;
+    return c->charged && s->buffered_max && atomic_load_explicit(&s->buffered, memory_order_relaxed) > s->buffered_max;
+}
+
+void lun_connection_refuse(struct lun_connection *c, int status, const char *why)
+{
+    struct lun_server_counts *n = &c->server->counts;
+    lun_count(status == 400 ? &n->refused_400 : status == 408 ? &n->refused_408 : status == 413 ? &n->refused_413
+            : status == 431 ? &n->refused_431 : &n->refused_503, 1);
+    c->close = true;
+    c->phase = LUN_PHASE_OPEN;
+    c->server->handler.refuse(c->server->handler.self, &c->x, status, why);
+    lun_exchange_end(&c->x, true);
+    lun_connection_wake(c);
+}
+
+static bool refuse(struct lun_connection *c, int status, const char *why)
+{
+    lun_connection_refuse(c, status, why);
+    return false;
+}
+
+/* An empty line before a request is not yet a request. */
+static bool has_begun(const struct lun_connection *c)
+{
+    return c->in.n > 2 || (c->in.n && memcmp(c->in.at, "\r\n", c->in.n));
+}
+
+/* The whole body is there. */
+static bool body(struct lun_connection *c)
+{
+    const struct lun_http_request *q = &c->reader.request;
+    if (q->framing != LUN_HTTP_CHUNKED) return c->in.n - c->head_n >= (c->body_n = (size_t)q->length);
+    size_t start = c->head_n + c->body_n, raw = c->in.n - start, data, used;
+    if (!raw) return false;
+    char *at = c->in.at + start;
+    enum lun_http_result got = lun_chunks_decode(&c->chunks, at, raw, &data, &used);
+    if (got == LUN_HTTP_BAD) return refuse(c, c->chunks.status, c->chunks.why);
+    memmove(at + data, at + used, raw - used);
+    c->in.n -= used - data;
+    c->body_n += data;
+    if ((int64_t)c->body_n > c->server->options.body) return refuse(c, 413, "The body is too large.");
+    return got == LUN_HTTP_DONE;
+}
+
+/* The body is still to come: may it? */
+static void admit(struct lun_connection *c)
+{
+    struct lun_http_request *q = &c->reader.request;
+    const struct lun_server_handler *h = &c->server->handler;
+    bool close = c->close;
+    c->phase = LUN_PHASE_OPEN;
+    c->close = true;
+    if (h->judge && !h->judge(h->self, &c->x, q)) { lun_exchange_end(&c->x, true); return; }
+    if (c->phase != LUN_PHASE_OPEN) return;
+    c->close = close;
+    enter_phase(c, LUN_PHASE_BODY);
+    if (q->expect_continue) lun_buf_puts(lun_connection_out(c), "HTTP/1.1 100 Continue\r\n\r\n");
+    if (q->length > 0) lun_buf_space(&c->in, q->length < RESERVE ? (size_t)q->length : RESERVE);
+}
+
+/* The whole request is there; false also when it was refused. */
+static bool head(struct lun_connection *c)
+{
+    if (!c->begun && !has_begun(c)) return false;
+    if (!c->begun) { c->begun = true; c->x.started = c->since = now(c); }
+    const struct lun_http_request *q = &c->reader.request;
+    enum lun_http_result got = lun_http_read(&c->reader, c->in.at, c->in.n, c->server->options.limits, &c->head_n);
+    if (got == LUN_HTTP_BAD) return refuse(c, c->reader.status, c->reader.why);
+    if (got == LUN_HTTP_MORE) return false;
+    c->x.old = !q->minor;
+    c->x.asked_head = lun_slice_is(q->method, "HEAD");
+    c->x.wants_trailers = q->wants_trailers;
+    c->close = !q->keep_alive;
+    c->body_n = 0;
+    c->chunks = (struct lun_chunks){0};
+    if (q->length > c->server->options.body) return refuse(c, 413, "The body is too large.");
+    c->phase = LUN_PHASE_BODY;
+    if (body(c)) return true;
+    if (c->phase == LUN_PHASE_BODY) admit(c);
+    return false;
+}
+
+static void hand(struct lun_connection *c)
+{
+    const struct lun_server_handler *h = &c->server->handler;
+    size_t whole = c->head_n + c->body_n;
+    if (c->in.n > whole) lun_buf_add(&c->ahead, c->in.at + whole, c->in.n - whole);
+    c->in.n = whole;
+    lun_http_moved(&c->reader, c->in.at);
+    c->x.handed = true;
+    enter_phase(c, LUN_PHASE_OPEN);
+    lun_count(&c->server->counts.requests, 1);
+    h->request(h->self, &c->x, &c->reader.request, c->in.at + c->head_n, c->body_n);
+}
+
+void lun_connection_over(struct lun_connection *c)
+{
+    lun_buf_free(&c->x.trailers);
+    c->x = (struct lun_exchange){0};
+    lun_http_reset(&c->reader);
+    lun_buf_free(&c->in);
+    c->in = c->ahead;
+    c->ahead = (struct lun_buf){0};
+    c->begun = c->first = false;
+    if (c->server->draining) c->close = true;
+    enter_phase(c, c->close ? LUN_PHASE_CLOSING : LUN_PHASE_HEAD);
+    lun_connection_wake(c);
+}
+
+/* Serves what is there, one after the other; not faster than the client reads the answers. */
+static void serve(struct lun_connection *c)
+{
+    for (;;) {
+        c->held = c->phase == LUN_PHASE_HEAD && c->in.n && lun_connection_waiting(c) >= LUN_SERVER_LOW;
+        if (c->held || !(c->phase == LUN_PHASE_HEAD ? head(c) : c->phase == LUN_PHASE_BODY && body(c))) return;
+        hand(c);
+    }
+}
+
+/* ---- writing ---- */
+
+static void flush(struct lun_connection *c)
+{
+    while (lun_connection_waiting(c) && !c->broken) {
+        const char *at = c->out.at + c->sent;
+        size_t n = lun_connection_waiting(c);
+        ssize_t sent = c->tls ? lun_tls_write(c->tls, at, n) : send(c->fd, at, n, MSG_NOSIGNAL);
+        if (sent < 0 && errno == EAGAIN) break;
+        if (sent < 0 && errno != EINTR) c->broken = true;
+        if (sent <= 0) continue;
+        c->sent += (size_t)sent;
+        c->sent_at = now(c);
+    }
+    if (!lun_connection_waiting(c)) c->out.n = c->sent = 0;
+    if (c->sent > c->out.n / 2) { lun_buf_drop(&c->out, c->sent); c->sent = 0; }
+    if (!c->out.n && (c->phase != LUN_PHASE_OPEN || c->out.room > LUN_SERVER_LOW)) lun_buf_free(&c->out);
+}
+
+static void tell_full(struct lun_connection *c)
+{
+    size_t n = lun_connection_waiting(c);
+    bool full = c->x.full ? n >= LUN_SERVER_LOW : n > LUN_SERVER_HIGH;
+    if (full == c->x.full || c->phase != LUN_PHASE_OPEN || !c->x.handed) return;
+    c->x.full = full;
+    if (c->server->handler.full) c->server->handler.full(c->x.user, full);
+}
+
+/* ---- ending ---- */
+
+/* Closing at once would answer what the client still sends with a reset, which may wipe out an answer it has not read yet. */
+static void linger(struct lun_connection *c)
+{
+    if (c->tls) lun_tls_shut(c->tls);
+    shutdown(c->fd, SHUT_WR);
+    lun_buf_free(&c->in);
+    lun_buf_free(&c->ahead);
+    enter_phase(c, c->fin ? LUN_PHASE_DEAD : LUN_PHASE_LINGER);
+}
+
+static void die(struct lun_connection *c)
+{
+    bool open = c->phase == LUN_PHASE_OPEN && c->x.handed;
+    void *user = c->x.user;
+    c->phase = LUN_PHASE_DEAD;
+    if (!open) return;
+    lun_count(&c->server->counts.gone, 1);
+    if (c->server->handler.gone) c->server->handler.gone(user);
+}
+
+static void look_at_end(struct lun_connection *c)
+{
+    if (c->fin && c->phase == LUN_PHASE_HEAD && lun_connection_waiting(c)) enter_phase(c, LUN_PHASE_CLOSING);
+    bool served = c->phase == LUN_PHASE_CLOSING;
+    if (served && !lun_connection_waiting(c)) linger(c);
+    if (c->broken || (c->fin && !served) || c->drained > DRAIN_MOST) die(c);
+    bool idle = c->phase == LUN_PHASE_HEAD && !c->begun && !lun_connection_waiting(c);
+    if (idle && c->server->draining) linger(c);
+}
+
+static lun_us sooner(lun_us a, lun_us b) { return a < b ? a : b; }
+
+static lun_us due(const struct lun_connection *c)
+{
+    const struct lun_server_clocks *k = clocks(c);
+    bool waiting = lun_connection_waiting(c);
+    lun_us stall = waiting ? c->sent_at + k->stall : LUN_NEVER, idle = c->since > c->sent_at ? c->since : c->sent_at;
+    switch (c->phase) {
+    case LUN_PHASE_HEAD:
+        if (c->begun || c->first) return sooner(stall, c->since + k->head);
+        return waiting ? stall : idle + k->idle;
+    case LUN_PHASE_BODY:   return sooner(stall, sooner(c->got + k->body, c->since + k->body_total));
+    case LUN_PHASE_OPEN:   return c->reading || c->fin ? stall : sooner(stall, c->got + LEFT_EVERY);
+    case LUN_PHASE_LINGER: return c->since + k->linger;
+    default:               return stall;
+    }
+}
+
+/* While nothing is read no event tells that the client left (libevent's EV_CLOSED alone spins on a reset), so now and then the system
+ * is asked. */
+static void look_for_leaving(struct lun_connection *c)
+{
+    struct tcp_info info;
+    socklen_t n = sizeof info;
+    c->got = now(c);
+    if (!getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, &info, &n) && info.tcpi_state != TCP_ESTABLISHED) c->fin = true;
+}
+
+static void expire(struct lun_connection *c)
+{
+    bool stalled = lun_connection_waiting(c) && c->sent_at + clocks(c)->stall <= now(c);
+    bool asking = c->phase == LUN_PHASE_BODY || (c->phase == LUN_PHASE_HEAD && c->begun);
+    if (asking && !stalled) { refuse(c, 408, "The request did not come in time."); return; }
+    if (c->phase == LUN_PHASE_OPEN && !stalled) { look_for_leaving(c); return; }
+    if (stalled) setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &(struct linger){ .l_onoff = 1 }, sizeof(struct linger));
+    die(c);
+}
+
+/* ---- the turn ---- */
+
+/* The event stays armed: no system call for each request. */
+static void watch(struct lun_connection *c)
+{
+    bool served = c->phase == LUN_PHASE_OPEN || c->phase == LUN_PHASE_CLOSING;
+    bool reading = !(served && c->ahead.n >= LUN_SERVER_AHEAD) && !(c->held && c->in.n >= LUN_SERVER_AHEAD);
+    if (c->fin) reading = false;
+    if (reading != c->reading) (reading ? event_add(&c->readable, NULL) : event_del(&c->readable));
+    c->reading = reading;
+    bool writing = lun_connection_waiting(c) || (c->tls && lun_tls_wants_write(c->tls));
+    if (writing && !event_pending(&c->writable, EV_WRITE, NULL)) event_add(&c->writable, NULL);
+}
+
+static void set_clock(struct lun_connection *c)
+{
+    lun_us at = due(c);
+    if (at != LUN_NEVER && (!c->timer.at || at < c->timer.due)) lun_timer_set(&c->server->reactor->loop, &c->timer, at);
+}
+
+static void turn(struct lun_task *task)
+{
+    struct lun_connection *c = (void *)((char *)task - offsetof(struct lun_connection, turn));
+    c->turning = true;
+    charge(c);
+    bool asking = c->phase == LUN_PHASE_HEAD || c->phase == LUN_PHASE_BODY;
+    if (c->rang && due(c) <= now(c)) expire(c);
+    else if (asking && overdrawn(c)) refuse(c, 503, "Too much is being buffered; try again soon.");
+    c->rang = false;
+    serve(c);
+    flush(c);
+    c->turning = false;         /* what is said from here on needs another turn */
+    tell_full(c);
+    look_at_end(c);
+    charge(c);
+    if (c->phase == LUN_PHASE_DEAD) { lun_connection_free(c); return; }
+    if (c->held && lun_connection_waiting(c) < LUN_SERVER_LOW) lun_connection_wake(c);
+    watch(c);
+    set_clock(c);
+}
+
+struct lun_connection *lun_connection_new(struct lun_server *s, int fd, const void *from, size_t from_n)
+{
+    struct lun_connection *c = lun_zalloc(sizeof *c);
+    c->server = s;
+    c->fd = fd;
+    c->first = c->reading = true;
+    c->turn.run = turn;
+    c->timer.fire = on_clock;
+    if (s->options.tls) c->tls = lun_tls_link_new(s->options.tls, fd);
+    memcpy(&c->from, from, from_n < sizeof c->from ? from_n : sizeof c->from);
+    enter_phase(c, LUN_PHASE_HEAD);
+    c->next = s->connections;
+    c->link = &s->connections;
+    if (c->next) c->next->link = &c->next;
+    s->connections = c;
+    event_assign(&c->readable, s->reactor->base, fd, EV_READ | EV_PERSIST, on_readable, c);
+    event_assign(&c->writable, s->reactor->base, fd, EV_WRITE, on_writable, c);
+    event_add(&c->readable, NULL);
+    set_clock(c);
+    return c;
+}
+
+void lun_connection_free(struct lun_connection *c)
+{
+    struct lun_server *s = c->server;
+    if (c->phase != LUN_PHASE_DEAD) die(c);
+    event_del(&c->readable);
+    event_del(&c->writable);
+    lun_loop_forget(&s->reactor->loop, &c->turn);
+    lun_timer_set(&s->reactor->loop, &c->timer, LUN_NEVER);
+    if (c->tls) lun_tls_link_free(c->tls);
+    close(c->fd);
+    lun_buf_free(&c->in);
+    lun_buf_free(&c->ahead);
+    lun_buf_free(&c->out);
+    lun_buf_free(&c->x.trailers);
+    lun_http_free(&c->reader);
+    charge(c);
+    *c->link = c->next;
+    if (c->next) c->next->link = c->link;
+    free(c);
+    lun_server_lost(s);
+}

@@ -1,0 +1,145 @@
+#include "base/alloc.h"
+#include "state/snapshot.h"
+#include "wire/connection.h"
+#include <arpa/inet.h>
+#include <stddef.h>
+#include <string.h>
+#include <strings.h>
+
+static struct lun_connection *of(const struct lun_exchange *x)
+{
+    return (struct lun_connection *)(void *)((char *)(uintptr_t)x - offsetof(struct lun_connection, x));
+}
+
+void lun_exchange_set_user(struct lun_exchange *x, void *user) { x->user = user; }
+lun_us lun_exchange_started(const struct lun_exchange *x) { return x->started; }
+
+void lun_exchange_keep(struct lun_exchange *x, struct lun_buf *out)
+{
+    struct lun_connection *c = of(x);
+    *out = c->in;
+    c->in = (struct lun_buf){0};
+}
+
+const char *lun_exchange_peer(struct lun_exchange *x)
+{
+    struct lun_connection *c = of(x);
+    if (*c->peer) return c->peer;
+    int family = c->from.any.sa_family;
+    const void *address = &c->from.v4.sin_addr;
+    if (family != AF_INET && family != AF_INET6) return strcpy(c->peer, "unix");
+    if (family == AF_INET6) {
+        bool mapped = IN6_IS_ADDR_V4MAPPED(&c->from.v6.sin6_addr);
+        address = c->from.v6.sin6_addr.s6_addr + (mapped ? 12 : 0);
+        if (mapped) family = AF_INET;
+    }
+    return inet_ntop(family, address, c->peer, sizeof c->peer);
+}
+
+/* ---- the head ---- */
+
+static void put_number(struct lun_buf *out, int64_t n)
+{
+    char digits[20];
+    int d = 20;
+    do digits[--d] = (char)('0' + n % 10); while (n /= 10);
+    lun_buf_add(out, digits + d, (size_t)(20 - d));
+}
+
+/* What frames the message is for the server alone to say. */
+static bool is_own(const char *name)
+{
+    static const char *const own[] = { "connection", "content-length", "transfer-encoding", "date", "keep-alive", "trailer" };
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) if (!strcasecmp(name, own[i])) return true;
+    return false;
+}
+
+static void put_fields(struct lun_buf *out, const struct lun_pair *fields, int n)
+{
+    for (const struct lun_pair *f = fields; f < fields + n; f++) {
+        size_t length = strlen(f->value);
+        if (is_own(f->name) || !lun_http_is_token(f->name, strlen(f->name))) continue;
+        lun_buf_puts(out, f->name);
+        lun_buf_add(out, ": ", 2);
+        char *value = lun_buf_space(out, length + 2);
+        memcpy(value, f->value, length);
+        if (!lun_http_is_value(value, length))
+            for (size_t i = 0; i < length; i++) if (!lun_http_is_value(value + i, 1)) value[i] = ' ';
+        memcpy(value + length, "\r\n", 2);
+        out->n += length + 2;
+    }
+}
+
+static void put_framing(struct lun_buf *out, const struct lun_exchange *x, int status, int64_t length)
+{
+    if (status == 204 || status < 200) return;
+    if (x->chunked) lun_buf_puts(out, "transfer-encoding: chunked\r\n");
+    if (length < 0) return;
+    lun_buf_puts(out, "content-length: ");
+    put_number(out, length);
+    lun_buf_puts(out, "\r\n");
+}
+
+void lun_exchange_head(struct lun_exchange *x, int status, const struct lun_pair *headers, int n, int64_t length)
+{
+    struct lun_connection *c = of(x);
+    if (c->phase != LUN_PHASE_OPEN || x->head) return;
+    struct lun_buf *out = lun_connection_out(c);
+    x->head = true;
+    x->mute = x->asked_head || status == 204 || status == 304;
+    x->left = length;
+    x->chunked = length < 0 && !x->old;
+    if ((length < 0 && x->old) || c->server->draining) c->close = true;
+    lun_buf_puts(out, "HTTP/1.1 ");
+    put_number(out, status);
+    lun_buf_putc(out, ' ');
+    lun_buf_puts(out, lun_http_reason(status));
+    lun_buf_puts(out, "\r\ndate: ");
+    lun_buf_puts(out, lun_server_date(c->server));
+    lun_buf_puts(out, "\r\n");
+    put_fields(out, headers, n);
+    put_framing(out, x, status, length);
+    if (c->close) lun_buf_puts(out, "connection: close\r\n");
+    else if (x->old) lun_buf_puts(out, "connection: keep-alive\r\n");
+    lun_buf_puts(out, "\r\n");
+}
+
+/* ---- the body ---- */
+
+void lun_exchange_bytes(struct lun_exchange *x, const char *bytes, size_t n)
+{
+    struct lun_connection *c = of(x);
+    if (c->phase != LUN_PHASE_OPEN || !x->head || x->mute) return;
+    if (x->left >= 0) {
+        if ((uint64_t)x->left < n) n = (size_t)x->left;
+        x->left -= (int64_t)n;
+    }
+    if (!n) return;
+    struct lun_buf *out = lun_connection_out(c);
+    if (x->chunked) {
+        char *line = lun_buf_space(out, n + LUN_CHUNK_LINE + 2);
+        out->n += lun_chunk_line(line, n);
+    }
+    lun_buf_add(out, bytes, n);
+    if (x->chunked) lun_buf_add(out, "\r\n", 2);
+}
+
+void lun_exchange_trailers(struct lun_exchange *x, const struct lun_pair *trailers, int n)
+{
+    if (of(x)->phase == LUN_PHASE_OPEN && x->chunked && !x->mute && x->wants_trailers) put_fields(&x->trailers, trailers, n);
+}
+
+void lun_exchange_end(struct lun_exchange *x, bool clean)
+{
+    struct lun_connection *c = of(x);
+    if (c->phase != LUN_PHASE_OPEN) return;
+    bool whole = clean && x->head && (x->mute || x->left <= 0);
+    if (!whole) c->close = true;
+    else if (x->chunked && !x->mute) {
+        struct lun_buf *out = lun_connection_out(c);
+        lun_buf_add(out, "0\r\n", 3);
+        lun_buf_add(out, x->trailers.at, x->trailers.n);
+        lun_buf_add(out, "\r\n", 2);
+    }
+    lun_connection_over(c);
+}

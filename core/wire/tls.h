@@ -1,0 +1,25 @@
+/* TLS for a listener: 1.2 and 1.3, one certificate, ALPN http/1.1, no client certificates, no renegotiation. Each function
+ * for the thread of its server, but a lun_tls may be shared by all. */
+#ifndef LUN_WIRE_TLS_H
+#define LUN_WIRE_TLS_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+struct lun_tls;             /* certificate and key */
+struct lun_tls_link;        /* one connection */
+
+/* PEM files: the certificate with its chain behind it, and its key. NULL: `error` says what is wrong with which file. */
+struct lun_tls *lun_tls_new(const char *certificate, const char *key, char error[256]);
+void lun_tls_free(struct lun_tls *);                            /* links made from it may live on */
+
+struct lun_tls_link *lun_tls_link_new(struct lun_tls *, int fd);    /* fd stays yours, non-blocking */
+/* As read() and send(): bytes, 0 at the end (read only), -1 with errno EAGAIN (see wants) or another. The handshake happens
+ * inside them. */
+ssize_t lun_tls_read(struct lun_tls_link *, char *, size_t);
+ssize_t lun_tls_write(struct lun_tls_link *, const char *, size_t);
+bool lun_tls_wants_write(const struct lun_tls_link *);          /* it waits for room to send, also when it was asked to read */
+bool lun_tls_pending(const struct lun_tls_link *);              /* bytes lie ready that no event will tell of */
+void lun_tls_shut(struct lun_tls_link *);                       /* says that no more will be sent (close_notify) */
+void lun_tls_link_free(struct lun_tls_link *);
+#endif
