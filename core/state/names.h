@@ -1,0 +1,14 @@
+/* A table from names of the configuration to things, which only grows. Not thread-safe: whoever owns it has the lock. */
+#ifndef LUN_STATE_NAMES_H
+#define LUN_STATE_NAMES_H
+#include <stddef.h>
+
+struct lun_names {              /* zero-initialised: empty and valid */
+    struct lun_name **slots;
+    size_t n, room;             /* room: 0 or a power of two */
+};
+
+void *lun_names_get(const struct lun_names *, const char *name);        /* NULL: not there */
+void  lun_names_put(struct lun_names *, const char *name, void *thing); /* the name must not be there yet; copied */
+void  lun_names_free(struct lun_names *, void (*each)(void *thing));    /* `each` (or NULL) is called for every thing */
+#endif

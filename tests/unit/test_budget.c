@@ -1,0 +1,364 @@
+/* Money: the sum of holds and spend never passes a hard limit; each hold ends once, in the period it was made in. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include "state/budget.h"
+#include "state/period.h"
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define USD LUN_NANO_PER_USD
+
+static lun_us at(int year, int month, int day, int hour, int minute)
+{
+    struct tm t = { .tm_year = year - 1900, .tm_mon = month - 1, .tm_mday = day, .tm_hour = hour, .tm_min = minute };
+    return (lun_us)timegm(&t) * LUN_SECOND;
+}
+
+static struct lun_account *account(struct lun_money *m, const char *name, int64_t limit, enum lun_period per)
+{
+    return lun_account_get(m, name, &(struct lun_budget_rule){ .limit = limit, .per = per });
+}
+
+static bool take(struct lun_money *m, struct lun_hold *h, struct lun_account *a, int64_t bound, lun_us wall)
+{
+    int short_of;
+    return lun_hold_take(h, lun_money_source(m), &a, 1, bound, wall, &short_of);
+}
+
+static struct lun_account_view look(struct lun_account *a, lun_us wall)
+{
+    struct lun_account_view v;
+    lun_account_look(a, wall, &v);
+    return v;
+}
+
+static void a_hold_that_does_not_fit_is_refused_and_never_shrunk(void **s)
+{
+    (void)s;
+    struct lun_money *m = lun_money_new();
+    struct lun_account *a = account(m, "key app", 10 * USD, LUN_PER_EVER);
+    struct lun_hold first, second, third;
+    assert_true(take(m, &first, a, 6 * USD, 0));
+    assert_false(take(m, &second, a, 4 * USD + 1, 0));
+    assert_false(second.open);
+    assert_int_equal(look(a, 0).held, 6 * USD);
+    assert_true(take(m, &third, a, 4 * USD, 0));
+    assert_int_equal(look(a, 0).left, 0);
+    lun_hold_settle(&first, 2 * USD, 0);
+    assert_int_equal(look(a, 0).used, 2 * USD);
+    assert_int_equal(look(a, 0).left, 4 * USD);
+    lun_hold_release(&third, 0);
+    lun_money_free(m);
+}
+
+static void a_hold_over_several_budgets_is_all_or_nothing_and_names_the_one_that_lacks(void **s)
+{
+    (void)s;
+    struct lun_money *m = lun_money_new();
+    struct lun_account *all[] = { account(m, "key app", 10 * USD, LUN_PER_DAY), account(m, "team web", 5 * USD, LUN_PER_DAY),
+                                  account(m, "total", -1, LUN_PER_MONTH) };
+    struct lun_hold h;
+    int short_of = 77;
+    assert_false(lun_hold_take(&h, lun_money_source(m), all, 3, 6 * USD, 0, &short_of));
+    assert_int_equal(short_of, 1);
+    for (int i = 0; i < 3; i++) assert_int_equal(look(all[i], 0).held, 0);
+    assert_true(lun_hold_take(&h, lun_money_source(m), all, 3, 5 * USD, 0, &short_of));
+    for (int i = 0; i < 3; i++) assert_int_equal(look(all[i], 0).held, 5 * USD);
+    lun_hold_settle(&h, 1 * USD, 0);
+    for (int i = 0; i < 3; i++) assert_int_equal(look(all[i], 0).used, 1 * USD);
+    lun_money_free(m);
+}
+
+static void the_same_account_twice_is_held_twice(void **s)
+{
+    (void)s;
+    struct lun_money *m = lun_money_new();
+    struct lun_account *a = account(m, "total", 10, LUN_PER_EVER), *both[] = { a, a };
+    struct lun_hold h;
+    int short_of;
+    assert_false(lun_hold_take(&h, lun_money_source(m), both, 2, 6, 0, &short_of));
+    assert_int_equal(look(a, 0).held, 0);
+    assert_true(lun_hold_take(&h, lun_money_source(m), both, 2, 5, 0, &short_of));
+    lun_hold_release(&h, 0);
+    assert_int_equal(look(a, 0).held, 0);
+    lun_money_free(m);
+}
+
+static void a_hold_ends_exactly_once(void **s)
+{
+    (void)s;
+    struct lun_money *m = lun_money_new();
+    struct lun_account *a = account(m, "total", 10, LUN_PER_EVER);
+    struct lun_hold h, never = {0};
+    assert_true(take(m, &h, a, 4, 0));
+    lun_hold_orphan(&h, 0);
+    lun_hold_settle(&h, 3, 0);
+    lun_hold_release(&h, 0);
+    lun_hold_orphan(&never, 0);
+    assert_int_equal(look(a, 0).used, 4);       /* charged in full, once */
+    assert_int_equal(look(a, 0).held, 0);
+    lun_money_free(m);
+}
+
+static void a_cost_above_the_hold_is_charged_as_claimed_and_closes_the_budget(void **s)
+{
+    (void)s;
+    struct lun_money *m = lun_money_new();
+    struct lun_account *a = account(m, "total", 10, LUN_PER_EVER);
+    struct lun_hold h, next;
+    assert_true(take(m, &h, a, 4, 0));
+    lun_hold_settle(&h, 25, 0);
+    assert_int_equal(look(a, 0).used, 25);
+    assert_int_equal(look(a, 0).left, 0);
+    assert_true(look(a, 0).share == 2.5);
+    assert_false(take(m, &next, a, 1, 0));
+    assert_true(take(m, &next, a, 0, 0));       /* what costs nothing needs no money */
+    lun_hold_release(&next, 0);
+    lun_money_free(m);
+}
+
+static void what_has_no_limit_is_counted_too_and_cannot_wrap(void **s)
+{
+    (void)s;
+    struct lun_money *m = lun_money_new();
+    struct lun_account *a = account(m, "total", -1, LUN_PER_EVER);
+    struct lun_hold h, more;
+    assert_false(lun_account_limited(a));
+    assert_true(take(m, &h, a, INT64_MAX, 0));
+    assert_false(take(m, &more, a, 1, 0));
+    lun_hold_settle(&h, 5 * USD, 0);
+    struct lun_account_view v = look(a, 0);
+    assert_int_equal(v.used, 5 * USD);
+    assert_int_equal(v.left, INT64_MAX);
+    assert_true(v.share == 0);
+    assert_int_equal(v.limit, -1);
+    assert_int_equal(v.resets_in, LUN_NEVER);
+    lun_money_free(m);
+}
+
+static void periods_are_utc_hours_days_weeks_from_monday_and_months(void **s)
+{
+    (void)s;
+    lun_us now = at(2026, 11, 21, 8, 11) + 5;                   /* a Saturday */
+    assert_int_equal(lun_period_start(LUN_PER_HOUR, now), at(2026, 11, 21, 8, 0));
+    assert_int_equal(lun_period_end(LUN_PER_HOUR, now), at(2026, 11, 21, 9, 0));
+    assert_int_equal(lun_period_start(LUN_PER_DAY, now), at(2026, 11, 21, 0, 0));
+    assert_int_equal(lun_period_start(LUN_PER_WEEK, now), at(2026, 11, 16, 0, 0));
+    assert_int_equal(lun_period_end(LUN_PER_WEEK, now), at(2026, 11, 23, 0, 0));
+    assert_int_equal(lun_period_start(LUN_PER_WEEK, at(2026, 11, 23, 0, 0)), at(2026, 11, 23, 0, 0));
+    assert_int_equal(lun_period_start(LUN_PER_WEEK, at(2026, 11, 23, 0, 0) - 1), at(2026, 11, 16, 0, 0));
+    assert_int_equal(lun_period_start(LUN_PER_MONTH, now), at(2026, 11, 1, 0, 0));
+    assert_int_equal(lun_period_end(LUN_PER_MONTH, at(2026, 12, 31, 23, 59)), at(2027, 1, 1, 0, 0));
+    assert_int_equal(lun_period_end(LUN_PER_MONTH, at(2028, 2, 29, 12, 0)), at(2028, 3, 1, 0, 0));
+    assert_int_equal(lun_period_end(LUN_PER_EVER, now), LUN_NEVER);
+    assert_int_equal(lun_period_start(LUN_PER_WEEK, 0), -3 * 86400 * LUN_SECOND);       /* 1970 began on a Thursday */
+}
+
+static void a_new_period_begins_with_nothing_spent(void **s)
+{
+    (void)s;
+    struct lun_money *m = lun_money_new();
+    struct lun_account *a = account(m, "key app", 10, LUN_PER_DAY);
+    lun_us evening = at(2026, 11, 21, 23, 59), morning = at(2026, 11, 22, 0, 0);
+    struct lun_hold h;
+    assert_true(take(m, &h, a, 10, evening));
+    lun_hold_settle(&h, 10, evening);
+    assert_false(take(m, &h, a, 1, evening));
+    assert_int_equal(look(a, evening).resets_in, 60 * LUN_SECOND);
+    assert_int_equal(look(a, morning).used, 0);
+    assert_int_equal(look(a, morning).left, 10);
+    assert_true(take(m, &h, a, 10, morning));
+    lun_hold_release(&h, morning);
+    lun_money_free(m);
+}
+
+static void a_hold_is_settled_in_the_period_it_was_made_in(void **s)
+{
+    (void)s;
+    struct lun_money *m = lun_money_new();
+    struct lun_account *a = account(m, "key app", 10, LUN_PER_DAY);
+    lun_us evening = at(2026, 11, 21, 23, 59), morning = at(2026, 11, 22, 0, 0);
+    struct lun_hold late, fresh;
+    assert_true(take(m, &late, a, 8, evening));
+    assert_true(take(m, &fresh, a, 10, morning));               /* yesterday's hold does not narrow today */
+    lun_hold_settle(&late, 7, morning);
+    assert_int_equal(look(a, morning).used, 0);
+    assert_int_equal(look(a, morning).held, 10);
+    assert_int_equal(look(a, evening).used, 7);
+    assert_int_equal(look(a, evening).held, 0);
+    lun_hold_release(&fresh, morning);
+    lun_money_free(m);
+}
+
+static void a_clock_that_steps_back_does_not_give_a_periods_money_twice(void **s)
+{
+    (void)s;
+    struct lun_money *m = lun_money_new();
+    struct lun_account *a = account(m, "key app", 10, LUN_PER_HOUR);
+    struct lun_hold h;
+    lun_us start = at(2026, 1, 1, 0, 0), hour = 3600 * LUN_SECOND;
+    for (int i = 0; i < 200; i++) {
+        assert_true(take(m, &h, a, 10, start + i * hour));
+        lun_hold_settle(&h, 10, start + i * hour);
+    }
+    for (int i = 0; i < 200; i++) {             /* remembered or long forgotten: spent is spent */
+        assert_false(take(m, &h, a, 1, start + i * hour));
+        assert_int_equal(look(a, start + i * hour).left, 0);
+    }
+    assert_true(take(m, &h, a, 10, start + 200 * hour));
+    lun_hold_release(&h, 0);
+    lun_money_free(m);
+}
+
+static void an_open_hold_keeps_its_period_however_many_follow(void **s)
+{
+    (void)s;
+    struct lun_money *m = lun_money_new();
+    struct lun_account *a = account(m, "key app", 10, LUN_PER_HOUR);
+    struct lun_hold old, free_of_charge, h;
+    lun_us hour = 3600 * LUN_SECOND;
+    assert_true(take(m, &old, a, 3, 0));
+    assert_true(take(m, &free_of_charge, a, 0, hour));
+    for (int i = 2; i < 300; i++) {
+        assert_true(take(m, &h, a, 1, i * hour));
+        lun_hold_settle(&h, 1, i * hour);
+    }
+    lun_hold_settle(&old, 2, 300 * hour);
+    lun_hold_settle(&free_of_charge, 1, 300 * hour);
+    assert_int_equal(look(a, 0).used, 2);
+    assert_int_equal(look(a, hour).used, 1);
+    lun_money_free(m);
+}
+
+static void a_changed_limit_applies_from_now_on_to_the_same_account(void **s)
+{
+    (void)s;
+    struct lun_money *m = lun_money_new();
+    struct lun_account *a = account(m, "team web", 10, LUN_PER_DAY);
+    struct lun_hold h, more;
+    assert_true(take(m, &h, a, 8, 0));
+    assert_ptr_equal(account(m, "team web", 5, LUN_PER_DAY), a);
+    assert_int_equal(look(a, 0).left, 0);
+    assert_false(take(m, &more, a, 1, 0));
+    lun_hold_settle(&h, 4, 0);
+    assert_true(take(m, &more, a, 1, 0));
+    lun_hold_release(&more, 0);
+    assert_ptr_not_equal(account(m, "team other", 5, LUN_PER_DAY), a);
+    account(m, "team web", 5, LUN_PER_HOUR);
+    assert_int_equal(look(a, 0).used, 0);
+    lun_money_free(m);
+}
+
+static void a_requests_own_budget_holds_beside_the_others(void **s)
+{
+    (void)s;
+    struct lun_money *m = lun_money_new();
+    struct lun_account *both[] = { lun_account_request(3), account(m, "total", -1, LUN_PER_EVER) };
+    struct lun_hold h;
+    int short_of;
+    assert_true(lun_account_limited(both[0]));
+    assert_true(lun_hold_take(&h, lun_money_source(m), both, 2, 3, 0, &short_of));
+    lun_hold_settle(&h, 2, 0);
+    assert_false(lun_hold_take(&h, lun_money_source(m), both, 2, 2, 0, &short_of));
+    assert_int_equal(short_of, 0);
+    assert_string_equal(look(both[0], 0).name, "request");
+    assert_int_equal(look(both[1], 0).used, 2);
+    lun_account_free(both[0]);
+    lun_money_free(m);
+}
+
+static void a_limit_of_nothing_lets_only_free_steps_through(void **s)
+{
+    (void)s;
+    struct lun_money *m = lun_money_new();
+    struct lun_account *a = account(m, "key none", 0, LUN_PER_DAY);
+    struct lun_hold h;
+    assert_true(lun_account_limited(a));
+    assert_false(take(m, &h, a, 1, 0));
+    assert_true(take(m, &h, a, 0, 0));
+    lun_hold_settle(&h, 0, 0);
+    assert_true(look(a, 0).share == 1);
+    lun_money_free(m);
+}
+
+/* Many threads, three budgets; whoever looks sees the promise kept, and in the end every cent is accounted for. */
+enum { THREADS = 6, ROUNDS = 20000, LIMIT = 2000 };
+struct crowd { struct lun_money *money; struct lun_account *accounts[3]; uint64_t seed; int64_t cost; int broken, refused, held; };
+
+static uint64_t roll(uint64_t *seed) { return (*seed = *seed * 6364136223846793005u + 1442695040888963407u) >> 33; }
+
+static void *spend(void *of)
+{
+    struct crowd *c = of;
+    struct lun_hold holds[4] = {{0}};
+    for (int i = 0; i < ROUNDS; i++) {
+        struct lun_hold *h = &holds[i % 4];
+        if (h->open && h->bound < 4 && roll(&c->seed) % 2) lun_hold_orphan(h, 0), c->cost += h->bound;
+        else if (h->open && h->bound == 100) lun_hold_settle(h, 1, 0), c->cost++;
+        else lun_hold_release(h, 0);            /* mostly, so that the limit stays near and is not used up */
+        int short_of, bound = (int)(roll(&c->seed) % 400);
+        if (lun_hold_take(h, lun_money_source(c->money), c->accounts, 3, bound, 0, &short_of)) c->held++;
+        else c->refused++;
+        struct lun_account_view v;
+        lun_account_look(c->accounts[i % 3], 0, &v);
+        if (v.limit >= 0 && v.used + v.held > v.limit) c->broken++;
+    }
+    for (int i = 0; i < 4; i++) lun_hold_release(&holds[i], 0);
+    return NULL;
+}
+
+static void the_sum_of_holds_never_passes_a_limit_at_any_concurrency(void **s)
+{
+    (void)s;
+    struct lun_money *m = lun_money_new();
+    struct crowd crowd[THREADS];
+    pthread_t threads[THREADS];
+    struct lun_account *total = account(m, "total", LIMIT, LUN_PER_EVER), *team = account(m, "team web", -1, LUN_PER_EVER);
+    struct lun_account *keys[2] = { account(m, "key a", 1500, LUN_PER_EVER), account(m, "key b", 1200, LUN_PER_EVER) };
+    for (int i = 0; i < THREADS; i++) {
+        crowd[i] = (struct crowd){ .money = m, .accounts = { keys[i % 2], team, total }, .seed = (uint64_t)i + 1 };
+        assert_int_equal(pthread_create(&threads[i], NULL, spend, &crowd[i]), 0);
+    }
+    int64_t cost = 0, refused = 0, held = 0;
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+        assert_int_equal(crowd[i].broken, 0);
+        cost += crowd[i].cost;
+        refused += crowd[i].refused;
+        held += crowd[i].held;
+    }
+    assert_true(refused > ROUNDS / 10 && held > ROUNDS / 10 && cost > 0);
+    assert_int_equal(look(total, 0).used, cost);
+    assert_int_equal(look(team, 0).used, cost);
+    assert_int_equal(look(keys[0], 0).used + look(keys[1], 0).used, cost);
+    assert_int_equal(look(total, 0).held + look(team, 0).held + look(keys[0], 0).held + look(keys[1], 0).held, 0);
+    assert_true(cost <= LIMIT);
+    lun_money_free(m);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_hold_that_does_not_fit_is_refused_and_never_shrunk),
+        cmocka_unit_test(a_hold_over_several_budgets_is_all_or_nothing_and_names_the_one_that_lacks),
+        cmocka_unit_test(the_same_account_twice_is_held_twice),
+        cmocka_unit_test(a_hold_ends_exactly_once),
+        cmocka_unit_test(a_cost_above_the_hold_is_charged_as_claimed_and_closes_the_budget),
+        cmocka_unit_test(what_has_no_limit_is_counted_too_and_cannot_wrap),
+        cmocka_unit_test(periods_are_utc_hours_days_weeks_from_monday_and_months),
+        cmocka_unit_test(a_new_period_begins_with_nothing_spent),
+        cmocka_unit_test(a_hold_is_settled_in_the_period_it_was_made_in),
+        cmocka_unit_test(a_clock_that_steps_back_does_not_give_a_periods_money_twice),
+        cmocka_unit_test(an_open_hold_keeps_its_period_however_many_follow),
+        cmocka_unit_test(a_changed_limit_applies_from_now_on_to_the_same_account),
+        cmocka_unit_test(a_requests_own_budget_holds_beside_the_others),
+        cmocka_unit_test(a_limit_of_nothing_lets_only_free_steps_through),
+        cmocka_unit_test(the_sum_of_holds_never_passes_a_limit_at_any_concurrency),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
