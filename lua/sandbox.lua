@@ -1,15 +1,15 @@
--- The part of the sandbox that is written in Lua: everything that calls a policy's functions, so that these may wait. It runs
--- once per machine, with Lua's own libraries as globals and `native` from core/script/sandbox.c, and gives back
+-- The part of the sandbox that is written in Lua: everything that calls a policy's functions, so that these may wait.
+-- It runs once per machine, with Lua's own libraries as globals and `native` from core/script/sandbox.c, and gives back
 -- what C needs. No function here may use a global later: there are none by then.
 local native = ...
 
-local assert, error, getmetatable, pcall, rawequal, rawget, rawset = assert, error, getmetatable, pcall, rawequal, rawget, rawset
-local select, setmetatable, tonumber0, tostring0, type, unpack = select, setmetatable, tonumber, tostring, type, unpack
-local byte, sub, format0 = string.byte, string.sub, string.format
-local floor = math.floor
-local keys_of, metafield, seek, concat, gsub0 = native.keys, native.metafield, native.seek, native.concat, native.gsub
-local format_plain, sort_plain, random, serial, compile = native.format_plain, native.sort_plain, native.random, native.serial, native.compile
-local thaw = native.thaw
+local assert, error, getmetatable, pcall, rawequal = assert, error, getmetatable, pcall, rawequal
+local rawget, rawset, select, setmetatable, type, unpack = rawget, rawset, select, setmetatable, type, unpack
+local tonumber0, tostring0 = tonumber, tostring
+local byte, sub, format0, floor = string.byte, string.sub, string.format, math.floor
+local keys_of, metafield, concat, sort_plain = native.keys, native.metafield, native.concat, native.sort_plain
+local seek, gsub0, format_plain = native.seek, native.gsub, native.format_plain
+local random, serial, compile, thaw = native.random, native.serial, native.compile, native.thaw
 
 local MOST_TEXT = 1048576
 local MOST_SORTED = 4096
@@ -69,7 +69,9 @@ local function step(t, i)
 end
 local function ipairs(t)
   local kind = type(t)
-  if kind ~= "table" and kind ~= "userdata" then error("bad argument #1 to 'ipairs' (table expected, got " .. kind .. ")", 2) end
+  if kind ~= "table" and kind ~= "userdata" then
+    error("bad argument #1 to 'ipairs' (table expected, got " .. kind .. ")", 2)
+  end
   return step, t, 0
 end
 
@@ -92,7 +94,7 @@ local function told(...)
   local all, n = { ... }, select("#", ...)
   for i = 1, n do
     local kind = type(all[i])
-    if kind ~= "number" and kind ~= "string" and kind ~= "boolean" and kind ~= "nil" then all[i] = tostring(all[i]) end
+    if kind ~= "number" and kind ~= "boolean" and kind ~= "nil" then all[i] = tostring(all[i]) end
   end
   return unpack(all, 1, n)
 end
@@ -151,7 +153,9 @@ local function insert(t, at, ...)
     t[n + 1] = at
     return
   end
-  if type(at) ~= "number" then error("bad argument #2 to 'insert' (number expected, got " .. type(at) .. ")", 2) end
+  if type(at) ~= "number" then
+    error("bad argument #2 to 'insert' (number expected, got " .. type(at) .. ")", 2)
+  end
   at = floor(at)
   for i = n, at, -1 do t[i + 1] = t[i] end
   t[at] = (...)
@@ -215,11 +219,7 @@ local function sort(t, less)
   local n, a = #t, {}
   if n > MOST_SORTED then error("table.sort: over " .. MOST_SORTED .. " items", 2) end
   for i = 1, n do a[i] = t[i] end
-  if less == nil and sort_plain(a, n) then
-    less = nil
-  else
-    a = merge_sort(a, n, less or less_than)
-  end
+  if less ~= nil or not sort_plain(a, n) then a = merge_sort(a, n, less or less_than) end
   for i = 1, n do t[i] = a[i] end
 end
 
@@ -240,7 +240,9 @@ end
 local function read_only(t, name)
   return setmetatable({}, {
     __index = t,
-    __newindex = function(_, key) error("cannot set " .. name .. "." .. tostring(key) .. ": it is read-only", 2) end,
+    __newindex = function(_, key)
+      error("cannot set " .. name .. "." .. tostring(key) .. ": it is read-only", 2)
+    end,
     __pairs = function() return pairs(t) end,
     __metatable = false,
   })
@@ -249,20 +251,22 @@ end
 local strings = {
   byte = byte, char = string.char, len = string.len, sub = sub,
   find = native.find, format = format, gmatch = native.gmatch, gsub = gsub, match = native.match, rep = native.rep,
-  lower = bounded("lower", string.lower), upper = bounded("upper", string.upper), reverse = bounded("reverse", string.reverse),
+  lower = bounded("lower", string.lower), upper = bounded("upper", string.upper),
+  reverse = bounded("reverse", string.reverse),
 }
 
 local maths = { random = chance }
-for _, name in ipairs { "abs", "acos", "asin", "atan", "atan2", "ceil", "cos", "cosh", "deg", "exp", "floor", "fmod", "frexp", "huge",
-  "ldexp", "log", "log10", "max", "min", "modf", "pi", "pow", "rad", "sin", "sinh", "sqrt", "tan", "tanh" } do
+for _, name in ipairs { "abs", "acos", "asin", "atan", "atan2", "ceil", "cos", "cosh", "deg", "exp", "floor", "fmod",
+  "frexp", "huge", "ldexp", "log", "log10", "max", "min", "modf", "pi", "pow", "rad", "sin", "sinh", "sqrt", "tan",
+  "tanh" } do
   maths[name] = assert(math[name])
 end
 
 local lunette = {}
 local globals = {
-  assert = assert, error = error, getmetatable = getmetatable, ipairs = ipairs, next = native.first, pairs = pairs, pcall = pcall,
-  rawequal = rawequal, rawlen = rawlen, select = select, setmetatable = setmetatable, tonumber = tonumber, tostring = tostring,
-  type = type, unpack = unpack, xpcall = xpcall, _VERSION = _VERSION,
+  assert = assert, error = error, getmetatable = getmetatable, ipairs = ipairs, next = native.first, pairs = pairs,
+  pcall = pcall, rawequal = rawequal, rawlen = rawlen, select = select, setmetatable = setmetatable,
+  tonumber = tonumber, tostring = tostring, type = type, unpack = unpack, xpcall = xpcall, _VERSION = _VERSION,
   math = read_only(maths, "math"),
   os = read_only({ clock = native.clock, date = native.date, time = native.time,
     difftime = function(a, b) return a - (b or 0) end }, "os"),
@@ -293,7 +297,9 @@ local function run(name, ...)
 end
 
 function globals.require(name)
-  if type(name) ~= "string" then error("bad argument #1 to 'require' (string expected, got " .. type(name) .. ")", 2) end
+  if type(name) ~= "string" then
+    error("bad argument #1 to 'require' (string expected, got " .. type(name) .. ")", 2)
+  end
   if name == "lunette" and not extended then
     extended = true
     run(name, lunette)
@@ -312,7 +318,9 @@ local own, locked = {}, false
 local env = setmetatable({}, {
   __index = globals,
   __newindex = function(_, key, v)
-    if locked then error("global '" .. tostring(key) .. "' cannot be set after loading: use a local, or lunette.store", 2) end
+    if locked then
+      error("global '" .. tostring(key) .. "' cannot be set after loading: use a local, or lunette.store", 2)
+    end
     if own[key] then error("'" .. tostring(key) .. "' is a name of the language: it cannot be set", 2) end
     globals[key] = v
   end,

@@ -28,7 +28,9 @@ static __thread struct ticker ticker;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t at_exit;
 
-unsigned long lun_cpu_ticks(void) { return ticker.ticks; }
+unsigned long lun_cpu_ticks(void)   { return ticker.ticks; }
+bool          lun_cpu_ticking(void) { return ticker.going; }
+void         *lun_cpu_ticker(void)  { return &ticker; }
 
 /* ---- stopping ---- */
 

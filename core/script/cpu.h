@@ -1,5 +1,5 @@
 /* The limits on CPU time, between vm.c and run.c: how a run that took too much is stopped, in the three ways of enum
- * lun_vm_cpu. Nothing here is for others, but lun_cpu_ticks. */
+ * lun_vm_cpu. Nothing here is for others. */
 #ifndef LUN_SCRIPT_CPU_H
 #define LUN_SCRIPT_CPU_H
 #include "script/vm.h"
@@ -15,6 +15,9 @@ void    lun_cpu_stop(struct lun_vm *, enum lun_failure);
 /* "file:line: " of the innermost Lua function of L that is not sandbox.lua's, into `out`; empty when there is none. */
 void    lun_cpu_place(lua_State *L, char *out, size_t room);
 
-/* How often the timer signal came to this thread since it began: grows only while code runs and up to 10 ms after. */
+/* For tests. How often the timer signal came to this thread; whether its timer goes (only while code runs and up to 10 ms
+ * after); and the value that marks a timer's SIGURG as a tick of this thread, for who wants more of them. */
 unsigned long lun_cpu_ticks(void);
+bool          lun_cpu_ticking(void);
+void         *lun_cpu_ticker(void);
 #endif

@@ -8,7 +8,7 @@
 #define ESCAPE       '%'
 #define CAPTURES     32
 #define DEEPEST      200
-#define RESULT_MOST  ((size_t)4 << 20)
+#define RESULT_MOST  ((size_t)2 << 20)
 #define OPEN         (-1)       /* a capture whose end is not yet known */
 #define POSITION     (-2)       /* `()` */
 
@@ -439,9 +439,10 @@ struct output { char *at; size_t n, room; int index; };
 static void add(struct match *m, struct output *out, const char *s, size_t n)
 {
     if (!n) return;
-    if (n > RESULT_MOST - out->n) luaL_error(m->L, "result over 4 MiB");
+    if (n > RESULT_MOST - out->n) luaL_error(m->L, "result over 2 MiB");
     if (out->n + n > out->room) {
-        size_t room = 2 * out->room > out->n + n ? 2 * out->room : out->n + n + 64;
+        size_t room = 2 * out->room > out->n + n ? 2 * out->room : out->n + n + (size_t)(m->end - m->start) / 4 + 64;
+        if (room > RESULT_MOST) room = RESULT_MOST;
         char *more = lua_newuserdata(m->L, room);
         if (out->n) memcpy(more, out->at, out->n);
         out->at = more;

@@ -11,7 +11,7 @@
 int lun_match_find(lua_State *L);       /* s, pattern, init, plain */
 int lun_match_match(lua_State *L);      /* s, pattern, init */
 int lun_match_gmatch(lua_State *L);     /* s, pattern */
-int lun_match_gsub(lua_State *L);       /* s, pattern, replacement text, at most; result up to 4 MiB */
+int lun_match_gsub(lua_State *L);       /* s, pattern, replacement text, at most; result up to 2 MiB */
 
 /* For gsub with a table or function, which is written in Lua: s, pattern, at → first and last position of the first match
  * at or after `at`, then its captures (the whole match if it has none); nil when there is none. */

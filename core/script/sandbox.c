@@ -13,7 +13,7 @@
 
 #define TEXT_MOST      ((size_t)1 << 20)
 #define FORMAT_MOST    ((size_t)64 << 10)
-#define CONCAT_MOST    ((size_t)4 << 20)
+#define CONCAT_MOST    ((size_t)2 << 20)
 #define CONCAT_ITEMS   65536
 #define FREEZE_DEEP    32
 
@@ -159,7 +159,7 @@ static size_t concat_size(lua_State *L, lua_Integer first, lua_Integer last, siz
         if (type != LUA_TSTRING && type != LUA_TNUMBER)
             luaL_error(L, "invalid value (a %s) at index %d in table for 'concat'", lua_typename(L, type), (int)i);
         sum += sep + (type == LUA_TSTRING ? lua_objlen(L, -1) : 32);
-        if (sum > CONCAT_MOST) luaL_error(L, "table.concat: result over 4 MiB");
+        if (sum > CONCAT_MOST) luaL_error(L, "table.concat: result over 2 MiB");
         lua_pop(L, 1);
         if ((i & 1023) == 0) lun_vm_work(L, 1024);
     }

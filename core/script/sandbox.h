@@ -14,10 +14,11 @@
  *   - `tostring` and %s show no addresses: "table". %p is refused.
  *   - find match gmatch gsub: our matcher (matcher.h); sort is stable; callbacks of sort, gsub, pcall, xpcall and
  *     iterators may wait. xpcall takes arguments, and its handler runs after the stack was unwound.
- *   - Sizes: 1 MiB for rep, format and for what lower upper reverse take; concat 65,536 items and 4 MiB; gsub 4 MiB;
+ *   - Sizes: 1 MiB for rep, format and for what lower upper reverse take; concat 65,536 items and 2 MiB; gsub 2 MiB;
  *     sort 4,096 items; pairs 65,536 keys; tonumber of over 1,000 characters is nil.
- *   - insert, remove, sort and ipairs respect metamethods. No goto-free magic beyond that: no bit, coroutine, debug, ffi,
- *     io, jit, package, load*, dofile, getfenv, setfenv, rawget, rawset, newproxy, collectgarbage, print.
+ *   - insert, remove, sort and ipairs respect metamethods.
+ * Absent: bit, coroutine, debug, ffi, io, jit, package, load*, dofile, getfenv, setfenv, rawget, rawset, newproxy,
+ * collectgarbage, print, string.dump, math.randomseed.
  *
  * Userdata of other files take part through their metatable, which must have `__metatable = false`:
  *   __index   also by integers, nil when out of range: that is all `ipairs` needs

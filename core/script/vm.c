@@ -131,17 +131,18 @@ struct lun_vm *lun_vm_new(const struct lun_vm_options *options)
     return vm;
 }
 
-void lun_vm_free(struct lun_vm *vm)
+int64_t lun_vm_free(struct lun_vm *vm)
 {
-    if (!vm) return;
+    if (!vm) return 0;
     while (vm->spare) {
         struct lun_run *run = vm->spare;
         vm->spare = run->next;
         free(run);
     }
     lua_close(vm->L);
-    if (vm->used) fprintf(stderr, "lunette: %lld bytes of a machine were not given back\n", (long long)vm->used);
+    int64_t lost = vm->used;
     free(vm);
+    return lost;
 }
 
 /* ---- loading ---- */

@@ -127,8 +127,9 @@ struct lun_vm {
 /* A new machine; `options` NULL means all zero: sandboxed, signals, default limits. Never NULL: what cannot be made is a
  * defect of the build, said on stderr before abort(). */
 struct lun_vm *lun_vm_new(const struct lun_vm_options *options);
-/* NULL is fine. Every run must have been freed. Closing 8 MB takes 4 ms: not on a loop. */
-void           lun_vm_free(struct lun_vm *);
+/* NULL is fine. Every run must have been freed. Closing 8 MB takes 4 ms: not on a loop. Gives the bytes that were not
+ * given back: 0, or it is a defect. */
+int64_t        lun_vm_free(struct lun_vm *);
 
 /* True: over its bytes, or an allocation had to be refused. It still works; finish what runs on it, start new
  * requests on a fresh one. Never goes back to false. */
