@@ -1,0 +1,26 @@
+/* What an attempt may cost and did cost: its hold on every budget that the request counts to. Between request, attempt and state/budget;
+ * no network, no clock of its own. */
+#ifndef LUN_GATEWAY_BILL_H
+#define LUN_GATEWAY_BILL_H
+#include "state/plan.h"
+#include "state/question.h"
+
+struct lun_bill {                   /* zero-initialised: nothing held */
+    struct lun_hold hold;
+    bool limited;                   /* one of the budgets has a hard limit */
+    int64_t bound;                  /* the dearest it can cost; -1: its price is unknown */
+    int64_t cap;                    /* tokens of output that were reckoned with, where the body has to say so; -1: it need not */
+    struct lun_account_view short_of;   /* the budget that it did not fit, name NULL: none */
+};
+
+/* Reckons what the step could cost and looks whether that would fit now, without taking anything. False: it would not; `detail`
+ * (in the question's arena) says why. */
+bool lun_bill_fits(struct lun_bill *, struct lun_question *, const struct lun_target *, const char **detail);
+
+/* Takes the hold. False: it does not fit, nothing was taken. */
+bool lun_bill_take(struct lun_bill *, struct lun_question *, struct lun_source *, const char **detail);
+
+/* Ends the hold, once, and fills the trial's usage (an estimate, where nothing is known and nothing is limited), billed, cost and bound.
+ * `text_bytes`: what came of the answer. Without a hold only `billed`. */
+void lun_bill_end(struct lun_bill *, struct lun_question *, struct lun_trial *, uint64_t text_bytes);
+#endif

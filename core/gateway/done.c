@@ -1,0 +1,34 @@
+#include "gateway/walk.h"
+
+static int64_t plus(int64_t a, int64_t b)
+{
+    int64_t sum;
+    return __builtin_add_overflow(a, b, &sum) ? INT64_MAX : sum;
+}
+
+static void add_usage(struct lun_usage *sum, const struct lun_usage *u)
+{
+    sum->known |= u->known;
+    sum->estimated |= u->estimated;
+    sum->input += u->input;
+    sum->cached_input += u->cached_input;
+    sum->cache_write += u->cache_write;
+    sum->output += u->output;
+    sum->reasoning += u->reasoning;
+}
+
+/* Trials are in the order they began, so what they cover together is found in one pass. */
+void lun_done_add_up(const struct lun_question *q, struct lun_done *done)
+{
+    lun_us covered = q->arrived, now = q->loop->now;
+    done->usage = (struct lun_usage){0};
+    done->cost = 0;
+    done->upstream_wait = 0;
+    done->latency = now - q->arrived;
+    for (const struct lun_trial *t = q->trials; t; t = t->next) {
+        lun_us from = t->began > covered ? t->began : covered, to = t->closed ? t->ended : now;
+        if (to > from) done->upstream_wait += to - from, covered = to;
+        add_usage(&done->usage, &t->usage);
+        done->cost = plus(done->cost, t->cost);
+    }
+}

@@ -1,0 +1,454 @@
+/* The walk of a request, from top to bottom. It knows the order of things: nothing of sockets, curl, Lua or wall time.
+ *
+ * Facts (pause, leave, answer, bytes, end …) are only written down; walk() is run by the loop, never inside itself, and looks at everything
+ * afresh. Each state below is one function; it returns GO when it has named the next state, or WAIT for the next fact or clock. Running a
+ * state again must do no harm. */
+#include "gateway/walk.h"
+#include "base/alloc.h"
+#include "gateway/plan.h"
+#include "gateway/reply.h"
+#include "state/health.h"
+#include <stdlib.h>
+
+#define FINISH_LIMIT (10 * LUN_SECOND)
+
+enum go { WAIT, GO };
+typedef struct lun_request request;
+typedef struct lun_attempt attempt;
+
+/* ---- small words ---- */
+
+static enum go to(request *r, enum lun_state next) { r->state = next; return GO; }
+static lun_us sooner(lun_us a, lun_us b) { return a < b ? a : b; }
+static lun_us after(lun_us t, lun_us d) { return d > LUN_NEVER - t ? LUN_NEVER : t + d; }
+
+/* The answer of a hook, or NULL as long as it waits. Called again and again until it answers: asks only once. */
+static const struct lun_answer *ask(request *r, enum lun_hook hook, attempt *about)
+{
+    if (!r->ask.policy) { r->answer = (struct lun_answer){0}; return &r->answer; }
+    if (r->hook == LUN_IDLE) {
+        r->hook = LUN_ASKED;
+        r->ask.policy->ask(r->ask.policy_self, r, hook, about ? &about->trial : NULL);
+    }
+    if (r->hook == LUN_ASKED) return NULL;
+    r->hook = LUN_IDLE;
+    return &r->answer;
+}
+
+static void close_all(request *r)
+{
+    if (r->hook == LUN_ASKED) r->ask.policy->drop(r->ask.policy_self, r);
+    r->hook = LUN_IDLE;
+    for (attempt *a = r->attempts; a; a = a->next) lun_attempt_close(a, LUN_KIND_CANCELLED);
+    lun_done_add_up(r->question, &r->done);
+}
+
+/* The one way out: nothing is in flight or in doubt any more before the client hears the end. */
+static enum go over(request *r, enum lun_end end)
+{
+    const struct lun_pair *trailers = NULL;
+    close_all(r);
+    r->done.stream_torn = end == LUN_TORN && !r->gone;
+    if (r->gone) r->done.status = 499;
+    else {
+        int n = end == LUN_CLEAN ? lun_reply_trailers(r->question, &r->done, &trailers) : 0;
+        r->ask.client->end(r->ask.client_self, end, trailers, n);
+    }
+    r->gone = true;
+    r->deadline = after(r->loop->now, FINISH_LIMIT);
+    return to(r, LUN_AT_FINISH);
+}
+
+static enum go fail(request *r, const struct lun_error *e)
+{
+    enum lun_end end = r->headed ? LUN_TORN : LUN_CLEAN;
+    close_all(r);
+    lun_tell_error(r, e);
+    return over(r, end);
+}
+
+/* What all that was tried comes to. */
+static enum go give_up(request *r)
+{
+    close_all(r);                                       /* so that each trial has its kind */
+    struct lun_error e = lun_reply_verdict(r->question);
+    return fail(r, &e);
+}
+
+static enum go too_late(request *r)
+{
+    struct lun_error e = { .code = LUN_CODE_DEADLINE_EXCEEDED };
+    bool failed = r->tried > 1;                         /* before the one that is in flight */
+    close_all(r);
+    if (failed) e.message = lun_arena_printf(r->question->arena, "The request's deadline has passed. %s", lun_reply_verdict(r->question).message);
+    return fail(r, &e);
+}
+
+static enum go refuse(request *r, const struct lun_answer *answer, enum lun_code otherwise)
+{
+    return fail(r, &(struct lun_error){ .code = answer->status ? lun_code_of_status(answer->status) : otherwise, .status = answer->status,
+                                        .message = answer->message });
+}
+
+static enum go over_budget(request *r)
+{
+    attempt *a = r->skipped;
+    return fail(r, &(struct lun_error){ .code = LUN_CODE_BUDGET_EXCEEDED, .budget = a->bill.short_of.name ? &a->bill.short_of : NULL,
+        .message = lun_arena_printf(r->question->arena, "The budget does not allow this request: %s.", a->trial.detail) });
+}
+
+/* ---- the walk ---- */
+
+static enum go classify(request *r)
+{
+    const struct lun_answer *answer = ask(r, LUN_HOOK_CLASSIFY, NULL);
+    if (!answer) return WAIT;
+    if (answer->verb == LUN_REFUSE) return refuse(r, answer, LUN_CODE_MODEL_NOT_ALLOWED);
+    if (answer->n_labels) r->question->labels = answer->labels, r->question->n_labels = answer->n_labels;
+    return to(r, LUN_AT_BUDGET);
+}
+
+static bool among(const struct lun_target *t, const struct lun_target *const *list, int n)
+{
+    while (n--) if (list[n] == t) return true;
+    return false;
+}
+
+/* Only those from now on: what may be used, what was asked for, and so the default plan. */
+static bool narrow(struct lun_question *q, const struct lun_answer *answer)
+{
+    const struct lun_target **left = lun_arena_alloc(q->arena, (size_t)(answer->n_targets + 1) * sizeof *left);
+    int n = 0;
+    for (int i = 0; i < answer->n_targets; i++)
+        if (among(answer->targets[i], q->targets, q->n_targets) && !among(answer->targets[i], left, n)) left[n++] = answer->targets[i];
+    q->targets = q->asked = left;
+    q->n_targets = q->n_asked = n;
+    return n;
+}
+
+static enum go budget(request *r)
+{
+    const struct lun_answer *answer = ask(r, LUN_HOOK_BUDGET, NULL);
+    if (!answer) return WAIT;
+    if (answer->verb == LUN_REFUSE) return refuse(r, answer, LUN_CODE_BUDGET_EXCEEDED);
+    if (answer->verb == LUN_DEGRADE && !narrow(r->question, answer)) return fail(r, &(struct lun_error){ .code = LUN_CODE_BUDGET_EXCEEDED });
+    return to(r, LUN_AT_SELECT);
+}
+
+static enum go choose(request *r)
+{
+    const struct lun_answer *answer = ask(r, LUN_HOOK_SELECT, NULL);
+    if (!answer) return WAIT;
+    if (answer->verb == LUN_REFUSE) return refuse(r, answer, LUN_CODE_MODEL_NOT_ALLOWED);
+    r->plan = answer->plan;
+    if (answer->verb == LUN_PLAN && !r->question->pinned) lun_plan_check(r->question, &r->plan);
+    else lun_plan_default(r->question, &r->plan);
+    return to(r, LUN_AT_NEXT);
+}
+
+/* It has said of this request what it would say again. */
+static bool barred(const request *r, const struct lun_target *t)
+{
+    for (attempt *a = r->attempts; a; a = a->next)
+        if (a->trial.closed && a->trial.target == t && lun_kind_rule(a->trial.kind) == LUN_RULE_OTHER) return true;
+    return false;
+}
+
+/* The next step of the plan that can be used, or NULL. */
+static const struct lun_step *step(request *r)
+{
+    while (r->at < r->plan.n && (barred(r, r->plan.steps[r->at].target) || lun_plan_passes(r->question, &r->plan, r->at))) r->at++;
+    return r->at < r->plan.n ? &r->plan.steps[r->at] : NULL;
+}
+
+/* Every attempt beyond the first needs leave of the retry budget, once. */
+static bool allowed(request *r)
+{
+    struct lun_registry *g = r->question->registry;
+    if (!r->allowed) r->allowed = lun_quota_take(g->retries, r->limits->retries, r->loop->now);
+    if (!r->allowed) lun_metrics_add(g->metrics, LUN_METRIC_RETRIES_DENIED, NULL, 1);
+    return r->allowed;
+}
+
+static enum go next(request *r)
+{
+    const struct lun_step *s = r->again ? &r->once : step(r);
+    if (!s && !r->tried && r->skipped) return over_budget(r);
+    if (!s || r->tried >= r->limits->attempts || !allowed(r)) return give_up(r);
+    bool last = r->again || r->at + 1 >= r->plan.n;
+    lun_attempt_begin(r, s, r->again ? r->once_index : r->at++, false, last);
+    r->again = r->no_hedge = false;
+    return to(r, LUN_AT_RACE);
+}
+
+/* The attempt that is alone in flight and whose step wants company by now or later. */
+static attempt *lonely(request *r)
+{
+    attempt *only = NULL;
+    if (r->state != LUN_AT_RACE || r->no_hedge || r->at >= r->plan.n || r->tried >= r->limits->attempts) return NULL;
+    for (attempt *a = r->attempts; a; a = a->next) {
+        if (a->trial.closed) continue;
+        if (only) return NULL;
+        only = a;
+    }
+    return only && only->state == LUN_SENT && only->step.hedge_after > 0 ? only : NULL;
+}
+
+/* Company, where the next step can serve and the hedge budget allows it. */
+static void hedge(request *r)
+{
+    const struct lun_step *s = step(r);
+    if (!s || lun_health_rests(s->target, r->loop->now) || !lun_quota_take(r->question->registry->hedges, r->limits->hedges, r->loop->now)) {
+        r->no_hedge = true;
+        return;
+    }
+    lun_attempt_begin(r, s, r->at++, true, false);
+}
+
+static enum go race(request *r)
+{
+    bool flying = false;
+    for (attempt *a = r->attempts; a; a = a->next) {
+        if (a->state == LUN_GOOD && !a->judged) {
+            r->about = a;
+            return to(r, r->question->stream ? LUN_AT_COMMIT : LUN_AT_JUDGE);
+        }
+        flying |= !a->trial.closed;
+    }
+    if (!flying) return to(r, r->failed ? LUN_AT_RETRY : LUN_AT_NEXT);
+    attempt *a = lonely(r);
+    if (!a || r->loop->now < after(a->trial.sent, a->step.hedge_after)) return WAIT;
+    a->step.hedge_after = 0;                            /* once: a companion that fails at once is not replaced at once */
+    hedge(r);
+    return to(r, LUN_AT_RACE);
+}
+
+static enum go judge(request *r)
+{
+    const struct lun_answer *answer = ask(r, LUN_HOOK_JUDGE, r->about);
+    if (!answer) return WAIT;
+    if (answer->verb == LUN_REFUSE) return refuse(r, answer, LUN_CODE_UPSTREAM_FAILED);
+    if (answer->verb != LUN_NEXT) return to(r, LUN_AT_COMMIT);
+    r->about->judged = true;                            /* and found wanting; another one may be flying still */
+    r->about = r->failed = NULL;
+    r->allowed = false;
+    return to(r, LUN_AT_RACE);
+}
+
+static bool spent(const request *r, const struct lun_provider *p, int key)
+{
+    for (attempt *a = r->attempts; a; a = a->next)
+        if (a->trial.target->provider == p && a->trial.key == key && lun_kind_rule(a->trial.kind) == LUN_RULE_NEXT && a->trial.status) return true;
+    return false;
+}
+
+/* Whether the fault is its key's alone, and the provider has another key that can be used and was not tried. */
+static bool other_key(const request *r, const attempt *a)
+{
+    const struct lun_provider *p = a->trial.target->provider;
+    enum lun_kind k = a->trial.kind;
+    if (k != LUN_KIND_AUTH && k != LUN_KIND_QUOTA) return false;
+    for (int key = 0; key < p->n_keys; key++)
+        if (key != a->trial.key && lun_health_key_usable(a->trial.target, key, r->loop->now) && !spent(r, p, key)) return true;
+    return false;
+}
+
+static void repeat(request *r, const struct lun_step *s, int index, lun_us delay)
+{
+    r->again = true;
+    r->once = *s;
+    r->once_index = index;
+    r->rest_until = after(r->loop->now, delay);
+}
+
+static enum go retry(request *r)
+{
+    attempt *a = r->failed;
+    if (r->tried >= r->limits->attempts) return give_up(r);
+    const struct lun_answer *answer = ask(r, LUN_HOOK_RETRY, a);
+    if (!answer) return WAIT;
+    r->failed = NULL;
+    r->allowed = false;
+    r->rest_until = r->loop->now;
+    struct lun_step other = answer->step;
+    switch (answer->verb) {
+    case LUN_STOP: case LUN_REFUSE: return give_up(r);
+    case LUN_AGAIN: repeat(r, &a->step, a->index, answer->delay); break;
+    case LUN_TRY:
+        if (r->question->pinned && other.target != a->step.target) return give_up(r);
+        if (lun_plan_step(r->question, &other)) repeat(r, &other, -1, answer->delay);
+        break;
+    case LUN_NEXT: break;
+    default:
+        if (lun_kind_rule(a->trial.kind) == LUN_RULE_STOP) return give_up(r);
+        if (other_key(r, a)) repeat(r, &a->step, a->index, 0);
+    }
+    return to(r, LUN_AT_REST);
+}
+
+static enum go rest(request *r)
+{
+    return r->loop->now >= r->rest_until ? to(r, LUN_AT_NEXT) : WAIT;
+}
+
+static enum go commit(request *r)
+{
+    attempt *a = r->about;
+    for (attempt *other = r->attempts; other; other = other->next)
+        if (other != a) lun_attempt_close(other, LUN_KIND_CANCELLED);
+    a->trial.committed = true;
+    r->done.trial = &a->trial;
+    r->done.fallback = a->index > 0 || (a->index < 0 && a->trial.target != r->plan.steps[0].target);
+    lun_done_add_up(r->question, &r->done);
+    lun_tell_head(r, a);
+    if (r->question->stream) return to(r, LUN_AT_STREAM);
+    lun_tell_bytes(r, a->in.at, a->in.n);
+    return over(r, LUN_CLEAN);
+}
+
+static enum go complete(request *r)
+{
+    static const char done[] = "data: [DONE]\n\n";
+    lun_attempt_close(r->about, LUN_KIND_OK);
+    if (!r->ended_events) lun_tell_bytes(r, done, sizeof done - 1);
+    return over(r, LUN_CLEAN);
+}
+
+static enum go stream(request *r)
+{
+    attempt *a = r->about;
+    for (struct lun_event e; (e = lun_attempt_event(a)).kind; ) {
+        bool broken = e.kind == LUN_EVENT_ERROR || e.kind == LUN_EVENT_BAD;
+        if (broken && !lun_attempt_complete(a)) {
+            lun_attempt_fail(a, e.failure, e.detail);
+            return give_up(r);
+        }
+        if (e.kind != LUN_EVENT_HIDDEN && !broken && !r->ended_events) lun_tell_bytes(r, e.bytes, e.n);
+        r->ended_events |= e.kind == LUN_EVENT_DONE;
+    }
+    if (a->ended) {
+        if (lun_attempt_complete(a)) return complete(r);
+        lun_attempt_fail(a, a->end == LUN_KIND_OK ? LUN_KIND_CUT : a->end, a->end_detail);
+        return give_up(r);
+    }
+    lun_attempt_pause(a, r->paused);
+    return WAIT;
+}
+
+static enum go finish(request *r)
+{
+    if (r->loop->now < r->deadline && !ask(r, LUN_HOOK_FINISH, NULL)) return WAIT;
+    if (r->hook == LUN_ASKED) r->ask.policy->drop(r->ask.policy_self, r);
+    r->hook = LUN_IDLE;
+    return to(r, LUN_AT_END);
+}
+
+static enum go (*const states[])(request *) = {
+    [LUN_AT_CLASSIFY] = classify, [LUN_AT_BUDGET] = budget, [LUN_AT_SELECT] = choose, [LUN_AT_NEXT] = next,
+    [LUN_AT_RACE] = race, [LUN_AT_JUDGE] = judge, [LUN_AT_RETRY] = retry, [LUN_AT_REST] = rest,
+    [LUN_AT_COMMIT] = commit, [LUN_AT_STREAM] = stream, [LUN_AT_FINISH] = finish,
+};
+
+/* ---- turning it ---- */
+
+atomic_long lun_walk_overdue;
+
+static void look(request *r)
+{
+    for (attempt *a = r->attempts; a; a = a->next) {
+        if (a->trial.closed) continue;
+        lun_attempt_look(a);
+        if (a->state != LUN_FAILED) continue;
+        if (a->trial.kind != LUN_KIND_SKIPPED) { r->failed = a; continue; }
+        r->tried--;
+        if (!a->rested) r->skipped = a;
+        if (!a->trial.hedge) continue;
+        r->no_hedge = true;                             /* it does not fit beside the other; alone it may: not used up */
+        r->at = a->index;
+    }
+}
+
+/* What may happen at any moment, whatever the walk is waiting for. */
+static void any_moment(request *r)
+{
+    if (r->state >= LUN_AT_FINISH) return;
+    if (r->gone) over(r, LUN_TORN);
+    else if (r->loop->now >= r->deadline) {
+        if (r->state == LUN_AT_STREAM && lun_attempt_complete(r->about)) complete(r);
+        else too_late(r);
+    }
+}
+
+/* One timer for all clocks. It is never moved to a later time: it may ring too early, and then the walk finds nothing. */
+static void arm(request *r)
+{
+    lun_us due = sooner(r->deadline, lun_tell_keepalive_due(r)), now = r->loop->now;
+    attempt *a = lonely(r);
+    if (a) due = sooner(due, after(a->trial.sent, a->step.hedge_after));
+    if (r->state == LUN_AT_REST) due = sooner(due, r->rest_until);
+    for (a = r->attempts; a; a = a->next) due = sooner(due, lun_attempt_due(a));
+    if (due <= now && !r->task.ready) {                 /* a clock that nobody looks at would spin */
+        atomic_fetch_add(&lun_walk_overdue, 1);
+        due = now + LUN_MS;
+    }
+    if (due != LUN_NEVER && (!r->timer.at || due < r->timer.due)) lun_timer_set(r->loop, &r->timer, due);
+}
+
+static void leave(request *r)
+{
+    lun_timer_set(r->loop, &r->timer, LUN_NEVER);
+    if (r->ask.over) r->ask.over(r->ask.over_self, r->question, &r->done);       /* the question is gone from here on */
+    for (attempt *a; (a = r->attempts); lun_attempt_free(a)) r->attempts = a->next;
+    free(r);
+}
+
+static void walk(struct lun_task *task)
+{
+    request *r = (request *)(void *)task;
+    any_moment(r);
+    do look(r); while (r->state != LUN_AT_END && states[r->state](r) == GO);
+    lun_tell_keepalive(r);
+    if (r->state != LUN_AT_END) arm(r);
+    else if (!r->task.ready) leave(r);                  /* woken while closing: the next turn frees it */
+}
+
+static void ring(struct lun_timer *t)
+{
+    request *r = (request *)(void *)((char *)t - offsetof(request, timer));
+    lun_loop_wake(r->loop, &r->task);
+}
+
+request *lun_request_open(struct lun_loop *loop, const struct lun_ask *ask)
+{
+    request *r = lun_zalloc(sizeof *r);
+    struct lun_question *q = ask->question;
+    r->task.run = walk;
+    r->timer.fire = ring;
+    r->loop = loop;
+    r->ask = *ask;
+    r->question = q;
+    r->limits = ask->limits ? ask->limits : &q->snapshot->limits;
+    r->deadline = q->deadline;
+    r->tail = &r->attempts;
+    r->spoke = loop->now;
+    r->allowed = true;                                  /* the first */
+    lun_quota_request(q->registry->retries, loop->now);
+    lun_quota_request(q->registry->hedges, loop->now);
+    lun_loop_wake(loop, &r->task);
+    return r;
+}
+
+struct lun_question *lun_request_question(request *r) { return r->question; }
+const struct lun_done *lun_request_done(const request *r) { return &r->done; }
+
+/* ---- facts ---- */
+
+void lun_request_leave(request *r) { r->gone = true; lun_loop_wake(r->loop, &r->task); }
+void lun_request_pause(request *r, bool paused) { r->paused = paused; lun_loop_wake(r->loop, &r->task); }
+
+void lun_request_answer(request *r, const struct lun_answer *answer)
+{
+    r->answer = *answer;
+    r->hook = LUN_ANSWERED;
+    lun_loop_wake(r->loop, &r->task);
+}

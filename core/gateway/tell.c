@@ -1,0 +1,64 @@
+/* What a walk tells its client, and nothing any more once it has left. */
+#include "gateway/reply.h"
+#include "gateway/walk.h"
+
+typedef struct lun_request request;
+
+static void head(request *r, const struct lun_head *h)
+{
+    if (r->gone || r->headed) return;
+    r->headed = true;
+    r->done.status = h->status;
+    r->ask.client->head(r->ask.client_self, h);
+}
+
+void lun_tell_head(request *r, const struct lun_attempt *a)
+{
+    struct lun_head h;
+    bool stream = r->question->stream;
+    const char *type = a->content_type ? a->content_type : stream ? "text/event-stream" : "application/json";
+    if (!r->done.ttft) r->done.ttft = r->loop->now - r->question->arrived;
+    if (r->headed) return;
+    lun_reply_head(r->question, 200, type, &a->trial, stream ? NULL : &r->done, NULL, stream ? -1 : (int64_t)a->in.n, &h);
+    head(r, &h);
+}
+
+void lun_tell_bytes(request *r, const char *bytes, size_t n)
+{
+    if (!r->gone && n) r->ask.client->bytes(r->ask.client_self, bytes, n);
+    r->spoke = r->loop->now;
+}
+
+void lun_tell_error(request *r, const struct lun_error *e)
+{
+    struct lun_buf out = {0};
+    struct lun_head h;
+    r->done.code = lun_code_name(e->code);
+    if (r->headed) lun_reply_error_event(r->question, e, &out);     /* content or a keep-alive went out: too late for a status */
+    else {
+        lun_reply_error_body(r->question, e, &out);
+        lun_reply_head(r->question, e->status ? e->status : lun_code_status(e->code), "application/json", NULL, &r->done, e, (int64_t)out.n, &h);
+        head(r, &h);
+    }
+    lun_tell_bytes(r, out.at, out.n);
+    lun_buf_free(&out);
+}
+
+lun_us lun_tell_keepalive_due(const request *r)
+{
+    lun_us every = r->question->snapshot->keepalive;
+    bool wanted = r->question->stream && every > 0 && !r->paused && r->state < LUN_AT_FINISH;
+    if (!wanted || (r->about && lun_attempt_complete(r->about))) return LUN_NEVER;
+    return every > LUN_NEVER - r->spoke ? LUN_NEVER : r->spoke + every;
+}
+
+void lun_tell_keepalive(request *r)
+{
+    struct lun_head h;
+    if (r->loop->now < lun_tell_keepalive_due(r)) return;
+    if (!r->headed) {
+        lun_reply_head(r->question, 200, "text/event-stream", NULL, NULL, NULL, -1, &h);
+        head(r, &h);
+    }
+    lun_tell_bytes(r, ":\n", 2);
+}

@@ -1,0 +1,106 @@
+/* What request.c and attempt.c share: the two objects of a walk. Nobody else includes this (tests do, to look inside). */
+#ifndef LUN_GATEWAY_WALK_H
+#define LUN_GATEWAY_WALK_H
+#include "gateway/bill.h"
+#include "gateway/ports.h"
+#include "gateway/stream.h"
+#include "state/limit.h"
+#include <stdatomic.h>
+
+enum lun_attempt_state {
+    LUN_QUEUED,             /* waits for its turn at the limiter, then for its hold */
+    LUN_SENT,               /* the call is on its way, nothing good has come yet */
+    LUN_GOOD,               /* a stream: its first good event is there (and not taken); a whole answer: is there, and the attempt closed */
+    LUN_FAILED,             /* closed, trial.kind says how */
+};
+
+/* What an answer is read as. */
+enum lun_attempt_form { LUN_UNDECIDED, LUN_AS_WHOLE, LUN_AS_EVENTS };
+
+struct lun_attempt {
+    struct lun_trial trial;             /* what the world may know of it */
+    struct lun_request *request;        /* outlives every attempt */
+    struct lun_attempt *next;           /* in the order they began */
+    struct lun_step step;
+    int index;                          /* which step of the plan, -1: a try() */
+    bool insist;                        /* sent though its target rests */
+    bool judged;                        /* and found wanting */
+    enum lun_attempt_state state;
+    /* facts: written by the world, read by look() */
+    bool ended; enum lun_kind end; const char *end_detail;
+    bool news;                          /* of its head: limits to pass on */
+    int64_t requests_left, tokens_left;
+    const char *content_type;
+    struct lun_buf in; size_t read;     /* bytes before `read` are dealt with */
+    lun_us heard;
+    enum lun_attempt_form form;
+    struct lun_stream events;
+    /* owned until close() */
+    struct lun_turn turn; bool queued;  /* in the limiter's hands */
+    atomic_bool moved;                  /* told by another thread */
+    struct lun_attempt *waits_next, **waits_at;
+    struct lun_bill bill;
+    bool begun;                         /* health counts it in flight */
+    bool rested;                        /* SKIPPED because the last place of a probe had gone to another request */
+    struct lun_call asked; void *call;
+    /* clocks are fields, not timers */
+    lun_us wait_until, look_at;         /* while queued */
+    lun_us held_since, held_for;        /* held_since: LUN_NEVER when it is not held */
+    uint64_t text_bytes;                /* of a whole answer */
+};
+
+enum lun_state { LUN_AT_CLASSIFY, LUN_AT_BUDGET, LUN_AT_SELECT, LUN_AT_NEXT, LUN_AT_RACE, LUN_AT_JUDGE, LUN_AT_RETRY, LUN_AT_REST,
+                 LUN_AT_COMMIT, LUN_AT_STREAM, LUN_AT_FINISH, LUN_AT_END };
+
+struct lun_request {
+    struct lun_task task;               /* first */
+    struct lun_timer timer;             /* the only one a request has */
+    struct lun_loop *loop;
+    struct lun_ask ask;
+    struct lun_question *question;
+    const struct lun_limits *limits;
+    lun_us deadline;
+    enum lun_state state;
+    /* facts */
+    bool gone, paused;
+    enum { LUN_IDLE, LUN_ASKED, LUN_ANSWERED } hook; struct lun_answer answer;
+    /* the plan */
+    struct lun_plan plan; int at;       /* the next step */
+    int tried, begun;                   /* attempts that count; all, skipped ones too */
+    bool again; struct lun_step once; int once_index;   /* this one first: again(), try() */
+    bool allowed;                       /* the retry budget has let the next attempt through */
+    bool no_hedge;
+    lun_us rest_until;
+    struct lun_attempt *attempts, **tail;
+    struct lun_attempt *about;          /* judged, or the winner */
+    struct lun_attempt *failed;         /* the last to fail, until retry has decided */
+    struct lun_attempt *skipped;        /* the last whose hold did not fit */
+    /* the client */
+    bool headed, ended_events; lun_us spoke;    /* ended_events: [DONE] was said */
+    struct lun_done done;
+};
+
+struct lun_attempt *lun_attempt_begin(struct lun_request *, const struct lun_step *, int index, bool hedge, bool insist);
+void lun_attempt_look(struct lun_attempt *);            /* facts and clocks become state; may send; may close itself */
+lun_us lun_attempt_due(const struct lun_attempt *);     /* the next moment at which look() would do something by the clock */
+struct lun_event lun_attempt_event(struct lun_attempt *);   /* takes the next event; borrowed until the next fact */
+bool lun_attempt_complete(const struct lun_attempt *);  /* of a stream, what was taken of it: it cannot fail any more */
+void lun_attempt_pause(struct lun_attempt *, bool paused);
+void lun_attempt_fail(struct lun_attempt *, enum lun_kind, const char *detail);     /* closes it; detail is copied, may be NULL */
+void lun_attempt_close(struct lun_attempt *, enum lun_kind);    /* once: turn, call, hold, health, record. Again: nothing */
+void lun_attempt_free(struct lun_attempt *);
+
+/* What the client is told (tell.c). It may leave inside any of these; nothing is said to it after that. */
+struct lun_error;
+void lun_tell_head(struct lun_request *, const struct lun_attempt *winner);     /* once; again: nothing */
+void lun_tell_bytes(struct lun_request *, const char *, size_t);
+void lun_tell_error(struct lun_request *, const struct lun_error *);    /* status and body; after a head an error event */
+lun_us lun_tell_keepalive_due(const struct lun_request *);
+void lun_tell_keepalive(struct lun_request *);          /* a comment line, if it is due; the head before it, if there was none */
+
+/* Adds up what the trials came to: done->usage, cost, latency, upstream_wait. */
+void lun_done_add_up(const struct lun_question *, struct lun_done *);
+
+/* How often a walk left a clock of its own overdue. Always 0; a test looks. */
+extern atomic_long lun_walk_overdue;
+#endif
