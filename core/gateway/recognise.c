@@ -112,12 +112,12 @@ bool lun_header_is_secret(const char *name)
     return false;
 }
 
-static void copy_headers(struct lun_question *q, const struct lun_incoming *in)
+static void take_headers(struct lun_question *q, const struct lun_incoming *in)
 {
     q->headers = lun_arena_alloc(q->arena, (size_t)(in->n_headers + 1) * sizeof *q->headers);
     for (int i = 0; i < in->n_headers; i++) {
         if (lun_header_is_secret(in->headers[i].name)) continue;
-        q->headers[q->n_headers++] = (struct lun_pair){ lun_arena_strdup(q->arena, in->headers[i].name), lun_arena_strdup(q->arena, in->headers[i].value) };
+        q->headers[q->n_headers++] = in->headers[i];
     }
 }
 
@@ -209,7 +209,7 @@ static bool read_who(struct lun_question *q, const struct lun_incoming *in, stru
 {
     q->client = in->client;
     if (q->client) q->who = lun_hash_text(q->client->name, 1) | 1;
-    copy_headers(q, in);
+    take_headers(q, in);
     q->user = name_in(q, field(q, LUN_FIELD_user));
     if (!q->user) q->user = name_in(q, lun_json_get(field(q, LUN_FIELD_metadata), "user_id"));
     q->session = session_of(q);

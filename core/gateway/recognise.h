@@ -5,7 +5,8 @@
 
 struct lun_incoming {
     enum lun_endpoint endpoint;
-    const struct lun_pair *headers; int n_headers;  /* names in lower case; copied, those that carry secrets left out */
+    const struct lun_pair *headers; int n_headers;  /* names in lower case; the strings outlive the question (its arena). Those
+                                                       that carry secrets are left out */
     const char *body; size_t n;                     /* outlives the question, or lies in question->kept */
     const struct lun_client_rule *client;           /* NULL: an open gateway */
 };

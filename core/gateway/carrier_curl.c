@@ -1,0 +1,87 @@
+#include "gateway/carrier_curl.h"
+#include "base/alloc.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct curl_carrier {
+    struct lun_carrier carrier;
+    struct lun_upstream *upstream;
+    struct lun_upstream_site **sites; int n;        /* by provider; NULL for one that a script plays */
+};
+struct carried {
+    const struct lun_ear *ear; void *ear_self;
+    struct lun_upstream_call *call;
+};
+
+static void on_head(void *self, int status, const struct lun_pair *headers, size_t n)
+{
+    struct carried *c = self;
+    c->ear->head(c->ear_self, &(struct lun_answer_head){ .status = status, .headers = headers, .n_headers = (int)n });
+}
+static void on_bytes(void *self, const char *bytes, size_t n)          { struct carried *c = self; c->ear->bytes(c->ear_self, bytes, n); }
+static void on_end(void *self, enum lun_kind kind, const char *detail) { struct carried *c = self; c->ear->end(c->ear_self, kind, detail); }
+static const struct lun_upstream_events events = { on_head, on_bytes, on_end };
+
+#define HEADERS 16
+
+static void *send_letter(void *self, const struct lun_provider *provider, int key, lun_us connect_timeout, const struct lun_letter *letter,
+                         const struct lun_ear *ear, void *ear_self)
+{
+    struct curl_carrier *u = self;
+    struct carried *c = lun_alloc(sizeof *c);
+    struct lun_pair headers[HEADERS];
+    int n = 0;
+    for (; n < letter->n_headers && n < HEADERS - 1; n++) headers[n] = letter->headers[n];
+    char *authorization = key < 0 ? NULL : lun_printf("Bearer %s", provider->keys[key].value);
+    if (authorization) headers[n++] = (struct lun_pair){ "authorization", authorization };
+    *c = (struct carried){ ear, ear_self, NULL };
+    c->call = lun_upstream_call(u->upstream, u->sites[provider->index], &(struct lun_upstream_request){
+        .method = letter->method, .path = letter->path, .headers = headers, .headers_n = (size_t)n, .body = letter->body,
+        .body_n = (size_t)letter->n_body, .connect_timeout = connect_timeout, .stream = letter->stream }, &events, c);
+    if (authorization) explicit_bzero(authorization, strlen(authorization));
+    free(authorization);
+    return c;
+}
+
+static void hold(void *carried, bool paused) { lun_upstream_pause(((struct carried *)carried)->call, paused); }
+
+static void finish(void *carried)
+{
+    lun_upstream_close(((struct carried *)carried)->call);
+    free(carried);
+}
+
+static struct lun_upstream_site *site_of(struct lun_upstream *upstream, const struct lun_provider *p, char **error)
+{
+    char *why = NULL;
+    struct lun_upstream_site *site = lun_upstream_site_new(upstream, &(struct lun_upstream_site_spec){
+        .base_url = p->base_url, .ca_file = p->ca, .proxy = p->proxy, .http2 = p->http2, .connect_timeout = p->timeouts.connect,
+        .connections = p->connections, .headers = p->headers, .headers_n = (size_t)p->n_headers }, &why);
+    if (!site) *error = lun_printf("provider %s: %s", p->name, why);
+    free(why);
+    return site;
+}
+
+struct lun_carrier *lun_carrier_curl_new(struct lun_upstream *upstream, const struct lun_snapshot *snapshot, char **error)
+{
+    struct curl_carrier *u = lun_zalloc(sizeof *u);
+    *u = (struct curl_carrier){ .carrier = { u, send_letter, hold, finish }, .upstream = upstream, .n = snapshot->n_providers };
+    u->sites = lun_zalloc((size_t)(u->n + 1) * sizeof *u->sites);
+    for (int i = 0; i < u->n; i++) {
+        if (snapshot->providers[i].script) continue;
+        if ((u->sites[i] = site_of(upstream, &snapshot->providers[i], error))) continue;
+        lun_carrier_curl_free(&u->carrier);
+        return NULL;
+    }
+    return &u->carrier;
+}
+
+void lun_carrier_curl_free(struct lun_carrier *carrier)
+{
+    if (!carrier) return;
+    struct curl_carrier *u = carrier->self;
+    for (int i = 0; i < u->n; i++) lun_upstream_site_free(u->sites[i]);
+    free(u->sites);
+    free(u);
+}

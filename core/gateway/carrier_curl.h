@@ -1,0 +1,10 @@
+/* The carrier over the network: wire/upstream with one site per provider of a snapshot. One per worker and snapshot. */
+#ifndef LUN_GATEWAY_CARRIER_CURL_H
+#define LUN_GATEWAY_CARRIER_CURL_H
+#include "gateway/carrier.h"
+#include "wire/upstream.h"
+
+/* NULL: `error` (yours to free) names the provider and what is wrong. The upstream is borrowed until free. */
+struct lun_carrier *lun_carrier_curl_new(struct lun_upstream *, const struct lun_snapshot *, char **error);
+void lun_carrier_curl_free(struct lun_carrier *);       /* nothing is carried any more; NULL is fine */
+#endif

@@ -1,0 +1,216 @@
+#include "gateway/decide.h"
+#include "base/alloc.h"
+#include "gateway/recognise.h"
+#include <stdlib.h>
+#include <string.h>
+
+struct lun_mind {
+    struct lun_station *station;
+    struct lun_policy *policy;          /* the one it began with, also when the station has a fresh one by now */
+    bool thought_once;
+    /* while a hook is asked */
+    struct lun_request *request;
+    enum lun_hook hook;
+    struct lun_thought *thought;
+    struct lun_task wake;               /* a wish was granted: thinks on, but never inside whoever granted it */
+    struct lun_timer timer;
+    void *fetch;
+    struct lun_request *chat;
+    struct lun_buf heard; int heard_status;
+    struct lun_wish_result result; struct lun_buf result_body;
+};
+
+static void run_on(struct lun_task *);
+static void rang(struct lun_timer *);
+
+struct lun_mind *lun_mind_new(struct lun_station *s)
+{
+    struct lun_mind *m = lun_zalloc(sizeof *m);
+    *m = (struct lun_mind){ .station = s, .policy = s->policy, .wake.run = run_on, .timer.fire = rang };
+    return m;
+}
+
+struct lun_station *lun_mind_station(const struct lun_mind *m) { return m->station; }
+
+static void still(struct lun_mind *m)       /* nothing is waited for any more */
+{
+    lun_timer_set(m->station->loop, &m->timer, LUN_NEVER);
+    lun_loop_forget(m->station->loop, &m->wake);
+    if (m->fetch) m->station->web->cancel(m->fetch);
+    if (m->chat) lun_request_leave(m->chat);
+    m->fetch = NULL;
+    m->chat = NULL;
+    m->heard.n = m->result_body.n = 0;
+}
+
+void lun_mind_free(struct lun_mind *m, struct lun_question *q)
+{
+    still(m);
+    if (m->thought) lun_thought_end(m->thought);
+    if (m->thought_once) lun_policy_forget(m->policy, q);
+    lun_buf_free(&m->heard);
+    lun_buf_free(&m->result_body);
+    free(m);
+}
+
+/* ---- wishes ---- */
+
+static void granted(struct lun_mind *m, const struct lun_wish_result *result)
+{
+    m->result = *result;
+    lun_loop_wake(m->station->loop, &m->wake);
+}
+
+static void rang(struct lun_timer *t)
+{
+    struct lun_mind *m = (struct lun_mind *)((char *)t - offsetof(struct lun_mind, timer));
+    granted(m, &(struct lun_wish_result){0});
+}
+
+static void fetched(void *owner, const struct lun_wish_result *result)
+{
+    struct lun_mind *m = owner;
+    struct lun_wish_result copy = *result;
+    m->fetch = NULL;
+    m->result_body.n = 0;
+    lun_buf_add(&m->result_body, result->body, result->body_n);
+    copy.body = m->result_body.at;
+    copy.headers = NULL;                /* borrowed until now only */
+    copy.n_headers = 0;
+    granted(m, &copy);
+}
+
+/* A chat is an ordinary request whose client is the hook. */
+static void chat_head(void *self, const struct lun_head *head)           { ((struct lun_mind *)self)->heard_status = head->status; }
+static void chat_bytes(void *self, const char *bytes, size_t n)          { lun_buf_add(&((struct lun_mind *)self)->heard, bytes, n); }
+static void chat_end(void *self, enum lun_end end, const struct lun_pair *trailers, int n)
+{
+    struct lun_mind *m = self;
+    (void)trailers, (void)n;
+    m->chat = NULL;
+    struct lun_wish_result result = { .status = m->heard_status, .body = m->heard.at, .body_n = m->heard.n };
+    if (end != LUN_CLEAN || m->heard_status != 200) result.error = "the model did not answer";
+    granted(m, &result);
+}
+static const struct lun_client chat_client = { chat_head, chat_bytes, chat_end };
+
+static void write_chat(const struct lun_wish *w, struct lun_buf *body)
+{
+    lun_buf_putc(body, '{');
+    lun_json_put_key(body, "model");
+    lun_json_put_text(body, w->chat.model);
+    lun_json_put_key(body, "messages");
+    lun_buf_puts(body, w->chat.messages);
+    if (w->chat.max_tokens >= 0) {
+        lun_json_put_key(body, "max_tokens");
+        lun_json_put_int(body, w->chat.max_tokens);
+    }
+    lun_buf_putc(body, '}');
+}
+
+static void begin_chat(struct lun_mind *m, const struct lun_wish *w)
+{
+    struct lun_question *asker = lun_request_question(m->request), *q = lun_station_question(m->station);
+    struct lun_error error;
+    write_chat(w, &q->kept);
+    m->heard.n = 0;
+    m->heard_status = 0;
+    struct lun_incoming in = { .endpoint = LUN_ENDPOINT_CHAT, .body = q->kept.at, .n = q->kept.n, .client = w->chat.pay_total ? NULL : asker->client };
+    if (!lun_recognise(q, &in, &error)) {
+        m->heard.n = 0;
+        lun_buf_puts(&m->heard, error.message ? error.message : lun_code_name(error.code));
+        lun_station_refused(m->station, q, &error);
+        granted(m, &(struct lun_wish_result){ .error = lun_buf_text(&m->heard) });
+        return;
+    }
+    lun_us due = m->station->loop->now + w->chat.timeout;
+    q->deadline = due < asker->deadline ? due : asker->deadline;
+    lun_question_note(q, "for", lun_arena_printf(q->arena, "\"%s\"", asker->id));
+    m->chat = lun_station_open(m->station, q, &chat_client, m, false);
+}
+
+static void grant(struct lun_mind *m)
+{
+    const struct lun_wish *w = &m->thought->wish;
+    switch (w->kind) {
+    case LUN_WISH_SLEEP:
+        lun_timer_set(m->station->loop, &m->timer, m->station->loop->now + w->delay);
+        return;
+    case LUN_WISH_HTTP:
+        if (m->station->web) m->fetch = m->station->web->fetch(m->station->web->self, w, fetched, m);
+        else granted(m, &(struct lun_wish_result){ .error = "there is no network here" });
+        return;
+    case LUN_WISH_CHAT:
+        begin_chat(m, w);
+        return;
+    }
+}
+
+/* ---- hooks ---- */
+
+static void failed(struct lun_mind *m, struct lun_answer *answer)
+{
+    struct lun_question *q = lun_request_question(m->request);
+    const char *hook = lun_hook_name(m->hook);
+    q->policy_failed = true;
+    lun_metrics_add(m->station->registry->metrics, LUN_METRIC_POLICY_ERRORS, (const char *[]){ hook, m->thought->reason }, 1);
+    lun_log(m->station->log, LUN_LOG_WARN, "policy %s, hook %s: %s (request %s; the default decides)", q->snapshot->version, hook, m->thought->error, q->id);
+    struct lun_buf text = {0};
+    lun_json_put_text(&text, m->thought->error);
+    lun_question_note(q, lun_arena_printf(q->arena, "error_%s", hook), lun_buf_text(&text));
+    lun_buf_free(&text);
+    *answer = (struct lun_answer){ .verb = LUN_DEFAULT };
+    if (q->snapshot->refuse_on_error && m->hook <= LUN_HOOK_SELECT)
+        *answer = (struct lun_answer){ .verb = LUN_REFUSE, .status = 503, .message = "The policy could not decide." };
+}
+
+static void think_on(struct lun_mind *m)
+{
+    struct lun_answer answer;
+    if (m->thought->state == LUN_THOUGHT_WISHES) { grant(m); return; }
+    lun_metrics_add(m->station->registry->metrics, LUN_METRIC_POLICY_SECONDS, (const char *[]){ lun_hook_name(m->hook) }, (double)m->thought->cpu / 1e6);
+    if (m->thought->state == LUN_THOUGHT_FAILED) failed(m, &answer);
+    else answer = m->thought->answer;
+    lun_thought_end(m->thought);
+    m->thought = NULL;
+    lun_request_answer(m->request, &answer);
+}
+
+static void run_on(struct lun_task *task)
+{
+    struct lun_mind *m = (struct lun_mind *)((char *)task - offsetof(struct lun_mind, wake));
+    struct lun_wish_result result = m->result;
+    lun_thought_fulfil(m->thought, &result);
+    think_on(m);
+}
+
+static void ask(void *self, struct lun_request *r, enum lun_hook hook, const struct lun_trial *about)
+{
+    struct lun_mind *m = self;
+    struct lun_outcome outcome;
+    if (!lun_policy_has(m->policy, hook)) {
+        lun_request_answer(r, &(struct lun_answer){ .verb = LUN_DEFAULT });
+        return;
+    }
+    m->request = r;
+    m->hook = hook;
+    m->thought_once = true;
+    if (hook == LUN_HOOK_FINISH) {
+        const struct lun_done *done = lun_request_done(r);
+        outcome = (struct lun_outcome){ .status = done->status, .trial = done->trial, .usage = done->usage, .cost = done->cost,
+                                        .latency = done->latency, .ttft = done->ttft, .fallback = done->fallback };
+    }
+    m->thought = lun_policy_think(m->policy, lun_request_question(r), hook, about, hook == LUN_HOOK_FINISH ? &outcome : NULL);
+    think_on(m);
+}
+
+static void drop(void *self, struct lun_request *r)
+{
+    struct lun_mind *m = self;
+    (void)r;
+    still(m);
+    if (m->thought) lun_thought_end(m->thought);
+    m->thought = NULL;
+}
+
+const struct lun_policy_port lun_mind_port = { ask, drop };

@@ -1,0 +1,289 @@
+#include "gateway/front.h"
+#include "base/alloc.h"
+#include "gateway/recognise.h"
+#include "state/limit.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct lun_station *now(const struct lun_front *f) { return f->station(f->self); }
+
+/* ---- short answers ---- */
+
+static void answer(struct lun_exchange *x, int status, const char *extra_name, const char *extra, const struct lun_buf *body)
+{
+    struct lun_pair headers[] = { { "content-type", "application/json" }, { extra_name, extra } };
+    lun_exchange_head(x, status, headers, extra ? 2 : 1, (int64_t)body->n);
+    lun_exchange_bytes(x, body->at, body->n);
+    lun_exchange_end(x, true);
+}
+
+static void refuse_with(struct lun_front *f, struct lun_exchange *x, const struct lun_error *e, const char *extra_name, const char *extra)
+{
+    struct lun_buf body = {0};
+    char status[12];
+    int code = e->status ? e->status : lun_code_status(e->code);
+    snprintf(status, sizeof status, "%d", code);
+    lun_metrics_add(now(f)->registry->metrics, LUN_METRIC_REFUSED, (const char *[]){ status }, 1);
+    lun_reply_error_body(NULL, e, &body);
+    answer(x, code, extra_name, extra, &body);
+    lun_buf_free(&body);
+}
+
+static bool refuse_code(struct lun_front *f, struct lun_exchange *x, enum lun_code code, const char *message)
+{
+    refuse_with(f, x, &(struct lun_error){ .code = code, .message = message }, NULL, NULL);
+    return false;
+}
+
+/* What the server refuses by itself, in the same form as everything else. */
+static void on_refuse(void *self, struct lun_exchange *x, int status, const char *why)
+{
+    refuse_with(self, x, &(struct lun_error){ .code = lun_code_of_status(status), .status = status, .message = why }, NULL, NULL);
+}
+
+/* ---- what is asked for ---- */
+
+enum what { NOTHING, HEALTH, MODELS, MODEL, ASK };
+struct place { enum what what; enum lun_endpoint endpoint; struct lun_slice rest; };
+
+static bool begins(struct lun_slice *s, const char *text)
+{
+    size_t n = strlen(text);
+    if (s->n < n || memcmp(s->at, text, n)) return false;
+    *s = (struct lun_slice){ s->at + n, s->n - n };
+    return true;
+}
+
+static struct place place_of(struct lun_slice path)
+{
+    static const char *const health[] = { "/health", "/health/liveness", "/health/readiness" };
+    for (size_t i = 0; i < sizeof health / sizeof *health; i++) if (lun_slice_is(path, health[i])) return (struct place){ .what = HEALTH };
+    struct lun_slice rest = path;
+    if (!begins(&rest, "/v1/")) rest = path;
+    else rest = (struct lun_slice){ rest.at - 1, rest.n + 1 };
+    for (int e = 0; e < LUN_ENDPOINT_COUNT; e++)
+        if (lun_slice_is(rest, lun_endpoint_path((enum lun_endpoint)e))) return (struct place){ .what = ASK, .endpoint = (enum lun_endpoint)e };
+    if (lun_slice_is(rest, "/models")) return (struct place){ .what = MODELS };
+    if (begins(&rest, "/models/") && rest.n) return (struct place){ .what = MODEL, .rest = rest };
+    return (struct place){ .what = NOTHING };
+}
+
+/* ---- who asks ---- */
+
+static struct lun_slice presented(const struct lun_http_request *head)
+{
+    const struct lun_slice *h = lun_http_find(head, "authorization");
+    if (h && h->n > 7 && !strncasecmp(h->at, "Bearer ", 7)) {
+        struct lun_slice key = { h->at + 7, h->n - 7 };
+        while (key.n && *key.at == ' ') key = (struct lun_slice){ key.at + 1, key.n - 1 };
+        return key;
+    }
+    if (!(h = lun_http_find(head, "x-api-key"))) h = lun_http_find(head, "api-key");
+    return h ? *h : (struct lun_slice){0};
+}
+
+/* True: *client is who asks (NULL on an open gateway). False: refused. */
+static bool known(struct lun_front *f, struct lun_exchange *x, const struct lun_http_request *head, const struct lun_client_rule **client)
+{
+    const struct lun_snapshot *s = now(f)->snapshot;
+    *client = NULL;
+    if (!s->n_clients) return true;
+    struct lun_slice key = presented(head);
+    if (key.n) *client = lun_snapshot_client(s, key.at, key.n);
+    if (*client) return true;
+    return refuse_code(f, x, LUN_CODE_INVALID_KEY, key.n
+        ? "The key is not known here."
+        : "There is no key: send it as `authorization: Bearer KEY`, `x-api-key: KEY` or `api-key: KEY`.");
+}
+
+static bool is_json(const struct lun_http_request *head)
+{
+    const struct lun_slice *type = lun_http_find(head, "content-type");
+    if (!type) return true;
+    size_t n = 0;
+    while (n < type->n && type->at[n] != ';' && type->at[n] != ' ') n++;
+    struct lun_slice media = { type->at, n };
+    return lun_slice_is_like(media, "application/json") || (n > 5 && !strncasecmp(type->at + n - 5, "+json", 5));
+}
+
+static bool right_method(struct lun_front *f, struct lun_exchange *x, const struct lun_http_request *head, const struct place *p)
+{
+    bool get = lun_slice_is(head->method, "GET") || lun_slice_is(head->method, "HEAD");
+    if (p->what == ASK ? lun_slice_is(head->method, "POST") : get) return true;
+    const char *allow = p->what == ASK ? "POST" : "GET, HEAD";
+    refuse_with(f, x, &(struct lun_error){ .code = LUN_CODE_METHOD, .message = p->what == ASK ? "This path takes POST." : "This path takes GET." }, "allow", allow);
+    return false;
+}
+
+/* All that can be said against a request before its body is there. */
+static bool admit(struct lun_front *f, struct lun_exchange *x, const struct lun_http_request *head, struct place *p, const struct lun_client_rule **client)
+{
+    *client = NULL;
+    *p = place_of(head->path);
+    if (p->what == NOTHING)
+        return refuse_code(f, x, LUN_CODE_NOT_FOUND, "There is nothing at this path. There are /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/models and /health.");
+    if (!right_method(f, x, head, p)) return false;
+    if (p->what == HEALTH) return true;
+    if (!known(f, x, head, client)) return false;
+    if (p->what == ASK && !is_json(head)) return refuse_code(f, x, LUN_CODE_MEDIA_TYPE, "The body has to be JSON: send it with `content-type: application/json`.");
+    return true;
+}
+
+static bool on_judge(void *self, struct lun_exchange *x, const struct lun_http_request *head)
+{
+    struct place p;
+    const struct lun_client_rule *client;
+    return admit(self, x, head, &p, &client);
+}
+
+/* ---- the small endpoints ---- */
+
+static void health(struct lun_front *f, struct lun_exchange *x, const struct lun_http_request *head)
+{
+    struct lun_buf body = {0};
+    bool ready = f->ready || !lun_slice_is(head->path, "/health/readiness");
+    lun_buf_printf(&body, "{\"status\":\"%s\"}", ready ? "ok" : "starting");
+    answer(x, ready ? 200 : 503, NULL, NULL, &body);
+    lun_buf_free(&body);
+}
+
+static void put_model(struct lun_buf *out, const char *name)
+{
+    lun_buf_putc(out, '{');
+    lun_json_put_key(out, "id");
+    lun_json_put_text(out, name);
+    lun_buf_puts(out, ",\"object\":\"model\",\"created\":0,\"owned_by\":\"lunette\"}");
+}
+
+static void models(struct lun_front *f, struct lun_exchange *x, const struct lun_client_rule *client)
+{
+    const struct lun_snapshot *s = now(f)->snapshot;
+    struct lun_buf body = {0};
+    lun_buf_puts(&body, "{\"object\":\"list\",\"data\":[");
+    put_model(&body, "auto");
+    for (int i = 0; i < s->n_models; i++) {
+        if (s->models[i].pattern || !lun_client_may(client, s->models[i].name)) continue;
+        lun_buf_putc(&body, ',');
+        put_model(&body, s->models[i].name);
+    }
+    lun_buf_puts(&body, "]}");
+    answer(x, 200, NULL, NULL, &body);
+    lun_buf_free(&body);
+}
+
+static void one_model(struct lun_front *f, struct lun_exchange *x, struct lun_slice raw, const struct lun_client_rule *client)
+{
+    size_t n = 0;
+    const char *rest;
+    char *name = lun_alloc(raw.n + 1);
+    struct lun_buf body = {0};
+    bool there = lun_http_unescape(raw, name, &n) && (!strcmp(name, "auto")
+        || (lun_snapshot_model(now(f)->snapshot, name, &rest) && lun_client_may(client, name)));
+    if (there) {
+        put_model(&body, name);
+        answer(x, 200, NULL, NULL, &body);
+    } else refuse_code(f, x, LUN_CODE_MODEL_NOT_FOUND, NULL);
+    lun_buf_free(&body);
+    free(name);
+}
+
+/* ---- a walk's client ---- */
+
+struct visit { struct lun_exchange *exchange; struct lun_request *request; };
+
+static void say_head(void *self, const struct lun_head *head)
+{
+    struct visit *v = self;
+    lun_exchange_head(v->exchange, head->status, head->headers, head->n_headers, head->stream ? LUN_LENGTH_UNKNOWN : head->length);
+}
+
+static void say_bytes(void *self, const char *bytes, size_t n) { lun_exchange_bytes(((struct visit *)self)->exchange, bytes, n); }
+
+static void say_end(void *self, enum lun_end end, const struct lun_pair *trailers, int n)
+{
+    struct visit *v = self;
+    if (end == LUN_CLEAN) lun_exchange_trailers(v->exchange, trailers, n);
+    lun_exchange_end(v->exchange, end == LUN_CLEAN);
+    free(v);
+}
+static const struct lun_client visitor = { say_head, say_bytes, say_end };
+
+static void on_gone(void *user)
+{
+    struct visit *v = user;
+    lun_request_leave(v->request);
+    free(v);
+}
+
+static void on_full(void *user, bool full) { lun_request_pause(((struct visit *)user)->request, full); }
+
+/* ---- asking ---- */
+
+static void refuse_question(struct lun_station *station, struct lun_exchange *x, struct lun_question *q, const struct lun_error *e)
+{
+    struct lun_buf body = {0};
+    struct lun_head head;
+    lun_reply_error_body(q, e, &body);
+    lun_reply_head(q, e->status ? e->status : lun_code_status(e->code), "application/json", NULL, NULL, e, (int64_t)body.n, &head);
+    lun_exchange_head(x, head.status, head.headers, head.n_headers, head.length);
+    lun_exchange_bytes(x, body.at, body.n);
+    lun_exchange_end(x, true);
+    lun_buf_free(&body);
+    lun_station_refused(station, q, e);
+}
+
+static struct lun_pair *pairs_of(struct lun_arena *arena, const struct lun_http_request *head)
+{
+    struct lun_pair *pairs = lun_arena_alloc(arena, (size_t)(head->n_headers + 1) * sizeof *pairs);
+    for (int i = 0; i < head->n_headers; i++) {
+        const struct lun_http_header *h = &head->headers[i];
+        char *name = lun_arena_strndup(arena, h->name.at, h->name.n);
+        for (char *p = name; *p; p++) if (*p >= 'A' && *p <= 'Z') *p += 'a' - 'A';
+        pairs[i] = (struct lun_pair){ name, lun_header_is_secret(name) ? "" : lun_arena_strndup(arena, h->value.at, h->value.n) };
+    }
+    return pairs;
+}
+
+static bool within_rate(struct lun_front *f, const struct lun_client_rule *client, struct lun_error *e)
+{
+    lun_us wait = client ? lun_limit_client(client, f->reactor->loop.now) : 0;
+    if (!wait) return true;
+    *e = (struct lun_error){ .code = LUN_CODE_RATE_LIMITED, .retry_after = wait, .message = "This key's requests per minute are used up." };
+    return false;
+}
+
+static void ask(struct lun_front *f, struct lun_exchange *x, const struct lun_http_request *head, const char *body, size_t n, enum lun_endpoint endpoint,
+                const struct lun_client_rule *client)
+{
+    struct lun_station *station = now(f);
+    struct lun_question *q = lun_station_question(station);
+    struct lun_error error;
+    q->arrived = lun_exchange_started(x) ? lun_exchange_started(x) : q->arrived;
+    struct lun_incoming in = { .endpoint = endpoint, .headers = pairs_of(q->arena, head), .n_headers = head->n_headers, .body = body, .n = n, .client = client };
+    lun_exchange_keep(x, &q->kept);             /* the body stays where it is, with the question */
+    if (!lun_recognise(q, &in, &error) || !within_rate(f, client, &error)) { refuse_question(station, x, q, &error); return; }
+    struct visit *v = lun_alloc(sizeof *v);
+    *v = (struct visit){ .exchange = x };
+    lun_exchange_set_user(x, v);
+    v->request = lun_station_open(station, q, &visitor, v, true);
+}
+
+static void on_request(void *self, struct lun_exchange *x, const struct lun_http_request *head, const char *body, size_t n)
+{
+    struct lun_front *f = self;
+    struct place p;
+    const struct lun_client_rule *client;
+    if (!admit(f, x, head, &p, &client)) return;
+    switch (p.what) {
+    case HEALTH: health(f, x, head); break;
+    case MODELS: models(f, x, client); break;
+    case MODEL:  one_model(f, x, p.rest, client); break;
+    default:     ask(f, x, head, body, n, p.endpoint, client);
+    }
+}
+
+struct lun_server_handler lun_front_handler(struct lun_front *f)
+{
+    return (struct lun_server_handler){ .self = f, .request = on_request, .judge = on_judge, .refuse = on_refuse, .gone = on_gone, .full = on_full };
+}

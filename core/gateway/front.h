@@ -1,0 +1,14 @@
+/* The public side: paths, methods and keys of the HTTP interface, and the client port of a walk over an HTTP exchange. One per worker. */
+#ifndef LUN_GATEWAY_FRONT_H
+#define LUN_GATEWAY_FRONT_H
+#include "gateway/station.h"
+#include "wire/server.h"
+
+struct lun_front {
+    struct lun_station *(*station)(void *self); void *self;     /* the one that new requests begin with; asked anew for each */
+    struct lun_reactor *reactor;
+    bool ready;                         /* every worker listens */
+};
+/* What a server is given; its self is the front. */
+struct lun_server_handler lun_front_handler(struct lun_front *);
+#endif

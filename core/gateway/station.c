@@ -1,0 +1,57 @@
+#include "gateway/station.h"
+#include "gateway/decide.h"
+#include "gateway/record.h"
+
+struct lun_question *lun_station_question(struct lun_station *s)
+{
+    lun_us wall = s->wall ? s->wall(s->wall_self) : lun_clock_wall();
+    s->random = s->random * 6364136223846793005u + 1442695040888963407u;       /* Knuth's MMIX: a full period; the question mixes it */
+    return lun_question_new(s->snapshot, s->registry, s->loop, wall, s->random);
+}
+
+static void write_down(struct lun_station *s, struct lun_question *q, const struct lun_done *done)
+{
+    struct lun_buf line = {0};
+    lun_record_request(q, done);
+    if (!s->line) return;
+    lun_record_line(q, done, &line);
+    s->line(s->line_self, line.at, line.n);
+    lun_buf_free(&line);
+}
+
+static void gauge(struct lun_station *s, double by)
+{
+    lun_metrics_add(s->registry->metrics, LUN_METRIC_IN_FLIGHT, NULL, by);
+}
+
+static void over(void *self, struct lun_question *q, const struct lun_done *done)
+{
+    struct lun_mind *mind = self;
+    struct lun_station *s = lun_mind_station(mind);
+    write_down(s, q, done);
+    lun_mind_free(mind, q);
+    lun_question_free(q);
+    gauge(s, -1);
+    s->open--;
+}
+
+struct lun_request *lun_station_open(struct lun_station *s, struct lun_question *q, const struct lun_client *client, void *client_self, bool hooks)
+{
+    struct lun_mind *mind = lun_mind_new(s);
+    s->open++;
+    gauge(s, 1);
+    lun_quota_request(s->registry->retries, s->loop->now);
+    lun_quota_request(s->registry->hedges, s->loop->now);
+    return lun_request_open(s->loop, &(struct lun_ask){
+        .question = q, .client = client, .client_self = client_self, .upstream = s->upstream, .upstream_self = s->upstream_self,
+        .policy = hooks ? &lun_mind_port : NULL, .policy_self = mind, .source = lun_money_source(s->registry->money),
+        .limits = lun_policy_limits_of(s->policy), .waiting = s->waiting,
+        .over = over, .over_self = mind });
+}
+
+void lun_station_refused(struct lun_station *s, struct lun_question *q, const struct lun_error *e)
+{
+    write_down(s, q, &(struct lun_done){ .status = e->status ? e->status : lun_code_status(e->code), .code = lun_code_name(e->code),
+                                         .latency = s->loop->now - q->arrived });
+    lun_question_free(q);
+}

@@ -1,0 +1,40 @@
+/* What one thread needs to answer requests, whoever asks: the version it works with, its policy, its upstreams, where it writes things
+ * down. A worker has one per version in use; a simulation has one. Not thread-safe. */
+#ifndef LUN_GATEWAY_STATION_H
+#define LUN_GATEWAY_STATION_H
+#include "base/log.h"
+#include "gateway/reply.h"
+#include "script/policy.h"
+
+/* lunette.http: brings something from the web. */
+struct lun_web {
+    void *self;
+    /* Never NULL; `done` is told once, later, unless cancelled. The wish is borrowed until then. */
+    void *(*fetch)(void *self, const struct lun_wish *, void (*done)(void *owner, const struct lun_wish_result *), void *owner);
+    void (*cancel)(void *fetch);        /* not after done */
+};
+
+struct lun_station {                    /* filled in by whoever owns it */
+    struct lun_loop *loop;
+    struct lun_snapshot *snapshot;      /* with a reference */
+    struct lun_registry *registry;
+    struct lun_policy *policy;
+    const struct lun_upstream_port *upstream; void *upstream_self;
+    const struct lun_web *web;          /* NULL: lunette.http answers nil, error */
+    struct lun_waiting *waiting;        /* NULL: see lun_ask */
+    const struct lun_log *log;
+    lun_us (*wall)(void *self); void *wall_self;            /* the wall clock; NULL: the system's */
+    void (*line)(void *self, const char *text, size_t n); void *line_self;  /* takes a line of the request log; NULL: nobody */
+    uint64_t random;                    /* state of the generator that seeds each request's own */
+    int open;                           /* requests not yet over */
+};
+
+/* A fresh question of this station, to be recognised. Yours: lun_question_free, or lun_station_open. */
+struct lun_question *lun_station_question(struct lun_station *);
+
+/* Opens a walk for a recognised question, which is taken. `hooks` false: the policy is not asked (lunette.chat). */
+struct lun_request *lun_station_open(struct lun_station *, struct lun_question *, const struct lun_client *, void *client_self, bool hooks);
+
+/* A request that was refused before there was a walk: writes it down (metrics, log line) and frees the question. */
+void lun_station_refused(struct lun_station *, struct lun_question *, const struct lun_error *);
+#endif
