@@ -205,25 +205,16 @@ static int serial(lua_State *L)
 
 /* ---- require ---- */
 
-static int compiled(lua_State *L, const char *name, const char *text, size_t n)
-{
-    char *chunk = lun_printf("@%s", name);
-    int status = luaL_loadbufferx(L, text, n, chunk, "t");
-    free(chunk);
-    return status;
-}
-
 static bool from_host(lua_State *L, const char *module, int *status)
 {
     struct lun_vm *vm = lun_vm_of(L);
     struct lun_vm_source source = { 0 };
     if (vm->locked || !vm->options.host.source) return false;
     bool found = vm->options.host.source(vm->options.host.user, module, &source);
-    bool told = source.error != NULL, large = found && source.n > TEXT_MOST;
+    bool told = source.error != NULL;
     if (told) lua_pushstring(L, source.error);
-    else if (large) lua_pushfstring(L, "%s: is over 1 MiB long", source.name);
-    else if (found) *status = compiled(L, source.name, source.text, source.n);
-    if (told || large) *status = LUA_ERRSYNTAX;
+    else if (found) *status = lun_vm_compile(L, source.name, source.text, source.n);
+    if (told) *status = LUA_ERRSYNTAX;
     free(source.name);
     free(source.text);
     free(source.error);
@@ -239,12 +230,9 @@ static int compile(lua_State *L)
     if (strlen(module) != n || n > 200) return 0;
     const struct lun_bundle_file *f = lun_bundle_module(module, 0);
     lun_vm_check(L);
-    if (f) status = compiled(L, f->name, f->start, f->size);
+    if (f) status = lun_vm_compile(L, f->name, f->start, f->size);
     else if (!from_host(L, module, &status)) return 0;
-    if (status) return lua_error(L);
-    lua_rawgeti(L, LUA_REGISTRYINDEX, lun_vm_of(L)->env);
-    lua_setfenv(L, -2);
-    return 1;
+    return status ? lua_error(L) : 1;
 }
 
 /* ---- building it ---- */

@@ -92,8 +92,7 @@ static int load_bundled(lua_State *L)
         lua_pushfstring(L, "\n\tnot one of Lunette's own: '%s'", module);
         return 1;
     }
-    lua_pushfstring(L, "@%s", f->name);
-    if (luaL_loadbufferx(L, f->start, f->size, lua_tostring(L, -1), "t")) return lua_error(L);
+    if (lun_vm_compile(L, f->name, f->start, f->size)) return lua_error(L);
     return 1;
 }
 
@@ -147,17 +146,20 @@ int64_t lun_vm_free(struct lun_vm *vm)
 
 /* ---- loading ---- */
 
-static bool compile(struct lun_run *run, const char *name, const char *text, size_t n)
+int lun_vm_compile(lua_State *L, const char *name, const char *text, size_t n)
 {
-    struct lun_vm *vm = run->vm;
+    struct lun_vm *vm = lun_vm_of(L);
+    if (n > TEXT_MOST || (n && text[0] == LUA_SIGNATURE[0])) {
+        lua_pushfstring(L, n > TEXT_MOST ? "%s:1: over 1 MiB long" : "%s:1: not a text but compiled code", name);
+        return LUA_ERRSYNTAX;
+    }
     char *chunk = lun_printf("@%s", name);
-    int status = luaL_loadbufferx(run->L, text, n, chunk, "t");
+    int status = luaL_loadbufferx(L, text, n, chunk, "t");
     free(chunk);
-    if (status) return false;
-    if (vm->env == LUA_NOREF) return true;
-    lua_rawgeti(run->L, LUA_REGISTRYINDEX, vm->env);
-    lua_setfenv(run->L, -2);
-    return true;
+    if (status || vm->env == LUA_NOREF) return status;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, vm->env);
+    lua_setfenv(L, -2);
+    return 0;
 }
 
 static int failed(struct lun_run *run, struct lun_vm_error *error)
@@ -171,13 +173,7 @@ int lun_vm_load(struct lun_vm *vm, const char *name, const char *text, size_t n,
 {
     struct lun_run *run = lun_run_new(vm, NULL, NULL);
     run->loading = true;
-    if (n > TEXT_MOST) {
-        lua_pop(vm->L, arguments);
-        run->error.failure = LUN_FAILURE_ERROR;
-        snprintf(run->error.text, sizeof run->error.text, "%.200s: is over 1 MiB long", name);
-        return failed(run, error);
-    }
-    if (!compile(run, name, text, n)) {
+    if (lun_vm_compile(run->L, name, text, n)) {
         lua_pop(vm->L, arguments);
         lun_run_tell(run);
         return failed(run, error);

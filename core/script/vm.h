@@ -145,6 +145,9 @@ bool           lun_vm_collect(struct lun_vm *, int kib);
  * LUA_REFNIL for nil), or LUA_NOREF with `error` filled. Text over 1 MiB is refused. Not inside a run. */
 int            lun_vm_load(struct lun_vm *, const char *name, const char *text, size_t n, int arguments, struct lun_vm_error *error);
 
+/* Only the first half of that: pushes the function (0), or a message (not 0). Never raises; inside and outside of runs. */
+int            lun_vm_compile(lua_State *L, const char *name, const char *text, size_t n);
+
 /* ---- for C functions called by Lua ---- */
 
 struct lun_vm *lun_vm_of(lua_State *L);         /* the machine that L, or a coroutine L, belongs to */
