@@ -1,5 +1,5 @@
-/* One attempt at one step: its turn at the limiter, its hold, its call, its clocks, its bytes, its outcome. It never asks a policy and never
- * speaks to a client. */
+/* One attempt at one step: its call, its clocks, its bytes, its outcome (depart.c: how it gets its turn and its hold). It never asks a policy
+ * and never speaks to a client. */
 #include "gateway/answer.h"
 #include "gateway/record.h"
 #include "gateway/walk.h"
@@ -10,7 +10,6 @@
 
 #define LINGER          LUN_SECOND          /* after [DONE], for the provider's own end: its connection can then be used again */
 #define LINGER_FINISHED (3 * LUN_SECOND)    /* after the last finish_reason, for usage and [DONE] */
-#define OUTPUT_GUESS    256                 /* tokens, for the limiter, where the request names no maximum */
 
 typedef struct lun_attempt attempt;
 
@@ -102,89 +101,6 @@ void lun_attempt_end(attempt *a, enum lun_kind kind, const char *detail)
     a->end = kind;
     a->end_detail = lun_arena_strdup(a->request->question->arena, detail);
     wake(a);
-}
-
-/* On any thread, under the limiter's lock. */
-static void moved(struct lun_turn *turn)
-{
-    attempt *a = (attempt *)(void *)((char *)turn - offsetof(attempt, turn));
-    atomic_store(&a->moved, true);
-    struct lun_waiting *w = a->request->ask.waiting;
-    w->post(w->self);
-}
-
-void lun_waiting_look(struct lun_waiting *w)
-{
-    for (attempt *a = w->first; a; a = a->waits_next)
-        if (atomic_exchange(&a->moved, false)) wake(a);
-}
-
-/* ---- the queue ---- */
-
-static void join_waiting(attempt *a)
-{
-    struct lun_waiting *w = a->request->ask.waiting;
-    if (!w) return;
-    a->waits_at = &w->first;
-    if ((a->waits_next = w->first)) w->first->waits_at = &a->waits_next;
-    w->first = a;
-}
-
-static void leave_waiting(attempt *a)
-{
-    if (!a->waits_at) return;
-    *a->waits_at = a->waits_next;
-    if (a->waits_next) a->waits_next->waits_at = a->waits_at;
-    a->waits_at = NULL;
-}
-
-static void take_turn(attempt *a)
-{
-    struct lun_question *q = a->request->question;
-    a->turn = (struct lun_turn){ .batch = q->class && !strcmp(q->class, "batch"), .who = q->who, .moved = a->request->ask.waiting ? moved : NULL,
-                                 .tokens = lun_question_tokens(q) + (q->max_tokens >= 0 ? q->max_tokens * q->n : OUTPUT_GUESS) };
-    join_waiting(a);
-    a->queued = true;
-    lun_turn_take(a->step.target, &a->turn, now(a));
-}
-
-/* The turn is given back when the step cannot be paid. */
-static void send(attempt *a)
-{
-    struct lun_request *r = a->request;
-    const char *detail = NULL;
-    a->begun = lun_health_begin(a->step.target, now(a), a->insist);
-    a->rested = !a->begun;
-    if (a->rested) { lun_attempt_fail(a, LUN_KIND_SKIPPED, "its target rests"); return; }
-    if (!lun_bill_take(&a->bill, r->question, r->ask.source, &detail)) { lun_attempt_fail(a, LUN_KIND_SKIPPED, detail); return; }
-    lun_turn_use(&a->turn, now(a));
-    leave_waiting(a);
-    a->queued = false;
-    a->trial.key = a->turn.key;
-    a->trial.bound = a->bill.hold.bound;
-    a->trial.sent = a->heard = now(a);
-    a->state = LUN_SENT;
-    a->asked = (struct lun_call){ .question = r->question, .step = &a->step, .trial = &a->trial, .key = a->turn.key,
-                                  .stream = r->question->stream, .cap = a->bill.cap };
-    a->call = r->ask.upstream->start(r->ask.upstream_self, &a->asked, a);       /* facts may come inside */
-}
-
-static void queued(attempt *a)
-{
-    const char *detail = NULL;
-    if (!a->queued) {
-        if (!lun_bill_fits(&a->bill, a->request->question, a->step.target, &detail)) { lun_attempt_fail(a, LUN_KIND_SKIPPED, detail); return; }
-        take_turn(a);
-    }
-    lun_us due = lun_turn_due(&a->turn);
-    if (due == LUN_NEVER) { lun_attempt_fail(a, LUN_KIND_AUTH, "none of its keys can be used now"); return; }
-    if (lun_turn_granted(&a->turn, now(a))) { send(a); return; }
-    if (due > a->wait_until || now(a) >= a->wait_until) {           /* would come too late: better to know at once */
-        a->trial.retry_after = due > now(a) ? due - now(a) : 0;
-        lun_attempt_fail(a, LUN_KIND_POOL_FULL, "its rate limit has no turn free in time");
-        return;
-    }
-    a->look_at = due > now(a) ? due : now(a) + LUN_MS;
 }
 
 /* ---- the answer ---- */
@@ -296,7 +212,7 @@ void lun_attempt_look(attempt *a)
 {
     enum lun_kind kind;
     if (a->trial.closed) return;
-    if (a->state == LUN_QUEUED) queued(a);
+    if (a->state == LUN_QUEUED) lun_depart_look(a);
     if (a->state == LUN_SENT) sent(a);                          /* facts first, ... */
     if (a->trial.closed || a->state == LUN_QUEUED || now(a) < clocks(a, &kind)) return;
     if (a->state == LUN_SENT) lun_attempt_fail(a, kind, NULL);  /* ... clocks after */
@@ -339,7 +255,7 @@ static void tell_health(attempt *a)
     if (!a->begun) return;
     lun_health_end(t->target, &(struct lun_report){ .kind = t->kind, .status = t->status, .key = t->key, .retry_after = t->retry_after,
         .latency = t->sent ? t->ended - t->sent - a->held_for : 0, .first_byte = t->first_byte ? t->first_byte - t->sent : 0,
-        .who = a->request->question->who }, now(a));
+        .who = a->request->question->who, .began = t->sent }, now(a));
 }
 
 static void settle(attempt *a)
@@ -364,8 +280,7 @@ void lun_attempt_close(attempt *a, enum lun_kind kind)
     t->kind = kind == LUN_KIND_CANCELLED && lun_attempt_complete(a) ? LUN_KIND_OK : kind;
     t->ended = now(a);
     if (a->held_since != LUN_NEVER) a->held_for += now(a) - a->held_since;
-    leave_waiting(a);
-    if (a->queued) lun_turn_leave(&a->turn, now(a));
+    lun_depart_leave(a);
     if (a->call) a->request->ask.upstream->close(a->call);
     settle(a);
     tell_health(a);

@@ -108,30 +108,12 @@ static enum go classify(request *r)
     return to(r, LUN_AT_BUDGET);
 }
 
-static bool among(const struct lun_target *t, const struct lun_target *const *list, int n)
-{
-    while (n--) if (list[n] == t) return true;
-    return false;
-}
-
-/* Only those from now on: what may be used, what was asked for, and so the default plan. */
-static bool narrow(struct lun_question *q, const struct lun_answer *answer)
-{
-    const struct lun_target **left = lun_arena_alloc(q->arena, (size_t)(answer->n_targets + 1) * sizeof *left);
-    int n = 0;
-    for (int i = 0; i < answer->n_targets; i++)
-        if (among(answer->targets[i], q->targets, q->n_targets) && !among(answer->targets[i], left, n)) left[n++] = answer->targets[i];
-    q->targets = q->asked = left;
-    q->n_targets = q->n_asked = n;
-    return n;
-}
-
 static enum go budget(request *r)
 {
     const struct lun_answer *answer = ask(r, LUN_HOOK_BUDGET, NULL);
     if (!answer) return WAIT;
     if (answer->verb == LUN_REFUSE) return refuse(r, answer, LUN_CODE_BUDGET_EXCEEDED);
-    if (answer->verb == LUN_DEGRADE && !narrow(r->question, answer)) return fail(r, &(struct lun_error){ .code = LUN_CODE_BUDGET_EXCEEDED });
+    if (answer->verb == LUN_DEGRADE && !lun_course_narrow(r->question, answer)) return fail(r, &(struct lun_error){ .code = LUN_CODE_BUDGET_EXCEEDED });
     return to(r, LUN_AT_SELECT);
 }
 
@@ -146,37 +128,12 @@ static enum go choose(request *r)
     return to(r, LUN_AT_NEXT);
 }
 
-/* It has said of this request what it would say again. */
-static bool barred(const request *r, const struct lun_target *t)
-{
-    for (attempt *a = r->attempts; a; a = a->next)
-        if (a->trial.closed && a->trial.target == t && lun_kind_rule(a->trial.kind) == LUN_RULE_OTHER) return true;
-    return false;
-}
-
-/* The next step of the plan that can be used, or NULL. */
-static const struct lun_step *step(request *r)
-{
-    while (r->at < r->plan.n && (barred(r, r->plan.steps[r->at].target) || lun_plan_passes(r->question, &r->plan, r->at))) r->at++;
-    return r->at < r->plan.n ? &r->plan.steps[r->at] : NULL;
-}
-
-/* Every attempt beyond the first needs leave of the retry budget, once. */
-static bool allowed(request *r)
-{
-    struct lun_registry *g = r->question->registry;
-    if (!r->allowed) r->allowed = lun_quota_take(g->retries, r->limits->retries, r->loop->now);
-    if (!r->allowed) lun_metrics_add(g->metrics, LUN_METRIC_RETRIES_DENIED, NULL, 1);
-    return r->allowed;
-}
-
 static enum go next(request *r)
 {
-    const struct lun_step *s = r->again ? &r->once : step(r);
+    const struct lun_step *s = r->again ? &r->once : lun_course_step(r);
     if (!s && !r->tried && r->skipped) return over_budget(r);
-    if (!s || r->tried >= r->limits->attempts || !allowed(r)) return give_up(r);
-    bool last = r->again || r->at + 1 >= r->plan.n;
-    lun_attempt_begin(r, s, r->again ? r->once_index : r->at++, false, last);
+    if (!s || r->tried >= r->limits->attempts || !lun_course_allowed(r)) return give_up(r);
+    lun_attempt_begin(r, s, r->again ? r->once_index : r->at++, false, r->again);
     r->again = r->no_hedge = false;
     return to(r, LUN_AT_RACE);
 }
@@ -197,7 +154,7 @@ static attempt *lonely(request *r)
 /* Company, where the next step can serve and the hedge budget allows it. */
 static void hedge(request *r)
 {
-    const struct lun_step *s = step(r);
+    const struct lun_step *s = lun_course_step(r);
     if (!s || lun_health_rests(s->target, r->loop->now) || !lun_quota_take(r->question->registry->hedges, r->limits->hedges, r->loop->now)) {
         r->no_hedge = true;
         return;
@@ -235,24 +192,6 @@ static enum go judge(request *r)
     return to(r, LUN_AT_RACE);
 }
 
-static bool spent(const request *r, const struct lun_provider *p, int key)
-{
-    for (attempt *a = r->attempts; a; a = a->next)
-        if (a->trial.target->provider == p && a->trial.key == key && lun_kind_rule(a->trial.kind) == LUN_RULE_NEXT && a->trial.status) return true;
-    return false;
-}
-
-/* Whether the fault is its key's alone, and the provider has another key that can be used and was not tried. */
-static bool other_key(const request *r, const attempt *a)
-{
-    const struct lun_provider *p = a->trial.target->provider;
-    enum lun_kind k = a->trial.kind;
-    if (k != LUN_KIND_AUTH && k != LUN_KIND_QUOTA) return false;
-    for (int key = 0; key < p->n_keys; key++)
-        if (key != a->trial.key && lun_health_key_usable(a->trial.target, key, r->loop->now) && !spent(r, p, key)) return true;
-    return false;
-}
-
 static void repeat(request *r, const struct lun_step *s, int index, lun_us delay)
 {
     r->again = true;
@@ -281,7 +220,7 @@ static enum go retry(request *r)
     case LUN_NEXT: break;
     default:
         if (lun_kind_rule(a->trial.kind) == LUN_RULE_STOP) return give_up(r);
-        if (other_key(r, a)) repeat(r, &a->step, a->index, 0);
+        if (lun_course_other_key(r, a)) repeat(r, &a->step, a->index, 0);
     }
     return to(r, LUN_AT_REST);
 }

@@ -23,7 +23,7 @@ struct lun_attempt {
     struct lun_attempt *next;           /* in the order they began */
     struct lun_step step;
     int index;                          /* which step of the plan, -1: a try() */
-    bool insist;                        /* sent though its target rests */
+    bool insist;                        /* again() or try(): sent though its target rests */
     bool judged;                        /* and found wanting */
     enum lun_attempt_state state;
     /* facts: written by the world, read by look() */
@@ -41,7 +41,7 @@ struct lun_attempt {
     struct lun_attempt *waits_next, **waits_at;
     struct lun_bill bill;
     bool begun;                         /* health counts it in flight */
-    bool rested;                        /* SKIPPED because the last place of a probe had gone to another request */
+    bool rested;                        /* SKIPPED because its target rests */
     struct lun_call asked; void *call;
     /* clocks are fields, not timers */
     lun_us wait_until, look_at;         /* while queued */
@@ -89,6 +89,18 @@ void lun_attempt_pause(struct lun_attempt *, bool paused);
 void lun_attempt_fail(struct lun_attempt *, enum lun_kind, const char *detail);     /* closes it; detail is copied, may be NULL */
 void lun_attempt_close(struct lun_attempt *, enum lun_kind);    /* once: turn, call, hold, health, record. Again: nothing */
 void lun_attempt_free(struct lun_attempt *);
+
+/* How an attempt gets on its way (depart.c). */
+void lun_depart_look(struct lun_attempt *);             /* of a QUEUED one: on it goes, or it waits, or it fails */
+void lun_depart_leave(struct lun_attempt *);            /* leaves the queue, or gives back a turn not used */
+
+/* Where a walk may go (course.c). */
+bool lun_course_narrow(struct lun_question *, const struct lun_answer *);   /* only these targets from now on: what may be used, what was
+                                                       asked for, and so the default plan. False: none is left */
+const struct lun_step *lun_course_step(struct lun_request *);   /* the next step of the plan that can be used (moves `at` to it), or NULL */
+bool lun_course_allowed(struct lun_request *);          /* every attempt beyond the first needs leave of the retry budget, once */
+bool lun_course_other_key(const struct lun_request *, const struct lun_attempt *);  /* the fault is its key's alone, and the provider has
+                                                       another one that can be used and was not tried */
 
 /* What the client is told (tell.c). It may leave inside any of these; nothing is said to it after that. */
 struct lun_error;

@@ -1,0 +1,63 @@
+/* Where a walk may go: which of the plan's steps comes next, with which keys left, and whether the retry budget lets it. */
+#include "gateway/plan.h"
+#include "gateway/walk.h"
+#include "state/health.h"
+
+typedef struct lun_request request;
+typedef struct lun_attempt attempt;
+
+static bool among(const struct lun_target *t, const struct lun_target *const *list, int n)
+{
+    while (n--) if (list[n] == t) return true;
+    return false;
+}
+
+bool lun_course_narrow(struct lun_question *q, const struct lun_answer *answer)
+{
+    const struct lun_target **left = lun_arena_alloc(q->arena, (size_t)(answer->n_targets + 1) * sizeof *left);
+    int n = 0;
+    for (int i = 0; i < answer->n_targets; i++)
+        if (among(answer->targets[i], q->targets, q->n_targets) && !among(answer->targets[i], left, n)) left[n++] = answer->targets[i];
+    q->targets = q->asked = left;
+    q->n_targets = q->n_asked = n;
+    return n;
+}
+
+/* It has said of this request what it would say again. */
+static bool barred(const request *r, const struct lun_target *t)
+{
+    for (attempt *a = r->attempts; a; a = a->next)
+        if (a->trial.closed && a->trial.target == t && lun_kind_rule(a->trial.kind) == LUN_RULE_OTHER) return true;
+    return false;
+}
+
+const struct lun_step *lun_course_step(request *r)
+{
+    while (r->at < r->plan.n && (barred(r, r->plan.steps[r->at].target) || lun_plan_passes(r->question, &r->plan, r->at))) r->at++;
+    return r->at < r->plan.n ? &r->plan.steps[r->at] : NULL;
+}
+
+bool lun_course_allowed(request *r)
+{
+    struct lun_registry *g = r->question->registry;
+    if (!r->allowed) r->allowed = lun_quota_take(g->retries, r->limits->retries, r->loop->now);
+    if (!r->allowed) lun_metrics_add(g->metrics, LUN_METRIC_RETRIES_DENIED, NULL, 1);
+    return r->allowed;
+}
+
+static bool spent(const request *r, const struct lun_provider *p, int key)
+{
+    for (attempt *a = r->attempts; a; a = a->next)
+        if (a->trial.target->provider == p && a->trial.key == key && lun_kind_rule(a->trial.kind) == LUN_RULE_NEXT && a->trial.status) return true;
+    return false;
+}
+
+bool lun_course_other_key(const request *r, const attempt *a)
+{
+    const struct lun_provider *p = a->trial.target->provider;
+    enum lun_kind k = a->trial.kind;
+    if (k != LUN_KIND_AUTH && k != LUN_KIND_QUOTA) return false;
+    for (int key = 0; key < p->n_keys; key++)
+        if (key != a->trial.key && lun_health_key_usable(a->trial.target, key, r->loop->now) && !spent(r, p, key)) return true;
+    return false;
+}

@@ -1,0 +1,133 @@
+/* How an attempt gets on its way: its turn at the limiter, its hold on the budgets, and off. */
+#include "gateway/plan.h"
+#include "gateway/walk.h"
+#include "state/health.h"
+#include <string.h>
+
+#define OUTPUT_GUESS 256        /* tokens, for the limiter, where the request names no maximum */
+
+typedef struct lun_attempt attempt;
+
+static lun_us now(const attempt *a) { return a->request->loop->now; }
+
+/* On any thread, under the limiter's lock. */
+static void moved(struct lun_turn *turn)
+{
+    attempt *a = (attempt *)(void *)((char *)turn - offsetof(attempt, turn));
+    atomic_store(&a->moved, true);
+    struct lun_waiting *w = a->request->ask.waiting;
+    w->post(w->self);
+}
+
+void lun_waiting_look(struct lun_waiting *w)
+{
+    for (attempt *a = w->first; a; a = a->waits_next)
+        if (atomic_exchange(&a->moved, false)) wake(a);
+}
+
+static void join_waiting(attempt *a)
+{
+    struct lun_waiting *w = a->request->ask.waiting;
+    if (!w) return;
+    a->waits_at = &w->first;
+    if ((a->waits_next = w->first)) w->first->waits_at = &a->waits_next;
+    w->first = a;
+}
+
+static void leave_waiting(attempt *a)
+{
+    if (!a->waits_at) return;
+    *a->waits_at = a->waits_next;
+    if (a->waits_next) a->waits_next->waits_at = a->waits_at;
+    a->waits_at = NULL;
+}
+
+static void take_turn(attempt *a)
+{
+    struct lun_question *q = a->request->question;
+    a->turn = (struct lun_turn){ .batch = q->class && !strcmp(q->class, "batch"), .who = q->who, .moved = a->request->ask.waiting ? moved : NULL,
+                                 .tokens = lun_question_tokens(q) + (q->max_tokens >= 0 ? q->max_tokens * q->n : OUTPUT_GUESS) };
+    join_waiting(a);
+    a->queued = true;
+    lun_turn_take(a->step.target, &a->turn, now(a));
+}
+
+/* Whether its target's rest is to be respected. Never where a policy said again() or try(); a provider's own word always; an open circuit,
+ * which is our guess, only as long as a later step can serve. */
+static bool must_rest(const attempt *a)
+{
+    struct lun_health_view view;
+    if (a->insist || !lun_health_rests(a->step.target, now(a))) return false;
+    if (a->trial.hedge || lun_plan_passes(a->request->question, &a->request->plan, a->index)) return true;
+    lun_health_look(a->step.target, now(a), &view);
+    return view.circuit == LUN_CIRCUIT_CLOSED;
+}
+
+static void skip_rest(attempt *a)
+{
+    a->rested = true;
+    lun_attempt_fail(a, LUN_KIND_SKIPPED, "its target rests");
+}
+
+void lun_depart_leave(attempt *a)
+{
+    leave_waiting(a);
+    if (a->queued) lun_turn_leave(&a->turn, now(a));
+    a->queued = false;
+}
+
+static void start(attempt *a, int key)
+{
+    struct lun_request *r = a->request;
+    a->trial.key = key;
+    a->trial.bound = a->bill.hold.bound;
+    a->trial.sent = a->heard = now(a);
+    a->state = LUN_SENT;
+    a->asked = (struct lun_call){ .question = r->question, .step = &a->step, .trial = &a->trial, .key = key,
+                                  .stream = r->question->stream, .cap = a->bill.cap };
+    a->call = r->ask.upstream->start(r->ask.upstream_self, &a->asked, a);       /* facts may come inside */
+}
+
+/* Its turn has come. The turn is given back when the step cannot be paid. */
+static void send(attempt *a, int key)
+{
+    const char *detail = NULL;
+    if (must_rest(a)) { skip_rest(a); return; }
+    if (!lun_bill_take(&a->bill, a->request->question, a->request->ask.source, &detail)) { lun_attempt_fail(a, LUN_KIND_SKIPPED, detail); return; }
+    a->begun = lun_health_begin(a->step.target, now(a), true);
+    leave_waiting(a);
+    if (a->queued) lun_turn_use(&a->turn, now(a));
+    a->queued = false;
+    start(a, key);
+}
+
+/* No key has a turn to give: all rest or are out. What a policy insists on goes with one that only rests. */
+static void without_turn(attempt *a)
+{
+    const struct lun_provider *p = a->step.target->provider;
+    int key = p->n_keys - 1;
+    while (key >= 0 && lun_health_key_is_out(p, key)) key--;
+    lun_depart_leave(a);
+    if (key < 0 && p->n_keys) lun_attempt_fail(a, LUN_KIND_AUTH, "none of its keys is accepted");
+    else if (a->insist) send(a, key);
+    else skip_rest(a);
+}
+
+void lun_depart_look(attempt *a)
+{
+    const char *detail = NULL;
+    if (!a->queued) {
+        if (must_rest(a)) { skip_rest(a); return; }
+        if (!lun_bill_fits(&a->bill, a->request->question, a->step.target, &detail)) { lun_attempt_fail(a, LUN_KIND_SKIPPED, detail); return; }
+        take_turn(a);
+    }
+    lun_us due = lun_turn_due(&a->turn);
+    if (due == LUN_NEVER) { without_turn(a); return; }
+    if (lun_turn_granted(&a->turn, now(a))) { send(a, a->turn.key); return; }
+    if (due > a->wait_until || now(a) >= a->wait_until) {           /* would come too late: better to know at once */
+        a->trial.retry_after = due > now(a) ? due - now(a) : 0;
+        lun_attempt_fail(a, LUN_KIND_POOL_FULL, "its rate limit has no turn free in time");
+        return;
+    }
+    a->look_at = due > now(a) ? due : now(a) + LUN_MS;
+}
