@@ -175,6 +175,7 @@ static void *run(void *self)
 {
     struct lun_worker *w = self;
     lun_reactor_run(w->reactor);
+    if (w->options.ended) w->options.ended(w->options.self);
     return NULL;
 }
 

@@ -1,0 +1,49 @@
+#include "cli/cli.h"
+#include "cli/print.h"
+#include "script/load.h"
+#include <getopt.h>
+#include <string.h>
+
+static const char usage[] =
+    "usage: lunette check [gateway.lua] [--table] [--json]\n"
+    "\n"
+    "Loads a configuration with its policy, as `serve` would, and says everything that is wrong with it: file, line, what,\n"
+    "and what was probably meant. Exit status 1 if anything is. Without a file: ./gateway.lua.\n"
+    "  --table   prints the merged table: every setting, its value, where it came from; secrets as names\n"
+    "  --json    the same as JSON\n";
+
+static int check(const char *path, bool table, bool json)
+{
+    struct lun_mistakes mistakes = {0};
+    struct lun_origins origins = {0};
+    struct lun_snapshot *snapshot = lun_load(path, &(struct lun_load_options){ .origins = &origins }, &mistakes);
+    struct lun_buf out = {0};
+    if (!snapshot) {
+        lun_print_mistakes(&mistakes, stderr);
+        lun_origins_free(&origins);
+        return 1;
+    }
+    if (json) { lun_origins_json(&origins, &out); lun_buf_putc(&out, '\n'); }
+    else if (table) lun_origins_print(&origins, &out);
+    else lun_buf_printf(&out, "%s: fine. %d provider%s, %d model%s, %d target%s, policy %s\n", path, snapshot->n_providers, snapshot->n_providers == 1 ? "" : "s",
+                        snapshot->n_models, snapshot->n_models == 1 ? "" : "s", snapshot->n_targets, snapshot->n_targets == 1 ? "" : "s", snapshot->version);
+    lun_print(&out, stdout);
+    lun_origins_free(&origins);
+    lun_mistakes_free(&mistakes);
+    lun_snapshot_unref(snapshot);
+    return 0;
+}
+
+int lun_command_check(int argc, char **argv)
+{
+    static const struct option options[] = { { "table", no_argument, NULL, 't' }, { "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' }, { 0 } };
+    bool table = false, json = false;
+    for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1; ) {
+        if (c == 'h') return fputs(usage, stdout) < 0;
+        if (c == '?') return fputs(usage, stderr), 2;
+        table |= c == 't';
+        json |= c == 'j';
+    }
+    if (argc - optind > 1) return fputs(usage, stderr), 2;
+    return check(optind < argc ? argv[optind] : "gateway.lua", table, json);
+}

@@ -1,0 +1,15 @@
+/* The commands: each parses its arguments and prints; what it does is done below. A command returns the exit status:
+ * 0 fine, 1 the thing asked about is not fine, 2 wrong use. */
+#ifndef LUN_CLI_CLI_H
+#define LUN_CLI_CLI_H
+
+/*  name, arguments, one line of help */
+#define LUN_COMMANDS(X) \
+    X(serve,    "[gateway.lua]",  "runs the gateway") \
+    X(check,    "[gateway.lua]",  "everything that can be wrong with a configuration, at once") \
+    X(test,     "[dir|file…]",    "runs specs of policies: real sandbox, virtual clock, scripted providers") \
+    X(provider, "[script.lua]",   "a scripted provider: answers, delays, fails and cuts as told")
+#define X(name, ...) int lun_command_##name(int argc, char **argv);
+LUN_COMMANDS(X)
+#undef X
+#endif

@@ -1,0 +1,120 @@
+#include "base/alloc.h"
+#include "cli/cli.h"
+#include "cli/print.h"
+#include "gateway/gateway.h"
+#include "script/load.h"
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+
+static const char usage[] =
+    "usage: lunette serve [gateway.lua] [--listen ADDRESS] [--admin ADDRESS|false] [--workers N]\n"
+    "\n"
+    "Runs the gateway. Without a file: ./gateway.lua.\n"
+    "  --listen ADDRESS   where clients ask, instead of the file's `listen` (\"127.0.0.1:4000\"; port 0: the system chooses)\n"
+    "  --admin ADDRESS    where /metrics is; false: nowhere\n"
+    "  --workers N        threads; default one per core\n"
+    "\n"
+    "SIGTERM, SIGINT: no new connections, those open have 30 s to finish; a second one ends them at once.\n"
+    "SIGUSR1: opens the request log anew, after it was moved away.\n";
+
+struct running { struct lun_gateway *gateway; const struct lun_log *log; struct event *signals[3]; };
+
+static void on_stop(evutil_socket_t signal_number, short what, void *self)
+{
+    struct running *r = self;
+    struct lun_reactor *reactor = lun_gateway_reactor(r->gateway);
+    (void)what;
+    lun_reactor_enter(reactor);
+    lun_log(r->log, LUN_LOG_INFO, "%s: stopping", signal_number == SIGTERM ? "SIGTERM" : "SIGINT");
+    lun_gateway_stop(r->gateway, 30 * LUN_SECOND);
+    lun_reactor_leave(reactor);
+}
+
+static void on_reopen(evutil_socket_t signal_number, short what, void *self)
+{
+    (void)signal_number, (void)what;
+    lun_gateway_reopen_log(((struct running *)self)->gateway);
+}
+
+static void listen_to_signals(struct running *r)
+{
+    struct event_base *base = lun_gateway_reactor(r->gateway)->base;
+    signal(SIGPIPE, SIG_IGN);
+    r->signals[0] = evsignal_new(base, SIGTERM, on_stop, r);
+    r->signals[1] = evsignal_new(base, SIGINT, on_stop, r);
+    r->signals[2] = evsignal_new(base, SIGUSR1, on_reopen, r);
+    for (int i = 0; i < 3; i++) event_add(r->signals[i], NULL);
+}
+
+/* Every client connection may need one towards a provider. */
+static void raise_descriptors(void)
+{
+    struct rlimit l;
+    if (getrlimit(RLIMIT_NOFILE, &l) || l.rlim_cur == l.rlim_max) return;
+    l.rlim_cur = l.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &l);
+}
+
+/* The first lines a person sees: where it is, and something to paste. */
+static void greet(const struct lun_gateway *g, const struct lun_snapshot *s, const char *path)
+{
+    const char *model = s->n_models && !s->models[0].pattern ? s->models[0].name : "auto";
+    printf("lunette: %s, listening on http://%s", path, lun_gateway_address(g));
+    if (lun_gateway_admin_address(g)) printf(", metrics on http://%s/metrics", lun_gateway_admin_address(g));
+    printf(" (%d worker%s, policy %s)\n", lun_gateway_workers(g), lun_gateway_workers(g) == 1 ? "" : "s", s->version);
+    for (int i = 0; i < s->n_models; i++)
+        for (int t = 0; t < s->models[i].n_targets; t++)
+            printf("  %s -> %s%s\n", s->models[i].name, s->models[i].targets[t]->name, s->models[i].targets[t]->provider->script ? " (simulated)" : "");
+    printf("\nTry it:\n\ncurl http://%s/v1/chat/completions -H 'content-type: application/json' %s-d '{\"model\":\"%s\",\"messages\":[{\"role\":\"user\",\"content\":\"Hello!\"}]}'\n\n",
+           lun_gateway_address(g), s->n_clients ? "-H 'authorization: Bearer YOUR_KEY' " : "", model);
+    fflush(stdout);
+}
+
+static int serve(const char *path, const struct lun_load_options *options)
+{
+    struct lun_mistakes mistakes = {0};
+    struct lun_log log = lun_log_to(2);
+    char *error = NULL;
+    struct lun_snapshot *snapshot = lun_load(path, options, &mistakes);
+    if (!snapshot) {
+        lun_print_mistakes(&mistakes, stderr);
+        return 1;
+    }
+    lun_mistakes_free(&mistakes);
+    raise_descriptors();
+    lun_snapshot_ref(snapshot);
+    struct running r = { .log = &log };
+    r.gateway = lun_gateway_new(snapshot, &(struct lun_gateway_options){ .log = &log, .limits = LUN_BY_SIGNAL }, &error);
+    if (!r.gateway) {
+        fprintf(stderr, "lunette: %s\n", error);
+        free(error);
+        lun_snapshot_unref(snapshot);
+        return 1;
+    }
+    listen_to_signals(&r);
+    greet(r.gateway, snapshot, path);
+    lun_snapshot_unref(snapshot);
+    bool good = lun_gateway_run(r.gateway);
+    if (!good) fprintf(stderr, "lunette: the system gives no thread\n");
+    for (int i = 0; i < 3; i++) event_free(r.signals[i]);
+    lun_gateway_free(r.gateway);
+    return !good;
+}
+
+int lun_command_serve(int argc, char **argv)
+{
+    static const struct option options[] = { { "listen", required_argument, NULL, 'l' }, { "admin", required_argument, NULL, 'a' },
+        { "workers", required_argument, NULL, 'w' }, { "help", no_argument, NULL, 'h' }, { 0 } };
+    struct lun_pair set[3];
+    int n = 0;
+    for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1; ) {
+        if (c == 'h') return fputs(usage, stdout) < 0;
+        if (c == '?' || n == 3) return fputs(usage, stderr), 2;
+        set[n++] = (struct lun_pair){ c == 'l' ? "listen" : c == 'a' ? "admin" : "workers", optarg };
+    }
+    if (argc - optind > 1) return fputs(usage, stderr), 2;
+    return serve(optind < argc ? argv[optind] : "gateway.lua", &(struct lun_load_options){ .set = set, .n_set = n });
+}
