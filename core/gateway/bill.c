@@ -12,8 +12,10 @@ static const char *usd(struct lun_arena *arena, int64_t nano)
 static const char *why_short(struct lun_question *q, const struct lun_bill *b)
 {
     const struct lun_account_view *v = &b->short_of;
-    return lun_arena_printf(q->arena, "budget \"%s\" has %s USD left of %s, and this can cost up to %s", v->name, usd(q->arena, v->left),
-                            usd(q->arena, v->limit), usd(q->arena, b->bound));
+    char at[25] = "";
+    if (v->resets_in != LUN_NEVER) lun_clock_text(lun_question_wall(q) + v->resets_in, at);
+    return lun_arena_printf(q->arena, "budget \"%s\" has %s USD left of %s, and this can cost up to %s%s%s", v->name, usd(q->arena, v->left),
+                            usd(q->arena, v->limit), usd(q->arena, b->bound), *at ? "; it begins anew at " : "", at);
 }
 
 bool lun_bill_fits(struct lun_bill *b, struct lun_question *q, const struct lun_target *t, const char **detail)

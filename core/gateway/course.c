@@ -45,6 +45,13 @@ bool lun_course_allowed(request *r)
     return r->allowed;
 }
 
+const struct lun_step *lun_course_company(request *r)
+{
+    const struct lun_step *s = lun_course_step(r);
+    if (!s || lun_health_rests(s->target, r->loop->now)) return NULL;
+    return lun_quota_take(r->question->registry->hedges, r->limits->hedges, r->loop->now) ? s : NULL;
+}
+
 static bool spent(const request *r, const struct lun_provider *p, int key)
 {
     for (attempt *a = r->attempts; a; a = a->next)

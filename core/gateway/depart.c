@@ -22,7 +22,7 @@ static void moved(struct lun_turn *turn)
 void lun_waiting_look(struct lun_waiting *w)
 {
     for (attempt *a = w->first; a; a = a->waits_next)
-        if (atomic_exchange(&a->moved, false)) wake(a);
+        if (atomic_exchange(&a->moved, false)) lun_loop_wake(a->request->loop, &a->request->task);
 }
 
 static void join_waiting(attempt *a)

@@ -7,7 +7,6 @@
 #include "base/alloc.h"
 #include "gateway/plan.h"
 #include "gateway/reply.h"
-#include "state/health.h"
 #include <stdlib.h>
 
 #define FINISH_LIMIT (10 * LUN_SECOND)
@@ -151,17 +150,6 @@ static attempt *lonely(request *r)
     return only && only->state == LUN_SENT && only->step.hedge_after > 0 ? only : NULL;
 }
 
-/* Company, where the next step can serve and the hedge budget allows it. */
-static void hedge(request *r)
-{
-    const struct lun_step *s = lun_course_step(r);
-    if (!s || lun_health_rests(s->target, r->loop->now) || !lun_quota_take(r->question->registry->hedges, r->limits->hedges, r->loop->now)) {
-        r->no_hedge = true;
-        return;
-    }
-    lun_attempt_begin(r, s, r->at++, true, false);
-}
-
 static enum go race(request *r)
 {
     bool flying = false;
@@ -176,7 +164,9 @@ static enum go race(request *r)
     attempt *a = lonely(r);
     if (!a || r->loop->now < after(a->trial.sent, a->step.hedge_after)) return WAIT;
     a->step.hedge_after = 0;                            /* once: a companion that fails at once is not replaced at once */
-    hedge(r);
+    const struct lun_step *s = lun_course_company(r);
+    if (s) lun_attempt_begin(r, s, r->at++, true, false);
+    else r->no_hedge = true;
     return to(r, LUN_AT_RACE);
 }
 

@@ -99,6 +99,8 @@ bool lun_course_narrow(struct lun_question *, const struct lun_answer *);   /* o
                                                        asked for, and so the default plan. False: none is left */
 const struct lun_step *lun_course_step(struct lun_request *);   /* the next step of the plan that can be used (moves `at` to it), or NULL */
 bool lun_course_allowed(struct lun_request *);          /* every attempt beyond the first needs leave of the retry budget, once */
+const struct lun_step *lun_course_company(struct lun_request *);    /* the next step, to run beside another: where its target does not rest
+                                                       and the hedge budget allows it; or NULL */
 bool lun_course_other_key(const struct lun_request *, const struct lun_attempt *);  /* the fault is its key's alone, and the provider has
                                                        another one that can be used and was not tried */
 
