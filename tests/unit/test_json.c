@@ -4,6 +4,7 @@
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <locale.h>
@@ -332,6 +333,29 @@ static void a_key_that_occurs_twice_is_told(void **state)
     assert_int_equal(s.twice, KEY_stream);
     assert_true(f[KEY_stream].twice && f[KEY_n].twice && !f[KEY_model].twice);
     assert_int_equal(f[KEY_stream].type, LUN_JSON_TRUE);
+    assert_true(scan("{\"model\":1,\"model\":2,\"n\":1,\"n\":2}", f, &s));
+    assert_int_equal(s.twice, KEY_model);
+}
+
+#define AS_MANY_AS_THERE_MAY_BE(X) \
+    X(a1) X(a2) X(a3) X(a4) X(a5) X(a6) X(a7) X(a8) X(b1) X(b2) X(b3) X(b4) X(b5) X(b6) X(b7) X(b8) \
+    X(c1) X(c2) X(c3) X(c4) X(c5) X(c6) X(c7) X(c8) X(d1) X(d2) X(d3) X(d4) X(d5) X(d6) X(d7) X(d8)
+
+static void a_full_table_of_keys_is_searched_to_its_end(void **state)
+{
+    (void)state;
+    static const struct lun_json_keys full = LUN_JSON_KEYS(AS_MANY_AS_THERE_MAY_BE);
+    const char *text = "{\"d8\":1,\"\\u0064\\u0037\":2,\"\\u0064\\u0039\":3,\"a1\":4,\"c8\":5,\"b8\":6}";
+    struct lun_json_field *f = malloc(LUN_JSON_KEYS_MAX * sizeof *f);
+    struct lun_json_scan s;
+    assert_true(lun_json_scan(text, strlen(text), &full, f, &s));
+    assert_json(lun_json_of(text, &f[31]), "1");
+    assert_json(lun_json_of(text, &f[30]), "2");
+    assert_json(lun_json_of(text, &f[0]), "4");
+    assert_json(lun_json_of(text, &f[23]), "5");
+    assert_json(lun_json_of(text, &f[15]), "6");
+    assert_int_equal(f[16].type, LUN_JSON_NONE);
+    free(f);
 }
 
 static void names_are_compared_whole_and_as_bytes(void **state)
@@ -449,7 +473,9 @@ static void strings_are_decoded(void **state)
         D("\"\\udbff\\udfff\"", "\xf4\x8f\xbf\xbf", true), D("\"x\\u0000y\"", "x\0y", false), D("\"\\ud800\"", "\xef\xbf\xbd", false),
         D("\"\\ud800x\"", "\xef\xbf\xbdx", false), D("\"\\udc00\\ud800\"", "\xef\xbf\xbd\xef\xbf\xbd", false),
         D("\"\\ud800\\u0041\"", "\xef\xbf\xbd" "A", false), D("\"\\ud800\\ud83d\\ude39\"", "\xef\xbf\xbd\xf0\x9f\x98\xb9", false),
-        D("\"\\ud800\\n\"", "\xef\xbf\xbd\n", false),
+        D("\"\\ud800\\n\"", "\xef\xbf\xbd\n", false), D("\"\\ud83d/uDE39\"", "\xef\xbf\xbd/uDE39", false),
+        D("\"\\ud83d\\nDE39\"", "\xef\xbf\xbd\nDE39", false), D("\"\\ud83d\\ud83d\"", "\xef\xbf\xbd\xef\xbf\xbd", false),
+        D("\"\\ud83d\\ue000\"", "\xef\xbf\xbd\xee\x80\x80", false), D("\"\\ud7ff\\udbff\\udc00\"", "\xed\x9f\xbf\xf4\x8f\xb0\x80", true),
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct lun_json v = of(cases[i].json);
@@ -528,6 +554,34 @@ static void doubles_are_the_nearest_or_refused(void **state)
     assert_false(lun_json_double(of("1e999"), &d));
     assert_false(lun_json_double(of("\"1\""), &d));
     assert_true(d == DBL_MAX);
+    char longest[LUN_JSON_DIGITS + 1];
+    memset(longest, '0', LUN_JSON_DIGITS);
+    memcpy(longest + 1, ".25", 3);
+    longest[LUN_JSON_DIGITS] = 0;
+    assert_true(lun_json_double(of(longest), &d) && d == 0.25);
+    longest[LUN_JSON_DIGITS - 1] = '9';
+    assert_true(lun_json_double(of(longest), &d) && d == 0.25);
+}
+
+static void only_true_is_true(void **state)
+{
+    (void)state;
+    assert_true(lun_json_true(of(" true")));
+    const char *others[] = { "false", "1", "\"true\"", "null", "[true]" };
+    for (size_t i = 0; i < COUNT(others); i++) assert_false(lun_json_true(of(others[i])));
+    assert_false(lun_json_true((struct lun_json){0}));
+}
+
+static void a_step_of_a_path_has_at_most_255_bytes(void **state)
+{
+    (void)state;
+    char name[257], text[270];
+    for (int n = 255; n <= 256; n++) {
+        memset(name, 'k', 256);
+        name[n] = 0;
+        snprintf(text, sizeof text, "{\"%s\":1}", name);
+        assert_int_equal(lun_json_path(of(text), name).n, n == 255);
+    }
 }
 
 /* ---- writing ---------------------------------------------------------------------------------------------------------- */
@@ -706,12 +760,14 @@ int main(void)
         cmocka_unit_test(nesting_ends_at_128_levels), cmocka_unit_test(a_number_has_at_most_1000_characters),
         cmocka_unit_test(what_is_wrong_is_said_with_its_place), cmocka_unit_test(keys_are_found_with_their_places),
         cmocka_unit_test(an_escaped_key_is_the_key), cmocka_unit_test(a_key_that_occurs_twice_is_told),
+        cmocka_unit_test(a_full_table_of_keys_is_searched_to_its_end),
         cmocka_unit_test(names_are_compared_whole_and_as_bytes), cmocka_unit_test(only_an_object_is_a_request),
         cmocka_unit_test(a_field_put_in_at_open_or_close_leaves_an_object), cmocka_unit_test(members_come_in_their_order),
         cmocka_unit_test(what_is_no_container_has_no_members), cmocka_unit_test(a_path_leads_down),
         cmocka_unit_test(of_equal_names_the_last_counts), cmocka_unit_test(strings_are_decoded),
         cmocka_unit_test(only_strings_are_decoded), cmocka_unit_test(a_string_is_only_itself),
         cmocka_unit_test(integers_are_exact_or_refused), cmocka_unit_test(doubles_are_the_nearest_or_refused),
+        cmocka_unit_test(only_true_is_true), cmocka_unit_test(a_step_of_a_path_has_at_most_255_bytes),
         cmocka_unit_test(strings_are_escaped), cmocka_unit_test(members_are_divided_by_commas),
         cmocka_unit_test(numbers_are_short_and_read_back_equal), cmocka_unit_test(a_locale_changes_nothing),
         cmocka_unit_test(mutated_texts_never_confuse_scan_and_walk),

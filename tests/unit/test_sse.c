@@ -131,6 +131,7 @@ static void unknown_and_odd_fields_are_passed_over(void **state)
     (void)state;
     assert_told("Data: no\ndatas: no\nda: no\n data: no\ndata: yes\nid\nretry: 1x\nretry:\nevent\n\n", "|yes|#\n");
     assert_told("data: a: b:c\nevent:  spaced\n\n", " spaced|a: b:c|\n");
+    assert_told("retry: 109876543219999\nretry: 1234567890123456\nretry: 5/\nretry: 5:\ndata: x\n\n", "|x||109876543219999\n");
     assert_told("event: first\nevent: last\ndata: x\n\n", "last|x|\n");
     assert_told_n("id: a\0b\ndata: x\n\n", 17, "|x|\n", false);
 }
