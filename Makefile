@@ -11,7 +11,7 @@ BUILD  ?= build
 CC     ?= gcc
 OPT    ?= -O2
 WARN    = -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wno-missing-field-initializers
-LIBS    = luajit libcurl libevent libevent_pthreads libcrypto
+LIBS    = luajit libcurl libevent libssl libcrypto
 CFLAGS ?= $(OPT) -g
 # Recursive, not immediate: pkg-config is there only once `deps` has run.
 ALL_CFLAGS = -std=gnu11 $(WARN) $(CFLAGS) $(SAN_FLAGS) -fno-strict-aliasing -fno-common -fstack-protector-strong -D_GNU_SOURCE -pthread -Icore $$(pkg-config --cflags $(LIBS))
@@ -47,26 +47,29 @@ test-deps: deps
 build: $(BUILD)/lunette
 
 $(BUILD)/lunette: $(BUILD)/core/cli/main.o $(LIBRARY)
-	$(CC) $(CFLAGS) $(SAN_FLAGS) -o $@ $< -Wl,--whole-archive $(LIBRARY) -Wl,--no-whole-archive $(ALL_LIBS)
+	@echo '  ld  $@'
+	@$(CC) $(CFLAGS) $(SAN_FLAGS) -o $@ $< -Wl,--whole-archive $(LIBRARY) -Wl,--no-whole-archive $(ALL_LIBS)
 
 $(LIBRARY): $(filter-out $(BUILD)/core/cli/main.o,$(OBJECTS))
 	@rm -f $@
-	ar rcs $@ $^
+	@ar rcs $@ $^
 
 $(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	@echo '  cc  $<'
+	@$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 # The files of lua/ and policies/ are part of the binary, so that one file is enough.
 $(BUILD)/bundle.S: $(BUNDLED) tests/tools/bundle Makefile
 	@mkdir -p $(@D)
-	tests/tools/bundle $(BUNDLED) >$@
+	@tests/tools/bundle $(BUNDLED) >$@
 $(BUILD)/bundle.o: $(BUILD)/bundle.S
-	$(CC) -c -o $@ $<
+	@$(CC) -c -o $@ $<
 
 $(BUILD)/tests/%: tests/unit/%.c $(LIBRARY) Makefile
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -Itests/unit -MMD -MP -o $@ $< $(wildcard $(if $(filter $(BUILD)/tests/test_walk,$@),tests/unit/walk_*.c)) $(LIBRARY) $(ALL_LIBS) $$(pkg-config --libs cmocka)
+	@echo '  cc  $<'
+	@$(CC) $(ALL_CFLAGS) -Itests/unit -MMD -MP -o $@ $< $(wildcard $(if $(filter $(BUILD)/tests/test_walk,$@),tests/unit/walk_*.c)) $(LIBRARY) $(ALL_LIBS) $$(pkg-config --libs cmocka)
 
 run: all ## builds and starts the gateway of examples/quickstart on 127.0.0.1:4000
 	@$(BUILD)/lunette serve examples/quickstart/gateway.lua

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct lun_mind {
+struct lun_decider {
     struct lun_station *station;
     struct lun_policy *policy;          /* the one it began with, also when the station has a fresh one by now */
     bool thought_once;
@@ -23,16 +23,16 @@ struct lun_mind {
 static void run_on(struct lun_task *);
 static void rang(struct lun_timer *);
 
-struct lun_mind *lun_mind_new(struct lun_station *s)
+struct lun_decider *lun_decider_new(struct lun_station *s)
 {
-    struct lun_mind *m = lun_zalloc(sizeof *m);
-    *m = (struct lun_mind){ .station = s, .policy = s->policy, .wake.run = run_on, .timer.fire = rang };
+    struct lun_decider *m = lun_zalloc(sizeof *m);
+    *m = (struct lun_decider){ .station = s, .policy = s->policy, .wake.run = run_on, .timer.fire = rang };
     return m;
 }
 
-struct lun_station *lun_mind_station(const struct lun_mind *m) { return m->station; }
+struct lun_station *lun_decider_station(const struct lun_decider *m) { return m->station; }
 
-static void still(struct lun_mind *m)       /* nothing is waited for any more */
+static void still(struct lun_decider *m)       /* nothing is waited for any more */
 {
     lun_timer_set(m->station->loop, &m->timer, LUN_NEVER);
     lun_loop_forget(m->station->loop, &m->wake);
@@ -43,7 +43,7 @@ static void still(struct lun_mind *m)       /* nothing is waited for any more */
     m->heard.n = m->result_body.n = 0;
 }
 
-void lun_mind_free(struct lun_mind *m, struct lun_question *q)
+void lun_decider_free(struct lun_decider *m, struct lun_question *q)
 {
     still(m);
     if (m->thought) lun_thought_end(m->thought);
@@ -55,7 +55,7 @@ void lun_mind_free(struct lun_mind *m, struct lun_question *q)
 
 /* ---- wishes ---- */
 
-static void granted(struct lun_mind *m, const struct lun_wish_result *result)
+static void granted(struct lun_decider *m, const struct lun_wish_result *result)
 {
     m->result = *result;
     lun_loop_wake(m->station->loop, &m->wake);
@@ -63,13 +63,13 @@ static void granted(struct lun_mind *m, const struct lun_wish_result *result)
 
 static void rang(struct lun_timer *t)
 {
-    struct lun_mind *m = (struct lun_mind *)((char *)t - offsetof(struct lun_mind, timer));
+    struct lun_decider *m = (struct lun_decider *)((char *)t - offsetof(struct lun_decider, timer));
     granted(m, &(struct lun_wish_result){0});
 }
 
 static void fetched(void *owner, const struct lun_wish_result *result)
 {
-    struct lun_mind *m = owner;
+    struct lun_decider *m = owner;
     struct lun_wish_result copy = *result;
     m->fetch = NULL;
     m->result_body.n = 0;
@@ -81,11 +81,11 @@ static void fetched(void *owner, const struct lun_wish_result *result)
 }
 
 /* A chat is an ordinary request whose client is the hook. */
-static void chat_head(void *self, const struct lun_head *head)           { ((struct lun_mind *)self)->heard_status = head->status; }
-static void chat_bytes(void *self, const char *bytes, size_t n)          { lun_buf_add(&((struct lun_mind *)self)->heard, bytes, n); }
+static void chat_head(void *self, const struct lun_head *head)           { ((struct lun_decider *)self)->heard_status = head->status; }
+static void chat_bytes(void *self, const char *bytes, size_t n)          { lun_buf_add(&((struct lun_decider *)self)->heard, bytes, n); }
 static void chat_end(void *self, enum lun_end end, const struct lun_pair *trailers, int n)
 {
-    struct lun_mind *m = self;
+    struct lun_decider *m = self;
     (void)trailers, (void)n;
     m->chat = NULL;
     struct lun_wish_result result = { .status = m->heard_status, .body = m->heard.at, .body_n = m->heard.n };
@@ -108,7 +108,7 @@ static void write_chat(const struct lun_wish *w, struct lun_buf *body)
     lun_buf_putc(body, '}');
 }
 
-static void begin_chat(struct lun_mind *m, const struct lun_wish *w)
+static void begin_chat(struct lun_decider *m, const struct lun_wish *w)
 {
     struct lun_question *asker = lun_request_question(m->request), *q = lun_station_question(m->station);
     struct lun_error error;
@@ -129,7 +129,7 @@ static void begin_chat(struct lun_mind *m, const struct lun_wish *w)
     m->chat = lun_station_open(m->station, q, &chat_client, m, false);
 }
 
-static void grant(struct lun_mind *m)
+static void grant(struct lun_decider *m)
 {
     const struct lun_wish *w = &m->thought->wish;
     switch (w->kind) {
@@ -148,7 +148,7 @@ static void grant(struct lun_mind *m)
 
 /* ---- hooks ---- */
 
-static void failed(struct lun_mind *m, struct lun_answer *answer)
+static void failed(struct lun_decider *m, struct lun_answer *answer)
 {
     struct lun_question *q = lun_request_question(m->request);
     const char *hook = lun_hook_name(m->hook);
@@ -164,7 +164,7 @@ static void failed(struct lun_mind *m, struct lun_answer *answer)
         *answer = (struct lun_answer){ .verb = LUN_REFUSE, .status = 503, .message = "The policy could not decide." };
 }
 
-static void think_on(struct lun_mind *m)
+static void think_on(struct lun_decider *m)
 {
     struct lun_answer answer;
     if (m->thought->state == LUN_THOUGHT_WISHES) { grant(m); return; }
@@ -178,7 +178,7 @@ static void think_on(struct lun_mind *m)
 
 static void run_on(struct lun_task *task)
 {
-    struct lun_mind *m = (struct lun_mind *)((char *)task - offsetof(struct lun_mind, wake));
+    struct lun_decider *m = (struct lun_decider *)((char *)task - offsetof(struct lun_decider, wake));
     struct lun_wish_result result = m->result;
     lun_thought_fulfil(m->thought, &result);
     think_on(m);
@@ -186,7 +186,7 @@ static void run_on(struct lun_task *task)
 
 static void ask(void *self, struct lun_request *r, enum lun_hook hook, const struct lun_trial *about)
 {
-    struct lun_mind *m = self;
+    struct lun_decider *m = self;
     struct lun_outcome outcome;
     if (!lun_policy_has(m->policy, hook)) {
         lun_request_answer(r, &(struct lun_answer){ .verb = LUN_DEFAULT });
@@ -206,11 +206,11 @@ static void ask(void *self, struct lun_request *r, enum lun_hook hook, const str
 
 static void drop(void *self, struct lun_request *r)
 {
-    struct lun_mind *m = self;
+    struct lun_decider *m = self;
     (void)r;
     still(m);
     if (m->thought) lun_thought_end(m->thought);
     m->thought = NULL;
 }
 
-const struct lun_policy_port lun_mind_port = { ask, drop };
+const struct lun_policy_port lun_decider_port = { ask, drop };

@@ -4,9 +4,9 @@
 #define LUN_GATEWAY_DECIDE_H
 #include "gateway/station.h"
 
-struct lun_mind;
-extern const struct lun_policy_port lun_mind_port;      /* its self: a struct lun_mind */
-struct lun_mind *lun_mind_new(struct lun_station *);    /* the station outlives it */
-struct lun_station *lun_mind_station(const struct lun_mind *);
-void lun_mind_free(struct lun_mind *, struct lun_question *);   /* nothing is asked of it any more */
+struct lun_decider;
+extern const struct lun_policy_port lun_decider_port;      /* its self: a struct lun_decider */
+struct lun_decider *lun_decider_new(struct lun_station *);    /* the station outlives it */
+struct lun_station *lun_decider_station(const struct lun_decider *);
+void lun_decider_free(struct lun_decider *, struct lun_question *);   /* nothing is asked of it any more */
 #endif

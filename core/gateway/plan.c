@@ -1,4 +1,5 @@
 #include "gateway/plan.h"
+#include "base/loop.h"
 #include "state/health.h"
 #include "state/order.h"
 #include <string.h>

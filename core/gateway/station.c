@@ -26,10 +26,10 @@ static void gauge(struct lun_station *s, double by)
 
 static void over(void *self, struct lun_question *q, const struct lun_done *done)
 {
-    struct lun_mind *mind = self;
-    struct lun_station *s = lun_mind_station(mind);
+    struct lun_decider *mind = self;
+    struct lun_station *s = lun_decider_station(mind);
     write_down(s, q, done);
-    lun_mind_free(mind, q);
+    lun_decider_free(mind, q);
     lun_question_free(q);
     gauge(s, -1);
     s->open--;
@@ -37,14 +37,14 @@ static void over(void *self, struct lun_question *q, const struct lun_done *done
 
 struct lun_request *lun_station_open(struct lun_station *s, struct lun_question *q, const struct lun_client *client, void *client_self, bool hooks)
 {
-    struct lun_mind *mind = lun_mind_new(s);
+    struct lun_decider *mind = lun_decider_new(s);
     s->open++;
     gauge(s, 1);
     lun_quota_request(s->registry->retries, s->loop->now);
     lun_quota_request(s->registry->hedges, s->loop->now);
     return lun_request_open(s->loop, &(struct lun_ask){
         .question = q, .client = client, .client_self = client_self, .upstream = s->upstream, .upstream_self = s->upstream_self,
-        .policy = hooks ? &lun_mind_port : NULL, .policy_self = mind, .source = lun_money_source(s->registry->money),
+        .policy = hooks ? &lun_decider_port : NULL, .policy_self = mind, .source = lun_money_source(s->registry->money),
         .limits = lun_policy_limits_of(s->policy), .waiting = s->waiting,
         .over = over, .over_self = mind });
 }

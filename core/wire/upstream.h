@@ -22,7 +22,9 @@
 #ifndef LUN_WIRE_UPSTREAM_H
 #define LUN_WIRE_UPSTREAM_H
 #include "base/clock.h"
+#include "base/http.h"
 #include "state/outcome.h"
+#include "state/snapshot.h"
 #include "wire/reactor.h"
 #include <stddef.h>
 #include <stdint.h>
@@ -39,7 +41,7 @@ struct lun_upstream_options {
 struct lun_upstream *lun_upstream_new(struct lun_reactor *, const struct lun_upstream_options *);   /* options NULL: defaults */
 void lun_upstream_free(struct lun_upstream *);      /* all calls are closed and all sites freed before; closes the connections */
 
-struct lun_upstream_header { const char *name, *value; };       /* both end with a NUL */
+
 
 struct lun_upstream_site_spec {
     const char *base_url;       /* http:// or https://, no user, query or fragment; a path's last slash does not count */
@@ -49,7 +51,7 @@ struct lun_upstream_site_spec {
     lun_us connect_timeout;     /* for calls that say none; 0: 10 s */
     int connections;            /* calls in flight at once; 0: 512. With http2 100 times as many, as one connection carries 100. Idle ones
                                    kept for reuse are not counted */
-    const struct lun_upstream_header *headers; size_t headers_n;    /* sent with every call; each replaces one of its name in the request */
+    const struct lun_pair *headers; size_t headers_n;    /* sent with every call; each replaces one of its name in the request */
 };
 
 /* Copies the spec and reads the CA file (once per worker for all sites that name it, again when it has changed). NULL with a sentence in
@@ -59,22 +61,22 @@ struct lun_upstream_site *lun_upstream_site_new(struct lun_upstream *, const str
 void lun_upstream_site_free(struct lun_upstream_site *);        /* calls still open keep what they need of it until their close. NULL is fine */
 int lun_upstream_site_busy(const struct lun_upstream_site *);   /* calls in flight */
 
-struct lun_upstream_slice { const char *at; size_t n; };
+
 
 struct lun_upstream_request {
     const char *method;         /* "POST", "GET", …: letters */
     const char *path;           /* after the base URL's own: begins with '/', may carry a query, printable ASCII without blanks; copied */
-    const struct lun_upstream_header *headers; size_t headers_n;    /* copied, and wiped at close. What is the connection's own (host,
+    const struct lun_pair *headers; size_t headers_n;    /* copied, and wiped at close. What is the connection's own (host,
                                    content-length, transfer-encoding, connection, accept-encoding, expect, te, trailer, upgrade,
                                    keep-alive, proxy-…) is left out */
-    const struct lun_upstream_slice *body; size_t body_n;           /* sent one after the other; array and bytes borrowed until close */
+    const struct lun_slice *body; size_t body_n;           /* sent one after the other; array and bytes borrowed until close */
     lun_us connect_timeout;     /* 0: the site's */
     bool stream;                /* expected to last: keeps apart from short calls, which would pay for each stream beside them */
 };
 
 struct lun_upstream_events {
     /* The answer's head, once, interim ones (1xx) and those of a proxy left out. Names in lower case. Borrowed until return. */
-    void (*head)(void *self, int status, const struct lun_upstream_header *, size_t n);
+    void (*head)(void *self, int status, const struct lun_pair *, size_t n);
     void (*bytes)(void *self, const char *, size_t n);              /* of the body, unchunked; borrowed until return; never while paused */
     /* Once and last, but never after close. Any of: ok, connect_refused (also unreachable, or refused by the proxy), dns, tls,
      * connect_timeout, pool_full (too many in flight, or no descriptor left), reset (the connection died before a whole head), cut (it died
