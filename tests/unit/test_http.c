@@ -256,6 +256,7 @@ static const struct head_case heads[] = {
     BAD("a Host that is IPv6 without brackets", FOR("::1")),
     BAD("a Host with a bracket left open", FOR("[::1")),
     BAD("a Host with empty brackets", FOR("[]")),
+    BAD("a Host with a lone colon in brackets", FOR("[:]")),
     BAD("a Host with something behind its brackets", FOR("[::1]b")),
     BAD("a Host with a zone", FOR("[fe80::1%25eth0]")),
     BAD("a Host with a broken percent sign", FOR("a%2")),
@@ -365,7 +366,7 @@ static struct got feed(const char *bytes, size_t n, const size_t *cuts, size_t n
 
 static void same(const struct got *a, struct got *b, size_t cut)
 {
-    if (a->status != b->status || (!a->status && (a->used != b->used || a->text.n != b->text.n || memcmp(a->text.at, b->text.at, a->text.n))))
+    if (a->status != b->status || (!a->status && (a->used != b->used || a->text.n != b->text.n || (a->text.n && memcmp(a->text.at, b->text.at, a->text.n)))))
         fail_msg("cut at %zu: %d, whole: %d", cut, b->status, a->status);
     lun_buf_free(&b->text);
 }
@@ -659,6 +660,9 @@ static const struct chunk_case chunks[] = {
     PART("a last chunk without its empty line is not whole", "5\r\nhello\r\n0\r\n", "hello"),
     PART("the last CR is not the end", "0\r\n\r", ""),
     WRONG("no size", "\r\nhello\r\n"),
+    WRONG("no size, as if it were nought", "\r\n\r\n"),
+    WRONG("an extension without a size, as if it were nought", ";a\r\n\r\n"),
+    WRONG("data with another byte for its CR", "5\r\nhelloX\n" END),
     WRONG("an extension without a size", ";a\r\nhello\r\n" END),
     WRONG("a size with a plus", "+5\r\nhello\r\n" END),
     WRONG("a size with a minus", "-5\r\nhello\r\n" END),
