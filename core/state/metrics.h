@@ -41,15 +41,17 @@ struct lun_metrics;
 struct lun_metrics *lun_metrics_new(void);
 void lun_metrics_free(struct lun_metrics *);
 
-/* `labels`: as many values as the metric has label names, in their order (NULL reads as ""). Copied. A metric with more than
- * 10,000 series counts the rest under labels "other". Histograms take seconds (tokens: a number), counters an increment, gauges
- * the value. */
+/* `labels`: as many values as the metric has label names, in their order (NULL reads as ""); NULL for a metric without. Copied; a
+ * value ends after 200 bytes. A metric with more than 10,000 series counts the rest under labels "other". Histograms take seconds
+ * (tokens: a number), counters an increment (not below 0), gauges what is added to them or, with set, the value. What is not
+ * finite is passed over. */
 void lun_metrics_add(struct lun_metrics *, enum lun_metric, const char *const *labels, double);
 void lun_metrics_set(struct lun_metrics *, enum lun_metric, const char *const *labels, double);
 double lun_metrics_get(struct lun_metrics *, enum lun_metric, const char *const *labels);   /* tests; histograms: the count */
 
-/* A policy's own metric (lunette.metric): becomes lunette_policy_<name>; at most 200 names. False: a bad name or one too many. */
+/* A policy's own metric (lunette.metric): adds to lunette_policy_<name>; at most 200 names. False: a number that is not finite, one
+ * name too many, or a bad one: letters, digits and _, at most 64, not beginning with "seconds" or "errors_total". */
 bool lun_metrics_policy(struct lun_metrics *, const char *name, double);
 
-void lun_metrics_write(struct lun_metrics *, struct lun_buf *);     /* Prometheus text format 0.0.4 */
+void lun_metrics_write(struct lun_metrics *, struct lun_buf *);     /* Prometheus text format 0.0.4; added to what is there */
 #endif

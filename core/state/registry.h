@@ -19,6 +19,8 @@ struct lun_registry *lun_registry_new(void);
 void lun_registry_free(struct lun_registry *);      /* after the last snapshot that was bound to it */
 
 /* Fills the `state` and `account` fields of a fresh snapshot, before it is published: those known by name are found again,
- * others made. One thread at a time. */
+ * others made. Its providers, targets, teams and clients must lie in memory that can be written to, and each target's `provider`
+ * be one of its own. Limits that a reload changed apply from here on, also to who still holds the old snapshot. One thread at a
+ * time. What lies in the snapshot's arena dies with it; what is known by name lives as long as the registry. */
 void lun_registry_bind(struct lun_registry *, struct lun_snapshot *);
 #endif

@@ -1,5 +1,6 @@
-/* lunette.store: small values shared by all requests and workers of a process. Bounded; the least recently used goes
- * first. Any thread. */
+/* lunette.store: small values shared by all requests and workers of a process. Bounded, what an entry itself takes (about 60
+ * bytes) included; the least recently used goes first. What has ended is never given out; its memory comes back when it is asked
+ * for or its turn to go has come. Any thread. */
 #ifndef LUN_STATE_STORE_H
 #define LUN_STATE_STORE_H
 #include "base/buf.h"
@@ -10,8 +11,9 @@ struct lun_store;
 struct lun_store *lun_store_new(size_t max_bytes);
 void lun_store_free(struct lun_store *);
 
-/* Values are opaque bytes with a type letter of the caller's ('s', 'n', 'b' …). ttl 0: for ever. False from set: key over
- * 1 KiB or value over 64 KiB. */
+/* Values are opaque bytes with a type letter of the caller's ('s', 'b' …); only 'n' is known here: a number, the bytes of a double. Keys
+ * are any bytes. ttl 0: for ever. get adds the value to `out`; false: not there. False from set (and what stood there stays): key
+ * over 1 KiB, value over 64 KiB, or both more than the whole store. */
 bool lun_store_get(struct lun_store *, const char *key, size_t n, lun_us now, char *type, struct lun_buf *out);
 bool lun_store_set(struct lun_store *, const char *key, size_t n, char type, const void *value, size_t value_n, lun_us ttl, lun_us now);
 void lun_store_remove(struct lun_store *, const char *key, size_t n);

@@ -1,0 +1,185 @@
+#include "state/health.h"
+#include "state/standing.h"
+
+#define A_DAY (86400 * LUN_SECOND)
+
+static struct lun_target_record *record_of(const struct lun_target *t)           { return t->state->record; }
+static struct lun_provider_record *provider_record(const struct lun_provider *p) { return p->state->record; }
+static const struct lun_health_rules *rules_of(const struct lun_target *t)       { return &t->provider->health; }
+
+static lun_us later(lun_us a, lun_us b) { return a > b ? a : b; }
+
+static void rest_until(_Atomic lun_us *at, lun_us until)
+{
+    lun_us old = atomic_load_explicit(at, memory_order_relaxed);
+    while (old < until && !atomic_compare_exchange_weak_explicit(at, &old, until, memory_order_relaxed, memory_order_relaxed)) continue;
+}
+
+static lun_us resting(_Atomic lun_us *at, lun_us now)
+{
+    lun_us until = atomic_load_explicit(at, memory_order_relaxed);
+    return until > now ? until : 0;
+}
+
+static struct lun_lane *lane_of(const struct lun_target *t, int key)
+{
+    if (!t->provider->n_keys) return t->state->lanes[0];
+    return key >= 0 && key < t->state->n_lanes ? t->state->lanes[key] : NULL;
+}
+
+static lun_us lane_until(struct lun_lane *l, lun_us now)
+{
+    if (atomic_load_explicit(&l->key->out, memory_order_relaxed)) return LUN_NEVER;
+    return later(resting(&l->rests_until, now), resting(&l->key->rests_until, now));
+}
+
+static lun_us keys_until(const struct lun_target *t, lun_us now)
+{
+    lun_us earliest = LUN_NEVER;
+    for (int i = 0; earliest && i < t->state->n_lanes; i++) {
+        lun_us until = lane_until(t->state->lanes[i], now);
+        if (until < earliest) earliest = until;
+    }
+    return earliest;
+}
+
+static lun_us until_locked(const struct lun_target *t, lun_us now)
+{
+    if (rules_of(t)->off) return 0;
+    lun_us cooling = resting(&provider_record(t->provider)->cooling_until, now);
+    return later(later(cooling, keys_until(t, now)), lun_breaker_until(&record_of(t)->breaker, rules_of(t), now));
+}
+
+lun_us lun_health_rests_until(const struct lun_target *t, lun_us now)
+{
+    struct lun_target_record *r = record_of(t);
+    pthread_mutex_lock(&r->lock);
+    lun_us until = until_locked(t, now);
+    pthread_mutex_unlock(&r->lock);
+    return until;
+}
+
+bool lun_health_rests(const struct lun_target *t, lun_us now) { return lun_health_rests_until(t, now) != 0; }
+
+bool lun_health_begin(const struct lun_target *t, lun_us now, bool insist)
+{
+    struct lun_target_record *r = record_of(t);
+    pthread_mutex_lock(&r->lock);
+    bool go = insist || !until_locked(t, now);
+    if (go) {
+        if (!rules_of(t)->off) lun_breaker_begin(&r->breaker, now);
+        atomic_fetch_add_explicit(&r->in_flight, 1, memory_order_relaxed);
+    }
+    pthread_mutex_unlock(&r->lock);
+    return go;
+}
+
+/* What an attempt's kind says of the target at all; of the circuit only those that break say something. */
+static enum lun_verdict verdict(enum lun_kind kind)
+{
+    switch (kind) {
+    case LUN_KIND_OK: return LUN_VERDICT_GOOD;
+    case LUN_KIND_CANCELLED: case LUN_KIND_SKIPPED: case LUN_KIND_BAD_REQUEST: case LUN_KIND_FILTERED: case LUN_KIND_TOO_LONG:
+    case LUN_KIND_NOT_FOUND: return LUN_VERDICT_NEITHER;
+    default: return LUN_VERDICT_BAD;
+    }
+}
+
+static void measure(struct lun_measures *m, const struct lun_report *report, lun_us now)
+{
+    m->requests++;
+    switch (verdict(report->kind)) {
+    case LUN_VERDICT_GOOD: lun_measures_good(m, report->latency, report->first_byte, now); break;
+    case LUN_VERDICT_BAD:  lun_measures_bad(m); break;
+    case LUN_VERDICT_NEITHER: break;
+    }
+    if (report->kind == LUN_KIND_FIRST_BYTE_TIMEOUT || report->kind == LUN_KIND_IDLE_TIMEOUT || report->kind == LUN_KIND_TOTAL_TIMEOUT)
+        lun_measures_waited(m, report->latency, now);
+}
+
+static void break_or_mend(const struct lun_target *t, const struct lun_report *report, lun_us now)
+{
+    atomic_int *row = &provider_record(t->provider)->failures;
+    enum lun_verdict v = report->kind == LUN_KIND_OK ? LUN_VERDICT_GOOD : lun_kind_breaks(report->kind) ? LUN_VERDICT_BAD : LUN_VERDICT_NEITHER;
+    lun_us began = report->began ? report->began : now - later(report->latency, 0);
+    lun_breaker_end(&record_of(t)->breaker, rules_of(t), v, report->who, began, now);
+    if (v == LUN_VERDICT_GOOD) atomic_store_explicit(row, 0, memory_order_relaxed);
+    if (v == LUN_VERDICT_BAD) atomic_fetch_add_explicit(row, 1, memory_order_relaxed);
+}
+
+static lun_us next_backoff(struct lun_lane *l)
+{
+    lun_us wait = l->backoff ? 2 * l->backoff : LUN_HEALTH_BACKOFF;
+    return l->backoff = wait < LUN_HEALTH_BACKOFF_MOST ? wait : LUN_HEALTH_BACKOFF_MOST;
+}
+
+static void refuse_key(const struct lun_target *t, struct lun_lane *l, int status, lun_us now)
+{
+    if (status == 401 && t->provider->n_keys) atomic_store_explicit(&l->key->out, true, memory_order_relaxed);
+    else rest_until(&l->rests_until, now + LUN_HEALTH_AUTH_REST);
+}
+
+static void cool(const struct lun_target *t, const struct lun_report *report, lun_us now)
+{
+    struct lun_lane *l = lane_of(t, report->key);
+    lun_us said = report->retry_after < 0 ? 0 : report->retry_after > A_DAY ? A_DAY : report->retry_after;
+    bool busy = report->kind == LUN_KIND_RATE_LIMITED || report->kind == LUN_KIND_OVERLOADED;
+    if (busy && said && rules_of(t)->cooling_provider) rest_until(&provider_record(t->provider)->cooling_until, now + said);
+    if (!l) return;
+    switch (report->kind) {
+    case LUN_KIND_OK:           l->backoff = 0; break;
+    case LUN_KIND_RATE_LIMITED: rest_until(&l->rests_until, now + (said ? said : next_backoff(l))); break;
+    case LUN_KIND_OVERLOADED:   rest_until(&l->rests_until, now + said); break;
+    case LUN_KIND_QUOTA:        rest_until(&l->key->rests_until, now + (said ? said : LUN_HEALTH_QUOTA_REST)); break;
+    case LUN_KIND_AUTH:         refuse_key(t, l, report->status, now); break;
+    default: break;
+    }
+}
+
+void lun_health_end(const struct lun_target *t, const struct lun_report *report, lun_us now)
+{
+    struct lun_target_record *r = record_of(t);
+    pthread_mutex_lock(&r->lock);
+    atomic_fetch_sub_explicit(&r->in_flight, 1, memory_order_relaxed);
+    measure(&r->measures, report, now);
+    if (!rules_of(t)->off) {
+        break_or_mend(t, report, now);
+        cool(t, report, now);
+    }
+    pthread_mutex_unlock(&r->lock);
+}
+
+bool lun_health_key_usable(const struct lun_target *t, int key, lun_us now)
+{
+    struct lun_lane *l = lane_of(t, key);
+    return l && (rules_of(t)->off || !lane_until(l, now));
+}
+
+int lun_health_key_next(const struct lun_target *t, lun_us now)
+{
+    atomic_int *last = &record_of(t)->last_key;
+    int from = atomic_load_explicit(last, memory_order_relaxed), key;
+    do key = lun_standing_key_after(t, from, now);
+    while (key >= 0 && !atomic_compare_exchange_weak_explicit(last, &from, key, memory_order_relaxed, memory_order_relaxed));
+    return key;
+}
+
+static struct lun_key_record *key_of(const struct lun_provider *p, int key) { return key >= 0 && key < p->n_keys ? p->state->keys[key] : NULL; }
+
+void lun_health_key_out(const struct lun_provider *p, int key)
+{
+    struct lun_key_record *k = key_of(p, key);
+    if (k) atomic_store_explicit(&k->out, true, memory_order_relaxed);
+}
+
+void lun_health_key_back(const struct lun_provider *p, int key)
+{
+    struct lun_key_record *k = key_of(p, key);
+    if (k) atomic_store_explicit(&k->out, false, memory_order_relaxed);
+}
+
+bool lun_health_key_is_out(const struct lun_provider *p, int key)
+{
+    struct lun_key_record *k = key_of(p, key);
+    return k && atomic_load_explicit(&k->out, memory_order_relaxed);
+}

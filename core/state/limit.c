@@ -1,0 +1,289 @@
+#include "state/limit.h"
+#include "base/alloc.h"
+#include "state/limiter.h"
+#include <stdlib.h>
+
+#define MOST_TOKENS ((int64_t)1 << 50)      /* of one turn: sums stay far from the end of the numbers */
+
+/* ---- who waits ---- */
+
+static struct lun_tally weight(const struct lun_turn *t)
+{
+    return (struct lun_tally){ 1, t->tokens < 0 ? 0 : t->tokens > MOST_TOKENS ? MOST_TOKENS : t->tokens };
+}
+
+static uint64_t round_of(const struct lun_line *line, uint64_t who)
+{
+    for (const struct lun_turn *t = line->last; t; t = t->previous)
+        if (t->who == who) return t->round + 1;
+    return line->first ? line->first->round : 0;
+}
+
+static void enter(struct lun_limiter *l, struct lun_turn *t)
+{
+    struct lun_line *line = &l->lines[t->batch];
+    struct lun_turn *before = line->last;
+    t->round = round_of(line, t->who);
+    while (before && before->round > t->round) before = before->previous;
+    t->previous = before;
+    t->next = before ? before->next : line->first;
+    *(t->next ? &t->next->previous : &line->last) = t;
+    *(before ? &before->next : &line->first) = t;
+    t->where = 1;
+    lun_tally_add(&line->waiting, weight(t));
+}
+
+static void quit(struct lun_limiter *l, struct lun_turn *t)
+{
+    struct lun_line *line = &l->lines[t->batch];
+    *(t->previous ? &t->previous->next : &line->first) = t->next;
+    *(t->next ? &t->next->previous : &line->last) = t->previous;
+    t->where = 0;
+    lun_tally_take(&line->waiting, weight(t));
+}
+
+static struct lun_turn *first(const struct lun_limiter *l) { return l->lines[0].first ? l->lines[0].first : l->lines[1].first; }
+
+static struct lun_turn *behind(const struct lun_limiter *l, const struct lun_turn *t)
+{
+    return t->next || t->batch ? t->next : l->lines[1].first;
+}
+
+/* ---- when their slots come ---- */
+
+static int64_t share(int64_t limit) { return limit <= 1 ? limit : limit * LUN_BATCH_PERCENT / 100 > 0 ? limit * LUN_BATCH_PERCENT / 100 : 1; }
+
+static struct lun_tally limits(const struct lun_limiter *l) { return (struct lun_tally){ l->requests, l->tokens }; }
+
+static struct lun_tally batch_limits(const struct lun_limiter *l) { return (struct lun_tally){ share(l->requests), share(l->tokens) }; }
+
+static bool fits(struct lun_tally in, struct lun_tally more, struct lun_tally limit)
+{
+    int64_t tokens = more.tokens < limit.tokens ? more.tokens : limit.tokens;   /* what is larger than the limit needs all of it */
+    return (!limit.requests || in.requests + more.requests <= limit.requests) && (!limit.tokens || in.tokens + tokens <= limit.tokens);
+}
+
+/* Whether all who wait could go at once: then nobody has to be asked about an order. */
+static bool all_fit(const struct lun_limiter *l)
+{
+    struct lun_tally all = l->window.all, batch = l->window.batch, limit = limits(l), of_batch = batch_limits(l);
+    lun_tally_add(&all, l->lines[0].waiting);
+    lun_tally_add(&all, l->lines[1].waiting);
+    lun_tally_add(&batch, l->lines[1].waiting);
+    return (!limit.requests || all.requests <= limit.requests) && (!limit.tokens || all.tokens <= limit.tokens)
+        && (!l->lines[1].first || ((!limit.requests || batch.requests <= of_batch.requests) && (!limit.tokens || batch.tokens <= of_batch.tokens)));
+}
+
+/* The old end of a window that slides over what went out and, behind it, over those who wait at their planned times. */
+struct edge { const struct lun_limiter *l; bool batch; size_t use; const struct lun_turn *turn; struct lun_tally in; };
+
+static bool filled(const struct edge *e) { return e->in.requests || e->in.tokens; }
+
+static bool oldest(struct edge *e, struct lun_use *out)
+{
+    for (; e->use < e->l->window.n; e->use++) {
+        *out = *lun_window_at(&e->l->window, e->use);
+        if (!e->batch || out->batch) return true;
+    }
+    while (e->turn && e->batch && !e->turn->batch) e->turn = behind(e->l, e->turn);
+    if (e->turn) *out = (struct lun_use){ e->turn->planned, weight(e->turn), e->turn->batch };
+    return e->turn;
+}
+
+static void drop(struct edge *e, const struct lun_use *u)
+{
+    lun_tally_take(&e->in, u->of);
+    if (e->use < e->l->window.n) e->use++;
+    else e->turn = behind(e->l, e->turn);
+}
+
+static lun_us slot(struct edge *e, const struct lun_turn *t, struct lun_tally limit, lun_us when)
+{
+    struct lun_use u;
+    while (filled(e) && oldest(e, &u) && u.at + LUN_WINDOW <= when) drop(e, &u);
+    while (filled(e) && !fits(e->in, weight(t), limit) && oldest(e, &u)) {
+        drop(e, &u);
+        if (u.at + LUN_WINDOW > when) when = u.at + LUN_WINDOW;
+    }
+    lun_tally_add(&e->in, weight(t));
+    return when;
+}
+
+static void plan(struct lun_limiter *l)
+{
+    struct edge all = { .l = l, .turn = first(l), .in = l->window.all };
+    struct edge batch = { .l = l, .batch = true, .turn = first(l), .in = l->window.batch };
+    struct lun_tally limit = limits(l), of_batch = batch_limits(l);
+    lun_us when = l->window.now;
+    for (struct lun_turn *t = first(l); t; t = behind(l, t)) {
+        if (t->batch) when = slot(&batch, t, of_batch, when);
+        t->planned = when = slot(&all, t, limit, when);
+    }
+}
+
+static void set_due(struct lun_turn *t, lun_us due) { __atomic_store_n(&t->due, due, __ATOMIC_RELEASE); }
+
+static void publish(struct lun_limiter *l)
+{
+    for (struct lun_turn *t = first(l); t; t = behind(l, t)) {
+        lun_us old = t->due;
+        if (old == t->planned || (old <= l->window.now && t->planned <= l->window.now)) continue;
+        set_due(t, t->planned);
+        if (t->planned < old && t->moved) t->moved(t);
+    }
+}
+
+static void replan(struct lun_limiter *l)
+{
+    if (!first(l)) return;
+    plan(l);
+    publish(l);
+}
+
+/* ---- the limiter ---- */
+
+struct lun_limiter *lun_limiter_new(int64_t requests_per_minute, int64_t tokens_per_minute)
+{
+    struct lun_limiter *l = lun_zalloc(sizeof *l);
+    pthread_mutex_init(&l->lock, NULL);
+    l->requests = requests_per_minute > 0 ? requests_per_minute : 0;
+    l->tokens = tokens_per_minute > 0 ? tokens_per_minute : 0;
+    return l;
+}
+
+void lun_limiter_set(struct lun_limiter *l, int64_t requests_per_minute, int64_t tokens_per_minute)
+{
+    pthread_mutex_lock(&l->lock);
+    l->requests = requests_per_minute > 0 ? requests_per_minute : 0;
+    l->tokens = tokens_per_minute > 0 ? tokens_per_minute : 0;
+    replan(l);
+    pthread_mutex_unlock(&l->lock);
+}
+
+void lun_limiter_free(struct lun_limiter *l)
+{
+    if (!l) return;
+    lun_window_free(&l->window);
+    pthread_mutex_destroy(&l->lock);
+    free(l);
+}
+
+bool lun_limiter_limits(const struct lun_limiter *l) { return l && (l->requests || l->tokens); }
+
+static void lock(struct lun_limiter *l, lun_us now)
+{
+    pthread_mutex_lock(&l->lock);
+    lun_window_advance(&l->window, now);
+}
+
+lun_us lun_limiter_peek(struct lun_limiter *l, struct lun_turn *t, lun_us now)
+{
+    lock(l, now);
+    enter(l, t);
+    t->planned = l->window.now;
+    if (!all_fit(l)) plan(l);
+    quit(l, t);
+    pthread_mutex_unlock(&l->lock);
+    return t->planned <= now ? now : t->planned;
+}
+
+lun_us lun_limiter_take(struct lun_limiter *l, struct lun_turn *t, lun_us now)
+{
+    lock(l, now);
+    t->limiter = l;
+    enter(l, t);
+    bool order = !all_fit(l);
+    t->planned = l->window.now;
+    if (order) plan(l);
+    lun_us due = t->planned <= l->window.now ? now : t->planned;
+    set_due(t, due);
+    if (order) publish(l);
+    pthread_mutex_unlock(&l->lock);
+    return due;
+}
+
+lun_us lun_turn_due(const struct lun_turn *t) { return __atomic_load_n(&t->due, __ATOMIC_ACQUIRE); }
+
+bool lun_turn_granted(struct lun_turn *t, lun_us now)
+{
+    struct lun_limiter *l = t->limiter;
+    if (!l) return lun_turn_due(t) <= now;
+    if (lun_turn_due(t) > now) return false;
+    lock(l, now);
+    if (t->where && !all_fit(l)) replan(l);
+    bool granted = t->where && t->due <= l->window.now;
+    pthread_mutex_unlock(&l->lock);
+    return granted;
+}
+
+void lun_turn_use(struct lun_turn *t, lun_us now)
+{
+    struct lun_limiter *l = t->limiter;
+    if (!l) return;
+    lock(l, now);
+    if (t->where) {
+        bool early = t->due > l->window.now;
+        quit(l, t);
+        lun_window_add(&l->window, weight(t), t->batch);
+        if (early) replan(l);
+    }
+    pthread_mutex_unlock(&l->lock);
+}
+
+void lun_turn_leave(struct lun_turn *t, lun_us now)
+{
+    struct lun_limiter *l = t->limiter;
+    if (!l) return;
+    lock(l, now);
+    if (t->where) {
+        quit(l, t);
+        replan(l);
+    }
+    pthread_mutex_unlock(&l->lock);
+}
+
+void lun_limiter_correct(struct lun_limiter *l, int64_t estimated, int64_t used, lun_us now)
+{
+    if (estimated == used) return;
+    lock(l, now);
+    if (lun_window_correct(&l->window, estimated, used)) replan(l);
+    pthread_mutex_unlock(&l->lock);
+}
+
+static int64_t positive(int64_t n) { return n > 0 ? n : 0; }
+
+void lun_limiter_told(struct lun_limiter *l, int64_t requests_left, int64_t tokens_left, lun_us now)
+{
+    lock(l, now);
+    struct lun_tally others = {0};
+    if (l->requests && requests_left >= 0) others.requests = positive(l->requests - l->window.all.requests - requests_left);
+    if (l->tokens && tokens_left >= 0) others.tokens = positive(l->tokens - l->window.all.tokens - tokens_left);
+    if (others.requests || others.tokens) {
+        lun_window_add(&l->window, others, false);
+        replan(l);
+    }
+    pthread_mutex_unlock(&l->lock);
+}
+
+struct lun_tally lun_limiter_left(struct lun_limiter *l, lun_us now)
+{
+    lock(l, now);
+    struct lun_tally left = limits(l);
+    lun_tally_take(&left, l->window.all);
+    for (int i = 0; i < 2; i++) lun_tally_take(&left, l->lines[i].waiting);
+    left.requests = l->requests ? positive(left.requests) : -1;
+    left.tokens = l->tokens ? positive(left.tokens) : -1;
+    pthread_mutex_unlock(&l->lock);
+    return left;
+}
+
+lun_us lun_limiter_pass(struct lun_limiter *l, int64_t requests_per_minute, lun_us now)
+{
+    lun_us wait = 0;
+    lock(l, now);
+    int64_t over = l->window.all.requests + 1 - requests_per_minute;
+    if (over <= 0) lun_window_add(&l->window, (struct lun_tally){ 1, 0 }, false);
+    else wait = lun_window_frees(&l->window, over) - l->window.now;
+    pthread_mutex_unlock(&l->lock);
+    return wait;
+}

@@ -1,0 +1,26 @@
+/* One window and its queue, for the files of this folder. Everything takes its lock. */
+#ifndef LUN_STATE_LIMITER_H
+#define LUN_STATE_LIMITER_H
+#include "state/limit.h"
+#include "state/window.h"
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define LUN_BATCH_PERCENT 70
+
+struct lun_line { struct lun_turn *first, *last; struct lun_tally waiting; };
+struct lun_limiter {
+    pthread_mutex_t lock;
+    _Atomic int64_t requests, tokens;   /* per minute; 0: no such limit */
+    struct lun_window window;
+    struct lun_line lines[2];           /* [0] goes first, [1] is batch work */
+};
+
+bool   lun_limiter_limits(const struct lun_limiter *);
+lun_us lun_limiter_peek(struct lun_limiter *, struct lun_turn *, lun_us now);       /* when its slot would come; nothing changes */
+lun_us lun_limiter_take(struct lun_limiter *, struct lun_turn *, lun_us now);
+void   lun_limiter_correct(struct lun_limiter *, int64_t estimated, int64_t used, lun_us now);
+void   lun_limiter_told(struct lun_limiter *, int64_t requests_left, int64_t tokens_left, lun_us now);
+struct lun_tally lun_limiter_left(struct lun_limiter *, lun_us now);        /* each -1 where there is no such limit */
+lun_us lun_limiter_pass(struct lun_limiter *, int64_t requests_per_minute, lun_us now);     /* without a queue; 0: it has gone through */
+#endif

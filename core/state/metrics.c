@@ -1,0 +1,182 @@
+#include "state/metrics.h"
+#include "base/alloc.h"
+#include "base/hash.h"
+#include "state/metrics_table.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SERIES_MOST 10000
+#define POLICY_MOST 200
+#define NAME_MOST   64
+#define VALUE_MOST  200         /* bytes of a label's value; the rest is cut off */
+
+static const double fast[] = { 1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.05, 0.25, 1 };
+/* What OpenTelemetry's GenAI conventions advise for each. */
+static const double tokens[] = { 1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864 };
+static const double calls[] = { 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92 };
+static const double first[] = { 0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10 };
+static const double steps[] = { 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5 };
+
+#define BOUNDS(list) { list, sizeof list / sizeof *list }
+static const struct lun_bounds bounds[LUN_METRIC_COUNT] = {
+    [LUN_METRIC_POLICY_SECONDS] = BOUNDS(fast), [LUN_METRIC_OVERHEAD] = BOUNDS(fast), [LUN_METRIC_TOKENS] = BOUNDS(tokens),
+    [LUN_METRIC_DURATION] = BOUNDS(calls), [LUN_METRIC_TTFT] = BOUNDS(first), [LUN_METRIC_PER_TOKEN] = BOUNDS(steps),
+};
+static const struct lun_metric_what whats[LUN_METRIC_COUNT] = {
+#define X(id, name, type, labels, help) [LUN_METRIC_##id] = { name, LUN_##type, labels, help },
+    LUN_METRICS(X)
+#undef X
+};
+
+const struct lun_metric_what *lun_metric_what(enum lun_metric id)  { return &whats[id]; }
+const struct lun_bounds *lun_metric_bounds(enum lun_metric id)     { return &bounds[id]; }
+
+static size_t length(const char *value) { return value ? strnlen(value, VALUE_MOST) : 0; }
+
+static uint64_t hash_of(const char *const *labels, int n)
+{
+    uint64_t hash = 0;
+    for (int i = 0; i < n; i++) hash = lun_hash(labels[i], length(labels[i]), hash + 1);
+    return hash;
+}
+
+static bool same(const struct lun_series *s, const char *const *labels, int n)
+{
+    const char *at = s->labels;
+    for (int i = 0; i < n; at += strlen(at) + 1, i++)
+        if (strlen(at) != length(labels[i]) || (*at && memcmp(at, labels[i], strlen(at)))) return false;
+    return true;
+}
+
+static struct lun_series *find(struct lun_family *f, uint64_t hash, const char *const *labels)
+{
+    struct lun_series *s = atomic_load_explicit(&f->slots[hash % LUN_METRIC_SLOTS], memory_order_acquire);
+    while (s && (s->hash != hash || !same(s, labels, f->n_labels))) s = s->next;
+    return s;
+}
+
+static struct lun_series *make(struct lun_family *f, enum lun_metric id, uint64_t hash, const char *const *labels)
+{
+    size_t n = 0, buckets = bounds[id].n ? bounds[id].n + 1 : 0;
+    for (int i = 0; i < f->n_labels; i++) n += length(labels[i]) + 1;
+    struct lun_series *s = lun_zalloc(sizeof *s + buckets * sizeof *s->buckets + n);
+    char *at = s->labels = (char *)(s->buckets + buckets);
+    for (int i = 0; i < f->n_labels; at += length(labels[i]) + 1, i++)
+        if (labels[i]) memcpy(at, labels[i], length(labels[i]));
+    s->hash = hash;
+    s->next = atomic_load_explicit(&f->slots[hash % LUN_METRIC_SLOTS], memory_order_relaxed);
+    f->n++;
+    atomic_store_explicit(&f->slots[hash % LUN_METRIC_SLOTS], s, memory_order_release);     /* readers have no lock */
+    return s;
+}
+
+struct lun_metrics *lun_metrics_new(void)
+{
+    struct lun_metrics *m = lun_zalloc(sizeof *m);
+    pthread_mutex_init(&m->lock, NULL);
+    for (int id = 0; id < LUN_METRIC_COUNT; id++) {
+        const char *labels = whats[id].labels;
+        if (*labels) for (m->families[id].n_labels = 1; (labels = strchr(labels, ',')); labels++) m->families[id].n_labels++;
+        else make(&m->families[id], id, hash_of(NULL, 0), NULL);        /* what has no labels is there from the start */
+    }
+    return m;
+}
+
+void lun_metrics_free(struct lun_metrics *m)
+{
+    if (!m) return;
+    for (int id = 0; id < LUN_METRIC_COUNT; id++)
+        for (int i = 0; i < LUN_METRIC_SLOTS; i++)
+            for (struct lun_series *s = m->families[id].slots[i], *next; s; free(s), s = next) next = s->next;
+    for (struct lun_policy_metric *p; (p = m->policy); free(p)) m->policy = p->next;
+    lun_names_free(&m->policy_names, NULL);
+    pthread_mutex_destroy(&m->lock);
+    free(m);
+}
+
+static struct lun_series *series(struct lun_metrics *m, enum lun_metric id, const char *const *labels)
+{
+    static const char *const other[] = { "other", "other", "other", "other" };
+    struct lun_family *f = &m->families[id];
+    uint64_t hash = hash_of(labels, f->n_labels);
+    struct lun_series *s = find(f, hash, labels);
+    if (s) return s;
+    pthread_mutex_lock(&m->lock);
+    if (f->n >= SERIES_MOST) hash = hash_of(labels = other, f->n_labels);
+    s = find(f, hash, labels);
+    if (!s) s = make(f, id, hash, labels);
+    pthread_mutex_unlock(&m->lock);
+    return s;
+}
+
+static void add(_Atomic double *to, double by)
+{
+    double old = atomic_load_explicit(to, memory_order_relaxed);
+    while (!atomic_compare_exchange_weak_explicit(to, &old, old + by, memory_order_relaxed, memory_order_relaxed)) continue;
+}
+
+static void observe(struct lun_series *s, const struct lun_bounds *b, double x)
+{
+    size_t i = 0;
+    while (i < b->n && x > b->at[i]) i++;
+    atomic_fetch_add_explicit(&s->buckets[i], 1, memory_order_relaxed);
+    add(&s->value, x);
+}
+
+void lun_metrics_add(struct lun_metrics *m, enum lun_metric id, const char *const *labels, double x)
+{
+    if (!isfinite(x) || (whats[id].type == LUN_COUNTER && x < 0)) return;
+    struct lun_series *s = series(m, id, labels);
+    if (whats[id].type == LUN_HISTOGRAM) observe(s, &bounds[id], x > 0 ? x : 0);
+    else add(&s->value, x);
+}
+
+void lun_metrics_set(struct lun_metrics *m, enum lun_metric id, const char *const *labels, double x)
+{
+    if (isfinite(x) && whats[id].type != LUN_HISTOGRAM) atomic_store_explicit(&series(m, id, labels)->value, x, memory_order_relaxed);
+}
+
+double lun_metrics_get(struct lun_metrics *m, enum lun_metric id, const char *const *labels)
+{
+    struct lun_family *f = &m->families[id];
+    struct lun_series *s = find(f, hash_of(labels, f->n_labels), labels);
+    double count = 0;
+    if (!s) return 0;
+    if (whats[id].type != LUN_HISTOGRAM) return s->value;
+    for (size_t i = 0; i <= bounds[id].n; i++) count += (double)s->buckets[i];
+    return count;
+}
+
+/* A name that no sample of the gateway's own has. */
+static bool may_be_called(const char *name)
+{
+    static const char *const taken[] = { "seconds", "errors_total" };
+    size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
+    if (!n || n > NAME_MOST || name[n]) return false;
+    for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
+        if (!strncmp(name, taken[i], strlen(taken[i]))) return false;
+    return true;
+}
+
+static struct lun_policy_metric *policy_metric(struct lun_metrics *m, const char *name)
+{
+    struct lun_policy_metric *p = lun_names_get(&m->policy_names, name);
+    if (p || m->policy_names.n >= POLICY_MOST) return p;
+    p = lun_zalloc(sizeof *p + strlen(name) + 1);
+    strcpy(p->name, name);
+    *(m->last_policy ? &m->last_policy->next : &m->policy) = p;
+    m->last_policy = p;
+    lun_names_put(&m->policy_names, name, p);
+    return p;
+}
+
+bool lun_metrics_policy(struct lun_metrics *m, const char *name, double x)
+{
+    if (!isfinite(x) || !may_be_called(name)) return false;
+    pthread_mutex_lock(&m->lock);
+    struct lun_policy_metric *p = policy_metric(m, name);
+    if (p) p->sum += x;
+    pthread_mutex_unlock(&m->lock);
+    return p;
+}

@@ -1,0 +1,97 @@
+#include "state/registry.h"
+#include "base/alloc.h"
+#include "state/names.h"
+#include "state/standing.h"
+#include <stdlib.h>
+
+#define STORE_BYTES   ((size_t)64 << 20)
+#define AT_LEAST      10        /* retries and hedges that are always allowed in a window */
+#define RETRY_WINDOW  (10 * LUN_SECOND)
+#define HEDGE_WINDOW  (60 * LUN_SECOND)
+
+struct lun_registry_names { struct lun_names targets, providers, clients; };
+
+struct lun_registry *lun_registry_new(void)
+{
+    struct lun_registry *r = lun_zalloc(sizeof *r);
+    r->money = lun_money_new();
+    r->store = lun_store_new(STORE_BYTES);
+    r->retries = lun_quota_new(RETRY_WINDOW, AT_LEAST);
+    r->hedges = lun_quota_new(HEDGE_WINDOW, AT_LEAST);
+    r->metrics = lun_metrics_new();
+    r->names = lun_zalloc(sizeof *r->names);
+    return r;
+}
+
+static void free_target(void *t)   { lun_target_record_free(t); }
+static void free_provider(void *p) { lun_provider_record_free(p); }
+
+static void free_client(void *of)
+{
+    struct lun_client_state *c = of;
+    lun_limiter_free(c->limiter);
+    free(c);
+}
+
+void lun_registry_free(struct lun_registry *r)
+{
+    if (!r) return;
+    lun_names_free(&r->names->targets, free_target);
+    lun_names_free(&r->names->providers, free_provider);
+    lun_names_free(&r->names->clients, free_client);
+    free(r->names);
+    lun_metrics_free(r->metrics);
+    lun_quota_free(r->hedges);
+    lun_quota_free(r->retries);
+    lun_store_free(r->store);
+    lun_money_free(r->money);
+    free(r);
+}
+
+static void *make_provider(void) { return lun_provider_record_new(); }
+static void *make_target(void)   { return lun_target_record_new(); }
+
+static void *make_client(void)
+{
+    struct lun_client_state *c = lun_zalloc(sizeof *c);
+    c->limiter = lun_limiter_new(0, 0);
+    return c;
+}
+
+static void *known(struct lun_names *names, const char *name, void *(*make)(void))
+{
+    void *thing = lun_names_get(names, name);
+    if (!thing) lun_names_put(names, name, thing = make());
+    return thing;
+}
+
+static struct lun_account *account(struct lun_registry *r, const char *what, const char *name, const struct lun_budget_rule *rule)
+{
+    char *full = lun_printf("%s%s", what, name);
+    struct lun_account *a = lun_account_get(r->money, full, rule);
+    free(full);
+    return a;
+}
+
+/* The snapshot is not published yet: its parts may still be written to. */
+void lun_registry_bind(struct lun_registry *r, struct lun_snapshot *s)
+{
+    for (int i = 0; i < s->n_providers; i++) {
+        struct lun_provider *p = (struct lun_provider *)&s->providers[i];
+        p->state = lun_provider_state_new(&s->arena, known(&r->names->providers, p->name, make_provider), p);
+    }
+    for (int i = 0; i < s->n_targets; i++) {
+        struct lun_target *t = (struct lun_target *)&s->targets[i];
+        t->state = lun_target_state_new(&s->arena, known(&r->names->targets, t->name, make_target), t);
+    }
+    for (int i = 0; i < s->n_teams; i++) {
+        struct lun_team *t = (struct lun_team *)&s->teams[i];
+        t->account = account(r, "team ", t->name, &t->budget);
+    }
+    for (int i = 0; i < s->n_clients; i++) {
+        struct lun_client_rule *c = (struct lun_client_rule *)&s->clients[i];
+        c->account = account(r, "key ", c->name, &c->budget);
+        c->state = known(&r->names->clients, c->name, make_client);
+    }
+    s->total_account = account(r, "total", "", &s->total);
+}
