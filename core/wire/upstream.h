@@ -41,8 +41,6 @@ struct lun_upstream_options {
 struct lun_upstream *lun_upstream_new(struct lun_reactor *, const struct lun_upstream_options *);   /* options NULL: defaults */
 void lun_upstream_free(struct lun_upstream *);      /* all calls are closed and all sites freed before; closes the connections */
 
-
-
 struct lun_upstream_site_spec {
     const char *base_url;       /* http:// or https://, no user, query or fragment; a path's last slash does not count */
     const char *ca_file;        /* PEM, trusted alone; NULL: the system's */
@@ -60,8 +58,6 @@ struct lun_upstream_site_spec {
 struct lun_upstream_site *lun_upstream_site_new(struct lun_upstream *, const struct lun_upstream_site_spec *, char **error);
 void lun_upstream_site_free(struct lun_upstream_site *);        /* calls still open keep what they need of it until their close. NULL is fine */
 int lun_upstream_site_busy(const struct lun_upstream_site *);   /* calls in flight */
-
-
 
 struct lun_upstream_request {
     const char *method;         /* "POST", "GET", …: letters */

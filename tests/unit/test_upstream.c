@@ -1,0 +1,1273 @@
+/* Calls to providers, over real sockets on 127.0.0.1: plain HTTP/1.1, what may go wrong with it, and what libcurl does when nobody watches. */
+#include "upstream_server.h"
+#include "base/alloc.h"
+#include "base/buf.h"
+#include "wire/upstream.h"
+#include <curl/curl.h>
+#include <dlfcn.h>
+#include <netdb.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/resource.h>
+#include <cmocka.h>
+
+#define SECRET "Bearer sk-never-to-be-shown"
+
+/* ---- the world as libcurl sees it ---- */
+
+static sem_t look_up_began, look_up_goes_on;
+static atomic_int look_ups_waiting, look_ups_given_up;
+
+/* nowhere.test does not exist; slow.test is not answered before the test says so. Stands before the C library's. */
+int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **out)
+{
+    static int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+    if (!real) real = dlsym(RTLD_NEXT, "getaddrinfo");
+    if (node && !strcmp(node, "nowhere.test")) return EAI_NONAME;
+    if (node && !strcmp(node, "slow.test")) {
+        atomic_fetch_add(&look_ups_waiting, 1);
+        sem_post(&look_up_began);
+        struct timespec t;
+        clock_gettime(CLOCK_REALTIME, &t);
+        t.tv_sec += 3;
+        if (sem_timedwait(&look_up_goes_on, &t) != 0) atomic_fetch_add(&look_ups_given_up, 1);
+        atomic_fetch_sub(&look_ups_waiting, 1);
+        return EAI_NONAME;
+    }
+    return real(node, service, hints, out);
+}
+
+static int kicks;
+
+CURLMcode curl_multi_socket_action(CURLM *multi, curl_socket_t s, int mask, int *running)
+{
+    static CURLMcode (*real)(CURLM *, curl_socket_t, int, int *);
+    if (!real) real = dlsym(RTLD_NEXT, "curl_multi_socket_action");
+    if (s == CURL_SOCKET_TIMEOUT) kicks++;
+    return real(multi, s, mask, running);
+}
+
+/* ---- a caller ---- */
+
+struct probe {
+    struct lun_upstream_call *call;
+    int heads, status, ends, early;
+    char *headers;              /* "name: value\n" each */
+    struct lun_buf body;
+    enum lun_kind kind;
+    char detail[200];
+    struct lun_upstream_times times;
+    bool inside_call, paused, pause_at_head, pause_at_bytes, close_at_head, close_at_bytes, close_at_end, closed;
+    int while_paused;
+    struct lun_task walk; size_t walked, stride;        /* as a walk would: looks at the bytes whenever it gets its turn */
+};
+
+static struct lun_reactor *reactor;
+static struct lun_upstream *upstream;
+static struct server server;
+static char **details; static size_t details_n;
+
+static void shut(struct probe *p) { p->closed = true; lun_upstream_close(p->call); }
+
+static void on_head(void *self, int status, const struct lun_pair *h, size_t n)
+{
+    struct probe *p = self;
+    assert_false(p->closed);
+    struct lun_buf b = { 0 };
+    for (size_t i = 0; i < n; i++) lun_buf_printf(&b, "%s: %s\n", h[i].name, h[i].value);
+    p->headers = lun_strdup(lun_buf_text(&b));
+    lun_buf_free(&b);
+    p->heads++;
+    p->status = status;
+    if (p->inside_call) p->early++;
+    if (p->pause_at_head) { p->paused = true; lun_upstream_pause(p->call, true); }
+    if (p->close_at_head) shut(p);
+}
+
+static void on_bytes(void *self, const char *bytes, size_t n)
+{
+    struct probe *p = self;
+    assert_false(p->closed);
+    assert_int_equal(p->heads, 1);
+    if (p->paused) p->while_paused++;
+    if (p->inside_call) p->early++;
+    lun_buf_add(&p->body, bytes, n);
+    if (p->walk.run) lun_loop_wake(&reactor->loop, &p->walk);
+    if (p->pause_at_bytes) { p->pause_at_bytes = false; p->paused = true; lun_upstream_pause(p->call, true); }
+    if (p->close_at_bytes) shut(p);
+}
+
+static void on_end(void *self, enum lun_kind kind, const char *detail)
+{
+    struct probe *p = self;
+    assert_false(p->closed);
+    p->ends++;
+    if (p->inside_call) p->early++;
+    p->kind = kind;
+    snprintf(p->detail, sizeof p->detail, "%s", detail);
+    details = lun_realloc(details, (details_n + 1) * sizeof *details);
+    details[details_n++] = lun_strdup(detail);
+    p->times = *lun_upstream_call_times(p->call);
+    if (p->close_at_end) shut(p);
+}
+
+static const struct lun_upstream_events events = { on_head, on_bytes, on_end };
+static const struct lun_pair headers[] = { { "Authorization", SECRET }, { "content-type", "application/json" } };
+static const struct lun_slice body[] = { { "{\"model\":", 9 }, { "", 0 }, { "\"m\"}", 4 } };
+static const struct lun_upstream_request post = { .method = "POST", .path = "/chat/completions?secret-query", .headers = headers, .headers_n = 2,
+                                                  .body = body, .body_n = 3 };
+static const struct lun_upstream_request get = { .method = "GET", .path = "/models", .headers = headers, .headers_n = 2 };
+
+static struct lun_upstream_request streaming(void) { struct lun_upstream_request r = post; r.stream = true; return r; }
+
+static void begin(struct probe *p, struct lun_upstream_site *s, const struct lun_upstream_request *r)
+{
+    lun_reactor_enter(reactor);
+    p->inside_call = true;
+    p->call = lun_upstream_call(upstream, s, r, &events, p);
+    assert_non_null(p->call);
+    p->inside_call = false;
+    lun_reactor_leave(reactor);
+}
+
+#define RUN_UNTIL(condition) do { while (!(condition)) event_base_loop(reactor->base, EVLOOP_ONCE); } while (0)
+
+static void hold(struct probe *p, bool on)
+{
+    lun_reactor_enter(reactor);
+    p->paused = on;
+    lun_upstream_pause(p->call, on);
+    lun_reactor_leave(reactor);
+}
+
+static void finish(struct probe *p)
+{
+    if (!p->closed) {
+        lun_reactor_enter(reactor);
+        shut(p);
+        lun_reactor_leave(reactor);
+    }
+    assert_true(p->heads <= 1 && p->ends <= 1);
+    assert_int_equal(p->early, 0);
+    assert_int_equal(p->while_paused, 0);
+    free(p->headers);
+    lun_buf_free(&p->body);
+    p->headers = NULL;
+}
+
+/* One call from beginning to end; body and headers are gone after it. */
+static struct probe ask(struct lun_upstream_site *s, const struct lun_upstream_request *r)
+{
+    struct probe p = { 0 };
+    begin(&p, s, r);
+    RUN_UNTIL(p.ends);
+    finish(&p);
+    return p;
+}
+
+static struct lun_upstream_site *site_with(struct lun_upstream_site_spec spec)
+{
+    char *error = NULL;
+    struct lun_upstream_site *s = lun_upstream_site_new(upstream, &spec, &error);
+    if (error) print_message("%s\n", error);
+    assert_non_null(s);
+    return s;
+}
+
+static char *url_of(const char *scheme, const char *host, int port)
+{
+    static char url[4][256];
+    static int turn;
+    char *u = url[turn++ % 4];
+    snprintf(u, sizeof *url, "%s://%s:%d/v1", scheme, host, port);
+    return u;
+}
+
+static struct lun_upstream_site *site_at(int port)
+{
+    return site_with((struct lun_upstream_site_spec){ .base_url = url_of("http", "127.0.0.1", port) });
+}
+
+static void assert_kind(const struct probe *p, enum lun_kind kind)
+{
+    if (p->kind != kind) fail_msg("ended as %s (%s), not %s", lun_kind_name(p->kind), p->detail, lun_kind_name(kind));
+    assert_true(p->detail[0]);
+}
+
+/* One POST to a server that does this, and how it ends. */
+static struct probe post_to(void (*serve)(struct peer *))
+{
+    server_start(&server, serve, NULL);
+    struct lun_upstream_site *s = site_at(server.port);
+    struct probe p = ask(s, &post);
+    lun_upstream_site_free(s);
+    server_stop(&server);
+    return p;
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    alarm(60);
+    reactor = lun_reactor_new(NULL);
+    upstream = lun_upstream_new(reactor, NULL);
+    kicks = 0;
+    return !upstream;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    struct lun_upstream_stats s = lun_upstream_stats(upstream);
+    lun_upstream_free(upstream);
+    lun_reactor_free(reactor);
+    return s.calls;
+}
+
+/* ---- servers ---- */
+
+#define OK_HEAD "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Request-Id: r1\r\n"
+#define OK_ANSWER OK_HEAD "Content-Length: 2\r\n\r\n{}"
+
+static void s_ok(struct peer *p) { while (peer_ask(p, NULL) && peer_say(p, OK_ANSWER)) { } sem_post(&p->server->gone); }
+
+#define SAYS(name, text) static void name(struct peer *p) { if (peer_ask(p, NULL) && peer_say(p, text)) peer_wait_gone(p); }
+#define SAYS_AND_CLOSES(name, text) static void name(struct peer *p) { if (peer_ask(p, NULL)) peer_say(p, text); }
+#define SAYS_AND_RESETS(name, text) static void name(struct peer *p) { if (peer_ask(p, NULL)) peer_say(p, text); peer_reset(p); }
+
+/* ---- what is sent ---- */
+
+static void test_request_goes_out_as_given_in_one_piece(void **state)
+{
+    (void)state;
+    server_start(&server, s_ok, NULL);
+    struct lun_pair extra[] = { { "X-Extra", "of the site" }, { "X-Both", "site" } };
+    struct lun_upstream_site *s = site_with((struct lun_upstream_site_spec){
+        .base_url = url_of("http", "127.0.0.1", server.port), .headers = extra, .headers_n = 2 });
+    struct lun_pair mine[] = { { "Authorization", SECRET }, { "Content-Type", "application/json" }, { "x-both", "request" }, { "X-Empty", "" },
+        { "Host", "elsewhere" }, { "Content-Length", "999" }, { "Transfer-Encoding", "chunked" }, { "Accept-Encoding", "gzip" },
+        { "Expect", "100-continue" }, { "Connection", "close" } };
+    struct lun_upstream_request r = post;
+    r.headers = mine;
+    r.headers_n = sizeof mine / sizeof *mine;
+    struct probe p = ask(s, &r);
+    assert_kind(&p, LUN_KIND_OK);
+    assert_int_equal(p.status, 200);
+    char host[64];
+    snprintf(host, sizeof host, "\r\nHost: 127.0.0.1:%d\r\n", server.port);
+    static const char *const there[] = { "POST /v1/chat/completions?secret-query HTTP/1.1\r\n", "\r\nAuthorization: " SECRET "\r\n",
+        "\r\nContent-Type: application/json\r\n", "\r\nContent-Length: 13\r\n", "\r\nAccept-Encoding: identity\r\n", "\r\nUser-Agent: lunette/0.1\r\n",
+        "\r\nX-Extra: of the site\r\n", "\r\nX-Both: site\r\n", "\r\nX-Empty:" };
+    static const char *const absent[] = { "request", "elsewhere", "999", "chunked", "gzip", "Expect", "close", "Cookie" };
+    for (size_t i = 0; i < sizeof there / sizeof *there; i++) if (!strstr(server.last, there[i])) fail_msg("no %s in %s", there[i], server.last);
+    for (size_t i = 0; i < sizeof absent / sizeof *absent; i++) if (strcasestr(server.last, absent[i])) fail_msg("%s in %s", absent[i], server.last);
+    assert_non_null(strstr(server.last, host));
+    lun_upstream_site_free(s);
+    server_stop(&server);
+}
+
+static char *sent_body; static size_t sent_body_n;
+static void s_echo_length(struct peer *p)
+{
+    size_t n;
+    while (peer_ask(p, &n)) {
+        char answer[128];
+        snprintf(answer, sizeof answer, "HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n%12zu", n);
+        peer_say(p, answer);
+    }
+}
+
+static void test_a_large_body_of_many_slices_arrives_whole_and_without_expect(void **state)
+{
+    (void)state;
+    server_start(&server, s_echo_length, NULL);
+    struct lun_upstream_site *s = site_at(server.port);
+    static struct lun_slice slices[700];
+    char *block = lun_alloc(5000);
+    memset(block, 'x', 5000);
+    for (int i = 0; i < 700; i++) slices[i] = (struct lun_slice){ block, 5000 };
+    struct lun_upstream_request r = post;
+    r.body = slices;
+    r.body_n = 700;
+    struct probe p = { 0 };
+    begin(&p, s, &r);
+    RUN_UNTIL(p.ends);
+    assert_kind(&p, LUN_KIND_OK);
+    assert_int_equal(strtoul(lun_buf_text(&p.body), NULL, 10), 3500000);
+    assert_true(p.times.left && p.times.sent && p.times.sent <= p.times.first_byte);
+    assert_null(strstr(server.last, "Expect"));
+    finish(&p);
+    free(block);
+    lun_upstream_site_free(s);
+    server_stop(&server);
+}
+
+static void test_a_post_without_content_type_is_given_none(void **state)
+{
+    (void)state;
+    server_start(&server, s_ok, NULL);
+    struct lun_upstream_site *s = site_at(server.port);
+    struct lun_upstream_request r = post;
+    r.headers_n = 1;
+    struct probe p = ask(s, &r);
+    assert_kind(&p, LUN_KIND_OK);
+    assert_null(strcasestr(server.last, "content-type"));
+    lun_upstream_site_free(s);
+    server_stop(&server);
+}
+
+static void test_other_methods(void **state)
+{
+    (void)state;
+    static const struct { const char *method, *line; size_t body; } cases[] = { { "GET", "GET /v1/models HTTP/1.1\r\n", 0 },
+        { "DELETE", "DELETE /v1/models HTTP/1.1\r\n", 0 }, { "PUT", "PUT /v1/models HTTP/1.1\r\n", 3 }, { "POST", "POST /v1/models HTTP/1.1\r\n", 0 },
+        { "HEAD", "HEAD /v1/models HTTP/1.1\r\n", 0 }, { "GET", "GET /v1/models HTTP/1.1\r\n", 0 } };
+    server_start(&server, s_echo_length, NULL);
+    struct lun_upstream_site *s = site_at(server.port);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct lun_upstream_request r = get;
+        r.method = cases[i].method;
+        r.body = body;
+        r.body_n = cases[i].body;
+        if (!strcmp(r.method, "HEAD")) {    /* the rest of that answer is not for it: a connection of its own */
+            struct probe h = { 0 };
+            begin(&h, s, &r);
+            RUN_UNTIL(h.ends);
+            assert_kind(&h, LUN_KIND_OK);
+            assert_int_equal(h.body.n, 0);
+            finish(&h);
+        } else {
+            struct probe p = ask(s, &r);
+            assert_kind(&p, LUN_KIND_OK);
+        }
+        if (strncmp(server.last, cases[i].line, strlen(cases[i].line))) fail_msg("%s", server.last);
+    }
+    lun_upstream_site_free(s);
+    server_stop(&server);
+}
+
+static void test_what_cannot_be_sent_is_bad_request_and_told_later(void **state)
+{
+    (void)state;
+    server_start(&server, s_ok, NULL);
+    struct lun_upstream_site *s = site_at(server.port);
+    static const struct lun_pair wrong[] = { { "X-A", "1\r\nX-B: 2" }, { "X-A", "1\n2" }, { "X A", "1" }, { "X:A", "1" }, { "", "1" }, { "X-A", "\1" } };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        struct lun_upstream_request r = post;
+        r.headers = &wrong[i];
+        r.headers_n = 1;
+        struct probe p = ask(s, &r);
+        assert_kind(&p, LUN_KIND_BAD_REQUEST);
+    }
+    static const char *const paths[] = { "no-slash", "/a b", "/a\r\nX: y", "/a#b", "/\xc3\xa9", NULL };
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        struct lun_upstream_request r = post;
+        r.path = paths[i];
+        struct probe p = ask(s, &r);
+        assert_kind(&p, LUN_KIND_BAD_REQUEST);
+        assert_false(p.times.left);
+    }
+    static const char *const methods[] = { "", "GE T", "post", "GET\r\n", NULL };
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
+        struct lun_upstream_request r = post;
+        r.method = methods[i];
+        struct probe p = ask(s, &r);
+        assert_kind(&p, LUN_KIND_BAD_REQUEST);
+    }
+    assert_int_equal(server.connections, 0);
+    lun_upstream_site_free(s);
+    server_stop(&server);
+}
+
+static void test_more_paths_than_a_site_remembers(void **state)
+{
+    (void)state;
+    server_start(&server, s_ok, NULL);
+    struct lun_upstream_site *s = site_at(server.port);
+    for (int i = 0; i < 40; i++) {
+        char path[32], line[64];
+        snprintf(path, sizeof path, "/path-%d/../x", i);
+        snprintf(line, sizeof line, "GET /v1/path-%d/../x HTTP/1.1\r\n", i);
+        struct lun_upstream_request r = get;
+        r.path = path;
+        struct probe p = ask(s, &r);
+        assert_kind(&p, LUN_KIND_OK);
+        assert_memory_equal(server.last, line, strlen(line));
+    }
+    lun_upstream_site_free(s);
+    server_stop(&server);
+}
+
+static void test_a_site_needs_a_plain_http_url(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = { "", "ftp://h/", "file:///etc/passwd", "h", "http://", "http://u:p@h/v1", "http://u@h/v1", "http://h/v1?q", "http://h/v1#f",
+                                         "http://h/ v1", "http://h\r\n/", "http://h:99999/", NULL };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        char *error = NULL;
+        struct lun_upstream_site_spec spec = { .base_url = wrong[i] };
+        if (lun_upstream_site_new(upstream, &spec, &error)) fail_msg("%s was taken", wrong[i]);
+        assert_non_null(error);
+        free(error);
+    }
+    static const struct lun_pair bad = { "X-A", "sk-secret\n" };
+    struct lun_upstream_site_spec specs[] = { { .base_url = "http://h", .headers = &bad, .headers_n = 1 }, { .base_url = "https://h", .ca_file = "/nonexistent/ca.pem" },
+                                              { .base_url = "https://h", .ca_file = "/etc/passwd" } };
+    for (size_t i = 0; i < 3; i++) {
+        char *error = NULL;
+        assert_null(lun_upstream_site_new(upstream, &specs[i], &error));
+        assert_non_null(error);
+        assert_null(strstr(error, "sk-secret"));
+        free(error);
+    }
+}
+
+/* ---- the answer ---- */
+
+SAYS(s_interim, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" OK_ANSWER)
+
+static void test_interim_heads_are_not_the_head(void **state)
+{
+    (void)state;
+    server_start(&server, s_interim, NULL);
+    struct lun_upstream_site *s = site_at(server.port);
+    struct probe p = { 0 };
+    begin(&p, s, &post);
+    RUN_UNTIL(p.ends);
+    assert_kind(&p, LUN_KIND_OK);
+    assert_int_equal(p.status, 200);
+    assert_string_equal(p.headers, "content-type: application/json\nx-request-id: r1\ncontent-length: 2\n");
+    assert_string_equal(lun_buf_text(&p.body), "{}");
+    assert_int_equal(p.times.version, 11);
+    assert_int_equal(p.times.bytes, 2);
+    finish(&p);
+    lun_upstream_site_free(s);
+    server_stop(&server);
+}
+
+SAYS(s_trailers, OK_HEAD "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n4;ext=1\r\ndefg\r\n0\r\nX-Trailer: HTTP/1.1 500 no\r\nSet-Cookie: a=b\r\n\r\n")
+
+static void test_chunks_are_joined_and_trailers_left_out(void **state)
+{
+    (void)state;
+    server_start(&server, s_trailers, NULL);
+    struct lun_upstream_site *s = site_at(server.port);
+    struct probe p = { 0 };
+    begin(&p, s, &post);
+    RUN_UNTIL(p.ends);
+    assert_kind(&p, LUN_KIND_OK);
+    assert_null(strstr(p.headers, "trailer"));
+    assert_string_equal(lun_buf_text(&p.body), "abcdefg");
+    finish(&p);
+    lun_upstream_site_free(s);
+    server_stop(&server);
+}
+
+SAYS(s_redirect, "HTTP/1.1 307 Temporary Redirect\r\nLocation: http://127.0.0.1:1/\r\nSet-Cookie: a=b\r\nContent-Length: 0\r\n\r\n")
+SAYS(s_gzip, OK_HEAD "Content-Encoding: gzip\r\nContent-Length: 4\r\n\r\nzzzz")
+SAYS(s_503, "HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nContent-Length: 3\r\n\r\nno!")
+SAYS(s_204, "HTTP/1.1 204 No Content\r\n\r\n")
+SAYS_AND_CLOSES(s_until_close, "HTTP/1.0 200 OK\r\n\r\nuntil the end")
+
+static void test_any_whole_answer_is_ok_whatever_its_status(void **state)
+{
+    (void)state;
+    static const struct { void (*serve)(struct peer *); int status; size_t bytes; } cases[] = {
+        { s_redirect, 307, 0 }, { s_gzip, 200, 4 }, { s_503, 503, 3 }, { s_204, 204, 0 }, { s_until_close, 200, 13 } };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct probe p = post_to(cases[i].serve);
+        assert_kind(&p, LUN_KIND_OK);
+        assert_int_equal(p.status, cases[i].status);
+        assert_int_equal(p.times.bytes, cases[i].bytes);
+        assert_int_equal(server.requests, 1);
+    }
+}
+
+static void s_early(struct peer *p)
+{
+    char waste[100];
+    if (peer_get(p, waste, sizeof waste) > 0 && peer_say(p, "HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig")) peer_wait_gone(p);
+}
+
+static void test_an_answer_before_the_body_is_out_is_heard(void **state)
+{
+    (void)state;
+    server_start(&server, s_early, NULL);
+    struct lun_upstream_site *s = site_at(server.port);
+    sent_body_n = 32 << 20;
+    sent_body = calloc(1, sent_body_n);
+    struct lun_slice large = { sent_body, sent_body_n };
+    struct lun_upstream_request r = post;
+    r.body = &large;
+    r.body_n = 1;
+    struct probe p = ask(s, &r);
+    assert_kind(&p, LUN_KIND_OK);
+    assert_int_equal(p.status, 413);
+    assert_false(p.times.left);
+    free(sent_body);
+    lun_upstream_site_free(s);
+    server_stop(&server);
+}
+
+/* ---- how it fails ---- */
+
+static void test_nobody_listens_is_connect_refused(void **state)
+{
+    (void)state;
+    int port, fd = listen_any(-1, &port);
+    struct lun_upstream_site *s = site_at(port);
+    struct probe p = ask(s, &post);
+    assert_kind(&p, LUN_KIND_CONNECT_REFUSED);
+    assert_non_null(strstr(p.detail, "Connection refused"));
+    assert_false(p.times.left || p.times.connected || p.times.sent);
+    lun_upstream_site_free(s);
+    close(fd);
+}
+
+static void test_an_unknown_name_is_dns(void **state)
+{
+    (void)state;
+    struct lun_upstream_site *s = site_with((struct lun_upstream_site_spec){ .base_url = "http://nowhere.test/v1" });
+    struct probe p = ask(s, &post);
+    assert_kind(&p, LUN_KIND_DNS);
+    assert_non_null(strstr(p.detail, "nowhere.test"));
+    assert_false(p.times.left);
+    lun_upstream_site_free(s);
+}
+
+static void look_ups_over(void)
+{
+    int waiting = atomic_load(&look_ups_waiting);
+    for (int i = 0; i < waiting; i++) sem_post(&look_up_goes_on);
+    while (atomic_load(&look_ups_waiting)) sched_yield();
+    while (sem_trywait(&look_up_goes_on) == 0) { }
+    while (sem_trywait(&look_up_began) == 0) { }
+}
+
+static void test_closing_during_a_name_look_up_does_not_block(void **state)
+{
+    (void)state;
+    atomic_store(&look_ups_given_up, 0);
+    struct lun_upstream_site *s = site_with((struct lun_upstream_site_spec){ .base_url = "http://slow.test/v1" });
+    struct probe p = { 0 };
+    begin(&p, s, &post);
+    while (sem_trywait(&look_up_began) != 0) event_base_loop(reactor->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+    finish(&p);
+    assert_int_equal(atomic_load(&look_ups_given_up), 0);       /* it is still waiting, we are not */
+    assert_int_equal(p.ends, 0);
+    look_ups_over();
+    lun_upstream_site_free(s);
+}
+
+static void test_the_connect_clock_runs_over_name_and_handshake(void **state)
+{
+    (void)state;
+    int port, fd = listen_any(8, &port);
+    atomic_store(&look_ups_given_up, 0);
+    const char *urls[] = { "http://slow.test/v1", url_of("https", "127.0.0.1", port) };
+    for (int i = 0; i < 2; i++) {
+        struct lun_upstream_site *s = site_with((struct lun_upstream_site_spec){ .base_url = urls[i], .connect_timeout = 30 * LUN_SECOND });
+        struct lun_upstream_request r = post;
+        r.connect_timeout = 20 * LUN_MS;
+        struct probe p = ask(s, &r);
+        assert_kind(&p, LUN_KIND_CONNECT_TIMEOUT);
+        assert_false(p.times.left);
+        lun_upstream_site_free(s);
+    }
+    assert_int_equal(atomic_load(&look_ups_given_up), 0);
+    look_ups_over();
+    close(fd);
+}
+
+static void s_patient(struct peer *p)
+{
+    if (!peer_ask(p, NULL)) return;
+    sem_post(&p->server->reached);
+    sem_wait(&p->server->go);
+    peer_say(p, OK_ANSWER);
+}
+
+static void test_the_connect_clock_stops_once_connected(void **state)
+{
+    (void)state;
+    server_start(&server, s_patient, NULL);
+    struct lun_upstream_site *s = site_at(server.port);
+    struct lun_upstream_request r = post;
+    r.connect_timeout = 20 * LUN_MS;
+    struct probe p = { 0 };
+    begin(&p, s, &r);
+    while (sem_trywait(&server.reached) != 0) event_base_loop(reactor->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+    lun_us until = lun_clock_now() + 60 * LUN_MS;
+    while (lun_clock_now() < until) event_base_loop(reactor->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+    assert_int_equal(p.ends, 0);
+    sem_post(&server.go);
+    RUN_UNTIL(p.ends);
+    assert_kind(&p, LUN_KIND_OK);
+    finish(&p);
+    lun_upstream_site_free(s);
+    server_stop(&server);
+}
+
+SAYS_AND_CLOSES(s_silent_close, "")
+SAYS_AND_RESETS(s_silent_reset, "")
+SAYS_AND_CLOSES(s_half_line, "HTTP/1.")
+SAYS_AND_CLOSES(s_half_head, OK_HEAD "Content-Len")
+SAYS_AND_CLOSES(s_head_without_end, OK_HEAD)
+SAYS_AND_RESETS(s_half_head_reset, OK_HEAD)
+SAYS_AND_CLOSES(s_only_interim, "HTTP/1.1 100 Continue\r\n\r\n")
+
+static void test_death_before_a_whole_head_is_reset(void **state)
+{
+    (void)state;
+    static void (*const serve[])(struct peer *) = { s_silent_close, s_silent_reset, s_half_line, s_half_head, s_head_without_end, s_half_head_reset,
+                                                    s_only_interim };
+    for (size_t i = 0; i < sizeof serve / sizeof *serve; i++) {
+        struct probe p = post_to(serve[i]);
+        if (p.kind != LUN_KIND_RESET) fail_msg("case %zu: %s (%s)", i, lun_kind_name(p.kind), p.detail);
+        assert_int_equal(p.heads, 0);
+        assert_true(p.times.left);
+        assert_int_equal(server.requests, 1);
+    }
+}
+
+SAYS_AND_CLOSES(s_short, OK_HEAD "Content-Length: 10\r\n\r\n12345")
+SAYS_AND_CLOSES(s_no_body, OK_HEAD "Content-Length: 10\r\n\r\n")
+SAYS_AND_CLOSES(s_no_last_chunk, OK_HEAD "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+SAYS_AND_CLOSES(s_half_chunk, OK_HEAD "Transfer-Encoding: chunked\r\n\r\n10\r\nabc")
+SAYS_AND_CLOSES(s_half_last_chunk, OK_HEAD "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n")
+SAYS_AND_RESETS(s_reset_in_body, OK_HEAD "Content-Length: 10\r\n\r\n12345")
+SAYS_AND_RESETS(s_reset_in_open_body, "HTTP/1.0 200 OK\r\n\r\n12345")
+
+static void test_death_in_the_body_is_cut(void **state)
+{
+    (void)state;
+    static void (*const serve[])(struct peer *) = { s_short, s_no_body, s_no_last_chunk, s_half_chunk, s_half_last_chunk, s_reset_in_body, s_reset_in_open_body };
+    for (size_t i = 0; i < sizeof serve / sizeof *serve; i++) {
+        struct probe p = post_to(serve[i]);
+        if (p.kind != LUN_KIND_CUT) fail_msg("case %zu: %s (%s)", i, lun_kind_name(p.kind), p.detail);
+        assert_int_equal(p.heads, 1);
+        assert_int_equal(p.status, 200);
+        assert_int_equal(server.requests, 1);
+    }
+}
+
+SAYS(s_not_http, "SSH-2.0-OpenSSH_9.2\r\n\r\n\r\n")
+SAYS(s_http09, "<html>hello</html>\n")
+SAYS(s_http3, "HTTP/3.0 200 OK\r\nContent-Length: 0\r\n\r\n")
+SAYS(s_long_status, "HTTP/1.1 2000 OK\r\nContent-Length: 0\r\n\r\n")
+SAYS(s_folded, "HTTP/1.1 200 OK\r\nX-A: 1\r\n folded\r\nContent-Length: 0\r\n\r\n")
+SAYS(s_no_colon, "HTTP/1.1 200 OK\r\nwhat is this\r\nContent-Length: 0\r\n\r\n")
+SAYS(s_blank_before_colon, "HTTP/1.1 200 OK\r\nContent-Length : 0\r\n\r\n")
+SAYS(s_control, "HTTP/1.1 200 OK\r\nX-A: \x01\r\nContent-Length: 0\r\n\r\n")
+SAYS(s_bare_cr, "HTTP/1.1 200 OK\r\nX-A: a\rX-B: b\r\nContent-Length: 0\r\n\r\n")
+SAYS(s_switch, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n")
+SAYS(s_gzip_coding, OK_HEAD "Transfer-Encoding: gzip, chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n")
+SAYS(s_bad_chunk, OK_HEAD "Transfer-Encoding: chunked\r\n\r\nxyz\r\nabc\r\n0\r\n\r\n")
+SAYS(s_huge_chunk, OK_HEAD "Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\nabc\r\n0\r\n\r\n")
+SAYS(s_bad_length, OK_HEAD "Content-Length: -5\r\n\r\nabc")
+SAYS(s_two_lengths, OK_HEAD "Content-Length: 3\r\nContent-Length: 4\r\n\r\nabc")
+
+static void s_nul(struct peer *p)
+{
+    static const char text[] = "HTTP/1.1 200 OK\r\nX-A: a\0b\r\nContent-Length: 0\r\n\r\n";
+    if (peer_ask(p, NULL) && peer_put(p, text, sizeof text - 1)) peer_wait_gone(p);
+}
+
+static void s_endless_head(struct peer *p)
+{
+    if (!peer_ask(p, NULL) || !peer_say(p, "HTTP/1.1 200 OK\r\n")) return;
+    while (peer_say(p, "X-More: ................................................................................................\r\n")) { }
+    sem_post(&p->server->gone);
+}
+
+static void s_endless_interim(struct peer *p)
+{
+    if (!peer_ask(p, NULL)) return;
+    while (peer_say(p, "HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload; as=style\r\n\r\n")) { }
+    sem_post(&p->server->gone);
+}
+
+static void s_endless_trailers(struct peer *p)
+{
+    if (!peer_ask(p, NULL) || !peer_say(p, OK_HEAD "Transfer-Encoding: chunked\r\n\r\n0\r\n")) return;
+    while (peer_say(p, "X-More: ................................................................................................\r\n")) { }
+    sem_post(&p->server->gone);
+}
+
+static void s_endless_line(struct peer *p)
+{
+    static char many[4097];
+    memset(many, 'a', 4096);
+    if (!peer_ask(p, NULL) || !peer_say(p, "HTTP/1.1 200 OK\r\nX-More: ")) return;
+    while (peer_say(p, many)) { }
+    sem_post(&p->server->gone);
+}
+
+static void s_many_lines(struct peer *p)
+{
+    if (!peer_ask(p, NULL) || !peer_say(p, "HTTP/1.1 200 OK\r\n")) return;
+    for (int i = 0; i < 300; i++) peer_say(p, "A: b\r\n");
+    peer_wait_gone(p);
+}
+
+static void test_what_is_not_http_is_bad_answer(void **state)
+{
+    (void)state;
+    static const struct { void (*serve)(struct peer *); const char *name; } cases[] = {
+#define C(name) { name, #name }
+        C(s_not_http), C(s_http09), C(s_http3), C(s_long_status), C(s_folded), C(s_no_colon), C(s_blank_before_colon), C(s_control), C(s_bare_cr), C(s_switch),
+        C(s_gzip_coding), C(s_bad_chunk), C(s_huge_chunk), C(s_bad_length), C(s_two_lengths), C(s_nul), C(s_endless_head), C(s_endless_interim),
+        C(s_endless_trailers), C(s_endless_line), C(s_many_lines) };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct probe p = post_to(cases[i].serve);
+        if (p.kind != LUN_KIND_BAD_ANSWER) fail_msg("%s: %s (%s)", cases[i].name, lun_kind_name(p.kind), p.detail);
+        assert_int_equal(server.connections, 1);
+    }
+}
+
+/* ---- kept connections ---- */
+
+static void test_a_connection_is_kept_for_the_next_call(void **state)
+{
+    (void)state;
+    server_start(&server, s_ok, NULL);
+    struct lun_upstream_site *s = site_at(server.port);
+    struct probe a = ask(s, &post), b = ask(s, &post), c = ask(s, &get);
+    assert_kind(&c, LUN_KIND_OK);
+    assert_false(a.times.reused);
+    assert_true(b.times.reused && c.times.reused);
+    assert_true(a.times.started && a.times.started <= a.times.connected && a.times.connected <= a.times.sent && a.times.sent <= a.times.first_byte
+                && a.times.first_byte <= a.times.ended);
+    assert_int_equal(server.connections, 1);
+    lun_upstream_site_free(s);
+    s = site_at(server.port);       /* as after a reload */
+    struct probe d = ask(s, &post);
+    assert_true(d.times.reused);
+    lun_upstream_site_free(s);
+    server_stop(&server);
+}
+
+/* Answers once, then closes as soon as the second request has begun to come. */
+static void s_closes_at_second(struct peer *p)
+{
+    char some[1];
+    if (p->number > 0) { s_ok(p); return; }
+    if (peer_ask(p, NULL) && peer_say(p, OK_ANSWER)) recv(p->fd, some, 1, MSG_PEEK);
+}
+
+static void s_reads_second_then_closes(struct peer *p)
+{
+    if (p->number > 0) { s_ok(p); return; }
+    if (peer_ask(p, NULL) && peer_say(p, OK_ANSWER)) peer_ask(p, NULL);
+}
+
+static void post_is_never_sent_again(void (*serve)(struct peer *), const struct lun_upstream_request *r, bool may_be_read)
+{
+    server_start(&server, serve, NULL);
+    struct lun_upstream_site *s = site_at(server.port);
+    struct probe a = ask(s, &post);
+    assert_kind(&a, LUN_KIND_OK);
+    struct probe b = ask(s, r);
+    assert_kind(&b, LUN_KIND_RESET);
+    assert_true(b.times.reused);
+    lun_upstream_site_free(s);
+    server_stop(&server);
+    assert_int_equal(server.requests, 1 + may_be_read);
+}
+
+static void test_a_post_on_a_kept_connection_that_closes_is_reset_and_not_sent_again(void **state)
+{
+    (void)state;
+    struct lun_upstream_request empty = post;
+    empty.body_n = 0;
+    for (int i = 0; i < 10; i++) {
+        post_is_never_sent_again(s_closes_at_second, &post, false);
+        post_is_never_sent_again(s_closes_at_second, &empty, false);
+        post_is_never_sent_again(s_reads_second_then_closes, &post, true);
+        post_is_never_sent_again(s_reads_second_then_closes, &empty, true);
+    }
+}
+
+static void test_a_get_on_a_kept_connection_that_closes_is_sent_again(void **state)
+{
+    (void)state;
+    server_start(&server, s_reads_second_then_closes, NULL);
+    struct lun_upstream_site *s = site_at(server.port);
+    ask(s, &post);
+    struct probe p = ask(s, &get);
+    assert_kind(&p, LUN_KIND_OK);
+    assert_int_equal(server.connections, 2);
+    lun_upstream_site_free(s);
+    server_stop(&server);
+}
+
+static void s_once_then_closes(struct peer *p)
+{
+    if (p->number > 0) { s_ok(p); return; }
+    if (peer_ask(p, NULL)) peer_say(p, OK_ANSWER);
+    sem_wait(&p->server->go);
+}
+
+static void s_once_then_talks(struct peer *p)
+{
+    if (p->number > 0) { s_ok(p); return; }
+    if (peer_ask(p, NULL)) peer_say(p, OK_ANSWER);
+    sem_wait(&p->server->go);
+    peer_say(p, "HTTP/1.1 200 OK\r\nX-Smuggled: yes\r\nContent-Length: 0\r\n\r\n");
+    peer_wait_gone(p);
+}
+
+/* After what the peer did to the idle connection was seen: how often the loop woke up in a hundred turns, and what becomes of a POST. */
+static void idle_connection(void (*serve)(struct peer *))
+{
+    struct server other;
+    server_start(&other, s_ok, NULL);
+    server_start(&server, serve, NULL);
+    struct lun_upstream_site *s = site_at(server.port), *o = site_at(other.port);
+    ask(o, &post);
+    ask(s, &post);
+    uint64_t before = lun_upstream_stats(upstream).wakes;
+    sem_post(&server.go);
+    RUN_UNTIL(lun_upstream_stats(upstream).wakes > before);
+    for (int i = 0; i < 100; i++) event_base_loop(reactor->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+    assert_int_equal(lun_upstream_stats(upstream).wakes, before + 1);
+    for (int i = 0; i < 100; i++) ask(o, &post);
+    assert_in_range(lun_upstream_stats(upstream).wakes, before + 101, before + 201);
+    struct probe p = { 0 };
+    begin(&p, s, &post);
+    RUN_UNTIL(p.ends);
+    assert_kind(&p, LUN_KIND_OK);
+    assert_null(strstr(p.headers, "smuggled"));
+    assert_false(p.times.reused);
+    finish(&p);
+    assert_int_equal(server.requests, 2);
+    lun_upstream_site_free(s);
+    lun_upstream_site_free(o);
+    server_stop(&server);
+    server_stop(&other);
+}
+
+static void test_a_closed_idle_connection_does_not_spin_and_is_not_used(void **state) { (void)state; idle_connection(s_once_then_closes); }
+static void test_bytes_on_an_idle_connection_answer_nobody(void **state) { (void)state; idle_connection(s_once_then_talks); }
+
+static void test_kept_connections_need_no_epoll_ctl(void **state)
+{
+    (void)state;
+    server_start(&server, s_ok, NULL);
+    struct lun_upstream_site *s = site_at(server.port);
+    for (int i = 0; i < 20; i++) ask(s, &post);
+    assert_int_equal(server.connections, 1);
+    assert_int_equal(event_base_get_num_events(reactor->base, EVENT_BASE_COUNT_ADDED) > 1, 1);
+    lun_upstream_site_free(s);
+    server_stop(&server);
+}
+
+static void test_bursts_reuse_their_connections(void **state)
+{
+    (void)state;
+    enum { N = 60 };
+    server_start(&server, s_ok, NULL);
+    struct lun_upstream_site *s = site_at(server.port);
+    for (int round = 0; round < 4; round++) {
+        static struct probe p[N];
+        int n = round % 2 ? 2 : N, ends = 0;
+        memset(p, 0, sizeof p);
+        for (int i = 0; i < n; i++) begin(&p[i], s, &post);
+        for (; ends < n; event_base_loop(reactor->base, EVLOOP_ONCE)) {
+            ends = 0;
+            for (int i = 0; i < n; i++) ends += p[i].ends;
+            if (ends == n) break;
+        }
+        for (int i = 0; i < n; i++) { assert_kind(&p[i], LUN_KIND_OK); finish(&p[i]); }
+    }
+    assert_in_range(server.connections, 1, N);
+    lun_upstream_site_free(s);
+    server_stop(&server);
+}
+
+static void test_calls_begun_in_one_turn_are_kicked_once(void **state)
+{
+    (void)state;
+    enum { N = 20 };
+    static struct probe p[N];
+    server_start(&server, s_ok, NULL);
+    struct lun_upstream_site *s = site_at(server.port);
+    memset(p, 0, sizeof p);
+    lun_reactor_enter(reactor);
+    for (int i = 0; i < N; i++) begin(&p[i], s, &post);
+    assert_int_equal(kicks, 0);
+    lun_reactor_leave(reactor);
+    assert_in_range(kicks, 1, 3);
+    for (int i = 0; i < N; i++) { RUN_UNTIL(p[i].ends); finish(&p[i]); }
+    lun_upstream_site_free(s);
+    server_stop(&server);
+}
+
+static void test_streams_and_short_calls_keep_apart_and_lanes_are_bounded(void **state)
+{
+    (void)state;
+    enum { N = 200 };
+    static struct probe p[N];
+    memset(p, 0, sizeof p);
+    server_start(&server, s_patient, NULL);
+    struct lun_upstream_site *s = site_at(server.port);
+    struct lun_upstream_request r = streaming();
+    for (int i = 0; i < N; i++) begin(&p[i], s, &r);
+    assert_int_equal(lun_upstream_stats(upstream).lanes, 4);
+    struct probe brief = { 0 };
+    begin(&brief, s, &post);
+    assert_int_equal(lun_upstream_stats(upstream).lanes, 5);
+    assert_int_equal(lun_upstream_site_busy(s), N + 1);
+    for (int i = 0; i <= N; i++) sem_post(&server.go);
+    for (int i = 0; i < N; i++) { RUN_UNTIL(p[i].ends); assert_kind(&p[i], LUN_KIND_OK); finish(&p[i]); }
+    RUN_UNTIL(brief.ends);
+    finish(&brief);
+    lun_upstream_site_free(s);
+    server_stop(&server);
+}
+
+/* ---- limits ---- */
+
+static void test_beyond_its_connections_is_pool_full_at_once(void **state)
+{
+    (void)state;
+    server_start(&server, s_patient, NULL);
+    struct lun_upstream_site *s = site_with((struct lun_upstream_site_spec){ .base_url = url_of("http", "127.0.0.1", server.port), .connections = 2 });
+    struct probe a = { 0 }, b = { 0 };
+    begin(&a, s, &post);
+    begin(&b, s, &post);
+    struct probe c = ask(s, &post);
+    assert_kind(&c, LUN_KIND_POOL_FULL);
+    assert_false(c.times.left);
+    finish(&a);     /* makes room */
+    struct probe d = { 0 };
+    begin(&d, s, &post);
+    assert_int_equal(d.ends, 0);
+    for (int i = 0; i < 3; i++) sem_post(&server.go);
+    RUN_UNTIL(b.ends && d.ends);
+    assert_kind(&d, LUN_KIND_OK);
+    assert_int_equal(lun_upstream_site_busy(s), 0);     /* an ended call keeps no place, though not closed */
+    finish(&b);
+    finish(&d);
+    lun_upstream_site_free(s);
+    server_stop(&server);
+}
+
+static void test_no_descriptor_left_is_pool_full_not_the_providers_fault(void **state)
+{
+    (void)state;
+    server_start(&server, s_ok, NULL);
+    struct lun_upstream_site *s = site_at(server.port);
+    struct rlimit was, none;
+    getrlimit(RLIMIT_NOFILE, &was);
+    int next = dup(0);
+    close(next);
+    none = was;
+    none.rlim_cur = (rlim_t)next + 3;   /* libcurl's multi handle has some of its own, its resolver too */
+    struct probe p = { 0 };
+    ask(s, &get);
+    lun_reactor_enter(reactor);
+    lun_reactor_leave(reactor);
+    setrlimit(RLIMIT_NOFILE, &none);
+    struct probe busy[4] = { 0 };
+    for (int i = 0; i < 4; i++) begin(&busy[i], s, &post);
+    begin(&p, s, &post);
+    RUN_UNTIL(p.ends);
+    setrlimit(RLIMIT_NOFILE, &was);
+    assert_kind(&p, LUN_KIND_POOL_FULL);
+    for (int i = 0; i < 4; i++) finish(&busy[i]);
+    finish(&p);
+    lun_upstream_site_free(s);
+    server_stop(&server);
+}
+
+/* ---- pause and close ---- */
+
+enum { LARGE = 16 << 20 };
+static void s_large(struct peer *p)
+{
+    char head[128], block[4096];
+    if (!peer_ask(p, NULL)) return;
+    snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", LARGE);
+    peer_say(p, head);
+    for (int i = 0; i < LARGE; i += (int)sizeof block) {
+        for (int k = 0; k < (int)sizeof block; k += 4) memcpy(block + k, &(uint32_t){ (uint32_t)(i + k) }, 4);
+        if (!peer_put(p, block, sizeof block)) break;
+    }
+    peer_wait_gone(p);
+}
+
+static void assert_large(const struct lun_buf *b)
+{
+    assert_int_equal(b->n, LARGE);
+    for (uint32_t i = 0, v; i < LARGE; i += 4) {
+        memcpy(&v, b->at + i, 4);
+        if (v != i) fail_msg("wrong at %u", i);
+    }
+}
+
+static void paused_by(void (*set)(struct probe *))
+{
+    struct server other;
+    server_start(&other, s_ok, NULL);
+    server_start(&server, s_large, NULL);
+    struct lun_upstream_site *s = site_at(server.port), *o = site_at(other.port);
+    struct lun_upstream_request r = streaming();
+    struct probe p = { 0 };
+    set(&p);
+    begin(&p, s, &r);
+    if (p.paused) hold(&p, true);
+    RUN_UNTIL(p.heads);
+    while (!p.paused && !p.body.n) event_base_loop(reactor->base, EVLOOP_ONCE);
+    if (!p.paused) hold(&p, true);
+    size_t so_far = p.body.n;
+    uint64_t before = lun_upstream_stats(upstream).wakes;
+    for (int i = 0; i < 50; i++) ask(o, &r);
+    assert_int_equal(p.body.n, so_far);
+    assert_in_range(lun_upstream_stats(upstream).wakes, before, before + 120);      /* an unread socket does not spin */
+    for (int i = 0; i < 12; i++) {      /* again and again, also twice in a row */
+        hold(&p, false);
+        if (i % 3) event_base_loop(reactor->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+        hold(&p, true);
+        hold(&p, true);
+    }
+    assert_int_equal(p.ends, 0);
+    hold(&p, false);
+    RUN_UNTIL(p.ends);
+    assert_kind(&p, LUN_KIND_OK);
+    assert_large(&p.body);
+    hold(&p, true);
+    hold(&p, false);
+    finish(&p);
+    lun_upstream_site_free(s);
+    lun_upstream_site_free(o);
+    server_stop(&server);
+    server_stop(&other);
+}
+
+static void by_none(struct probe *p) { (void)p; }
+static void by_start(struct probe *p) { p->paused = true; }
+static void by_head(struct probe *p) { p->pause_at_head = true; }
+static void by_bytes(struct probe *p) { p->pause_at_bytes = true; }
+
+static void test_a_paused_call_gets_no_bytes_and_loses_none(void **state)
+{
+    (void)state;
+    paused_by(by_none);
+    paused_by(by_start);
+    paused_by(by_head);
+    paused_by(by_bytes);
+}
+
+static void walk(struct lun_task *k)
+{
+    struct probe *p = (struct probe *)((char *)k - offsetof(struct probe, walk));
+    if (p->body.n - p->walked > p->stride) p->stride = p->body.n - p->walked;
+    p->walked = p->body.n;
+}
+
+static void test_a_walk_gets_its_turn_between_bytes_and_so_do_others(void **state)
+{
+    (void)state;
+    struct server other;
+    server_start(&other, s_ok, NULL);
+    server_start(&server, s_large, NULL);
+    struct lun_upstream_site *s = site_at(server.port), *o = site_at(other.port);
+    struct probe p = { .walk.run = walk };
+    begin(&p, s, &post);
+    RUN_UNTIL(p.body.n);
+    ask(o, &post);
+    assert_int_equal(p.ends, 0);
+    RUN_UNTIL(p.ends);
+    assert_large(&p.body);
+    assert_in_range(p.stride, 1, 300 * 1024);
+    finish(&p);
+    lun_upstream_site_free(s);
+    lun_upstream_site_free(o);
+    server_stop(&server);
+    server_stop(&other);
+}
+
+static void test_an_end_behind_a_pause_waits_for_its_bytes(void **state)
+{
+    (void)state;
+    server_start(&server, s_ok, NULL);
+    struct lun_upstream_site *s = site_at(server.port);
+    struct probe p = { .pause_at_head = true };
+    begin(&p, s, &post);
+    RUN_UNTIL(p.heads);
+    for (int i = 0; i < 100; i++) event_base_loop(reactor->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+    assert_int_equal(p.ends, 0);
+    hold(&p, false);
+    RUN_UNTIL(p.ends);
+    assert_kind(&p, LUN_KIND_OK);
+    assert_int_equal(p.body.n, 2);
+    finish(&p);
+    lun_upstream_site_free(s);
+    server_stop(&server);
+}
+
+static void test_closing_in_mid_transfer_closes_the_connection_at_once(void **state)
+{
+    (void)state;
+    for (int paused = 0; paused < 2; paused++) {
+        server_start(&server, s_large, NULL);
+        struct lun_upstream_site *s = site_at(server.port);
+        struct probe p = { .pause_at_bytes = paused };
+        begin(&p, s, &post);
+        RUN_UNTIL(p.body.n);
+        int open = lun_upstream_stats(upstream).sockets;
+        finish(&p);
+        assert_int_equal(lun_upstream_stats(upstream).sockets, open - 1);
+        assert_true(soon(&server.gone));        /* nothing of ours runs meanwhile */
+        assert_int_equal(p.ends, 0);
+        lun_upstream_site_free(s);
+        server_stop(&server);
+    }
+}
+
+static void test_closing_inside_any_event_is_safe(void **state)
+{
+    (void)state;
+    server_start(&server, s_ok, NULL);
+    struct lun_upstream_site *s = site_at(server.port);
+    for (int i = 0; i < 4; i++) {
+        struct probe p = { .close_at_head = i == 0, .close_at_bytes = i == 1, .close_at_end = i == 2 };
+        begin(&p, s, &post);
+        if (i == 3) { finish(&p); continue; }       /* before it began at all */
+        RUN_UNTIL(p.closed);
+        for (int k = 0; k < 20; k++) event_base_loop(reactor->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+        finish(&p);
+        assert_int_equal(lun_upstream_stats(upstream).calls, 0);
+    }
+    struct probe after = ask(s, &post);
+    assert_kind(&after, LUN_KIND_OK);
+    lun_upstream_site_free(s);
+    server_stop(&server);
+}
+
+static void test_a_site_may_go_before_its_calls(void **state)
+{
+    (void)state;
+    server_start(&server, s_ok, NULL);
+    struct lun_upstream_site *s = site_at(server.port);
+    struct probe p = { 0 };
+    begin(&p, s, &post);
+    lun_upstream_site_free(s);
+    RUN_UNTIL(p.ends);
+    assert_kind(&p, LUN_KIND_OK);
+    finish(&p);
+    server_stop(&server);
+}
+
+static void s_hangs_up_in_request(struct peer *p) { char some[200]; peer_get(p, some, sizeof some); peer_reset(p); }
+
+static void test_a_broken_pipe_raises_no_signal(void **state)
+{
+    (void)state;
+    signal(SIGPIPE, SIG_DFL);
+    static char large[4 << 20];
+    struct lun_slice slice = { large, sizeof large };
+    struct lun_upstream_request r = post;
+    r.body = &slice;
+    r.body_n = 1;
+    for (int i = 0; i < 5; i++) {
+        server_start(&server, s_hangs_up_in_request, NULL);
+        struct lun_upstream_site *s = site_at(server.port);
+        struct probe p = ask(s, &r);
+        assert_kind(&p, LUN_KIND_RESET);
+        assert_false(p.times.left);
+        lun_upstream_site_free(s);
+        server_stop(&server);
+    }
+}
+
+/* ---- the environment, proxies ---- */
+
+static void test_proxies_of_the_environment_are_not_asked(void **state)
+{
+    (void)state;
+    static const char *const names[] = { "http_proxy", "https_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy" };
+    for (size_t i = 0; i < 5; i++) setenv(names[i], "http://127.0.0.1:1", 1);
+    struct probe p = post_to(s_ok);
+    for (size_t i = 0; i < 5; i++) unsetenv(names[i]);
+    assert_kind(&p, LUN_KIND_OK);
+}
+
+static void test_a_named_proxy_is_used_whatever_the_environment_excepts(void **state)
+{
+    (void)state;
+    setenv("no_proxy", "*", 1);
+    server_start(&server, s_ok, NULL);
+    char proxy[64];
+    snprintf(proxy, sizeof proxy, "http://user:hunter2@127.0.0.1:%d", server.port);
+    struct lun_upstream_site *s = site_with((struct lun_upstream_site_spec){ .base_url = "http://provider.test/v1", .proxy = proxy });
+    struct probe p = ask(s, &post);
+    unsetenv("no_proxy");
+    assert_kind(&p, LUN_KIND_OK);
+    assert_non_null(strstr(server.last, "POST http://provider.test/v1/chat/completions"));
+    lun_upstream_site_free(s);
+    server_stop(&server);
+}
+
+SAYS(s_proxy_refuses, "HTTP/1.1 407 No\r\nProxy-Authenticate: Basic realm=x\r\nContent-Length: 0\r\n\r\n")
+
+static void test_a_proxy_that_refuses_is_connect_refused_and_sees_no_key(void **state)
+{
+    (void)state;
+    server_start(&server, s_proxy_refuses, NULL);
+    char proxy[64];
+    snprintf(proxy, sizeof proxy, "http://user:hunter2@127.0.0.1:%d", server.port);
+    struct lun_upstream_site *s = site_with((struct lun_upstream_site_spec){ .base_url = "https://provider.test/v1", .proxy = proxy });
+    struct probe p = ask(s, &post);
+    assert_kind(&p, LUN_KIND_CONNECT_REFUSED);
+    assert_int_equal(p.heads, 0);
+    assert_non_null(strstr(server.last, "CONNECT provider.test:443"));
+    assert_null(strstr(server.last, "sk-never"));
+    lun_upstream_site_free(s);
+    server_stop(&server);
+}
+
+static void test_no_detail_shows_a_secret(void **state)
+{
+    (void)state;
+    assert_true(details_n > 50);
+    for (size_t i = 0; i < details_n; i++) {
+        if (strstr(details[i], "sk-never") || strstr(details[i], "hunter2") || strstr(details[i], "secret-query")) fail_msg("%s", details[i]);
+        free(details[i]);
+    }
+    free(details);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    sem_init(&look_up_began, 0, 0);
+    sem_init(&look_up_goes_on, 0, 0);
+    const struct CMUnitTest tests[] = {
+        T(test_request_goes_out_as_given_in_one_piece), T(test_a_large_body_of_many_slices_arrives_whole_and_without_expect),
+        T(test_a_post_without_content_type_is_given_none), T(test_other_methods), T(test_what_cannot_be_sent_is_bad_request_and_told_later),
+        T(test_more_paths_than_a_site_remembers), T(test_a_site_needs_a_plain_http_url),
+        T(test_interim_heads_are_not_the_head), T(test_chunks_are_joined_and_trailers_left_out), T(test_any_whole_answer_is_ok_whatever_its_status),
+        T(test_an_answer_before_the_body_is_out_is_heard),
+        T(test_nobody_listens_is_connect_refused), T(test_an_unknown_name_is_dns), T(test_closing_during_a_name_look_up_does_not_block),
+        T(test_the_connect_clock_runs_over_name_and_handshake), T(test_the_connect_clock_stops_once_connected),
+        T(test_death_before_a_whole_head_is_reset), T(test_death_in_the_body_is_cut), T(test_what_is_not_http_is_bad_answer),
+        T(test_a_connection_is_kept_for_the_next_call), T(test_a_post_on_a_kept_connection_that_closes_is_reset_and_not_sent_again),
+        T(test_a_get_on_a_kept_connection_that_closes_is_sent_again), T(test_a_closed_idle_connection_does_not_spin_and_is_not_used),
+        T(test_bytes_on_an_idle_connection_answer_nobody), T(test_kept_connections_need_no_epoll_ctl), T(test_bursts_reuse_their_connections),
+        T(test_calls_begun_in_one_turn_are_kicked_once), T(test_streams_and_short_calls_keep_apart_and_lanes_are_bounded),
+        T(test_beyond_its_connections_is_pool_full_at_once), T(test_no_descriptor_left_is_pool_full_not_the_providers_fault),
+        T(test_a_paused_call_gets_no_bytes_and_loses_none), T(test_a_walk_gets_its_turn_between_bytes_and_so_do_others),
+        T(test_an_end_behind_a_pause_waits_for_its_bytes),
+        T(test_closing_in_mid_transfer_closes_the_connection_at_once), T(test_closing_inside_any_event_is_safe), T(test_a_site_may_go_before_its_calls),
+        T(test_a_broken_pipe_raises_no_signal),
+        T(test_proxies_of_the_environment_are_not_asked), T(test_a_named_proxy_is_used_whatever_the_environment_excepts),
+        T(test_a_proxy_that_refuses_is_connect_refused_and_sees_no_key), cmocka_unit_test(test_no_detail_shows_a_secret),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
