@@ -5,9 +5,13 @@
 #include "base/http.h"
 #include "gateway/ports.h"
 
+enum { LUN_LETTER_HEADERS = 16 };
+
 struct lun_letter {             /* all of it borrowed until close */
     const char *method, *path;  /* path: after the provider's base URL, "/chat/completions" */
-    const struct lun_pair *headers; int n_headers;      /* without authorization: the carrier puts the key in, and its bytes nowhere else */
+    const struct lun_pair *headers; int n_headers;      /* at most LUN_LETTER_HEADERS, without the key: the carrier puts that in, and its
+                                                           bytes nowhere else */
+    const char *key_header, *key_prefix;                /* "authorization", "Bearer " */
     const struct lun_slice *body; int n_body;
     bool stream;
 };

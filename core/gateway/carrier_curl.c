@@ -23,24 +23,22 @@ static void on_bytes(void *self, const char *bytes, size_t n)          { struct 
 static void on_end(void *self, enum lun_kind kind, const char *detail) { struct carried *c = self; c->ear->end(c->ear_self, kind, detail); }
 static const struct lun_upstream_events events = { on_head, on_bytes, on_end };
 
-#define HEADERS 16
-
 static void *send_letter(void *self, const struct lun_provider *provider, int key, lun_us connect_timeout, const struct lun_letter *letter,
                          const struct lun_ear *ear, void *ear_self)
 {
     struct curl_carrier *u = self;
     struct carried *c = lun_alloc(sizeof *c);
-    struct lun_pair headers[HEADERS];
+    struct lun_pair headers[LUN_LETTER_HEADERS + 1];
     int n = 0;
-    for (; n < letter->n_headers && n < HEADERS - 1; n++) headers[n] = letter->headers[n];
-    char *authorization = key < 0 ? NULL : lun_printf("Bearer %s", provider->keys[key].value);
-    if (authorization) headers[n++] = (struct lun_pair){ "authorization", authorization };
+    for (; n < letter->n_headers && n < LUN_LETTER_HEADERS; n++) headers[n] = letter->headers[n];
+    char *secret = key < 0 ? NULL : lun_printf("%s%s", letter->key_prefix, provider->keys[key].value);
+    if (secret) headers[n++] = (struct lun_pair){ letter->key_header, secret };
     *c = (struct carried){ ear, ear_self, NULL };
     c->call = lun_upstream_call(u->upstream, u->sites[provider->index], &(struct lun_upstream_request){
         .method = letter->method, .path = letter->path, .headers = headers, .headers_n = (size_t)n, .body = letter->body,
         .body_n = (size_t)letter->n_body, .connect_timeout = connect_timeout, .stream = letter->stream }, &events, c);
-    if (authorization) explicit_bzero(authorization, strlen(authorization));
-    free(authorization);
+    if (secret) explicit_bzero(secret, strlen(secret));
+    free(secret);
     return c;
 }
 

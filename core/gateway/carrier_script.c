@@ -107,10 +107,10 @@ static struct lun_buf body_of(const struct lun_letter *letter)
 static void play(struct carried *c, const struct lun_provider *provider, int key, const struct lun_letter *letter)
 {
     struct lun_buf body = body_of(letter);
-    struct lun_pair headers[18];
+    struct lun_pair headers[LUN_LETTER_HEADERS + 1];
     int n = 0;
-    for (; n < letter->n_headers && n < 16; n++) headers[n] = letter->headers[n];
-    if (key >= 0) headers[n++] = (struct lun_pair){ "authorization", lun_arena_printf(&c->arena, "Bearer %s", provider->keys[key].value) };
+    for (; n < letter->n_headers && n < LUN_LETTER_HEADERS; n++) headers[n] = letter->headers[n];
+    if (key >= 0) headers[n++] = (struct lun_pair){ letter->key_header, lun_arena_printf(&c->arena, "%s%s", letter->key_prefix, provider->keys[key].value) };
     struct lun_scene_request request = { .method = letter->method, .path = letter->path, .headers = headers, .n_headers = n, .body = body.at, .n = body.n };
     lun_scenario_play(c->of->scenarios[provider->index], &request, &c->arena, &c->scene, &c->error);
     lun_buf_free(&body);

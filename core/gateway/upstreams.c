@@ -24,7 +24,7 @@ static void write_native(struct sent *s, const struct lun_call *call, struct lun
     s->headers[1] = (struct lun_pair){ "accept", call->stream ? "text/event-stream" : "application/json" };
     s->headers[2] = (struct lun_pair){ "x-client-request-id", call->question->id };
     *letter = (struct lun_letter){ .method = "POST", .path = lun_endpoint_path(call->question->endpoint), .headers = s->headers, .n_headers = 3,
-                                   .stream = call->stream };
+                                   .key_header = "authorization", .key_prefix = "Bearer ", .stream = call->stream };
     letter->n_body = lun_splice(call, &letter->body);
 }
 
