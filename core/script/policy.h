@@ -1,6 +1,8 @@
 /* A policy in its sandbox: one per worker and version. Runs hooks as thoughts: a thought is one hook of one request, in a coroutine of its
  * own; where it must wait it stops with a wish, and goes on when the wish is fulfilled.
  *
+ * A thought that failed is not counted or logged here: whoever asked knows what becomes of the request, and does that.
+ *
  * One thread at a time. Nothing here waits, opens a socket or knows what time it is but by the question's loop. */
 #ifndef LUN_SCRIPT_POLICY_H
 #define LUN_SCRIPT_POLICY_H
@@ -17,7 +19,16 @@ enum lun_policy_limits {        /* how CPU time is bounded, see vm.h */
 struct lun_policy;
 /* Loads the snapshot's policy (none: a policy without hooks). NULL: `error` (yours to free) says what, with file and line. */
 struct lun_policy *lun_policy_open(struct lun_snapshot *, struct lun_registry *, enum lun_policy_limits, char **error);
-void lun_policy_close(struct lun_policy *);     /* no thought is open any more */
+void lun_policy_close(struct lun_policy *);     /* no thought is open any more; those that are, are dropped */
+/* The same for a snapshot that is being made: `source` finds what the policy requires (see vm.h), and no hook will be run. NULL for the
+ * registry is fine. What can be wrong is told all at once, a line each. */
+struct lun_vm_source;
+struct lun_policy *lun_policy_open_with(struct lun_snapshot *, struct lun_registry *, enum lun_policy_limits,
+                                        bool (*source)(void *user, const char *module, struct lun_vm_source *), void *user, char **error);
+struct lun_log;
+void lun_policy_log_to(struct lun_policy *, const struct lun_log *);   /* where lunette.log writes; NULL, as at first: nowhere. Borrowed */
+void lun_policy_idle(struct lun_policy *);      /* nothing to do: a step of garbage collection (some 30 us) */
+bool lun_policy_refuses(const struct lun_policy *);     /* its own on_error = "refuse" */
 bool lun_policy_has(const struct lun_policy *, enum lun_hook);  /* never pay for a hook that is not there */
 bool lun_policy_worn(const struct lun_policy *);    /* its VM ran out of memory: open a fresh one, close this when idle */
 const struct lun_limits *lun_policy_limits_of(const struct lun_policy *);   /* snapshot's, with the policy's own `limits` where gateway.lua says nothing */
@@ -41,7 +52,7 @@ struct lun_thought {
     struct lun_wish wish;       /* WISHES */
     const char *error;          /* FAILED: "support.lua:12: …", at most 500 bytes, in the question's arena */
     const char *reason;         /* FAILED: error, cpu, memory, answer (rubbish), stack: static, for metrics */
-    lun_us cpu;                 /* used so far */
+    lun_us cpu;                 /* used so far by this thought; when instructions are counted, 5 ns for each */
 };
 
 /* What `finish` is told. */

@@ -1,0 +1,183 @@
+/* How C facts are shown to policies: classes of read-only userdata, made from tables of members, and what the files of the bindings
+ * share about the request whose hook is running. For policy.c, answer.c and bind_*.c alone; others use policy.h.
+ *
+ * A userdata begins with the serial number of the request it was made for. Every access compares that with the request whose hook is
+ * running now, so an object that a policy kept cannot be used for another request, nor after its own is over. */
+#ifndef LUN_SCRIPT_BIND_H
+#define LUN_SCRIPT_BIND_H
+#include <lauxlib.h>
+#include <lua.h>
+#include "base/buf.h"
+#include "base/json.h"
+#include "script/policy.h"
+#include "script/run.h"
+#include "script/vm.h"
+#include "state/health.h"
+
+/* ---- one request in one policy machine ---- */
+
+struct lun_mind {
+    struct lun_mind *next;              /* in its bucket */
+    struct lun_policy *policy;
+    struct lun_question *question;
+    uint64_t serial;                    /* from 1, never used twice by a machine */
+    unsigned slice;                     /* grows with every start and resume: facts looked at before may have changed */
+    int objects;                        /* registry: what was made for this request, to be found again; LUA_NOREF: nothing yet */
+    size_t taken;                       /* bytes that its hooks have put into the question's arena */
+    int draws, lines;                   /* random choices noted; lines logged */
+    struct lun_run_account account;      /* CPU and memory of all its runs */
+
+    enum lun_hook hook;
+    const struct lun_trial *about;
+    const struct lun_outcome *outcome;
+    struct lun_run *run;
+    struct lun_wish wish;               /* being made; its strings lie on the run's stack */
+    struct lun_thought thought;
+};
+
+/* The mind whose hook is running; raises "… can be used only inside a hook" outside of one. */
+struct lun_mind *lun_bind_mind(lua_State *L, const char *what);
+
+/* Room in the question's arena for what a policy says. Raises when its hooks have taken more than LUN_BIND_TAKES in all. */
+#define LUN_BIND_TAKES ((size_t)256 << 10)
+void lun_bind_take(lua_State *L, struct lun_mind *, size_t n);
+
+/* Empty and ready: memory that survives an error's jump. One user at a time. */
+struct lun_buf *lun_bind_scratch(lua_State *L);
+
+/* ---- classes ---- */
+
+/* A field (`get`), or a method: written in C (`call`) or in lua/targets.lua (neither). `doc` goes into policies/README.md. */
+struct lun_member {
+    const char *name;
+    const char *arguments;              /* methods: "(i)"; NULL: a field */
+    const char *type;                   /* of the value or result, for people */
+    const char *doc;
+    int (*get)(lua_State *L, struct lun_mind *, void *self);        /* pushes one value; 0: nil */
+    lua_CFunction call;
+};
+
+struct lun_class {
+    const char *name;                   /* "request" */
+    const char *doc;
+    const struct lun_member *members;   /* ends with a NULL name */
+    int (*item)(lua_State *L, struct lun_mind *, void *self, double i);     /* [i]; NULL: raises */
+    int (*count)(void *self);           /* #; NULL: raises */
+    lua_CFunction concat;               /* ..; NULL: raises */
+    void (*text)(struct lun_buf *, void *self);             /* tostring; NULL: its name */
+    bool free;                          /* belongs to no request: may be made at load and kept for ever */
+};
+
+extern const struct lun_class lun_request_class, lun_key_class, lun_targets_class, lun_steps_class, lun_step_class, lun_target_class, lun_provider_class,
+    lun_price_class, lun_spend_class, lun_budget_class, lun_attempt_class, lun_outcome_class, lun_decision_class;
+extern const struct lun_class *const lun_classes[];         /* all of them, in the order of the reference; ends with NULL */
+
+void lun_class_open(struct lun_vm *);                       /* makes all metatables, runs lua/targets.lua. Outside of runs */
+void *lun_class_new(lua_State *L, const struct lun_class *, const struct lun_mind *, size_t size);     /* pushes; zeroed but for the serial */
+void *lun_class_is(lua_State *L, int index, const struct lun_class *);     /* never raises; NULL: it is none */
+bool lun_class_mine(const struct lun_mind *, const void *self);            /* made for this request, or free. Never raises */
+/* Raises unless it is one and belongs to the request running now. */
+void *lun_class_check(lua_State *L, int index, const struct lun_class *, struct lun_mind **);
+
+/* What was made for this request under that number: pushes it and gives true, or pushes nothing. `keep` keeps what is on top of the
+ * stack and leaves it there. */
+enum { LUN_KEPT_REQUEST = 1, LUN_KEPT_TARGETS, LUN_KEPT_SPEND, LUN_KEPT_OUTCOME, LUN_KEPT_KEY, LUN_KEPT_HEADERS, LUN_KEPT_TAGS, LUN_KEPT_KEY_TAGS };
+#define LUN_KEPT_TARGET(index)   (16 + 4 * (index))
+#define LUN_KEPT_PROVIDER(index) (17 + 4 * (index))
+#define LUN_KEPT_ATTEMPT(number) (18 + 4 * (number))
+#define LUN_KEPT_PRICE(index)    (19 + 4 * (index))
+bool lun_bind_kept(lua_State *L, const struct lun_mind *, int key);
+void lun_bind_keep(lua_State *L, struct lun_mind *, int key);
+
+/* "expected X, got Y" about a value, in words: its type, and for userdata its class. Static or in the given room. */
+const char *lun_bind_type(lua_State *L, int index);
+/* " (did you mean 'x'?)", or "". `out` takes 96 bytes. */
+const char *lun_bind_hint(const char *name, const char *const *list, size_t n, char out[96]);
+/* Pushes a number of seconds, nil for `unknown`, math.huge for LUN_NEVER; USD out of nano-USD, nil when negative. */
+int lun_push_seconds(lua_State *L, lun_us time, lun_us unknown);
+int lun_push_usd(lua_State *L, int64_t nano);
+int lun_push_text(lua_State *L, const char *text);          /* nil for NULL */
+int lun_push_pairs(lua_State *L, const struct lun_pair *, int n);   /* read-only */
+
+/* ---- objects ---- */
+
+struct lun_box { uint64_t serial; };                        /* how every userdata begins */
+
+struct lun_set { uint64_t serial; int n; const struct lun_target *item[]; };
+struct lun_steps { uint64_t serial; int n; struct lun_step item[]; };
+
+void lun_push_request(lua_State *L, struct lun_mind *);
+void lun_push_targets(lua_State *L, struct lun_mind *);     /* all of the request's */
+struct lun_set *lun_push_set(lua_State *L, struct lun_mind *, const struct lun_target *const *, int n);
+void lun_push_target(lua_State *L, struct lun_mind *, const struct lun_target *);
+void lun_push_provider(lua_State *L, struct lun_mind *, const struct lun_provider *);
+void lun_push_price(lua_State *L, struct lun_mind *, const struct lun_target *);
+void lun_push_spend(lua_State *L, struct lun_mind *);
+void lun_push_attempt(lua_State *L, struct lun_mind *, const struct lun_trial *);
+void lun_push_outcome(lua_State *L, struct lun_mind *);
+const struct lun_target *lun_target_at(lua_State *L, int index, const struct lun_mind *);   /* a target userdata's; NULL: it is none */
+int lun_steps_concat(lua_State *L);                         /* `..` of targets, steps and target */
+int lun_targets_steps(lua_State *L);                        /* `targets:steps{…}` */
+void lun_targets_helpers(lua_State *L);                     /* pushes the table that lua/targets.lua is given */
+const struct lun_step *lun_step_at(lua_State *L, int index, const struct lun_mind *);       /* a step userdata's; NULL: it is none */
+struct lun_step lun_step_of(const struct lun_target *);     /* with nothing set */
+
+/* Options of a step in the table at `index` (raw reads), `target` left out. False: `problem` (200 bytes) says what is wrong. Never raises
+ * outside of a run. */
+bool lun_step_options(lua_State *L, int index, struct lun_mind *, struct lun_step *, char problem[200]);
+
+/* ---- decisions ---- */
+
+struct lun_decision {                   /* what lunette.next() and its like give */
+    uint64_t serial;                    /* 0: made of nothing of a request */
+    enum lun_verb verb;
+    lun_us delay;
+    const struct lun_target *target;    /* TRY */
+    int status, n;                      /* REFUSE: 0 means the hook's own; DEGRADE: n targets, kept in `item` */
+    char message[504];
+    const struct lun_target *item[];
+};
+
+/* What a hook returned, on the stack at `index`, as an answer. False: `problem` (400 bytes) says what is wrong with it. Never raises: it is
+ * called outside of runs. */
+bool lun_answer_read(lua_State *L, int index, struct lun_mind *, enum lun_hook, struct lun_answer *, char problem[400]);
+
+/* ---- the module ---- */
+
+/* One function of `lunette`. */
+struct lun_function {
+    const char *name;                   /* "store.get" */
+    const char *arguments, *result, *doc;
+    lua_CFunction call;                 /* NULL: written in lua/lunette.lua */
+};
+extern const struct lun_function lun_functions[];           /* ends with a NULL name */
+int lun_wish_sleep(lua_State *L);
+int lun_wish_http(lua_State *L);
+int lun_wish_chat(lua_State *L);
+int lun_wish_push(lua_State *L, const struct lun_wish *, const struct lun_wish_result *);   /* results of a wish, onto an empty stack */
+int lun_json_decode_function(lua_State *L);
+int lun_json_encode_function(lua_State *L);
+int lun_json_array_function(lua_State *L);
+
+/* Shows `require "lunette"`, classes and all, to a sandboxed machine: enough to load a policy; hooks need a mind. Outside of runs, before the lock. */
+void lun_bind_open(struct lun_vm *);
+/* The reference of everything a policy can see, in Markdown, for policies/README.md. */
+void lun_bind_reference(struct lun_buf *);
+
+/* ---- JSON ---- */
+
+#define LUN_BIND_TEXT ((size_t)256 << 10)   /* more is not decoded for a policy */
+/* Pushes the value (checked before); false: nothing was pushed, *why says why ("too_large"). Inside a run it may raise. */
+bool lun_push_json(lua_State *L, struct lun_json, const char **why);
+/* Appends the value at `index`, of plain data, at most `most` bytes. NULL, or what is wrong with it. Raw reads; raises only inside a
+ * run, when that has to be stopped. */
+const char *lun_bind_encode(lua_State *L, int index, struct lun_buf *, size_t most);
+
+/* ---- the policy ---- */
+
+const struct lun_snapshot *lun_policy_snapshot(const struct lun_policy *);
+struct lun_registry *lun_policy_registry(const struct lun_policy *);
+bool lun_policy_setting(struct lun_policy *, lua_State *L, const char *name);      /* pushes its value; false: there is none of that name */
+const struct lun_log *lun_policy_log(const struct lun_policy *);    /* where lunette.log writes; NULL: nowhere */
+void lun_policy_suggest(struct lun_policy *, lua_State *L, const char *name, char out[96]);      /* the nearest setting, as lun_bind_hint says it */
+#endif

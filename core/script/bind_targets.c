@@ -1,0 +1,278 @@
+/* `targets`: immutable, ordered sets of targets, and what narrows and orders them. `where` and `by` call a policy's functions and are
+ * therefore written in Lua (lua/targets.lua); they come back here with positions and keys. */
+#include "script/bind.h"
+#include <math.h>
+#include <string.h>
+#include "base/loop.h"
+#include "script/sandbox.h"
+#include "state/order.h"
+
+static struct lun_set *set_at(lua_State *L, int index, struct lun_mind **mind) { return lun_class_check(L, index, &lun_targets_class, mind); }
+
+struct lun_set *lun_push_set(lua_State *L, struct lun_mind *mind, const struct lun_target *const *items, int n)
+{
+    struct lun_set *s = lun_class_new(L, &lun_targets_class, mind, sizeof *s + (size_t)n * sizeof *s->item);
+    if (items) {
+        memcpy(s->item, items, (size_t)n * sizeof *items);
+        s->n = n;
+    }
+    return s;
+}
+
+void lun_push_targets(lua_State *L, struct lun_mind *mind)
+{
+    struct lun_question *q = mind->question;
+    if (lun_bind_kept(L, mind, LUN_KEPT_TARGETS)) {
+        struct lun_set *s = lua_touserdata(L, -1);
+        if (s->n == q->n_targets && !memcmp(s->item, q->targets, (size_t)s->n * sizeof *s->item)) return;
+        lua_pop(L, 1);                  /* narrowed by the budget hook */
+    }
+    lun_push_set(L, mind, q->targets, q->n_targets);
+    lun_bind_keep(L, mind, LUN_KEPT_TARGETS);
+}
+
+static bool has(const struct lun_set *s, const struct lun_target *t)
+{
+    for (int i = 0; i < s->n; i++) if (s->item[i] == t) return true;
+    return false;
+}
+
+/* ---- filters: the same set without some ---- */
+
+typedef bool keeps(struct lun_mind *, const struct lun_target *, const void *about);
+
+static int filtered(lua_State *L, struct lun_mind *mind, const struct lun_set *s, keeps *keep, const void *about)
+{
+    struct lun_set *out = lun_push_set(L, mind, NULL, s->n);
+    for (int i = 0; i < s->n; i++) if (keep(mind, s->item[i], about)) out->item[out->n++] = s->item[i];
+    return 1;
+}
+
+static bool is_asked(struct lun_mind *mind, const struct lun_target *t, const void *about)
+{
+    const struct lun_question *q = mind->question;
+    (void)about;
+    for (int i = 0; i < q->n_asked; i++) if (q->asked[i] == t) return true;
+    return false;
+}
+
+static int targets_asked(lua_State *L)
+{
+    struct lun_mind *mind;
+    struct lun_set *s = set_at(L, 1, &mind);
+    return filtered(L, mind, s, is_asked, NULL);
+}
+
+static bool is_healthy(struct lun_mind *mind, const struct lun_target *t, const void *about)
+{
+    struct lun_health_view view;
+    (void)about;
+    lun_health_look(t, mind->question->loop->now, &view);
+    return view.healthy;
+}
+
+static int targets_healthy(lua_State *L)
+{
+    struct lun_mind *mind;
+    struct lun_set *s = set_at(L, 1, &mind);
+    return filtered(L, mind, s, is_healthy, NULL);
+}
+
+struct need { unsigned supports; int64_t tokens, output; };
+
+static bool can(struct lun_mind *mind, const struct lun_target *t, const void *about)
+{
+    const struct need *need = about;
+    (void)mind;
+    if (t->supports_given && (t->supports & need->supports) != need->supports) return false;
+    if (t->context && need->tokens + need->output > t->context) return false;
+    return !t->max_output || need->output <= t->max_output;
+}
+
+static int targets_can(lua_State *L)
+{
+    struct lun_mind *mind;
+    struct lun_set *s = set_at(L, 1, &mind);
+    struct lun_question *q = mind->question;
+    if (!lua_isnoneornil(L, 2)) lun_class_check(L, 2, &lun_request_class, NULL);
+    struct need need = { .tokens = lun_question_tokens(q), .output = q->max_tokens > 0 ? q->max_tokens : 0,
+                         .supports = (q->has_tools ? LUN_SUPPORTS_TOOLS : 0) | (q->has_image ? LUN_SUPPORTS_IMAGES : 0) | (q->has_schema ? LUN_SUPPORTS_SCHEMA : 0) };
+    return filtered(L, mind, s, can, &need);
+}
+
+/* ---- by name: in the order of the names, each as often as the set has it ---- */
+
+typedef bool named(const struct lun_mind *, const struct lun_target *, const char *name);
+
+static bool by_model(const struct lun_mind *mind, const struct lun_target *t, const char *name)
+{
+    const struct lun_question *q = mind->question;
+    if (!strcmp(t->model, name)) return true;       /* or the name asked for, of a pattern */
+    return q->entry && q->model && !strcmp(q->model, name) && !strcmp(q->entry->name, t->model);
+}
+static bool by_name(const struct lun_mind *mind, const struct lun_target *t, const char *name) { (void)mind; return !strcmp(t->name, name); }
+static bool by_provider(const struct lun_mind *mind, const struct lun_target *t, const char *name) { (void)mind; return !strcmp(t->provider->name, name); }
+
+static void add_named(struct lun_mind *mind, const struct lun_set *s, struct lun_set *out, named *fits, const char *name)
+{
+    for (int i = 0; i < s->n; i++)
+        if (fits(mind, s->item[i], name) && !has(out, s->item[i])) out->item[out->n++] = s->item[i];
+}
+
+/* Arguments from 2 on: names, or lists of names. */
+static int of_names(lua_State *L, named *fits, const char *method)
+{
+    struct lun_mind *mind;
+    struct lun_set *s = set_at(L, 1, &mind);
+    int last = lua_gettop(L);
+    struct lun_set *out = lun_push_set(L, mind, NULL, s->n);
+    if (last < 2) return luaL_error(L, "%s(…): expected at least one name", method);
+    for (int i = 2; i <= last; i++) {
+        if (lua_type(L, i) == LUA_TSTRING) { add_named(mind, s, out, fits, lua_tostring(L, i)); continue; }
+        if (lua_type(L, i) != LUA_TTABLE) return luaL_error(L, "%s(…): expected names, got %s", method, lun_bind_type(L, i));
+        for (int k = 1; lua_rawgeti(L, i, k), !lua_isnil(L, -1); k++) {
+            if (lua_type(L, -1) != LUA_TSTRING) return luaL_error(L, "%s(…): expected a list of names, it holds a %s", method, lun_bind_type(L, -1));
+            add_named(mind, s, out, fits, lua_tostring(L, -1));
+            lua_pop(L, 1);
+            lun_vm_work(L, s->n);
+        }
+        lua_pop(L, 1);
+    }
+    return 1;
+}
+
+static int targets_of(lua_State *L) { return of_names(L, by_model, "of"); }
+static int targets_named(lua_State *L) { return of_names(L, by_name, "named"); }
+static int targets_provider(lua_State *L) { return of_names(L, by_provider, "provider"); }
+
+/* ---- orders ---- */
+
+static int targets_first(lua_State *L)
+{
+    struct lun_mind *mind;
+    struct lun_set *s = set_at(L, 1, &mind);
+    double n = luaL_optnumber(L, 2, 1);
+    if (!(n >= 0)) return luaL_error(L, "first(n): expected how many");
+    lun_push_set(L, mind, s->item, n < s->n ? (int)n : s->n);
+    return 1;
+}
+
+static int targets_balanced(lua_State *L)
+{
+    struct lun_mind *mind;
+    struct lun_set *s = set_at(L, 1, &mind);
+    if (!lua_isnoneornil(L, 2)) lun_class_check(L, 2, &lun_request_class, NULL);
+    struct lun_set *out = lun_push_set(L, mind, s->item, s->n);
+    lun_order_balanced(mind->question, out->item, out->n);
+    lun_vm_work(L, (int64_t)s->n * 100);
+    return 1;
+}
+
+/* targets, list of positions → those, in that order. For lua/targets.lua. */
+static int at_positions(lua_State *L)
+{
+    struct lun_mind *mind;
+    struct lun_set *s = set_at(L, 1, &mind);
+    luaL_checktype(L, 2, LUA_TTABLE);
+    struct lun_set *out = lun_push_set(L, mind, NULL, s->n);
+    for (int k = 1; k <= s->n; k++) {
+        lua_rawgeti(L, 2, k);
+        int at = (int)lua_tointeger(L, -1);
+        lua_pop(L, 1);
+        if (at < 1 || at > s->n) break;
+        out->item[out->n++] = s->item[at - 1];
+    }
+    return 1;
+}
+
+/* Numbers in order, then texts in byte order, then nil and NaN. */
+struct ranked { int kind; double number; const char *text; const struct lun_target *target; };
+
+static bool precedes(const struct ranked *a, const struct ranked *b)
+{
+    if (a->kind != b->kind) return a->kind < b->kind;
+    return a->kind == 0 ? a->number < b->number : a->kind == 1 && strcmp(a->text, b->text) < 0;
+}
+
+static struct ranked rank(lua_State *L, const struct lun_target *t)
+{
+    struct ranked r = { .kind = 2, .target = t };
+    switch (lua_type(L, -1)) {
+    case LUA_TNUMBER: r.number = lua_tonumber(L, -1); r.kind = isnan(r.number) ? 2 : 0; break;
+    case LUA_TSTRING: r.text = lua_tostring(L, -1); r.kind = 1; break;
+    case LUA_TBOOLEAN: r.number = lua_toboolean(L, -1) ? 0 : 1; r.kind = 0; break;
+    case LUA_TNIL: break;
+    default: luaL_error(L, "by(…): for target '%s' it gave a %s; expected a number, a text or nil", t->name, lun_bind_type(L, -1));
+    }
+    return r;
+}
+
+/* targets, list of keys → in the order of the keys, equal ones as they were. For lua/targets.lua, which keeps the keys alive. */
+static int in_order(lua_State *L)
+{
+    struct lun_mind *mind;
+    struct lun_set *s = set_at(L, 1, &mind);
+    luaL_checktype(L, 2, LUA_TTABLE);
+    struct lun_set *out = lun_push_set(L, mind, NULL, s->n);
+    struct ranked *r = lua_newuserdata(L, (size_t)s->n * sizeof *r + 1);
+    for (int i = 0; i < s->n; i++) {
+        lua_rawgeti(L, 2, i + 1);
+        struct ranked one = rank(L, s->item[i]);
+        int k = i;
+        for (; k > 0 && precedes(&one, &r[k - 1]); k--) r[k] = r[k - 1];
+        r[k] = one;
+        lua_pop(L, 1);
+        lun_vm_work(L, s->n);
+    }
+    for (int i = 0; i < s->n; i++) out->item[out->n++] = r[i].target;
+    lua_pop(L, 1);
+    return 1;
+}
+
+/* ---- class ---- */
+
+static int item(lua_State *L, struct lun_mind *mind, void *self, double i)
+{
+    struct lun_set *s = self;
+    if (i >= 1 && i <= s->n && i == floor(i)) lun_push_target(L, mind, s->item[(int)i - 1]);
+    else lua_pushnil(L);
+    return 1;
+}
+
+static int count(void *self) { return ((struct lun_set *)self)->n; }
+
+static void text(struct lun_buf *out, void *self)
+{
+    struct lun_set *s = self;
+    lun_buf_puts(out, "targets(");
+    for (int i = 0; i < s->n && out->n < 1000; i++) lun_buf_printf(out, "%s%s", i ? ", " : "", s->item[i]->name);
+    lun_buf_putc(out, ')');
+}
+
+static const struct lun_member members[] = {
+    { "asked", "()", "targets", "those of the model the client named (all, for `auto`)", NULL, targets_asked },
+    { "of", "(model, …)", "targets", "those of these models, in the order of the names", NULL, targets_of },
+    { "named", "(name, …)", "targets", "those of these names of their own", NULL, targets_named },
+    { "provider", "(name, …)", "targets", "those of these providers", NULL, targets_provider },
+    { "can", "(request)", "targets", "those whose context takes the input and `max_tokens`, and that support the tools, images and schema asked for", NULL, targets_can },
+    { "healthy", "()", "targets", "those whose circuit is closed and that do not rest", NULL, targets_healthy },
+    { "where", "(f)", "targets", "those for which `f(target)` is true; f may wait" },
+    { "by", "(f)", "targets", "in ascending order of `f(target)`, or of a field: `by \"latency\"`, `by \"price.input\"`. Equal ones keep their order, nil comes last" },
+    { "first", "(n)", "targets", "the first n; 1 when not given", NULL, targets_first },
+    { "balanced", "(request)", "targets", "spread: sticky by `request.session` while its target has room, otherwise the better of two by load; resting ones last", NULL, targets_balanced },
+    { "steps", "{ … }", "steps", "a step for each, with these options (below)", NULL, lun_targets_steps },
+    { 0 } };
+
+const struct lun_class lun_targets_class = {
+    .name = "targets", .members = members, .item = item, .count = count, .concat = lun_steps_concat, .text = text,
+    .doc = "An ordered set that is never changed: each method gives a new one. `#targets`, `targets[1]`, `ipairs(targets)`; `a .. b` joins two, without doubles." };
+
+/* What lua/targets.lua is given. */
+void lun_targets_helpers(lua_State *L)
+{
+    lua_createtable(L, 0, 2);
+    lua_pushcfunction(L, at_positions);
+    lua_setfield(L, -2, "at_positions");
+    lua_pushcfunction(L, in_order);
+    lua_setfield(L, -2, "in_order");
+}

@@ -1,0 +1,314 @@
+#include "script/policy.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/alloc.h"
+#include "base/loop.h"
+#include "script/bind.h"
+#include "script/policy_table.h"
+#include "script/sandbox.h"
+
+#define BUCKETS    1024
+#define ERROR_MOST 500
+#define STEPS_PER_US 200
+
+struct lun_policy {
+    struct lun_snapshot *snapshot;
+    struct lun_registry *registry;
+    struct lun_vm *vm;                  /* NULL: a policy without hooks */
+    struct lun_policy_table table;
+    struct lun_limits limits;
+    const struct lun_log *log;
+    uint64_t serial;
+    struct lun_mind *minds[BUCKETS];
+    bool (*source)(void *user, const char *module, struct lun_vm_source *);
+    void *source_user;
+};
+
+const struct lun_snapshot *lun_policy_snapshot(const struct lun_policy *p) { return p->snapshot; }
+struct lun_registry *lun_policy_registry(const struct lun_policy *p) { return p->registry; }
+const struct lun_log *lun_policy_log(const struct lun_policy *p) { return p->log; }
+void lun_policy_log_to(struct lun_policy *p, const struct lun_log *log) { p->log = log; }
+bool lun_policy_refuses(const struct lun_policy *p) { return p->table.refuses; }
+bool lun_policy_worn(const struct lun_policy *p) { return p->vm && lun_vm_worn(p->vm); }
+void lun_policy_idle(struct lun_policy *p) { if (p->vm) lun_vm_collect(p->vm, 64); }
+const struct lun_limits *lun_policy_limits_of(const struct lun_policy *p) { return &p->limits; }
+bool lun_policy_has(const struct lun_policy *p, enum lun_hook hook) { return p->vm && p->table.hooks[hook] != LUA_NOREF; }
+
+/* ---- what the machine asks ---- */
+
+static struct lun_mind *running(struct lun_policy *p) { return p->vm && p->vm->run ? p->vm->run->user : NULL; }
+
+static lun_us wall(void *user)
+{
+    struct lun_mind *mind = running(user);
+    return mind ? lun_question_wall(mind->question) : lun_clock_wall();
+}
+
+static lun_us now(void *user)
+{
+    struct lun_mind *mind = running(user);
+    return mind ? mind->question->loop->now : lun_clock_now();
+}
+
+static double chance(lua_State *L) { return lun_question_random_unit(lun_bind_mind(L, "math.random")->question); }
+
+/* What the policy required was read when the snapshot was made. */
+static bool source(void *user, const char *module, struct lun_vm_source *out)
+{
+    struct lun_policy *p = user;
+    if (p->source) return p->source(p->source_user, module, out);
+    for (int i = 0; i < p->snapshot->n_parts; i++) {
+        const struct lun_part *part = &p->snapshot->parts[i];
+        if (part->kind != LUN_PART_POLICY_MODULE || strcmp(part->module, module)) continue;
+        out->name = lun_strdup(part->file.name);
+        out->text = lun_strndup(part->file.text, part->file.n);
+        out->n = part->file.n;
+        return true;
+    }
+    return false;
+}
+
+/* ---- opening ---- */
+
+static struct lun_vm *machine(struct lun_policy *p, enum lun_policy_limits limits)
+{
+    static const enum lun_vm_cpu cpu[] = { [LUN_BY_SIGNAL] = LUN_CPU_SIGNAL, [LUN_BY_CLOCK] = LUN_CPU_CLOCK, [LUN_BY_COUNT] = LUN_CPU_STEPS };
+    struct lun_vm_options options = { .cpu = cpu[limits], .host = { .wall = wall, .now = now, .random = chance, .source = source, .user = p } };
+    struct lun_vm *vm = lun_vm_new(&options);
+    lun_bind_open(vm);
+    return vm;
+}
+
+static bool load(struct lun_policy *p, struct lun_buf *problems)
+{
+    const struct lun_file *f = &p->snapshot->policy;
+    struct lun_vm_error error;
+    int ref = lun_vm_load(p->vm, f->name, f->text, f->n, 0, &error);
+    if (ref == LUA_NOREF) {
+        lun_buf_puts(problems, error.text);
+        return false;
+    }
+    lua_rawgeti(p->vm->L, LUA_REGISTRYINDEX, ref);
+    bool good = lun_policy_table_read(p->vm->L, f->name, &p->table, problems);
+    lua_settop(p->vm->L, 0);
+    luaL_unref(p->vm->L, LUA_REGISTRYINDEX, ref);
+    lun_sandbox_lock(p->vm);
+    return good;
+}
+
+static void apply_limits(struct lun_policy *p)
+{
+    p->limits = p->snapshot->limits;
+    if (p->table.attempts && !p->limits.attempts_given) p->limits.attempts = p->table.attempts;
+    if (p->table.retries_said && !p->limits.retries_given) p->limits.retries = p->table.retries;
+}
+
+struct lun_policy *lun_policy_open_with(struct lun_snapshot *snapshot, struct lun_registry *registry, enum lun_policy_limits limits,
+                                        bool (*find)(void *, const char *, struct lun_vm_source *), void *user, char **error)
+{
+    struct lun_policy *p = lun_zalloc(sizeof *p);
+    struct lun_buf problems = { 0 };
+    *p = (struct lun_policy){ .snapshot = lun_snapshot_ref(snapshot), .registry = registry, .source = find, .source_user = user };
+    if (snapshot->policy.text) {
+        p->vm = machine(p, limits);
+        if (!load(p, &problems)) {
+            *error = lun_strdup(lun_buf_text(&problems));
+            lun_buf_free(&problems);
+            lun_policy_close(p);
+            return NULL;
+        }
+    }
+    apply_limits(p);
+    return p;
+}
+
+struct lun_policy *lun_policy_open(struct lun_snapshot *snapshot, struct lun_registry *registry, enum lun_policy_limits limits, char **error)
+{
+    return lun_policy_open_with(snapshot, registry, limits, NULL, NULL, error);
+}
+
+/* ---- minds: one per request that had a thought ---- */
+
+static struct lun_mind **bucket(struct lun_policy *p, const struct lun_question *q)
+{
+    uint64_t h = (uint64_t)(uintptr_t)q * 0x9E3779B97F4A7C15u;
+    struct lun_mind **at = &p->minds[h >> 54];
+    while (*at && (*at)->question != q) at = &(*at)->next;
+    return at;
+}
+
+static struct lun_mind *mind_of(struct lun_policy *p, struct lun_question *q)
+{
+    struct lun_mind **at = bucket(p, q);
+    if (*at) return *at;
+    *at = lun_zalloc(sizeof **at);
+    (*at)->policy = p;
+    (*at)->question = q;
+    (*at)->serial = ++p->serial;
+    (*at)->objects = LUA_NOREF;
+    return *at;
+}
+
+static void drop(struct lun_mind **at)
+{
+    struct lun_mind *mind = *at;
+    *at = mind->next;
+    lun_run_free(mind->run);
+    if (mind->objects != LUA_NOREF) luaL_unref(mind->policy->vm->L, LUA_REGISTRYINDEX, mind->objects);
+    free(mind);
+}
+
+void lun_policy_forget(struct lun_policy *p, struct lun_question *q)
+{
+    struct lun_mind **at = bucket(p, q);
+    if (*at) drop(at);
+}
+
+void lun_policy_close(struct lun_policy *p)
+{
+    if (!p) return;
+    for (int i = 0; i < BUCKETS; i++) while (p->minds[i]) drop(&p->minds[i]);
+    lun_vm_free(p->vm);
+    lun_snapshot_unref(p->snapshot);
+    free(p);
+}
+
+/* ---- thoughts ---- */
+
+static const char *reason_of(enum lun_failure failure)
+{
+    switch (failure) {
+    case LUN_FAILURE_CPU: return "cpu";
+    case LUN_FAILURE_MEMORY: return "memory";
+    case LUN_FAILURE_STACK: return "stack";
+    default: return "error";
+    }
+}
+
+static void fail(struct lun_mind *mind, const char *reason, const char *text)
+{
+    struct lun_thought *t = &mind->thought;
+    t->state = LUN_THOUGHT_FAILED;
+    t->answer = (struct lun_answer){ 0 };
+    t->reason = reason;
+    char *copy = lun_arena_strndup(mind->question->arena, text, strnlen(text, ERROR_MOST));
+    for (char *c = copy; *c; c++) if ((unsigned char)*c < 0x20 || *c == 0x7f) *c = '?';
+    t->error = copy;
+}
+
+/* "support.lua:12: " of the hook's first line. */
+static void place(const struct lun_mind *mind, char *out, size_t room)
+{
+    lua_State *L = mind->policy->vm->L;
+    lua_Debug at;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, mind->policy->table.hooks[mind->hook]);
+    lua_getinfo(L, ">S", &at);
+    snprintf(out, room, "%s:%d: ", at.short_src, at.linedefined);
+}
+
+static void read_answer(struct lun_mind *mind)
+{
+    char problem[400], text[600], where[128];
+    if (lun_answer_read(mind->run->L, 1, mind, mind->hook, &mind->thought.answer, problem)) {
+        mind->thought.state = LUN_THOUGHT_DONE;
+        return;
+    }
+    place(mind, where, sizeof where);
+    snprintf(text, sizeof text, "%s%s", where, problem);
+    fail(mind, "answer", text);
+}
+
+static lun_us cpu_of(const struct lun_run_account *a) { return a->cpu + a->steps / STEPS_PER_US; }
+
+static void go(struct lun_mind *mind, int n)
+{
+    lun_us before = cpu_of(&mind->account);
+    mind->slice++;
+    enum lun_run_state state = lun_run_go(mind->run, n);
+    mind->thought.cpu += cpu_of(&mind->account) - before;
+    switch (state) {
+    case LUN_RUN_DONE: read_answer(mind); break;
+    case LUN_RUN_WISHED:
+        mind->thought.state = LUN_THOUGHT_WISHES;
+        mind->thought.wish = mind->wish;
+        break;
+    default: fail(mind, reason_of(mind->run->error.failure), mind->run->error.text);
+    }
+}
+
+/* Pushes what the hook is given beside the request; gives how many. */
+static int push_about(lua_State *L, struct lun_mind *mind)
+{
+    switch (mind->hook) {
+    case LUN_HOOK_BUDGET: lun_push_spend(L, mind); return 1;
+    case LUN_HOOK_SELECT: lun_push_targets(L, mind); return 1;
+    case LUN_HOOK_JUDGE: case LUN_HOOK_RETRY:
+        if (!mind->about) return 0;
+        lun_push_attempt(L, mind, mind->about);
+        return 1;
+    case LUN_HOOK_FINISH: lun_push_outcome(L, mind); return 1;
+    default: return 0;
+    }
+}
+
+struct lun_thought *lun_policy_think(struct lun_policy *p, struct lun_question *q, enum lun_hook hook, const struct lun_trial *about,
+                                     const struct lun_outcome *outcome)
+{
+    struct lun_mind *mind = mind_of(p, q);
+    mind->thought = (struct lun_thought){ .state = LUN_THOUGHT_DONE };
+    mind->hook = hook;
+    mind->about = about;
+    mind->outcome = outcome;
+    if (!lun_policy_has(p, hook)) return &mind->thought;
+    lun_run_free(mind->run);            /* of a thought that was never ended */
+    mind->run = lun_run_new(p->vm, &mind->account, mind);
+    lua_rawgeti(mind->run->L, LUA_REGISTRYINDEX, p->table.hooks[hook]);
+    lun_push_request(mind->run->L, mind);
+    go(mind, 1 + push_about(mind->run->L, mind));
+    return &mind->thought;
+}
+
+static struct lun_mind *mind_with(struct lun_thought *t) { return (struct lun_mind *)((char *)t - offsetof(struct lun_mind, thought)); }
+
+void lun_thought_fulfil(struct lun_thought *t, const struct lun_wish_result *result)
+{
+    struct lun_mind *mind = mind_with(t);
+    lua_settop(mind->run->L, 0);
+    go(mind, lun_wish_push(mind->run->L, &mind->wish, result));
+}
+
+void lun_thought_end(struct lun_thought *t)
+{
+    struct lun_mind *mind = mind_with(t);
+    lun_run_free(mind->run);
+    mind->run = NULL;
+    mind->outcome = NULL;
+}
+
+/* ---- settings ---- */
+
+bool lun_policy_setting(struct lun_policy *p, lua_State *L, const char *name)
+{
+    if (p->table.settings == LUA_NOREF) return false;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, p->table.settings);
+    lua_pushstring(L, name);
+    lua_rawget(L, -2);
+    return !lua_isnil(L, -1);
+}
+
+void lun_policy_suggest(struct lun_policy *p, lua_State *L, const char *name, char out[96])
+{
+    const char *names[64];
+    size_t n = 0;
+    int top = lua_gettop(L);
+    out[0] = 0;
+    if (p->table.settings == LUA_NOREF) return;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, p->table.settings);
+    for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
+        if (n == 64) { lua_pop(L, 2); break; }
+        names[n++] = lua_tostring(L, -2);
+    }
+    lua_settop(L, top);
+    lun_bind_hint(name, names, n, out);
+}
