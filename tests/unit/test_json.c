@@ -602,6 +602,10 @@ static void strings_are_escaped(void **state)
     assert_wrote(&out, "\"\xc3\xa9\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"");
     lun_json_put_text(&out, NULL);
     assert_wrote(&out, "null");
+    lun_json_put_bool(&out, true);
+    assert_wrote(&out, "true");
+    lun_json_put_raw(&out, of(" [1] "));
+    assert_wrote(&out, "[1]");
     lun_buf_free(&out);
 }
 

@@ -54,13 +54,27 @@ static void what_is_below_the_least_level_is_not_said(void **state)
     assert_string_equal(written(&p) + 24, " error yes\n");
 }
 
+static void a_log_without_a_place_writes_nowhere(void **state)
+{
+    (void)state;
+    struct place p;
+    int kept = dup(0);
+    open_place(&p);
+    dup2(p.ends[1], 0);
+    lun_log(&(struct lun_log){0}, LUN_LOG_ERROR, "no");
+    lun_log(&(struct lun_log){ .fd = p.ends[1] }, LUN_LOG_LEVEL_COUNT, "no");
+    dup2(kept, 0);
+    close(kept);
+    assert_string_equal(written(&p), "");
+}
+
 static void nobody_can_forge_a_line(void **state)
 {
     (void)state;
     struct place p;
     open_place(&p);
-    lun_log(&p.log, LUN_LOG_INFO, "%s", "a\nb\r\t\x1b[31m\x7f\xc2\x9b\xff\xc3\xa9");
-    assert_string_equal(written(&p) + 24, " info  a\\nb\\r\\t\\x1b[31m\\x7f\\x9b\xef\xbf\xbd\xc3\xa9\n");
+    lun_log(&p.log, LUN_LOG_INFO, "%s", "a\nb\r\t\x1b[31m\x7f\xc2\x9b\xff\xc2\xa0\xc3\xa9");
+    assert_string_equal(written(&p) + 24, " info  a\\nb\\r\\t\\x1b[31m\\x7f\\x9b\xef\xbf\xbd\xc2\xa0\xc3\xa9\n");
 }
 
 static void json_lines_are_json(void **state)
@@ -136,7 +150,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_line_has_time_level_and_message), cmocka_unit_test(what_is_below_the_least_level_is_not_said),
-        cmocka_unit_test(nobody_can_forge_a_line), cmocka_unit_test(json_lines_are_json),
+        cmocka_unit_test(nobody_can_forge_a_line), cmocka_unit_test(a_log_without_a_place_writes_nowhere), cmocka_unit_test(json_lines_are_json),
         cmocka_unit_test(a_long_message_is_cut_between_characters), cmocka_unit_test(a_host_takes_the_messages_instead),
         cmocka_unit_test(errno_is_kept), cmocka_unit_test(levels_are_known_by_name),
     };

@@ -294,25 +294,55 @@ static void a_full_disk_tears_one_line_and_not_the_next(void **state)
     assert_file(file, "0123456789\n0123\nwhole\n");
 }
 
+/* Makes `fd` stdout while the writer is opened. */
+static struct lun_writer *open_on_stdout(int fd)
+{
+    fflush(stdout);
+    int kept = dup(STDOUT_FILENO);
+    dup2(fd, STDOUT_FILENO);
+    struct lun_writer *w = open_writer("-");
+    dup2(kept, STDOUT_FILENO);
+    close(kept);
+    return w;
+}
+
 static void a_dash_is_stdout(void **state)
 {
     (void)state;
     struct lun_buf text = {0};
     struct tube t;
     open_tube(&t);
-    fflush(stdout);
-    int kept = dup(STDOUT_FILENO);
-    dup2(t.ends[1], STDOUT_FILENO);
-    struct lun_writer *w = open_writer("-");
+    struct lun_writer *w = open_on_stdout(t.ends[1]);
     put(w, "out");
     lun_writer_reopen(w);
+    lun_writer_flush(w);
+    put(w, "and out");
     lun_writer_free(w);
-    dup2(kept, STDOUT_FILENO);
-    close(kept);
     close(t.ends[1]);
     read_to_end(t.ends[0], &text);
-    assert_string_equal(lun_buf_text(&text), "out\n");
+    assert_string_equal(lun_buf_text(&text), "out\nand out\n");
     lun_buf_free(&text);
+}
+
+/* A pipe in packet mode: one read gives what one write wrote. */
+static void a_pipe_is_written_in_whole_lines(void **state)
+{
+    (void)state;
+    int ends[2], lines = 0;
+    char line[1000], packet[65536];
+    ssize_t n;
+    assert_int_equal(pipe2(ends, O_DIRECT | O_CLOEXEC), 0);
+    struct lun_writer *w = open_on_stdout(ends[1]);
+    memset(line, 'x', sizeof line);
+    for (int i = 0; i < 30; i++) lun_writer_put(w, line, sizeof line - (size_t)i);
+    lun_writer_free(w);
+    close(ends[1]);
+    while ((n = read(ends[0], packet, sizeof packet)) > 0) {
+        assert_int_equal(packet[n - 1], '\n');
+        for (ssize_t i = 0; i < n; i++) lines += packet[i] == '\n';
+    }
+    assert_int_equal(lines, 30);
+    close(ends[0]);
 }
 
 static void what_cannot_be_opened_is_said(void **state)
@@ -339,7 +369,7 @@ int main(void)
         TEST(a_full_disk_tears_one_line_and_not_the_next), TEST(what_cannot_be_opened_is_said),
         cmocka_unit_test(a_line_comes_by_itself), cmocka_unit_test(a_slow_disk_costs_lines_but_nobody_waits),
         cmocka_unit_test(a_reader_that_never_reads_does_not_hold_the_end),
-        cmocka_unit_test(a_reader_that_left_costs_lines_and_nothing_else), cmocka_unit_test(a_dash_is_stdout),
+        cmocka_unit_test(a_reader_that_left_costs_lines_and_nothing_else), cmocka_unit_test(a_dash_is_stdout), cmocka_unit_test(a_pipe_is_written_in_whole_lines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
