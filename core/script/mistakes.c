@@ -26,6 +26,7 @@ static char *escaped(struct lun_arena *arena, const char *text)
 void lun_mistakes_add(struct lun_mistakes *m, const char *file, int line, const char *format, ...)
 {
     va_list args;
+    m->told++;
     va_start(args, format);
     char *raw = NULL;
     if (vasprintf(&raw, format, args) < 0) abort();

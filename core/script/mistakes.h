@@ -13,7 +13,12 @@ struct lun_mistake {
 };
 
 /* Zero-initialised: none. Owns its strings until lun_mistakes_free. One thread. */
-struct lun_mistakes { struct lun_mistake *items; int n, room, more; struct lun_arena arena; };
+struct lun_mistakes {
+    struct lun_mistake *items; int n, room;
+    int more;               /* beyond LUN_MISTAKES_MAX */
+    int told;               /* how often something was added, repetitions too */
+    struct lun_arena arena;
+};
 
 /* Control characters in what is printed are escaped; a mistake that is there already, word for word, is not told twice. */
 void lun_mistakes_add(struct lun_mistakes *, const char *file, int line, const char *format, ...) __attribute__((format(printf, 4, 5)));

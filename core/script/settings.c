@@ -75,10 +75,10 @@ const struct lun_setting lun_settings[] = {
     S("max", LUN_INT, 0, 1, 65536, NULL, NULL, 0, AT(lun_provider_draft, key_max), "The longest; may stand second without its name."),
 #undef S
 #define S(name, fallback, doc) { LUN_SCOPE_TIMEOUTS, #name, LUN_SECONDS, LUN_MORE_THAN_MIN, 0, DAY, fallback, NULL, 0, AT(lun_timeouts, name), doc }
-    S(connect,    "2",   "Until the connection stands, TLS included."),
-    S(first_byte, "30",  "From sending to a stream's first good event, or to the head of a whole answer."),
-    S(idle,       "30",  "Between two bytes."),
-    S(total,      "300", "All of it."),
+    S(connect,    "5",   "Until the connection stands, TLS included."),
+    S(first_byte, "60",  "From sending to a stream's first good event, or to the head of a whole answer."),
+    S(idle,       "60",  "Between two bytes."),
+    S(total,      "600", "All of it."),
 #undef S
 #define S(name, ...) { LUN_SCOPE_HEALTH, name, __VA_ARGS__ }
     S("failures", LUN_INT, 0, 1, 100000, "5", NULL, 0, AT(lun_health_rules, failures), "So many in a row take a target out."),

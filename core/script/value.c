@@ -116,7 +116,7 @@ static void read_value(struct reader *r, struct lun_value *v, int depth)
     case LUA_TNUMBER:   v->type = LUN_VALUE_NUMBER, v->number = lua_tonumber(r->L, -1); return;
     case LUA_TSTRING:   read_text(r, v); return;
     case LUA_TUSERDATA: read_userdata(r, v, depth); return;
-    case LUA_TFUNCTION: bad(v, "a function, where only data can stand"); return;
+    case LUA_TFUNCTION: bad(v, "a function, where only data can stand"), v->type = LUN_VALUE_FUNCTION; return;
     case LUA_TTABLE:
         if (depth >= LUN_VALUE_DEPTH) bad(v, "more than 32 tables inside one another (does one contain itself?)");
         else if (lua_getmetatable(r->L, -1)) {
@@ -207,6 +207,7 @@ const char *lun_value_show(const struct lun_value *v, struct lun_arena *arena)
     case LUN_VALUE_TEXT:    return lun_value_quote(v->text, arena);
     case LUN_VALUE_SECRET:  return "a secret";
     case LUN_VALUE_TABLE:   return v->n_list ? "a list" : "a table";
+    case LUN_VALUE_FUNCTION: return "a function";
     case LUN_VALUE_BAD:     return v->text;
     }
     return "";

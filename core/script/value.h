@@ -10,14 +10,14 @@
 
 enum { LUN_VALUE_DEPTH = 32, LUN_VALUE_COUNT = 100000, LUN_VALUE_BYTES = 8 << 20, LUN_VALUE_TEXT_MAX = 65536, LUN_VALUE_NAME_MAX = 256 };
 
-enum lun_value_type { LUN_VALUE_BOOL, LUN_VALUE_NUMBER, LUN_VALUE_TEXT, LUN_VALUE_SECRET, LUN_VALUE_TABLE, LUN_VALUE_BAD };
+enum lun_value_type { LUN_VALUE_BOOL, LUN_VALUE_NUMBER, LUN_VALUE_TEXT, LUN_VALUE_SECRET, LUN_VALUE_TABLE, LUN_VALUE_FUNCTION, LUN_VALUE_BAD };
 
 struct lun_place { const char *file; int line; int64_t at; };   /* at: grows along the files, to order by */
 
 struct lun_value {
     enum lun_value_type type;
     bool yes; double number;
-    const char *text; size_t n;         /* TEXT: valid UTF-8 without NULs; BAD: why, follows the path and ": " */
+    const char *text; size_t n;         /* TEXT: valid UTF-8 without NULs; BAD, FUNCTION: why not, follows the path and ": " */
     const void *secret;                 /* SECRET: what `secret` gave */
     struct lun_value **items; int n_items, n_list, room;    /* TABLE: those of the list first, then by name, in byte order */
 
@@ -25,7 +25,7 @@ struct lun_value {
     const char *key; int index;         /* its name there; or NULL, and its position from 1 */
     struct lun_place place;             /* where it is written (lines.h fills this in) */
     const char *from;                   /* not NULL: not the file but "LUNETTE_WORKERS" or "--workers" says it, as TEXT */
-    bool empty;                         /* BAD, TABLE: made of nothing by an override */
+    bool used;                          /* for whoever reads it: what nobody asked for is told as unknown */
 };
 
 /* Gives a secret's `void *` when the userdata on L at `index` is one, else NULL. */

@@ -1,0 +1,143 @@
+#include "base/alloc.h"
+#include "base/text.h"
+#include "script/loading.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <lauxlib.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+const char *lun_file_path(struct lun_loading *l, const char *name, struct lun_arena *arena)
+{
+    const char *folder = l->snapshot->folder;
+    if (*name == '/' || !*folder || !strcmp(folder, ".")) return lun_arena_strdup(arena, name);
+    return lun_arena_printf(arena, "%s%s%s", folder, folder[strlen(folder) - 1] == '/' ? "" : "/", name);
+}
+
+const char *lun_file_shown(struct lun_loading *l, const char *name)
+{
+    return *name == '/' ? name : lun_arena_printf(&l->scratch, "%s%s", l->prefix, name);
+}
+
+struct lun_file lun_file_note(struct lun_loading *l, enum lun_part_kind kind, const char *module, const char *name, const char *text, size_t n, bool bundled)
+{
+    struct lun_arena *arena = &l->snapshot->arena;
+    if (l->n_parts == l->parts_room) {
+        struct lun_part *more = lun_arena_alloc(arena, (size_t)(l->parts_room = l->parts_room ? 2 * l->parts_room : 8) * sizeof *more);
+        if (l->n_parts) memcpy(more, l->parts, (size_t)l->n_parts * sizeof *more);
+        l->parts = more;
+    }
+    struct lun_file file = { lun_arena_strdup(arena, name), bundled ? text : lun_arena_strndup(arena, text, n), n };
+    l->parts[l->n_parts++] = (struct lun_part){ kind, lun_arena_strdup(arena, module), file, bundled };
+    l->snapshot->parts = l->parts, l->snapshot->n_parts = l->n_parts;
+    return file;
+}
+
+char *lun_file_slurp(const char *path, size_t *n, const char **why)
+{
+    struct stat st;
+    char *text = NULL;
+    ssize_t got = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    *n = 0, *why = NULL;
+    if (fd < 0 || fstat(fd, &st)) *why = strerror(errno);
+    else if (!S_ISREG(st.st_mode)) *why = "is not a file";
+    else if (st.st_size > LUN_FILE_MOST) *why = "is over 1 MiB long";
+    else {
+        text = lun_alloc(LUN_FILE_MOST + 1);
+        while (*n <= LUN_FILE_MOST && (got = read(fd, text + *n, LUN_FILE_MOST + 1 - *n)) > 0) *n += (size_t)got;
+        if (got < 0) *why = strerror(errno);
+        else if (*n > LUN_FILE_MOST) *why = "is over 1 MiB long";
+    }
+    if (fd >= 0) close(fd);
+    if (*why) free(text), text = NULL;
+    return text;
+}
+
+bool lun_file_read(struct lun_loading *l, enum lun_part_kind kind, const char *module, const char *name, struct lun_file *out, const char **why)
+{
+    size_t n;
+    if (!l->disk) { *why = "there is no folder to read files from"; return false; }
+    char *text = lun_file_slurp(lun_file_path(l, name, &l->scratch), &n, why);
+    if (!text) { *why = lun_arena_strdup(&l->scratch, *why); return false; }
+    *out = lun_file_note(l, kind, module, name, text, n, false);
+    free(text);
+    return true;
+}
+
+const char *lun_file_of_module(struct lun_loading *l, const char *module, const char *beside)
+{
+    const char *slash = strrchr(beside, '/');
+    size_t n = strspn(module, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.");
+    if (!n || module[n] || n > 200 || *module == '.' || module[n - 1] == '.' || strstr(module, "..")) return NULL;
+    char *name = lun_arena_printf(&l->scratch, "%.*s%s.lua", slash ? (int)(slash + 1 - beside) : 0, beside, module);
+    for (char *c = name + (slash ? slash + 1 - beside : 0); c < name + strlen(name) - 4; c++)
+        if (*c == '.') *c = '/';
+    return name;
+}
+
+void lun_wrong_lua(struct lun_loading *l, const char *message, const char *otherwise)
+{
+    const char *colon = message;
+    while ((colon = strchr(colon, ':')) && strspn(colon + 1, "0123456789") == 0) colon++;
+    size_t digits = colon ? strspn(colon + 1, "0123456789") : 0;
+    if (!digits || digits > 9 || colon[1 + digits] != ':' || colon == message) {
+        lun_mistakes_add(l->mistakes, otherwise, 0, "%s", message);
+        return;
+    }
+    const char *what = colon + 1 + digits + 1;
+    lun_mistakes_add(l->mistakes, lun_arena_strndup(&l->scratch, message, (size_t)(colon - message)), atoi(colon + 1), "%s", what + (*what == ' '));
+}
+
+bool lun_file_compiles(struct lun_loading *l, const struct lun_file *file)
+{
+    const char *shown = lun_file_shown(l, file->name);
+    lua_State *L = l->vm->L;
+    int status = luaL_loadbufferx(L, file->text, file->n, lun_arena_printf(&l->scratch, "@%s", shown), "t");
+    if (status) lun_wrong_lua(l, lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "cannot be compiled", shown);
+    lua_pop(L, 1);
+    return !status;
+}
+
+/* ---- the version ---- */
+
+static int by_name(const void *a, const void *b)
+{
+    const struct lun_part *x = a, *y = b;
+    int order = strcmp(x->file.name, y->file.name);
+    return order ? order : (x->kind > y->kind) - (x->kind < y->kind);
+}
+
+/* The same file can be there several times (required by the policy and by gateway.lua): each kind counts once. */
+static void digest(EVP_MD_CTX *hash, const struct lun_part *p)
+{
+    char head[32];
+    int n = snprintf(head, sizeof head, "%d %zu %zu\n", (int)p->kind, strlen(p->file.name), p->file.n);
+    EVP_DigestUpdate(hash, head, (size_t)n);
+    EVP_DigestUpdate(hash, p->file.name, strlen(p->file.name));
+    EVP_DigestUpdate(hash, p->file.text, p->file.n);
+}
+
+const char *lun_files_version(struct lun_loading *l)
+{
+    struct lun_snapshot *s = l->snapshot;
+    unsigned char sum[EVP_MAX_MD_SIZE];
+    EVP_MD_CTX *hash = EVP_MD_CTX_new();
+    struct lun_part *sorted = lun_memdup(l->parts, (size_t)l->n_parts * sizeof *sorted);
+    qsort(sorted, (size_t)l->n_parts, sizeof *sorted, by_name);
+    if (!hash || !EVP_DigestInit_ex(hash, EVP_sha256(), NULL)) abort();
+    for (int i = 0; i < l->n_parts; i++) {
+        const struct lun_part *before = i ? &sorted[i - 1] : NULL;
+        if (!sorted[i].bundled && !(before && before->kind == sorted[i].kind && !strcmp(before->file.name, sorted[i].file.name))) digest(hash, &sorted[i]);
+    }
+    EVP_DigestFinal_ex(hash, sum, NULL);
+    EVP_MD_CTX_free(hash);
+    free(sorted);
+    const char *slash = s->policy.text ? strrchr(s->policy.name, '/') : NULL;
+    const char *name = s->policy.text ? slash ? slash + 1 : s->policy.name : "default";
+    return lun_arena_printf(&s->arena, "%s@%02x%02x%02x%02x%02x%02x", name, sum[0], sum[1], sum[2], sum[3], sum[4], sum[5]);
+}

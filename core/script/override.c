@@ -1,0 +1,118 @@
+#include "base/text.h"
+#include "script/loading.h"
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+extern char **environ;
+
+enum { DEEP = 8, NAMES = 256 };
+
+struct way { const char *key[DEEP]; int n; };       /* to one setting */
+
+/* What follows when `rest` begins with the name as it stands in a variable, at a word's end; NULL: it does not. */
+static const char *after(const char *rest, const char *name)
+{
+    for (; *name; name++, rest++) {
+        unsigned char c = (unsigned char)*name;
+        if (*rest != (c < 128 && isalnum(c) ? toupper(c) : '_')) return NULL;
+    }
+    return *rest == '_' && rest[1] ? rest + 1 : *rest ? NULL : rest;
+}
+
+static bool find(enum lun_scope, const struct lun_value *table, const char *rest, struct way *);
+
+static bool find_in_map(const struct lun_setting *s, const struct lun_value *map, const char *rest, struct way *way)
+{
+    int n = way->n;
+    for (int i = map ? map->n_list : 0; map && map->type == LUN_VALUE_TABLE && i < map->n_items; i++) {
+        const char *more = after(rest, map->items[i]->key);
+        if (!more || !*more) continue;
+        way->key[way->n++] = map->items[i]->key;
+        if (find(s->inside, map->items[i], more, way)) return true;
+        way->n = n;
+    }
+    return false;
+}
+
+static bool find(enum lun_scope scope, const struct lun_value *table, const char *rest, struct way *way)
+{
+    int n = way->n;
+    if (n + 2 >= DEEP) return false;
+    for (const struct lun_setting *s = lun_settings; s < lun_settings + lun_settings_count; s++) {
+        const char *more = s->scope == scope ? after(rest, s->name) : NULL;
+        if (!more) continue;
+        way->key[way->n++] = s->name;
+        if (!*more && (s->type <= LUN_CHOICE || (s->type == LUN_TABLE && (s->flags & LUN_CAN_BE_OFF)))) return true;
+        if (*more && s->type == LUN_TABLE && find(s->inside, lun_value_get(table, s->name), more, way)) return true;
+        if (*more && s->type == LUN_MAP && find_in_map(s, lun_value_get(table, s->name), more, way)) return true;
+        way->n = n;
+    }
+    return false;
+}
+
+static void put(struct lun_loading *l, const struct way *way, const char *text, const char *from)
+{
+    struct lun_value *v = l->root;
+    for (int i = 0; i < way->n; i++) {
+        struct lun_value *next = lun_value_get(v, way->key[i]);
+        if (!next) next = lun_value_add(v, way->key[i], &l->scratch), next->type = LUN_VALUE_TABLE;
+        else if (i < way->n - 1 && next->type != LUN_VALUE_TABLE) next->type = LUN_VALUE_TABLE, next->n_items = next->n_list = 0;
+        v = next;
+    }
+    v->type = strcmp(text, "false") ? LUN_VALUE_TEXT : LUN_VALUE_BOOL;
+    v->text = text, v->n = strlen(text), v->yes = false, v->from = from, v->secret = NULL;
+}
+
+static void gather(enum lun_scope scope, struct lun_loading *l, const char **names, int *n)
+{
+    char variable[256];
+    for (const struct lun_setting *s = lun_settings; s < lun_settings + lun_settings_count; s++) {
+        if (s->scope != scope) continue;
+        if (s->type == LUN_TABLE && s->inside != scope) gather(s->inside, l, names, n);
+        if (s->type > LUN_CHOICE || *n == NAMES) continue;
+        lun_setting_variable(lun_arena_printf(&l->scratch, "%s%s", lun_scope_path(scope), s->name), variable);
+        names[(*n)++] = lun_arena_strdup(&l->scratch, variable);
+    }
+}
+
+static void unknown(struct lun_loading *l, const char *name)
+{
+    const char *names[NAMES];
+    int n = 0;
+    gather(LUN_SCOPE_TOP, l, names, &n);
+    lun_mistakes_add(l->mistakes, name, 0, "there is no such setting%s", lun_hint(l, lun_text_nearest(name, names, (size_t)n)));
+}
+
+/* What container platforms put into the environment of everyone for a service called lunette. */
+static bool made_by_platform(const char *name, const char *text)
+{
+    const char *port = strstr(name, "_PORT");
+    size_t n = strlen(name);
+    return (n > 13 && !strcmp(name + n - 13, "_SERVICE_HOST")) || strstr(name, "_SERVICE_PORT") || (port && (port[5] == '_' || (!port[5] && strstr(text, "://"))));
+}
+
+static void override(struct lun_loading *l, const char *variable, const char *text, const char *from)
+{
+    struct way way = { .n = 0 };
+    if (l->root->type != LUN_VALUE_TABLE) return;
+    if (!lun_text_valid(text, strlen(text))) lun_mistakes_add(l->mistakes, from, 0, "must be UTF-8 text");
+    else if (find(LUN_SCOPE_TOP, l->root, variable + strlen("LUNETTE_"), &way)) put(l, &way, lun_arena_strdup(&l->scratch, text), from);
+    else unknown(l, from);
+}
+
+void lun_override(struct lun_loading *l)
+{
+    const struct lun_load_options *o = l->options;
+    char variable[256];
+    for (char **e = o->environment ? o->environment : environ; e && *e; e++) {
+        const char *text = strchr(*e, '=');
+        if (strncmp(*e, "LUNETTE_", 8) || !text || !text[1]) continue;
+        const char *name = lun_arena_strndup(&l->scratch, *e, (size_t)(text - *e));
+        if (!made_by_platform(name, text + 1) && !lun_secrets_asked(l->secrets, name)) override(l, name, text + 1, name);
+    }
+    for (int i = 0; i < o->n_set; i++) {
+        lun_setting_variable(o->set[i].name, variable);
+        override(l, variable, o->set[i].value, lun_arena_printf(&l->scratch, "--%s", o->set[i].name));
+    }
+}
