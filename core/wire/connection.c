@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 enum { FREE_OF_CHARGE = 16 << 10, READS = 8, DRAIN_MOST = 64 << 20, RESERVE = 64 << 10 };
-#define LEFT_EVERY LUN_SECOND
+#define LEFT_EVERY (LUN_SECOND / 4)
 
 static lun_us now(const struct lun_connection *c) { return lun_server_now(c->server); }
 static const struct lun_server_clocks *clocks(const struct lun_connection *c) { return &c->server->options.clocks; }
@@ -161,7 +161,8 @@ static void admit(struct lun_connection *c)
     c->close = close;
     enter_phase(c, LUN_PHASE_BODY);
     if (q->expect_continue) lun_buf_puts(lun_connection_out(c), "HTTP/1.1 100 Continue\r\n\r\n");
-    if (q->length > 0) lun_buf_space(&c->in, q->length < RESERVE ? (size_t)q->length : RESERVE);
+    size_t missing = c->head_n + (size_t)(q->length > 0 ? q->length : 0) - c->in.n;
+    if (q->length > 0) lun_buf_space(&c->in, missing < RESERVE ? missing : RESERVE);
 }
 
 /* The whole request is there; false also when it was refused. */
