@@ -52,7 +52,7 @@ $(BUILD)/lunette: $(BUILD)/core/cli/main.o $(LIBRARY)
 
 $(LIBRARY): $(filter-out $(BUILD)/core/cli/main.o,$(OBJECTS))
 	@rm -f $@
-	@ar rcs $@ $^
+	@ar qcs $@ $^
 
 $(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)

@@ -267,7 +267,7 @@ static bool read_decision(struct reading *r, const struct lun_decision *d)
     return d->verb != LUN_DEGRADE || read_degrade(r, d);
 }
 
-bool lun_answer_read(lua_State *L, int index, struct lun_mind *mind, enum lun_hook hook, struct lun_answer *answer, char problem[400])
+bool lun_decision_read(lua_State *L, int index, struct lun_mind *mind, enum lun_hook hook, struct lun_answer *answer, char problem[400])
 {
     struct reading r = { L, mind, hook, answer, problem };
     *answer = (struct lun_answer){ 0 };

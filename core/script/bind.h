@@ -140,7 +140,7 @@ struct lun_decision {                   /* what lunette.next() and its like give
 
 /* What a hook returned, on the stack at `index`, as an answer. False: `problem` (400 bytes) says what is wrong with it. Never raises: it is
  * called outside of runs. */
-bool lun_answer_read(lua_State *L, int index, struct lun_mind *, enum lun_hook, struct lun_answer *, char problem[400]);
+bool lun_decision_read(lua_State *L, int index, struct lun_mind *, enum lun_hook, struct lun_answer *, char problem[400]);
 
 /* ---- the module ---- */
 

@@ -1,14 +1,13 @@
 #include "base/alloc.h"
+#include "base/file.h"
 #include "base/text.h"
 #include "script/loading.h"
-#include <errno.h>
 #include <fcntl.h>
 #include <lauxlib.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 const char *lun_file_path(struct lun_loading *l, const char *name, struct lun_arena *arena)
@@ -35,27 +34,6 @@ struct lun_file lun_file_note(struct lun_loading *l, enum lun_part_kind kind, co
     l->parts[l->n_parts++] = (struct lun_part){ kind, lun_arena_strdup(arena, module), file, bundled };
     l->snapshot->parts = l->parts, l->snapshot->n_parts = l->n_parts;
     return file;
-}
-
-char *lun_file_slurp(const char *path, size_t *n, const char **why)
-{
-    struct stat st;
-    char *text = NULL;
-    ssize_t got = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    *n = 0, *why = NULL;
-    if (fd < 0 || fstat(fd, &st)) *why = strerror(errno);
-    else if (!S_ISREG(st.st_mode)) *why = "is not a file";
-    else if (st.st_size > LUN_FILE_MOST) *why = "is over 1 MiB long";
-    else {
-        text = lun_alloc(LUN_FILE_MOST + 1);
-        while (*n <= LUN_FILE_MOST && (got = read(fd, text + *n, LUN_FILE_MOST + 1 - *n)) > 0) *n += (size_t)got;
-        if (got < 0) *why = strerror(errno);
-        else if (*n > LUN_FILE_MOST) *why = "is over 1 MiB long";
-    }
-    if (fd >= 0) close(fd);
-    if (*why) free(text), text = NULL;
-    return text;
 }
 
 bool lun_file_read(struct lun_loading *l, enum lun_part_kind kind, const char *module, const char *name, struct lun_file *out, const char **why)

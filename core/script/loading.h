@@ -2,6 +2,7 @@
  * override.c alone; others use load.h. */
 #ifndef LUN_SCRIPT_LOADING_H
 #define LUN_SCRIPT_LOADING_H
+#include "base/file.h"
 #include "script/draft.h"
 #include "script/given.h"
 #include "script/lines.h"
@@ -66,9 +67,6 @@ void lun_override(struct lun_loading *);
 
 /* ---- files (load_files.c) ---- */
 
-enum { LUN_FILE_MOST = 1 << 20 };
-/* The whole of a regular file; NULL: *why says why not (static). Yours to free(). */
-char *lun_file_slurp(const char *path, size_t *n, const char **why);
 /* Reads a file relative to the folder into the snapshot's arena and notes it as a part. False: `why` says so (in scratch). */
 bool lun_file_read(struct lun_loading *, enum lun_part_kind, const char *module, const char *name, struct lun_file *out, const char **why);
 /* One that is in memory already (text copied). */

@@ -210,13 +210,24 @@ static void place(const struct lun_mind *mind, char *out, size_t room)
 static void read_answer(struct lun_mind *mind)
 {
     char problem[400], text[600], where[128];
-    if (lun_answer_read(mind->run->L, 1, mind, mind->hook, &mind->thought.answer, problem)) {
+    if (lun_decision_read(mind->run->L, 1, mind, mind->hook, &mind->thought.answer, problem)) {
         mind->thought.state = LUN_THOUGHT_DONE;
         return;
     }
     place(mind, where, sizeof where);
     snprintf(text, sizeof text, "%s%s", where, problem);
     fail(mind, "answer", text);
+}
+
+/* A mistake that one of our own Lua files tells, at the end of a tail call: where the policy made it is lost, but not in which hook. */
+static void read_error(struct lun_mind *mind)
+{
+    const struct lun_vm_error *e = &mind->run->error;
+    char text[700], where[128];
+    bool ours = !strncmp(e->text, "lua/", 4);
+    if (ours) place(mind, where, sizeof where);
+    snprintf(text, sizeof text, "%s%s", ours ? where : "", e->text);
+    fail(mind, reason_of(e->failure), text);
 }
 
 static lun_us cpu_of(const struct lun_run_account *a) { return a->cpu + a->steps / STEPS_PER_US; }
@@ -233,7 +244,7 @@ static void go(struct lun_mind *mind, int n)
         mind->thought.state = LUN_THOUGHT_WISHES;
         mind->thought.wish = mind->wish;
         break;
-    default: fail(mind, reason_of(mind->run->error.failure), mind->run->error.text);
+    default: read_error(mind);
     }
 }
 
