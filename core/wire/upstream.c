@@ -113,7 +113,7 @@ struct lun_upstream_call *lun_upstream_call(struct lun_upstream *u, struct lun_u
     c->news = (struct lun_task){ .run = on_news };
     c->fd = -1;
     c->begun = 0;
-    c->paused = c->stuck = c->ended = c->told = c->closed = false;
+    c->paused = c->stuck = c->ended = c->told = c->closed = c->needs_seal = c->sealed = false;
     c->kind = LUN_KIND_COUNT;
     c->detail[0] = c->error[0] = 0;
     c->times = (struct lun_upstream_times){ .started = u->reactor->loop.now };
@@ -172,7 +172,10 @@ size_t call_header(char *line, size_t size, size_t count, void *call)
         snprintf(c->detail, sizeof c->detail, "%s: %s", c->site->host, wrong);
         return 0;
     }
-    if (c->head.whole && !was) tell_head(c);
+    if (c->head.whole && !was) {
+        if (!c->bodiless && head_open(&c->head)) trust_seal(c);
+        tell_head(c);
+    }
     return n;
 }
 

@@ -22,8 +22,9 @@ static void tls(struct lun_upstream_call *c, CURLcode r)
 {
     long verdict = 0;
     curl_easy_getinfo(c->easy, CURLINFO_SSL_VERIFYRESULT, &verdict);
+    /* 1 (unspecified) is where libcurl begins, and stays when it is the name that does not fit */
     if (r != CURLE_PEER_FAILED_VERIFICATION) { say(c, LUN_KIND_TLS, "the TLS handshake failed", NULL); return; }
-    if (verdict) say(c, LUN_KIND_TLS, "its certificate is not trusted", X509_verify_cert_error_string(verdict));
+    if (verdict > 1) say(c, LUN_KIND_TLS, "its certificate is not trusted", X509_verify_cert_error_string(verdict));
     else say(c, LUN_KIND_TLS, "its certificate is for another host name", NULL);
 }
 
@@ -50,7 +51,8 @@ static void classify(struct lun_upstream_call *c, CURLcode r)
 {
     switch (r) {
     case CURLE_OK:
-        if (c->head.whole) { c->kind = LUN_KIND_OK; snprintf(c->detail, sizeof c->detail, "%s: answered", c->site->host); }
+        if (c->needs_seal && !c->sealed) say(c, LUN_KIND_CUT, "the connection ended, without word that the answer did", NULL);
+        else if (c->head.whole) { c->kind = LUN_KIND_OK; snprintf(c->detail, sizeof c->detail, "%s: answered", c->site->host); }
         else broken(c, r);      /* libcurl is content with half a head */
         break;
     case CURLE_COULDNT_RESOLVE_HOST: say(c, LUN_KIND_DNS, "its name could not be resolved", NULL); break;

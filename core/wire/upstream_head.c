@@ -22,7 +22,7 @@ static const char *blank(struct head *h)
 {
     if (h->status == 101) return "the provider switched protocols unasked";
     if (h->status >= 200) { h->whole = true; return NULL; }
-    h->begun = false;
+    h->begun = h->framed = false;
     h->text.n = 0;
     h->n = 0;
     return NULL;
@@ -69,6 +69,7 @@ static const char *field(struct head *h, char *s, size_t n)
     const struct { const char *name, *value; } f = { h->text.at + h->lines[h->n].name, h->text.at + h->lines[h->n].value };
     if (!strcmp(f.name, "content-length") && !length_good(h, f.value)) return "the answer's length is malformed";
     h->n++;
+    if (!strcmp(f.name, "content-length") || !strcmp(f.name, "transfer-encoding")) h->framed = true;
     /* libcurl would unpack gzip here, without a bound */
     if (!strcmp(f.name, "transfer-encoding") && strcasecmp(f.value, "chunked")) return "the answer has a transfer coding that was not asked for";
     return NULL;
@@ -92,10 +93,12 @@ size_t head_list(const struct head *h, struct lun_pair out[HEAD_LINES])
     return (size_t)h->n;
 }
 
+bool head_open(const struct head *h) { return !h->framed && h->version != 20 && h->status != 204 && h->status != 304; }
+
 void head_reset(struct head *h)
 {
     if (h->text.room > 8192) lun_buf_free(&h->text);
     h->text.n = h->total = 0;
     h->n = h->status = h->version = 0;
-    h->begun = h->whole = false;
+    h->begun = h->whole = h->framed = false;
 }

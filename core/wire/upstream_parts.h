@@ -85,7 +85,7 @@ struct head {                   /* the answer's head, as it comes */
     struct { size_t name, value; } lines[HEAD_LINES]; int n;    /* offsets into text */
     size_t total;               /* of all heads and trailers of this call */
     int status, version;
-    bool begun, whole;
+    bool begun, whole, framed;  /* framed: its body has an end of its own */
 };
 
 struct lun_upstream_call {
@@ -99,7 +99,7 @@ struct lun_upstream_call {
     struct lun_task news;       /* what could not be done at once */
     int fd;                     /* last watched for it; -1: none */
 
-    bool stream;
+    bool stream, bodiless;      /* bodiless: HEAD */
     bool once;                  /* may leave only once */
     int begun;                  /* times it was about to leave */
     struct lun_buf fields; struct curl_slist *list; int list_room;   /* its headers: text, and nodes into it */
@@ -111,7 +111,7 @@ struct lun_upstream_call {
     bool paused, stuck;         /* stuck: libcurl holds bytes until we let go */
     uint64_t turn; size_t burst;        /* bytes told in that turn */
     struct lun_buf held;        /* HTTP/2: we do */
-    bool ended, told, closed;
+    bool ended, told, closed, needs_seal, sealed;
     enum lun_kind kind;         /* LUN_KIND_COUNT: libcurl's result decides */
     char detail[200];
     char error[CURL_ERROR_SIZE];        /* libcurl's own words: read, never shown */
@@ -122,6 +122,7 @@ struct lun_upstream_call {
 struct trust *trust_get(struct lun_upstream *, const char *ca_file, char **error);     /* NULL and a sentence; give back with trust_drop */
 void trust_drop(struct lun_upstream *, struct trust *);
 void trust_set(struct trust *, CURL *);
+void trust_seal(struct lun_upstream_call *);    /* over TLS: an answer that ends with its connection is whole only if TLS says so */
 
 /* upstream_socket.c */
 curl_socket_t socket_open(void *call, curlsocktype, struct curl_sockaddr *);           /* the four are libcurl's callbacks */
@@ -154,6 +155,7 @@ void request_free(struct lun_upstream_call *);
 const char *head_line(struct head *, char *, size_t);          /* NULL, or what is wrong; `whole` once the final head is complete. The line is
                                                                   lent and may be changed */
 size_t head_list(const struct head *, struct lun_pair out[HEAD_LINES]);
+bool head_open(const struct head *);                           /* only the connection's end ends its body (RFC 9112, 6.3) */
 void head_reset(struct head *);
 
 /* upstream_end.c */

@@ -92,6 +92,7 @@ static const char *set_method(struct lun_upstream_call *c, const char *method)
     bool get = !strcmp(method, "GET"), head = !strcmp(method, "HEAD"), post = !strcmp(method, "POST");
     if ((get || head) && c->total) return "GET and HEAD have no body";
     c->once = !get && !head;
+    c->bodiless = head;
     if (get || head) {
         curl_easy_setopt(c->easy, CURLOPT_HTTPGET, 1L);
         if (head) curl_easy_setopt(c->easy, CURLOPT_NOBODY, 1L);

@@ -78,6 +78,23 @@ static CURLcode give(CURL *easy, void *context, void *self)
     return CURLE_OK;
 }
 
+static void on_alert(const SSL *ssl, int where, int what)
+{
+    struct lun_upstream_call *c = SSL_get_app_data(ssl);
+    if (where == SSL_CB_READ_ALERT && (what & 0xff) == SSL_AD_CLOSE_NOTIFY) c->sealed = true;
+}
+
+/* Its connection ends with this answer, so it cannot outlive the call. (libcurl takes any FIN for the end.) */
+void trust_seal(struct lun_upstream_call *c)
+{
+    struct curl_tlssessioninfo *info = NULL;
+    if (curl_easy_getinfo(c->easy, CURLINFO_TLS_SSL_PTR, &info) != CURLE_OK || !info || !info->internals) return;
+    SSL *ssl = info->internals;
+    c->needs_seal = true;
+    SSL_set_app_data(ssl, c);
+    SSL_set_info_callback(ssl, on_alert);
+}
+
 void trust_set(struct trust *t, CURL *e)
 {
     curl_easy_setopt(e, CURLOPT_SHARE, t->share);
