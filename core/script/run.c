@@ -8,6 +8,7 @@
 
 #define SPARES      64
 #define TEXT_BYTES  500
+#define INSIDE      "lua/sandbox.lua:"
 
 /* ---- what went wrong, in words ---- */
 
@@ -38,6 +39,17 @@ static bool has_line(const char *text, size_t n)
     return false;
 }
 
+/* A mistake that surfaces in a function of sandbox.lua is the caller's: its line is told instead. */
+static void skip_inside(const char **text, size_t *n)
+{
+    size_t k = sizeof INSIDE - 1;
+    if (*n < k || memcmp(*text, INSIDE, k)) return;
+    while (k < *n && (*text)[k] != ' ') k++;
+    k += k < *n;
+    *text += k;
+    *n -= k;
+}
+
 static void tell_error(struct lun_run *run)
 {
     char where[128], what[64];
@@ -49,6 +61,7 @@ static void tell_error(struct lun_run *run)
         n = (size_t)snprintf(what, sizeof what, "an error that is no text but a %s", lua_typename(run->L, lua_type(run->L, -1)));
         text = what;
     }
+    if (where[0]) skip_inside(&text, &n);
     if (!has_line(text, n)) put(run, where);
     put_text(run->error.text, text, n);
 }

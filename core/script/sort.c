@@ -39,23 +39,33 @@ static struct key key_of(lua_State *L, int at, size_t index)
     return k;
 }
 
-static void work(struct sorter *s, int64_t units)
+/* In which order keys come differs between processes, and with it how many comparisons a sort takes. So that counted
+ * instructions repeat, a sort is charged beforehand by what it can take at most, and here only the limits are looked at. */
+static void look(struct sorter *s, int64_t units)
 {
     if ((s->work += units) < 1024) return;
-    lun_vm_work(s->L, s->work);
+    lun_vm_check(s->L);
     s->work = 0;
+}
+
+static void charge(struct sorter *s, const struct key *a, size_t n)
+{
+    int64_t once = (int64_t)n, rounds = 1;
+    for (size_t i = 0; i < n; i++) once += a[i].class == STRING ? a[i].size >> 6 : 0;
+    for (size_t k = n; k > 1; k /= 2) rounds++;
+    lun_vm_work(s->L, once * rounds);
 }
 
 static int order(struct sorter *s, const struct key *a, const struct key *b)
 {
     if (a->class != b->class) return a->class < b->class ? -1 : 1;
     if (a->class == NUMBER) {
-        work(s, 1);
+        look(s, 1);
         return (a->number > b->number) - (a->number < b->number);
     }
     if (a->class != STRING) return 0;
     uint32_t n = a->size < b->size ? a->size : b->size;
-    work(s, 1 + (n >> 6));
+    look(s, 1 + (n >> 6));
     int d = memcmp(a->text, b->text, n);
     return d ? d : (a->size > b->size) - (a->size < b->size);
 }
@@ -79,16 +89,22 @@ static void merge(struct sorter *s, struct key *a, struct key *b, size_t middle,
     while (j < n) a[k++] = b[j++];
 }
 
-/* `spare` has room for n. */
-static void sort(struct sorter *s, struct key *a, struct key *spare, size_t n)
+static void sort_part(struct sorter *s, struct key *a, struct key *spare, size_t n)
 {
     if (n <= 8) {
         insertion(s, a, n);
         return;
     }
-    sort(s, a, spare, n / 2);
-    sort(s, a + n / 2, spare, n - n / 2);
+    sort_part(s, a, spare, n / 2);
+    sort_part(s, a + n / 2, spare, n - n / 2);
     merge(s, a, spare, n / 2, n);
+}
+
+/* `spare` has room for n. */
+static void sort(struct sorter *s, struct key *a, struct key *spare, size_t n)
+{
+    charge(s, a, n);
+    sort_part(s, a, spare, n);
 }
 
 /* ---- keys ---- */
@@ -158,6 +174,7 @@ int lun_sort_keys(lua_State *L)
 int lun_sort_first(lua_State *L)
 {
     struct sorter s = { L, 0 };
+    size_t n = 0;
     if (lua_gettop(L) > 1 && !lua_isnil(L, 2)) return luaL_error(L, "next takes no key here (it tells whether a table is empty): use pairs");
     lua_settop(L, 1);
     if (lun_sandbox_thaw(L, 1)) lua_replace(L, 1);
@@ -165,7 +182,7 @@ int lun_sort_first(lua_State *L)
     lua_pushnil(L);                         /* 2: the least key so far */
     for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
         struct key k = key_of(L, -2, 0), least = key_of(L, 2, 0);
-        work(&s, 1);
+        if ((++n & 1023) == 0) lun_vm_work(L, 1024);
         if (!lua_isnil(L, 2) && order(&s, &least, &k) <= 0) continue;
         lua_pushvalue(L, -2);
         lua_replace(L, 2);

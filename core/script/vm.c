@@ -124,9 +124,9 @@ struct lun_vm *lun_vm_new(const struct lun_vm_options *options)
         abort();
     }
     lua_atpanic(vm->L, panic);
-    luaJIT_setmode(vm->L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF);
     if (vm->options.open) open_all(vm->L);
     else lun_sandbox_open(vm);
+    luaJIT_setmode(vm->L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF);    /* opening the libraries turns it on */
     return vm;
 }
 

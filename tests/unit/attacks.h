@@ -1,6 +1,6 @@
 /* What a hostile policy may try, and what must come of it. Each is the body of a function that gets `request` (a userdata
- * with fields) and whose waits (lunette.wait) are answered at once, at most 2,000 times. Those that can fail only for memory
- * are given all the time they want. */
+ * with fields) and whose waits (lunette.wait) are answered at once, at most 2,000 times. Those that need not be stopped for
+ * their time are given plenty, so that a slow machine gives the same answers. */
 #define E_   (1u << LUN_FAILURE_ERROR)
 #define CPU  (1u << LUN_FAILURE_CPU)
 #define MEM  (1u << LUN_FAILURE_MEMORY)

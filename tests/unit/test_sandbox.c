@@ -228,12 +228,22 @@ static bool innocent_runs(struct lun_vm *vm, int ref)
     return false;
 }
 
+/* With all the time it wants. */
+static bool calm(struct lun_vm *vm, int control)
+{
+    struct lun_vm_limits limits = vm->options.limits;
+    vm->options.limits.run_cpu = vm->options.limits.request_cpu = LUN_SECOND;
+    bool good = innocent_runs(vm, control);
+    vm->options.limits = limits;
+    return good;
+}
+
 static void *attack_and_control(void *unused)
 {
     struct outcome got = run_hook(job.vm, job.hook);
     job.good = as_said(job.attack, &got);
     if (!job.good) fprintf(stderr, "attack '%s' gave %s: %s\n", job.attack->name, lun_failure_name(got.failure), got.text);
-    if (job.good) job.good = innocent_runs(job.vm, job.control);
+    if (job.good) job.good = calm(job.vm, job.control);
     return unused;
 }
 
@@ -253,7 +263,7 @@ static int attack_child(const struct attack *a, enum lun_vm_cpu cpu)
     alarm(10);
     job.vm = new_vm(cpu);
     job.attack = a;
-    if (a->fails == MEM) job.vm->options.limits.run_cpu = job.vm->options.limits.request_cpu = LUN_SECOND;
+    if (!(a->fails & CPU)) job.vm->options.limits.run_cpu = job.vm->options.limits.request_cpu = LUN_SECOND;
     job.hook = load(job.vm, a->source, &error);
     if (job.hook == LUA_NOREF) {
         fprintf(stderr, "attack '%s' does not load: %s\n", a->name, error.text);
@@ -587,15 +597,6 @@ static size_t chance(size_t n)
     seed ^= seed >> 7;
     seed ^= seed << 17;
     return (size_t)(seed >> 11) % n;
-}
-
-static bool calm(struct lun_vm *vm, int control)
-{
-    struct lun_vm_limits limits = vm->options.limits;
-    vm->options.limits.run_cpu = vm->options.limits.request_cpu = LUN_SECOND;
-    bool good = innocent_runs(vm, control);
-    vm->options.limits = limits;
-    return good;
 }
 
 /* Attacks in any order in one machine, a signal each 100 us, 100 us for each run, a control run after each sixteenth. */
