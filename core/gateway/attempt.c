@@ -122,12 +122,10 @@ bool lun_attempt_complete(const attempt *a) { return lun_stream_complete(&a->eve
 
 static bool wants_events(const attempt *a) { return a->request->question->stream && a->trial.status >= 200 && a->trial.status < 300; }
 
-/* Errors, and what comes as JSON or HTML instead of events, are read as a whole. */
+/* Errors, and what comes as JSON or HTML instead of events, are read as a whole. The bytes tell, whatever content-type says. */
 static void decide_form(attempt *a)
 {
-    const char *type = a->content_type;
     if (!wants_events(a)) a->form = LUN_AS_WHOLE;
-    else if (type && (strcasestr(type, "json") || strcasestr(type, "html"))) a->form = LUN_AS_WHOLE;
     else if (a->in.n) a->form = lun_stream_alien(a->in.at, a->in.n) ? LUN_AS_WHOLE : LUN_AS_EVENTS;
     else if (a->ended) a->form = LUN_AS_EVENTS;
 }

@@ -101,21 +101,27 @@ static void send(attempt *a, int key)
     start(a, key);
 }
 
-/* No key has a turn to give: all rest or are out. What a policy insists on goes with one that only rests. */
-static void without_turn(attempt *a)
+/* A key that is not out, or -1. */
+static int key_left(const struct lun_provider *p)
 {
-    const struct lun_provider *p = a->step.target->provider;
     int key = p->n_keys - 1;
     while (key >= 0 && lun_health_key_is_out(p, key)) key--;
+    return key;
+}
+
+/* No key has a turn to give: all rest. What a policy insists on goes all the same. */
+static void without_turn(attempt *a)
+{
     lun_depart_leave(a);
-    if (key < 0 && p->n_keys) lun_attempt_fail(a, LUN_KIND_AUTH, "none of its keys is accepted");
-    else if (a->insist) send(a, key);
+    if (a->insist) send(a, key_left(a->step.target->provider));
     else skip_rest(a);
 }
 
 void lun_depart_look(attempt *a)
 {
+    const struct lun_provider *p = a->step.target->provider;
     const char *detail = NULL;
+    if (p->n_keys && key_left(p) < 0) { lun_attempt_fail(a, LUN_KIND_AUTH, "none of its keys is accepted"); return; }
     if (!a->queued) {
         if (must_rest(a)) { skip_rest(a); return; }
         if (!lun_bill_fits(&a->bill, a->request->question, a->step.target, &detail)) { lun_attempt_fail(a, LUN_KIND_SKIPPED, detail); return; }

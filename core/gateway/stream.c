@@ -164,7 +164,7 @@ static void look(struct lun_stream *s, char *bytes, size_t n, bool at_end)
     s->next.raw = e.raw;
     s->next.kind = kind_of(s, bytes, &e);
     if (last && s->next.kind == LUN_EVENT_GOOD) complete_last(s, bytes);
-    if (last && s->next.kind == LUN_EVENT_BAD) s->next.kind = LUN_EVENT_PING;      /* half an event is nothing */
+    if (last && (s->next.kind == LUN_EVENT_BAD || s->next.kind == LUN_EVENT_PING)) s->next.kind = LUN_EVENT_HIDDEN;    /* half an event is nothing */
 }
 
 struct lun_event lun_stream_peek(struct lun_stream *s, char *bytes, size_t n, bool at_end)

@@ -1,6 +1,8 @@
 /* What a walk tells its client, and nothing any more once it has left. */
 #include "gateway/reply.h"
 #include "gateway/walk.h"
+#include <string.h>
+#include <strings.h>
 
 typedef struct lun_request request;
 
@@ -12,14 +14,19 @@ static void head(request *r, const struct lun_head *h)
     r->ask.client->head(r->ask.client_self, h);
 }
 
+static const char *type_of(const struct lun_attempt *a, bool stream)
+{
+    const char *type = stream ? "text/event-stream" : "application/json";
+    return a->content_type && (!stream || !strncasecmp(a->content_type, type, strlen(type))) ? a->content_type : type;
+}
+
 void lun_tell_head(request *r, const struct lun_attempt *a)
 {
     struct lun_head h;
     bool stream = r->question->stream;
-    const char *type = a->content_type ? a->content_type : stream ? "text/event-stream" : "application/json";
     if (!r->done.ttft) r->done.ttft = r->loop->now - r->question->arrived;
     if (r->headed) return;
-    lun_reply_head(r->question, 200, type, &a->trial, stream ? NULL : &r->done, NULL, stream ? -1 : (int64_t)a->in.n, &h);
+    lun_reply_head(r->question, 200, type_of(a, stream), &a->trial, stream ? NULL : &r->done, NULL, stream ? -1 : (int64_t)a->in.n, &h);
     head(r, &h);
 }
 
