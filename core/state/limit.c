@@ -100,7 +100,6 @@ static void drop(struct edge *e, const struct lun_use *u)
 static lun_us slot(struct edge *e, const struct lun_turn *t, struct lun_tally limit, lun_us when)
 {
     struct lun_use u;
-    while (filled(e) && oldest(e, &u) && u.at + LUN_WINDOW <= when) drop(e, &u);
     while (filled(e) && !fits(e->in, weight(t), limit) && oldest(e, &u)) {
         drop(e, &u);
         if (u.at + LUN_WINDOW > when) when = u.at + LUN_WINDOW;

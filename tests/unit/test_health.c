@@ -175,6 +175,18 @@ static void half_open_says_how_many_probes_go_at_once(void **state)
     assert_true(lun_health_begin(w->one, 71 * S, false));
 }
 
+static void probes_that_a_failure_left_behind_take_nobodys_place(void **state)
+{
+    struct bound *w = *state;
+    w->a->health.half_open = 2;
+    opened(w, 1 * S);
+    for (lun_us now = 70 * S; now < 300 * S; now += 70 * S) {   /* one of each two fails, the other says nothing for ever */
+        assert_true(lun_health_begin(w->one, now, false));
+        assert_true(lun_health_begin(w->one, now, false));
+        lun_health_end(w->one, &(struct lun_report){ .kind = LUN_KIND_CUT, .key = 0, .began = now }, now);
+    }
+}
+
 static void what_began_before_a_circuit_opened_neither_closes_nor_reopens_it(void **state)
 {
     struct bound *w = *state;
@@ -690,6 +702,7 @@ int main(void)
         T(one_clients_failures_count_at_most_twice), T(on_an_open_gateway_every_failure_counts), T(a_success_gives_a_client_its_two_again),
         T(after_its_rest_one_probe_goes_and_its_success_closes), T(a_failed_probe_opens_it_for_another_rest),
         T(a_probe_that_says_nothing_gives_its_place_to_the_next), T(half_open_says_how_many_probes_go_at_once),
+        T(probes_that_a_failure_left_behind_take_nobodys_place),
         T(what_began_before_a_circuit_opened_neither_closes_nor_reopens_it),
         T(who_insists_goes_though_the_circuit_is_open_and_its_success_closes_it),
         T(a_wait_that_was_said_rests_that_target_with_that_key), T(a_target_all_of_whose_keys_rest_rests_until_the_earliest),

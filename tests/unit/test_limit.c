@@ -121,6 +121,8 @@ static void more_tokens_than_the_limit_go_when_the_window_is_empty(void **s)
     assert_false(lun_turn_granted(&next.turn, 119 * S));
     assert_true(lun_turn_granted(&next.turn, 120 * S));
     lun_turn_leave(&next.turn, 120 * S);
+    send(&w, 1, 0, false, 120 * S);
+    send(&w, 1, 5000, false, 121 * S);                          /* who used no tokens is in nobody's way */
     bound_close(&w);
 }
 
@@ -336,13 +338,20 @@ static void each_key_has_a_window_and_the_first_free_one_is_taken(void **s)
 static void equal_keys_are_taken_in_turn_with_and_without_limits(void **s)
 {
     (void)s;
+    struct bound full = world(2, 1, 0);
+    struct told t = waiter(0, 0, false);
+    send(&full, 2, 0, false, 0);
+    assert_int_equal(lun_turn_take(full.one, &t.turn, 0), 60 * S);
+    assert_int_equal(t.turn.key, 0);                            /* behind the one taken last */
+    lun_turn_leave(&t.turn, 0);
+    bound_close(&full);
     for (int limit = 0; limit <= 100; limit += 100) {
         struct bound w = world(3, limit, 0);
         for (int i = 0; i < 9; i++) {
-            struct lun_turn t = {0};
-            assert_int_equal(lun_turn_take(w.one, &t, 0), 0);
-            assert_int_equal(t.key, i % 3);
-            lun_turn_use(&t, 0);
+            struct lun_turn turn = {0};
+            assert_int_equal(lun_turn_take(w.one, &turn, 0), 0);
+            assert_int_equal(turn.key, i % 3);
+            lun_turn_use(&turn, 0);
         }
         bound_close(&w);
     }
