@@ -92,6 +92,30 @@ static void check_table(struct lun_loading *l, const struct lun_setting *s, stru
         lun_check(l, s->inside, v, (char *)base + s->goes, how, lun_arena_printf(&l->scratch, "%s%s.", prefix, s->name));
 }
 
+/* A small table as it is written in Lua: { "a", b = 5 }. */
+static void write_lua(const struct lun_value *v, struct lun_buf *out, struct lun_arena *arena)
+{
+    if (v->type != LUN_VALUE_TABLE) { lun_buf_puts(out, v->type == LUN_VALUE_TEXT ? lun_arena_printf(arena, "\"%s\"", v->text) : lun_value_show(v, arena)); return; }
+    lun_buf_putc(out, '{');
+    for (int i = 0; i < v->n_items; i++) {
+        const struct lun_value root = { .type = LUN_VALUE_TABLE };
+        lun_buf_puts(out, i ? ", " : " ");
+        if (v->items[i]->key) lun_buf_printf(out, "%s = ", lun_value_path_of(&root, v->items[i]->key, arena));
+        write_lua(v->items[i], out, arena);
+    }
+    lun_buf_puts(out, v->n_items ? " }" : "}");
+}
+
+static void show_table(struct lun_loading *l, const struct lun_setting *s, const struct lun_value *v)
+{
+    bool plain = s->type == LUN_TEXTS || s->type == LUN_PAIRS || s->type == LUN_WORDS || s->type == LUN_FACTS;
+    struct lun_buf out = { 0 };
+    if (!plain || (s->flags & LUN_HIDDEN) || !l->options->origins || v->type != LUN_VALUE_TABLE) return;
+    write_lua(v, &out, &l->scratch);
+    lun_origin(l, v, lun_value_path(v, &l->scratch), lun_buf_text(&out));
+    lun_buf_free(&out);
+}
+
 static void check_setting(struct lun_loading *l, const struct lun_setting *s, struct lun_value *table, void *base, unsigned how, const char *prefix)
 {
     struct lun_value *v = lun_value_get(table, s->name);
@@ -105,7 +129,7 @@ static void check_setting(struct lun_loading *l, const struct lun_setting *s, st
     } else if (s->type <= LUN_CHOICE) {
         if (v && !(s->inside && v->type == LUN_VALUE_TABLE)) check_single(l, s, v, base);
         else if (!v && s->fallback && !(how & LUN_KEEP)) check_default(l, s, base, prefix);
-    }
+    } else if (v) show_table(l, s, v);
 }
 
 static void check_unknown(struct lun_loading *l, enum lun_scope scope, struct lun_value *table)
@@ -144,7 +168,7 @@ void lun_check_rename(struct lun_loading *l, struct lun_value *table, const char
     int count = table->n_list;
     for (int i = 0; i < count && i < n; i++) {
         struct lun_value *v = table->items[0], *twin;
-        if ((twin = lun_value_get(table, names[i]))) { lun_wrong(l, twin, "is said twice"); return; }
+        if ((twin = lun_value_get(table, names[i]))) { v->used = true, lun_wrong(l, twin, "is said twice"); return; }
         memmove(table->items, table->items + 1, (size_t)(table->n_items - 1) * sizeof *table->items);
         table->n_items--, table->n_list--;
         struct lun_value *named = lun_value_add(table, names[i], &l->scratch);

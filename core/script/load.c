@@ -87,7 +87,7 @@ static struct lun_snapshot *load(struct lun_loading *l, const char *name, const 
     if (run(l, lun_file_shown(l, name), text, n)) load_table(l);
     bool failed = lun_loading_failed(l);
     if (!failed) s->version = lun_files_version(l);
-    else lun_mistakes_sort(l->mistakes);
+    else lun_mistakes_sort(l->mistakes, lun_file_shown(l, name));
     close_machine(l);
     if (!failed) return s;
     lun_snapshot_unref(s);

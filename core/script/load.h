@@ -30,7 +30,7 @@
 #include "state/snapshot.h"
 
 struct lun_load_options {           /* NULL, or zero: as said */
-    char **environment;             /* NULL: the process's own. "NAME=value", ends with NULL */
+    const char *const *environment; /* NULL: the process's own. "NAME=value", ends with NULL */
     const char *secrets_folder;     /* NULL: "/run/secrets" */
     const struct lun_pair *set; int n_set;      /* from the command line: path ("listen", "limits.deadline") → text */
     struct lun_origins *origins;    /* not NULL: filled with every setting, its value and where that came from */

@@ -40,17 +40,19 @@ void lun_mistakes_add(struct lun_mistakes *m, const char *file, int line, const 
     m->items[m->n++] = (struct lun_mistake){ .file = lun_arena_strdup(&m->arena, file), .line = line, .what = what };
 }
 
-static int rank(const struct lun_mistakes *m, const char *file)
+static int rank(const struct lun_mistakes *m, const struct lun_mistake *mistake, const char *first)
 {
     int i = 0;
-    while (strcmp(m->items[i].file, file)) i++;
-    return i;
+    if (!mistake->line) return m->n + 1;
+    if (!strcmp(mistake->file, first)) return 0;
+    while (strcmp(m->items[i].file, mistake->file)) i++;
+    return i + 1;
 }
 
-void lun_mistakes_sort(struct lun_mistakes *m)
+void lun_mistakes_sort(struct lun_mistakes *m, const char *first)
 {
     int *ranks = lun_alloc(((size_t)m->n + 1) * sizeof *ranks);
-    for (int i = 0; i < m->n; i++) ranks[i] = rank(m, m->items[i].file);
+    for (int i = 0; i < m->n; i++) ranks[i] = rank(m, &m->items[i], first);
     for (int i = 1; i < m->n; i++) {                    /* stable: those of one line stay as they came */
         struct lun_mistake one = m->items[i];
         int r = ranks[i], at = i;

@@ -22,7 +22,8 @@ struct lun_mistakes {
 
 /* Control characters in what is printed are escaped; a mistake that is there already, word for word, is not told twice. */
 void lun_mistakes_add(struct lun_mistakes *, const char *file, int line, const char *format, ...) __attribute__((format(printf, 4, 5)));
-void lun_mistakes_sort(struct lun_mistakes *);      /* by file in the order first seen, then by line; otherwise as they came */
+/* Those of the file `first` first, then by file in the order first seen, then what has no line; within a file by line. */
+void lun_mistakes_sort(struct lun_mistakes *, const char *first);
 void lun_mistakes_print(const struct lun_mistakes *, struct lun_buf *out);      /* `file:line: what`, a line each */
 void lun_mistakes_free(struct lun_mistakes *);      /* empty and valid again */
 #endif

@@ -105,7 +105,7 @@ void lun_override(struct lun_loading *l)
 {
     const struct lun_load_options *o = l->options;
     char variable[256];
-    for (char **e = o->environment ? o->environment : environ; e && *e; e++) {
+    for (const char *const *e = o->environment ? o->environment : (const char *const *)environ; e && *e; e++) {
         const char *text = strchr(*e, '=');
         if (strncmp(*e, "LUNETTE_", 8) || !text || !text[1]) continue;
         const char *name = lun_arena_strndup(&l->scratch, *e, (size_t)(text - *e));

@@ -11,7 +11,7 @@
 extern char **environ;
 
 struct asked { struct asked *next; const char *name; };
-struct lun_secrets { char **environment; const char *folder; struct lun_found *found; struct asked *asked; struct lun_arena arena; };
+struct lun_secrets { const char *const *environment; const char *folder; struct lun_found *found; struct asked *asked; struct lun_arena arena; };
 
 /* fnmatch patterns, case-insensitive. */
 static const char *const placeholders[] = {
@@ -28,10 +28,10 @@ bool lun_secret_placeholder(const char *value)
     return false;
 }
 
-struct lun_secrets *lun_secrets_new(char **environment, const char *folder)
+struct lun_secrets *lun_secrets_new(const char *const *environment, const char *folder)
 {
     struct lun_secrets *s = lun_zalloc(sizeof *s);
-    s->environment = environment ? environment : environ;
+    s->environment = environment ? environment : (const char *const *)environ;
     s->folder = folder ? folder : "/run/secrets";
     return s;
 }
@@ -48,7 +48,7 @@ void lun_secrets_free(struct lun_secrets *s)
 static const char *variable(const struct lun_secrets *s, const char *name)
 {
     size_t n = strlen(name);
-    for (char **e = s->environment; e && *e; e++)
+    for (const char *const *e = s->environment; e && *e; e++)
         if (!strncmp(*e, name, n) && (*e)[n] == '=') return *e + n + 1;
     return NULL;
 }

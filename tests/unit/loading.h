@@ -1,0 +1,78 @@
+/* What the tests of the loader share: loading a text, and the mistakes as one string. */
+#ifndef TESTS_LOADING_H
+#define TESTS_LOADING_H
+#include "script/load.h"
+#include "base/alloc.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+static const char *no_environment[] = { NULL };
+static char folder[64];
+
+static inline int make_folder(void **state)
+{
+    (void)state;
+    strcpy(folder, "/tmp/lunette-load-XXXXXX");
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static inline int remove_folder(void **state)
+{
+    char *command = lun_printf("rm -rf '%s'", folder);
+    (void)state;
+    int status = system(command);
+    free(command);
+    return status;
+}
+
+/* A file in the folder, with the folders on the way to it. */
+static inline void put_file(const char *name, const char *text)
+{
+    char *path = lun_printf("%s/%s", folder, name);
+    for (char *c = strchr(path + strlen(folder) + 1, '/'); c; c = strchr(c + 1, '/')) {
+        *c = 0;
+        mkdir(path, 0700);
+        *c = '/';
+    }
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fwrite(text, 1, strlen(text), f);
+    fclose(f);
+    free(path);
+}
+
+/* Loads a text as gateway.lua of the folder. NULL: `told` (may be NULL) has what was told; yours to free(). */
+static inline struct lun_snapshot *load_with(const char *text, const char *const *environment, struct lun_origins *origins, char **told)
+{
+    struct lun_mistakes m = { 0 };
+    struct lun_buf out = { 0 };
+    char *secrets = lun_printf("%s/run-secrets", folder);
+    struct lun_load_options o = { .environment = environment, .secrets_folder = secrets, .origins = origins };
+    struct lun_snapshot *s = lun_load_text("gateway.lua", text, strlen(text), folder, &o, &m);
+    lun_mistakes_print(&m, &out);
+    assert_int_equal(s == NULL, m.n > 0);
+    if (told) *told = lun_strndup(out.at, out.n);
+    else if (!s) fail_msg("%s", lun_buf_text(&out));
+    lun_buf_free(&out);
+    lun_mistakes_free(&m);
+    free(secrets);
+    return s;
+}
+
+/* Must be refused, and with these words alone. */
+static inline void refused_with(const char *text, const char *const *environment, const char *expected)
+{
+    char *told;
+    struct lun_snapshot *s = load_with(text, environment, NULL, &told);
+    if (s) fail_msg("was taken, though it should be refused with: %s\n%s", expected, text);
+    if (strcmp(told, expected)) fail_msg("for\n%s\nexpected: %sgot:      %s", text, expected, told);
+    free(told);
+}
+static inline void refused(const char *text, const char *expected) { refused_with(text, no_environment, expected); }
+#endif
