@@ -303,7 +303,7 @@ static lun_us due(const struct lun_connection *c)
 }
 
 /* While nothing is read no event tells that the client left (libevent's EV_CLOSED alone spins on a reset), so now and then the system
- * is asked. */
+ * is asked. It does not know of an end that stands behind more than it has room for. */
 static void look_for_leaving(struct lun_connection *c)
 {
     struct tcp_info info;

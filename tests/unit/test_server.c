@@ -778,7 +778,8 @@ static void whoever_leaves_is_noticed_though_much_was_sent_ahead(void **state)
         struct world *w = world();
         struct client *c = join(w);
         say(c, GET("/wait"));
-        for (int i = 0; i < 3000; i++) say(c, "GET /a-path-that-is-long-enough-to-fill-something HTTP/1.1\r\n" HOST "\r\n");
+        /* A reset is seen however much was sent; an end only where all before it fits what the system holds for us. */
+        for (int i = 0; i < (reset ? 3000 : 1400); i++) say(c, "GET /a-path-that-is-long-enough-to-fill-something HTTP/1.1\r\n" HOST "\r\n");
         UNTIL(w->n_open);
         settle();
         leave(c, reset);
