@@ -1,14 +1,14 @@
 #include "gateway/carrier_script.h"
 #include "base/alloc.h"
 #include "base/loop.h"
-#include "script/scenario.h"
 #include <stdlib.h>
 #include <string.h>
 
 struct script_carrier {
     struct lun_carrier carrier;
     struct lun_loop *loop;
-    struct lun_scenario **scenarios; int n;     /* by provider; NULL for one with a base_url */
+    struct lun_scenes scenes;
+    struct lun_scenarios *own;          /* whose scenes they are; NULL: somebody else's */
 };
 struct carried {
     struct lun_timer timer;
@@ -111,8 +111,8 @@ static void play(struct carried *c, const struct lun_provider *provider, int key
     int n = 0;
     for (; n < letter->n_headers && n < LUN_LETTER_HEADERS; n++) headers[n] = letter->headers[n];
     if (key >= 0) headers[n++] = (struct lun_pair){ letter->key_header, lun_arena_printf(&c->arena, "%s%s", letter->key_prefix, provider->keys[key].value) };
-    struct lun_scene_request request = { .method = letter->method, .path = letter->path, .headers = headers, .n_headers = n, .body = body.at, .n = body.n };
-    lun_scenario_play(c->of->scenarios[provider->index], &request, &c->arena, &c->scene, &c->error);
+    struct lun_scene_request request = { .provider = provider, .method = letter->method, .path = letter->path, .headers = headers, .n_headers = n, .body = body.at, .n = body.n };
+    if (!c->of->scenes.play(c->of->scenes.self, &request, &c->arena, &c->scene, &c->error) && !c->error) c->error = "there is no script for this provider";
     lun_buf_free(&body);
 }
 
@@ -143,26 +143,26 @@ static void finish(void *carried)
     free(c);
 }
 
-struct lun_carrier *lun_carrier_script_new(struct lun_loop *loop, const struct lun_snapshot *snapshot, char **error)
+struct lun_carrier *lun_carrier_scenes_new(struct lun_loop *loop, struct lun_scenes scenes)
 {
     struct script_carrier *u = lun_zalloc(sizeof *u);
-    *u = (struct script_carrier){ .carrier = { u, send_letter, hold, finish }, .loop = loop, .n = snapshot->n_providers };
-    u->scenarios = lun_zalloc((size_t)(u->n + 1) * sizeof *u->scenarios);
-    for (int i = 0; i < u->n; i++) {
-        const struct lun_provider *p = &snapshot->providers[i];
-        if (!p->script) continue;
-        if ((u->scenarios[i] = lun_scenario_new(p->script_name, p->script, strlen(p->script), NULL, NULL, error))) continue;
-        lun_carrier_script_free(&u->carrier);
-        return NULL;
-    }
+    *u = (struct script_carrier){ .carrier = { u, send_letter, hold, finish }, .loop = loop, .scenes = scenes };
     return &u->carrier;
+}
+
+struct lun_carrier *lun_carrier_script_new(struct lun_loop *loop, const struct lun_snapshot *snapshot, char **error)
+{
+    struct lun_scenarios *own = lun_scenarios_new(snapshot, NULL, NULL, error);
+    if (!own) return NULL;
+    struct lun_carrier *carrier = lun_carrier_scenes_new(loop, lun_scenarios_scenes(own));
+    ((struct script_carrier *)carrier->self)->own = own;
+    return carrier;
 }
 
 void lun_carrier_script_free(struct lun_carrier *carrier)
 {
     if (!carrier) return;
     struct script_carrier *u = carrier->self;
-    for (int i = 0; i < u->n; i++) lun_scenario_free(u->scenarios[i]);
-    free(u->scenarios);
+    lun_scenarios_free(u->own);
     free(u);
 }

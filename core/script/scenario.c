@@ -94,8 +94,9 @@ static void set_text(lua_State *L, const char *name, const char *text, size_t n)
     lua_setfield(L, -2, name);
 }
 
-static void push_request(lua_State *L, const struct lun_scene_request *r)
+void lun_scene_push(lua_State *L, const struct lun_scene_request *r)
 {
+    luaL_checkstack(L, 8, "a request");
     lua_newtable(L);
     set_text(L, "method", r->method, strlen(r->method));
     set_text(L, "path", r->path, strlen(r->path));
@@ -107,52 +108,54 @@ static void push_request(lua_State *L, const struct lun_scene_request *r)
 
 /* ---- reading what it said: plain tables made by lua/scenario.lua out of whatever the script gave, so types are looked at, raw ---- */
 
-static int get(lua_State *L, const char *name)      /* pushes */
+struct reading { lua_State *L; int at; struct lun_arena *arena; };
+
+static int get(const struct reading *r, const char *name)       /* pushes */
 {
-    lua_pushstring(L, name);
-    lua_rawget(L, 1);
-    return lua_type(L, -1);
+    lua_pushstring(r->L, name);
+    lua_rawget(r->L, r->at);
+    return lua_type(r->L, -1);
 }
 
-static double number(lua_State *L, const char *name, double otherwise)
+static double number(const struct reading *r, const char *name, double otherwise)
 {
-    double value = get(L, name) == LUA_TNUMBER ? lua_tonumber(L, -1) : otherwise;
-    lua_pop(L, 1);
+    double value = get(r, name) == LUA_TNUMBER ? lua_tonumber(r->L, -1) : otherwise;
+    lua_pop(r->L, 1);
     return value;
 }
 
-static bool truth(lua_State *L, const char *name)
+static bool truth(const struct reading *r, const char *name)
 {
-    get(L, name);
-    bool value = lua_toboolean(L, -1);
-    lua_pop(L, 1);
+    get(r, name);
+    bool value = lua_toboolean(r->L, -1);
+    lua_pop(r->L, 1);
     return value;
 }
 
-static struct lun_slice slice(lua_State *L, struct lun_arena *arena)
+static struct lun_slice slice(const struct reading *r)
 {
     size_t n = 0;
-    const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &n) : "";
-    return (struct lun_slice){ lun_arena_strndup(arena, text, n), n };
+    const char *text = lua_type(r->L, -1) == LUA_TSTRING ? lua_tolstring(r->L, -1, &n) : "";
+    return (struct lun_slice){ lun_arena_strndup(r->arena, text, n), n };
 }
 
-static struct lun_slice *list(lua_State *L, const char *name, struct lun_arena *arena, int *n)
+static struct lun_slice *list(const struct reading *r, const char *name, int *n)
 {
-    *n = get(L, name) == LUA_TTABLE ? (int)lua_objlen(L, -1) : 0;
-    struct lun_slice *out = lun_arena_alloc(arena, (size_t)(*n + 1) * sizeof *out);
+    *n = get(r, name) == LUA_TTABLE ? (int)lua_objlen(r->L, -1) : 0;
+    struct lun_slice *out = lun_arena_alloc(r->arena, (size_t)(*n + 1) * sizeof *out);
     for (int i = 0; i < *n; i++) {
-        lua_rawgeti(L, -1, i + 1);
-        out[i] = slice(L, arena);
-        lua_pop(L, 1);
+        lua_rawgeti(r->L, -1, i + 1);
+        out[i] = slice(r);
+        lua_pop(r->L, 1);
     }
-    lua_pop(L, 1);
+    lua_pop(r->L, 1);
     return out;
 }
 
-static const char *word(lua_State *L, const char *name, struct lun_arena *arena)
+static const char *word(const struct reading *r, const char *name)
 {
-    const char *text = get(L, name) == LUA_TSTRING ? slice(L, arena).at : NULL;
-    lua_pop(L, 1);
+    const char *text = get(r, name) == LUA_TSTRING ? slice(r).at : NULL;
+    lua_pop(r->L, 1);
     return text;
 }
 
@@ -177,37 +180,43 @@ static struct lun_slice joined(const struct lun_scene *scene, struct lun_arena *
     return (struct lun_slice){ at, n };
 }
 
-static void read_scene(lua_State *L, struct lun_arena *arena, struct lun_scene *scene)
+static const struct lun_pair *read_headers(const struct reading *r, int *n)
 {
     int n_values;
-    struct lun_slice *names = list(L, "names", arena, &scene->n_headers), *values = list(L, "values", arena, &n_values);
-    struct lun_pair *headers = lun_arena_alloc(arena, (size_t)(scene->n_headers + 1) * sizeof *headers);
-    for (int i = 0; i < scene->n_headers; i++) headers[i] = (struct lun_pair){ names[i].at, i < n_values ? values[i].at : "" };
-    scene->headers = headers;
-    scene->pieces = list(L, "pieces", arena, &scene->n_pieces);
+    struct lun_slice *names = list(r, "names", n), *values = list(r, "values", &n_values);
+    struct lun_pair *headers = lun_arena_alloc(r->arena, (size_t)(*n + 1) * sizeof *headers);
+    for (int i = 0; i < *n; i++) headers[i] = (struct lun_pair){ names[i].at, i < n_values ? values[i].at : "" };
+    return headers;
+}
+
+void lun_scene_read(lua_State *L, int index, struct lun_arena *arena, struct lun_scene *scene)
+{
+    const struct reading from = { L, index, arena }, *r = &from;
+    double stall = number(r, "stall", 0);
+    scene->headers = read_headers(r, &scene->n_headers);
+    scene->pieces = list(r, "pieces", &scene->n_pieces);
     scene->all = joined(scene, arena);
-    scene->status = (int)number(L, "status", 200);
-    scene->after = lun_us_from_seconds(number(L, "after", 0));
-    scene->every = lun_us_from_seconds(number(L, "every", 0));
-    scene->cut_at = (int64_t)number(L, "cut_at", -1);
-    double stall = number(L, "stall", 0);
+    scene->status = (int)number(r, "status", 200);
+    scene->after = lun_us_from_seconds(number(r, "after", 0));
+    scene->every = lun_us_from_seconds(number(r, "every", 0));
+    scene->cut_at = (int64_t)number(r, "cut_at", -1);
     scene->stall = stall < 0 ? LUN_NEVER : lun_us_from_seconds(stall);
-    scene->stream = truth(L, "stream");
-    scene->headless = truth(L, "headless");
-    scene->close = truth(L, "close");
-    scene->cut = cut_named(word(L, "cut", arena));
-    scene->fail = kind_named(word(L, "fail", arena));
+    scene->stream = truth(r, "stream");
+    scene->headless = truth(r, "headless");
+    scene->close = truth(r, "close");
+    scene->cut = cut_named(word(r, "cut"));
+    scene->fail = kind_named(word(r, "fail"));
 }
 
 bool lun_scenario_play(struct lun_scenario *s, const struct lun_scene_request *request, struct lun_arena *arena, struct lun_scene *scene, const char **error)
 {
     struct lun_run *run = lun_run_new(s->vm, NULL, NULL);
     lua_rawgeti(run->L, LUA_REGISTRYINDEX, s->play);
-    push_request(run->L, request);
+    lun_scene_push(run->L, request);
     lua_pushinteger(run->L, ++s->count);
     *scene = (struct lun_scene){0};
     bool good = lun_run_go(run, 2) == LUN_RUN_DONE && lua_type(run->L, 1) == LUA_TTABLE;
-    if (good) read_scene(run->L, arena, scene);
+    if (good) lun_scene_read(run->L, 1, arena, scene);
     else *error = lun_arena_strdup(arena, run->error.text[0] ? run->error.text : "the script waited, or did not answer");
     lun_run_free(run);
     return good;
@@ -219,3 +228,39 @@ size_t lun_scene_cut_at(const struct lun_scene *scene)
     if (scene->cut_at >= 0 && (size_t)scene->cut_at < scene->all.n) return (size_t)scene->cut_at;
     return scene->cut_at >= 0 ? scene->all.n : scene->all.n / 2;
 }
+
+/* ---- those of a snapshot ---- */
+
+struct lun_scenarios { struct lun_scenario **by_provider; int n; };
+
+struct lun_scenarios *lun_scenarios_new(const struct lun_snapshot *snapshot, lun_us (*wall)(void *), void *wall_self, char **error)
+{
+    struct lun_scenarios *all = lun_zalloc(sizeof *all);
+    all->n = snapshot->n_providers;
+    all->by_provider = lun_zalloc((size_t)(all->n + 1) * sizeof *all->by_provider);
+    for (int i = 0; i < all->n; i++) {
+        const struct lun_provider *p = &snapshot->providers[i];
+        if (!p->script || (all->by_provider[i] = lun_scenario_new(p->script_name, p->script, strlen(p->script), wall, wall_self, error))) continue;
+        lun_scenarios_free(all);
+        return NULL;
+    }
+    return all;
+}
+
+void lun_scenarios_free(struct lun_scenarios *all)
+{
+    if (!all) return;
+    for (int i = 0; i < all->n; i++) lun_scenario_free(all->by_provider[i]);
+    free(all->by_provider);
+    free(all);
+}
+
+static bool play_one(void *self, const struct lun_scene_request *request, struct lun_arena *arena, struct lun_scene *scene, const char **error)
+{
+    struct lun_scenarios *all = self;
+    struct lun_scenario *s = all->by_provider[request->provider->index];
+    *error = NULL;
+    return s && lun_scenario_play(s, request, arena, scene, error);
+}
+
+struct lun_scenes lun_scenarios_scenes(struct lun_scenarios *all) { return (struct lun_scenes){ all, play_one }; }
