@@ -85,6 +85,8 @@ bool lun_loop_fire(struct lun_loop *l)
     return true;
 }
 
+lun_us lun_loop_lag(const struct lun_loop *l) { return l->clock ? l->clock() - l->now : 0; }
+
 lun_us lun_loop_due(const struct lun_loop *l) { return l->n ? l->heap[1]->due : LUN_NEVER; }
 
 bool lun_loop_advance(struct lun_loop *l)

@@ -20,7 +20,8 @@ struct lun_task {           /* zero-initialise, set `run`; embed it in what has 
     void (*run)(struct lun_task *);     /* may wake itself again, or free itself */
 };
 struct lun_loop {           /* zero-initialised: empty and valid, at time 0 */
-    lun_us now;
+    lun_us now;                 /* of the turn: does not move while it lasts */
+    lun_us (*clock)(void);      /* the real one, for what a turn itself takes; NULL: time stands still within a turn */
     struct lun_timer **heap; int n, room; uint64_t ties;
     uint64_t shuffle;       /* tests only: odd = equal times and wakes in a random order made from it */
     struct lun_task *first, *last;
@@ -31,6 +32,7 @@ void lun_loop_wake(struct lun_loop *, struct lun_task *);               /* at mo
 void lun_loop_forget(struct lun_loop *, struct lun_task *);             /* takes it out of the list, if it is there */
 void lun_loop_drain(struct lun_loop *);     /* runs all that are ready, also those that become so meanwhile; never nested */
 bool lun_loop_fire(struct lun_loop *);      /* fires one timer that is due by `now`; false: none */
+lun_us lun_loop_lag(const struct lun_loop *);   /* how long the present turn has lasted */
 lun_us lun_loop_due(const struct lun_loop *);   /* of the nearest timer; LUN_NEVER: none */
 bool lun_loop_advance(struct lun_loop *);   /* simulation: moves `now` to the nearest timer; false: none */
 void lun_loop_free(struct lun_loop *);      /* only the heap's memory; timers and tasks are others' */

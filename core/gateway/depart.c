@@ -86,6 +86,7 @@ static void start(attempt *a, int key)
     a->asked = (struct lun_call){ .question = r->question, .step = &a->step, .trial = &a->trial, .key = key,
                                   .stream = r->question->stream, .cap = a->bill.cap };
     a->call = r->ask.upstream->start(r->ask.upstream_self, &a->asked, a);       /* facts may come inside */
+    a->trial.lag = lun_loop_lag(r->loop);
 }
 
 /* Its turn has come. The turn is given back when the step cannot be paid. */

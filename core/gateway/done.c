@@ -1,4 +1,5 @@
 #include "gateway/walk.h"
+#include "base/loop.h"
 
 static int64_t plus(int64_t a, int64_t b)
 {
@@ -24,10 +25,13 @@ void lun_done_add_up(const struct lun_question *q, struct lun_done *done)
     done->usage = (struct lun_usage){0};
     done->cost = 0;
     done->upstream_wait = 0;
-    done->latency = now - q->arrived;
+    done->latency = now - q->arrived + lun_loop_lag(q->loop);
     for (const struct lun_trial *t = q->trials; t; t = t->next) {
         lun_us from = t->began > covered ? t->began : covered, to = t->closed ? t->ended : now;
-        if (to > from) done->upstream_wait += to - from, covered = to;
+        if (to > from) {
+            done->upstream_wait += to - from > t->lag ? to - from - t->lag : 0;
+            covered = to;
+        }
         add_usage(&done->usage, &t->usage);
         done->cost = plus(done->cost, t->cost);
     }

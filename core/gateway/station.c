@@ -40,8 +40,6 @@ struct lun_request *lun_station_open(struct lun_station *s, struct lun_question 
     struct lun_decider *mind = lun_decider_new(s);
     s->open++;
     gauge(s, 1);
-    lun_quota_request(s->registry->retries, s->loop->now);
-    lun_quota_request(s->registry->hedges, s->loop->now);
     return lun_request_open(s->loop, &(struct lun_ask){
         .question = q, .client = client, .client_self = client_self, .upstream = s->upstream, .upstream_self = s->upstream_self,
         .policy = hooks ? &lun_decider_port : NULL, .policy_self = mind, .source = lun_money_source(s->registry->money),

@@ -44,6 +44,7 @@ struct lun_trial {
     const char *detail;             /* for people, or NULL; no secrets */
     const char *provider_request_id;    /* its x-request-id, or NULL */
     lun_us began, sent, first_byte, ended;  /* loop time; 0: not yet */
+    lun_us lag;                     /* from the turn's beginning until it was really sent: our own time, not the provider's */
     lun_us retry_after;             /* 0: not said */
     struct lun_usage usage;
     int64_t cost, bound;            /* nano-USD: charged; held */

@@ -79,6 +79,7 @@ struct lun_reactor *lun_reactor_new(struct event_base *base)
     r->base = base ? base : event_base_new();
     r->mail_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     r->armed = LUN_NEVER;
+    r->loop.clock = lun_clock_now;
     r->loop.now = lun_clock_now();
     pthread_mutex_init(&r->lock, NULL);
     if (r->base && r->mail_fd >= 0) {
