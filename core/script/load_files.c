@@ -58,17 +58,26 @@ const char *lun_file_of_module(struct lun_loading *l, const char *module, const 
     return name;
 }
 
+/* What stands behind "file:12:" when the message begins with one of our files; NULL: it does not. */
+static const char *after_place(struct lun_loading *l, const char *message, const char **file, int *line)
+{
+    for (int i = 0; i < l->n_parts; i++) {
+        const char *shown = lun_file_shown(l, l->parts[i].file.name), *at = message + strlen(shown);
+        if (strncmp(message, shown, strlen(shown)) || *at != ':') continue;
+        size_t digits = strspn(++at, "0123456789");
+        if (!digits || digits > 9 || at[digits] != ':') continue;
+        *file = shown, *line = atoi(at);
+        return at + digits + 1 + (at[digits + 1] == ' ');
+    }
+    return NULL;
+}
+
 void lun_wrong_lua(struct lun_loading *l, const char *message, const char *otherwise)
 {
-    const char *colon = message;
-    while ((colon = strchr(colon, ':')) && strspn(colon + 1, "0123456789") == 0) colon++;
-    size_t digits = colon ? strspn(colon + 1, "0123456789") : 0;
-    if (!digits || digits > 9 || colon[1 + digits] != ':' || colon == message) {
-        lun_mistakes_add(l->mistakes, otherwise, 0, "%s", message);
-        return;
-    }
-    const char *what = colon + 1 + digits + 1;
-    lun_mistakes_add(l->mistakes, lun_arena_strndup(&l->scratch, message, (size_t)(colon - message)), atoi(colon + 1), "%s", what + (*what == ' '));
+    const char *file = otherwise, *what;
+    int line = 0;
+    what = after_place(l, message, &file, &line);
+    lun_mistakes_add(l->mistakes, file, line, "%s", what ? what : message);
 }
 
 bool lun_file_compiles(struct lun_loading *l, const struct lun_file *file)
