@@ -39,6 +39,12 @@ struct lun_file lun_file_note(struct lun_loading *l, enum lun_part_kind kind, co
 bool lun_file_read(struct lun_loading *l, enum lun_part_kind kind, const char *module, const char *name, struct lun_file *out, const char **why)
 {
     size_t n;
+    for (int i = 0; i < l->options->n_files; i++) {
+        const struct lun_file *f = &l->options->files[i];
+        if (strcmp(f->name, name)) continue;
+        *out = lun_file_note(l, kind, module, name, f->text, f->n, false);
+        return true;
+    }
     if (!l->disk) { *why = "there is no folder to read files from"; return false; }
     char *text = lun_file_slurp(lun_file_path(l, name, &l->scratch), &n, why);
     if (!text) { *why = lun_arena_strdup(&l->scratch, *why); return false; }
