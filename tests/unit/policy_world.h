@@ -120,7 +120,7 @@ static inline struct lun_question *ask(struct world *w, const char *body)
 static inline void over(struct world *w, struct lun_question *q)
 {
     struct lun_arena *arena = q->arena;
-    lun_policy_forget(w->policy, q);
+    if (w->policy) lun_policy_forget(w->policy, q);
     lun_arena_free(arena);
     free(arena);
 }
