@@ -5,7 +5,7 @@
 static struct world *w;
 static uint64_t rng;
 static bool verbose;
-static long n_requests, n_good, n_torn, n_left, n_calls, n_facts, n_hedges, n_children, n_refused;
+static long n_requests, n_good, n_torn, n_left, n_calls, n_facts, n_hedges, n_children, n_refused[600];
 
 static uint64_t rnd(void)
 {
@@ -171,7 +171,7 @@ static void answer(struct mind *m)
     case LUN_HOOK_SELECT: if (!odds(6)) a.verb = LUN_PLAN, a.plan = any_plan(c); break;
     case LUN_HOOK_RETRY:  a.verb = (enum lun_verb)PICK(LUN_DEFAULT, LUN_DEFAULT, LUN_AGAIN, LUN_AGAIN, LUN_NEXT, LUN_NEXT, LUN_TRY, LUN_STOP); break;
     case LUN_HOOK_JUDGE:  if (odds(3)) a.verb = odds(4) ? LUN_REFUSE : LUN_NEXT; break;
-    case LUN_HOOK_BUDGET: if (odds(12)) a.verb = LUN_REFUSE; else if (odds(8)) degrade(c, &a); break;
+    case LUN_HOOK_BUDGET: if (odds(25)) a.verb = LUN_REFUSE; else if (odds(15)) degrade(c, &a); break;
     default: break;
     }
     m->waiting = false;
@@ -255,7 +255,7 @@ static struct asked *open_request(struct mind *parent, bool stream, lun_us deadl
     c->q.include_usage = odds(4);
     c->q.session = odds(3) ? "session" : NULL;
     if (odds(10)) c->q.pinned = "resp_1";
-    if (odds(8)) c->q.own_account = lun_account_request(PICK(100000, 1000000, 100000000));
+    if (odds(8)) c->q.own_account = lun_account_request(PICK(100000, 1000000, 100000000, 100000000));
     if (!parent && odds(3)) lun_timer_set(&w->loop, &m->leave_timer, w->loop.now + ms(PICK(0, 1, 100, 800, 2000, 8000, 15000, 20000)));
     return world_ask(c);
 }
@@ -284,8 +284,9 @@ static void make_world(uint64_t seed, char mode)
     l->attempts = PICK(4, 4, 4, 1, 6);
     if (odds(8)) l->answer = 100;
     w->snapshot->keepalive = ms(PICK(15000, 15000, 1000, 0));
-    w->client.budget.limit = PICK(-1, -1, 300000, 600000, 3000000, 100000000);
-    w->snapshot->total.limit = PICK(-1, 1000000);
+    w->client.budget.limit = PICK(-1, -1, -1, 600000, 3000000, 100000000);
+    w->snapshot->total.limit = PICK(-1, -1, 1500000);
+    l->output = 50;
     for (int i = 0; i < w->n_targets; i++) {
         struct lun_provider *p = &w->provider[i];
         p->n_keys = PICK(1, 1, 0, 2, 3);
@@ -312,7 +313,7 @@ static void count(void)
     for (struct asked *c = w->asked; c; c = c->next) {
         n_good += c->status == 200 && !c->error && c->ended;
         n_torn += c->ended && c->end == LUN_TORN;
-        n_refused += c->ended && c->status != 200;
+        if (c->ended && c->status != 200) n_refused[c->status]++;
     }
     n_calls += w->n_calls;
     n_facts += w->facts;
@@ -345,7 +346,9 @@ int fuzz_main(int argc, char **argv)
     char mode = argc > 3 ? *argv[3] : ' ';
     verbose = mode == 'v' || argc > 4;
     for (uint64_t i = 0; i < n; i++) fuzz_run(from + i, mode);
-    printf("seeds %llu..%llu: %ld requests, %ld calls, %ld facts; good %ld, refused %ld, torn %ld, left %ld, hedges %ld, chats cancelled with their parent %ld\n",
-           (unsigned long long)from, (unsigned long long)(from + n - 1), n_requests, n_calls, n_facts, n_good, n_refused, n_torn, n_left, n_hedges, n_children);
+    printf("seeds %llu..%llu: %ld requests, %ld calls, %ld facts; good %ld, torn %ld, left %ld, hedges %ld, chats cancelled with their parent %ld; refused:",
+           (unsigned long long)from, (unsigned long long)(from + n - 1), n_requests, n_calls, n_facts, n_good, n_torn, n_left, n_hedges, n_children);
+    for (int i = 0; i < 600; i++) if (n_refused[i]) printf(" %d: %ld", i, n_refused[i]);
+    putchar('\n');
     return 0;
 }
