@@ -1,6 +1,7 @@
 /* A small snapshot bound to a registry, for tests of health and limits: two providers, a ("a/one", "a/two") and b ("b/one"), and clients. */
 #ifndef BOUND_H
 #define BOUND_H
+#include "state/health.h"
 #include "state/registry.h"
 #include <string.h>
 

@@ -1,0 +1,108 @@
+/* What outlives a configuration is found again by name. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include "bound.h"
+
+static const struct setting plain = { .keys = 1, .health = { .failures = 5, .rest = 60 * LUN_SECOND, .half_open = 1 } };
+
+static struct lun_snapshot *with_teams(struct lun_registry *r, int64_t limit)
+{
+    struct lun_snapshot *s = lun_snapshot_new();
+    struct lun_team *team = lun_arena_zalloc(&s->arena, sizeof *team);
+    struct lun_client_rule *clients = lun_arena_zalloc(&s->arena, 2 * sizeof *clients);
+    *team = (struct lun_team){ .name = "web", .budget = { .limit = limit, .per = LUN_PER_DAY } };
+    clients[0] = (struct lun_client_rule){ .name = "app", .team = team, .budget = { .limit = -1 } };
+    clients[1] = (struct lun_client_rule){ .name = "web", .team = team, .budget = { .limit = -1 } };
+    s->teams = team; s->n_teams = 1;
+    s->clients = clients; s->n_clients = 2;
+    lun_registry_bind(r, s);
+    return s;
+}
+
+static const char *name_of(struct lun_account *a)
+{
+    struct lun_account_view v;
+    lun_account_look(a, 0, &v);
+    return v.name;
+}
+
+static void accounts_are_named_by_whose_they_are(void **state)
+{
+    (void)state;
+    struct lun_registry *r = lun_registry_new();
+    struct lun_snapshot *s = with_teams(r, 100);
+    assert_string_equal(name_of(s->clients[0].account), "key app");
+    assert_string_equal(name_of(s->clients[1].account), "key web");
+    assert_string_equal(name_of(s->teams[0].account), "team web");      /* a client and a team of one name are two */
+    assert_string_equal(name_of(s->total_account), "total");
+    assert_true(lun_account_limited(s->teams[0].account));
+    assert_false(lun_account_limited(s->clients[0].account));
+    assert_false(lun_account_limited(s->total_account));
+    lun_snapshot_unref(s);
+    lun_registry_free(r);
+}
+
+static void spend_goes_on_over_a_reload(void **state)
+{
+    (void)state;
+    struct lun_registry *r = lun_registry_new();
+    struct lun_snapshot *old = with_teams(r, 100), *fresh;
+    struct lun_hold h;
+    struct lun_account_view v;
+    int short_of;
+    assert_true(lun_hold_take(&h, lun_money_source(r->money), &old->teams[0].account, 1, 60, 0, &short_of));
+    fresh = with_teams(r, 50);
+    assert_ptr_equal(fresh->teams[0].account, old->teams[0].account);
+    lun_snapshot_unref(old);
+    lun_hold_settle(&h, 40, 0);                 /* a hold may outlive the configuration it was made under */
+    lun_account_look(fresh->teams[0].account, 0, &v);
+    assert_int_equal(v.limit, 50);
+    assert_int_equal(v.left, 10);
+    lun_snapshot_unref(fresh);
+    lun_registry_free(r);
+}
+
+static void targets_of_two_gateways_in_one_process_know_nothing_of_each_other(void **state)
+{
+    (void)state;
+    struct bound a, b;
+    bound_open(&a, &plain);
+    bound_open(&b, &plain);
+    assert_ptr_not_equal(a.registry->metrics, b.registry->metrics);
+    for (int i = 0; i < 5; i++) {
+        assert_true(lun_health_begin(a.one, 0, true));
+        lun_health_end(a.one, &(struct lun_report){ .kind = LUN_KIND_RESET, .key = 0 }, 0);
+    }
+    assert_true(lun_health_rests(a.one, 0));
+    assert_false(lun_health_rests(b.one, 0));
+    bound_close(&a);
+    bound_close(&b);
+}
+
+static void a_registry_has_all_that_a_gateway_shares(void **state)
+{
+    (void)state;
+    struct lun_registry *r = lun_registry_new();
+    for (int i = 0; i < 10; i++) assert_true(lun_quota_take(r->retries, 0.2, 0) && lun_quota_take(r->hedges, 0.05, 0));
+    assert_false(lun_quota_take(r->retries, 0.2, 9 * S));
+    assert_true(lun_quota_take(r->retries, 0.2, 11 * S));       /* of 10 seconds */
+    assert_false(lun_quota_take(r->hedges, 0.05, 50 * S));
+    assert_true(lun_quota_take(r->hedges, 0.05, 66 * S));       /* of a minute */
+    assert_true(lun_store_set(r->store, "a", 1, 's', "x", 1, 0, 0));
+    lun_metrics_add(r->metrics, LUN_METRIC_PLAN_EMPTY, NULL, 1);
+    lun_registry_free(r);
+    lun_registry_free(NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(accounts_are_named_by_whose_they_are), cmocka_unit_test(spend_goes_on_over_a_reload),
+        cmocka_unit_test(targets_of_two_gateways_in_one_process_know_nothing_of_each_other),
+        cmocka_unit_test(a_registry_has_all_that_a_gateway_shares),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
