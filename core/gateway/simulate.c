@@ -1,0 +1,347 @@
+#include "gateway/simulate.h"
+#include "base/alloc.h"
+#include "base/arena.h"
+#include "gateway/carrier_script.h"
+#include "gateway/recognise.h"
+#include "gateway/station.h"
+#include "gateway/translate.h"
+#include "gateway/upstreams.h"
+#include "state/limit.h"
+#include <stdlib.h>
+#include <string.h>
+
+#define START (1000 * LUN_SECOND)       /* of the loop: in many places 0 means "not yet" */
+#define BUSY  100000                    /* timers in one instant: it will never come to rest */
+#define LAST  (3600 * LUN_SECOND)       /* longer than any hook may wait, once its client has left */
+
+struct worn { struct worn *next; struct lun_policy *policy; };
+struct visit {
+    struct lun_simulated_answer answer; /* first */
+    struct visit *next;
+    struct lun_simulation *of;
+    struct lun_request *request;        /* NULL: over */
+    struct lun_arena arena;
+    int room;
+};
+struct lun_simulation {
+    struct lun_simulation_options options;
+    struct lun_loop loop;
+    struct lun_registry *registry;
+    struct lun_snapshot *snapshot;
+    struct lun_scenarios *scripts;
+    struct lun_carrier *carrier;
+    struct lun_upstreams upstreams;
+    struct lun_web web;
+    struct lun_waiting waiting; struct lun_task moved;
+    struct lun_station station;
+    struct worn *worn;                  /* machines that were replaced: requests that began with them may go on */
+    struct visit *visits;
+};
+typedef struct lun_simulation simulation;
+
+/* ---- time ---- */
+
+lun_us lun_simulation_now(const simulation *s)       { return s->loop.now - START; }
+lun_us lun_simulation_loop_time(const simulation *s) { return s->loop.now; }
+lun_us lun_simulation_wall(const simulation *s)      { return s->options.wall + lun_simulation_now(s); }
+static lun_us wall(void *self)                       { return lun_simulation_wall(self); }
+
+/* One event, the clock moved to it if it is not later than `until`. False: there is none. */
+static bool turn(simulation *s, lun_us until)
+{
+    lun_loop_drain(&s->loop);
+    if (lun_loop_fire(&s->loop)) return true;
+    return lun_loop_due(&s->loop) <= until && lun_loop_advance(&s->loop);
+}
+
+static bool run(simulation *s, lun_us until, const bool *enough)
+{
+    lun_us at = s->loop.now;
+    for (int here = 0; here < BUSY && !*enough && turn(s, until); at = s->loop.now) here = s->loop.now == at ? here + 1 : 0;
+    lun_loop_drain(&s->loop);
+    return lun_loop_due(&s->loop) > s->loop.now || *enough;
+}
+
+bool lun_simulation_advance(simulation *s, lun_us by)
+{
+    static const bool never = false;
+    lun_us until = by > LUN_NEVER - 1 - s->loop.now ? LUN_NEVER - 1 : s->loop.now + by;
+    if (!run(s, until, &never)) return false;
+    s->loop.now = until;
+    return true;
+}
+
+/* ---- who answers ---- */
+
+static bool play(void *self, const struct lun_scene_request *request, struct lun_arena *arena, struct lun_scene *scene, const char **error)
+{
+    simulation *s = self;
+    struct lun_scenes own = lun_scenarios_scenes(s->scripts);
+    *error = NULL;
+    if (s->options.scenes.play && s->options.scenes.play(s->options.scenes.self, request, arena, scene, error)) return true;
+    return !*error && own.play(own.self, request, arena, scene, error);
+}
+
+/* A turn at a limiter has moved up. There is one thread, so this is told on it. */
+static void look(struct lun_task *t)  { lun_waiting_look(&((simulation *)((char *)t - offsetof(simulation, moved)))->waiting); }
+static void post(void *self)          { lun_loop_wake(&((simulation *)self)->loop, &((simulation *)self)->moved); }
+
+/* ---- lunette.http ---- */
+
+struct fetch {
+    struct lun_timer timer;
+    simulation *of;
+    struct lun_arena arena;
+    struct lun_wish_result result;
+    void (*done)(void *, const struct lun_wish_result *); void *owner;
+};
+
+static void forget(void *self)
+{
+    struct fetch *f = self;
+    lun_timer_set(&f->of->loop, &f->timer, LUN_NEVER);
+    lun_arena_free(&f->arena);
+    free(f);
+}
+
+static void fetched(struct lun_timer *t)
+{
+    struct fetch *f = (struct fetch *)t;
+    f->done(f->owner, &f->result);
+    forget(f);
+}
+
+static void *fetch(void *self, const struct lun_wish *wish, void (*done)(void *, const struct lun_wish_result *), void *owner)
+{
+    simulation *s = self;
+    struct fetch *f = lun_zalloc(sizeof *f);
+    struct lun_simulated_fetch said = { .result.error = "there is no web in this simulation" };
+    *f = (struct fetch){ .timer.fire = fetched, .of = s, .done = done, .owner = owner };
+    if (s->options.fetch) {
+        said = (struct lun_simulated_fetch){0};
+        s->options.fetch(s->options.fetch_self, wish, &f->arena, &said);
+    }
+    f->result = said.result;
+    if (said.after > wish->http.timeout) f->result = (struct lun_wish_result){ .error = "timeout" };
+    lun_timer_set(&s->loop, &f->timer, s->loop.now + (said.after < wish->http.timeout ? said.after : wish->http.timeout));
+    return f;
+}
+
+/* ---- life ---- */
+
+static bool open_policy(simulation *s, char **error)
+{
+    struct lun_policy *fresh = lun_policy_open(s->snapshot, s->registry, LUN_BY_COUNT, error);
+    if (!fresh) return false;
+    lun_policy_log_to(fresh, s->options.log);
+    s->station.policy = fresh;
+    return true;
+}
+
+static bool open_all(simulation *s, char **error)
+{
+    return open_policy(s, error)
+        && (s->scripts = lun_scenarios_new(s->snapshot, wall, s, error))
+        && (s->upstreams.dialects = lun_dialects_new(s->snapshot, error));
+}
+
+simulation *lun_simulation_new(struct lun_snapshot *snapshot, const struct lun_simulation_options *options, char **error)
+{
+    simulation *s = lun_zalloc(sizeof *s);
+    *s = (simulation){ .options = *options, .loop.now = START, .registry = lun_registry_new(), .snapshot = snapshot, .moved.run = look };
+    if (!s->options.wall) s->options.wall = LUN_SIMULATION_WALL;
+    lun_registry_bind(s->registry, snapshot);
+    s->waiting = (struct lun_waiting){ .post = post, .self = s };
+    s->web = (struct lun_web){ .self = s, .fetch = fetch, .cancel = forget };
+    s->carrier = lun_carrier_scenes_new(&s->loop, (struct lun_scenes){ s, play });
+    s->upstreams = (struct lun_upstreams){ .network = s->carrier, .script = s->carrier };
+    s->station = (struct lun_station){
+        .loop = &s->loop, .snapshot = snapshot, .registry = s->registry, .upstream = &lun_upstreams_port, .upstream_self = &s->upstreams,
+        .web = &s->web, .waiting = &s->waiting, .log = options->log, .wall = wall, .wall_self = s, .line = options->line,
+        .line_self = options->line_self, .random = options->seed ? options->seed : 1 };
+    if (open_all(s, error)) return s;
+    lun_simulation_free(s);
+    return NULL;
+}
+
+/* False: something does not end, and its memory goes with the process. */
+static bool end_all(simulation *s)
+{
+    static const bool never = false;
+    s->options.scenes.play = NULL;
+    s->options.fetch = NULL;
+    s->station.line = NULL;
+    s->station.log = NULL;
+    if (s->station.policy) lun_policy_log_to(s->station.policy, NULL);
+    for (struct worn *w = s->worn; w; w = w->next) lun_policy_log_to(w->policy, NULL);
+    for (struct visit *v = s->visits; v; v = v->next) lun_simulation_leave(s, &v->answer);
+    return run(s, s->loop.now + LAST, &never) && !s->station.open;
+}
+
+static void free_visit(struct visit *v)
+{
+    lun_buf_free(&v->answer.bytes);
+    free(v->answer.pieces);
+    lun_arena_free(&v->arena);
+    free(v);
+}
+
+void lun_simulation_free(simulation *s)
+{
+    if (!s || !end_all(s)) return;
+    for (struct visit *v; (v = s->visits); free_visit(v)) s->visits = v->next;
+    for (struct worn *w; (w = s->worn); free(w)) {
+        s->worn = w->next;
+        lun_policy_close(w->policy);
+    }
+    if (s->station.policy) lun_policy_close(s->station.policy);
+    lun_carrier_script_free(s->carrier);
+    lun_scenarios_free(s->scripts);
+    lun_dialects_free(s->upstreams.dialects);
+    lun_snapshot_unref(s->snapshot);
+    lun_registry_free(s->registry);
+    lun_loop_free(&s->loop);
+    free(s);
+}
+
+struct lun_registry *lun_simulation_registry(simulation *s)               { return s->registry; }
+const struct lun_snapshot *lun_simulation_snapshot(const simulation *s)   { return s->snapshot; }
+struct lun_policy *lun_simulation_policy(simulation *s)                   { return s->station.policy; }
+
+/* ---- a walk's client ---- */
+
+static const struct lun_pair *copy_pairs(struct visit *v, const struct lun_pair *pairs, int n)
+{
+    struct lun_pair *copy = lun_arena_alloc(&v->arena, (size_t)(n + 1) * sizeof *copy);
+    for (int i = 0; i < n; i++) copy[i] = (struct lun_pair){ lun_arena_strdup(&v->arena, pairs[i].name), lun_arena_strdup(&v->arena, pairs[i].value) };
+    return copy;
+}
+
+static void say_head(void *self, const struct lun_head *head)
+{
+    struct visit *v = self;
+    v->answer.headed = true;
+    v->answer.status = head->status;
+    v->answer.headers = copy_pairs(v, head->headers, head->n_headers);
+    v->answer.n_headers = head->n_headers;
+    v->answer.head_at = lun_simulation_now(v->of);
+}
+
+static void say_bytes(void *self, const char *bytes, size_t n)
+{
+    struct visit *v = self;
+    struct lun_simulated_answer *a = &v->answer;
+    if (a->n_pieces == v->room) a->pieces = lun_realloc(a->pieces, (size_t)(v->room = v->room ? 2 * v->room : 8) * sizeof *a->pieces);
+    a->pieces[a->n_pieces++] = (struct lun_simulated_piece){ lun_simulation_now(v->of), a->bytes.n, n };
+    lun_buf_add(&a->bytes, bytes, n);
+}
+
+static void say_end(void *self, enum lun_end end, const struct lun_pair *trailers, int n)
+{
+    struct visit *v = self;
+    v->request = NULL;
+    v->answer.trailers = copy_pairs(v, trailers, n);
+    v->answer.n_trailers = n;
+    v->answer.ended = true;
+    v->answer.clean = end == LUN_CLEAN;
+    v->answer.ended_at = lun_simulation_now(v->of);
+}
+static const struct lun_client client = { say_head, say_bytes, say_end };
+
+/* ---- asking ---- */
+
+/* `q` is taken; NULL: there is none. */
+static void refuse(struct visit *v, struct lun_question *q, const struct lun_error *e)
+{
+    struct lun_buf body = {0};
+    struct lun_head head = { .status = e->status ? e->status : lun_code_status(e->code) };
+    lun_reply_error_body(q, e, &body);
+    if (q) lun_reply_head(q, head.status, "application/json", NULL, NULL, e, (int64_t)body.n, &head);
+    say_head(v, &head);
+    say_bytes(v, body.at, body.n);
+    say_end(v, LUN_CLEAN, NULL, 0);
+    lun_buf_free(&body);
+    if (q) lun_station_refused(&v->of->station, q, e);
+}
+
+/* Who shows that key. False: nobody's. */
+static bool known(simulation *s, const char *key, const struct lun_client_rule **rule)
+{
+    *rule = key && s->snapshot->n_clients ? lun_snapshot_client(s->snapshot, key, strlen(key)) : NULL;
+    return *rule || !s->snapshot->n_clients;
+}
+
+static bool within_rate(simulation *s, const struct lun_client_rule *rule, struct lun_error *e)
+{
+    lun_us wait = rule ? lun_limit_client(rule, s->loop.now) : 0;
+    if (wait) *e = (struct lun_error){ .code = LUN_CODE_RATE_LIMITED, .retry_after = wait, .message = "This key's requests per minute are used up." };
+    return !wait;
+}
+
+static void renew_policy(simulation *s)
+{
+    struct lun_policy *old = s->station.policy;
+    char *error = NULL;
+    if (!lun_policy_worn(old)) return;
+    if (!open_policy(s, &error)) {                      /* it loaded before: it works on with what it has */
+        free(error);
+        return;
+    }
+    struct worn *w = lun_alloc(sizeof *w);
+    *w = (struct worn){ s->worn, old };
+    s->worn = w;
+}
+
+static void recognise(struct visit *v, const struct lun_simulated_request *r, const struct lun_client_rule *rule)
+{
+    simulation *s = v->of;
+    struct lun_question *q = lun_station_question(&s->station);
+    struct lun_error error;
+    struct lun_pair *headers = lun_arena_alloc(q->arena, (size_t)(r->n_headers + 1) * sizeof *headers);
+    for (int i = 0; i < r->n_headers; i++)
+        headers[i] = (struct lun_pair){ lun_arena_strdup(q->arena, r->headers[i].name), lun_arena_strdup(q->arena, r->headers[i].value) };
+    lun_buf_add(&q->kept, r->body, r->n);
+    struct lun_incoming in = { .endpoint = r->endpoint, .headers = headers, .n_headers = r->n_headers, .body = lun_buf_text(&q->kept), .n = r->n, .client = rule };
+    strcpy(v->answer.id, q->id);
+    if (!lun_recognise(q, &in, &error) || !within_rate(s, rule, &error)) refuse(v, q, &error);
+    else v->request = lun_station_open(&s->station, q, &client, v, true);
+}
+
+struct lun_simulated_answer *lun_simulation_ask(simulation *s, const struct lun_simulated_request *r)
+{
+    struct visit *v = lun_zalloc(sizeof *v);
+    const struct lun_client_rule *rule;
+    v->of = s;
+    v->next = s->visits;
+    s->visits = v;
+    v->answer.started = lun_simulation_now(s);
+    renew_policy(s);
+    if (known(s, r->key, &rule)) recognise(v, r, rule);
+    else refuse(v, NULL, &(struct lun_error){ .code = LUN_CODE_INVALID_KEY });
+    lun_loop_drain(&s->loop);
+    return &v->answer;
+}
+
+bool lun_simulation_await(simulation *s, struct lun_simulated_answer *a)
+{
+    return run(s, LUN_NEVER - 1, &a->ended) && a->ended;
+}
+
+void lun_simulation_leave(simulation *s, struct lun_simulated_answer *a)
+{
+    struct visit *v = (struct visit *)a;
+    if (!v->request) return;
+    lun_request_leave(v->request);
+    v->request = NULL;
+    a->left = a->ended = true;
+    a->ended_at = lun_simulation_now(s);
+    lun_loop_drain(&s->loop);
+}
+
+void lun_simulation_pause(simulation *s, struct lun_simulated_answer *a, bool paused)
+{
+    struct visit *v = (struct visit *)a;
+    if (!v->request) return;
+    lun_request_pause(v->request, paused);
+    lun_loop_drain(&s->loop);
+}
