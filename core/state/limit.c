@@ -243,7 +243,7 @@ void lun_turn_leave(struct lun_turn *t, lun_us now)
 
 void lun_limiter_correct(struct lun_limiter *l, int64_t estimated, int64_t used, lun_us now)
 {
-    if (estimated == used) return;
+    if (estimated == used || !l->tokens) return;
     lock(l, now);
     if (lun_window_correct(&l->window, estimated, used)) replan(l);
     pthread_mutex_unlock(&l->lock);
