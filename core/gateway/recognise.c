@@ -84,23 +84,12 @@ static bool read_input(struct lun_question *q, struct lun_error *e)
     return WRONG(q, e, needed[q->endpoint].name, "`%s` has to be there and be %s.", needed[q->endpoint].name, needed[q->endpoint].what);
 }
 
-static bool holds_image(struct lun_json messages)
-{
-    for (struct lun_json_each m = lun_json_each(messages); lun_json_next(&m); ) {
-        if (lun_json_type(m.value) != LUN_JSON_OBJECT) continue;
-        struct lun_json content = lun_json_get(m.value, "content");
-        if (lun_json_type(content) != LUN_JSON_ARRAY) continue;
-        for (struct lun_json_each p = lun_json_each(content); lun_json_next(&p); )
-            if (lun_json_is(lun_json_get(p.value, "type"), "image_url")) return true;
-    }
-    return false;
-}
-
 static void read_needs(struct lun_question *q)
 {
     q->has_tools = type_of(q, LUN_FIELD_tools) == LUN_JSON_ARRAY && lun_json_count(field(q, LUN_FIELD_tools)) > 0;
     q->has_schema = lun_json_is(lun_json_get(field(q, LUN_FIELD_response_format), "type"), "json_schema");
-    q->has_image = holds_image(field(q, LUN_FIELD_messages));
+    lun_question_survey(q);
+    q->has_image = q->survey.image;
 }
 
 /* ---- who, and what they say of themselves ---- */
@@ -186,9 +175,6 @@ static bool read_budget(struct lun_question *q, struct lun_error *e)
     return true;
 }
 
-/* How it begins tells conversations apart well enough; a long prompt is not read to its end for that. */
-static uint64_t chain(uint64_t hash, struct lun_json value) { return lun_hash(value.at, value.n < 2048 ? value.n : 2048, hash ^ value.n); }
-
 /* Who says nothing of a session is known again by how the conversation began, as a provider's prompt cache knows it. */
 static const char *session_of(struct lun_question *q)
 {
@@ -196,13 +182,7 @@ static const char *session_of(struct lun_question *q)
     if (!session) session = lun_question_header(q, "x-session-id");
     if (!session || !*session) session = name_in(q, lun_json_get(field(q, LUN_FIELD_metadata), "session_id"));
     if (session || q->endpoint != LUN_ENDPOINT_CHAT) return session;
-    uint64_t h = chain(chain(0, field(q, LUN_FIELD_system)), field(q, LUN_FIELD_tools));
-    for (struct lun_json_each m = lun_json_each(field(q, LUN_FIELD_messages)); lun_json_next(&m); ) {
-        if (lun_json_type(m.value) != LUN_JSON_OBJECT) continue;
-        h = chain(h, lun_json_get(m.value, "content"));
-        if (lun_json_is(lun_json_get(m.value, "role"), "user")) break;
-    }
-    return lun_arena_printf(q->arena, "~%016llx", (unsigned long long)h);
+    return lun_arena_printf(q->arena, "~%016llx", (unsigned long long)q->survey.beginning);
 }
 
 static bool read_who(struct lun_question *q, const struct lun_incoming *in, struct lun_error *e)

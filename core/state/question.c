@@ -1,5 +1,6 @@
 #include "state/question.h"
 #include "base/alloc.h"
+#include "base/hash.h"
 #include "base/loop.h"
 #include "base/text.h"
 #include <stdio.h>
@@ -47,8 +48,6 @@ void lun_question_free(struct lun_question *q)
     free(q);
 }
 
-/* ---- text of the last user message ---- */
-
 /* A string, or the text parts of a list of parts, joined by line feeds. */
 static void add_text(struct lun_json content, struct lun_buf *out)
 {
@@ -62,30 +61,104 @@ static void add_text(struct lun_json content, struct lun_buf *out)
     }
 }
 
-static struct lun_json last_user(struct lun_json messages)
+/* ---- one pass over the input ---- */
+
+#define PER_MESSAGE 16      /* tokens that a chat template may put round a message; a bound */
+#define PER_TOOL    64
+#define PER_IMAGE   8192    /* more than any published way of counting an image of the largest size taken */
+
+static bool is_one_of(struct lun_json type, const char *const *names)
 {
-    struct lun_json last = {0};
-    for (struct lun_json_each e = lun_json_each(messages); lun_json_next(&e); )
-        if (lun_json_is(lun_json_get(e.value, "role"), "user")) last = lun_json_get(e.value, "content");
-    return last;
+    for (; *names; names++) if (lun_json_is(type, *names)) return true;
+    return false;
 }
+
+/* A part of a message that is no text: an image's bytes are no tokens, and of audio or a file nobody knows from here what they cost. */
+static void survey_part(struct lun_question *q, struct lun_json part)
+{
+    static const char *const images[] = { "image_url", "input_image", "image", NULL };
+    static const char *const opaque[] = { "input_audio", "file", "input_file", "video_url", NULL };
+    struct lun_json type = lun_json_type(part) == LUN_JSON_OBJECT ? lun_json_get(part, "type") : part;
+    if (is_one_of(type, opaque)) q->survey.opaque = true;
+    if (!is_one_of(type, images)) return;
+    q->survey.image = true;
+    q->survey.bound += PER_IMAGE - (int64_t)part.n;
+    q->survey.guess += 1000 - (int64_t)part.n / 4;
+}
+
+/* How it begins tells conversations apart well enough; a long prompt is not read to its end for that. */
+static void chain(uint64_t *hash, struct lun_json value) { *hash = lun_hash(value.at, value.n < 2048 ? value.n : 2048, *hash ^ value.n); }
+
+static void survey_message(struct lun_question *q, struct lun_json message)
+{
+    struct lun_json content = {0};
+    bool user = false;
+    q->survey.messages++;
+    for (struct lun_json_each e = lun_json_each(message); lun_json_next(&e); ) {
+        if (lun_json_is(e.key, "content")) content = e.value;
+        else if (lun_json_is(e.key, "role")) user = lun_json_is(e.value, "user");
+    }
+    if (lun_json_type(content) == LUN_JSON_ARRAY)
+        for (struct lun_json_each e = lun_json_each(content); lun_json_next(&e); ) survey_part(q, e.value);
+    if (!q->survey.begun) chain(&q->survey.beginning, content);
+    if (!user) return;
+    q->survey.begun = true;
+    q->survey.last_user = content;
+}
+
+/* Token ids, as `prompt` and `input` may be, are shorter than their digits: raw bytes bound them too. */
+void lun_question_survey(struct lun_question *q)
+{
+    static const enum lun_field parts[] = { LUN_FIELD_messages, LUN_FIELD_system, LUN_FIELD_input, LUN_FIELD_prompt, LUN_FIELD_tools, LUN_FIELD_response_format };
+    if (q->survey.done) return;
+    q->survey.done = true;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) q->survey.bound += (int64_t)field(q, parts[i]).n;     /* escapes only make it longer */
+    q->survey.guess = q->survey.bound / 4;
+    chain(&q->survey.beginning, field(q, LUN_FIELD_system));
+    chain(&q->survey.beginning, field(q, LUN_FIELD_tools));
+    for (struct lun_json_each e = lun_json_each(field(q, LUN_FIELD_messages)); lun_json_next(&e); ) survey_message(q, e.value);
+    if (q->endpoint != LUN_ENDPOINT_CHAT)
+        for (struct lun_json_each e = lun_json_each(field(q, LUN_FIELD_input)); lun_json_next(&e); ) survey_part(q, e.value);
+    q->survey.bound += PER_MESSAGE * (1 + q->survey.messages) + PER_TOOL * (int64_t)lun_json_count(field(q, LUN_FIELD_tools));
+}
+
+int64_t lun_question_tokens(struct lun_question *q)
+{
+    lun_question_survey(q);
+    return q->survey.guess > 0 ? q->survey.guess : 1;
+}
+
+int lun_question_messages(struct lun_question *q)
+{
+    lun_question_survey(q);
+    return q->survey.messages;
+}
+
+/* ---- text of the last user message ---- */
 
 static void touch_text(struct lun_question *q)
 {
     struct lun_buf text = {0};
-    if (q->last_user.done) return;
-    q->last_user.done = true;
+    if (q->last_user.text_done) return;
+    q->last_user.text_done = true;
+    lun_question_survey(q);
     switch (q->endpoint) {
-    case LUN_ENDPOINT_CHAT: add_text(last_user(field(q, LUN_FIELD_messages)), &text); break;
+    case LUN_ENDPOINT_CHAT: add_text(q->survey.last_user, &text); break;
     case LUN_ENDPOINT_COMPLETIONS: add_text(field(q, LUN_FIELD_prompt), &text); break;
     default: add_text(field(q, LUN_FIELD_input), &text);
     }
     q->last_user.text = lun_arena_strndup(q->arena, text.at, text.n);
     q->last_user.n = text.n;
-    q->last_user.words = (int)lun_text_words(text.at, text.n);
-    q->last_user.chars = (int)lun_text_points(text.at, text.n);
-    q->last_user.has_code = lun_text_has_code(text.at, text.n);
     lun_buf_free(&text);
+}
+
+static void count(struct lun_question *q)
+{
+    if (q->last_user.counted) return;
+    q->last_user.counted = true;
+    touch_text(q);
+    q->last_user.words = (int)lun_text_words(q->last_user.text, q->last_user.n);
+    q->last_user.chars = (int)lun_text_points(q->last_user.text, q->last_user.n);
 }
 
 const char *lun_question_text(struct lun_question *q, size_t *n)
@@ -94,76 +167,17 @@ const char *lun_question_text(struct lun_question *q, size_t *n)
     *n = q->last_user.n;
     return q->last_user.text;
 }
-int  lun_question_words(struct lun_question *q)    { touch_text(q); return q->last_user.words; }
-int  lun_question_chars(struct lun_question *q)    { touch_text(q); return q->last_user.chars; }
-bool lun_question_has_code(struct lun_question *q) { touch_text(q); return q->last_user.has_code; }
-int  lun_question_messages(const struct lun_question *q) { return (int)lun_json_count(field(q, LUN_FIELD_messages)); }
+int lun_question_words(struct lun_question *q) { count(q); return q->last_user.words; }
+int lun_question_chars(struct lun_question *q) { count(q); return q->last_user.chars; }
 
-/* ---- how large the input is ---- */
-
-#define PER_MESSAGE 16      /* tokens that a chat template may put round a message; a bound */
-#define PER_TOOL    64
-#define PER_IMAGE   8192    /* more than any published way of counting an image of the largest size taken */
-
-struct size { int64_t bound; uint64_t guess; bool unknown; };
-
-static bool is_image(struct lun_json part)
+bool lun_question_has_code(struct lun_question *q)
 {
-    struct lun_json type = lun_json_get(part, "type");
-    return lun_json_is(type, "image_url") || lun_json_is(type, "input_image") || lun_json_is(type, "image");
-}
-
-static bool is_opaque(struct lun_json part)     /* costs tokens that nobody can count from here */
-{
-    struct lun_json type = lun_json_get(part, "type");
-    return lun_json_is(type, "input_audio") || lun_json_is(type, "file") || lun_json_is(type, "input_file") || lun_json_is(type, "video_url");
-}
-
-static void measure(struct lun_json value, struct size *s)
-{
-    enum lun_json_type type = lun_json_type(value);
-    if (type == LUN_JSON_OBJECT && is_opaque(value)) { s->unknown = true; return; }
-    if (type == LUN_JSON_OBJECT && is_image(value)) { s->bound += PER_IMAGE; s->guess += 1000; return; }
-    if (type == LUN_JSON_OBJECT || type == LUN_JSON_ARRAY) {
-        for (struct lun_json_each e = lun_json_each(value); lun_json_next(&e); ) {
-            if (e.key.n) s->bound += (int64_t)e.key.n;
-            measure(e.value, s);
-        }
-        return;
+    if (!q->last_user.looked) {
+        q->last_user.looked = true;
+        touch_text(q);
+        q->last_user.has_code = lun_text_has_code(q->last_user.text, q->last_user.n);
     }
-    s->bound += (int64_t)value.n;       /* escapes only make it longer; a token is at least one byte */
-    if (type == LUN_JSON_STRING) s->guess += lun_text_tokens(value.at + 1, value.n - 2);
-}
-
-/* Token ids, as `prompt` and `input` may be: numbers are tokens, not text. */
-static void measure_ids(struct lun_json value, struct size *s)
-{
-    for (struct lun_json_each e = lun_json_each(value); lun_json_next(&e); ) {
-        if (lun_json_type(e.value) == LUN_JSON_ARRAY) measure_ids(e.value, s);
-        else if (lun_json_type(e.value) == LUN_JSON_NUMBER) { s->bound++; s->guess++; }
-    }
-}
-
-static struct size input_size(struct lun_question *q)
-{
-    static const enum lun_field parts[] = { LUN_FIELD_messages, LUN_FIELD_system, LUN_FIELD_input, LUN_FIELD_prompt, LUN_FIELD_tools, LUN_FIELD_response_format };
-    struct size s = { .bound = PER_MESSAGE };
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) measure(field(q, parts[i]), &s);
-    measure_ids(field(q, LUN_FIELD_prompt), &s);
-    measure_ids(field(q, LUN_FIELD_input), &s);
-    int64_t messages = lun_question_messages(q), tools = (int64_t)lun_json_count(field(q, LUN_FIELD_tools));
-    s.bound += messages * PER_MESSAGE + tools * PER_TOOL;
-    s.guess += (uint64_t)(messages * 4 + tools * 8);
-    return s;
-}
-
-int64_t lun_question_tokens(struct lun_question *q)
-{
-    if (!q->tokens_done) {
-        q->tokens_estimated = (int64_t)input_size(q).guess;
-        q->tokens_done = true;
-    }
-    return q->tokens_estimated;
+    return q->last_user.has_code;
 }
 
 /* ---- money ---- */
@@ -178,11 +192,11 @@ static int64_t output_cap(const struct lun_question *q, const struct lun_target 
 
 int64_t lun_question_bound(struct lun_question *q, const struct lun_target *t, int64_t *cap)
 {
-    struct size s = input_size(q);
     int64_t out = output_cap(q, t);
     if (cap) *cap = out;
-    if (s.unknown || !lun_price_known(&t->price)) return -1;
-    return lun_price_bound(&t->price, s.bound, out * q->n);
+    lun_question_survey(q);
+    if (q->survey.opaque || !lun_price_known(&t->price)) return -1;
+    return lun_price_bound(&t->price, q->survey.bound, out * q->n);
 }
 
 int64_t lun_question_expected(struct lun_question *q, const struct lun_target *t)

@@ -96,8 +96,16 @@ struct lun_question {
     bool policy_failed;             /* a hook failed and the default decided */
 
     /* computed on first touch by the functions below */
-    struct { bool done; const char *text; size_t n; int words, chars; bool has_code; } last_user;
-    int64_t tokens_estimated; bool tokens_done;
+    struct {
+        bool done;
+        struct lun_json last_user;                  /* its content; {0}: none */
+        uint64_t beginning;                         /* hash of system, tools and messages up to the first user's */
+        bool begun;
+        int messages;
+        bool image, opaque;                         /* opaque: a part that nobody can count from here (audio, a file) */
+        int64_t bound, guess;                       /* tokens of the whole input */
+    } survey;
+    struct { bool text_done, counted, looked; const char *text; size_t n; int words, chars; bool has_code; } last_user;
 };
 
 extern const struct lun_json_keys lun_question_keys;
@@ -106,13 +114,15 @@ extern const struct lun_json_keys lun_question_keys;
 struct lun_question *lun_question_new(struct lun_snapshot *, struct lun_registry *, const struct lun_loop *, lun_us wall, uint64_t seed);
 void lun_question_free(struct lun_question *);          /* NULL is fine */
 
+/* What the messages are, found in one pass; the others below come from it. */
+void    lun_question_survey(struct lun_question *);
 /* Text parts of the last user message (chat), the prompt (completions) or input (embeddings; the first one), decoded. */
 const char *lun_question_text(struct lun_question *, size_t *n);
 int     lun_question_words(struct lun_question *);
 int     lun_question_chars(struct lun_question *);      /* code points */
 bool    lun_question_has_code(struct lun_question *);
 int64_t lun_question_tokens(struct lun_question *);     /* of the whole input, estimated */
-int     lun_question_messages(const struct lun_question *);
+int     lun_question_messages(struct lun_question *);
 lun_us  lun_question_wall(const struct lun_question *); /* now, by the wall clock (arrival + what has passed) */
 uint64_t lun_question_random(struct lun_question *);    /* 64 random bits; repeatable from the seed */
 double  lun_question_random_unit(struct lun_question *);    /* [0, 1) */
