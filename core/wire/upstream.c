@@ -50,8 +50,18 @@ static void tell_bytes(struct lun_upstream_call *c, const char *bytes, size_t n)
 
 static void wake(struct lun_upstream_call *c) { lun_loop_wake(&c->upstream->reactor->loop, &c->news); }
 
+/* When all of a call so far, sending, receiving and holding back, was one action, libcurl has never had its socket watched. */
+static void stick(struct lun_upstream_call *c, bool on)
+{
+    bool blind = on && c->fd < 0;
+    c->upstream->blind += blind - c->blind;
+    c->blind = blind;
+    c->stuck = on;
+}
+
 static void release(struct lun_upstream_call *c)
 {
+    stick(c, false);
     lane_remove(c);
     lun_loop_forget(&c->upstream->reactor->loop, &c->news);
     request_wipe(c);
@@ -69,7 +79,7 @@ static void let_go(struct lun_upstream_call *c)
         lun_buf_free(&held);
     }
     if (c->stuck && c->lane) {
-        c->stuck = false;
+        stick(c, false);
         c->upstream->turn++;
         c->upstream->inside++;
         curl_easy_pause(c->easy, CURLPAUSE_CONT);
@@ -113,7 +123,7 @@ struct lun_upstream_call *lun_upstream_call(struct lun_upstream *u, struct lun_u
     c->news = (struct lun_task){ .run = on_news };
     c->fd = -1;
     c->begun = 0;
-    c->paused = c->stuck = c->ended = c->told = c->closed = c->needs_seal = c->sealed = false;
+    c->paused = c->ended = c->told = c->closed = c->needs_seal = c->sealed = false;
     c->kind = LUN_KIND_COUNT;
     c->detail[0] = c->error[0] = 0;
     c->times = (struct lun_upstream_times){ .started = u->reactor->loop.now };
@@ -147,7 +157,7 @@ int call_leaves(void *call, char *address, char *local, int port, int local_port
     curl_easy_getinfo(c->easy, CURLINFO_NUM_CONNECTS, &fresh);
     c->times.reused = !fresh;
     c->times.connected = lun_clock_now();
-    if (!c->total) c->times.sent = c->times.connected;
+    if (c->slice == c->body_n) c->times.sent = c->times.connected;      /* nothing left to be read */
     return CURL_PREREQFUNC_OK;
 }
 
@@ -194,7 +204,7 @@ size_t call_bytes(char *bytes, size_t size, size_t count, void *call)
     bool h1 = c->head.version != 20, enough = h1 && too_much(c, n);
     if (!c->paused && !c->held.n && !enough) { tell_bytes(c, bytes, n); return n; }
     if (h1) {
-        c->stuck = true;
+        stick(c, true);
         if (enough) wake(c);
         return CURL_WRITEFUNC_PAUSE;
     }

@@ -64,7 +64,7 @@ struct lun_upstream {
     struct trust *trusts;
     struct lane *lanes;
     struct sock **socks; int room;
-    int open;
+    int open, blind;            /* blind: calls that hold bytes back on a socket we do not know */
     uint64_t wakes, turn;
 };
 
@@ -105,10 +105,11 @@ struct lun_upstream_call {
     struct lun_buf fields; struct curl_slist *list; int list_room;   /* its headers: text, and nodes into it */
     CURLU *url;                 /* only if not the site's */
     const struct lun_slice *body; size_t body_n, slice, at;
+    struct lun_buf flat;        /* a small body in one piece */
     uint64_t total;             /* bytes of the body */
 
     struct head head;
-    bool paused, stuck;         /* stuck: libcurl holds bytes until we let go */
+    bool paused, stuck, blind;  /* stuck: libcurl holds bytes until we let go */
     uint64_t turn; size_t burst;        /* bytes told in that turn */
     struct lun_buf held;        /* HTTP/2: we do */
     bool ended, told, closed, needs_seal, sealed;

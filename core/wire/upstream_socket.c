@@ -52,7 +52,7 @@ static void on_event(evutil_socket_t fd, short what, void *self)
     } else {    /* a socket left armed; level-triggered, it would fire for ever */
         event_del(&s->event);
         s->armed = 0;
-        if (!s->call && !l->http2) condemn(fd);
+        if (!s->call && !l->http2 && !u->blind) condemn(fd);
     }
     lun_reactor_leave(u->reactor);
 }

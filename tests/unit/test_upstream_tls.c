@@ -4,6 +4,7 @@
 #include <openssl/err.h>
 #include <openssl/x509.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -429,7 +430,7 @@ static void nginx_start(const char *more)
     command("mkdir -p v1 && head -c 100000 /dev/zero >v1/small && head -c 8388608 /dev/zero >v1/large");
     close(fd);
     nginx = fork();
-    if (!nginx) { execlp("nginx", "nginx", "-p", folder, "-c", path, "-e", "/dev/null", NULL); _exit(127); }
+    if (!nginx) { prctl(PR_SET_PDEATHSIG, SIGTERM); execlp("nginx", "nginx", "-p", folder, "-c", path, "-e", "/dev/null", NULL); _exit(127); }
     struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons((uint16_t)h2_port), .sin_addr = { htonl(INADDR_LOOPBACK) } };
     for (bool up = false; !up; sched_yield()) {
         int probe_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), status;
