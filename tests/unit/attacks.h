@@ -139,6 +139,10 @@ static const struct attack attacks[] = {
     { "recursion of __lt", STK | E_, NULL, "local m = {} m.__lt = function(a, b) return not (a < b) end local t = setmetatable({}, m) return t < t" },
     { "recursion of __eq", STK | E_, NULL, "local m = {} m.__eq = function(a, b) return not (a == b) end return setmetatable({}, m) == setmetatable({}, m)" },
     { "recursion with many locals", STK, NULL, "local function f(...) local a, b, c, d, e, g, h, i, j = 1, 2, 3, 4, 5, 6, 7, 8, 9 return 1 + f(a, b, c, d, e, g, h, i, j, ...) end return f()" },
+    { "recursion through C", STK, "stack overflow", "local function f() return lunette.apply(f) end return f()" },
+    { "recursion through C under pcall", STK | CPU | 1, NULL, "local function f() pcall(lunette.apply, f) return lunette.apply(f) end return pcall(f)" },
+    { "a loop called from C", CPU, NULL, LOOP "lunette.apply(loop)" },
+    { "a wait called from C", E_, "nothing can wait", "return lunette.apply(lunette.wait)" },
     { "captures too many", E_, "too many captures", "return ('a'):find(('('):rep(1e5))" },
     { "a pattern too deep", E_, "too complex", "return ('a'):rep(1000):find(('a?'):rep(300))" },
 

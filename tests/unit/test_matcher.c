@@ -194,6 +194,22 @@ static void goes_through_matches_as_the_string_library_does(void **state)
     assert_int_equal(lun_vm_free(vm), 0);
 }
 
+static void every_byte_is_in_the_classes_of_the_string_library(void **state)
+{
+    struct lun_vm *vm = open_vm();
+    (void)state;
+    functions(vm->L, "match", lun_match_match);
+    for (int c = 0; c < 256; c++)
+        for (const char *class = "aAcCdDlLpPsSuUwWxXzZ"; *class; class++) {
+            char byte = (char)c;
+            lua_pushlstring(vm->L, &byte, 1);
+            lua_pushfstring(vm->L, "%%%c", *class);
+            compare(vm->L, 2, "match");
+            lua_settop(vm->L, 2);
+        }
+    assert_int_equal(lun_vm_free(vm), 0);
+}
+
 /* ---- in the sandbox ---- */
 
 static const char *answer(const char *text)
@@ -283,6 +299,7 @@ int main(void)
         cmocka_unit_test(matches_what_the_string_library_matches),
         cmocka_unit_test(replaces_as_the_string_library_does),
         cmocka_unit_test(goes_through_matches_as_the_string_library_does),
+        cmocka_unit_test(every_byte_is_in_the_classes_of_the_string_library),
         cmocka_unit_test(gsub_with_functions_and_tables_agrees_with_the_native_one),
         cmocka_unit_test(a_nul_in_a_pattern_is_a_character),
         cmocka_unit_test(a_percent_sign_at_the_end_of_a_replacement_is_dropped),
