@@ -331,8 +331,10 @@ static void watch(struct lun_connection *c)
     bool reading = !(served && c->ahead.n >= LUN_SERVER_AHEAD) && !(c->held && c->in.n >= LUN_SERVER_AHEAD);
     if (c->fin) reading = false;
     if (reading != c->reading) (reading ? event_add(&c->readable, NULL) : event_del(&c->readable));
+    if (reading && !c->reading && c->tls && lun_tls_pending(c->tls)) event_active(&c->readable, EV_READ, 0);
     c->reading = reading;
-    bool writing = lun_connection_waiting(c) || (c->tls && lun_tls_wants_write(c->tls));
+    bool writing = lun_connection_waiting(c);
+    if (c->tls) writing = lun_tls_wants_write(c->tls, writing);
     if (writing && !event_pending(&c->writable, EV_WRITE, NULL)) event_add(&c->writable, NULL);
 }
 

@@ -1,19 +1,189 @@
-/* Built without: lun_tls_new says so, and nothing else is ever reached. */
 #include "wire/tls.h"
+#include "base/alloc.h"
 #include <errno.h>
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+struct lun_tls { SSL_CTX *context; };
+struct lun_tls_link { SSL *ssl; bool read_wants_write, write_wants_read, broken; };
+
+/* ---- a socket as OpenSSL's own, but for the SIGPIPE ---- */
+
+static int fd_of(BIO *b) { return (int)(intptr_t)BIO_get_data(b); }
+
+static int socket_read(BIO *b, char *to, int n)
+{
+    ssize_t got = recv(fd_of(b), to, (size_t)n, 0);
+    BIO_clear_retry_flags(b);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) BIO_set_retry_read(b);
+    if (got == 0) BIO_set_flags(b, BIO_FLAGS_IN_EOF);
+    return (int)got;
+}
+
+static int socket_write(BIO *b, const char *at, int n)
+{
+    ssize_t sent = send(fd_of(b), at, (size_t)n, MSG_NOSIGNAL);
+    BIO_clear_retry_flags(b);
+    if (sent < 0 && (errno == EAGAIN || errno == EINTR)) BIO_set_retry_write(b);
+    return (int)sent;
+}
+
+static long socket_control(BIO *b, int what, long number, void *pointer)
+{
+    (void)number, (void)pointer;
+    if (what == BIO_CTRL_EOF) return BIO_test_flags(b, BIO_FLAGS_IN_EOF) != 0;
+    return what == BIO_CTRL_FLUSH;
+}
+
+static BIO_METHOD *sockets;      /* made once, never freed: links outlive what they were made from */
+
+static void make_sockets(void)
+{
+    sockets = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "socket");
+    if (!sockets) return;
+    BIO_meth_set_read(sockets, socket_read);
+    BIO_meth_set_write(sockets, socket_write);
+    BIO_meth_set_ctrl(sockets, socket_control);
+}
+
+/* ---- certificate and key ---- */
+
+static int no_passphrase(char *to, int n, int writing, void *arg)
+{
+    (void)to, (void)n, (void)writing, (void)arg;
+    return -1;
+}
+
+static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *n, const unsigned char *in, unsigned in_n, void *arg)
+{
+    static const unsigned char ours[] = "\x08http/1.1";
+    unsigned char *chosen;
+    (void)ssl, (void)arg;
+    int got = SSL_select_next_proto(&chosen, n, ours, sizeof ours - 1, in, in_n);
+    *out = chosen;
+    return got == OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+static void set_up(SSL_CTX *c)
+{
+    SSL_CTX_set_min_proto_version(c, TLS1_2_VERSION);
+    SSL_CTX_set_options(c, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_IGNORE_UNEXPECTED_EOF);
+    SSL_CTX_set_mode(c, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_session_id_context(c, (const unsigned char *)"lunette", 7);
+    SSL_CTX_set_default_passwd_cb(c, no_passphrase);
+    SSL_CTX_set_alpn_select_cb(c, choose_protocol, NULL);
+    SSL_CTX_set_read_ahead(c, 1);
+}
+
+static struct lun_tls *wrong(struct lun_tls *t, char error[256], const char *what, const char *file)
+{
+    const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+    snprintf(error, 256, "%s %.120s: %.80s", what, file, reason ? reason : "no reason was given");
+    ERR_clear_error();
+    lun_tls_free(t);
+    return NULL;
+}
 
 struct lun_tls *lun_tls_new(const char *certificate, const char *key, char error[256])
 {
-    (void)certificate, (void)key;
-    snprintf(error, 256, "TLS for clients is not built in");
-    return NULL;
+    struct lun_tls *t = lun_zalloc(sizeof *t);
+    ERR_clear_error();
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, make_sockets);
+    t->context = SSL_CTX_new(TLS_server_method());
+    if (!t->context || !sockets) return wrong(t, error, "cannot set up TLS for", certificate);
+    set_up(t->context);
+    if (SSL_CTX_use_certificate_chain_file(t->context, certificate) != 1) return wrong(t, error, "cannot use the certificate", certificate);
+    if (SSL_CTX_use_PrivateKey_file(t->context, key, SSL_FILETYPE_PEM) != 1) return wrong(t, error, "cannot use the key", key);
+    if (SSL_CTX_check_private_key(t->context) != 1) return wrong(t, error, "the certificate does not belong to the key", key);
+    return t;
 }
-void lun_tls_free(struct lun_tls *t) { (void)t; }
-struct lun_tls_link *lun_tls_link_new(struct lun_tls *t, int fd) { (void)t, (void)fd; return NULL; }
-ssize_t lun_tls_read(struct lun_tls_link *l, char *to, size_t n) { (void)l, (void)to, (void)n; errno = EPROTO; return -1; }
-ssize_t lun_tls_write(struct lun_tls_link *l, const char *at, size_t n) { (void)l, (void)at, (void)n; errno = EPROTO; return -1; }
-bool lun_tls_wants_write(const struct lun_tls_link *l) { (void)l; return false; }
-bool lun_tls_pending(const struct lun_tls_link *l) { (void)l; return false; }
-void lun_tls_shut(struct lun_tls_link *l) { (void)l; }
-void lun_tls_link_free(struct lun_tls_link *l) { (void)l; }
+
+void lun_tls_free(struct lun_tls *t)
+{
+    if (!t) return;
+    SSL_CTX_free(t->context);
+    free(t);
+}
+
+/* ---- one connection ---- */
+
+struct lun_tls_link *lun_tls_link_new(struct lun_tls *t, int fd)
+{
+    struct lun_tls_link *l = lun_zalloc(sizeof *l);
+    BIO *b = BIO_new(sockets);
+    l->ssl = SSL_new(t->context);
+    l->broken = !b || !l->ssl;
+    if (l->broken) { BIO_free(b); return l; }
+    BIO_set_data(b, (void *)(intptr_t)fd);
+    BIO_set_init(b, 1);
+    SSL_set_bio(l->ssl, b, b);
+    SSL_set_accept_state(l->ssl);
+    return l;
+}
+
+/* What became of a call that moved no bytes; sets errno. */
+static ssize_t nothing(struct lun_tls_link *l, int result)
+{
+    switch (SSL_get_error(l->ssl, result)) {
+    case SSL_ERROR_ZERO_RETURN: return 0;
+    case SSL_ERROR_WANT_READ: case SSL_ERROR_WANT_WRITE: errno = EAGAIN; return -1;
+    default:
+        l->broken = true;
+        ERR_clear_error();
+        errno = EPROTO;
+        return -1;
+    }
+}
+
+ssize_t lun_tls_read(struct lun_tls_link *l, char *to, size_t n)
+{
+    size_t got;
+    if (l->broken) { errno = EPROTO; return -1; }
+    ERR_clear_error();
+    int result = SSL_read_ex(l->ssl, to, n, &got);
+    l->read_wants_write = result != 1 && SSL_want_write(l->ssl);
+    l->write_wants_read = false;        /* something came, perhaps what it waited for */
+    return result == 1 ? (ssize_t)got : nothing(l, result);
+}
+
+ssize_t lun_tls_write(struct lun_tls_link *l, const char *at, size_t n)
+{
+    size_t sent;
+    if (l->broken) { errno = EPROTO; return -1; }
+    ERR_clear_error();
+    int result = SSL_write_ex(l->ssl, at, n, &sent);
+    l->write_wants_read = result != 1 && SSL_want_read(l->ssl);
+    if (result == 1) return (ssize_t)sent;
+    if (nothing(l, result) < 0) return -1;
+    errno = EPIPE;
+    return -1;
+}
+
+bool lun_tls_wants_write(const struct lun_tls_link *l, bool waiting)
+{
+    return l->read_wants_write || (waiting && !l->write_wants_read);
+}
+
+bool lun_tls_pending(const struct lun_tls_link *l) { return !l->broken && SSL_has_pending(l->ssl); }
+
+void lun_tls_shut(struct lun_tls_link *l)
+{
+    if (l->broken || !SSL_is_init_finished(l->ssl)) return;
+    ERR_clear_error();
+    SSL_shutdown(l->ssl);
+    ERR_clear_error();
+}
+
+void lun_tls_link_free(struct lun_tls_link *l)
+{
+    SSL_free(l->ssl);
+    free(l);
+}

@@ -1,5 +1,6 @@
-/* TLS for a listener: 1.2 and 1.3, one certificate, ALPN http/1.1, no client certificates, no renegotiation. Each function
- * for the thread of its server, but a lun_tls may be shared by all. */
+/* TLS for a listener, by OpenSSL: 1.2 and 1.3, one certificate, ALPN http/1.1 (a client that offers only other protocols is turned
+ * away, RFC 7301 3.2), no client certificates, no renegotiation, session tickets. A lun_tls may be shared by all threads; a
+ * link belongs to the thread of its server. */
 #ifndef LUN_WIRE_TLS_H
 #define LUN_WIRE_TLS_H
 #include <stdbool.h>
@@ -9,16 +10,19 @@
 struct lun_tls;             /* certificate and key */
 struct lun_tls_link;        /* one connection */
 
-/* PEM files: the certificate with its chain behind it, and its key. NULL: `error` says what is wrong with which file. */
+/* PEM files: the certificate with its chain behind it, and its key without a passphrase. NULL: `error` says what is wrong with
+ * which file. */
 struct lun_tls *lun_tls_new(const char *certificate, const char *key, char error[256]);
 void lun_tls_free(struct lun_tls *);                            /* links made from it may live on */
 
 struct lun_tls_link *lun_tls_link_new(struct lun_tls *, int fd);    /* fd stays yours, non-blocking */
-/* As read() and send(): bytes, 0 at the end (read only), -1 with errno EAGAIN (see wants) or another. The handshake happens
- * inside them. */
+/* As read() and send(): bytes, 0 at the end (read only), -1 with errno EAGAIN or another. The handshake happens inside them. The
+ * end counts with and without close_notify: what matters here says itself how long it is. No SIGPIPE. */
 ssize_t lun_tls_read(struct lun_tls_link *, char *, size_t);
 ssize_t lun_tls_write(struct lun_tls_link *, const char *, size_t);
-bool lun_tls_wants_write(const struct lun_tls_link *);          /* it waits for room to send, also when it was asked to read */
+/* Whether the next step needs room to send; `waiting`: there are bytes to write. A read can need it, a write can need bytes to
+ * come first. */
+bool lun_tls_wants_write(const struct lun_tls_link *, bool waiting);
 bool lun_tls_pending(const struct lun_tls_link *);              /* bytes lie ready that no event will tell of */
 void lun_tls_shut(struct lun_tls_link *);                       /* says that no more will be sent (close_notify) */
 void lun_tls_link_free(struct lun_tls_link *);
