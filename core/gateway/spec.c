@@ -1,0 +1,456 @@
+#include "gateway/spec.h"
+#include "base/alloc.h"
+#include "gateway/simulate.h"
+#include "script/bundle.h"
+#include "script/load.h"
+#include "state/store.h"
+#include <lauxlib.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NAME "lunette.simulation"
+#define MOST 256                /* entries of a list of texts, headers or environment */
+
+struct spec {                   /* userdata; its environment is the table of options, for `play`, `fetch`, `lines` and `messages` */
+    struct lun_simulation *simulation;
+    lua_State *L;               /* of the call that is moving the clock; NULL: none is */
+    struct lun_log log;
+};
+
+/* ---- out of the simulation ---- */
+
+/* Pushes one of the options. They are the userdata's environment, and that is the first argument of whatever moves the clock. */
+static void push_kept(struct spec *s, const char *name)
+{
+    luaL_checkstack(s->L, 12, "a simulation");
+    lua_getfenv(s->L, 1);
+    lua_getfield(s->L, -1, name);
+    lua_remove(s->L, -2);
+}
+
+static void append(struct spec *s, const char *list, const char *text, size_t n)
+{
+    if (!s->L) return;
+    push_kept(s, list);
+    lua_pushlstring(s->L, text, n);
+    lua_rawseti(s->L, -2, (int)lua_objlen(s->L, -2) + 1);
+    lua_pop(s->L, 1);
+}
+
+static void take_line(void *self, const char *text, size_t n) { append(self, "lines", text, n); }
+
+static void take_message(void *self, enum lun_log_level level, const char *text, size_t n)
+{
+    (void)level;
+    append(self, "messages", text, n);
+}
+
+static bool play(void *self, const struct lun_scene_request *request, struct lun_arena *arena, struct lun_scene *scene, const char **error)
+{
+    struct spec *s = self;
+    lua_State *L = s->L;
+    int top = lua_gettop(L);
+    push_kept(s, "play");
+    lua_pushstring(L, request->provider->name);
+    lun_scene_push(L, request);
+    bool called = !lua_pcall(L, 2, 1, 0), good = called && lua_type(L, -1) == LUA_TTABLE;
+    if (good) lun_scene_read(L, lua_gettop(L), arena, scene);
+    else if (!called) *error = lun_arena_strdup(arena, lua_isstring(L, -1) ? lua_tostring(L, -1) : "the spec's function failed");
+    lua_settop(L, top);
+    return good;
+}
+
+static void push_wish(lua_State *L, const struct lun_wish *wish)
+{
+    lua_newtable(L);
+    lua_pushstring(L, wish->http.url), lua_setfield(L, -2, "url");
+    lua_pushstring(L, wish->http.method), lua_setfield(L, -2, "method");
+    lua_pushnumber(L, lun_us_to_seconds(wish->http.timeout)), lua_setfield(L, -2, "timeout");
+    lua_pushlstring(L, wish->http.body ? wish->http.body : "", wish->http.body_n), lua_setfield(L, -2, "body");
+    lua_newtable(L);
+    for (int i = 0; i < wish->http.n_headers; i++) lua_pushstring(L, wish->http.headers[i].value), lua_setfield(L, -2, wish->http.headers[i].name);
+    lua_setfield(L, -2, "headers");
+}
+
+/* A field of the table on top, as text in the arena; NULL: it is none. */
+static const char *text_in(lua_State *L, const char *name, struct lun_arena *arena, size_t *n)
+{
+    lua_getfield(L, -1, name);
+    const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, n) : NULL;
+    if (text) text = lun_arena_strndup(arena, text, *n);
+    lua_pop(L, 1);
+    return text;
+}
+
+static double number_in(lua_State *L, const char *name, double otherwise)
+{
+    lua_getfield(L, -1, name);
+    double value = lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1) : otherwise;
+    lua_pop(L, 1);
+    return value;
+}
+
+static void fetch(void *self, const struct lun_wish *wish, struct lun_arena *arena, struct lun_simulated_fetch *said)
+{
+    struct spec *s = self;
+    lua_State *L = s->L;
+    int top = lua_gettop(L);
+    size_t n = 0;
+    push_kept(s, "fetch");
+    push_wish(L, wish);
+    said->result.error = "the spec's web did not answer";
+    if (!lua_pcall(L, 1, 1, 0) && lua_type(L, -1) == LUA_TTABLE) {
+        said->result.status = (int)number_in(L, "status", 200);
+        said->after = lun_us_from_seconds(number_in(L, "after", 0));
+        said->result.error = text_in(L, "error", arena, &n);
+        said->result.body = text_in(L, "body", arena, &n);
+        said->result.body_n = said->result.body ? n : 0;
+    }
+    lua_settop(L, top);
+}
+
+/* ---- making one ---- */
+
+static const char *option(lua_State *L, const char *name)      /* stays in the table, so is not collected */
+{
+    lua_getfield(L, 1, name);
+    const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
+    lua_pop(L, 1);
+    return text;
+}
+
+static size_t length(lua_State *L, const char *name)
+{
+    lua_getfield(L, 1, name);
+    size_t n = lua_objlen(L, -1);
+    lua_pop(L, 1);
+    return n;
+}
+
+static void read_environment(lua_State *L, const char *out[MOST])
+{
+    lua_getfield(L, 1, "environment");
+    int n = lua_type(L, -1) == LUA_TTABLE ? (int)lua_objlen(L, -1) : 0;
+    for (int i = 0; i < n && i < MOST - 1; i++) {
+        lua_rawgeti(L, -1, i + 1);
+        out[i] = lua_tostring(L, -1);
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+}
+
+static struct lun_snapshot *load(lua_State *L, struct lun_mistakes *mistakes)
+{
+    const char *environment[MOST] = { NULL };
+    const char *path = option(L, "path"), *policy = option(L, "policy");
+    struct lun_file text = { "policy.lua", policy, policy ? length(L, "policy") : 0 };
+    struct lun_load_options options = { .environment = environment, .secrets_folder = "/nonexistent", .cpu = LUN_CPU_STEPS, .files = &text, .n_files = policy ? 1 : 0 };
+    read_environment(L, environment);
+    if (path) return lun_load(path, &options, mistakes);
+    return lun_load_text("gateway.lua", option(L, "text"), length(L, "text"), option(L, "folder"), &options, mistakes);
+}
+
+static int give_up(lua_State *L, struct lun_mistakes *mistakes, char *error)
+{
+    struct lun_buf text = {0};
+    lun_mistakes_print(mistakes, &text);
+    if (error) lun_buf_puts(&text, error);
+    lua_pushnil(L);
+    lua_pushlstring(L, text.n ? text.at : "", text.n);
+    lun_buf_free(&text);
+    lun_mistakes_free(mistakes);
+    free(error);
+    return 2;
+}
+
+static struct spec *new_spec(lua_State *L)
+{
+    struct spec *s = lua_newuserdata(L, sizeof *s);
+    memset(s, 0, sizeof *s);
+    luaL_getmetatable(L, NAME);
+    lua_setmetatable(L, -2);
+    lua_pushvalue(L, 1);
+    lua_setfenv(L, -2);
+    s->log = (struct lun_log){ .take = take_message, .host = s };
+    return s;
+}
+
+/* open{ path= | text=, folder=, policy=, environment=, wall=, seed=, play=, fetch=, lines=, messages= } → simulation, or nil and why */
+static int open_simulation(lua_State *L)
+{
+    struct lun_mistakes mistakes = {0};
+    char *error = NULL;
+    luaL_checktype(L, 1, LUA_TTABLE);
+    lua_settop(L, 1);
+    struct spec *s = new_spec(L);
+    struct lun_snapshot *snapshot = load(L, &mistakes);
+    if (!snapshot) return give_up(L, &mistakes, NULL);
+    lua_pushvalue(L, 1);
+    struct lun_simulation_options options = {
+        .wall = lun_us_from_seconds(number_in(L, "wall", 0)), .seed = (uint64_t)number_in(L, "seed", 1), .scenes = { s, play },
+        .line = take_line, .line_self = s, .log = &s->log };
+    lua_pop(L, 1);
+    lua_getfield(L, 1, "fetch");
+    if (lua_isfunction(L, -1)) options.fetch = fetch, options.fetch_self = s;
+    lua_pop(L, 1);
+    s->simulation = lun_simulation_new(snapshot, &options, &error);
+    return s->simulation ? (lun_mistakes_free(&mistakes), 1) : give_up(L, &mistakes, error);
+}
+
+static int collect(lua_State *L)
+{
+    struct spec *s = luaL_checkudata(L, 1, NAME);
+    s->L = NULL;
+    lun_simulation_free(s->simulation);
+    s->simulation = NULL;
+    return 0;
+}
+
+/* ---- asking it ---- */
+
+static struct spec *check(lua_State *L)
+{
+    struct spec *s = luaL_checkudata(L, 1, NAME);
+    if (!s->simulation) luaL_error(L, "this gateway could not be made");
+    return s;
+}
+
+/* The clock is moved by one at a time: not by a provider's function while it is asked. */
+static struct lun_simulation *enter(lua_State *L, struct spec **s)
+{
+    *s = check(L);
+    if ((*s)->L) luaL_error(L, "the gateway is at work: a provider's function may look at it, but not ask it or move its clock");
+    (*s)->L = L;
+    return (*s)->simulation;
+}
+
+static struct lun_simulated_answer *answer_at(lua_State *L)
+{
+    luaL_checktype(L, 2, LUA_TLIGHTUSERDATA);
+    return lua_touserdata(L, 2);
+}
+
+/* simulation:ask(endpoint, key or nil, body, { name, value, … }) → answer */
+static int ask(lua_State *L)
+{
+    struct spec *s;
+    size_t n;
+    const char *endpoint = luaL_checkstring(L, 2), *key = luaL_optstring(L, 3, NULL), *body = luaL_checklstring(L, 4, &n);
+    struct lun_pair headers[MOST];
+    struct lun_simulated_request request = { .headers = headers, .key = key, .body = body, .n = n };
+    luaL_checktype(L, 5, LUA_TTABLE);
+    for (int e = 0; e < LUN_ENDPOINT_COUNT; e++) if (!strcmp(endpoint, lun_endpoint_name((enum lun_endpoint)e))) request.endpoint = (enum lun_endpoint)e;
+    for (int i = 1; i < (int)lua_objlen(L, 5) && request.n_headers < MOST; i += 2) {
+        lua_rawgeti(L, 5, i), lua_rawgeti(L, 5, i + 1);
+        headers[request.n_headers++] = (struct lun_pair){ luaL_checkstring(L, -2), luaL_checkstring(L, -1) };
+        lua_pop(L, 2);
+    }
+    struct lun_simulation *simulation = enter(L, &s);
+    lua_pushlightuserdata(L, lun_simulation_ask(simulation, &request));
+    s->L = NULL;
+    return 1;
+}
+
+static int await(lua_State *L)
+{
+    struct spec *s;
+    struct lun_simulated_answer *a = answer_at(L);
+    lua_pushboolean(L, lun_simulation_await(enter(L, &s), a));
+    s->L = NULL;
+    return 1;
+}
+
+static int advance(lua_State *L)
+{
+    struct spec *s;
+    lun_us by = lun_us_from_seconds(luaL_checknumber(L, 2));
+    lua_pushboolean(L, lun_simulation_advance(enter(L, &s), by));
+    s->L = NULL;
+    return 1;
+}
+
+static int leave(lua_State *L)
+{
+    struct spec *s;
+    struct lun_simulated_answer *a = answer_at(L);
+    lun_simulation_leave(enter(L, &s), a);
+    s->L = NULL;
+    return 0;
+}
+
+static int hold(lua_State *L)
+{
+    struct spec *s;
+    struct lun_simulated_answer *a = answer_at(L);
+    bool paused = lua_toboolean(L, 3);
+    lun_simulation_pause(enter(L, &s), a, paused);
+    s->L = NULL;
+    return 0;
+}
+
+/* ---- looking ---- */
+
+static void set_time(lua_State *L, const char *name, lun_us t) { lua_pushnumber(L, (double)t / 1e6), lua_setfield(L, -2, name); }
+static void set_truth(lua_State *L, const char *name, bool yes) { lua_pushboolean(L, yes), lua_setfield(L, -2, name); }
+
+static void set_pairs(lua_State *L, const char *name, const struct lun_pair *pairs, int n)
+{
+    lua_newtable(L);
+    for (int i = 0; i < n; i++) lua_pushstring(L, pairs[i].value), lua_setfield(L, -2, pairs[i].name);
+    lua_setfield(L, -2, name);
+}
+
+/* simulation:look(answer) → what there is of it by now */
+static int look(lua_State *L)
+{
+    const struct lun_simulated_answer *a = answer_at(L);
+    check(L);
+    lua_newtable(L);
+    lua_pushstring(L, a->id), lua_setfield(L, -2, "id");
+    set_truth(L, "headed", a->headed), set_truth(L, "ended", a->ended), set_truth(L, "clean", a->clean), set_truth(L, "left", a->left);
+    set_time(L, "started", a->started), set_time(L, "head_at", a->head_at), set_time(L, "ended_at", a->ended_at);
+    lua_pushinteger(L, a->status), lua_setfield(L, -2, "status");
+    lua_pushlstring(L, a->bytes.n ? a->bytes.at : "", a->bytes.n), lua_setfield(L, -2, "body");
+    set_pairs(L, "headers", a->headers, a->n_headers);
+    set_pairs(L, "trailers", a->trailers, a->n_trailers);
+    lua_createtable(L, a->n_pieces, 0);
+    for (int i = 0; i < a->n_pieces; i++) {
+        lua_createtable(L, 0, 2);
+        set_time(L, "at", a->pieces[i].at);
+        lua_pushlstring(L, a->bytes.at + a->pieces[i].from, a->pieces[i].n), lua_setfield(L, -2, "bytes");
+        lua_rawseti(L, -2, i + 1);
+    }
+    lua_setfield(L, -2, "pieces");
+    return 1;
+}
+
+static int now(lua_State *L)  { return lua_pushnumber(L, (double)lun_simulation_now(check(L)->simulation) / 1e6), 1; }
+static int wall(lua_State *L) { return lua_pushnumber(L, (double)lun_simulation_wall(check(L)->simulation) / 1e6), 1; }
+
+static int metrics(lua_State *L)
+{
+    struct lun_buf out = {0};
+    lun_metrics_write(lun_simulation_registry(check(L)->simulation)->metrics, &out);
+    lua_pushlstring(L, out.n ? out.at : "", out.n);
+    lun_buf_free(&out);
+    return 1;
+}
+
+/* simulation:targets() → { { name =, model =, provider = }, … }, version */
+static int targets(lua_State *L)
+{
+    const struct lun_snapshot *s = lun_simulation_snapshot(check(L)->simulation);
+    lua_createtable(L, s->n_targets, 0);
+    for (int i = 0; i < s->n_targets; i++) {
+        lua_createtable(L, 0, 3);
+        lua_pushstring(L, s->targets[i].name), lua_setfield(L, -2, "name");
+        lua_pushstring(L, s->targets[i].model), lua_setfield(L, -2, "model");
+        lua_pushstring(L, s->targets[i].provider->name), lua_setfield(L, -2, "provider");
+        lua_rawseti(L, -2, i + 1);
+    }
+    lua_pushstring(L, s->version);
+    return 2;
+}
+
+/* simulation:provider(name) → whether there is one */
+static int provider(lua_State *L)
+{
+    const struct lun_snapshot *s = lun_simulation_snapshot(check(L)->simulation);
+    const char *name = luaL_checkstring(L, 2);
+    bool there = false;
+    for (int i = 0; i < s->n_providers; i++) there |= !strcmp(s->providers[i].name, name);
+    lua_pushboolean(L, there);
+    return 1;
+}
+
+/* ---- the store ---- */
+
+static int store_get(lua_State *L)
+{
+    struct lun_simulation *s = check(L)->simulation;
+    size_t n;
+    char type;
+    double number;
+    const char *key = luaL_checklstring(L, 2, &n);
+    struct lun_buf out = {0};
+    if (!lun_store_get(lun_simulation_registry(s)->store, key, n, lun_simulation_loop_time(s), &type, &out)) return lua_pushnil(L), 1;
+    if (type == 'n') memcpy(&number, out.at, sizeof number), lua_pushnumber(L, number);
+    else if (type == 'b') lua_pushboolean(L, out.n && *out.at == '1');
+    else lua_pushlstring(L, out.n ? out.at : "", out.n);
+    lua_pushboolean(L, type == 'j');
+    lun_buf_free(&out);
+    return 2;                           /* value, whether it is JSON text */
+}
+
+static int store_set(lua_State *L)
+{
+    struct lun_simulation *s = check(L)->simulation;
+    size_t n, value_n = 1;
+    const char *key = luaL_checklstring(L, 2, &n), *value;
+    double number = lua_tonumber(L, 3);
+    char type = lua_type(L, 3) == LUA_TNUMBER ? 'n' : lua_type(L, 3) == LUA_TBOOLEAN ? 'b' : lua_toboolean(L, 5) ? 'j' : 's';
+    lun_us ttl = lun_us_from_seconds(luaL_optnumber(L, 4, 0));
+    if (type == 'n') value = (const char *)&number, value_n = sizeof number;
+    else if (type == 'b') value = lua_toboolean(L, 3) ? "1" : "0";
+    else value = luaL_checklstring(L, 3, &value_n);
+    lua_pushboolean(L, lun_store_set(lun_simulation_registry(s)->store, key, n, type, value, value_n, ttl, lun_simulation_loop_time(s)));
+    return 1;
+}
+
+/* ---- the module ---- */
+
+static int hash(lua_State *L)           /* of a client's key, as `clients` wants it */
+{
+    size_t n;
+    unsigned char sum[LUN_KEY_HASH];
+    char text[2 * LUN_KEY_HASH + 1];
+    const char *key = luaL_checklstring(L, 1, &n);
+    if (!lun_key_hash(key, n, sum)) return luaL_error(L, "libcrypto has no SHA-256");
+    for (int i = 0; i < LUN_KEY_HASH; i++) sprintf(text + 2 * i, "%02x", sum[i]);
+    return lua_pushfstring(L, "sha256:%s", text), 1;
+}
+
+static const luaL_Reg methods[] = {
+    { "ask", ask }, { "await", await }, { "advance", advance }, { "leave", leave }, { "pause", hold }, { "look", look }, { "now", now }, { "wall", wall },
+    { "metrics", metrics }, { "targets", targets }, { "provider", provider }, { "store_get", store_get }, { "store_set", store_set }, { NULL, NULL } };
+static const luaL_Reg functions[] = {
+    { "open", open_simulation }, { "hash", hash }, { "json_decode", lun_spec_json_decode }, { "json_quote", lun_spec_json_quote }, { NULL, NULL } };
+
+/* Runs a file of the binary with what is on the stack above `from` as its arguments; one result. */
+static void run_bundled(lua_State *L, const char *name, int arguments)
+{
+    const struct lun_bundle_file *file = lun_bundle_find(name);
+    char chunk[64];
+    snprintf(chunk, sizeof chunk, "@%s", name);
+    if (luaL_loadbuffer(L, file->start, file->size, chunk)) lua_error(L);
+    lua_insert(L, -1 - arguments);
+    lua_call(L, arguments, 1);
+}
+
+static int loader(lua_State *L)         /* of lunette.test: native, and the function that makes scenes of a script's answers */
+{
+    lua_newtable(L);
+    luaL_register(L, NULL, functions);
+    const struct lun_bundle_file *file = lun_bundle_find("lua/scenario.lua");
+    if (luaL_loadbuffer(L, file->start, file->size, "@lua/scenario.lua")) return lua_error(L);
+    lua_setfield(L, -2, "scenario");
+    run_bundled(L, "lua/test.lua", 1);
+    return 1;
+}
+
+void lun_spec_open(lua_State *L)
+{
+    luaL_newmetatable(L, NAME);
+    lua_newtable(L);
+    luaL_register(L, NULL, methods);
+    lua_setfield(L, -2, "__index");
+    lua_pushcfunction(L, collect);
+    lua_setfield(L, -2, "__gc");
+    lua_pop(L, 1);
+    lua_getglobal(L, "package");
+    lua_getfield(L, -1, "preload");
+    lua_pushcfunction(L, loader);
+    lua_setfield(L, -2, "lunette.test");
+    lua_pop(L, 2);
+}
