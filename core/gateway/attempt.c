@@ -51,13 +51,25 @@ attempt *lun_attempt_begin(struct lun_request *r, const struct lun_step *step, i
 
 /* ---- facts ---- */
 
+/* A whole number, or -1. */
+static int64_t number(const char *text)
+{
+    int64_t n = 0;
+    if (!*text) return -1;
+    for (; *text; text++) {
+        if (*text < '0' || *text > '9' || n > INT64_MAX / 100) return -1;
+        n = n * 10 + (*text - '0');
+    }
+    return n;
+}
+
 static void header(attempt *a, const struct lun_pair *h)
 {
     struct lun_arena *arena = a->request->question->arena;
     if (!strcmp(h->name, "content-type")) a->content_type = lun_arena_strndup(arena, h->value, strnlen(h->value, 256));
     else if (!strcmp(h->name, "x-request-id")) a->trial.provider_request_id = lun_arena_strndup(arena, h->value, strnlen(h->value, 256));
-    else if (!strcmp(h->name, "x-ratelimit-remaining-requests")) a->requests_left = strtoll(h->value, NULL, 10);
-    else if (!strcmp(h->name, "x-ratelimit-remaining-tokens")) a->tokens_left = strtoll(h->value, NULL, 10);
+    else if (!strcmp(h->name, "x-ratelimit-remaining-requests")) a->requests_left = number(h->value);
+    else if (!strcmp(h->name, "x-ratelimit-remaining-tokens")) a->tokens_left = number(h->value);
 }
 
 void lun_attempt_head(attempt *a, const struct lun_answer_head *head)
@@ -260,6 +272,7 @@ static void settle(attempt *a)
 {
     struct lun_question *q = a->request->question;
     struct lun_trial *t = &a->trial;
+    if (a->form == LUN_UNDECIDED && a->trial.status) decide_form(a);
     if (a->form == LUN_AS_EVENTS) {
         while (lun_attempt_event(a).kind) { }                   /* usage that came but was not read yet */
         t->usage = a->events.usage;

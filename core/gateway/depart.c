@@ -45,8 +45,9 @@ static void leave_waiting(attempt *a)
 static void take_turn(attempt *a)
 {
     struct lun_question *q = a->request->question;
+    int64_t output = q->max_tokens >= 0 ? q->max_tokens * q->n : OUTPUT_GUESS;
     a->turn = (struct lun_turn){ .batch = q->class && !strcmp(q->class, "batch"), .who = q->who, .moved = a->request->ask.waiting ? moved : NULL,
-                                 .tokens = lun_question_tokens(q) + (q->max_tokens >= 0 ? q->max_tokens * q->n : OUTPUT_GUESS) };
+                                 .tokens = lun_question_tokens(q) + output };
     join_waiting(a);
     a->queued = true;
     lun_turn_take(a->step.target, &a->turn, now(a));

@@ -77,7 +77,8 @@ static enum go give_up(request *r)
 static enum go too_late(request *r)
 {
     struct lun_error e = { .code = LUN_CODE_DEADLINE_EXCEEDED };
-    bool failed = r->tried > 1;                         /* before the one that is in flight */
+    bool failed = false;
+    for (attempt *a = r->attempts; a; a = a->next) failed |= a->state == LUN_FAILED && a->trial.kind != LUN_KIND_SKIPPED;
     close_all(r);
     if (failed) e.message = lun_arena_printf(r->question->arena, "The request's deadline has passed. %s", lun_reply_verdict(r->question).message);
     return fail(r, &e);
@@ -177,6 +178,7 @@ static enum go judge(request *r)
     if (answer->verb == LUN_REFUSE) return refuse(r, answer, LUN_CODE_UPSTREAM_FAILED);
     if (answer->verb != LUN_NEXT) return to(r, LUN_AT_COMMIT);
     r->about->judged = true;                            /* and found wanting; another one may be flying still */
+    r->about->trial.detail = "the policy found its answer wanting";
     r->about = r->failed = NULL;
     r->allowed = false;
     return to(r, LUN_AT_RACE);

@@ -224,7 +224,9 @@ static void tell_head(struct call *k, struct item *i)
 
 static void note_bytes(struct call *k, struct item *i)
 {
-    k->claimed |= i->usage;
+    if (!k->bytes) k->alien = lun_stream_alien(i->bytes, i->n);       /* not read as events then */
+    k->bytes = true;
+    k->claimed |= i->usage && !k->alien;
     if (i->good) k->started = true;
     if (i->want && k->started) lun_buf_add(&k->want, i->want, i->want_n);
     if (i->finish) k->finished |= 1u << (i->finish - 1);
@@ -288,7 +290,7 @@ static void *start(void *self, const struct lun_call *asked, struct lun_attempt 
     struct world *w = self;
     struct call *k = lun_zalloc(sizeof *k);
     int i = asked->step->target->index, *n = &w->n_scripts[i];
-    *k = (struct call){ .w = w, .asked = a->request->ask.client_self, .a = a, .target = asked->step->target, .id = ++w->n_calls, .key = asked->key, .timer.fire = call_fire,
+    *k = (struct call){ .w = w, .asked = a->request->ask.client_self, .a = a, .target = asked->step->target, .id = ++w->n_calls, .number = a->trial.number, .key = asked->key, .timer.fire = call_fire,
                         .stream = asked->stream, .start = w->loop.now, .heard = w->loop.now, .step = *asked->step, .insist = a->insist, .talk = w->talks ? (int)(random64(w) % 5) : 9 };
     check_start(k);
     k->next = w->calls;
@@ -528,6 +530,13 @@ static const struct lun_policy_port world_policy = { policy_ask, policy_drop };
 
 /* ---- requests ---- */
 
+static const struct lun_trial *trial_of(struct asked *c, int number)
+{
+    const struct lun_trial *t = c->q.trials;
+    while (t->number != number) t = t->next;
+    return t;
+}
+
 static void check_trials(struct asked *c, const struct lun_done *done)
 {
     struct world *w = c->w;
@@ -539,12 +548,18 @@ static void check_trials(struct asked *c, const struct lun_done *done)
         MUST(w, t->closed && t->number == ++number && t->began >= began && t->ended >= t->began, "attempts out of order");
         MUST(w, t->kind != LUN_KIND_SKIPPED || !t->sent, "skipped, but sent");
         MUST(w, t->bound >= t->cost || !t->bound || t->usage.known, "charged more than was held");
+        bool unknown = t->sent && (!t->usage.known || t->usage.estimated), free_of_charge = lun_kind_billed(t->kind) == LUN_BILLED_NO;
+        MUST(w, !unknown || !free_of_charge || !t->cost, "charged though nothing was billed");
+        MUST(w, !unknown || free_of_charge || !lun_question_limited(&c->q) || t->cost == t->bound, "not charged in full though nobody knows");
         began = t->began;
         committed += t->committed;
         cost += t->cost;
         c->n_trials += t->kind != LUN_KIND_SKIPPED;
         snprintf(c->trials + at, sizeof c->trials - at, "%s%s=%s", at ? " " : "", t->target->name, lun_kind_name(t->kind));
     }
+    for (struct call *k = w->calls; k; k = k->next)
+        if (k->asked == c && k->claimed && k->stream && w->snapshot->limits.answer > 1000)
+            MUST(w, trial_of(c, k->number)->usage.known && !trial_of(c, k->number)->usage.estimated, "usage came and was not charged");
     MUST(w, committed <= 1 && committed == !!done->trial, "two answers");
     MUST(w, c->n_trials <= c->r->limits->attempts, "more attempts than allowed");
     MUST(w, cost == done->cost, "cost does not add up");
