@@ -1,0 +1,110 @@
+#include "base/http_text.h"
+#include <string.h>
+#include <strings.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+#define ALL (LUN_TOKEN | LUN_TARGET | LUN_HOST)
+
+const unsigned char lun_http_classes[256] = {
+    ['0' ... '9'] = ALL | LUN_HEX, ['a' ... 'f'] = ALL | LUN_HEX, ['A' ... 'F'] = ALL | LUN_HEX, ['g' ... 'z'] = ALL, ['G' ... 'Z'] = ALL,
+    ['-'] = ALL, ['.'] = ALL, ['_'] = ALL, ['~'] = ALL, ['!'] = ALL, ['$'] = ALL, ['&'] = ALL, ['\''] = ALL, ['*'] = ALL, ['+'] = ALL,
+    ['('] = LUN_TARGET | LUN_HOST, [')'] = LUN_TARGET | LUN_HOST, [';'] = LUN_TARGET | LUN_HOST, ['='] = LUN_TARGET | LUN_HOST,
+    [','] = LUN_TARGET, [':'] = LUN_TARGET, ['@'] = LUN_TARGET, ['/'] = LUN_TARGET, ['?'] = LUN_TARGET,
+    ['#'] = LUN_TOKEN, ['%'] = LUN_TOKEN, ['^'] = LUN_TOKEN, ['`'] = LUN_TOKEN, ['|'] = LUN_TOKEN,
+};
+
+static bool control(char c) { return ((unsigned char)c < ' ' && c != '\t') || c == 0x7f; }
+
+size_t lun_http_before_control(const char *p, size_t n)
+{
+    size_t i = 0;
+#ifdef __SSE2__
+    const __m128i low = _mm_set1_epi8(0x1f), tab = _mm_set1_epi8('\t'), del = _mm_set1_epi8(0x7f);
+    for (; i + 16 <= n; i += 16) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(p + i));
+        __m128i below = _mm_andnot_si128(_mm_cmpeq_epi8(v, tab), _mm_cmpeq_epi8(_mm_min_epu8(v, low), v));
+        int found = _mm_movemask_epi8(_mm_or_si128(below, _mm_cmpeq_epi8(v, del)));
+        if (found) return i + (size_t)__builtin_ctz((unsigned)found);
+    }
+#endif
+    while (i < n && !control(p[i])) i++;
+    return i;
+}
+
+bool lun_http_is_token(const char *text, size_t n)
+{
+    for (size_t i = 0; i < n; i++) if (!lun_http_in(text[i], LUN_TOKEN)) return false;
+    return n > 0;
+}
+
+bool lun_http_is_value(const char *text, size_t n) { return lun_http_before_control(text, n) == n; }
+
+bool lun_slice_is(struct lun_slice s, const char *text)
+{
+    return s.n == strlen(text) && (!s.n || !memcmp(s.at, text, s.n));
+}
+
+bool lun_slice_is_like(struct lun_slice s, const char *text)
+{
+    return s.n == strlen(text) && (!s.n || !strncasecmp(s.at, text, s.n));
+}
+
+struct lun_slice lun_http_trimmed(const char *p, const char *end)
+{
+    while (p < end && (*p == ' ' || *p == '\t')) p++;
+    while (p < end && (end[-1] == ' ' || end[-1] == '\t')) end--;
+    return (struct lun_slice){ p, (size_t)(end - p) };
+}
+
+bool lun_http_element(struct lun_slice *list, struct lun_slice *out)
+{
+    while (list->n) {
+        const char *end = list->at + list->n, *comma = memchr(list->at, ',', list->n);
+        *out = lun_http_trimmed(list->at, comma ? comma : end);
+        list->at = comma ? comma + 1 : end;
+        list->n = (size_t)(end - list->at);
+        if (out->n) return true;
+    }
+    return false;
+}
+
+static int hex(char c) { return c <= '9' ? c - '0' : (c | 32) - 'a' + 10; }
+
+bool lun_http_unescape(struct lun_slice raw, char *out, size_t *n)
+{
+    const char *p = raw.at, *end = raw.at + raw.n;
+    char *o = out;
+    for (; p < end; p++) {
+        char c = *p;
+        if (c == '%') {
+            if (!lun_http_is_escape(p, end) || (p[1] == '0' && p[2] == '0')) return false;
+            c = (char)(hex(p[1]) << 4 | hex(p[2]));
+            p += 2;
+        }
+        *o++ = c;
+    }
+    *o = 0;
+    *n = (size_t)(o - out);
+    return true;
+}
+
+#define REASONS(X) \
+    X(100, "Continue") X(200, "OK") X(201, "Created") X(202, "Accepted") X(204, "No Content") X(301, "Moved Permanently") \
+    X(302, "Found") X(304, "Not Modified") X(307, "Temporary Redirect") X(400, "Bad Request") X(401, "Unauthorized") \
+    X(402, "Payment Required") X(403, "Forbidden") X(404, "Not Found") X(405, "Method Not Allowed") X(406, "Not Acceptable") \
+    X(408, "Request Timeout") X(409, "Conflict") X(410, "Gone") X(411, "Length Required") X(413, "Content Too Large") \
+    X(415, "Unsupported Media Type") X(417, "Expectation Failed") X(422, "Unprocessable Content") X(424, "Failed Dependency") \
+    X(429, "Too Many Requests") X(431, "Request Header Fields Too Large") X(500, "Internal Server Error") \
+    X(501, "Not Implemented") X(502, "Bad Gateway") X(503, "Service Unavailable") X(504, "Gateway Timeout") X(529, "Overloaded")
+
+const char *lun_http_reason(int status)
+{
+    switch (status) {
+#define X(number, reason) case number: return reason;
+    REASONS(X)
+#undef X
+    default: return "Status";
+    }
+}
