@@ -188,6 +188,7 @@ static int by_place(const void *a, const void *b)
 struct lun_value **lun_check_sorted(struct lun_loading *l, const struct lun_value *table)
 {
     struct lun_value **items = lun_arena_alloc(&l->scratch, (size_t)table->n_items * sizeof *items + 1);
+    if (!table->n_items) return items;
     memcpy(items, table->items, (size_t)table->n_items * sizeof *items);
     qsort(items, (size_t)table->n_items, sizeof *items, by_place);
     return items;

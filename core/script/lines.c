@@ -17,6 +17,7 @@ struct entry {
     int line; int64_t at;
     enum lun_token literal; const char *text; double number;    /* TEXT, NUMBER: the value is just that; END: it is more */
     struct sources value;
+    bool passing;                       /* x in `t.x.y = 5`: a way to it, not where it was made */
 };
 struct constructor { struct entry *items; int n, room, list; bool seen; struct file *file; struct constructor *next_seen; };
 struct definition { struct definition *next; const char *name; struct sources value; };
@@ -249,7 +250,7 @@ static void read_assignment(struct parser *p)
         struct constructor *c = mention(p->lines, s)->table = new_constructor(p);
         struct entry *e = enter(p, c);
         e->key = path[i], e->line = at.token_line, e->at = ((int64_t)p->file->index << 32) + at.offset;
-        e->literal = LUN_TOKEN_END;
+        e->literal = LUN_TOKEN_END, e->passing = i < n - 1;
         s = &e->value;
     }
     lun_lexer_next(l);
@@ -369,12 +370,14 @@ static bool fits(const struct entry *e, const struct lun_value *v)
 static void place_item(struct lun_lines *l, const struct found *in, struct lun_value *v, struct found *out)
 {
     struct key key = { v->key, v->index };
+    bool made = false;
     out->n = 0;
     for (int i = 0; i < in->n; i++) {
         struct constructor *c = in->tables[i];
         for (int at = find(c, key); at < c->n && same(c->items[at].key, key); at++) {
             if (!fits(&c->items[at], v)) continue;
-            v->place = (struct lun_place){ c->file->name, c->items[at].line, c->items[at].at };
+            if (!made || !c->items[at].passing) v->place = (struct lun_place){ c->file->name, c->items[at].line, c->items[at].at };
+            made |= !c->items[at].passing;
             follow(l, c->file, &c->items[at].value, out, 0);
         }
     }

@@ -235,3 +235,22 @@ void lun_setting_variable(const char *path, char out[256])
         out[n++] = c[0] < 128 && isalnum(*c) ? (char)toupper(*c) : '_';
     out[n] = 0;
 }
+
+static void reference_line(const struct lun_setting *s, struct lun_buf *out)
+{
+    char must[200];
+    lun_setting_must(s, must);
+    for (char *bar = must; (bar = strchr(bar, '|')); ) *bar = '/';
+    const char *quote = s->type == LUN_TEXT || s->type == LUN_ADDRESS || s->type == LUN_CHOICE || (s->fallback && s->words) || s->type == LUN_SIZE ? "\"" : "";
+    lun_buf_printf(out, "| `%s%s` | %s | ", lun_scope_path(s->scope), s->name, s->flags & LUN_NOT_BUILT ? "not built yet" : must);
+    if (s->type == LUN_WORDS && s->fallback) lun_buf_puts(out, "`{ \"task\", \"tags\" }`");
+    else if (s->fallback) lun_buf_printf(out, "`%s%s%s`", quote, s->fallback, quote);
+    else if (s->flags & LUN_REQUIRED) lun_buf_puts(out, "must be said");
+    lun_buf_printf(out, " | %s |\n", s->doc);
+}
+
+void lun_settings_reference(struct lun_buf *out)
+{
+    lun_buf_puts(out, "| setting | what it must be | default | what it is for |\n|---|---|---|---|\n");
+    for (int i = 0; i < lun_settings_count; i++) reference_line(&lun_settings[i], out);
+}

@@ -2,6 +2,7 @@
  * environment, suggests names, prints the merged table and the reference page reads this table; a new setting is one line. */
 #ifndef LUN_SCRIPT_SETTINGS_H
 #define LUN_SCRIPT_SETTINGS_H
+#include "base/buf.h"
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -77,6 +78,9 @@ const struct lun_setting *lun_setting_find(enum lun_scope, const char *name);
 const char *lun_setting_nearest(enum lun_scope, const char *name);
 /* "a whole number from 1 to 100 or false": follows "must be ". */
 void lun_setting_must(const struct lun_setting *, char out[200]);
+
+/* All of them as a reference in Markdown: path, what it must be, default, what it means; those not built yet are marked. */
+void lun_settings_reference(struct lun_buf *out);
 
 /* "LUNETTE_LIMITS_DEADLINE" for the path "limits.deadline". `out` takes 256 bytes; longer ones are cut. */
 void lun_setting_variable(const char *path, char out[256]);

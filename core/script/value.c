@@ -93,7 +93,7 @@ static void read_table(struct reader *r, struct lun_value *v, int depth)
         if (r->full) { lua_pop(L, 2); return; }
     }
     if (numbers != v->n_list) bad(append(v, unreadable, 0, r->arena), "a list with holes in it, or numbers as names");
-    qsort(v->items + v->n_list, (size_t)(v->n_items - v->n_list), sizeof *v->items, by_name);
+    if (v->n_items) qsort(v->items + v->n_list, (size_t)(v->n_items - v->n_list), sizeof *v->items, by_name);
 }
 
 static void read_userdata(struct reader *r, struct lun_value *v, int depth)
