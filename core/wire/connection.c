@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { FREE_OF_CHARGE = 16 << 10, READS = 8, DRAIN_MOST = 64 << 20, RESERVE = 64 << 10 };
+enum { FREE_OF_CHARGE = 16 << 10, READS = 8, DRAIN_MOST = 64 << 20 };
 #define LEFT_EVERY (LUN_SECOND / 4)
 
 static lun_us now(const struct lun_connection *c) { return lun_server_now(c->server); }
@@ -44,10 +44,18 @@ static void store(struct lun_connection *c, size_t n)
     c->got = now(c);
 }
 
+/* A body is read as fast as it comes; of requests sent ahead only so much at a time. */
+static bool has_enough(const struct lun_connection *c)
+{
+    if (c->phase == LUN_PHASE_HEAD) return c->in.n >= LUN_SERVER_AHEAD;
+    return (c->phase == LUN_PHASE_OPEN || c->phase == LUN_PHASE_CLOSING) && c->ahead.n >= LUN_SERVER_AHEAD;
+}
+
 /* Reads what is there; a short read of a plain socket has emptied it, which saves asking again. */
 static void take(struct lun_connection *c)
 {
-    for (int i = 0; i < READS && c->phase != LUN_PHASE_DEAD; i++) {
+    c->more = false;
+    for (int i = 0; i < READS && !has_enough(c); i++) {
         ssize_t n = receive(c);
         if (n > 0) store(c, (size_t)n);
         else if (n == 0) c->fin = true;
@@ -55,7 +63,7 @@ static void take(struct lun_connection *c)
         else if (errno != EAGAIN) c->broken = true;
         if (n <= 0 || (!c->tls && n < LUN_SCRATCH)) return;
     }
-    if (c->tls && lun_tls_pending(c->tls)) event_active(&c->readable, EV_READ, 0);
+    c->more = c->tls && lun_tls_pending(c->tls);
 }
 
 static void on_readable(evutil_socket_t fd, short what, void *self)
@@ -85,9 +93,7 @@ static void on_clock(struct lun_timer *t)
     lun_connection_wake(c);
 }
 
-/* ---- serving ---- */
-
-static void enter_phase(struct lun_connection *c, enum lun_phase phase)
+void lun_connection_enter(struct lun_connection *c, enum lun_phase phase)
 {
     c->phase = phase;
     c->since = c->got = now(c);
@@ -105,123 +111,6 @@ static bool overdrawn(const struct lun_connection *c)
 {
     const struct lun_server_shared *s = c->server->options.shared;
     return c->charged && s->buffered_max && atomic_load_explicit(&s->buffered, memory_order_relaxed) > s->buffered_max;
-}
-
-void lun_connection_refuse(struct lun_connection *c, int status, const char *why)
-{
-    struct lun_server_counts *n = &c->server->counts;
-    lun_count(status == 400 ? &n->refused_400 : status == 408 ? &n->refused_408 : status == 413 ? &n->refused_413
-            : status == 431 ? &n->refused_431 : &n->refused_503, 1);
-    c->close = true;
-    c->phase = LUN_PHASE_OPEN;
-    c->server->handler.refuse(c->server->handler.self, &c->x, status, why);
-    lun_exchange_end(&c->x, true);
-    lun_connection_wake(c);
-}
-
-static bool refuse(struct lun_connection *c, int status, const char *why)
-{
-    lun_connection_refuse(c, status, why);
-    return false;
-}
-
-/* An empty line before a request is not yet a request. */
-static bool has_begun(const struct lun_connection *c)
-{
-    return c->in.n > 2 || (c->in.n && memcmp(c->in.at, "\r\n", c->in.n));
-}
-
-/* The whole body is there. */
-static bool body(struct lun_connection *c)
-{
-    const struct lun_http_request *q = &c->reader.request;
-    if (q->framing != LUN_HTTP_CHUNKED) return c->in.n - c->head_n >= (c->body_n = (size_t)q->length);
-    size_t start = c->head_n + c->body_n, raw = c->in.n - start, data, used;
-    if (!raw) return false;
-    char *at = c->in.at + start;
-    enum lun_http_result got = lun_chunks_decode(&c->chunks, at, raw, &data, &used);
-    if (got == LUN_HTTP_BAD) return refuse(c, c->chunks.status, c->chunks.why);
-    memmove(at + data, at + used, raw - used);
-    c->in.n -= used - data;
-    c->body_n += data;
-    if ((int64_t)c->body_n > c->server->options.body) return refuse(c, 413, "The body is too large.");
-    return got == LUN_HTTP_DONE;
-}
-
-/* The body is still to come: may it? */
-static void admit(struct lun_connection *c)
-{
-    struct lun_http_request *q = &c->reader.request;
-    const struct lun_server_handler *h = &c->server->handler;
-    bool close = c->close;
-    c->phase = LUN_PHASE_OPEN;
-    c->close = true;
-    if (h->judge && !h->judge(h->self, &c->x, q)) { lun_exchange_end(&c->x, true); return; }
-    if (c->phase != LUN_PHASE_OPEN) return;
-    c->close = close;
-    enter_phase(c, LUN_PHASE_BODY);
-    if (q->expect_continue) lun_buf_puts(lun_connection_out(c), "HTTP/1.1 100 Continue\r\n\r\n");
-    size_t missing = c->head_n + (size_t)(q->length > 0 ? q->length : 0) - c->in.n;
-    if (q->length > 0) lun_buf_space(&c->in, missing < RESERVE ? missing : RESERVE);
-}
-
-/* The whole request is there; false also when it was refused. */
-static bool head(struct lun_connection *c)
-{
-    if (!c->begun && !has_begun(c)) return false;
-    if (!c->begun) { c->begun = true; c->x.started = c->since = now(c); }
-    const struct lun_http_request *q = &c->reader.request;
-    enum lun_http_result got = lun_http_read(&c->reader, c->in.at, c->in.n, c->server->options.limits, &c->head_n);
-    if (got == LUN_HTTP_BAD) return refuse(c, c->reader.status, c->reader.why);
-    if (got == LUN_HTTP_MORE) return false;
-    c->x.old = !q->minor;
-    c->x.asked_head = lun_slice_is(q->method, "HEAD");
-    c->x.wants_trailers = q->wants_trailers;
-    c->close = !q->keep_alive;
-    c->body_n = 0;
-    c->chunks = (struct lun_chunks){0};
-    if (q->length > c->server->options.body) return refuse(c, 413, "The body is too large.");
-    c->phase = LUN_PHASE_BODY;
-    if (body(c)) return true;
-    if (c->phase == LUN_PHASE_BODY) admit(c);
-    return false;
-}
-
-static void hand(struct lun_connection *c)
-{
-    const struct lun_server_handler *h = &c->server->handler;
-    size_t whole = c->head_n + c->body_n;
-    if (c->in.n > whole) lun_buf_add(&c->ahead, c->in.at + whole, c->in.n - whole);
-    c->in.n = whole;
-    lun_http_moved(&c->reader, c->in.at);
-    c->x.handed = true;
-    enter_phase(c, LUN_PHASE_OPEN);
-    lun_count(&c->server->counts.requests, 1);
-    h->request(h->self, &c->x, &c->reader.request, c->in.at + c->head_n, c->body_n);
-}
-
-void lun_connection_over(struct lun_connection *c)
-{
-    lun_buf_free(&c->x.trailers);
-    c->x = (struct lun_exchange){0};
-    lun_http_reset(&c->reader);
-    lun_buf_free(&c->in);
-    c->in = c->ahead;
-    c->ahead = (struct lun_buf){0};
-    c->begun = c->first = false;
-    if (c->server->draining) c->close = true;
-    enter_phase(c, c->close ? LUN_PHASE_CLOSING : LUN_PHASE_HEAD);
-    lun_connection_wake(c);
-}
-
-/* Serves what is there, one after the other; not faster than the client reads the answers. */
-static void serve(struct lun_connection *c)
-{
-    for (;;) {
-        c->held = c->phase == LUN_PHASE_HEAD && c->in.n && lun_connection_waiting(c) >= LUN_SERVER_LOW;
-        if (c->held || !(c->phase == LUN_PHASE_HEAD ? head(c) : c->phase == LUN_PHASE_BODY && body(c))) return;
-        hand(c);
-    }
 }
 
 /* ---- writing ---- */
@@ -261,7 +150,7 @@ static void linger(struct lun_connection *c)
     shutdown(c->fd, SHUT_WR);
     lun_buf_free(&c->in);
     lun_buf_free(&c->ahead);
-    enter_phase(c, c->fin ? LUN_PHASE_DEAD : LUN_PHASE_LINGER);
+    lun_connection_enter(c, c->fin ? LUN_PHASE_DEAD : LUN_PHASE_LINGER);
 }
 
 static void die(struct lun_connection *c)
@@ -276,7 +165,7 @@ static void die(struct lun_connection *c)
 
 static void look_at_end(struct lun_connection *c)
 {
-    if (c->fin && c->phase == LUN_PHASE_HEAD && lun_connection_waiting(c)) enter_phase(c, LUN_PHASE_CLOSING);
+    if (c->fin && c->phase == LUN_PHASE_HEAD && lun_connection_waiting(c)) lun_connection_enter(c, LUN_PHASE_CLOSING);
     bool served = c->phase == LUN_PHASE_CLOSING;
     if (served && !lun_connection_waiting(c)) linger(c);
     if (c->broken || (c->fin && !served) || c->drained > DRAIN_MOST) die(c);
@@ -316,7 +205,7 @@ static void expire(struct lun_connection *c)
 {
     bool stalled = lun_connection_waiting(c) && c->sent_at + clocks(c)->stall <= now(c);
     bool asking = c->phase == LUN_PHASE_BODY || (c->phase == LUN_PHASE_HEAD && c->begun);
-    if (asking && !stalled) { refuse(c, 408, "The request did not come in time."); return; }
+    if (asking && !stalled) { lun_connection_refuse(c, 408, "The request did not come in time."); return; }
     if (c->phase == LUN_PHASE_OPEN && !stalled) { look_for_leaving(c); return; }
     if (stalled) setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &(struct linger){ .l_onoff = 1 }, sizeof(struct linger));
     die(c);
@@ -331,7 +220,7 @@ static void watch(struct lun_connection *c)
     bool reading = !(served && c->ahead.n >= LUN_SERVER_AHEAD) && !(c->held && c->in.n >= LUN_SERVER_AHEAD);
     if (c->fin) reading = false;
     if (reading != c->reading) (reading ? event_add(&c->readable, NULL) : event_del(&c->readable));
-    if (reading && !c->reading && c->tls && lun_tls_pending(c->tls)) event_active(&c->readable, EV_READ, 0);
+    if (reading && c->more && !has_enough(c)) event_active(&c->readable, EV_READ, 0);
     c->reading = reading;
     bool writing = lun_connection_waiting(c);
     if (c->tls) writing = lun_tls_wants_write(c->tls, writing);
@@ -351,9 +240,9 @@ static void turn(struct lun_task *task)
     charge(c);
     bool asking = c->phase == LUN_PHASE_HEAD || c->phase == LUN_PHASE_BODY;
     if (c->rang && due(c) <= now(c)) expire(c);
-    else if (asking && overdrawn(c)) refuse(c, 503, "Too much is being buffered; try again soon.");
+    else if (asking && overdrawn(c)) lun_connection_refuse(c, 503, "Too much is being buffered; try again soon.");
     c->rang = false;
-    serve(c);
+    lun_connection_serve(c);
     flush(c);
     c->turning = false;         /* what is said from here on needs another turn */
     tell_full(c);
@@ -375,7 +264,7 @@ struct lun_connection *lun_connection_new(struct lun_server *s, int fd, const vo
     c->timer.fire = on_clock;
     if (s->options.tls) c->tls = lun_tls_link_new(s->options.tls, fd);
     memcpy(&c->from, from, from_n < sizeof c->from ? from_n : sizeof c->from);
-    enter_phase(c, LUN_PHASE_HEAD);
+    lun_connection_enter(c, LUN_PHASE_HEAD);
     c->next = s->connections;
     c->link = &s->connections;
     if (c->next) c->next->link = &c->next;

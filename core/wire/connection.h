@@ -1,5 +1,5 @@
-/* One connection, as server.c (which accepts and counts), connection.c (which reads, serves and writes) and exchange.c (which
- * says the answer) share it. Not for others: they have wire/server.h.
+/* One connection, as server.c (which accepts and counts), connection.c (which reads, writes, and ends), intake.c (which makes
+ * requests of bytes and hands them over) and exchange.c (which says the answer) share it. Not for others: they have wire/server.h.
  *
  * Everything a connection does happens in its turn, a task of base/loop: events and exchange functions write down what
  * happened and wake it. So the handler is never called from inside a function that it called. */
@@ -40,7 +40,7 @@ struct lun_connection {
     struct lun_task turn;
     struct lun_timer timer;
     enum lun_phase phase;
-    bool turning, reading, first, begun, close, fin, broken, rang, held;
+    bool turning, reading, first, begun, close, fin, broken, rang, held, more /* lies ready in TLS, unread; no event will tell */;
     lun_us since, got, sent_at;     /* phase began; last byte came; last byte went (or the queue ceased to be empty) */
     struct lun_http_reader reader;
     struct lun_chunks chunks;
@@ -67,7 +67,7 @@ struct lun_server {
     struct lun_connection *connections;
     void (*done)(void *); void *done_arg;   /* of drain */
     struct lun_task drained;
-    lun_us date_at; char date[32];
+    lun_us date_at; char date[64];
     char *scratch;                          /* LUN_SCRATCH bytes to read into */
 };
 enum { LUN_SCRATCH = 64 << 10 };
@@ -81,6 +81,8 @@ struct lun_connection *lun_connection_new(struct lun_server *, int fd, const voi
 void lun_connection_wake(struct lun_connection *);
 size_t lun_connection_waiting(const struct lun_connection *);   /* bytes not sent yet */
 struct lun_buf *lun_connection_out(struct lun_connection *);    /* to add to */
+void lun_connection_enter(struct lun_connection *, enum lun_phase);
+void lun_connection_serve(struct lun_connection *);     /* all requests that are there, as fast as the answers are taken */
 void lun_connection_refuse(struct lun_connection *, int status, const char *why);
 void lun_connection_over(struct lun_connection *);      /* the exchange has said its last */
 void lun_connection_free(struct lun_connection *);      /* at once; an open exchange is told gone */
