@@ -16,6 +16,11 @@ local list_mark = {}
 t.null = native.json_decode "[null]"[1]
 function t.array(list) return setmetatable(list or {}, list_mark) end
 
+local function number_text(value)
+  local text = string.format("%.14g", value)
+  return tonumber(text) == value and text or string.format("%.17g", value)
+end
+
 local function encode_list(list)
   local out = {}
   for i = 1, #list do out[i] = encode(list[i]) end
@@ -34,7 +39,7 @@ function encode(value)
   local kind = type(value)
   if value == nil or value == t.null then return "null" end
   if kind == "boolean" then return tostring(value) end
-  if kind == "number" then return (string.format("%.17g", value)) end
+  if kind == "number" then return number_text(value) end
   if kind == "string" then return native.json_quote(value) end
   if kind ~= "table" then error("JSON has no form for a " .. kind, 0) end
   if value[1] ~= nil or getmetatable(value) == list_mark then return encode_list(value) end
@@ -50,9 +55,14 @@ local scenario = native.scenario { json = { encode = encode, decode = native.jso
 local answer_fields = {}
 for name in ("status headers after text finish_reason usage model body events every keep cut cut_at stall fail"):gmatch "%S+" do answer_fields[name] = true end
 
--- Whether a table of `providers` is an answer, or says more about the provider.
+-- Whether a table of `providers` says more about the provider than its answer.
 local function is_settings(value)
-  return type(value) == "table" and value.answer ~= nil
+  return type(value) == "table" and (value.answer ~= nil or value.keys ~= nil)
+end
+
+local function answer_in(value)
+  if is_settings(value) then return value.answer or {} end
+  return value
 end
 
 -- Every way to say what a provider does becomes a function(request, n).
@@ -88,7 +98,7 @@ local function written(value, secrets)
   if kind == "string" then return string.format("%q", value):gsub("\\\n", "\\n") end
   if kind == "number" then
     if value == math.huge then return "math.huge" end
-    return (string.format("%.17g", value))
+    return number_text(value)
   end
   if kind == "boolean" then return tostring(value) end
   if kind ~= "table" then error("a configuration cannot hold a " .. kind, 0) end
@@ -107,7 +117,9 @@ local function written(value, secrets)
   return "{ " .. table.concat(out, ", ") .. " }"
 end
 
-local ours = { policy = true, config = true, providers = true, targets = true, seed = true, web = true, environment = true, wall = true, price = true }
+-- Fields of t.gateway{…} that are not settings of gateway.lua.
+local ours = {}
+for name in ("policy config providers models targets model seed web environment wall price clients"):gmatch "%S+" do ours[name] = true end
 
 local default_price = { input = 1, output = 2 }
 
@@ -170,14 +182,18 @@ local function clients_of(list)
   return out
 end
 
-local function config_of(spec, secrets)
+-- Providers that nothing is said of answer with a greeting.
+local function config_of(spec, secrets, scripts)
   local config = {}
   for name, value in pairs(spec) do
     if not ours[name] then config[name] = value end
   end
   local models, used = models_of(spec)
   config.models, config.providers = models, {}
-  for name in pairs(used) do config.providers[name] = provider_config(name, spec.providers and spec.providers[name]) end
+  for name in pairs(used) do
+    config.providers[name] = provider_config(name, scripts[name])
+    scripts[name] = scripts[name] or {}
+  end
   for name, what in pairs(spec.providers or {}) do config.providers[name] = provider_config(name, what) end
   if spec.clients then config.clients = clients_of(spec.clients) end
   return "return " .. (written(config, secrets))
@@ -324,10 +340,23 @@ end
 local request_class = {}
 request_class.__index = request_class
 
+-- "file:line: " of the spec that called us.
+local function where()
+  for level = 3, 20 do
+    local info = debug.getinfo(level, "Sl")
+    if not info then return "" end
+    if info.source ~= "@lua/test.lua" and info.currentline > 0 then return info.short_src .. ":" .. info.currentline .. ": " end
+  end
+  return ""
+end
+
+local function fail(text) error(where() .. text, 0) end
+
 -- A function of the spec that failed while it was asked: that is the spec's failure.
 local function blame(gateway)
   local why = gateway.blamed
   gateway.blamed = nil
+  if type(why) == "table" and why.missing then fail(why.missing) end
   if why then error(why, 0) end
 end
 
@@ -341,7 +370,7 @@ function request_class:so_far() return answer_of(self.gateway, self.handle) end
 function request_class:answer()
   local good = self.gateway.simulation:await(self.handle)
   blame(self.gateway)
-  if not good then error("the request does not end: nothing is left that could end it, or something happens again and again at one moment", 2) end
+  if not good then fail "the request does not end: nothing is left that could end it, or something happens again and again at one moment" end
   return answer_of(self.gateway, self.handle)
 end
 
@@ -435,7 +464,7 @@ function gateway_class:advance(by)
   if type(by) ~= "number" or not (by >= 0) then error("advance(seconds): expected a number, 0 or more", 2) end
   local good = self.simulation:advance(by)
   blame(self)
-  if not good then error("the clock does not move: something happens again and again at one moment", 2) end
+  if not good then fail "the clock does not move: something happens again and again at one moment" end
 end
 
 local latest
@@ -470,7 +499,7 @@ end
 function gateway_class:version() return (select(2, self.simulation:targets())) end
 
 function gateway_class:provider(name)
-  if not self.simulation:provider(name) then error("there is no provider " .. tostring(name), 2) end
+  if not self.simulation:has_provider(name) then error("there is no provider " .. tostring(name), 2) end
   self.played[name] = self.played[name] or { requests = 0, calls = {} }
   return self.played[name]
 end
@@ -507,7 +536,7 @@ end
 local function player(gateway, scripts)
   local plays = {}
   for name, what in pairs(scripts) do
-    local script = script_of(is_settings(what) and what.answer or what, name)
+    local script = script_of(answer_in(what), name)
     plays[name] = scenario(function(request, n) return completed(script(request, n), name) end)
   end
   return function(name, request)
@@ -516,8 +545,8 @@ local function player(gateway, scripts)
     request.at = gateway:now()
     seen.calls[seen.requests] = request
     if not plays[name] then
-      if gateway.own_scripts then return nil end
-      gateway.blamed = gateway.blamed or ("the provider `" .. name .. "` was called, and the spec does not say what it answers (providers." .. name .. ")")
+      if gateway.simulation:has_script(name) then return nil end
+      gateway.blamed = gateway.blamed or { missing = "the provider `" .. name .. "` was called, and the spec does not say what it answers (providers." .. name .. ")" }
       return nil
     end
     local good, scene = xpcall(function() return plays[name](request, seen.requests) end, function(why)
@@ -584,16 +613,16 @@ end
 
 function t.gateway(spec)
   check(spec)
-  local folder, secrets = folder_of_spec(), {}
+  local folder, secrets, scripts = folder_of_spec(), {}, copy_of(spec.providers or {})
   local gateway = setmetatable({ lines = {}, messages = {}, decoded = {}, by_id = {}, played = {}, fetched = {}, keys = {} }, gateway_class)
   local options = { folder = folder, seed = spec.seed or 1, wall = spec.wall, lines = gateway.lines, messages = gateway.messages, given = spec.environment }
   if spec.config then
     options.path = find_file(spec.config, folder)
-    gateway.own_scripts, gateway.model = true, spec.model or "auto"
+    gateway.model = spec.model or "auto"
   else
     local settings = copy_of(spec)
     if type(spec.policy) == "string" and is_text(spec.policy) then options.policy, settings.policy = spec.policy, nil end
-    local text = config_of(settings, secrets)
+    local text = config_of(settings, secrets, scripts)
     if options.policy then text = text:gsub("}$", ', policy = "policy.lua" }')
     elseif type(spec.policy) == "string" then
       local path = find_file(spec.policy, folder)
@@ -608,7 +637,7 @@ function t.gateway(spec)
     gateway.keys[client.name] = client.key or client.name
     gateway.key = gateway.key or gateway.keys[client.name]
   end
-  options.play = player(gateway, spec.providers or {})
+  options.play = player(gateway, scripts)
   if spec.web then options.fetch = fetcher(gateway, spec.web) end
   local simulation, why = open(options, secrets)
   if not simulation then error("t.gateway: the configuration is not right\n" .. why, 2) end

@@ -353,15 +353,19 @@ static int targets(lua_State *L)
     return 2;
 }
 
-/* simulation:provider(name) → whether there is one */
-static int provider(lua_State *L)
+static const struct lun_provider *provider_named(lua_State *L)
 {
     const struct lun_snapshot *s = lun_simulation_snapshot(check(L)->simulation);
     const char *name = luaL_checkstring(L, 2);
-    bool there = false;
-    for (int i = 0; i < s->n_providers; i++) there |= !strcmp(s->providers[i].name, name);
-    lua_pushboolean(L, there);
-    return 1;
+    for (int i = 0; i < s->n_providers; i++) if (!strcmp(s->providers[i].name, name)) return &s->providers[i];
+    return NULL;
+}
+
+static int has_provider(lua_State *L) { return lua_pushboolean(L, provider_named(L) != NULL), 1; }
+static int has_script(lua_State *L)
+{
+    const struct lun_provider *p = provider_named(L);
+    return lua_pushboolean(L, p && p->script), 1;
 }
 
 /* ---- the store ---- */
@@ -413,7 +417,7 @@ static int hash(lua_State *L)           /* of a client's key, as `clients` wants
 
 static const luaL_Reg methods[] = {
     { "ask", ask }, { "await", await }, { "advance", advance }, { "leave", leave }, { "pause", hold }, { "look", look }, { "now", now }, { "wall", wall },
-    { "metrics", metrics }, { "targets", targets }, { "provider", provider }, { "store_get", store_get }, { "store_set", store_set }, { NULL, NULL } };
+    { "metrics", metrics }, { "targets", targets }, { "has_provider", has_provider }, { "has_script", has_script }, { "store_get", store_get }, { "store_set", store_set }, { NULL, NULL } };
 static const luaL_Reg functions[] = {
     { "open", open_simulation }, { "hash", hash }, { "json_decode", lun_spec_json_decode }, { "json_quote", lun_spec_json_quote }, { NULL, NULL } };
 
