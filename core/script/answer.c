@@ -17,6 +17,7 @@ struct reading {
     enum lun_hook hook;
     struct lun_answer *answer;
     char *problem;
+    int steps_room;
 };
 
 static const char *const expected[LUN_HOOK_COUNT] = {
@@ -106,6 +107,15 @@ static bool is_known(const struct reading *r, const struct lun_target *t)
     return false;
 }
 
+static void make_room(struct reading *r, int n)
+{
+    struct lun_plan *p = &r->answer->plan;
+    struct lun_step *more = room(r, (size_t)n * sizeof *more);
+    if (p->n) memcpy(more, p->steps, (size_t)p->n * sizeof *more);
+    p->steps = more;
+    r->steps_room = n;
+}
+
 /* A plan longer than LUN_STEPS is cut, and that is noted. */
 static bool add_step(struct reading *r, struct lun_step step)
 {
@@ -114,8 +124,11 @@ static bool add_step(struct reading *r, struct lun_step step)
         snprintf(r->problem, PROBLEM, "%s returned target '%.100s', which this request may not use: it is not among its targets", lun_hook_name(r->hook), step.target->name);
         return false;
     }
-    if (p->n < LUN_STEPS) p->steps[p->n++] = step;
-    else lun_question_note(r->mind->question, "plan_cut", "true");
+    if (p->n == LUN_STEPS) lun_question_note(r->mind->question, "plan_cut", "true");
+    else {
+        if (p->n == r->steps_room) make_room(r, p->n ? 2 * p->n : 4);
+        p->steps[p->n++] = step;
+    }
     return true;
 }
 
@@ -208,7 +221,6 @@ static bool add_list(struct reading *r, int index, int depth)
 static bool read_plan(struct reading *r, int index)
 {
     r->answer->verb = LUN_PLAN;
-    r->answer->plan.steps = room(r, LUN_STEPS * sizeof *r->answer->plan.steps);
     return add_value(r, index, 0);
 }
 
@@ -269,7 +281,7 @@ static bool read_decision(struct reading *r, const struct lun_decision *d)
 
 bool lun_decision_read(lua_State *L, int index, struct lun_mind *mind, enum lun_hook hook, struct lun_answer *answer, char problem[400])
 {
-    struct reading r = { L, mind, hook, answer, problem };
+    struct reading r = { L, mind, hook, answer, problem, 0 };
     *answer = (struct lun_answer){ 0 };
     if (lua_isnoneornil(L, index) || hook == LUN_HOOK_FINISH) return true;
     if (!lua_checkstack(L, 40)) return wrong(&r, "more values than can be read");

@@ -316,7 +316,7 @@ bool lun_bind_kept(lua_State *L, const struct lun_mind *mind, int key)
 void lun_bind_keep(lua_State *L, struct lun_mind *mind, int key)
 {
     if (mind->objects == LUA_NOREF) {
-        lua_newtable(L);
+        lua_createtable(L, 8, 8);
         mind->objects = luaL_ref(L, LUA_REGISTRYINDEX);
     }
     lua_rawgeti(L, LUA_REGISTRYINDEX, mind->objects);

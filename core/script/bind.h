@@ -82,10 +82,9 @@ void *lun_class_check(lua_State *L, int index, const struct lun_class *, struct 
 /* What was made for this request under that number: pushes it and gives true, or pushes nothing. `keep` keeps what is on top of the
  * stack and leaves it there. */
 enum { LUN_KEPT_REQUEST = 1, LUN_KEPT_TARGETS, LUN_KEPT_SPEND, LUN_KEPT_OUTCOME, LUN_KEPT_KEY, LUN_KEPT_HEADERS, LUN_KEPT_TAGS, LUN_KEPT_KEY_TAGS };
-#define LUN_KEPT_TARGET(index)   (16 + 4 * (index))
-#define LUN_KEPT_PROVIDER(index) (17 + 4 * (index))
-#define LUN_KEPT_ATTEMPT(number) (18 + 4 * (number))
-#define LUN_KEPT_PRICE(index)    (19 + 4 * (index))
+#define LUN_KEPT_TARGET(index)   (16 + 3 * (index))
+#define LUN_KEPT_PROVIDER(index) (17 + 3 * (index))
+#define LUN_KEPT_ATTEMPT(number) (18 + 3 * (number))
 bool lun_bind_kept(lua_State *L, const struct lun_mind *, int key);
 void lun_bind_keep(lua_State *L, struct lun_mind *, int key);
 
@@ -111,7 +110,7 @@ void lun_push_targets(lua_State *L, struct lun_mind *);     /* all of the reques
 struct lun_set *lun_push_set(lua_State *L, struct lun_mind *, const struct lun_target *const *, int n);
 void lun_push_target(lua_State *L, struct lun_mind *, const struct lun_target *);
 void lun_push_provider(lua_State *L, struct lun_mind *, const struct lun_provider *);
-void lun_push_price(lua_State *L, struct lun_mind *, const struct lun_target *);
+void lun_push_price(lua_State *L, const struct lun_target *);
 void lun_push_spend(lua_State *L, struct lun_mind *);
 void lun_push_attempt(lua_State *L, struct lun_mind *, const struct lun_trial *);
 void lun_push_outcome(lua_State *L, struct lun_mind *);

@@ -49,7 +49,8 @@ GET(provider)
 
 GET(price)
 {
-    lun_push_price(L, mind, ((struct target *)self)->target);
+    (void)mind;
+    lun_push_price(L, ((struct target *)self)->target);
     return 1;
 }
 
@@ -311,10 +312,16 @@ static const struct lun_member price_members[] = {
     { 0 } };
 const struct lun_class lun_price_class = { .name = "price", .doc = "USD per million tokens: `target.price`.", .members = price_members };
 
-void lun_push_price(lua_State *L, struct lun_mind *mind, const struct lun_target *t)
+/* Prices are the configuration's, the same for every request: one object each per machine. */
+void lun_push_price(lua_State *L, const struct lun_target *t)
 {
-    if (lun_bind_kept(L, mind, LUN_KEPT_PRICE(t->index))) return;
-    struct price *self = lun_class_new(L, &lun_price_class, mind, sizeof *self);
+    lua_pushlightuserdata(L, (void *)&t->price);
+    lua_rawget(L, LUA_REGISTRYINDEX);
+    if (!lua_isnil(L, -1)) return;
+    lua_pop(L, 1);
+    struct price *self = lun_class_new(L, &lun_price_class, NULL, sizeof *self);
     self->target = t;
-    lun_bind_keep(L, mind, LUN_KEPT_PRICE(t->index));
+    lua_pushlightuserdata(L, (void *)&t->price);
+    lua_pushvalue(L, -2);
+    lua_rawset(L, LUA_REGISTRYINDEX);
 }

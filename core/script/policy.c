@@ -20,9 +20,7 @@ struct lun_policy {
     struct lun_limits limits;
     const struct lun_log *log;
     uint64_t serial;
-    struct lun_mind *minds[BUCKETS];
-    bool (*source)(void *user, const char *module, struct lun_vm_source *);
-    void *source_user;
+    struct lun_mind *minds[BUCKETS], *spare;
 };
 
 const struct lun_snapshot *lun_policy_snapshot(const struct lun_policy *p) { return p->snapshot; }
@@ -57,7 +55,6 @@ static double chance(lua_State *L) { return lun_question_random_unit(lun_bind_mi
 static bool source(void *user, const char *module, struct lun_vm_source *out)
 {
     struct lun_policy *p = user;
-    if (p->source) return p->source(p->source_user, module, out);
     for (int i = 0; i < p->snapshot->n_parts; i++) {
         const struct lun_part *part = &p->snapshot->parts[i];
         if (part->kind != LUN_PART_POLICY_MODULE || strcmp(part->module, module)) continue;
@@ -104,12 +101,11 @@ static void apply_limits(struct lun_policy *p)
     if (p->table.retries_said && !p->limits.retries_given) p->limits.retries = p->table.retries;
 }
 
-struct lun_policy *lun_policy_open_with(struct lun_snapshot *snapshot, struct lun_registry *registry, enum lun_policy_limits limits,
-                                        bool (*find)(void *, const char *, struct lun_vm_source *), void *user, char **error)
+struct lun_policy *lun_policy_open(struct lun_snapshot *snapshot, struct lun_registry *registry, enum lun_policy_limits limits, char **error)
 {
     struct lun_policy *p = lun_zalloc(sizeof *p);
     struct lun_buf problems = { 0 };
-    *p = (struct lun_policy){ .snapshot = lun_snapshot_ref(snapshot), .registry = registry, .source = find, .source_user = user };
+    *p = (struct lun_policy){ .snapshot = lun_snapshot_ref(snapshot), .registry = registry };
     if (snapshot->policy.text) {
         p->vm = machine(p, limits);
         if (!load(p, &problems)) {
@@ -121,11 +117,6 @@ struct lun_policy *lun_policy_open_with(struct lun_snapshot *snapshot, struct lu
     }
     apply_limits(p);
     return p;
-}
-
-struct lun_policy *lun_policy_open(struct lun_snapshot *snapshot, struct lun_registry *registry, enum lun_policy_limits limits, char **error)
-{
-    return lun_policy_open_with(snapshot, registry, limits, NULL, NULL, error);
 }
 
 /* ---- minds: one per request that had a thought ---- */
@@ -142,12 +133,10 @@ static struct lun_mind *mind_of(struct lun_policy *p, struct lun_question *q)
 {
     struct lun_mind **at = bucket(p, q);
     if (*at) return *at;
-    *at = lun_zalloc(sizeof **at);
-    (*at)->policy = p;
-    (*at)->question = q;
-    (*at)->serial = ++p->serial;
-    (*at)->objects = LUA_NOREF;
-    return *at;
+    struct lun_mind *mind = p->spare ? p->spare : lun_alloc(sizeof *mind);
+    if (p->spare) p->spare = mind->next;
+    *mind = (struct lun_mind){ .policy = p, .question = q, .serial = ++p->serial, .objects = LUA_NOREF };
+    return *at = mind;
 }
 
 static void drop(struct lun_mind **at)
@@ -156,7 +145,8 @@ static void drop(struct lun_mind **at)
     *at = mind->next;
     lun_run_free(mind->run);
     if (mind->objects != LUA_NOREF) luaL_unref(mind->policy->vm->L, LUA_REGISTRYINDEX, mind->objects);
-    free(mind);
+    mind->next = mind->policy->spare;
+    mind->policy->spare = mind;
 }
 
 void lun_policy_forget(struct lun_policy *p, struct lun_question *q)
@@ -169,6 +159,7 @@ void lun_policy_close(struct lun_policy *p)
 {
     if (!p) return;
     for (int i = 0; i < BUCKETS; i++) while (p->minds[i]) drop(&p->minds[i]);
+    for (struct lun_mind *m; (m = p->spare); free(m)) p->spare = m->next;
     lun_vm_free(p->vm);
     lun_snapshot_unref(p->snapshot);
     free(p);

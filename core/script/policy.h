@@ -20,11 +20,6 @@ struct lun_policy;
 /* Loads the snapshot's policy (none: a policy without hooks). NULL: `error` (yours to free) says what, with file and line. */
 struct lun_policy *lun_policy_open(struct lun_snapshot *, struct lun_registry *, enum lun_policy_limits, char **error);
 void lun_policy_close(struct lun_policy *);     /* no thought is open any more; those that are, are dropped */
-/* The same for a snapshot that is being made: `source` finds what the policy requires (see vm.h), and no hook will be run. NULL for the
- * registry is fine. What can be wrong is told all at once, a line each. */
-struct lun_vm_source;
-struct lun_policy *lun_policy_open_with(struct lun_snapshot *, struct lun_registry *, enum lun_policy_limits,
-                                        bool (*source)(void *user, const char *module, struct lun_vm_source *), void *user, char **error);
 struct lun_log;
 void lun_policy_log_to(struct lun_policy *, const struct lun_log *);   /* where lunette.log writes; NULL, as at first: nowhere. Borrowed */
 void lun_policy_idle(struct lun_policy *);      /* nothing to do: a step of garbage collection (some 30 us) */

@@ -59,14 +59,14 @@ static bool is_plain(lua_State *L, int index)
     }
 }
 
-static const char *const setting_names[] = { "default", "min", "max", "choices", "doc" };
+static const char *const setting_names[] = { "default", "min", "max" };
 
 static void check_names(struct reading *r, const char *name)
 {
     char in[100];
     snprintf(in, sizeof in, "settings.%s", name);
     for (lua_pushnil(r->L); lua_next(r->L, -2); lua_pop(r->L, 1))
-        if (place_in(r->L, -2, setting_names, 5) < 0) unknown(r, in, setting_names, 5);
+        if (place_in(r->L, -2, setting_names, 3) < 0) unknown(r, in, setting_names, 3);
 }
 
 static double bound(struct reading *r, const char *name, const char *which, double otherwise)
@@ -87,19 +87,6 @@ static void check_range(struct reading *r, const char *name)
     } else if (n < min || n > max) wrong(r, "settings.%s: its default %.14g is not between min and max", name, n);
 }
 
-static void check_choices(struct reading *r, const char *name)
-{
-    lua_State *L = r->L;
-    bool found = false;
-    lua_pushliteral(L, "choices");
-    lua_rawget(L, -3);
-    if (lua_type(L, -1) == LUA_TTABLE) {
-        for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) found = found || lua_rawequal(L, -1, -4);
-        if (!found) wrong(r, "settings.%s: its default is not one of its choices", name);
-    } else if (!lua_isnil(L, -1)) wrong(r, "settings.%s.choices is to be a list", name);
-    lua_pop(L, 1);
-}
-
 /* The table of one setting is on top; pushes its default. */
 static void push_default(struct reading *r, const char *name)
 {
@@ -108,7 +95,6 @@ static void push_default(struct reading *r, const char *name)
     lua_rawget(r->L, -2);
     if (!is_plain(r->L, -1)) { wrong(r, "settings.%s needs a default: a number, text or boolean", name); return; }
     check_range(r, name);
-    check_choices(r, name);
 }
 
 static void read_setting(struct reading *r, int values)
@@ -118,13 +104,12 @@ static void read_setting(struct reading *r, int values)
     int top = lua_gettop(L);
     shown(L, -2, name);
     if (lua_type(L, -2) != LUA_TSTRING) wrong(r, "settings: a setting's name is a text");
-    else if (lua_type(L, -1) != LUA_TTABLE && !is_plain(L, -1)) wrong(r, "settings.%s is to be { default =, min =, max = } or a plain value, not %s", name, lun_bind_type(L, -1));
+    else if (lua_type(L, -1) != LUA_TTABLE) wrong(r, "settings.%s is to be a table, { default =, min =, max = }, not %s", name, lun_bind_type(L, -1));
     else {
-        lua_pushvalue(L, -2);
-        lua_insert(L, -2);                                  /* key, key, value */
-        if (lua_type(L, -1) == LUA_TTABLE) { push_default(r, name); lua_remove(L, -2); }
+        push_default(r, name);
+        lua_pushvalue(L, -3);
+        lua_insert(L, -2);                                  /* key, table, key, default */
         lua_rawset(L, values);
-        lua_pushnil(L);                                     /* instead of the value */
     }
     lua_settop(L, top);
 }
@@ -193,7 +178,6 @@ static void read_on_error(struct reading *r)
     if (!r->table->refuses && strcmp(text, "default")) wrong(r, "on_error is to be \"refuse\" or \"default\"");
 }
 
-/* Names that begin with _ are the policy's own affair (its tests, say). */
 static void read_entry(struct reading *r)
 {
     int place = place_in(r->L, -2, names, NAMES);
@@ -201,7 +185,7 @@ static void read_entry(struct reading *r)
     else if (place == SETTINGS) read_settings(r);
     else if (place == LIMITS) read_limits(r);
     else if (place == ON_ERROR) read_on_error(r);
-    else if (lua_type(r->L, -2) != LUA_TSTRING || lua_tostring(r->L, -2)[0] != '_') unknown(r, "a policy", names, NAMES);
+    else unknown(r, "a policy", names, NAMES);
 }
 
 bool lun_policy_table_read(lua_State *L, const char *file, struct lun_policy_table *table, struct lun_buf *problems)

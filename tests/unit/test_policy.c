@@ -142,8 +142,7 @@ static void a_wrong_policy_is_refused_with_a_reason(void **state)
     REFUSED("return { limits = { atempts = 2 } }", "limits has no 'atempts' (did you mean 'attempts'?)");
     REFUSED("return { settings = { a = { default = 5, max = 3 } } }", "its default 5 is not between min and max");
     REFUSED("return { settings = { a = { min = 1 } } }", "settings.a needs a default");
-    REFUSED("return { settings = { a = { default = 1, choises = {} } } }", "settings.a has no 'choises' (did you mean 'choices'?)");
-    REFUSED("return { settings = { a = { default = 'x', choices = { 'y' } } } }", "not one of its choices");
+    REFUSED("return { settings = { a = { default = 1, mim = {} } } }", "settings.a has no 'mim' (did you mean 'min'?)");
     REFUSED("return { settings = { a = { default = 'x', min = 1 } } }", "min and max are for numbers");
     REFUSED("return { settings = { a = function() end } }", "settings.a is to be");
     REFUSED("return { settings = 5 }", "settings is to be a table");
@@ -155,7 +154,7 @@ static void a_wrong_policy_is_refused_with_a_reason(void **state)
 static void a_policy_may_limit_itself_where_the_file_says_nothing(void **state)
 {
     W;
-    world_policy(w, "return { limits = { attempts = 9, retries = false }, on_error = 'refuse', _own = {} }");
+    world_policy(w, "return { limits = { attempts = 9, retries = false }, on_error = 'refuse' }");
     assert_int_equal(lun_policy_limits_of(w->policy)->attempts, 9);
     assert_true(lun_policy_limits_of(w->policy)->retries < 0);
     assert_true(lun_policy_refuses(w->policy));
@@ -197,9 +196,9 @@ static void a_chain_asks_each_until_one_answers(void **state)
 {
     W;
     world_policy(w, "local l = require 'lunette'\n"
-        "local a = { classify = function(r) if r.words > 100 then return 'long' end end, finish = function() l.metric('a_told') return 1 end, settings = { x = 1 } }\n"
+        "local a = { classify = function(r) if r.words > 100 then return 'long' end end, finish = function() l.metric('a_told') return 1 end, settings = { x = { default = 1 } } }\n"
         "local b = { classify = function(r) return 'b' .. l.setting('x') .. l.setting('y') end, select = function(r, t) return t[2] end, finish = function() l.metric('b_told') end,\n"
-        "  settings = { y = 2 }, limits = { attempts = 7 } }\n"
+        "  settings = { y = { default = 2 } }, limits = { attempts = 7 } }\n"
         "return l.chain(a, l.chain(b, { classify = function() return 'never' end }))");
     struct lun_question *q = ask(w, HELLO);
     check_label(w, q, __LINE__, "b12");

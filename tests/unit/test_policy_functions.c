@@ -119,7 +119,7 @@ static void the_store_keeps_values_between_requests(void **state)
 static void settings_have_defaults_and_names(void **state)
 {
     W;
-    world_policy(w, "local l = require 'lunette' return { settings = { share = { default = 5, min = 0, max = 100 }, mode = { default = 'fair', choices = { 'fair', 'fast' } }, on = true },\n"
+    world_policy(w, "local l = require 'lunette' return { settings = { share = { default = 5, min = 0, max = 100 }, mode = { default = 'fair' }, on = { default = true } },\n"
         "classify = function(r) return l.setting('share') .. l.setting('mode') .. tostring(l.setting('on')) end,\n"
         "select = function() return l.setting('shar') end }");
     struct lun_question *q = ask(w, HELLO);
