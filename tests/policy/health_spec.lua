@@ -1,0 +1,230 @@
+-- Cooling, circuits and keys.
+local t = require "lunette.test"
+
+local in_order = "return { select = function(r, targets) return targets end }"
+
+-- Seconds until the target that was told off is asked again, looked for in steps.
+local function rests_for(headers, status, body)
+  local g = t.gateway { targets = { "a", "b" }, policy = in_order, limits = { retries = false },
+                        providers = { a = { { status = status or 429, headers = headers, body = body or { error = { message = "slow down" } } }, "back" } } }
+  g:ask "hi"
+  local function asked_at(seconds)
+    t.advance(seconds - t.now())
+    return g:ask("hi").target == "a"
+  end
+  for seconds = 0.5, 400, 0.5 do
+    if asked_at(seconds) then return seconds end
+  end
+end
+
+describe("cooling after 429", function()
+  local wall = 1767571200
+  local cases = {
+    { "Retry-After in seconds", { ["Retry-After"] = "12" }, 12 },
+    { "Retry-After with a fraction", { ["retry-after"] = "2.5" }, 2.5 },
+    { "Retry-After as a date", { ["retry-after"] = "Mon, 05 Jan 2026 00:00:20 GMT" }, 20 },
+    { "Retry-After as an RFC 850 date", { ["retry-after"] = "Monday, 05-Jan-26 00:00:20 GMT" }, 20 },
+    { "Retry-After as asctime writes it", { ["retry-after"] = "Mon Jan  5 00:00:20 2026" }, 20 },
+    { "retry-after-ms, which wins", { ["retry-after-ms"] = "1500", ["retry-after"] = "90" }, 1.5 },
+    { "x-ratelimit-reset-requests", { ["x-ratelimit-reset-requests"] = "6s" }, 6 },
+    { "x-ratelimit-reset-tokens of minutes", { ["x-ratelimit-reset-tokens"] = "1m30s" }, 90 },
+    { "the longer of two resets", { ["x-ratelimit-reset-requests"] = "6s", ["x-ratelimit-reset-tokens"] = "20ms" }, 6 },
+    { "only the reset of what is used up", { ["x-ratelimit-reset-requests"] = "60s", ["x-ratelimit-remaining-requests"] = "5",
+                                              ["x-ratelimit-reset-tokens"] = "3s", ["x-ratelimit-remaining-tokens"] = "0" }, 3 },
+    { "x-ratelimit-reset as Unix time", { ["x-ratelimit-reset"] = tostring(wall + 25) }, 25 },
+    { "x-ratelimit-reset as Unix time in ms", { ["x-ratelimit-reset"] = tostring((wall + 25) * 1000) }, 25 },
+    { "nothing said: a second", {}, 1 },
+    { "what cannot be read: a second", { ["retry-after"] = "soon" }, 1 },
+  }
+  for _, case in ipairs(cases) do
+    it(case[1] .. ": " .. case[3] .. " s", function() assert.equal(case[3], rests_for(case[2])) end)
+  end
+
+  it("doubles where nothing is said, until an answer is good", function()
+    local g = t.gateway { targets = { "a", "b" }, policy = in_order, limits = { retries = false }, providers = { a = { 429, 429, 429, "back", 429, "back" } } }
+    local asked = {}
+    for i = 0, 100 do
+      local before = g:provider "a".requests
+      g:ask "hi"
+      if g:provider "a".requests > before then asked[#asked + 1] = i / 4 end
+      t.advance(0.25)
+    end
+    assert.same({ 0, 1, 3, 7, 7.25, 8.25 }, { asked[1], asked[2], asked[3], asked[4], asked[5], asked[6] })
+  end)
+
+  it("a 503 with a wait rests as said", function() assert.equal(8, rests_for({ ["retry-after"] = "8" }, 503)) end)
+  it("a used-up quota rests five minutes", function()
+    assert.equal(300, rests_for({}, 429, { error = { code = "insufficient_quota", message = "pay" } }))
+  end)
+
+  it("rests the target alone, unless cooling = \"provider\"", function()
+    local function asked(health)
+      local g = t.gateway { targets = { "p/one", "p/two", "q" }, policy = in_order, health = health,
+                            providers = { p = { { status = 429, headers = { ["retry-after"] = "30" } }, "fine" } } }
+      g:ask "hi"
+      return g:ask("hi").target
+    end
+    assert.equal("p/two", asked(nil))
+    assert.equal("q", asked { cooling = "provider" })
+  end)
+
+  it("again() and try() are obeyed though the target rests", function()
+    local g = t.gateway { targets = { "a", "b" }, providers = { a = { { status = 429, headers = { ["retry-after"] = "60" } }, "fine" } },
+                          policy = [[local l = require "lunette" return {
+                            select = function(r, targets) return targets end, retry = function() return l.again(1) end }]] }
+    assert.equal("a", g:ask("hi").target)
+  end)
+end)
+
+describe("a circuit", function()
+  local function gateway(more)
+    local spec = { targets = { "a", "b" }, policy = in_order, limits = { retries = false }, providers = { a = 500 } }
+    for name, value in pairs(more or {}) do spec[name] = value end
+    return t.gateway(spec)
+  end
+
+  it("opens after five failures in a row", function()
+    local g = gateway()
+    for _ = 1, 10 do assert.equal("b", g:ask("hi").target) end
+    assert.equal(5, g:provider "a".requests)
+  end)
+
+  it("lets one probe through after its rest, and closes when that is good", function()
+    local g = gateway { providers = { a = { 500, 500, 500, 500, 500, "back" } } }
+    for _ = 1, 6 do g:ask "hi" end
+    t.advance(59)
+    assert.equal("b", g:ask("hi").target)
+    t.advance(1)
+    assert.equal("a", g:ask("hi").target)
+    assert.equal("a", g:ask("hi").target)
+  end)
+
+  it("opens again when the probe fails", function()
+    local g = gateway()
+    for _ = 1, 6 do g:ask "hi" end
+    t.advance(60)
+    for _ = 1, 5 do g:ask "hi" end
+    assert.equal(6, g:provider "a".requests)
+  end)
+
+  it("lets half_open probes through at once and no more", function()
+    local g = gateway { providers = { a = { 500, 500, 500, 500, 500, { text = "slow", after = 5 } } } }
+    for _ = 1, 5 do g:ask "hi" end
+    t.advance(60)
+    for _ = 1, 4 do g:start "hi" end
+    assert.equal(6, g:provider "a".requests)
+    assert.equal(4 - 1 + 5, g:provider "b".requests)
+  end)
+
+  it("is what the configuration says of it", function()
+    local g = gateway { health = { failures = 2, rest = 5 } }
+    for _ = 1, 4 do g:ask "hi" end
+    assert.equal(2, g:provider "a".requests)
+    t.advance(5)
+    g:ask "hi"
+    assert.equal(3, g:provider "a".requests)
+  end)
+
+  it("is not opened by one client alone, where there are clients", function()
+    local g = gateway { clients = { { name = "bad" }, { name = "good" }, { name = "third" } } }
+    for _ = 1, 10 do g:ask { client = "bad" } end
+    assert.equal(10, g:provider "a".requests)
+    for _ = 1, 2 do g:ask { client = "good" } end
+    g:ask { client = "third" }
+    assert.equal(13, g:provider "a".requests)
+    g:ask { client = "third" }
+    assert.equal(13, g:provider "a".requests)
+  end)
+
+  it("does not exist with health = false", function()
+    local g = gateway { health = false }
+    for _ = 1, 12 do g:ask "hi" end
+    assert.equal(12, g:provider "a".requests)
+  end)
+
+  it("is no reason to refuse where nobody else can serve", function()
+    local g = t.gateway { targets = { "a" }, providers = { a = { 500, 500, 500, 500, 500, "back" } } }
+    for _ = 1, 5 do g:ask "hi" end
+    assert.equal(200, g:ask("hi").status)
+  end)
+
+  it("is seen by policies", function()
+    local g = gateway { policy = [[local l = require "lunette" return {
+      select = function(r, targets) return targets end,
+      finish = function(r) local a = r.targets:named("a")[1] l.store.set("a", { a.circuit, a.healthy, a.provider.state, #r.targets:healthy() }) end }]] }
+    g:ask "hi"
+    assert.same({ "closed", true, "healthy", 2 }, g.store:get "a")
+    for _ = 1, 4 do g:ask "hi" end
+    assert.same({ "open", false, "down", 1 }, g.store:get "a")
+    t.advance(60)
+  end)
+end)
+
+describe("several keys", function()
+  local function key_of(call) return call.headers.authorization end
+
+  it("are used in turn", function()
+    local g = t.gateway { targets = { "a" }, providers = { a = { answer = "x", keys = 3 } } }
+    for _ = 1, 6 do g:ask "hi" end
+    local calls, seen = g:provider "a".calls, {}
+    for i = 1, 3 do
+      seen[key_of(calls[i])] = true
+      assert.equal(key_of(calls[i]), key_of(calls[i + 3]))
+    end
+    local n = 0
+    for _ in pairs(seen) do n = n + 1 end
+    assert.equal(3, n)
+  end)
+
+  it("a 401 takes its key out, and the request goes on with another", function()
+    local bad
+    local g = t.gateway { targets = { "a" }, providers = { a = { keys = 2, answer = function(request)
+      bad = bad or key_of(request)
+      return key_of(request) == bad and 401 or "fine"
+    end } } }
+    local first = g:ask "hi"
+    assert.equal(200, first.status)
+    assert.equal("auth", first.attempts[1].kind)
+    for _ = 1, 5 do
+      t.advance(3600)
+      assert.equal(1, #g:ask("hi").attempts)
+    end
+  end)
+
+  it("a used-up quota rests its key, and the request goes on with another", function()
+    local g = t.gateway { targets = { "a" }, providers = { a = { keys = 2, answer = { 402, "fine" } } } }
+    local answer = g:ask "hi"
+    assert.equal(200, answer.status)
+    assert.same({ "quota", "ok" }, { answer.attempts[1].kind, answer.attempts[2].kind })
+  end)
+
+  it("with all of them out the target is not asked", function()
+    local g = t.gateway { targets = { "a", "b" }, policy = in_order, providers = { a = { keys = 2, answer = 401 } } }
+    g:ask "hi"
+    g:ask "hi"
+    local before = g:provider "a".requests
+    assert.equal(2, before)
+    t.advance(86400)
+    assert.equal("b", g:ask("hi").target)
+    assert.equal(before, g:provider "a".requests)
+  end)
+
+  it("a 429 rests only its own key", function()
+    local first
+    local g = t.gateway { targets = { "a" }, providers = { a = { keys = 2, answer = function(request)
+      first = first or key_of(request)
+      return key_of(request) == first and { status = 429, headers = { ["retry-after"] = "60" } } or "fine"
+    end } } }
+    g:ask "hi"
+    for _ = 1, 5 do assert.equal(200, g:ask("hi").status) end
+  end)
+
+  it("never show in an error, header or log line", function()
+    local g = t.gateway { targets = { "a" }, providers = { a = { keys = 1, answer = function(request)
+      return { status = 500, body = { error = { message = "you sent " .. request.headers.authorization } } }
+    end } } }
+    local answer = g:ask "hi"
+    assert.matches("^Bearer spec%-A_KEY_1$", g:provider "a".calls[1].headers.authorization)
+    assert.is_nil((answer.body .. table.concat(g.lines)):find("spec-A_KEY_1", 1, true))
+  end)
+end)

@@ -1,0 +1,121 @@
+-- Budgets: hard limits are the core's, what to do before they are reached is the policy's.
+local t = require "lunette.test"
+
+local function million(n) return { text = "x", usage = { input = 0, output = n } } end
+
+describe("a hard limit", function()
+  it("refuses with 402 what could pass it, and says of which budget", function()
+    local g = t.gateway { targets = { "a" }, clients = { { name = "app", budget = { limit = 0.01, per = "day" } } } }
+    local answer = g:ask { text = "hi", max_tokens = 100000 }
+    assert.equal(402, answer.status)
+    assert.equal("budget_exceeded", answer.error.code)
+    assert.matches("app", answer.error.budget, 1, true)
+    assert.equal(0.01, answer.error.left)
+    assert.equal("2026-01-06T00:00:00.000Z", answer.error.resets_at)
+    assert.equal("false", answer.headers["x-should-retry"])
+    assert.equal(0, g:provider "a".requests)
+  end)
+
+  it("is never passed by requests in flight together", function()
+    local g = t.gateway { targets = { "a" }, providers = { a = { text = "x", after = 10, usage = { input = 1, output = 1000 } } },
+                          clients = { { name = "app", budget = { limit = 0.0105, per = "day" } } } }
+    local requests, refused = {}, 0
+    for i = 1, 10 do requests[i] = g:start { text = "hi", max_tokens = 1000 } end
+    for _, request in ipairs(requests) do
+      if request:answer().status == 402 then refused = refused + 1 end
+    end
+    assert.equal(5, g:provider "a".requests)
+    assert.equal(5, refused)
+  end)
+
+  it("begins anew with its period", function()
+    local g = t.gateway { targets = { "a" }, providers = { a = million(1000) }, clients = { { name = "app", budget = { limit = 0.003, per = "day" } } } }
+    assert.equal(200, g:ask({ max_tokens = 1000 }).status)
+    assert.equal(402, g:ask({ max_tokens = 1000 }).status)
+    t.advance(86400)
+    assert.equal(200, g:ask({ max_tokens = 1000 }).status)
+  end)
+
+  it("of a team counts what all of its clients spend", function()
+    local g = t.gateway { targets = { "a" }, providers = { a = million(1000) }, teams = { web = { budget = { limit = 0.003 } } },
+                          clients = { { name = "one", team = "web" }, { name = "two", team = "web" }, { name = "free" } } }
+    assert.equal(200, g:ask({ client = "one", max_tokens = 1000 }).status)
+    assert.equal(402, g:ask({ client = "two", max_tokens = 1000 }).status)
+    assert.equal(200, g:ask({ client = "free", max_tokens = 1000 }).status)
+  end)
+
+  it("of everything", function()
+    local g = t.gateway { targets = { "a" }, providers = { a = million(1000) }, budgets = { total = { limit = 0.003 } } }
+    assert.equal(200, g:ask({ max_tokens = 1000 }).status)
+    assert.equal(402, g:ask({ max_tokens = 1000 }).status)
+  end)
+
+  it("of one request: x-lunette-budget", function()
+    local g = t.gateway { targets = { "a" } }
+    assert.equal(402, g:ask({ max_tokens = 1000000, headers = { ["x-lunette-budget"] = "0.5" } }).status)
+    assert.equal(200, g:ask({ max_tokens = 1000, headers = { ["x-lunette-budget"] = "0.5" } }).status)
+  end)
+
+  it("skips a step that it has no room for, and takes the next", function()
+    local g = t.gateway { targets = { { provider = "dear", name = "dear", price = { input = 100, output = 100 } }, "cheap" },
+                          policy = "return { select = function(r, targets) return targets end }", clients = { { name = "app", budget = { limit = 0.01 } } } }
+    local answer = g:ask { max_tokens = 1000 }
+    assert.equal("cheap", answer.target)
+    assert.equal(0, g:provider "dear".requests)
+    assert.equal("skipped", answer.attempts[1].kind)
+    assert.equal("1", answer.headers["x-lunette-attempts"])
+  end)
+
+  it("needs a price that is known", function()
+    local g = t.gateway { targets = { "a" }, price = false, clients = { { name = "app", budget = { limit = 10 } } } }
+    assert.equal(402, g:ask({ max_tokens = 10 }).status)
+  end)
+
+  it("writes a cap into a body that has none", function()
+    local g = t.gateway { targets = { "a" }, limits = { output = 500 }, clients = { { name = "app", budget = { limit = 10 } } } }
+    g:ask "hi"
+    local sent = g:provider "a".calls[1].json
+    assert.equal(500, sent.max_tokens or sent.max_completion_tokens)
+  end)
+end)
+
+describe("cost", function()
+  it("is what the provider counted at the target's price", function()
+    local g = t.gateway { targets = { { provider = "a", name = "a", price = { input = 3, output = 15, cached_input = 0.3 } } },
+                          providers = { a = { text = "x", usage = { input = 1000, output = 200, cached = 400 } } } }
+    local answer = g:ask "hi"
+    assert.near((600 * 3 + 400 * 0.3 + 200 * 15) / 1e6, answer.cost, 1e-12)
+    assert.equal(("%.5f"):format(answer.cost), ("%.5f"):format(tonumber(answer.headers["x-lunette-cost"])))
+  end)
+
+  it("is nothing for attempts that were not billed", function()
+    local g = t.gateway { targets = { "a", "b" }, providers = { a = 503, b = 503 } }
+    assert.equal(0, g:ask("hi").cost)
+  end)
+
+  it("what is left stands in the head", function()
+    local g = t.gateway { targets = { "a" }, providers = { a = million(1000) }, clients = { { name = "app", budget = { limit = 1 } } } }
+    assert.near(0.998, tonumber(g:ask({ max_tokens = 1000 }).headers["x-lunette-budget-left"]), 1e-9)
+  end)
+end)
+
+describe("a policy before the limit", function()
+  it("changes to a cheaper model when little is left", function()
+    local g = t.gateway { models = { strong = { "a" }, cheap = { "b" } }, providers = { a = million(100000), b = million(10) },
+                          clients = { { name = "app", budget = { limit = 1 } } }, policy = [[
+      local l = require "lunette"
+      return { budget = function(request, spend) if spend.key.left < 0.9 then return l.degrade "cheap" end end }]] }
+    assert.equal("a", g:ask({ model = "strong", max_tokens = 1000 }).target)
+    assert.equal("b", g:ask({ model = "strong", max_tokens = 1000 }).target)
+  end)
+
+  it("sees what is held for others", function()
+    local g = t.gateway { targets = { "a" }, providers = { a = { text = "x", after = 10 } }, clients = { { name = "app", budget = { limit = 1 } } },
+                          policy = "local l = require 'lunette' return { budget = function(r, spend) l.note('held', spend.key.held) end }" }
+    local first = g:start { max_tokens = 1000 }
+    local second = g:ask { max_tokens = 1000 }
+    assert.is_true(second.notes.held > 0.002)
+    first:answer()
+    assert.equal(0, g:ask({ max_tokens = 1000 }).notes.held)
+  end)
+end)
