@@ -23,8 +23,7 @@ bool lun_course_narrow(struct lun_question *q, const struct lun_answer *answer)
     return n;
 }
 
-/* It has said of this request what it would say again. */
-static bool barred(const request *r, const struct lun_target *t)
+bool lun_course_barred(const request *r, const struct lun_target *t)
 {
     for (attempt *a = r->attempts; a; a = a->next)
         if (a->trial.closed && a->trial.target == t && lun_kind_rule(a->trial.kind) == LUN_RULE_OTHER) return true;
@@ -33,7 +32,7 @@ static bool barred(const request *r, const struct lun_target *t)
 
 const struct lun_step *lun_course_step(request *r)
 {
-    while (r->at < r->plan.n && (barred(r, r->plan.steps[r->at].target) || lun_plan_passes(r->question, &r->plan, r->at))) r->at++;
+    while (r->at < r->plan.n && (lun_course_barred(r, r->plan.steps[r->at].target) || lun_plan_passes(r->question, &r->plan, r->at))) r->at++;
     return r->at < r->plan.n ? &r->plan.steps[r->at] : NULL;
 }
 

@@ -41,7 +41,7 @@ struct lun_attempt {
     struct lun_attempt *waits_next, **waits_at;
     struct lun_bill bill;
     bool begun;                         /* health counts it in flight */
-    bool rested;                        /* SKIPPED because its target rests */
+    bool rested;                        /* SKIPPED because of its target, not for want of money */
     struct lun_call asked; void *call;
     /* clocks are fields, not timers */
     lun_us wait_until, look_at;         /* while queued */
@@ -97,6 +97,7 @@ void lun_depart_leave(struct lun_attempt *);            /* leaves the queue, or 
 /* Where a walk may go (course.c). */
 bool lun_course_narrow(struct lun_question *, const struct lun_answer *);   /* only these targets from now on: what may be used, what was
                                                        asked for, and so the default plan. False: none is left */
+bool lun_course_barred(const struct lun_request *, const struct lun_target *);     /* it has said of this request what it would say again */
 const struct lun_step *lun_course_step(struct lun_request *);   /* the next step of the plan that can be used (moves `at` to it), or NULL */
 bool lun_course_allowed(struct lun_request *);          /* every attempt beyond the first needs leave of the retry budget, once */
 const struct lun_step *lun_course_company(struct lun_request *);    /* the next step, to run beside another: where its target does not rest
