@@ -18,16 +18,18 @@ static const char *why_short(struct lun_question *q, const struct lun_bill *b)
                             usd(q->arena, v->limit), usd(q->arena, b->bound), *at ? "; it begins anew at " : "", at);
 }
 
-bool lun_bill_fits(struct lun_bill *b, struct lun_question *q, const struct lun_target *t, const char **detail)
+bool lun_bill_fits(struct lun_bill *b, struct lun_question *q, const struct lun_step *step, const char **detail)
 {
     struct lun_account *accounts[LUN_ACCOUNTS];
     int n = lun_question_accounts(q, accounts);
-    b->bound = lun_question_bound(q, t, &b->cap);
+    b->bound = lun_question_bound(q, step->target, step->edits, &b->cap);
     b->limited = lun_question_limited(q);
-    if (!b->limited || q->max_tokens >= 0) b->cap = -1;
-    if (!b->limited) return true;
+    if (!b->limited) {
+        b->cap = -1;
+        return true;
+    }
     if (b->bound < 0) {
-        *detail = lun_arena_printf(q->arena, "the price of \"%s\" for this request is not known, so it cannot be used under a hard limit", t->name);
+        *detail = lun_arena_printf(q->arena, "the price of \"%s\" for this request is not known, so it cannot be used under a hard limit", step->target->name);
         return false;
     }
     for (int i = 0; i < n; i++) {

@@ -15,7 +15,7 @@ struct lun_bill {                   /* zero-initialised: nothing held */
 
 /* Reckons what the step could cost and looks whether that would fit now, without taking anything. False: it would not; `detail`
  * (in the question's arena) says why. */
-bool lun_bill_fits(struct lun_bill *, struct lun_question *, const struct lun_target *, const char **detail);
+bool lun_bill_fits(struct lun_bill *, struct lun_question *, const struct lun_step *, const char **detail);
 
 /* Takes the hold. False: it does not fit, nothing was taken. */
 bool lun_bill_take(struct lun_bill *, struct lun_question *, struct lun_source *, const char **detail);

@@ -64,10 +64,10 @@ static bool must_rest(const attempt *a)
     return view.circuit == LUN_CIRCUIT_CLOSED;
 }
 
-static void skip_rest(attempt *a)
+static void skip(attempt *a, const char *why)
 {
     a->rested = true;
-    lun_attempt_fail(a, LUN_KIND_SKIPPED, "its target rests");
+    lun_attempt_fail(a, LUN_KIND_SKIPPED, why);
 }
 
 void lun_depart_leave(attempt *a)
@@ -94,7 +94,8 @@ static void start(attempt *a, int key)
 static void send(attempt *a, int key)
 {
     const char *detail = NULL;
-    if (must_rest(a)) { skip_rest(a); return; }
+    if (must_rest(a)) { skip(a, "its target rests"); return; }
+    if (!a->insist && lun_course_barred(a->request, a->step.target)) { skip(a, "its target has said in the meantime what it would say again"); return; }
     if (!lun_bill_take(&a->bill, a->request->question, a->request->ask.source, &detail)) { lun_attempt_fail(a, LUN_KIND_SKIPPED, detail); return; }
     a->begun = lun_health_begin(a->step.target, now(a), true);
     leave_waiting(a);
@@ -116,7 +117,7 @@ static void without_turn(attempt *a)
 {
     lun_depart_leave(a);
     if (a->insist) send(a, key_left(a->step.target->provider));
-    else skip_rest(a);
+    else skip(a, "its target rests");
 }
 
 void lun_depart_look(attempt *a)
@@ -125,8 +126,8 @@ void lun_depart_look(attempt *a)
     const char *detail = NULL;
     if (p->n_keys && key_left(p) < 0) { lun_attempt_fail(a, LUN_KIND_AUTH, "none of its keys is accepted"); return; }
     if (!a->queued) {
-        if (must_rest(a)) { skip_rest(a); return; }
-        if (!lun_bill_fits(&a->bill, a->request->question, a->step.target, &detail)) { lun_attempt_fail(a, LUN_KIND_SKIPPED, detail); return; }
+        if (must_rest(a)) { skip(a, "its target rests"); return; }
+        if (!lun_bill_fits(&a->bill, a->request->question, &a->step, &detail)) { lun_attempt_fail(a, LUN_KIND_SKIPPED, detail); return; }
         take_turn(a);
     }
     lun_us due = lun_turn_due(&a->turn);

@@ -67,8 +67,7 @@ static void name_model(const struct lun_call *call, struct cuts *c)
 static void cap_output(const struct lun_call *call, struct inserts *in)
 {
     const struct lun_question *q = call->question;
-    if (call->cap < 0 || q->max_tokens >= 0 || q->endpoint == LUN_ENDPOINT_EMBEDDINGS) return;
-    if (edited(call->step, "max_tokens") || edited(call->step, "max_completion_tokens")) return;
+    if (call->cap < 0) return;
     in->text[in->n++] = lun_arena_printf(q->arena, "\"max_tokens\":%lld", (long long)call->cap);
 }
 

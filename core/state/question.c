@@ -182,26 +182,61 @@ bool lun_question_has_code(struct lun_question *q)
 
 /* ---- money ---- */
 
-static int64_t output_cap(const struct lun_question *q, const struct lun_target *t)
+static int64_t default_cap(const struct lun_question *q, const struct lun_target *t)
 {
-    if (q->endpoint == LUN_ENDPOINT_EMBEDDINGS) return 0;
-    if (q->max_tokens >= 0) return q->max_tokens;
     int64_t cap = q->snapshot->limits.output;
     return t->max_output && t->max_output < cap ? t->max_output : cap;
 }
 
-int64_t lun_question_bound(struct lun_question *q, const struct lun_target *t, int64_t *cap)
+#define UNKNOWN (-2)
+
+static int64_t whole(struct lun_json value)
 {
-    int64_t out = output_cap(q, t);
-    if (cap) *cap = out;
+    int64_t v;
+    if (!value.n || lun_json_type(value) == LUN_JSON_NULL) return -1;
+    return lun_json_int(value, &v) && v >= 0 ? v : UNKNOWN;
+}
+
+/* The value of a field of the body once the edits are made; -1: not there; UNKNOWN: nobody can tell from here. The last edit that was said
+ * counts, as in the body itself. */
+static int64_t edited(const struct lun_question *q, enum lun_field f, const char *name, const struct lun_edit *edits)
+{
+    const struct lun_edit *last = NULL;
+    for (const struct lun_edit *e = edits; e; e = e->next) {
+        if (!strcmp(e->field, name)) last = e;
+        if (e->what == LUN_EDIT_RENAME && !strcmp(e->value, name)) return UNKNOWN;
+    }
+    if (!last) return whole(field(q, f));
+    return last->what == LUN_EDIT_SET ? whole((struct lun_json){ last->value, strlen(last->value) }) : -1;
+}
+
+static int64_t larger(int64_t a, int64_t b) { return a == UNKNOWN || b == UNKNOWN ? UNKNOWN : a > b ? a : b; }
+
+/* The output cap that the body will carry; -1: none. A field that only changes its name keeps its value. */
+static int64_t carried_cap(const struct lun_question *q, const struct lun_edit *edits)
+{
+    for (const struct lun_edit *e = edits; e; e = e->next)
+        if (e->what == LUN_EDIT_RENAME && (!strcmp(e->field, "max_tokens") || !strcmp(e->field, "max_completion_tokens"))
+            && (!strcmp(e->value, "max_tokens") || !strcmp(e->value, "max_completion_tokens"))) return q->max_tokens;
+    return larger(edited(q, LUN_FIELD_max_tokens, "max_tokens", edits), edited(q, LUN_FIELD_max_completion_tokens, "max_completion_tokens", edits));
+}
+
+int64_t lun_question_bound(struct lun_question *q, const struct lun_target *t, const struct lun_edit *edits, int64_t *cap)
+{
+    bool writes = q->endpoint != LUN_ENDPOINT_EMBEDDINGS;
+    int64_t out = !writes ? 0 : edits ? carried_cap(q, edits) : q->max_tokens, n = edits ? edited(q, LUN_FIELD_n, "n", edits) : q->n, in;
+    if (cap) *cap = out == -1 ? default_cap(q, t) : -1;
+    if (out == -1) out = default_cap(q, t);
     lun_question_survey(q);
-    if (q->survey.opaque || !lun_price_known(&t->price)) return -1;
-    return lun_price_bound(&t->price, q->survey.bound, out * q->n);
+    in = q->survey.bound;
+    for (const struct lun_edit *e = edits; e; e = e->next) in += (int64_t)strlen(e->field) + (e->value ? (int64_t)strlen(e->value) : 0);
+    if (q->survey.opaque || out == UNKNOWN || n == UNKNOWN || !lun_price_known(&t->price)) return -1;
+    return lun_price_bound(&t->price, in, out * (n > 1 ? n : 1));
 }
 
 int64_t lun_question_expected(struct lun_question *q, const struct lun_target *t)
 {
-    int64_t out = output_cap(q, t);
+    int64_t out = q->endpoint == LUN_ENDPOINT_EMBEDDINGS ? 0 : q->max_tokens >= 0 ? q->max_tokens : default_cap(q, t);
     struct lun_usage usage = { .known = true, .estimated = true, .input = lun_question_tokens(q), .output = (out < 500 ? out : 500) * q->n };
     return lun_price_known(&t->price) ? lun_price_cost(&t->price, &usage) : -1;
 }

@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "state/budget.h"
 #include "state/outcome.h"
+#include "state/plan.h"
 #include "state/registry.h"
 #include "state/snapshot.h"
 
@@ -130,9 +131,10 @@ void    lun_question_note(struct lun_question *, const char *key, const char *js
 const char *lun_question_header(const struct lun_question *, const char *name);        /* lower case; NULL: absent */
 const char *lun_question_tag(const struct lun_question *, const char *name);
 
-/* Money: the dearest this request can cost at a target (input: the bytes of all strings + a fixed overhead per message and tool;
- * output: n × cap), and a guess. -1: its price is unknown. `cap` out: tokens of output that were reckoned with (may be NULL). */
-int64_t lun_question_bound(struct lun_question *, const struct lun_target *, int64_t *cap);
+/* Money: the dearest this request can cost at a target once `edits` (may be NULL) are made (input: the bytes of all strings + a fixed overhead
+ * per message and tool; output: n × cap), and a guess. -1: its price is unknown, or the input holds what nobody can count. *cap (may be NULL):
+ * the output tokens that have to be written into the body for the bound to hold; -1: the body says them itself. */
+int64_t lun_question_bound(struct lun_question *, const struct lun_target *, const struct lun_edit *edits, int64_t *cap);
 int64_t lun_question_expected(struct lun_question *, const struct lun_target *);
 int     lun_question_accounts(struct lun_question *, struct lun_account *out[LUN_ACCOUNTS]);    /* that it counts to */
 bool    lun_question_limited(struct lun_question *);    /* any of them has a hard limit */
