@@ -32,7 +32,7 @@ struct lun_secrets *lun_secrets_new(const char *const *environment, const char *
 {
     struct lun_secrets *s = lun_zalloc(sizeof *s);
     s->environment = environment ? environment : (const char *const *)environ;
-    s->folder = folder ? folder : "/run/secrets";
+    s->folder = lun_arena_strdup(&s->arena, folder ? folder : "/run/secrets");
     return s;
 }
 

@@ -19,7 +19,7 @@ struct lun_found {          /* one secret, looked for */
 };
 
 struct lun_secrets;
-/* `environment` as of execve, borrowed; NULL: the process's own. `folder` NULL: "/run/secrets". */
+/* `environment` as of execve, borrowed; NULL: the process's own. `folder` is copied; NULL: "/run/secrets". */
 struct lun_secrets *lun_secrets_new(const char *const *environment, const char *folder);
 void lun_secrets_free(struct lun_secrets *);    /* wipes all values */
 

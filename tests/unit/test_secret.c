@@ -11,9 +11,7 @@ static char *path(const char *name)
 
 static struct lun_secrets *secrets_in(const char *const *environment)
 {
-    char *at = lun_strdup(path("run"));
-    struct lun_secrets *s = lun_secrets_new(environment, at);
-    return s;                               /* `at` is borrowed: freed with the process */
+    return lun_secrets_new(environment, path("run"));
 }
 
 static void is_problem(const char *const *environment, const char *name, const char *expected)
