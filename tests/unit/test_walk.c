@@ -112,6 +112,16 @@ TEST(usage_of_a_provider_that_was_not_told_to_send_any_is_not_touched)
     assert_int_equal(times(got(q), "\"usage\""), 2);
 }
 
+TEST(what_comes_after_a_complete_stream_does_no_harm)
+{
+    open_house(1);
+    came(stream("200 e f x end", NULL, NULL), 200, "a=ok");
+    w->n_scripts[0] = 0;
+    struct asked *q = stream("200 e f d e b end", NULL, NULL);
+    came(q, 200, "a=ok");
+    assert_int_equal(times(got(q), "data: "), 3);
+}
+
 TEST(done_is_added_where_a_complete_stream_lacks_it)
 {
     open_house(1);
@@ -184,7 +194,6 @@ TEST(a_stream_cut_after_content_ends_torn_after_one_error_event_in_the_endpoints
 
 TEST(trouble_before_the_first_good_event_falls_over_to_the_next_step)
 {
-    open_house(2);
     const char *const ways[] = { "200 end", "200 p end", "200 d end", "200 b e f d end", "200 x", "200 q", "200 o", "200 cut", "reset", "200 html end", "200 type=text/html 200 html end",
                                  "type=application/json 200 w end", "type=application/json 200 j end", "200 j end" };
     const char *const kinds[] = { "bad_answer", "bad_answer", "bad_answer", "bad_answer", "server_error", "rate_limited", "overloaded", "cut", "reset", "bad_answer", "bad_answer",
@@ -199,7 +208,6 @@ TEST(trouble_before_the_first_good_event_falls_over_to_the_next_step)
         assert_true(q->done.fallback);
         close_house(NULL);
     }
-    open_house(1);
 }
 
 TEST(an_error_before_the_head_of_a_stream_is_an_ordinary_error_with_its_status)
@@ -342,6 +350,18 @@ TEST(a_target_that_said_when_to_come_back_is_not_asked_before)
     w->n_scripts[0] = 0;
     w->loop.now += SECONDS(30);
     came(whole(NULL, NULL, NULL), 200, "a=ok");
+}
+
+TEST(where_a_wait_rests_the_whole_provider_its_other_targets_are_not_asked_either)
+{
+    house(2);
+    w->target[1].provider = &w->provider[0];
+    w->provider[0].health.cooling_provider = true;
+    world_open(w);
+    struct asked *q = whole("retry=30 429 j end", NULL, NULL);
+    came(q, 429, "a=rate_limited b=skipped");
+    assert_int_equal(w->n_calls, 1);
+    assert_string_equal(header(q, "retry-after"), "30");
 }
 
 TEST(again_is_obeyed_though_its_target_rests)
@@ -733,7 +753,7 @@ TEST(a_hold_is_settled_at_what_was_used_released_where_nothing_was_billed_and_ch
     w->client.budget.limit = USD(1);
     world_open(w);
     struct asked *q = world_prepare(w, false);
-    int64_t bound = lun_question_bound(&q->q, target(w, 'b'), NULL);
+    int64_t bound = lun_question_bound(&q->q, target(w, 'b'), NULL, NULL);
     world_script(w, 'a', "connect_refused");
     world_script(w, 'b', "500 j end");
     world_ask(q);
@@ -1005,6 +1025,7 @@ int main(int argc, char **argv)
         T(a_stream_goes_out_byte_for_byte_and_the_usage_nobody_asked_for_stays_inside),
         T(usage_that_was_asked_for_is_shown),
         T(usage_of_a_provider_that_was_not_told_to_send_any_is_not_touched),
+        T(what_comes_after_a_complete_stream_does_no_harm),
         T(done_is_added_where_a_complete_stream_lacks_it),
         T(done_alone_completes_a_stream),
         T(a_stream_is_complete_only_when_all_of_its_choices_have_finished),
@@ -1021,6 +1042,7 @@ int main(int argc, char **argv)
         T(a_provider_that_repeats_our_key_is_not_repeated),
         T(when_all_are_rate_limited_the_client_is_told_when_to_come_back),
         T(a_target_that_said_when_to_come_back_is_not_asked_before),
+        T(where_a_wait_rests_the_whole_provider_its_other_targets_are_not_asked_either),
         T(again_is_obeyed_though_its_target_rests),
         T(a_resting_target_is_passed_over_while_another_can_serve_and_is_the_last_resort_when_its_circuit_is_only_our_guess),
         T(a_retry_that_the_retry_budget_does_not_allow_is_not_made_and_the_last_failure_is_the_answer),

@@ -46,6 +46,7 @@ static void play_events(struct lun_buf *b, int choices, int gap)
     }
     for (int i = 0; finish && i < choices; i++) word(b, 0, (char[]){ 'f', (char)('0' + i), 0 });
     if (stall == n) return;
+    if (finish && odds(20)) word(b, gap, WORD("x", "b"));
     if (usage) word(b, gap, "u");
     if (cut == n) { lun_buf_puts(b, WORD("cut", "reset")); return; }
     if (done) word(b, 0, "d");
@@ -57,6 +58,7 @@ static void play(struct lun_buf *b, struct call *k)
 {
     int after = PICK(0, 0, 1, 50, 300, 800, 2000, 5000, 8000, 15000, 16000, 40000), gap = PICK(0, 1, 20, 400, 3000);
     bool early = odds(3);
+    if (odds(3)) { lun_buf_printf(b, "+%d 200 +20 %s end", PICK(0, 50, 300, 2000), k->stream ? k->asked->q.n > 1 ? "e0 e1 +20 f0 f1 u d" : "e g +20 f u d" : "w"); return; }
     if (odds(12)) { lun_buf_printf(b, "+%d %s", PICK(0, 1, 400), WORD("connect_refused", "dns", "tls", "connect_timeout", "reset")); return; }
     lun_buf_printf(b, "+%d ", early ? after / 3 : after);
     if (early) gap += after - after / 3;
