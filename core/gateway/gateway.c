@@ -49,6 +49,7 @@ static bool open_workers(struct lun_gateway *g, enum lun_policy_limits limits, c
     else lun_listen_text(fds[0], g->address);
     g->workers = lun_zalloc((size_t)wanted * sizeof *g->workers);
     for (int i = 0; good && i < wanted; i++) {
+        options.probes = !i;
         if ((g->workers[i] = lun_worker_new(&options, g->snapshot, fds[i], error))) { g->n++; continue; }
         while (++i < wanted) close(fds[i]);
         good = false;

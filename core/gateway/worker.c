@@ -3,6 +3,7 @@
 #include "gateway/carrier_curl.h"
 #include "gateway/carrier_script.h"
 #include "gateway/front.h"
+#include "gateway/probe.h"
 #include "gateway/translate.h"
 #include "gateway/upstreams.h"
 #include "gateway/web.h"
@@ -16,6 +17,7 @@ struct desk {
     struct lun_station station;
     struct lun_upstreams upstreams;
     struct lun_carrier *network, *script;
+    struct lun_probe *probe;
 };
 struct lun_worker {
     struct lun_worker_options options;
@@ -40,6 +42,7 @@ struct lun_worker {
 static void desk_free(struct desk *d)
 {
     if (!d) return;
+    lun_probe_free(d->probe);
     if (d->station.policy) lun_policy_close(d->station.policy);
     lun_carrier_curl_free(d->network);
     lun_carrier_script_free(d->script);
@@ -76,6 +79,7 @@ static struct desk *desk_new(struct lun_worker *w, struct lun_snapshot *snapshot
     }
     d->upstreams.network = d->network;
     d->upstreams.script = d->script;
+    if (w->options.probes) d->probe = lun_probe_new(&w->reactor->loop, snapshot, d->network, d->script, w->options.log);
     return d;
 }
 

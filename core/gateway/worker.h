@@ -14,6 +14,7 @@ struct lun_worker_options {             /* borrowed until free */
     struct lun_writer *writer;          /* of the request log; NULL: none */
     struct lun_server_shared *shared;
     enum lun_policy_limits limits;
+    bool probes;                        /* this one brings keys back */
     void (*ended)(void *self); void *self;      /* told on the worker's thread, as its last act; NULL: nobody */
 };
 
