@@ -1,0 +1,2 @@
+local words = require "words"
+return { select = function(_, targets) return targets:named(words.favourite) end }
