@@ -11,8 +11,8 @@
  * safe inside them all the same (what libcurl refuses there is done a moment later).
  *
  * What is promised of each call (HTTP/1.1: RFC 9112; HTTP/2: RFC 9113; TLS 1.2 or later, certificate and host name verified):
- * - A request with a body, and every POST, leaves at most once: a connection that dies is `reset`, never a second copy. A GET or HEAD that
- *   found its kept connection closed is sent again on a fresh one.
+ * - All but GET and HEAD leaves at most once: a connection that dies is `reset`, never a second copy. A GET or HEAD that found its kept
+ *   connection closed is sent again on a fresh one.
  * - No redirect, cookie, netrc, environment proxy, HTTP/0.9, `Expect: 100-continue`, decompression (`Accept-Encoding: identity` is asked;
  *   a Content-Encoding sent all the same is passed on undecoded).
  * - `end(LUN_KIND_OK)` means a whole answer of whatever status. Less than its Content-Length, or chunks without the last one, is `cut`.
@@ -86,7 +86,8 @@ struct lun_upstream_events {
 struct lun_upstream_call *lun_upstream_call(struct lun_upstream *, struct lun_upstream_site *, const struct lun_upstream_request *,
                                             const struct lun_upstream_events *events, void *self);
 
-/* Holds or lets go the body's bytes; the last one said counts; harmless after `end`. Over HTTP/1.1 the connection is no longer read (at most
+/* Holds or lets go the body's bytes; the last one said counts; harmless after `end`. Unpaused, a call over HTTP/1.1 tells at most
+ * 256 KiB (and one read) before the loop drains, so that a walk can pause it in time. Paused, over HTTP/1.1 the connection is no longer read (at most
  * one read of 16 KiB waits inside libcurl). Over HTTP/2 bytes wait here, 256 KiB at most. An `end` behind bytes that wait, waits too. */
 void lun_upstream_pause(struct lun_upstream_call *, bool);
 
