@@ -562,6 +562,29 @@ static void a_client_that_shuts_its_side_after_asking_still_gets_what_is_answere
     end_of(w);
 }
 
+static void a_client_that_shuts_its_side_once_it_is_answered_gets_the_answer_whole(void **state)
+{
+    (void)state;
+    struct world *w = world();
+    struct client *c = join_from(w->port, 65536);
+    size_t n = 16 << 20;
+    char *body = letters(n), head[100];
+    hear(c, false);
+    snprintf(head, sizeof head, "POST /echo HTTP/1.1\r\n" HOST "Content-Length: %zu\r\n\r\n", n);
+    say(c, head);
+    say_bytes(c, body, n);
+    UNTIL(w->counts->requests == 1);
+    shutdown(c->fd, SHUT_WR);
+    settle();
+    hear(c, true);
+    UNTIL(c->fin || c->reset);
+    assert_true(c->fin && c->got.n > n);
+    assert_memory_equal(c->got.at + c->got.n - n, body, n);
+    free(body);
+    leave(c, false);
+    end_of(w);
+}
+
 /* ---- expectations and the judge ---- */
 
 static void a_client_that_expects_is_told_to_go_on_once_the_head_was_judged(void **state)
@@ -1012,9 +1035,10 @@ static void a_body_that_drips_is_408_after_its_whole_time(void **state)
     (void)state;
     struct world *w = world_with((struct lun_server_options){ .clocks = { .body = 10 * LUN_SECOND, .body_total = 30 * LUN_MS } });
     struct client *c = join(w);
-    say(c, "POST / HTTP/1.1\r\n" HOST "Content-Length: 100000000\r\n\r\n");
+    say(c, "POST / HTTP/1.1\r\n" HOST "Content-Length: 30000000\r\n\r\n");
     while (!c->got.n) { say(c, "x"); event_base_loop(reactor->base, EVLOOP_NONBLOCK); }
     UNTIL(c->fin);
+    assert_true(has(c, "408 Request Timeout"));
     leave(c, false);
     end_of(w);
 }
@@ -1403,6 +1427,7 @@ int main(void)
         cmocka_unit_test(an_old_client_is_kept_only_if_it_asks),
         cmocka_unit_test(a_client_that_asks_to_close_gets_its_answer_and_the_end),
         cmocka_unit_test(a_client_that_shuts_its_side_after_asking_still_gets_what_is_answered_at_once),
+        cmocka_unit_test(a_client_that_shuts_its_side_once_it_is_answered_gets_the_answer_whole),
         cmocka_unit_test(a_client_that_expects_is_told_to_go_on_once_the_head_was_judged),
         cmocka_unit_test(a_refused_client_is_never_told_to_go_on),
         cmocka_unit_test(a_client_that_did_not_wait_is_not_told_to_go_on),
