@@ -9,9 +9,11 @@
  *   env("NAME", default)      the environment variable as text; the default (or nil) when it is not set or empty.
  *                             Refused where a secret belongs
  *   lunette.has_secret "NAME" true when secret "NAME" would be found and is no placeholder
- *   lunette.merge(a, b, …)    a new table: what stands further right wins; tables with names are merged, lists replaced
+ *   lunette.merge(a, b, …)    a new table: what stands further right wins; tables with names are merged (an empty one adds
+ *                             nothing), lists replaced
  *   require "x"               x.lua beside gateway.lua (a.b: a/b.lua)
- * `lunette` is there as a global, and as require "lunette".
+ * `lunette` is there as a global, and as require "lunette". In providers, models, lists of targets and clients `false` is
+ * passed over, so that an entry can be said as `lunette.has_secret "X" and { … }`.
  *
  * Overrides. LUNETTE_ + the path of a setting in capitals, everything but letters and digits as _ : LUNETTE_LISTEN,
  * LUNETTE_LIMITS_DEADLINE, LUNETTE_PROVIDERS_OPENAI_BASE_URL (see settings.h). They win over the file; the command line wins over them.
@@ -47,8 +49,4 @@ struct lun_snapshot *lun_load(const char *path, const struct lun_load_options *,
  * but those of the binary. */
 struct lun_snapshot *lun_load_text(const char *name, const char *text, size_t n, const char *folder,
                                    const struct lun_load_options *, struct lun_mistakes *);
-
-/* The file that the policy's `require` means by a module's name (as written), out of those read when the snapshot was loaded;
- * NULL: none. What fits lun_vm_host.source. Borrowed from the snapshot. */
-const struct lun_file *lun_load_module(const struct lun_snapshot *, const char *module);
 #endif

@@ -159,10 +159,3 @@ void lun_load_policy(struct lun_loading *l)
     check_policy(&p);
     lun_lines_free(p.lines);
 }
-
-const struct lun_file *lun_load_module(const struct lun_snapshot *s, const char *module)
-{
-    for (int i = 0; i < s->n_parts; i++)
-        if (s->parts[i].kind == LUN_PART_POLICY_MODULE && !strcmp(s->parts[i].module, module)) return &s->parts[i].file;
-    return NULL;
-}

@@ -119,6 +119,23 @@ static void a_policy_that_does_harm_is_a_mistake(void **state)
     }
 }
 
+static void variables_with_strange_names_and_texts_are_told_in_one_line(void **state)
+{
+    static const char *const environment[] = { "LUNETTE_\033[2J=1", "LUNETTE_A\nB=1", "LUNETTE_=1", "LUNETTE_LISTEN_=1", "LUNETTE_LISTEN=\033[2J", "LUNETTE_POLICY=\xff", "LUNETTE_PROVIDERS_P=1", "LUNETTE_MODELS_M=1",
+        "LUNETTE_PROVIDERS_P_KEY=sk-1", "LUNETTE_LIMITS=5", "no equals sign", "=x", "LUNETTE_WORKERS", NULL };
+    char *told;
+    (void)state;
+    assert_null(load_with(SMALL "}", environment, NULL, &told));
+    int lines = 0;
+    for (const char *c = told; *c; c++) {
+        lines += *c == '\n';
+        assert_true((unsigned char)*c >= ' ' || *c == '\n');
+    }
+    assert_int_equal(lines, 10);
+    assert_null(strstr(told, "sk-1"));
+    free(told);
+}
+
 static void files_that_are_no_files_are_refused(void **state)
 {
     (void)state;
@@ -174,6 +191,7 @@ int main(void)
         cmocka_unit_test(texts_that_are_no_lua_are_refused),
         cmocka_unit_test(gateway_lua_reaches_nothing_outside),
         cmocka_unit_test(a_policy_that_does_harm_is_a_mistake),
+        cmocka_unit_test(variables_with_strange_names_and_texts_are_told_in_one_line),
         cmocka_unit_test(files_that_are_no_files_are_refused),
         cmocka_unit_test(damaged_files_do_no_harm),
     };
