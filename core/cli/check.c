@@ -16,7 +16,7 @@ static int check(const char *path, bool table, bool json)
 {
     struct lun_mistakes mistakes = {0};
     struct lun_origins origins = {0};
-    struct lun_snapshot *snapshot = lun_load(path, &(struct lun_load_options){ .origins = &origins }, &mistakes);
+    struct lun_snapshot *snapshot = lun_load(path, &(struct lun_load_options){ .origins = &origins, .cpu = LUN_CPU_CLOCK }, &mistakes);
     struct lun_buf out = {0};
     if (!snapshot) {
         lun_print_mistakes(&mistakes, stderr);

@@ -116,5 +116,5 @@ int lun_command_serve(int argc, char **argv)
         set[n++] = (struct lun_pair){ c == 'l' ? "listen" : c == 'a' ? "admin" : "workers", optarg };
     }
     if (argc - optind > 1) return fputs(usage, stderr), 2;
-    return serve(optind < argc ? argv[optind] : "gateway.lua", &(struct lun_load_options){ .set = set, .n_set = n });
+    return serve(optind < argc ? argv[optind] : "gateway.lua", &(struct lun_load_options){ .set = set, .n_set = n, .cpu = LUN_CPU_CLOCK });
 }
