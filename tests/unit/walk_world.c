@@ -227,7 +227,7 @@ static void note_bytes(struct call *k, struct item *i)
     if (!k->bytes) k->alien = lun_stream_alien(i->bytes, i->n);       /* not read as events then */
     k->bytes = true;
     k->claimed |= i->usage && !k->alien;
-    if (i->good) k->started = true;
+    if (i->good && !(k->stream && k->alien)) k->started = true;
     if (i->want && k->started) lun_buf_add(&k->want, i->want, i->want_n);
     if (i->finish) k->finished |= 1u << (i->finish - 1);
     bool all = __builtin_popcount(k->finished) >= k->asked->q.n;
