@@ -6,7 +6,7 @@ lunette.native = nil
 
 local error, ipairs, pairs, select, type = error, ipairs, pairs, select, type
 local concat = table.concat
-local find, gsub, lower, sub = string.find, string.gsub, string.lower, string.sub
+local find, gsub, lower = string.find, string.gsub, string.lower
 
 ---- degrade(models… | f) ----
 

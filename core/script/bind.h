@@ -22,7 +22,7 @@ struct lun_mind {
     struct lun_question *question;
     uint64_t serial;                    /* from 1, never used twice by a machine */
     unsigned slice;                     /* grows with every start and resume: facts looked at before may have changed */
-    int objects;                        /* registry: what was made for this request, to be found again; LUA_NOREF: nothing yet */
+    int request, objects;               /* registry: its request userdata; what else was made for it, to be found again. LUA_NOREF: not yet */
     size_t taken;                       /* bytes that its hooks have put into the question's arena */
     int draws, lines;                   /* random choices noted; lines logged */
     struct lun_run_account account;      /* CPU and memory of all its runs */
@@ -81,7 +81,7 @@ void *lun_class_check(lua_State *L, int index, const struct lun_class *, struct 
 
 /* What was made for this request under that number: pushes it and gives true, or pushes nothing. `keep` keeps what is on top of the
  * stack and leaves it there. */
-enum { LUN_KEPT_REQUEST = 1, LUN_KEPT_TARGETS, LUN_KEPT_SPEND, LUN_KEPT_OUTCOME, LUN_KEPT_KEY, LUN_KEPT_HEADERS, LUN_KEPT_TAGS, LUN_KEPT_KEY_TAGS };
+enum { LUN_KEPT_TARGETS = 1, LUN_KEPT_SPEND, LUN_KEPT_OUTCOME, LUN_KEPT_KEY, LUN_KEPT_HEADERS, LUN_KEPT_TAGS, LUN_KEPT_KEY_TAGS };
 #define LUN_KEPT_TARGET(index)   (16 + 3 * (index))
 #define LUN_KEPT_PROVIDER(index) (17 + 3 * (index))
 #define LUN_KEPT_ATTEMPT(number) (18 + 3 * (number))

@@ -287,7 +287,11 @@ const struct lun_class lun_key_class = { .name = "key", .doc = "Who asks: `reque
 
 void lun_push_request(lua_State *L, struct lun_mind *mind)
 {
-    if (lun_bind_kept(L, mind, LUN_KEPT_REQUEST)) return;
+    if (mind->request != LUA_NOREF) {
+        lua_rawgeti(L, LUA_REGISTRYINDEX, mind->request);
+        return;
+    }
     lun_class_new(L, &lun_request_class, mind, sizeof(struct lun_box));
-    lun_bind_keep(L, mind, LUN_KEPT_REQUEST);
+    lua_pushvalue(L, -1);
+    mind->request = luaL_ref(L, LUA_REGISTRYINDEX);
 }

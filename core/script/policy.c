@@ -135,7 +135,7 @@ static struct lun_mind *mind_of(struct lun_policy *p, struct lun_question *q)
     if (*at) return *at;
     struct lun_mind *mind = p->spare ? p->spare : lun_alloc(sizeof *mind);
     if (p->spare) p->spare = mind->next;
-    *mind = (struct lun_mind){ .policy = p, .question = q, .serial = ++p->serial, .objects = LUA_NOREF };
+    *mind = (struct lun_mind){ .policy = p, .question = q, .serial = ++p->serial, .request = LUA_NOREF, .objects = LUA_NOREF };
     return *at = mind;
 }
 
@@ -144,6 +144,7 @@ static void drop(struct lun_mind **at)
     struct lun_mind *mind = *at;
     *at = mind->next;
     lun_run_free(mind->run);
+    if (mind->request != LUA_NOREF) luaL_unref(mind->policy->vm->L, LUA_REGISTRYINDEX, mind->request);
     if (mind->objects != LUA_NOREF) luaL_unref(mind->policy->vm->L, LUA_REGISTRYINDEX, mind->objects);
     mind->next = mind->policy->spare;
     mind->policy->spare = mind;
