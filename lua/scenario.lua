@@ -142,7 +142,8 @@ local function embeddings(answer, request)
   local list = {}
   for i = 1, #input do
     local text = input[i]
-    list[i] = { object = "embedding", index = i - 1, embedding = vector(type(text) == "string" and text or encode(text), json.encoding_format == "base64") }
+    local vector_of = vector(type(text) == "string" and text or encode(text), json.encoding_format == "base64")
+    list[i] = { object = "embedding", index = i - 1, embedding = vector_of }
   end
   local used = tokens(request.body or "")
   return { object = "list", data = list, model = answer.model or request.model, usage = { prompt_tokens = used, total_tokens = used } }
@@ -169,7 +170,8 @@ local function check(answer)
 end
 
 local function finish(answer, out)
-  if answer.cut and not (answer.cut == "fin" or answer.cut == "rst" or answer.cut == "chunk") then error("cut is to be fin, rst or chunk", 0) end
+  local cut = answer.cut
+  if cut and not (cut == "fin" or cut == "rst" or cut == "chunk") then error("cut is to be fin, rst or chunk", 0) end
   out.cut, out.cut_at, out.fail, out.close = answer.cut, answer.cut_at, answer.fail, answer.keep == false
   out.stall = answer.stall == true and -1 or answer.stall or nil
   out.after, out.every, out.status = answer.after or 0, answer.every or 0, answer.status or 200
@@ -191,7 +193,9 @@ return function(script)
       for i = 1, #events do out.pieces[i] = event_bytes(events[i]) end
       out.stream = true
     else
-      if body == nil and answer.text then body = request.path == "/embeddings" and embeddings(answer, request) or whole_of(answer, request, n) end
+      if body == nil and answer.text then
+        body = request.path == "/embeddings" and embeddings(answer, request) or whole_of(answer, request, n)
+      end
       if type(body) == "table" then body = encode(body) end
       out.pieces[1] = body
     end

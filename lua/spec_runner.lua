@@ -1,5 +1,5 @@
--- Runs specs with busted, for `lunette test`: options are files (or folders), tap, filters. Gives how many passed and failed, or nil and why
--- nothing could be run.
+-- Runs specs with busted, for `lunette test`: options are files (or folders), tap, filters. Gives how many passed and failed, or nil
+-- and why nothing could be run.
 local options = ...
 local good, core = pcall(require, "busted.core")
 if not good then return nil, "busted is not there, which runs specs: apt-get install lua-busted (Debian, Ubuntu)" end
@@ -66,7 +66,8 @@ if options.tap then
 else
   say "\n"
   for _, f in ipairs(failures) do report(f) end
-  say(("%s%d passed, %d failed%s (%.2f s)\n"):format(#failures > 0 and "\n" or "", passed, failed, pending > 0 and ", " .. pending .. " pending" or "", os.clock() - started))
+  local more = pending > 0 and ", " .. pending .. " pending" or ""
+  say(("%s%d passed, %d failed%s (%.2f s)\n"):format(#failures > 0 and "\n" or "", passed, failed, more, os.clock() - started))
 end
 io.stdout:flush()
 if number == 0 then return nil, #options.filters > 0 and "no test fits the filter" or "there is no test in what was named" end

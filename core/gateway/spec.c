@@ -421,25 +421,26 @@ static const luaL_Reg methods[] = {
 static const luaL_Reg functions[] = {
     { "open", open_simulation }, { "hash", hash }, { "json_decode", lun_spec_json_decode }, { "json_quote", lun_spec_json_quote }, { NULL, NULL } };
 
-/* Runs a file of the binary with what is on the stack above `from` as its arguments; one result. */
-static void run_bundled(lua_State *L, const char *name, int arguments)
+/* part(name) → the function that lua/<name>.lua is; further parts of lunette.test */
+static int part(lua_State *L)
 {
+    const char *name = lua_pushfstring(L, "lua/%s.lua", luaL_checkstring(L, 1)), *chunk = lua_pushfstring(L, "@%s", name);
     const struct lun_bundle_file *file = lun_bundle_find(name);
-    char chunk[64];
-    snprintf(chunk, sizeof chunk, "@%s", name);
-    if (luaL_loadbuffer(L, file->start, file->size, chunk)) lua_error(L);
-    lua_insert(L, -1 - arguments);
-    lua_call(L, arguments, 1);
+    if (!file) return luaL_error(L, "%s is not in this binary", name);
+    return luaL_loadbuffer(L, file->start, file->size, chunk) ? lua_error(L) : 1;
 }
 
-static int loader(lua_State *L)         /* of lunette.test: native, and the function that makes scenes of a script's answers */
+static int loader(lua_State *L)
 {
+    lua_settop(L, 0);
+    lua_pushcfunction(L, part);
+    lua_pushliteral(L, "test");
+    lua_call(L, 1, 1);
     lua_newtable(L);
     luaL_register(L, NULL, functions);
-    const struct lun_bundle_file *file = lun_bundle_find("lua/scenario.lua");
-    if (luaL_loadbuffer(L, file->start, file->size, "@lua/scenario.lua")) return lua_error(L);
-    lua_setfield(L, -2, "scenario");
-    run_bundled(L, "lua/test.lua", 1);
+    lua_pushcfunction(L, part);
+    lua_setfield(L, -2, "part");
+    lua_call(L, 1, 1);
     return 1;
 }
 

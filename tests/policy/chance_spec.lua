@@ -2,7 +2,8 @@
 local t = require "lunette.test"
 
 local function drawn(seed, body, n, ask)
-  local g = t.gateway { seed = seed, targets = { "a" }, policy = "local l = require 'lunette' return { classify = function(request) " .. body .. " end }" }
+  local g = t.gateway { seed = seed, targets = { "a" },
+                        policy = "local l = require 'lunette' return { classify = function(request) " .. body .. " end }" }
   local out = {}
   for i = 1, n or 20 do out[i] = g:ask(ask and ask(i) or "hi").notes end
   return out
@@ -11,7 +12,8 @@ end
 describe("chance", function()
   for name, body in pairs {
     random = "l.note('x', l.random())", ["random(n)"] = "l.note('x', l.random(1000))", ["math.random"] = "l.note('x', math.random(1000))",
-    pick = "l.pick { 'x', 'y', 'z' }", split = "l.split('s', nil, { x = 1, y = 1 })", backoff = "l.note('x', l.backoff(3, { jitter = 'full' }))",
+    pick = "l.pick { 'x', 'y', 'z' }", split = "l.split('s', nil, { x = 1, y = 1 })",
+    backoff = "l.note('x', l.backoff(3, { jitter = 'full' }))",
   } do
     it(name .. " repeats with its seed and differs with another", function()
       assert.same(drawn(7, body), drawn(7, body))
@@ -65,7 +67,7 @@ describe("chance", function()
   end)
 
   it("backoff doubles up to its most", function()
-    local notes = drawn(1, "l.note('x', { l.backoff(1, { base = 1, max = 10 }), l.backoff(2, { base = 1, max = 10 }), l.backoff(9, { base = 1, max = 10 }) })", 1)
+    local notes = drawn(1, [[local o = { base = 1, max = 10 } l.note('x', { l.backoff(1, o), l.backoff(2, o), l.backoff(9, o) })]], 1)
     assert.same({ 1, 2, 10 }, notes[1].x)
   end)
 
@@ -73,7 +75,8 @@ describe("chance", function()
     local function run()
       local n = 0
       local g = t.gateway { seed = 11, targets = { "a", "b", "c" }, limits = { retries = false },
-                            policy = "local l = require 'lunette' return { retry = function(r, a) return l.again(l.backoff(a.try, { jitter = 'full' })) end }",
+                            policy = [[local l = require "lunette"
+                              return { retry = function(r, a) return l.again(l.backoff(a.try, { jitter = "full" })) end }]],
                             providers = { a = function() n = n + 1 return n % 3 == 0 and 500 or { text = "a", after = 0.3 } end } }
       for i = 1, 30 do g:ask { session = "s" .. i } end
       return table.concat(g.lines, "\n")

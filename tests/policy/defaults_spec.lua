@@ -1,6 +1,8 @@
 -- What holds where a policy says nothing.
 local t = require "lunette.test"
 
+local in_order = "return { select = function(r, targets) return targets end }"
+
 local function count(g, n, ask)
   local by = {}
   for i = 1, n do
@@ -49,7 +51,8 @@ describe("the default plan", function()
   end)
 
   it("without a session takes the better of two: less latency, less in flight", function()
-    local g = t.gateway { targets = { "slow", "quick" }, providers = { slow = { text = "x", after = 4 }, quick = { text = "x", after = 0.1 } } }
+    local g = t.gateway { targets = { "slow", "quick" },
+                          providers = { slow = { text = "x", after = 4 }, quick = { text = "x", after = 0.1 } } }
     local by = count(g, 30, { endpoint = "embeddings", input = "text" })
     assert.is_true(by.quick > 25)
   end)
@@ -111,7 +114,7 @@ describe("the default rule", function()
   for i, case in ipairs(rules) do
     local kind, scene, status = case[1], case[2], case[3]
     it(("%d: after %s %s"):format(i, kind, status == 200 and "the next step" or "it stops"), function()
-      local g = t.gateway { targets = { "a", "b" }, providers = { a = scene }, policy = "return { select = function(r, targets) return targets end }" }
+      local g = t.gateway { targets = { "a", "b" }, providers = { a = scene }, policy = in_order }
       local answer = g:ask "hi"
       assert.equal(kind, answer.attempts[1].kind)
       assert.equal(status, answer.status)
@@ -121,7 +124,8 @@ describe("the default rule", function()
   end
 
   it("never sends again to a target what it will refuse again", function()
-    local g = t.gateway { targets = { "a" }, providers = { a = 404 }, policy = "return { select = function(r, x) return { x[1], x[1], x[1] } end }" }
+    local g = t.gateway { targets = { "a" }, providers = { a = 404 },
+                          policy = "return { select = function(r, x) return { x[1], x[1], x[1] } end }" }
     local answer = g:ask "hi"
     assert.equal(1, #answer.attempts)
     assert.equal(502, answer.status)
@@ -242,7 +246,8 @@ describe("who may ask", function()
   end)
 
   it("a client says of itself only what it is trusted with", function()
-    local policy = "local l = require 'lunette' return { classify = function(r) l.note('seen', { r.task or 'none', r.class or 'none' }) end }"
+    local policy = [[local l = require "lunette"
+      return { classify = function(r) l.note("seen", { r.task or "none", r.class or "none" }) end }]]
     local g = t.gateway { targets = { "a" }, policy = policy, clients = { { name = "app", trust = { "class" } } } }
     local answer = g:ask { task = "code", headers = { ["x-lunette-class"] = "batch" } }
     assert.same({ "none", "batch" }, answer.notes.seen)

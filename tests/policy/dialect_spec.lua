@@ -66,7 +66,8 @@ describe("a dialect", function()
   end)
 
   it("translates an error in the middle of a stream", function()
-    local answer = gateway({ events = { bit "hel", { event = "bit", data = { problem = { what = "busy", words = "gone" } } } } }):ask { stream = true }
+    local problem = { event = "bit", data = { problem = { what = "busy", words = "gone" } } }
+    local answer = gateway({ events = { bit "hel", problem } }):ask { stream = true }
     assert.equal("hel", answer.text)
     assert.is_table(answer.error)
     assert.is_false(answer.clean)

@@ -41,7 +41,10 @@ describe("a hook that fails", function()
   end)
 
   it("does not harm the next request, also after its memory is gone", function()
-    local g = failing "select = function(r) if r.text == 'bad' then local x = {} for i = 1, 1e7 do x[i] = { i } end end return r.targets:named 'b' end"
+    local g = failing [[select = function(r)
+      if r.text == "bad" then local x = {} for i = 1, 1e7 do x[i] = { i } end end
+      return r.targets:named "b"
+    end]]
     for _ = 1, 3 do
       g:ask "bad"
       assert.equal("b", g:ask("good").target)
@@ -104,7 +107,8 @@ describe("a policy's file", function()
   end)
 
   it("has settings with a default", function()
-    local g = t.gateway { targets = { "a" }, policy = [[local l = require "lunette" return { settings = { share = { default = 5, min = 0, max = 100 } },
+    local g = t.gateway { targets = { "a" }, policy = [[local l = require "lunette"
+      return { settings = { share = { default = 5, min = 0, max = 100 } },
       classify = function() l.note("share", l.setting "share") end }]] }
     assert.equal(5, g:ask("hi").notes.share)
   end)

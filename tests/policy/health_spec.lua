@@ -6,7 +6,8 @@ local in_order = "return { select = function(r, targets) return targets end }"
 -- Seconds until the target that was told off is asked again, looked for in steps.
 local function rests_for(headers, status, body)
   local g = t.gateway { targets = { "a", "b" }, policy = in_order, limits = { retries = false },
-                        providers = { a = { { status = status or 429, headers = headers, body = body or { error = { message = "slow down" } } }, "back" } } }
+                        providers = { a = { { status = status or 429, headers = headers, body = body or { error = { message = "wait" } } },
+                                            "back" } } }
   g:ask "hi"
   local function asked_at(seconds)
     t.advance(seconds - t.now())
@@ -41,7 +42,8 @@ describe("cooling after 429", function()
   end
 
   it("doubles where nothing is said, until an answer is good", function()
-    local g = t.gateway { targets = { "a", "b" }, policy = in_order, limits = { retries = false }, providers = { a = { 429, 429, 429, "back", 429, "back" } } }
+    local g = t.gateway { targets = { "a", "b" }, policy = in_order, limits = { retries = false },
+                          providers = { a = { 429, 429, 429, "back", 429, "back" } } }
     local asked = {}
     for i = 0, 100 do
       local before = g:provider "a".requests
@@ -151,7 +153,10 @@ describe("a circuit", function()
   it("is seen by policies", function()
     local g = gateway { policy = [[local l = require "lunette" return {
       select = function(r, targets) return targets end,
-      finish = function(r) local a = r.targets:named("a")[1] l.store.set("a", { a.circuit, a.healthy, a.provider.state, #r.targets:healthy() }) end }]] }
+      finish = function(r)
+        local a = r.targets:named("a")[1]
+        l.store.set("a", { a.circuit, a.healthy, a.provider.state, #r.targets:healthy() })
+      end }]] }
     g:ask "hi"
     assert.same({ "closed", true, "healthy", 2 }, g.store:get "a")
     for _ = 1, 4 do g:ask "hi" end

@@ -127,7 +127,8 @@ describe("select", function()
   end)
 
   it("may choose another model, which the headers tell", function()
-    local g = t.gateway { models = { small = { "a" }, large = { "b" } }, policy = "return { select = function(r, targets) return targets:of 'large' end }" }
+    local g = t.gateway { models = { small = { "a" }, large = { "b" } },
+                          policy = "return { select = function(r, targets) return targets:of 'large' end }" }
     local answer = g:ask { model = "small" }
     assert.equal("large", answer.headers["x-lunette-model"])
     assert.equal("b", answer.headers["x-lunette-target"])
@@ -166,7 +167,8 @@ describe("judge", function()
   end)
 
   it("reads the text and the body", function()
-    local g = with([[local l = require "lunette" return { judge = function(r, a) l.note("read", { a.text, a:body().model, a.target.name }) end }]],
+    local g = with([[local l = require "lunette"
+                     return { judge = function(r, a) l.note("read", { a.text, a:body().model, a.target.name }) end }]],
                    { targets = { "a" }, providers = { a = { text = "well", model = "x-1" } } })
     assert.same({ "well", "x-1", "a" }, g:ask("hi").notes.read)
   end)
@@ -212,7 +214,8 @@ describe("retry", function()
   end)
 
   it("is told what the attempt came to", function()
-    local g = retry([[l.note("told", { attempt.kind, attempt.status, attempt.target.name, attempt.number, attempt.try, attempt.retry_after, attempt.billed })]],
+    local g = retry([[local a = attempt
+                      l.note("told", { a.kind, a.status, a.target.name, a.number, a.try, a.retry_after, a.billed })]],
                     { providers = { a = { status = 429, headers = { ["retry-after"] = "7" } } } })
     assert.same({ "rate_limited", 429, "a", 1, 1, 7, "no" }, g:ask("hi").notes.told)
   end)
@@ -230,7 +233,8 @@ describe("finish", function()
     local g = with([[local l = require "lunette" return {
       select = function(r, targets) return targets end,
       finish = function(request, outcome)
-        l.store.set("last", { outcome.status, outcome.target.name, #outcome.attempts, outcome.fallback, outcome.latency, outcome.usage.output })
+        local o = outcome
+        l.store.set("last", { o.status, o.target.name, #o.attempts, o.fallback, o.latency, o.usage.output })
       end }]], { providers = { a = 503, b = { text = "yes", after = 2, usage = { input = 3, output = 4 } } } })
     g:ask "hi"
     assert.same({ 200, "b", 2, true, 2, 4 }, g.store:get "last")

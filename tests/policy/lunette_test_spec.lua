@@ -25,7 +25,10 @@ describe("providers of a spec", function()
 
   it("see the request, and how many they had", function()
     local seen, count
-    local g = t.gateway { targets = { "a/upstream-name" }, providers = { a = function(request, n) seen, count = request, n return "x" end } }
+    local g = t.gateway { targets = { "a/upstream-name" }, providers = { a = function(request, n)
+      seen, count = request, n
+      return "x"
+    end } }
     t.advance(2)
     g:ask { text = "what?", stream = true }
     assert.same({ "POST", "/chat/completions", "upstream-name", "what?", true, 2, 1 },
@@ -86,7 +89,8 @@ describe("a gateway of a spec", function()
   end)
 
   it("does not see the environment that the specs run in", function()
-    local g = t.gateway { config = "shared/gateway.lua", environment = { STAGE = "test", TWO_KEY = "given" }, providers = { one = 503, two = "x" } }
+    local g = t.gateway { config = "shared/gateway.lua", environment = { STAGE = "test", TWO_KEY = "given" },
+                          providers = { one = 503, two = "x" } }
     local answer = g:ask { model = "main" }
     assert.equal("Bearer given", g:provider "two".calls[1].headers.authorization)
     assert.same({ "test" }, answer.labels)

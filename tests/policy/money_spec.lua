@@ -29,7 +29,8 @@ describe("a hard limit", function()
   end)
 
   it("begins anew with its period", function()
-    local g = t.gateway { targets = { "a" }, providers = { a = million(1000) }, clients = { { name = "app", budget = { limit = 0.003, per = "day" } } } }
+    local g = t.gateway { targets = { "a" }, providers = { a = million(1000) },
+                          clients = { { name = "app", budget = { limit = 0.003, per = "day" } } } }
     assert.equal(200, g:ask({ max_tokens = 1000 }).status)
     assert.equal(402, g:ask({ max_tokens = 1000 }).status)
     t.advance(86400)
@@ -58,7 +59,8 @@ describe("a hard limit", function()
 
   it("skips a step that it has no room for, and takes the next", function()
     local g = t.gateway { targets = { { provider = "dear", name = "dear", price = { input = 100, output = 100 } }, "cheap" },
-                          policy = "return { select = function(r, targets) return targets end }", clients = { { name = "app", budget = { limit = 0.01 } } } }
+                          policy = "return { select = function(r, targets) return targets end }",
+                          clients = { { name = "app", budget = { limit = 0.01 } } } }
     local answer = g:ask { max_tokens = 1000 }
     assert.equal("cheap", answer.target)
     assert.equal(0, g:provider "dear".requests)
@@ -110,7 +112,8 @@ describe("a policy before the limit", function()
   end)
 
   it("sees what is held for others", function()
-    local g = t.gateway { targets = { "a" }, providers = { a = { text = "x", after = 10 } }, clients = { { name = "app", budget = { limit = 1 } } },
+    local g = t.gateway { targets = { "a" }, providers = { a = { text = "x", after = 10 } },
+                          clients = { { name = "app", budget = { limit = 1 } } },
                           policy = "local l = require 'lunette' return { budget = function(r, spend) l.note('held', spend.key.held) end }" }
     local first = g:start { max_tokens = 1000 }
     local second = g:ask { max_tokens = 1000 }

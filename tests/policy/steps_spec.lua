@@ -2,7 +2,8 @@
 local t = require "lunette.test"
 
 local function steps(options, more)
-  local spec = { targets = { "a", "b" }, policy = "return { select = function(r, targets) return targets:named('a'):steps {" .. options .. "} .. targets:named 'b' end }" }
+  local plan = "targets:named('a'):steps {" .. options .. "} .. targets:named 'b'"
+  local spec = { targets = { "a", "b" }, policy = "return { select = function(r, targets) return " .. plan .. " end }" }
   for name, value in pairs(more or {}) do spec[name] = value end
   return t.gateway(spec)
 end
@@ -25,7 +26,8 @@ describe("the clocks of a step", function()
   end)
 
   it("idle: silence in the middle of a stream is an error that does not end clean", function()
-    local g = steps("idle = 3", { providers = { a = { events = { { choices = { { index = 0, delta = { content = "one" } } } } }, stall = true } } })
+    local one = { choices = { { index = 0, delta = { content = "one" } } } }
+    local g = steps("idle = 3", { providers = { a = { events = { one }, stall = true } } })
     local answer = g:ask { stream = true }
     assert.equal("one", answer.text)
     assert.equal(3, answer.latency)
@@ -92,7 +94,8 @@ describe("hedge_after", function()
   end)
 
   it("of whole answers takes the first that judge finds good", function()
-    local g = t.gateway { targets = { "a", "b" }, providers = { a = { text = "good", after = 3 }, b = { text = "bad", after = 1 } }, policy = [[
+    local g = t.gateway { targets = { "a", "b" }, providers = { a = { text = "good", after = 3 }, b = { text = "bad", after = 1 } },
+                          policy = [[
       local l = require "lunette"
       return {
         select = function(r, targets) return targets:named "a":steps { hedge_after = 0.5 } .. targets:named "b" end,
@@ -104,7 +107,8 @@ describe("hedge_after", function()
   end)
 
   it("never has more than two in flight", function()
-    local g = t.gateway { targets = { "a", "b", "c" }, providers = { a = { text = "a", after = 9 }, b = { text = "b", after = 9 }, c = { text = "c", after = 9 } },
+    local function slow(text) return { text = text, after = 9 } end
+    local g = t.gateway { targets = { "a", "b", "c" }, providers = { a = slow "a", b = slow "b", c = slow "c" },
                           policy = "return { select = function(r, targets) return targets:steps { hedge_after = 1 } end }" }
     g:start { stream = true }
     t.advance(8)
@@ -128,7 +132,9 @@ end)
 describe("wait", function()
   local function limited(options)
     return t.gateway { targets = { { provider = "a", name = "a", requests_per_minute = 1 }, "b" },
-                       policy = "return { select = function(r, targets) return targets:named('a'):steps {" .. options .. "} .. targets:named 'b' end }" }
+                       policy = [[return { select = function(r, targets)
+                         return targets:named("a"):steps {]] .. options .. [[} .. targets:named "b"
+                       end }]] }
   end
 
   it("0, as by default but for the last: a full window sends on at once", function()
@@ -175,7 +181,8 @@ describe("set, drop, rename", function()
   end)
 
   it("leave every other byte as it was", function()
-    local g = t.gateway { targets = { "a" }, policy = "return { select = function(r, targets) return targets:steps { set = { top_p = 1 } } end }" }
+    local g = t.gateway { targets = { "a" },
+                          policy = "return { select = function(r, targets) return targets:steps { set = { top_p = 1 } } end }" }
     local body = '{ "model" : "m",\n\t"messages":[ {"role":"user","content":"h\\u00e9"} ] , "x":1.0e0}'
     g:ask { body = body }
     local sent = g:provider "a".calls[1].body

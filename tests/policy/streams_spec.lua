@@ -53,7 +53,7 @@ describe("a stream", function()
   end)
 
   it("has a comment line after 15 s of silence, while falling over goes on", function()
-    local answer = stream({ status = 500, after = 16 }, { providers = { a = { status = 500, after = 16 }, b = { text = "here", after = 16 } } })
+    local answer = stream({}, { providers = { a = { status = 500, after = 16 }, b = { text = "here", after = 16 } } })
     assert.equal("", answer.events[1].comment)
     assert.equal(15, answer.events[1].at)
     assert.equal("", answer.events[2].comment)
@@ -140,7 +140,8 @@ describe("a stream", function()
   end)
 
   it("holds the provider while its client is full, and the provider is not blamed", function()
-    local g = t.gateway { targets = { "a" }, providers = { a = { answer = { text = "one two three", every = 1 }, timeouts = { idle = 5, total = 30 } } } }
+    local g = t.gateway { targets = { "a" }, providers = { a = { answer = { text = "one two three", every = 1 },
+                                                                 timeouts = { idle = 5, total = 30 } } } }
     local request = g:start { stream = true }
     t.advance(1.5)
     request:pause()

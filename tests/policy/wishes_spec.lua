@@ -45,7 +45,9 @@ describe("http", function()
   it("brings what the web answers", function()
     local g = hook([[local answer = l.http { url = "http://flags.example/x", method = "POST", body = "q", headers = { ["x-a"] = "1" } }
                      l.note("got", { answer.status, answer.body })]],
-                   { web = function(request) return { status = 201, body = request.method .. request.url .. request.body .. request.headers["x-a"], after = 2 } end })
+                   { web = function(request)
+                     return { status = 201, body = request.method .. request.url .. request.body .. request.headers["x-a"], after = 2 }
+                   end })
     local answer = g:ask "hi"
     assert.same({ 201, "POSThttp://flags.example/xq1" }, answer.notes.got)
     assert.equal(2, answer.latency)
@@ -85,7 +87,8 @@ describe("chat", function()
   end)
 
   it("with choices gives the one that was answered", function()
-    local g = chat("model = 'judge', text = 'which?', choices = { 'easy', 'hard' }", { providers = { j = { "I think: Hard.", "who knows" } } })
+    local g = chat("model = 'judge', text = 'which?', choices = { 'easy', 'hard' }",
+                   { providers = { j = { "I think: Hard.", "who knows" } } })
     assert.same({ "hard", "nil" }, g:ask({ model = "main" }).notes.said)
     assert.same({ "nil", "no_choice" }, g:ask({ model = "main" }).notes.said)
   end)
@@ -106,7 +109,8 @@ describe("chat", function()
 
   it("is billed to the key that asks, runs no hooks, and has a log line of its own", function()
     local g = chat("model = 'judge', text = 'x'", { clients = { { name = "app", budget = { limit = 1 } } },
-                   providers = { j = { text = "y", usage = { input = 0, output = 1000 } }, a = { text = "z", usage = { input = 0, output = 0 } } } })
+                   providers = { j = { text = "y", usage = { input = 0, output = 1000 } },
+                                 a = { text = "z", usage = { input = 0, output = 0 } } } })
     local answer = g:ask { model = "main", max_tokens = 10 }
     assert.equal(2, #g:log())
     local line = g:log()[1]

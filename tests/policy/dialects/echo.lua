@@ -33,7 +33,8 @@ end
 
 local function event(e, call)
   local function chunk(delta, why)
-    return { id = "echo-1", object = "chat.completion.chunk", model = call.model, choices = { { index = 0, delta = delta, finish_reason = reasons[why] } } }
+    return { id = "echo-1", object = "chat.completion.chunk", model = call.model,
+             choices = { { index = 0, delta = delta, finish_reason = reasons[why] } } }
   end
   if type(e.data) ~= "table" then error("an event is no JSON object") end
   if e.data.problem then return { error_of(e.data.problem) } end
