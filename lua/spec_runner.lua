@@ -56,9 +56,13 @@ end
 busted.subscribe({ "test", "end" }, on_end)
 busted.subscribe({ "failure" }, on_failure)
 busted.subscribe({ "error" }, on_failure)
+require "busted.languages.en"
 require "busted.luajit"()
 require "busted.modules.filter_loader"()(busted, { tags = {}, excludeTags = {}, filter = options.filters, filterOut = {} })
-require "busted.modules.test_file_loader"(busted, { "lua" })(options.files, { "_spec%.lua$" }, { excludes = {}, recursive = true })
+local load_files, _, find_files = require "busted.modules.test_file_loader"(busted, { "lua" })
+local patterns, how = { "_spec%.lua$" }, { excludes = {}, recursive = true }
+if #find_files(options.files, patterns, how) == 0 then return nil, "there is no *_spec.lua in " .. table.concat(options.files, ", ") end
+load_files(options.files, patterns, how)
 require "busted.execute"(busted)(1, { seed = 1 })
 
 if options.tap then
