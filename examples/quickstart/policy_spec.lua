@@ -1,11 +1,11 @@
--- What policy.lua promises, on simulated time: `lunette test examples/quickstart/tests`, or `lunette test` in this folder.
+-- What policy.lua promises, on simulated time: `lunette test examples/quickstart`, or `lunette test` in this folder.
 local t = require "lunette.test"
 
 local long = ("word "):rep(101)
 
 -- The whole of gateway.lua as it stands, with providers that answer what a test needs.
 local function gateway(providers)
-  return t.gateway { config = "../gateway.lua", providers = providers }
+  return t.gateway { config = "gateway.lua", providers = providers }
 end
 
 describe("auto", function()
@@ -56,7 +56,7 @@ end)
 
 describe("with keys in the environment", function()
   it("the real providers take the place of the simulated", function()
-    local g = t.gateway { config = "../gateway.lua", environment = { OPENAI_API_KEY = "sk-1", DEEPSEEK_API_KEY = "sk-2" },
+    local g = t.gateway { config = "gateway.lua", environment = { OPENAI_API_KEY = "sk-1", DEEPSEEK_API_KEY = "sk-2" },
                           providers = { openai = "from openai", deepseek = 503 } }
     local answer = g:ask "hi"
     assert.equal("from openai", answer.text)
