@@ -1,5 +1,6 @@
 /* How C facts are shown to policies: classes of read-only userdata, made from tables of members, and what the files of the bindings
- * share about the request whose hook is running. For policy.c, answer.c and bind_*.c alone; others use policy.h.
+ * share about the request whose hook is running. For policy.c, answer.c, class.c and bind_*.c; others use policy.h
+ * (and lun_bind_open, to load a policy's file without running its hooks).
  *
  * A userdata begins with the serial number of the request it was made for. Every access compares that with the request whose hook is
  * running now, so an object that a policy kept cannot be used for another request, nor after its own is over. */
@@ -44,6 +45,7 @@ void lun_bind_take(lua_State *L, struct lun_mind *, size_t n);
 
 /* Empty and ready: memory that survives an error's jump. One user at a time. */
 struct lun_buf *lun_bind_scratch(lua_State *L);
+void lun_bind_make_scratch(lua_State *L);                   /* once per machine */
 
 /* ---- classes ---- */
 
@@ -90,6 +92,11 @@ void lun_bind_keep(lua_State *L, struct lun_mind *, int key);
 
 /* "expected X, got Y" about a value, in words: its type, and for userdata its class. Static or in the given room. */
 const char *lun_bind_type(lua_State *L, int index);
+/* The value at `index`, a name perhaps, as a message can show it: clipped, without control characters. */
+const char *lun_bind_shown(lua_State *L, int index, char out[64]);
+/* Raises "<what> has no option 'x' (did you mean …)" for a key of the table at `index` that is not one of the names. */
+void lun_bind_names(lua_State *L, int index, const char *what, const char *const *names, size_t n);
+int lun_bind_nil(lua_State *L, const char *why);            /* pushes nil and why: `return lun_bind_nil(L, "too_large");` */
 /* " (did you mean 'x'?)", or "". `out` takes 96 bytes. */
 const char *lun_bind_hint(const char *name, const char *const *list, size_t n, char out[96]);
 /* Pushes a number of seconds, nil for `unknown`, math.huge for LUN_NEVER; USD out of nano-USD, nil when negative. */
@@ -150,6 +157,21 @@ struct lun_function {
     lua_CFunction call;                 /* NULL: written in lua/lunette.lua */
 };
 extern const struct lun_function lun_functions[];           /* ends with a NULL name */
+int lun_chance_random(lua_State *L);
+int lun_chance_pick(lua_State *L);
+int lun_chance_split(lua_State *L);
+int lun_chance_hash(lua_State *L);
+int lun_chance_backoff(lua_State *L);
+int lun_store_get_function(lua_State *L);
+int lun_store_set_function(lua_State *L);
+int lun_store_incr_function(lua_State *L);
+int lun_decide_again(lua_State *L);
+int lun_decide_next(lua_State *L);
+int lun_decide_try(lua_State *L);
+int lun_decide_stop(lua_State *L);
+int lun_decide_refuse(lua_State *L);
+int lun_decide_degrade(lua_State *L);      /* for lua/lunette.lua: of a set */
+int lun_decide_targets(lua_State *L);      /* for lua/lunette.lua: all targets of the request */
 int lun_wish_sleep(lua_State *L);
 int lun_wish_http(lua_State *L);
 int lun_wish_chat(lua_State *L);

@@ -74,9 +74,7 @@ static int attempt_body(lua_State *L)
     const char *why = "no_body";
     if (TRIAL(a)->body_n) why = "not_json";
     if (whole(TRIAL(a), &body) && lun_push_json(L, body, &why)) return 1;
-    lua_pushnil(L);
-    lua_pushstring(L, why);
-    return 2;
+    return lun_bind_nil(L, why);
 }
 
 static const struct lun_member attempt_members[] = {

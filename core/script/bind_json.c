@@ -254,9 +254,7 @@ int lun_json_decode_function(lua_State *L)
         }
         if (lun_push_json(L, value, &why)) return 1;
     }
-    lua_pushnil(L);
-    lua_pushstring(L, why);
-    return 2;
+    return lun_bind_nil(L, why);
 }
 
 int lun_json_encode_function(lua_State *L)

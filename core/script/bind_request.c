@@ -124,17 +124,10 @@ GET(key)
 
 /* ---- methods ---- */
 
-static int nil_because(lua_State *L, const char *why)
-{
-    lua_pushnil(L);
-    lua_pushstring(L, why);
-    return 2;
-}
-
 static int decoded(lua_State *L, struct lun_json value)
 {
     const char *why = NULL;
-    return lun_push_json(L, value, &why) ? 1 : nil_because(L, why);
+    return lun_push_json(L, value, &why) ? 1 : lun_bind_nil(L, why);
 }
 
 static struct lun_json body_of(const struct lun_question *q) { return (struct lun_json){ q->body, q->body ? q->body_n : 0 }; }
@@ -156,7 +149,7 @@ static int push_message(lua_State *L, struct lun_json message)
 {
     struct lun_json content = lun_json_get(message, "content"), role = lun_json_get(message, "role");
     struct lun_buf *out = lun_bind_scratch(L);
-    if (message.n > LUN_BIND_TEXT) return nil_because(L, "too_large");
+    if (message.n > LUN_BIND_TEXT) return lun_bind_nil(L, "too_large");
     lua_createtable(L, 0, 2);
     lun_json_string(role, false, out);
     lua_pushlstring(L, out->n ? out->at : "", out->n);
@@ -202,7 +195,7 @@ static int request_param(lua_State *L)
     struct lun_json value = { 0 };
     if (!q->body) return 0;
     if (!routing_field(q, name, &value)) {
-        if (q->body_n > SCANNED) return nil_because(L, "too_large");
+        if (q->body_n > SCANNED) return lun_bind_nil(L, "too_large");
         value = lun_json_get(body_of(q), name);
         lun_vm_work(L, (int64_t)(q->body_n >> 4));
     }
@@ -214,7 +207,7 @@ static int request_body(lua_State *L)
 {
     struct lun_mind *mind;
     lun_class_check(L, 1, &lun_request_class, &mind);
-    if (!mind->question->body) return nil_because(L, "no_body");
+    if (!mind->question->body) return lun_bind_nil(L, "no_body");
     return decoded(L, body_of(mind->question));
 }
 

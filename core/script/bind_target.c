@@ -129,12 +129,7 @@ static int target_quantile(lua_State *L)
     return lun_push_seconds(L, lun_health_quantile(t->target, !strcmp(what, "ttft"), q), 0);
 }
 
-static int unpriced(lua_State *L)
-{
-    lua_pushnil(L);
-    lua_pushliteral(L, "unknown_price");
-    return 2;
-}
+static int unpriced(lua_State *L) { return lun_bind_nil(L, "unknown_price"); }
 
 static int target_max_cost(lua_State *L)
 {
@@ -287,14 +282,8 @@ static int price_cost(lua_State *L)
 {
     static const char *const names[] = { "input", "output", "cached_input", "cache_write", "reasoning" };
     struct price *p = lun_class_check(L, 1, &lun_price_class, NULL);
-    char hint[96];
     luaL_checktype(L, 2, LUA_TTABLE);
-    for (lua_pushnil(L); lua_next(L, 2); lua_pop(L, 1)) {
-        const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
-        size_t i = 0;
-        while (i < 5 && strcmp(names[i], name)) i++;
-        if (i == 5) return luaL_error(L, "cost{…}: unknown field '%s'%s", name, lun_bind_hint(name, names, 5, hint));
-    }
+    lun_bind_names(L, 2, "cost{…}", names, sizeof names / sizeof *names);
     struct lun_usage usage = { .known = true, .input = tokens_of(L, "input"), .output = tokens_of(L, "output"), .cached_input = tokens_of(L, "cached_input"),
                                .cache_write = tokens_of(L, "cache_write"), .reasoning = tokens_of(L, "reasoning") };
     return lun_price_known(&p->target->price) ? lun_push_usd(L, lun_price_cost(&p->target->price, &usage)) : unpriced(L);

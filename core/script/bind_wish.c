@@ -32,14 +32,8 @@ int lun_wish_sleep(lua_State *L)
 
 static void check_options(lua_State *L, const char *function, const char *const *names, size_t n)
 {
-    char hint[96];
     if (lua_type(L, 1) != LUA_TTABLE) luaL_error(L, "%s{…}: expected a table of options, got %s", function, lun_bind_type(L, 1));
-    for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
-        const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
-        size_t i = 0;
-        while (i < n && strcmp(names[i], name)) i++;
-        if (i == n) luaL_error(L, "%s has no option '%s'%s", function, name, lun_bind_hint(name, names, n, hint));
-    }
+    lun_bind_names(L, 1, function, names, n);
 }
 
 /* Pushes the option; gives its type. */
@@ -213,16 +207,9 @@ int lun_wish_chat(lua_State *L)
 
 /* ---- what came of it ---- */
 
-static int nil_because(lua_State *L, const char *why)
-{
-    lua_pushnil(L);
-    lua_pushstring(L, why);
-    return 2;
-}
-
 static int push_http(lua_State *L, const struct lun_wish_result *r)
 {
-    if (r->body_n > ANSWER_MOST) return nil_because(L, "too_large");
+    if (r->body_n > ANSWER_MOST) return lun_bind_nil(L, "too_large");
     lua_createtable(L, 0, 3);
     lua_pushinteger(L, r->status);
     lua_setfield(L, -2, "status");
@@ -242,17 +229,17 @@ static int push_chat(lua_State *L, const struct lun_wish_result *r)
 {
     struct lun_json body;
     struct lun_buf *out = lun_bind_scratch(L);
-    if (!r->body || !lun_json_check(r->body, r->body_n, &body, NULL)) return nil_because(L, "bad_answer");
+    if (!r->body || !lun_json_check(r->body, r->body_n, &body, NULL)) return lun_bind_nil(L, "bad_answer");
     struct lun_json text = lun_json_path(body, "choices.0.message.content");
-    if (!lun_json_string(text, false, out)) return nil_because(L, "no_text");
-    if (out->n > ANSWER_MOST) return nil_because(L, "too_large");
+    if (!lun_json_string(text, false, out)) return lun_bind_nil(L, "no_text");
+    if (out->n > ANSWER_MOST) return lun_bind_nil(L, "too_large");
     lua_pushlstring(L, out->n ? out->at : "", out->n);
     return 1;
 }
 
 int lun_wish_push(lua_State *L, const struct lun_wish *w, const struct lun_wish_result *r)
 {
-    if (r->error) return nil_because(L, r->error);
+    if (r->error) return lun_bind_nil(L, r->error);
     switch (w->kind) {
     case LUN_WISH_HTTP: return push_http(L, r);
     case LUN_WISH_CHAT: return push_chat(L, r);

@@ -21,15 +21,10 @@ static void __attribute__((format(printf, 2, 3))) wrong(struct reading *r, const
     lun_buf_printf(r->problems, "%s: %s", r->file, text);
 }
 
-/* A name as a message can show it: never with a control character. */
 static const char *shown(lua_State *L, int index, char out[64])
 {
-    size_t n;
-    if (lua_type(L, index) != LUA_TSTRING) { snprintf(out, 64, "a key that is a %s", luaL_typename(L, index)); return out; }
-    const char *text = lua_tolstring(L, index, &n);
-    n = lun_text_clip(text, n, 60);
-    for (size_t i = 0; i < n; i++) out[i] = (unsigned char)text[i] < 0x20 || text[i] == 0x7f ? '?' : text[i];
-    out[n] = 0;
+    if (lua_type(L, index) == LUA_TSTRING) return lun_bind_shown(L, index, out);
+    snprintf(out, 64, "a key that is a %s", luaL_typename(L, index));
     return out;
 }
 

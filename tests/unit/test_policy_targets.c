@@ -130,7 +130,7 @@ static void facts_and_prices_are_read(void **state)
     GIVES("local v, why = request.targets[5].price:cost{ input = 1 } return tostring(v) .. why", "nilunknown_price");
     GIVES("local t = request.targets[3] return tostring(t:max_cost(request) > t:expected_cost(request) and t:expected_cost(request) > 0)", "true");
     GIVES("local v, why = request.targets[5]:max_cost(request) return tostring(v) .. why", "nilunknown_price");
-    FAILS("request.targets[3].price:cost{ inptu = 5 }", "unknown field 'inptu' (did you mean 'input'?)");
+    FAILS("request.targets[3].price:cost{ inptu = 5 }", "cost{…} has no option 'inptu' (did you mean 'input'?)");
     FAILS("request.targets[3].price:cost{ input = -1 }", "'input' is to be a number of tokens");
 }
 

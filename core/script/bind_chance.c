@@ -1,0 +1,232 @@
+/* What is left to chance, to a hash, or to a clock: random, pick, split, hash, backoff. All of it repeats with the request. */
+#include "script/bind.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include "base/hash.h"
+#include "script/sandbox.h"
+
+#define LONGEST   (24 * 3600.0)         /* seconds of a delay */
+#define DRAWS     8                     /* random choices noted per request */
+#define NOTE_KEY  64
+#define WEIGHTS   256                   /* entries of a list to choose from */
+
+/* ---- choices ---- */
+
+int lun_chance_random(lua_State *L)
+{
+    double r = lun_question_random_unit(lun_bind_mind(L, "lunette.random")->question), low = 1, high;
+    if (lua_isnoneornil(L, 1)) { lua_pushnumber(L, r); return 1; }
+    high = floor(luaL_checknumber(L, 1));
+    if (!lua_isnoneornil(L, 2)) { low = high; high = floor(luaL_checknumber(L, 2)); }
+    if (!(low <= high)) return luaL_error(L, "random(low, high): there is nothing between %f and %f", low, high);
+    lua_pushnumber(L, low + floor(r * (high - low + 1)));
+    return 1;
+}
+
+/* What was chosen by chance, and how likely that was: replay and learning need both. */
+static void note_draw(lua_State *L, struct lun_mind *mind, const char *name, double probability)
+{
+    char key[NOTE_KEY + 16], json[128];
+    struct lun_buf *out = lun_bind_scratch(L);
+    if (mind->draws >= DRAWS) return;
+    snprintf(key, sizeof key, mind->draws ? "%s_%d" : "%s", name, mind->draws + 1);
+    mind->draws++;
+    lun_buf_puts(out, "{\"chosen\":");
+    size_t before = out->n;
+    const struct lun_target *t = lun_target_at(L, -1, mind);
+    if (t) lun_json_put_text(out, t->name);
+    else if (lun_bind_encode(L, -1, out, 100)) {
+        out->n = before;
+        lun_buf_puts(out, "null");
+    }
+    snprintf(json, sizeof json, ",\"probability\":%.6g}", probability);
+    lun_buf_puts(out, json);
+    lun_bind_take(L, mind, out->n + sizeof key);
+    lun_question_note(mind->question, key, lun_buf_text(out));
+}
+
+/* A list to choose from, at `index`: a table, targets, or something read-only. Pushes its i-th item. */
+static int length_of(lua_State *L, int index)
+{
+    struct lun_set *s = lun_class_is(L, index, &lun_targets_class);
+    if (s) { lun_class_check(L, index, &lun_targets_class, NULL); return s->n; }
+    if (lun_sandbox_thaw(L, index)) lua_replace(L, index);
+    luaL_checktype(L, index, LUA_TTABLE);
+    return (int)lua_objlen(L, index);
+}
+
+static void push_item(lua_State *L, int index, int i)
+{
+    struct lun_set *s = lun_class_is(L, index, &lun_targets_class);
+    if (s) lun_push_target(L, lun_vm_current(L), s->item[i - 1]);
+    else lua_rawgeti(L, index, i);
+}
+
+/* The weight on top of the stack, which it takes. */
+static double pop_weight(lua_State *L, const char *function)
+{
+    double w = lua_isnil(L, -1) ? 0 : lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1) : -1;
+    lua_pop(L, 1);
+    if (!(w >= 0) || isinf(w)) luaL_error(L, "%s: weights are numbers, 0 or more", function);
+    return w;
+}
+
+static double weight_of(lua_State *L, int list, int weights, int i)
+{
+    struct lun_set *s = lun_class_is(L, list, &lun_targets_class);
+    if (lua_isnoneornil(L, weights)) return s ? s->item[i - 1]->weight : 1;
+    lua_rawgeti(L, weights, i);
+    return pop_weight(L, "pick");
+}
+
+/* Which of n the number `at` in [0, 1) falls on. 0: all weigh nothing. */
+static int choose(const double *weights, int n, double at, double *probability)
+{
+    double all = 0;
+    int chosen = 0;
+    for (int i = 0; i < n; i++) all += weights[i];
+    at *= all;
+    for (int i = 0; i < n; i++) {
+        if (weights[i] <= 0) continue;
+        chosen = i + 1;
+        *probability = weights[i] / all;
+        if ((at -= weights[i]) < 0) break;
+    }
+    return chosen;
+}
+
+int lun_chance_pick(lua_State *L)
+{
+    struct lun_mind *mind = lun_bind_mind(L, "lunette.pick");
+    double weights[WEIGHTS], probability = 0;
+    lua_settop(L, 2);
+    int n = length_of(L, 1);
+    if (!lua_isnil(L, 2)) length_of(L, 2);
+    if (n > WEIGHTS) return luaL_error(L, "pick(list, weights): over %d to choose from", WEIGHTS);
+    if (!n) return lun_bind_nil(L, "empty");
+    for (int i = 0; i < n; i++) weights[i] = weight_of(L, 1, 2, i + 1);
+    int chosen = choose(weights, n, lun_question_random_unit(mind->question), &probability);
+    if (!chosen) return lun_bind_nil(L, "no_weight");
+    push_item(L, 1, chosen);
+    note_draw(L, mind, "pick", probability);
+    return 1;
+}
+
+/* Names and weights of the table at `index`, in the order of the names; or a list's positions. Leaves the names' array on the stack. */
+struct share { const char *name; };
+
+static int by_name(lua_State *L, int index, struct share *shares, double *weights)
+{
+    int n = 0;
+    for (lua_pushnil(L); lua_next(L, index); lua_pop(L, 1)) {
+        if (n == WEIGHTS) luaL_error(L, "split(salt, who, weights): over %d groups", WEIGHTS);
+        if (lua_type(L, -2) != LUA_TSTRING) luaL_error(L, "split(salt, who, weights): weights are a list, or a table of names and weights");
+        int at = n++;
+        const char *name = lua_tostring(L, -2);
+        lua_pushvalue(L, -1);
+        double w = pop_weight(L, "split");
+        for (; at > 0 && strcmp(name, shares[at - 1].name) < 0; at--) { shares[at] = shares[at - 1]; weights[at] = weights[at - 1]; }
+        shares[at].name = name;
+        weights[at] = w;
+    }
+    return n;
+}
+
+static int by_place(lua_State *L, int index, double *weights)
+{
+    int n = (int)lua_objlen(L, index);
+    if (n > WEIGHTS) luaL_error(L, "split(salt, who, weights): over %d groups", WEIGHTS);
+    for (int i = 0; i < n; i++) {
+        lua_rawgeti(L, index, i + 1);
+        weights[i] = pop_weight(L, "split");
+    }
+    return n;
+}
+
+/* The same place in [0, 1) for the same salt and who, on every machine. */
+static double place_of(lua_State *L, struct lun_mind *mind)
+{
+    size_t n;
+    if (lua_isnil(L, 2)) return lun_question_random_unit(mind->question);
+    const char *who = luaL_checklstring(L, 2, &n);
+    return lun_hash_unit(lun_hash(who, n, lun_hash_text(luaL_checkstring(L, 1), 0)));
+}
+
+int lun_chance_split(lua_State *L)
+{
+    struct lun_mind *mind = lun_bind_mind(L, "lunette.split");
+    double weights[WEIGHTS], probability = 0;
+    struct share shares[WEIGHTS];
+    char note[NOTE_KEY];
+    lua_settop(L, 3);
+    luaL_checkstring(L, 1);
+    length_of(L, 3);
+    bool list = lua_objlen(L, 3) > 0;
+    int n = list ? by_place(L, 3, weights) : by_name(L, 3, shares, weights);
+    int chosen = choose(weights, n, place_of(L, mind), &probability);
+    if (!chosen) return lun_bind_nil(L, "no_weight");
+    if (list) lua_pushinteger(L, chosen);
+    else lua_pushstring(L, shares[chosen - 1].name);
+    snprintf(note, sizeof note, "split_%.40s", lua_tostring(L, 1));
+    if (list) lua_pushfstring(L, "%d", chosen);
+    else lua_pushvalue(L, -1);
+    note_draw(L, mind, note, probability);
+    lua_pop(L, 1);
+    return 1;
+}
+
+int lun_chance_hash(lua_State *L)
+{
+    size_t n;
+    const char *text = luaL_checklstring(L, 1, &n);
+    lun_vm_work(L, (int64_t)(n >> 2));
+    lua_pushnumber(L, (double)(lun_hash(text, n, 0) >> 11));
+    return 1;
+}
+
+/* ---- back-off ---- */
+
+static const char *const backoff_options[] = { "base", "max", "jitter", "jitter_seconds" };
+
+static double number_option(lua_State *L, const char *name, double otherwise)
+{
+    lua_pushstring(L, name);
+    lua_rawget(L, 2);
+    double n = lua_isnil(L, -1) ? otherwise : lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1) : NAN;
+    lua_pop(L, 1);
+    if (!(n >= 0 && n <= LONGEST)) luaL_error(L, "backoff: '%s' is to be a number, 0 or more", name);
+    return n;
+}
+
+static bool is_full(lua_State *L)
+{
+    lua_pushliteral(L, "jitter");
+    lua_rawget(L, 2);
+    bool full = lua_type(L, -1) == LUA_TSTRING && !strcmp(lua_tostring(L, -1), "full");
+    lua_pop(L, 1);
+    return full;
+}
+
+int lun_chance_backoff(lua_State *L)
+{
+    double n = luaL_checknumber(L, 1), jitter = 0, around = 0;
+    if (!(n >= 1)) return luaL_error(L, "backoff(n, …): n counts from 1");
+    lua_settop(L, 2);
+    if (lua_isnil(L, 2)) { lua_newtable(L); lua_replace(L, 2); }
+    luaL_checktype(L, 2, LUA_TTABLE);
+    lun_bind_names(L, 2, "backoff", backoff_options, sizeof backoff_options / sizeof *backoff_options);
+    double base = number_option(L, "base", 1), max = number_option(L, "max", 60), delay = base * pow(2, fmin(n - 1, 60));
+    bool full = is_full(L);
+    if (!full) jitter = number_option(L, "jitter", 0);
+    around = number_option(L, "jitter_seconds", 0);
+    if (delay > max) delay = max;
+    if (full || jitter > 0 || around > 0) {
+        double r = lun_question_random_unit(lun_bind_mind(L, "backoff with jitter")->question);
+        if (full) delay *= r;
+        else if (jitter > 0) delay *= 1 + jitter * (2 * r - 1);
+        else delay += around * (2 * r - 1);
+    }
+    lua_pushnumber(L, delay > 0 ? delay : 0);
+    return 1;
+}

@@ -1,0 +1,213 @@
+/* Classes of read-only userdata, made from their tables of members. */
+#include "script/bind.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "script/bundle.h"
+
+const struct lun_class *const lun_classes[] = {
+    &lun_request_class, &lun_key_class, &lun_targets_class, &lun_target_class, &lun_provider_class, &lun_price_class, &lun_steps_class, &lun_step_class,
+    &lun_spend_class, &lun_budget_class, &lun_attempt_class, &lun_outcome_class, &lun_decision_class, NULL };
+
+static size_t names_of(const struct lun_class *c, const char *names[64])
+{
+    size_t n = 0;
+    for (const struct lun_member *m = c->members; m->name && n < 64; m++) names[n++] = m->name;
+    return n;
+}
+
+static int no_member(lua_State *L, const struct lun_class *c)
+{
+    const char *names[64];
+    char hint[96], name[64];
+    const char *wanted = lun_bind_shown(L, 2, name);
+    lun_bind_hint(wanted, names, names_of(c, names), hint);
+    if (c == &lun_targets_class && !hint[0]) {
+        lun_bind_hint(wanted, names, names_of(&lun_target_class, names), hint);
+        if (hint[0]) return luaL_error(L, "targets has no field '%s'; it is a set: take one of it, targets[1].%s", wanted, wanted);
+    }
+    return luaL_error(L, "%s has no field '%s'%s", c->name, wanted, hint);
+}
+
+/* ---- classes ---- */
+
+static void push_meta(lua_State *L, const struct lun_class *c)
+{
+    lua_pushlightuserdata(L, (void *)c);
+    lua_rawget(L, LUA_REGISTRYINDEX);
+}
+
+void *lun_class_is(lua_State *L, int index, const struct lun_class *c)
+{
+    void *self = lua_touserdata(L, index);
+    if (!self || !lua_getmetatable(L, index)) return NULL;
+    push_meta(L, c);
+    bool same = lua_rawequal(L, -1, -2);
+    lua_pop(L, 2);
+    return same ? self : NULL;
+}
+
+bool lun_class_mine(const struct lun_mind *mind, const void *self)
+{
+    const struct lun_box *box = self;
+    return !box->serial || box->serial == mind->serial;
+}
+
+static int foreign(lua_State *L, const struct lun_class *c, const struct lun_mind *now)
+{
+    if (!now) return luaL_error(L, "%s can be used only inside a hook of its request", c->name);
+    return luaL_error(L, "this %s belongs to another request: the objects a hook is given are of use only in the hooks of that request "
+                         "(what is to last goes into lunette.store)", c->name);
+}
+
+void *lun_class_check(lua_State *L, int index, const struct lun_class *c, struct lun_mind **mind)
+{
+    struct lun_box *self = lun_class_is(L, index, c);
+    struct lun_mind *now = lun_vm_current(L);
+    if (!self) luaL_error(L, "expected a %s, got %s%s", c->name, lun_bind_type(L, index), index == 1 ? " (call methods with a colon)" : "");
+    if (self->serial && (!now || self->serial != now->serial)) foreign(L, c, now);
+    if (mind) *mind = now;
+    return self;
+}
+
+void *lun_class_new(lua_State *L, const struct lun_class *c, const struct lun_mind *mind, size_t size)
+{
+    struct lun_box *self = lua_newuserdata(L, size);
+    memset(self, 0, size);
+    self->serial = mind ? mind->serial : 0;
+    push_meta(L, c);
+    lua_setmetatable(L, -2);
+    return self;
+}
+
+/* Upvalues: the class, its metatable, its members by name. */
+static int member(lua_State *L)
+{
+    const struct lun_class *c = lua_touserdata(L, lua_upvalueindex(1));
+    struct lun_mind *now = lun_vm_current(L);
+    struct lun_box *self = lua_touserdata(L, 1);
+    bool same = self && lua_getmetatable(L, 1) && lua_rawequal(L, -1, lua_upvalueindex(2));
+    if (!same || (self->serial && (!now || self->serial != now->serial))) lun_class_check(L, 1, c, &now);
+    if (c->item && lua_type(L, 2) == LUA_TNUMBER) return c->item(L, now, self, lua_tonumber(L, 2));
+    lua_pushvalue(L, 2);
+    lua_rawget(L, lua_upvalueindex(3));
+    const struct lun_member *m = lua_touserdata(L, -1);
+    if (m) return m->get(L, now, self);
+    return lua_isnil(L, -1) ? no_member(L, c) : 1;
+}
+
+static int is_read_only(lua_State *L)
+{
+    const struct lun_class *c = lua_touserdata(L, lua_upvalueindex(1));
+    char name[64];
+    return luaL_error(L, "%s is read-only: '%s' cannot be set", c->name, lun_bind_shown(L, 2, name));
+}
+
+static int count(lua_State *L)
+{
+    const struct lun_class *c = lua_touserdata(L, lua_upvalueindex(1));
+    lua_pushinteger(L, c->count(lun_class_check(L, 1, c, NULL)));
+    return 1;
+}
+
+static int as_text(lua_State *L)
+{
+    const struct lun_class *c = lua_touserdata(L, lua_upvalueindex(1));
+    void *self = lun_class_check(L, 1, c, NULL);
+    struct lun_buf *out = lun_bind_scratch(L);
+    c->text(out, self);
+    lua_pushlstring(L, out->at ? out->at : "", out->n);
+    return 1;
+}
+
+static int next_item(lua_State *L)
+{
+    const struct lun_class *c = lua_touserdata(L, lua_upvalueindex(1));
+    struct lun_mind *mind;
+    void *self = lun_class_check(L, 1, c, &mind);
+    double i = lua_tonumber(L, 2) + 1;
+    lua_pushnumber(L, i);
+    return c->item(L, mind, self, i) && !lua_isnil(L, -1) ? 2 : 0;
+}
+
+static int each_item(lua_State *L)
+{
+    lua_pushvalue(L, lua_upvalueindex(2));      /* next_item */
+    lua_pushvalue(L, 1);
+    lua_pushinteger(L, 0);
+    return 3;
+}
+
+static void set_closure(lua_State *L, const struct lun_class *c, const char *name, lua_CFunction f)
+{
+    lua_pushlightuserdata(L, (void *)c);
+    lua_pushcclosure(L, f, 1);
+    lua_setfield(L, -2, name);
+}
+
+/* Members by name: what is computed as the member itself, methods as functions. `methods` at the top of the stack, or nil, has those of Lua. */
+static void push_members(lua_State *L, const struct lun_class *c, int methods)
+{
+    lua_newtable(L);
+    for (const struct lun_member *m = c->members; m->name; m++) {
+        if (m->get) lua_pushlightuserdata(L, (void *)m);
+        else if (m->call) lua_pushcfunction(L, m->call);
+        else lua_getfield(L, methods, m->name);
+        lua_setfield(L, -2, m->name);
+    }
+}
+
+static void make_class(lua_State *L, const struct lun_class *c, int methods)
+{
+    push_meta(L, c);
+    lua_pushlightuserdata(L, (void *)c);
+    lua_pushvalue(L, -2);
+    push_members(L, c, methods);
+    lua_pushcclosure(L, member, 3);
+    lua_setfield(L, -2, "__index");
+    set_closure(L, c, "__newindex", is_read_only);
+    if (c->count) set_closure(L, c, "__len", count);
+    if (c->text) set_closure(L, c, "__tostring", as_text);
+    if (c->concat) set_closure(L, c, "__concat", c->concat);
+    if (c->item) {
+        lua_pushlightuserdata(L, (void *)c);
+        lua_pushlightuserdata(L, (void *)c);
+        lua_pushcclosure(L, next_item, 1);
+        lua_pushcclosure(L, each_item, 2);
+        lua_setfield(L, -2, "__pairs");
+    }
+    lua_pushstring(L, c->name);
+    lua_setfield(L, -2, "__name");
+    lua_pushboolean(L, 0);
+    lua_setfield(L, -2, "__metatable");
+    lua_pop(L, 1);
+}
+
+static int load_methods(struct lun_vm *vm)
+{
+    const struct lun_bundle_file *f = lun_bundle_find("lua/targets.lua");
+    struct lun_vm_error error = { 0 };
+    lun_targets_helpers(vm->L);
+    int ref = f ? lun_vm_load(vm, f->name, f->start, f->size, 1, &error) : LUA_NOREF;
+    if (ref == LUA_NOREF) {
+        fprintf(stderr, "lunette: lua/targets.lua: %s\n", f ? error.text : "is not in the binary");
+        abort();
+    }
+    return ref;
+}
+
+void lun_class_open(struct lun_vm *vm)
+{
+    lua_State *L = vm->L;
+    lun_bind_make_scratch(L);
+    int ref = load_methods(vm);
+    for (const struct lun_class *const *c = lun_classes; *c; c++) {
+        lua_pushlightuserdata(L, (void *)*c);
+        lua_newtable(L);
+        lua_rawset(L, LUA_REGISTRYINDEX);
+    }
+    lua_rawgeti(L, LUA_REGISTRYINDEX, ref);
+    for (const struct lun_class *const *c = lun_classes; *c; c++) make_class(L, *c, lua_gettop(L));
+    lua_pop(L, 1);
+    luaL_unref(L, LUA_REGISTRYINDEX, ref);
+}
