@@ -75,6 +75,7 @@ static void fetched(void *owner, const struct lun_wish_result *result)
     m->result_body.n = 0;
     lun_buf_add(&m->result_body, result->body, result->body_n);
     copy.body = m->result_body.at;
+    copy.error = lun_arena_strdup(lun_request_question(m->request)->arena, result->error);
     copy.headers = NULL;                /* borrowed until now only */
     copy.n_headers = 0;
     granted(m, &copy);
