@@ -20,6 +20,7 @@ struct lun_provider_server {
     const struct lun_log *log;
     struct guest *guests;
     int requests; struct lun_buf seen[REMEMBERED];      /* the last so many, as JSON */
+    int connections, left;              /* accepted; closed by the other side in the middle of an answer */
 };
 struct guest {                          /* a connection */
     struct lun_timer timer;
@@ -29,6 +30,7 @@ struct guest {                          /* a connection */
     struct lun_http_reader reader;
     struct lun_arena arena;
     struct lun_scene scene;
+    int number;                         /* the how manieth connection it is */
     bool busy;                          /* an answer is being given */
     bool closing, keep, head_only;
     enum { AT_HEAD, AT_PIECE, AT_END } step;
@@ -149,7 +151,7 @@ static void fire(struct lun_timer *t) { go_on((struct guest *)t); }
 
 /* ---- what was asked ---- */
 
-static void remember(struct lun_provider_server *p, const struct lun_scene_request *r)
+static void remember(struct lun_provider_server *p, const struct lun_scene_request *r, int connection)
 {
     struct lun_buf *b = &p->seen[p->requests++ % REMEMBERED];
     b->n = 0;
@@ -158,6 +160,8 @@ static void remember(struct lun_provider_server *p, const struct lun_scene_reque
     lun_json_put_text(b, r->method);
     lun_json_put_key(b, "path");
     lun_json_put_text(b, r->path);
+    lun_json_put_key(b, "connection");
+    lun_json_put_int(b, connection);
     lun_json_put_key(b, "headers");
     lun_buf_putc(b, '{');
     for (int i = 0; i < r->n_headers; i++) {
@@ -170,11 +174,18 @@ static void remember(struct lun_provider_server *p, const struct lun_scene_reque
     lun_buf_putc(b, '}');
 }
 
-static void tell(struct guest *g)       /* GET /__provider: {"requests":n,"last":[…]} */
+static size_t unsent(const struct lun_provider_server *p)
+{
+    size_t n = 0;
+    for (const struct guest *g = p->guests; g; g = g->next) n += evbuffer_get_length(bufferevent_get_output(g->wire));
+    return n;
+}
+
+static void tell(struct guest *g)       /* GET /__provider */
 {
     struct lun_provider_server *p = g->of;
     struct lun_buf body = {0};
-    lun_buf_printf(&body, "{\"requests\":%d,\"last\":[", p->requests);
+    lun_buf_printf(&body, "{\"requests\":%d,\"connections\":%d,\"left\":%d,\"unsent\":%zu,\"last\":[", p->requests, p->connections, p->left, unsent(p));
     int first = p->requests > REMEMBERED ? p->requests - REMEMBERED : 0;
     for (int i = first; i < p->requests; i++) {
         if (i > first) lun_buf_putc(&body, ',');
@@ -205,7 +216,7 @@ static void play(struct guest *g, const struct lun_http_request *head, const cha
     g->keep = head->keep_alive;
     g->head_only = !strcmp(r.method, "HEAD");
     if (!strcmp(r.path, "/__provider")) { tell(g); return; }
-    remember(g->of, &r);
+    remember(g->of, &r, g->number);
     g->busy = true;
     g->step = AT_HEAD;
     g->piece = 0;
@@ -286,6 +297,7 @@ static void on_event(struct bufferevent *wire, short what, void *self)
     (void)wire;
     if (!(what & (BEV_EVENT_EOF | BEV_EVENT_ERROR))) return;
     lun_reactor_enter(r);
+    if (g->busy) g->of->left++;
     drop(g);
     lun_reactor_leave(r);
 }
@@ -297,7 +309,7 @@ static void on_accept(evutil_socket_t listener, short what, void *self)
     lun_reactor_enter(p->reactor);
     for (int fd; (fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0; ) {
         struct guest *g = lun_zalloc(sizeof *g);
-        *g = (struct guest){ .timer.fire = fire, .of = p, .next = p->guests, .at = &p->guests };
+        *g = (struct guest){ .timer.fire = fire, .of = p, .next = p->guests, .at = &p->guests, .number = ++p->connections };
         if (g->next) g->next->at = &g->next;
         p->guests = g;
         g->wire = bufferevent_socket_new(p->reactor->base, fd, BEV_OPT_CLOSE_ON_FREE);

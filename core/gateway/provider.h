@@ -1,5 +1,10 @@
 /* A scripted provider over real sockets: HTTP/1.1 on one thread, doing to its clients whatever its script says, half a chunk and resets
- * included. GET /__provider tells how many requests it got and what they were. For tests and for trying policies, not for the open network. */
+ * included. For tests and for trying policies, not for the open network.
+ *
+ * GET /__provider tells what happened so far, as JSON:
+ *   requests      how many it got                      last    the last 100: method, path, connection (which one it came on), headers, body
+ *   connections   how many it accepted, this one too   left    how many were closed by the other side while an answer was under way
+ *   unsent        bytes of answers that the other side has not taken yet */
 #ifndef LUN_GATEWAY_PROVIDER_H
 #define LUN_GATEWAY_PROVIDER_H
 #include "base/log.h"
