@@ -708,6 +708,7 @@ static void a_client_that_goes_on_sending_can_still_read_why_it_was_refused(void
     hear(c, false);
     say(c, "POST / HTTP/1.1\r\n" HOST "Content-Length: 4194304\r\n\r\n");
     say_bytes(c, much, 4 << 20);
+    assert_true(w->shared.buffered < 1 << 20);
     hear(c, true);
     UNTIL(c->fin || c->reset);
     assert_true(c->fin);
