@@ -88,13 +88,15 @@ static bool is_framing(const char *name)
     return false;
 }
 
-/* The table of headers on top of the stack becomes an array in a userdata there; its strings live in the table of options. */
+/* The table of headers on top of the stack becomes an array of pairs. It may be changed while the wish waits, by another request's hook:
+ * so the strings are kept in a table of our own, below the array on the stack. */
 static int read_headers(lua_State *L, struct lun_pair **out)
 {
-    int n = 0;
+    int n = 0, given = lua_gettop(L);
     if (lua_type(L, -1) != LUA_TTABLE) return luaL_error(L, "http: headers is to be a table of names and texts, got %s", lun_bind_type(L, -1));
+    lua_newtable(L);
     struct lun_pair *pairs = lua_newuserdata(L, HEADERS * sizeof *pairs);
-    for (lua_pushnil(L); lua_next(L, -3); lua_pop(L, 1)) {
+    for (lua_pushnil(L); lua_next(L, given); lua_pop(L, 1)) {
         size_t name_n, value_n;
         if (lua_type(L, -2) != LUA_TSTRING || lua_type(L, -1) != LUA_TSTRING) return luaL_error(L, "http: headers is to be a table of names and texts");
         const char *name = lua_tolstring(L, -2, &name_n), *value = lua_tolstring(L, -1, &value_n);
@@ -102,6 +104,9 @@ static int read_headers(lua_State *L, struct lun_pair **out)
         if (!is_token(name, name_n) || !is_value(value, value_n)) return luaL_error(L, "http: header '%s' has a character that no header has", name);
         if (is_framing(name)) return luaL_error(L, "http: header '%s' is the gateway's to send", name);
         pairs[n++] = (struct lun_pair){ name, value };
+        lua_pushvalue(L, -2);
+        lua_pushvalue(L, -2);
+        lua_rawset(L, given + 1);
     }
     *out = pairs;
     return n;

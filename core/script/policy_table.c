@@ -169,8 +169,7 @@ static void read_hook(struct reading *r, int hook)
 static void read_on_error(struct reading *r)
 {
     const char *text = lua_type(r->L, -1) == LUA_TSTRING ? lua_tostring(r->L, -1) : "";
-    r->table->refuses = !strcmp(text, "refuse");
-    if (!r->table->refuses && strcmp(text, "default")) wrong(r, "on_error is to be \"refuse\" or \"default\"");
+    if (strcmp(text, "refuse") && strcmp(text, "default")) wrong(r, "on_error is to be \"refuse\" or \"default\"");
 }
 
 static void read_entry(struct reading *r)

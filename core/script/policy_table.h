@@ -10,7 +10,6 @@
 struct lun_policy_table {
     int hooks[LUN_HOOK_COUNT];          /* registry references; LUA_NOREF: it has none */
     int settings;                       /* registry: a table of values by name; LUA_NOREF: it has none */
-    bool refuses;
     int attempts;                       /* limits.attempts; 0: not said */
     double retries;                     /* limits.retries; -1: false */
     bool retries_said;

@@ -232,6 +232,28 @@ static void http_says_what_to_ask_and_gives_what_came(void **state)
     over(w, q);
 }
 
+static void a_wish_is_untouched_by_what_others_do_meanwhile(void **state)
+{
+    W;
+    world_policy(w, "local l = require 'lunette' local options = { url = 'http://x.test/' .. 1, body = 'b' .. 2, method = 'P' .. 'UT', headers = { ['x-' .. 'a'] = 'v' .. 3 } }\n"
+        "return { classify = function(r) return l.http(options).body end,\n"
+        "  select = function() options.url, options.body, options.method = nil, nil, nil options.headers['x-a'] = nil options.headers = nil for i = 1, 20000 do local s = 'garbage' .. i end end }");
+    struct lun_question *q = ask(w, HELLO), *other = ask(w, HELLO);
+    struct lun_thought *t = think(w, q, LUN_HOOK_CLASSIFY);
+    assert_int_equal(t->state, LUN_THOUGHT_WISHES);
+    for (int i = 0; i < 5; i++) lun_thought_end(think(w, other, LUN_HOOK_SELECT));
+    assert_string_equal(t->wish.http.url, "http://x.test/1");
+    assert_string_equal(t->wish.http.method, "PUT");
+    assert_memory_equal(t->wish.http.body, "b2", 2);
+    assert_string_equal(t->wish.http.headers[0].name, "x-a");
+    assert_string_equal(t->wish.http.headers[0].value, "v3");
+    lun_thought_fulfil(t, &(struct lun_wish_result){ .status = 200, .body = "ok", .body_n = 2 });
+    assert_string_equal(t->answer.labels[0], "ok");
+    lun_thought_end(t);
+    over(w, q);
+    over(w, other);
+}
+
 static void http_refuses_what_would_give_secrets_away(void **state)
 {
     W;
@@ -358,6 +380,7 @@ int main(void)
         unit(json_is_read_strictly_and_written_in_order),
         unit(a_hook_that_waits_goes_on_with_what_came),
         unit(http_says_what_to_ask_and_gives_what_came),
+        unit(a_wish_is_untouched_by_what_others_do_meanwhile),
         unit(http_refuses_what_would_give_secrets_away),
         unit(chat_asks_a_model_and_gives_its_text),
         unit(chat_gives_the_choice_that_was_answered),
