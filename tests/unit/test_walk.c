@@ -237,16 +237,17 @@ TEST(each_failure_falls_over_in_the_order_of_the_plan_and_the_message_says_each)
     assert_null(q->done.trial);
 }
 
+static struct lun_answer always(struct asked *q, enum lun_hook hook, const struct lun_trial *t)
+{
+    (void)q, (void)t;
+    return (struct lun_answer){ .verb = hook == LUN_HOOK_RETRY ? LUN_AGAIN : LUN_DEFAULT };
+}
+
 TEST(a_request_makes_no_more_attempts_than_allowed)
 {
     house(1);
     w->snapshot->limits.attempts = 3;
     world_open(w);
-    struct lun_answer always(struct asked *q, enum lun_hook hook, const struct lun_trial *t)
-    {
-        (void)q, (void)t;
-        return (struct lun_answer){ .verb = hook == LUN_HOOK_RETRY ? LUN_AGAIN : LUN_DEFAULT };
-    }
     world_script(w, 'a', "500 j end");
     struct asked *q = world_prepare(w, false);
     q->answer = always;
@@ -266,15 +267,16 @@ TEST(status_400_stops_with_the_providers_own_words)
     assert_int_equal(calls_to(w, 'b'), 0);
 }
 
+static struct lun_answer twice_the_same(struct asked *q, enum lun_hook hook, const struct lun_trial *t)
+{
+    (void)t;
+    return hook == LUN_HOOK_SELECT ? (struct lun_answer){ .verb = LUN_PLAN, .plan = plan_of(q, "aab") } : (struct lun_answer){0};
+}
+
 TEST(what_a_target_would_say_again_is_asked_of_another_one_and_never_of_it_again)
 {
     const char *const ways[] = { "404 j end", "400 c:context_length_exceeded end", "400 c:content_filter end", "413 j end" };
     const char *const kinds[] = { "not_found", "too_long", "filtered", "too_long" };
-    struct lun_answer twice_the_same(struct asked *q, enum lun_hook hook, const struct lun_trial *t)
-    {
-        (void)t;
-        return hook == LUN_HOOK_SELECT ? (struct lun_answer){ .verb = LUN_PLAN, .plan = plan_of(q, "aab") } : (struct lun_answer){0};
-    }
     for (int i = 0; i < 4; i++) {
         char trials[64];
         open_house(2);
@@ -364,14 +366,15 @@ TEST(where_a_wait_rests_the_whole_provider_its_other_targets_are_not_asked_eithe
     assert_string_equal(header(q, "retry-after"), "30");
 }
 
+static struct lun_answer again(struct asked *q, enum lun_hook hook, const struct lun_trial *t)
+{
+    (void)q, (void)t;
+    return (struct lun_answer){ .verb = hook == LUN_HOOK_RETRY ? LUN_AGAIN : LUN_DEFAULT, .delay = SECONDS(0.5) };
+}
+
 TEST(again_is_obeyed_though_its_target_rests)
 {
     open_house(1);
-    struct lun_answer again(struct asked *q, enum lun_hook hook, const struct lun_trial *t)
-    {
-        (void)q, (void)t;
-        return (struct lun_answer){ .verb = hook == LUN_HOOK_RETRY ? LUN_AGAIN : LUN_DEFAULT, .delay = SECONDS(0.5) };
-    }
     world_script(w, 'a', "retry=30 429 j end");
     world_script(w, 'a', "200 w end");
     struct asked *q = world_prepare(w, false);
@@ -594,11 +597,15 @@ TEST(a_hedge_is_not_begun_where_both_holds_do_not_fit_and_its_step_is_left_for_l
 {
     house(2);
     w->step.hedge_after = SECONDS(1);
-    w->client.budget.limit = USD(0.0006);                   /* one bound of some 200 bytes and 100 tokens fits, not two */
     world_open(w);
-    struct asked *q = stream("+3000 429 j end", "200 e f u d end", NULL);
+    world_script(w, 'a', "+3000 429 j end");
+    struct asked *q = world_prepare(w, true);
+    int64_t bound = lun_question_bound(&q->q, target(w, 'a'), NULL, NULL);
+    lun_account_get(w->registry->money, "key app", &(struct lun_budget_rule){ .limit = bound * 3 / 2 });
+    world_ask(q);
+    world_run(w);
     came(q, 200, "a=rate_limited b=skipped b=ok");
-    assert_int_equal(q->done.latency, SECONDS(3));
+    assert_int_equal(q->done.latency, SECONDS(3.01));
 }
 
 TEST(hedges_have_a_budget_of_their_own)
@@ -614,16 +621,17 @@ TEST(hedges_have_a_budget_of_their_own)
     assert_int_equal(calls_to(w, 'b'), 10);
 }
 
+static struct lun_answer not_a(struct asked *q, enum lun_hook hook, const struct lun_trial *t)
+{
+    (void)q;
+    return (struct lun_answer){ .verb = hook == LUN_HOOK_JUDGE && !strcmp(t->target->name, "b") ? LUN_NEXT : LUN_DEFAULT };
+}
+
 TEST(of_whole_answers_the_first_that_judge_finds_good_wins)
 {
     house(2);
     w->step.hedge_after = SECONDS(1);
     world_open(w);
-    struct lun_answer not_a(struct asked *q, enum lun_hook hook, const struct lun_trial *t)
-    {
-        (void)q;
-        return (struct lun_answer){ .verb = hook == LUN_HOOK_JUDGE && !strcmp(t->target->name, "b") ? LUN_NEXT : LUN_DEFAULT };
-    }
     world_script(w, 'a', "+3000 200 w end");
     struct asked *q = world_prepare(w, false);
     q->answer = not_a;
@@ -902,13 +910,14 @@ TEST(streams_are_not_judged)
     assert_int_equal(q->n_hooks[LUN_HOOK_JUDGE], 0);
 }
 
+static struct lun_answer refuse(struct asked *q, enum lun_hook hook, const struct lun_trial *t)
+{
+    (void)t;
+    return (struct lun_answer){ .verb = hook == LUN_HOOK_BUDGET ? LUN_REFUSE : LUN_DEFAULT, .status = q->name ? 429 : 0, .message = "come back tomorrow" };
+}
+
 TEST(budget_refuse_is_402_or_what_it_says)
 {
-    struct lun_answer refuse(struct asked *q, enum lun_hook hook, const struct lun_trial *t)
-    {
-        (void)t;
-        return (struct lun_answer){ .verb = hook == LUN_HOOK_BUDGET ? LUN_REFUSE : LUN_DEFAULT, .status = q->name ? 429 : 0, .message = "come back tomorrow" };
-    }
     open_house(1);
     for (int i = 0; i < 2; i++) {
         struct asked *q = world_prepare(w, false);
@@ -922,18 +931,19 @@ TEST(budget_refuse_is_402_or_what_it_says)
     assert_int_equal(w->n_calls, 0);
 }
 
+static struct lun_answer degrade(struct asked *q, enum lun_hook hook, const struct lun_trial *t)
+{
+    (void)t;
+    if (hook == LUN_HOOK_SELECT) return (struct lun_answer){ .verb = LUN_PLAN };        /* an empty plan is the default plan */
+    if (hook != LUN_HOOK_BUDGET) return (struct lun_answer){0};
+    const struct lun_target **only = lun_arena_alloc(q->q.arena, 2 * sizeof *only);
+    only[0] = target(q->w, 'c');
+    return (struct lun_answer){ .verb = LUN_DEGRADE, .targets = only, .n_targets = 1 };
+}
+
 TEST(budget_degrade_leaves_only_those_targets_for_the_default_plan)
 {
     open_house(3);
-    struct lun_answer degrade(struct asked *q, enum lun_hook hook, const struct lun_trial *t)
-    {
-        (void)t;
-        if (hook == LUN_HOOK_SELECT) return (struct lun_answer){ .verb = LUN_PLAN };        /* an empty plan is the default plan */
-        if (hook != LUN_HOOK_BUDGET) return (struct lun_answer){0};
-        const struct lun_target **only = lun_arena_alloc(q->q.arena, 2 * sizeof *only);
-        only[0] = target(q->w, 'c');
-        return (struct lun_answer){ .verb = LUN_DEGRADE, .targets = only, .n_targets = 1 };
-    }
     struct asked *q = world_prepare(w, false);
     q->answer = degrade;
     world_ask(q);
@@ -942,14 +952,51 @@ TEST(budget_degrade_leaves_only_those_targets_for_the_default_plan)
     assert_int_equal((int)metric(LUN_METRIC_PLAN_EMPTY, NULL), 1);
 }
 
-TEST(labels_of_classify_are_told)
+static struct lun_answer refuse_at(struct asked *q, enum lun_hook hook, const struct lun_trial *t)
+{
+    (void)t;
+    return (struct lun_answer){ .verb = !strcmp(lun_hook_name(hook), q->name) ? LUN_REFUSE : LUN_DEFAULT, .status = 403, .message = "not here" };
+}
+
+TEST(classify_and_select_may_refuse_too)
+{
+    open_house(1);
+    for (int i = 0; i < 2; i++) {
+        struct asked *q = world_prepare(w, true);
+        q->answer = refuse_at;
+        q->name = i ? "select" : "classify";
+        world_ask(q);
+        world_run(w);
+        came(q, 403, "");
+        assert_true(has(got(q), "not here"));
+    }
+}
+
+static struct lun_answer degrade_to_nothing(struct asked *q, enum lun_hook hook, const struct lun_trial *t)
+{
+    (void)q, (void)t;
+    return (struct lun_answer){ .verb = hook == LUN_HOOK_BUDGET ? LUN_DEGRADE : LUN_DEFAULT };
+}
+
+TEST(budget_degrade_to_what_is_not_there_is_a_refusal)
+{
+    open_house(1);
+    struct asked *q = world_prepare(w, true);
+    q->answer = degrade_to_nothing;
+    world_ask(q);
+    world_run(w);
+    came(q, 402, "");
+}
+
+static struct lun_answer label(struct asked *q, enum lun_hook hook, const struct lun_trial *t)
 {
     static const char *labels[] = { "long", "code" };
-    struct lun_answer label(struct asked *q, enum lun_hook hook, const struct lun_trial *t)
-    {
-        (void)q, (void)t;
-        return (struct lun_answer){ .labels = labels, .n_labels = hook == LUN_HOOK_CLASSIFY ? 2 : 0 };
-    }
+    (void)q, (void)t;
+    return (struct lun_answer){ .labels = labels, .n_labels = hook == LUN_HOOK_CLASSIFY ? 2 : 0 };
+}
+
+TEST(labels_of_classify_are_told)
+{
     open_house(1);
     struct asked *q = world_prepare(w, false);
     q->answer = label;
@@ -1085,6 +1132,8 @@ int main(int argc, char **argv)
         T(streams_are_not_judged),
         T(budget_refuse_is_402_or_what_it_says),
         T(budget_degrade_leaves_only_those_targets_for_the_default_plan),
+        T(classify_and_select_may_refuse_too),
+        T(budget_degrade_to_what_is_not_there_is_a_refusal),
         T(labels_of_classify_are_told),
         T(a_pinned_request_never_falls_over),
         T(a_hook_that_waits_keeps_the_deadline_and_is_dropped_at_it),
