@@ -3,10 +3,10 @@ local e2e = require "support"
 describe("a gateway with one provider", function()
   local provider, gateway
   setup(function()
-    provider = e2e.provider [[return function(request, n) return { text = "hello " .. request.text, headers = { ["x-request-id"] = "r" .. n } } end]]
+    provider = e2e.provider [[return function(request) return { text = "hello " .. request.text } end]]
     gateway = e2e.gateway {
       env = { A = provider.url },
-      config = [[return { providers = { a = { base_url = env "A" } }, models = { m = { { provider = "a", model = "up", price = { input = 1, output = 2 } } } } }]],
+      config = [[return { providers = { a = { base_url = env "A" } }, models = { m = { { provider = "a", model = "up" } } } }]],
     }
   end)
   teardown(e2e.stop)

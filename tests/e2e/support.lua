@@ -4,26 +4,37 @@
 --   local p = e2e.provider [[return function(request, n) return { text = "hi" } end]]
 --   local g = e2e.gateway { config = [[return { providers = { a = { base_url = env "A" } }, … }]], env = { A = p.url } }
 --   local answer = g:chat { model = "m", text = "hello" }
+--   local visit = g:open { model = "m", stream = true }     -- the same, piece by piece: wire.lua
+--   local puppet = e2e.puppet()                             -- a provider in the test's own hands: wire.lua
 --
 -- Everything started is ended, by its id, by e2e.stop() (call it in after_each or teardown). Nothing here sleeps: it waits for a line, a
 -- connection, an end; each wait has a limit after which the test fails.
 local cjson = require "cjson"
 local socket = require "socket"
-local posix = { fork = require("posix.unistd").fork, exec = require("posix.unistd").execp, pipe = require("posix.unistd").pipe,
-                dup2 = require("posix.unistd").dup2, close = require("posix.unistd").close, read = require("posix.unistd").read,
-                _exit = require("posix.unistd")._exit, kill = require("posix.signal").kill, wait = require("posix.sys.wait").wait,
-                setenv = require("posix.stdlib").setenv, mkdtemp = require("posix.stdlib").mkdtemp, poll = require("posix.poll").rpoll,
-                SIGTERM = require("posix.signal").SIGTERM, SIGKILL = require("posix.signal").SIGKILL, open = require("posix.fcntl").open,
-                O_WRONLY = require("posix.fcntl").O_WRONLY, O_CREAT = require("posix.fcntl").O_CREAT, O_APPEND = require("posix.fcntl").O_APPEND }
+local wire = require "wire"
+local stdlib, unistd, signal, fcntl = require "posix.stdlib", require "posix.unistd", require "posix.signal", require "posix.fcntl"
+local poll, wait = require("posix.poll").rpoll, require "posix.sys.wait"
 
-local e2e = { lunette = os.getenv "LUNETTE" or "build/lunette", json = cjson, socket = socket, limit = 10 }
+local e2e = { lunette = os.getenv "LUNETTE" or "build/lunette", json = cjson, socket = socket, limit = wire.limit }
+for name, f in pairs(wire) do e2e[name] = f end
 local running, folders = {}, {}
+
+-- Asks again and again until f() is neither nil nor false, and gives that. For what only shows by looking: a counter, a file.
+function e2e.eventually(what, f)
+  local due = socket.gettime() + e2e.limit
+  while true do
+    local found = f()
+    if found then return found end
+    if socket.gettime() > due then error("it never came to this: " .. what, 2) end
+    socket.select(nil, nil, 0.01)
+  end
+end
 
 ---- files ----
 
 -- A folder of its own, removed by stop().
 function e2e.folder()
-  local path = assert(posix.mkdtemp "/tmp/lunette-e2e-XXXXXX")
+  local path = assert(stdlib.mkdtemp "/tmp/lunette-e2e-XXXXXX")
   folders[#folders + 1] = path
   return path
 end
@@ -51,19 +62,19 @@ Process.__index = Process
 -- Starts a program: { "name", "arg", … }, with env added. Its output is read line by line; its errors go to a file.
 function e2e.start(command, env)
   local folder = e2e.folder()
-  local reading, writing = posix.pipe()
-  local pid = assert(posix.fork())
+  local reading, writing = unistd.pipe()
+  local pid = assert(unistd.fork())
   if pid == 0 then
-    posix.dup2(writing, 1)
-    local errors = posix.open(folder .. "/stderr", posix.O_WRONLY + posix.O_CREAT + posix.O_APPEND, 384)
-    posix.dup2(errors, 2)
-    for fd = 3, 255 do posix.close(fd) end
-    for name, value in pairs(env or {}) do posix.setenv(name, value) end
+    unistd.dup2(writing, 1)
+    local errors = fcntl.open(folder .. "/stderr", fcntl.O_WRONLY + fcntl.O_CREAT + fcntl.O_APPEND, 384)
+    unistd.dup2(errors, 2)
+    for fd = 3, 255 do unistd.close(fd) end
+    for name, value in pairs(env or {}) do stdlib.setenv(name, value) end
     local program = table.remove(command, 1)
-    posix.exec(program, command)
-    posix._exit(127)
+    unistd.execp(program, command)
+    unistd._exit(127)
   end
-  posix.close(writing)
+  unistd.close(writing)
   local process = setmetatable({ pid = pid, fd = reading, buffer = "", errors = folder .. "/stderr", lines = {} }, Process)
   running[#running + 1] = process
   return process
@@ -80,10 +91,10 @@ function Process:line(limit)
       return line
     end
     local left = due - socket.gettime()
-    if left <= 0 or posix.poll(self.fd, math.ceil(left * 1000)) ~= 1 then
+    if left <= 0 or poll(self.fd, math.ceil(left * 1000)) ~= 1 then
       error("no line came from process " .. self.pid .. ". It said: " .. self:stderr(), 2)
     end
-    local bytes = posix.read(self.fd, 65536)
+    local bytes = unistd.read(self.fd, 65536)
     if not bytes or bytes == "" then return nil end
     self.buffer = self.buffer .. bytes
   end
@@ -100,21 +111,38 @@ function Process:expect(pattern, limit)
 end
 
 function Process:stderr() return e2e.read(self.errors) end
-function Process:signal(number) posix.kill(self.pid, number) end
+function Process:signal(number) signal.kill(self.pid, number) end
 
--- Waits for its end; gives the exit status (or -signal).
+-- All that it has written up to now, errors too.
+function Process:said()
+  while not self.ended and poll(self.fd, 0) == 1 do
+    local bytes = unistd.read(self.fd, 65536)
+    if not bytes or bytes == "" then break end
+    self.buffer = self.buffer .. bytes
+  end
+  return table.concat(self.lines, "\n") .. "\n" .. self.buffer .. self:stderr()
+end
+
+-- Waits for its end; gives the exit status (or -signal). One that does not end in time is ended.
 function Process:wait()
   if self.ended then return self.status end
-  local _, how, status = posix.wait(self.pid)
-  self.ended, self.status = true, how == "exited" and status or -status
-  posix.close(self.fd)
+  local due = socket.gettime() + e2e.limit
+  local pid, how, status = wait.wait(self.pid, wait.WNOHANG)
+  while pid == 0 do
+    socket.select(nil, nil, 0.002)
+    if socket.gettime() > due then signal.kill(self.pid, signal.SIGKILL) end
+    pid, how, status = wait.wait(self.pid, wait.WNOHANG)
+  end
+  self:said()
+  self.ended, self.status = true, how == "exited" and status or -(status or 0)
+  unistd.close(self.fd)
   return self.status
 end
 
 -- Ends it now.
-function Process:stop(signal)
+function Process:stop(number)
   if self.ended then return self.status end
-  posix.kill(self.pid, signal or posix.SIGKILL)
+  signal.kill(self.pid, number or signal.SIGKILL)
   return self:wait()
 end
 
@@ -136,129 +164,7 @@ function e2e.stop()
   running = {}
   for _, path in ipairs(folders) do os.execute("rm -rf '" .. path .. "'") end
   folders = {}
-end
-
----- HTTP, every byte of it ----
-
--- A connection to a port on 127.0.0.1.
-function e2e.connect(port)
-  local c = assert(socket.tcp())
-  c:settimeout(e2e.limit)
-  assert(c:connect("127.0.0.1", port))
-  c:setoption("tcp-nodelay", true)
-  return c
-end
-
--- Resets instead of closing.
-function e2e.reset(c)
-  c:setoption("linger", { on = true, timeout = 0 })
-  c:close()
-end
-
-local function read_line(c)
-  local line, why = c:receive "*l"
-  return line, why
-end
-
-local function read_head(c)
-  local line, why = read_line(c)
-  if not line then return nil, why end
-  local answer = { status = tonumber(line:match "^HTTP/1%.1 (%d+)"), headers = {}, list = {}, events = {}, chunks = {}, body = "" }
-  while true do
-    line, why = read_line(c)
-    if not line then return nil, why end
-    if line == "" then return answer end
-    local name, value = line:match "^(.-):%s*(.-)%s*$"
-    answer.headers[name:lower()] = value
-    answer.list[#answer.list + 1] = { name, value }
-  end
-end
-
--- One chunk; "" for the last; nil and why when the connection ended instead.
-local function read_chunk(c, answer)
-  local size, why = read_line(c)
-  if not size then return nil, why end
-  local n = tonumber(size, 16)
-  if n == 0 then
-    while true do
-      local line = read_line(c)
-      if not line or line == "" then break end
-      local name, value = line:match "^(.-):%s*(.-)$"
-      answer.trailers = answer.trailers or {}
-      if name then answer.trailers[name:lower()] = value end
-    end
-    return ""
-  end
-  local bytes, failed, partial = c:receive(n)
-  if not bytes then
-    answer.body = answer.body .. (partial or "")
-    return nil, failed
-  end
-  read_line(c)
-  return bytes
-end
-
--- Reads one whole answer. answer.clean: it ended as its framing says. on_chunk(bytes, answer), for streams: true stops the reading.
-function e2e.receive(c, options)
-  options = options or {}
-  local answer, why
-  repeat
-    answer, why = read_head(c)
-    if not answer then return nil, why end
-  until answer.status ~= 100 or options.interim
-  if options.head_only or answer.status == 100 then
-    answer.clean = true
-  elseif answer.headers["transfer-encoding"] == "chunked" then
-    while true do
-      local bytes, failed = read_chunk(c, answer)
-      if not bytes then answer.why = failed break end
-      if bytes == "" then answer.clean = true break end
-      answer.body = answer.body .. bytes
-      answer.chunks[#answer.chunks + 1] = { at = socket.gettime(), bytes = bytes }
-      if options.on_chunk and options.on_chunk(bytes, answer) then return answer end
-    end
-  elseif answer.headers["content-length"] then
-    local n = tonumber(answer.headers["content-length"])
-    local bytes, failed, partial = c:receive(n)
-    answer.body, answer.clean, answer.why = bytes or partial or "", bytes ~= nil or n == 0, failed
-    if n == 0 then answer.body = "" end
-  else
-    local bytes, failed, partial = c:receive "*a"
-    answer.body, answer.clean, answer.why = bytes or partial, bytes ~= nil, failed
-  end
-  for event in (answer.body .. (answer.clean and "" or "\n\n")):gmatch "(.-)\n\n" do
-    local data = event:match "data: (.*)$"
-    if data then answer.events[#answer.events + 1] = data ~= "[DONE]" and select(2, pcall(cjson.decode, data)) or data end
-  end
-  local good, json = pcall(cjson.decode, answer.body)
-  answer.json = good and type(json) == "table" and json or nil
-  answer.error = answer.json and answer.json.error
-  answer.code = type(answer.error) == "table" and answer.error.code or nil
-  return answer
-end
-
--- The bytes of a request. options: method, path, headers (a list of { name, value } or a table), body (a table becomes JSON).
-function e2e.bytes(options)
-  local body = type(options.body) == "table" and cjson.encode(options.body) or options.body
-  local out = { (options.method or (body and "POST" or "GET")) .. " " .. (options.path or "/") .. " HTTP/1.1\r\nhost: 127.0.0.1\r\n" }
-  local typed = false
-  for name, value in pairs(options.headers or {}) do
-    if type(name) == "number" then name, value = value[1], value[2] end
-    typed = typed or name:lower() == "content-type"
-    out[#out + 1] = name .. ": " .. value .. "\r\n"
-  end
-  if body and not typed then out[#out + 1] = "content-type: application/json\r\n" end
-  if body then out[#out + 1] = "content-length: " .. #body .. "\r\n" end
-  return table.concat(out) .. "\r\n" .. (body or "")
-end
-
--- One request on a connection of its own.
-function e2e.request(port, options)
-  local c = e2e.connect(port)
-  assert(c:send(e2e.bytes(options)))
-  local answer, why = e2e.receive(c, { on_chunk = options.on_chunk, head_only = options.method == "HEAD" })
-  c:close()
-  return answer or { status = 0, why = why, headers = {}, events = {}, body = "" }
+  wire.close_all()
 end
 
 ---- the two programs ----
@@ -266,7 +172,8 @@ end
 local Provider, Gateway = {}, {}
 Provider.__index, Gateway.__index = Provider, Gateway
 
--- A scripted provider (text of its script): port, url; p:seen() is what it got: { requests = n, last = { { method, path, headers, body } … } }.
+-- A scripted provider (text of its script): port, url. p:seen() is what happened to it: { requests, connections, left, unsent, last = {
+-- { method, path, connection, headers, body, json } … } } (core/gateway/provider.h).
 function e2e.provider(script, options)
   options = options or {}
   local path = e2e.write(e2e.folder() .. "/provider.lua", script)
@@ -289,8 +196,8 @@ end
 function Provider:count() return self:seen().requests end
 function Provider:stop() self.process:stop() end
 
--- A gateway. options: config (text of gateway.lua), files = { ["policy.lua"] = text }, env, arguments. listen and admin are chosen by the system
--- whatever the file says. g.port, g.admin, g.folder, g.process.
+-- A gateway. options: config (text of gateway.lua), files = { ["policy.lua"] = text }, env, workers. listen and admin are chosen by the
+-- system whatever the file says. g.port, g.admin, g.folder, g.process.
 function e2e.gateway(options)
   local g = setmetatable({ folder = e2e.folder() }, Gateway)
   e2e.write(g.folder .. "/gateway.lua", options.config)
@@ -312,13 +219,16 @@ end
 function Gateway:request(options) return e2e.request(self.port, options) end
 function Gateway:connect() return e2e.connect(self.port) end
 
--- POST /v1/chat/completions: { model =, text = | messages =, stream =, headers =, …more fields of the body }.
-function Gateway:chat(options)
+-- A question for /v1/chat/completions: { model =, text = | messages =, stream =, headers =, body = { more fields } }.
+local function chat(options)
   local body = { model = options.model or "m", messages = options.messages or { { role = "user", content = options.text or "hello" } } }
   for name, value in pairs(options.body or {}) do body[name] = value end
   if options.stream then body.stream = true end
-  return self:request { path = "/v1/chat/completions", headers = options.headers, body = body, on_chunk = options.on_chunk }
+  return { path = "/v1/chat/completions", headers = options.headers, body = body, version = options.version }
 end
+
+function Gateway:chat(options) return self:open(options):rest() end
+function Gateway:open(options) return wire.open(self.port, chat(options)) end       -- does not wait for the answer
 
 function Gateway:metrics() return e2e.request(self.admin, { path = "/metrics" }).body end
 
@@ -332,17 +242,23 @@ end
 
 -- The request log, decoded, once it holds n lines.
 function Gateway:log(n)
-  local due = socket.gettime() + e2e.limit
-  while true do
+  return e2e.eventually("the request log has " .. (n or 1) .. " lines", function()
     local lines = {}
-    for line in e2e.read(self.folder .. "/requests.jsonl"):gmatch "[^\n]+" do lines[#lines + 1] = cjson.decode(line) end
-    if #lines >= (n or 1) then return lines end
-    if socket.gettime() > due then error("the log has " .. #lines .. " lines, not " .. (n or 1), 2) end
-    socket.select(nil, nil, 0.01)       -- the writer's thread has a clock of its own (100 ms)
-  end
+    for line in e2e.read(self.folder .. "/requests.jsonl"):gmatch "([^\n]+)\n" do lines[#lines + 1] = cjson.decode(line) end
+    return #lines >= (n or 1) and lines
+  end)
 end
 
-function Gateway:stop() return self.process:stop(posix.SIGTERM) end
+-- Its line about one answer.
+function Gateway:line(answer)
+  local id = answer.headers["x-lunette-request-id"] or error("the answer has no x-lunette-request-id", 2)
+  return e2e.eventually("request " .. id .. " is in the log", function()
+    local line = e2e.read(self.folder .. "/requests.jsonl"):match('[^\n]*"id":"' .. id .. '"[^\n]*\n')
+    return line and cjson.decode(line)
+  end)
+end
 
-e2e.SIGTERM, e2e.SIGKILL = posix.SIGTERM, posix.SIGKILL
+function Gateway:stop() return self.process:stop(signal.SIGTERM) end
+
+e2e.SIGTERM, e2e.SIGKILL = signal.SIGTERM, signal.SIGKILL
 return e2e
