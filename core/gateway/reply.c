@@ -155,7 +155,7 @@ static void put_target(struct list *l, struct lun_question *q, const struct lun_
     put(l, "x-lunette-model", visible(q->arena, model));
     put(l, "x-lunette-target", visible(q->arena, t->target->name));
     put(l, "x-lunette-provider", visible(q->arena, t->target->provider->name));
-    put(l, "x-lunette-fallback", t->number > 1 ? "true" : "false");
+    put(l, "x-lunette-fallback", t->fallback ? "true" : "false");
     if (t->provider_request_id) put(l, "x-request-id", visible(q->arena, t->provider_request_id));
 }
 

@@ -229,7 +229,7 @@ static enum go commit(request *r)
         if (other != a) lun_attempt_close(other, LUN_KIND_CANCELLED);
     a->trial.committed = true;
     r->done.trial = &a->trial;
-    r->done.fallback = a->index > 0 || (a->index < 0 && a->trial.target != r->plan.steps[0].target);
+    r->done.fallback = a->trial.fallback = a->index > 0 || (a->index < 0 && a->trial.target != r->plan.steps[0].target);
     lun_done_add_up(r->question, &r->done);
     lun_tell_head(r, a);
     if (r->question->stream) return to(r, LUN_AT_STREAM);

@@ -39,6 +39,7 @@ struct lun_trial {
     const char *upstream;           /* the model's name at the provider */
     int key;                        /* -1: none */
     bool closed, committed, hedge;  /* committed: its answer goes to the client */
+    bool fallback;                  /* committed, though it is not that of the plan's first step */
     enum lun_kind kind;             /* once closed */
     int status;                     /* of the provider's answer; 0: none */
     enum lun_billed billed;

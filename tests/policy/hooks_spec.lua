@@ -193,6 +193,13 @@ describe("retry", function()
     assert.equal(2, answer.latency)
   end)
 
+  it("again(): who was chosen first has answered, that is no fallback", function()
+    local answer = retry("return l.again()", { providers = { a = { 500, "fine" } } }):ask "hi"
+    assert.same({ "false", false }, { answer.headers["x-lunette-fallback"], answer.fallback })
+    answer = retry("return l.next()", { providers = { a = 500 } }):ask "hi"
+    assert.same({ "true", true }, { answer.headers["x-lunette-fallback"], answer.fallback })
+  end)
+
   it("next(): the next step, though the default would stop", function()
     local g = retry("return l.next()", { providers = { a = 400 } })
     assert.equal("b", g:ask("hi").target)

@@ -106,6 +106,14 @@ describe("hedge_after", function()
     assert.equal(3, answer.latency)
   end)
 
+  it("is no reason to ask a target that rests", function()
+    local g = steps(hedged, { providers = { a = { text = "slow", after = 5 }, b = { { status = 429, headers = { ["retry-after"] = "60" } }, "x" } } })
+    g:ask { stream = true }
+    assert.equal(1, g:provider "b".requests)
+    assert.equal("slow", g:ask({ stream = true }).text)
+    assert.equal(1, g:provider "b".requests)
+  end)
+
   it("never has more than two in flight", function()
     local function slow(text) return { text = text, after = 9 } end
     local g = t.gateway { targets = { "a", "b", "c" }, providers = { a = slow "a", b = slow "b", c = slow "c" },
