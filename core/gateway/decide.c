@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define HEADERS 64              /* of an answer to lunette.http that a policy sees */
+
 struct lun_decider {
     struct lun_station *station;
     struct lun_policy *policy;          /* the one it began with, also when the station has a fresh one by now */
@@ -67,17 +69,22 @@ static void rang(struct lun_timer *t)
     granted(m, &(struct lun_wish_result){0});
 }
 
+/* What it brought is borrowed until we return; the hook is told later. */
 static void fetched(void *owner, const struct lun_wish_result *result)
 {
     struct lun_decider *m = owner;
+    struct lun_arena *arena = lun_request_question(m->request)->arena;
     struct lun_wish_result copy = *result;
     m->fetch = NULL;
     m->result_body.n = 0;
     lun_buf_add(&m->result_body, result->body, result->body_n);
     copy.body = m->result_body.at;
-    copy.error = lun_arena_strdup(lun_request_question(m->request)->arena, result->error);
-    copy.headers = NULL;                /* borrowed until now only */
-    copy.n_headers = 0;
+    copy.error = lun_arena_strdup(arena, result->error);
+    copy.n_headers = result->n_headers < HEADERS ? result->n_headers : HEADERS;
+    struct lun_pair *headers = lun_arena_alloc(arena, (size_t)(copy.n_headers + 1) * sizeof *headers);
+    for (int i = 0; i < copy.n_headers; i++)
+        headers[i] = (struct lun_pair){ lun_arena_strdup(arena, result->headers[i].name), lun_arena_strdup(arena, result->headers[i].value) };
+    copy.headers = headers;
     granted(m, &copy);
 }
 

@@ -91,6 +91,18 @@ static double number_in(lua_State *L, const char *name, double otherwise)
     return value;
 }
 
+static void read_web_headers(lua_State *L, struct lun_arena *arena, struct lun_wish_result *r)
+{
+    struct lun_pair *headers = lun_arena_alloc(arena, MOST * sizeof *headers);
+    lua_getfield(L, -1, "headers");
+    if (lua_type(L, -1) == LUA_TTABLE)
+        for (lua_pushnil(L); lua_next(L, -2) && r->n_headers < MOST; lua_pop(L, 1))
+            if (lua_type(L, -2) == LUA_TSTRING && lua_isstring(L, -1))
+                headers[r->n_headers++] = (struct lun_pair){ lun_arena_strdup(arena, lua_tostring(L, -2)), lun_arena_strdup(arena, lua_tostring(L, -1)) };
+    r->headers = headers;
+    lua_pop(L, 1);
+}
+
 static void fetch(void *self, const struct lun_wish *wish, struct lun_arena *arena, struct lun_simulated_fetch *said)
 {
     struct spec *s = self;
@@ -106,6 +118,7 @@ static void fetch(void *self, const struct lun_wish *wish, struct lun_arena *are
         said->result.error = text_in(L, "error", arena, &n);
         said->result.body = text_in(L, "body", arena, &n);
         said->result.body_n = said->result.body ? n : 0;
+        read_web_headers(L, arena, &said->result);
     }
     lua_settop(L, top);
 }

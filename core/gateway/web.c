@@ -5,6 +5,7 @@
 
 #define ANSWER_MAX (1 << 20)
 #define SITES 16
+#define HEADERS 64
 
 struct site { char *origin; struct lun_upstream_site *at; };
 struct web {
@@ -21,6 +22,7 @@ struct fetch {
     void (*done)(void *, const struct lun_wish_result *); void *owner;
     struct lun_slice body;
     int status;
+    struct lun_arena arena; struct lun_pair *headers; int n_headers;
     struct lun_buf answer;
     const char *error; char *error_text;
 };
@@ -33,6 +35,7 @@ static void finish(struct fetch *f)
     lun_loop_forget(&f->web->reactor->loop, &f->task);
     if (f->call) lun_upstream_close(f->call);
     lun_buf_free(&f->answer);
+    lun_arena_free(&f->arena);
     free(f->error_text);
     free(f);
 }
@@ -40,7 +43,7 @@ static void finish(struct fetch *f)
 static void tell(struct lun_task *task)
 {
     struct fetch *f = (struct fetch *)task;
-    f->done(f->owner, &(struct lun_wish_result){ .error = f->error, .status = f->status, .body = f->answer.at, .body_n = f->answer.n });
+    f->done(f->owner, &(struct lun_wish_result){ .error = f->error, .status = f->status, .headers = f->headers, .n_headers = f->n_headers, .body = f->answer.at, .body_n = f->answer.n });
     finish(f);
 }
 
@@ -52,8 +55,12 @@ static void end(struct fetch *f, const char *error)
 
 static void on_head(void *self, int status, const struct lun_pair *headers, size_t n)
 {
-    (void)headers, (void)n;
-    ((struct fetch *)self)->status = status;
+    struct fetch *f = self;
+    f->status = status;
+    f->n_headers = n < HEADERS ? (int)n : HEADERS;
+    f->headers = lun_arena_alloc(&f->arena, (size_t)(f->n_headers + 1) * sizeof *f->headers);
+    for (int i = 0; i < f->n_headers; i++)
+        f->headers[i] = (struct lun_pair){ lun_arena_strdup(&f->arena, headers[i].name), lun_arena_strdup(&f->arena, headers[i].value) };
 }
 
 static void on_bytes(void *self, const char *bytes, size_t n)

@@ -95,7 +95,7 @@ local function web_answer(web, request)
     error("web: expected { status =, body = }, a text or a status for " .. request.url .. ", got " .. type(said), 0)
   end
   local body = type(said.body) == "table" and json.encode(said.body) or said.body
-  return { status = said.status, body = body, after = said.after, error = said.error }
+  return { status = said.status, headers = said.headers, body = body, after = said.after, error = said.error }
 end
 
 -- `web` of t.gateway: a function(request), a table by URL, or one answer for all.

@@ -44,12 +44,13 @@ end)
 describe("http", function()
   it("brings what the web answers", function()
     local g = hook([[local answer = l.http { url = "http://flags.example/x", method = "POST", body = "q", headers = { ["x-a"] = "1" } }
-                     l.note("got", { answer.status, answer.body })]],
+                     l.note("got", { answer.status, answer.body, answer.headers["x-b"] })]],
                    { web = function(request)
-                     return { status = 201, body = request.method .. request.url .. request.body .. request.headers["x-a"], after = 2 }
+                     return { status = 201, headers = { ["x-b"] = "2" }, after = 2,
+                              body = request.method .. request.url .. request.body .. request.headers["x-a"] }
                    end })
     local answer = g:ask "hi"
-    assert.same({ 201, "POSThttp://flags.example/xq1" }, answer.notes.got)
+    assert.same({ 201, "POSThttp://flags.example/xq1", "2" }, answer.notes.got)
     assert.equal(2, answer.latency)
     assert.equal(1, #g.fetched)
   end)
