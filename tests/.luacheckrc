@@ -28,3 +28,4 @@ files["examples"] = { std = "sandbox+gateway" }
 files["**/gateway.lua"] = { std = "sandbox+gateway" }
 files["**/shared/*.lua"] = { std = "sandbox+gateway" }
 files["**/*_spec.lua"] = { std = "luajit+busted_spec" }
+files["examples/**/*_spec.lua"] = { std = "luajit+busted_spec" }
