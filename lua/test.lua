@@ -221,7 +221,7 @@ end
 ---- making one ----
 
 local beside_config = {}        -- what can be said beside `config`
-for name in ("config environment model providers seed wall web"):gmatch "%S+" do beside_config[name] = true end
+for name in ("config environment model providers seed settings wall web"):gmatch "%S+" do beside_config[name] = true end
 
 local function check(spec)
   if type(spec) ~= "table" then error("t.gateway{…}: expected a table, not a " .. type(spec), 3) end
@@ -251,6 +251,11 @@ function t.gateway(spec)
   check(spec)
   local gateway, scripts = new_gateway(spec), copy_of(spec.providers or {})
   local options = { seed = spec.seed or 1, wall = spec.wall, lines = gateway.lines, messages = gateway.messages }
+  options.settings = {}
+  for name, value in pairs(spec.settings or {}) do
+    options.settings[#options.settings + 1] = name
+    options.settings[#options.settings + 1] = tostring(value)
+  end
   options.play = play.player(gateway, scripts)
   if spec.web then options.fetch = play.fetcher(gateway, spec.web) end
   local simulation, why = open(spec, options, scripts)

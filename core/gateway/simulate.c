@@ -129,13 +129,25 @@ static void *fetch(void *self, const struct lun_wish *wish, void (*done)(void *,
 
 /* ---- life ---- */
 
+static bool set_all(simulation *s, char **error)
+{
+    char problem[200];
+    for (int i = 0; i < s->options.n_settings; i++) {
+        const struct lun_pair *p = &s->options.settings[i];
+        if (lun_policy_set(s->station.policy, p->name, p->value, problem)) continue;
+        *error = lun_printf("settings.%s: %s", p->name, problem);
+        return false;
+    }
+    return true;
+}
+
 static bool open_policy(simulation *s, char **error)
 {
     struct lun_policy *fresh = lun_policy_open(s->snapshot, s->registry, LUN_BY_COUNT, error);
     if (!fresh) return false;
     lun_policy_log_to(fresh, s->options.log);
     s->station.policy = fresh;
-    return true;
+    return set_all(s, error);
 }
 
 static bool open_all(simulation *s, char **error)

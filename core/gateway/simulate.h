@@ -23,6 +23,7 @@ struct lun_simulation_options {
     /* What lunette.http brings. NULL: nothing, an error. */
     void (*fetch)(void *self, const struct lun_wish *, struct lun_arena *, struct lun_simulated_fetch *); void *fetch_self;
     void (*line)(void *self, const char *text, size_t n); void *line_self;  /* takes each line of the request log; NULL: nobody */
+    const struct lun_pair *settings; int n_settings;        /* of the policy: other values than the defaults. Borrowed until free */
     const struct lun_log *log;  /* the process log, lunette.log in it; NULL: none. Borrowed */
 };
 

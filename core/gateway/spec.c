@@ -12,10 +12,12 @@
 #define NAME "lunette.simulation"
 #define MOST 256                /* entries of a list of texts, headers or environment */
 
+enum { SETTINGS = 64 };
 struct spec {                   /* userdata; its environment is the table of options, for `play`, `fetch`, `lines` and `messages` */
     struct lun_simulation *simulation;
     lua_State *L;               /* of the call that is moving the clock; NULL: none is */
     struct lun_log log;
+    struct lun_pair settings[SETTINGS];     /* texts of the environment table */
 };
 
 /* ---- out of the simulation ---- */
@@ -189,7 +191,21 @@ static struct spec *new_spec(lua_State *L)
     return s;
 }
 
-/* open{ path= | text=, folder=, policy=, environment=, wall=, seed=, play=, fetch=, lines=, messages= } → simulation, or nil and why */
+/* settings = { name, text, … } */
+static int read_settings(lua_State *L, struct spec *s)
+{
+    int n = 0;
+    lua_getfield(L, 1, "settings");
+    for (int i = 1; lua_type(L, -1) == LUA_TTABLE && i < (int)lua_objlen(L, -1) && n < SETTINGS; i += 2) {
+        lua_rawgeti(L, -1, i), lua_rawgeti(L, -2, i + 1);
+        s->settings[n++] = (struct lun_pair){ luaL_checkstring(L, -2), luaL_checkstring(L, -1) };
+        lua_pop(L, 2);
+    }
+    lua_pop(L, 1);
+    return n;
+}
+
+/* open{ path= | text=, folder=, policy=, environment=, settings=, wall=, seed=, play=, fetch=, lines=, messages= } → simulation, or nil and why */
 static int open_simulation(lua_State *L)
 {
     struct lun_mistakes mistakes = {0};
@@ -202,8 +218,9 @@ static int open_simulation(lua_State *L)
     lua_pushvalue(L, 1);
     struct lun_simulation_options options = {
         .wall = lun_us_from_seconds(number_in(L, "wall", 0)), .seed = (uint64_t)number_in(L, "seed", 1), .scenes = { s, play },
-        .line = take_line, .line_self = s, .log = &s->log };
+        .settings = s->settings, .line = take_line, .line_self = s, .log = &s->log };
     lua_pop(L, 1);
+    options.n_settings = read_settings(L, s);
     lua_getfield(L, 1, "fetch");
     if (lua_isfunction(L, -1)) options.fetch = fetch, options.fetch_self = s;
     lua_pop(L, 1);

@@ -299,6 +299,12 @@ bool lun_policy_setting(struct lun_policy *p, lua_State *L, const char *name)
     return !lua_isnil(L, -1);
 }
 
+bool lun_policy_set(struct lun_policy *p, const char *name, const char *text, char problem[200])
+{
+    snprintf(problem, 200, "there is no policy");
+    return p->vm && lun_policy_table_set(p->vm->L, &p->table, name, text, problem);
+}
+
 void lun_policy_suggest(struct lun_policy *p, lua_State *L, const char *name, char out[96])
 {
     const char *names[64];

@@ -112,4 +112,20 @@ describe("a policy's file", function()
       classify = function() l.note("share", l.setting "share") end }]] }
     assert.equal(5, g:ask("hi").notes.share)
   end)
+
+  it("has settings that a spec can change, within their bounds", function()
+    local function share(value)
+      local g = t.gateway { settings = { share = value }, policy = [[local l = require "lunette"
+        return { settings = { share = { default = 5, min = 0, max = 100 } },
+                 classify = function() l.note("share", l.setting "share") end }]] }
+      return g:ask("hi").notes.share
+    end
+    assert.equal(50, share(50))
+    for _, wrong in ipairs { 101, "much", "" } do
+      local good, why = pcall(share, wrong)
+      assert.is_false(good)
+      assert.matches("settings.share: must be a number from 0 to 100", why, 1, true)
+    end
+    assert.has_error(function() t.gateway { settings = { other = 1 } } end)
+  end)
 end)

@@ -107,7 +107,8 @@ describe("hedge_after", function()
   end)
 
   it("is no reason to ask a target that rests", function()
-    local g = steps(hedged, { providers = { a = { text = "slow", after = 5 }, b = { { status = 429, headers = { ["retry-after"] = "60" } }, "x" } } })
+    local limited = { status = 429, headers = { ["retry-after"] = "60" } }
+    local g = steps(hedged, { providers = { a = { text = "slow", after = 5 }, b = { limited, "x" } } })
     g:ask { stream = true }
     assert.equal(1, g:provider "b".requests)
     assert.equal("slow", g:ask({ stream = true }).text)
