@@ -36,7 +36,8 @@ local function begin(index, text, endpoint, model, stream)
   for header, value in pairs(letter.headers or {}) do
     list[#list + 1], list[#list + 2] = header:lower(), tostring(value)
   end
-  return call, letter.path, cjson.encode(letter.body), auth.header or "authorization", auth.prefix or (auth.header and "" or "Bearer "), unpack(list)
+  local prefix = auth.prefix or (auth.header and "" or "Bearer ")
+  return call, letter.path, cjson.encode(letter.body), auth.header or "authorization", prefix, unpack(list)
 end
 
 local function answer(call, status, text)

@@ -21,9 +21,11 @@ return {
   },
   clients = {
     -- the key is sk-test-lunette
-    { name = "app", hash = "sha256:d2db830e677ede06e23ca261df56ac0c63d97c86e282db16fb5d094ddabbfd2d", models = { "good", "failover", "overloaded", "limited", "wrong", "cut", "late" } },
+    { name = "app", hash = "sha256:d2db830e677ede06e23ca261df56ac0c63d97c86e282db16fb5d094ddabbfd2d",
+      models = { "good", "failover", "overloaded", "limited", "wrong", "cut", "late" } },
     -- the key is sk-test-poor
-    { name = "poor", hash = "sha256:90cd83ebd8385ad28ba6e61ba86dbd6248f478389227ab9720361b9f42fb5c10", models = { "poor" }, budget = { limit = 0.000001, per = "day" } },
+    { name = "poor", hash = "sha256:90cd83ebd8385ad28ba6e61ba86dbd6248f478389227ab9720361b9f42fb5c10",
+      models = { "poor" }, budget = { limit = 0.000001, per = "day" } },
   },
   limits = { deadline = 2 },
 }
