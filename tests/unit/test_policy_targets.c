@@ -53,6 +53,7 @@ static void sets_are_narrowed_and_ordered_by_functions_and_fields(void **state)
     PLAN("return targets:by('name')", "a/large a/small b/small c/large c/odd");
     PLAN("return targets:by('price.input')", "b/small a/small a/large c/large c/odd");
     PLAN("return targets:by(function(t) return -(t.price.output or 0) end)", "c/large a/large b/small a/small c/odd");
+    PLAN("return targets:by(function(t) return 1 end)", "a/small b/small a/large c/large c/odd");
     PLAN("return targets:by(function(t) return t.model end)", "a/large c/large c/odd a/small b/small");
     PLAN("return targets:by(function(t) return 0/0 end)", "a/small b/small a/large c/large c/odd");
     FAILS("return request.targets:by(function(t) return {} end)", "for target 'a/small' it gave a table");
@@ -217,6 +218,41 @@ static void balanced_puts_every_target_somewhere_and_repeats(void **state)
     GIVES("return tostring(#request.targets:balanced(request)) .. #request.targets:balanced()", "55");
 }
 
+static void what_is_looked_at_again_after_waiting_is_fresh(void **state)
+{
+    W;
+    world_policy(w, "local l = require 'lunette' return { classify = function(r) local t = r.targets[2] local p = t.provider local a, b = t.in_flight, t.in_flight local c = p.state l.sleep(1)\n"
+        "return a .. b .. t.in_flight .. tostring(t.healthy) .. c .. p.state end }");
+    struct lun_question *q = ask(w, HELLO);
+    struct lun_thought *t = think(w, q, LUN_HOOK_CLASSIFY);
+    assert_int_equal(t->state, LUN_THOUGHT_WISHES);
+    fail_often(w, &w->target[1]);       /* at the same moment of the loop's time */
+    lun_health_begin(&w->target[1], w->loop.now, true);
+    lun_thought_fulfil(t, &(struct lun_wish_result){ 0 });
+    if (t->state != LUN_THOUGHT_DONE) fail_msg("%s", t->error);
+    assert_string_equal(t->answer.labels[0], "001falsehealthydown");
+    lun_thought_end(t);
+    over(w, q);
+}
+
+static void what_budget_left_is_all_that_select_sees(void **state)
+{
+    W;
+    world_policy(w, "local l = require 'lunette' return { budget = function(r) assert(#r.targets == 5) return l.degrade 'large' end, select = function(r, targets) assert(#r.targets == #targets) return targets end }");
+    struct lun_question *q = ask(w, HELLO);
+    struct lun_thought *t = think(w, q, LUN_HOOK_BUDGET);
+    assert_int_equal(t->answer.verb, LUN_DEGRADE);
+    q->targets = t->answer.targets;     /* as the walk does */
+    q->n_targets = t->answer.n_targets;
+    lun_thought_end(t);
+    t = think(w, q, LUN_HOOK_SELECT);
+    if (t->state != LUN_THOUGHT_DONE) fail_msg("%s", t->error);
+    assert_int_equal(t->answer.plan.n, 2);
+    assert_string_equal(t->answer.plan.steps[0].target->name, "a/large");
+    lun_thought_end(t);
+    over(w, q);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -228,6 +264,8 @@ int main(void)
         unit(steps_say_how_a_target_is_asked),
         unit(wrong_options_of_steps_are_told_where_they_stand),
         unit(steps_join_with_targets_without_doubles),
+        unit(what_is_looked_at_again_after_waiting_is_fresh),
+        unit(what_budget_left_is_all_that_select_sees),
         unit(balanced_puts_every_target_somewhere_and_repeats),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
