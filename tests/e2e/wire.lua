@@ -144,6 +144,16 @@ function wire.receive(c, options)
   return understand(answer)
 end
 
+-- Reads answers until the connection ends: a list, and why it ended ("closed"; "timeout" when it did not).
+function wire.receive_all(c)
+  local list = {}
+  while true do
+    local answer, why = wire.receive(c)
+    if not answer then return list, why end
+    list[#list + 1] = answer
+  end
+end
+
 ---- a request and its answer, piece by piece ----
 
 local Visit = {}
