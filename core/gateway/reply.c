@@ -146,13 +146,19 @@ static void put_figures(struct list *l, struct lun_question *q, const struct lun
     put(l, "x-lunette-budget-left", budget_left(q));
 }
 
+/* Its name in `models`: the one asked for, if it is among those of that. */
+static const char *model_of(const struct lun_question *q, const struct lun_target *t)
+{
+    for (int i = 0; q->entry && i < q->entry->n_targets; i++) if (q->entry->targets[i] == t) return q->model;
+    return t->model;
+}
+
 static void put_target(struct list *l, struct lun_question *q, const struct lun_trial *t)
 {
     if (!exposed(q)) return;
     put(l, "x-lunette-attempts", lun_arena_printf(q->arena, "%d", attempts(q)));
     if (!t) return;
-    const char *model = strchr(t->target->model, '*') && q->model ? q->model : t->target->model;
-    put(l, "x-lunette-model", visible(q->arena, model));
+    put(l, "x-lunette-model", visible(q->arena, model_of(q, t->target)));
     put(l, "x-lunette-target", visible(q->arena, t->target->name));
     put(l, "x-lunette-provider", visible(q->arena, t->target->provider->name));
     put(l, "x-lunette-fallback", t->fallback ? "true" : "false");

@@ -56,11 +56,24 @@ static bool is_asked(struct lun_mind *mind, const struct lun_target *t, const vo
     return false;
 }
 
+/* Nobody has put it into another order yet. */
+static bool as_configured(const struct lun_question *q, const struct lun_set *s)
+{
+    int i = 0;
+    for (int j = 0; j < q->n_targets && i < s->n; j++) i += q->targets[j] == s->item[i];
+    return i == s->n;
+}
+
+/* A target can stand in the lists of several models, at another place in each. */
 static int targets_asked(lua_State *L)
 {
     struct lun_mind *mind;
     struct lun_set *s = set_at(L, 1, &mind);
-    return filtered(L, mind, s, is_asked, NULL);
+    const struct lun_question *q = mind->question;
+    if (!as_configured(q, s)) return filtered(L, mind, s, is_asked, NULL);
+    struct lun_set *out = lun_push_set(L, mind, NULL, s->n);
+    for (int i = 0; i < q->n_asked; i++) if (has(s, q->asked[i])) out->item[out->n++] = q->asked[i];
+    return 1;
 }
 
 static bool is_healthy(struct lun_mind *mind, const struct lun_target *t, const void *about)
@@ -102,21 +115,31 @@ static int targets_can(lua_State *L)
 
 /* ---- by name: in the order of the names, each as often as the set has it ---- */
 
-typedef bool named(const struct lun_mind *, const struct lun_target *, const char *name);
+struct wanted { const char *name; const struct lun_model *model; };
+typedef bool named(const struct lun_target *, const struct wanted *);
 
-static bool by_model(const struct lun_mind *mind, const struct lun_target *t, const char *name)
+static bool by_model(const struct lun_target *t, const struct wanted *w)
 {
-    const struct lun_question *q = mind->question;
-    if (!strcmp(t->model, name)) return true;       /* or the name asked for, of a pattern */
-    return q->entry && q->model && !strcmp(q->model, name) && !strcmp(q->entry->name, t->model);
+    for (int i = 0; w->model && i < w->model->n_targets; i++) if (w->model->targets[i] == t) return true;
+    return !strcmp(t->model, w->name);
 }
-static bool by_name(const struct lun_mind *mind, const struct lun_target *t, const char *name) { (void)mind; return !strcmp(t->name, name); }
-static bool by_provider(const struct lun_mind *mind, const struct lun_target *t, const char *name) { (void)mind; return !strcmp(t->provider->name, name); }
+static bool by_name(const struct lun_target *t, const struct wanted *w) { return !strcmp(t->name, w->name); }
+static bool by_provider(const struct lun_target *t, const struct wanted *w) { return !strcmp(t->provider->name, w->name); }
+
+/* By its name; a pattern's too, by the name that was asked for. */
+static const struct lun_model *model_called(const struct lun_question *q, const char *name)
+{
+    const struct lun_snapshot *s = q->snapshot;
+    if (q->entry && q->model && !strcmp(q->model, name)) return q->entry;
+    for (int i = 0; i < s->n_models; i++) if (!strcmp(s->models[i].name, name)) return &s->models[i];
+    return NULL;
+}
 
 static void add_named(struct lun_mind *mind, const struct lun_set *s, struct lun_set *out, named *fits, const char *name)
 {
+    struct wanted w = { name, fits == by_model ? model_called(mind->question, name) : NULL };
     for (int i = 0; i < s->n; i++)
-        if (fits(mind, s->item[i], name) && !has(out, s->item[i])) out->item[out->n++] = s->item[i];
+        if (fits(s->item[i], &w) && !has(out, s->item[i])) out->item[out->n++] = s->item[i];
 }
 
 /* Arguments from 2 on: names, or lists of names. */
