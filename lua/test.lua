@@ -56,7 +56,7 @@ function request_class:so_far() return answer_of(self.gateway, self.handle) end
 function request_class:answer()
   local good = self.gateway.simulation:await(self.handle)
   blame(self.gateway)
-  if not good then fail "the request does not end: nothing is left that could end it, or one moment never ends" end
+  if not good then fail "the request does not end" end
   return answer_of(self.gateway, self.handle)
 end
 
@@ -187,7 +187,7 @@ function gateway_class:version() return (select(2, self.simulation:targets())) e
 
 function gateway_class:provider(name)
   if not self.simulation:has_provider(name) then error("there is no provider " .. tostring(name), 2) end
-  self.played[name] = self.played[name] or { requests = 0, calls = {} }
+  self.played[name] = self.played[name] or { requests = 0, calls = {}, probes = 0 }
   return self.played[name]
 end
 

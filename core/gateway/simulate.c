@@ -2,6 +2,7 @@
 #include "base/alloc.h"
 #include "base/arena.h"
 #include "gateway/carrier_script.h"
+#include "gateway/probe.h"
 #include "gateway/recognise.h"
 #include "gateway/station.h"
 #include "gateway/translate.h"
@@ -13,6 +14,7 @@
 #define START (1000 * LUN_SECOND)       /* of the loop: in many places 0 means "not yet" */
 #define BUSY  100000                    /* timers in one instant: it will never come to rest */
 #define LAST  (3600 * LUN_SECOND)       /* longer than any hook may wait, once its client has left */
+#define LONG  (2 * 86400 * LUN_SECOND)  /* longer than any request may take */
 
 struct worn { struct worn *next; struct lun_policy *policy; };
 struct visit {
@@ -31,6 +33,7 @@ struct lun_simulation {
     struct lun_scenarios *scripts;
     struct lun_carrier *carrier;
     struct lun_upstreams upstreams;
+    struct lun_probe *probe;
     struct lun_web web;
     struct lun_waiting waiting; struct lun_task moved;
     struct lun_station station;
@@ -46,20 +49,22 @@ lun_us lun_simulation_loop_time(const simulation *s) { return s->loop.now; }
 lun_us lun_simulation_wall(const simulation *s)      { return s->options.wall + lun_simulation_now(s); }
 static lun_us wall(void *self)                       { return lun_simulation_wall(self); }
 
-/* One event, the clock moved to it if it is not later than `until`. False: there is none. */
+/* Fires what is due next, the clock moved to it if it is not later than `until`. False: there is nothing. */
 static bool turn(simulation *s, lun_us until)
 {
-    lun_loop_drain(&s->loop);
-    if (lun_loop_fire(&s->loop)) return true;
-    return lun_loop_due(&s->loop) <= until && lun_loop_advance(&s->loop);
+    return lun_loop_fire(&s->loop) || (lun_loop_due(&s->loop) <= until && lun_loop_advance(&s->loop));
 }
 
+/* False: one moment never ends. */
 static bool run(simulation *s, lun_us until, const bool *enough)
 {
+    int here = 0;
     lun_us at = s->loop.now;
-    for (int here = 0; here < BUSY && !*enough && turn(s, until); at = s->loop.now) here = s->loop.now == at ? here + 1 : 0;
-    lun_loop_drain(&s->loop);
-    return lun_loop_due(&s->loop) > s->loop.now || *enough;
+    for (lun_loop_drain(&s->loop); here < BUSY && !*enough && turn(s, until); lun_loop_drain(&s->loop)) {
+        here = s->loop.now == at ? here + 1 : 0;
+        at = s->loop.now;
+    }
+    return here < BUSY;
 }
 
 bool lun_simulation_advance(simulation *s, lun_us by)
@@ -171,6 +176,7 @@ simulation *lun_simulation_new(struct lun_snapshot *snapshot, const struct lun_s
         .loop = &s->loop, .snapshot = snapshot, .registry = s->registry, .upstream = &lun_upstreams_port, .upstream_self = &s->upstreams,
         .web = &s->web, .waiting = &s->waiting, .log = options->log, .wall = wall, .wall_self = s, .line = options->line,
         .line_self = options->line_self, .random = options->seed ? options->seed : 1 };
+    s->probe = lun_probe_new(&s->loop, snapshot, s->carrier, s->carrier, options->log);
     if (open_all(s, error)) return s;
     lun_simulation_free(s);
     return NULL;
@@ -184,6 +190,8 @@ static bool end_all(simulation *s)
     s->options.fetch = NULL;
     s->station.line = NULL;
     s->station.log = NULL;
+    lun_probe_free(s->probe);
+    s->probe = NULL;
     if (s->station.policy) lun_policy_log_to(s->station.policy, NULL);
     for (struct worn *w = s->worn; w; w = w->next) lun_policy_log_to(w->policy, NULL);
     for (struct visit *v = s->visits; v; v = v->next) lun_simulation_leave(s, &v->answer);
@@ -336,7 +344,7 @@ struct lun_simulated_answer *lun_simulation_ask(simulation *s, const struct lun_
 
 bool lun_simulation_await(simulation *s, struct lun_simulated_answer *a)
 {
-    return run(s, LUN_NEVER - 1, &a->ended) && a->ended;
+    return run(s, s->loop.now + LONG, &a->ended) && a->ended;
 }
 
 void lun_simulation_leave(simulation *s, struct lun_simulated_answer *a)

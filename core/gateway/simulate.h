@@ -1,5 +1,5 @@
 /* A gateway without sockets, on a clock that moves only when it is told to: the real walk, policy machine, health, limits and budgets, with
- * scripted providers behind it and requests handed in from memory. Everything repeats: same configuration, seed and requests, same answers
+ * key probes, scripted providers behind it and requests handed in from memory. Everything repeats: same configuration, seed and requests, same answers
  * at the same microsecond. An hour of retries takes a millisecond.
  *
  * The wall clock starts where it is told and moves with the other; CPU time of hooks is counted in instructions. One thread. Nothing here
@@ -66,7 +66,7 @@ struct lun_simulated_request {
 };
 /* A request arrives. The clock stands still: what can happen at once has happened on return. All is copied. */
 struct lun_simulated_answer *lun_simulation_ask(struct lun_simulation *, const struct lun_simulated_request *);
-/* Moves the clock until the answer has ended. False: it never does (as lun_simulation_advance), or nothing is left that could end it. */
+/* Moves the clock until the answer has ended. False: it never does (as lun_simulation_advance), or not within two days. */
 bool lun_simulation_await(struct lun_simulation *, struct lun_simulated_answer *);
 void lun_simulation_leave(struct lun_simulation *, struct lun_simulated_answer *);              /* the client hangs up; after the end: nothing */
 void lun_simulation_pause(struct lun_simulation *, struct lun_simulated_answer *, bool paused); /* its buffer is full, or has room again */

@@ -77,7 +77,7 @@ end
 local function provider_config(name, what)
   local config = { dialect = "openai", base_url = "http://" .. name:gsub("[^%w-]", "-"):lower() .. ".spec.invalid/v1" }
   for field, value in pairs(play.is_settings(what) and what or {}) do
-    if field ~= "answer" and field ~= "keys" then config[field] = value end
+    if field ~= "answer" and field ~= "keys" and field ~= "key_probe" then config[field] = value end
   end
   local keys = play.is_settings(what) and what.keys or 0
   if keys > 0 then config.key = {} end

@@ -12,7 +12,7 @@ end
 
 -- Whether a table of `providers` says more about the provider than its answer.
 local function is_settings(value)
-  return type(value) == "table" and (value.answer ~= nil or value.keys ~= nil)
+  return type(value) == "table" and (value.answer ~= nil or value.keys ~= nil or value.key_probe ~= nil)
 end
 
 local function answer_in(value)
@@ -69,9 +69,19 @@ local function scene_of(gateway, scripts, name, request, n)
   return scenario(function(r, count) return completed(script(r, count), name) end)(request, n)
 end
 
+-- Every 30 s a provider is asked GET /models with a key that it had refused. That is none of the requests a spec speaks of.
+local function probe_scene(gateway, scripts, name, request)
+  local seen, what = gateway:provider(name), scripts[name]
+  seen.probes = seen.probes + 1
+  if what == nil and gateway.simulation:has_script(name) then return nil end
+  local script = script_of(is_settings(what) and what.key_probe or 401, name)
+  return scenario(function(r, n) return completed(script(r, n), name) end)(request, seen.probes)
+end
+
 -- `scripts` by name of provider, as in t.gateway.
 local function player(gateway, scripts)
   return function(name, request)
+    if request.method == "GET" then return probe_scene(gateway, scripts, name, request) end
     local seen = gateway:provider(name)
     seen.requests = seen.requests + 1
     request.at = gateway:now()

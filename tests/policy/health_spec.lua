@@ -196,6 +196,19 @@ describe("several keys", function()
     end
   end)
 
+  it("a key that was taken out is back when GET /models accepts it", function()
+    local good = false
+    local g = t.gateway { targets = { "a", "b" }, policy = in_order, providers = {
+      a = { keys = 1, answer = function() return good and "fine" or 401 end, key_probe = function() return good and 200 or 401 end } } }
+    assert.equal("b", g:ask("hi").target)
+    t.advance(31)
+    assert.equal("b", g:ask("hi").target)
+    good = true
+    t.advance(30)
+    assert.equal("a", g:ask("hi").target)
+    assert.same({ 2, 2 }, { g:provider "a".requests, g:provider "a".probes })
+  end)
+
   it("a used-up quota rests its key, and the request goes on with another", function()
     local g = t.gateway { targets = { "a" }, providers = { a = { keys = 2, answer = { 402, "fine" } } } }
     local answer = g:ask "hi"
