@@ -199,7 +199,7 @@ function Provider:stop() self.process:stop() end
 -- A gateway. options: config (text of gateway.lua), files = { ["policy.lua"] = text }, env, workers. listen and admin are chosen by the
 -- system whatever the file says. g.port, g.admin, g.folder, g.process.
 function e2e.gateway(options)
-  local g = setmetatable({ folder = e2e.folder() }, Gateway)
+  local g = setmetatable({ folder = e2e.folder(), lines = {}, log_read = 0 }, Gateway)
   e2e.write(g.folder .. "/gateway.lua", options.config)
   for name, text in pairs(options.files or {}) do
     local sub = name:match "^(.*)/"
@@ -240,21 +240,34 @@ function Gateway:metric(series)
   return 0
 end
 
+-- Reads what has been added to the request log: self.lines, and by id.
+local function read_log(g)
+  local f = io.open(g.folder .. "/requests.jsonl", "r")
+  if not f then return end
+  f:seek("set", g.log_read)
+  for line in f:read("*a"):gmatch "([^\n]*)\n" do
+    g.log_read = g.log_read + #line + 1
+    local json = cjson.decode(line)
+    g.lines[#g.lines + 1], g.lines[json.id] = json, json
+  end
+  f:close()
+end
+
 -- The request log, decoded, once it holds n lines.
 function Gateway:log(n)
   return e2e.eventually("the request log has " .. (n or 1) .. " lines", function()
-    local lines = {}
-    for line in e2e.read(self.folder .. "/requests.jsonl"):gmatch "([^\n]+)\n" do lines[#lines + 1] = cjson.decode(line) end
-    return #lines >= (n or 1) and lines
+    read_log(self)
+    return #self.lines >= (n or 1) and self.lines
   end)
 end
 
--- Its line about one answer.
+-- Its line about one answer (or about an id).
 function Gateway:line(answer)
-  local id = answer.headers["x-lunette-request-id"] or error("the answer has no x-lunette-request-id", 2)
+  local id = type(answer) == "string" and answer or answer.headers["x-lunette-request-id"]
+  if not id then error("the answer has no x-lunette-request-id", 2) end
   return e2e.eventually("request " .. id .. " is in the log", function()
-    local line = e2e.read(self.folder .. "/requests.jsonl"):match('[^\n]*"id":"' .. id .. '"[^\n]*\n')
-    return line and cjson.decode(line)
+    if not self.lines[id] then read_log(self) end
+    return self.lines[id]
   end)
 end
 
