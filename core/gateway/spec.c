@@ -1,29 +1,20 @@
 #include "gateway/spec.h"
 #include "base/alloc.h"
-#include "gateway/simulate.h"
+#include "gateway/spec_parts.h"
 #include "script/bundle.h"
 #include "script/load.h"
-#include "state/store.h"
 #include <lauxlib.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define NAME "lunette.simulation"
 #define MOST 256                /* entries of a list of texts, headers or environment */
-
-enum { SETTINGS = 64 };
-struct spec {                   /* userdata; its environment is the table of options, for `play`, `fetch`, `lines` and `messages` */
-    struct lun_simulation *simulation;
-    lua_State *L;               /* of the call that is moving the clock; NULL: none is */
-    struct lun_log log;
-    struct lun_pair settings[SETTINGS];     /* texts of the environment table */
-};
+#define NAME LUN_SPEC_CLASS
 
 /* ---- out of the simulation ---- */
 
 /* Pushes one of the options. They are the userdata's environment, and that is the first argument of whatever moves the clock. */
-static void push_kept(struct spec *s, const char *name)
+static void push_kept(struct lun_spec *s, const char *name)
 {
     luaL_checkstack(s->L, 12, "a simulation");
     lua_getfenv(s->L, 1);
@@ -31,7 +22,7 @@ static void push_kept(struct spec *s, const char *name)
     lua_remove(s->L, -2);
 }
 
-static void append(struct spec *s, const char *list, const char *text, size_t n)
+static void append(struct lun_spec *s, const char *list, const char *text, size_t n)
 {
     if (!s->L) return;
     push_kept(s, list);
@@ -50,7 +41,7 @@ static void take_message(void *self, enum lun_log_level level, const char *text,
 
 static bool play(void *self, const struct lun_scene_request *request, struct lun_arena *arena, struct lun_scene *scene, const char **error)
 {
-    struct spec *s = self;
+    struct lun_spec *s = self;
     lua_State *L = s->L;
     int top = lua_gettop(L);
     push_kept(s, "play");
@@ -107,7 +98,7 @@ static void read_web_headers(lua_State *L, struct lun_arena *arena, struct lun_w
 
 static void fetch(void *self, const struct lun_wish *wish, struct lun_arena *arena, struct lun_simulated_fetch *said)
 {
-    struct spec *s = self;
+    struct lun_spec *s = self;
     lua_State *L = s->L;
     int top = lua_gettop(L);
     size_t n = 0;
@@ -179,9 +170,9 @@ static int give_up(lua_State *L, struct lun_mistakes *mistakes, char *error)
     return 2;
 }
 
-static struct spec *new_spec(lua_State *L)
+static struct lun_spec *new_spec(lua_State *L)
 {
-    struct spec *s = lua_newuserdata(L, sizeof *s);
+    struct lun_spec *s = lua_newuserdata(L, sizeof *s);
     memset(s, 0, sizeof *s);
     luaL_getmetatable(L, NAME);
     lua_setmetatable(L, -2);
@@ -192,11 +183,11 @@ static struct spec *new_spec(lua_State *L)
 }
 
 /* settings = { name, text, … } */
-static int read_settings(lua_State *L, struct spec *s)
+static int read_settings(lua_State *L, struct lun_spec *s)
 {
     int n = 0;
     lua_getfield(L, 1, "settings");
-    for (int i = 1; lua_type(L, -1) == LUA_TTABLE && i < (int)lua_objlen(L, -1) && n < SETTINGS; i += 2) {
+    for (int i = 1; lua_type(L, -1) == LUA_TTABLE && i < (int)lua_objlen(L, -1) && n < LUN_SPEC_SETTINGS; i += 2) {
         lua_rawgeti(L, -1, i), lua_rawgeti(L, -2, i + 1);
         s->settings[n++] = (struct lun_pair){ luaL_checkstring(L, -2), luaL_checkstring(L, -1) };
         lua_pop(L, 2);
@@ -212,7 +203,7 @@ static int open_simulation(lua_State *L)
     char *error = NULL;
     luaL_checktype(L, 1, LUA_TTABLE);
     lua_settop(L, 1);
-    struct spec *s = new_spec(L);
+    struct lun_spec *s = new_spec(L);
     struct lun_snapshot *snapshot = load(L, &mistakes);
     if (!snapshot) return give_up(L, &mistakes, NULL);
     lua_pushvalue(L, 1);
@@ -230,7 +221,7 @@ static int open_simulation(lua_State *L)
 
 static int collect(lua_State *L)
 {
-    struct spec *s = luaL_checkudata(L, 1, NAME);
+    struct lun_spec *s = luaL_checkudata(L, 1, NAME);
     s->L = NULL;
     lun_simulation_free(s->simulation);
     s->simulation = NULL;
@@ -239,23 +230,23 @@ static int collect(lua_State *L)
 
 /* ---- asking it ---- */
 
-static struct spec *check(lua_State *L)
+struct lun_spec *lun_spec_check(lua_State *L)
 {
-    struct spec *s = luaL_checkudata(L, 1, NAME);
+    struct lun_spec *s = luaL_checkudata(L, 1, NAME);
     if (!s->simulation) luaL_error(L, "this gateway could not be made");
     return s;
 }
 
 /* The clock is moved by one at a time: not by a provider's function while it is asked. */
-static struct lun_simulation *enter(lua_State *L, struct spec **s)
+static struct lun_simulation *enter(lua_State *L, struct lun_spec **s)
 {
-    *s = check(L);
+    *s = lun_spec_check(L);
     if ((*s)->L) luaL_error(L, "the gateway is at work: a provider's function may look at it, but not ask it or move its clock");
     (*s)->L = L;
     return (*s)->simulation;
 }
 
-static struct lun_simulated_answer *answer_at(lua_State *L)
+struct lun_simulated_answer *lun_spec_answer(lua_State *L)
 {
     luaL_checktype(L, 2, LUA_TLIGHTUSERDATA);
     return lua_touserdata(L, 2);
@@ -264,7 +255,7 @@ static struct lun_simulated_answer *answer_at(lua_State *L)
 /* simulation:ask(endpoint, key or nil, body, { name, value, … }) → answer */
 static int ask(lua_State *L)
 {
-    struct spec *s;
+    struct lun_spec *s;
     size_t n;
     const char *endpoint = luaL_checkstring(L, 2), *key = luaL_optstring(L, 3, NULL), *body = luaL_checklstring(L, 4, &n);
     struct lun_pair headers[MOST];
@@ -284,8 +275,8 @@ static int ask(lua_State *L)
 
 static int await(lua_State *L)
 {
-    struct spec *s;
-    struct lun_simulated_answer *a = answer_at(L);
+    struct lun_spec *s;
+    struct lun_simulated_answer *a = lun_spec_answer(L);
     lua_pushboolean(L, lun_simulation_await(enter(L, &s), a));
     s->L = NULL;
     return 1;
@@ -293,7 +284,7 @@ static int await(lua_State *L)
 
 static int advance(lua_State *L)
 {
-    struct spec *s;
+    struct lun_spec *s;
     lun_us by = lun_us_from_seconds(luaL_checknumber(L, 2));
     lua_pushboolean(L, lun_simulation_advance(enter(L, &s), by));
     s->L = NULL;
@@ -302,8 +293,8 @@ static int advance(lua_State *L)
 
 static int leave(lua_State *L)
 {
-    struct spec *s;
-    struct lun_simulated_answer *a = answer_at(L);
+    struct lun_spec *s;
+    struct lun_simulated_answer *a = lun_spec_answer(L);
     lun_simulation_leave(enter(L, &s), a);
     s->L = NULL;
     return 0;
@@ -311,125 +302,12 @@ static int leave(lua_State *L)
 
 static int hold(lua_State *L)
 {
-    struct spec *s;
-    struct lun_simulated_answer *a = answer_at(L);
+    struct lun_spec *s;
+    struct lun_simulated_answer *a = lun_spec_answer(L);
     bool paused = lua_toboolean(L, 3);
     lun_simulation_pause(enter(L, &s), a, paused);
     s->L = NULL;
     return 0;
-}
-
-/* ---- looking ---- */
-
-static void set_time(lua_State *L, const char *name, lun_us t) { lua_pushnumber(L, (double)t / 1e6), lua_setfield(L, -2, name); }
-static void set_truth(lua_State *L, const char *name, bool yes) { lua_pushboolean(L, yes), lua_setfield(L, -2, name); }
-
-static void set_pairs(lua_State *L, const char *name, const struct lun_pair *pairs, int n)
-{
-    lua_newtable(L);
-    for (int i = 0; i < n; i++) lua_pushstring(L, pairs[i].value), lua_setfield(L, -2, pairs[i].name);
-    lua_setfield(L, -2, name);
-}
-
-/* simulation:look(answer) → what there is of it by now */
-static int look(lua_State *L)
-{
-    const struct lun_simulated_answer *a = answer_at(L);
-    check(L);
-    lua_newtable(L);
-    lua_pushstring(L, a->id), lua_setfield(L, -2, "id");
-    set_truth(L, "headed", a->headed), set_truth(L, "ended", a->ended), set_truth(L, "clean", a->clean), set_truth(L, "left", a->left);
-    set_time(L, "started", a->started), set_time(L, "head_at", a->head_at), set_time(L, "ended_at", a->ended_at);
-    lua_pushinteger(L, a->status), lua_setfield(L, -2, "status");
-    lua_pushlstring(L, a->bytes.n ? a->bytes.at : "", a->bytes.n), lua_setfield(L, -2, "body");
-    set_pairs(L, "headers", a->headers, a->n_headers);
-    set_pairs(L, "trailers", a->trailers, a->n_trailers);
-    lua_createtable(L, a->n_pieces, 0);
-    for (int i = 0; i < a->n_pieces; i++) {
-        lua_createtable(L, 0, 2);
-        set_time(L, "at", a->pieces[i].at);
-        lua_pushlstring(L, a->bytes.at + a->pieces[i].from, a->pieces[i].n), lua_setfield(L, -2, "bytes");
-        lua_rawseti(L, -2, i + 1);
-    }
-    lua_setfield(L, -2, "pieces");
-    return 1;
-}
-
-static int now(lua_State *L)  { return lua_pushnumber(L, (double)lun_simulation_now(check(L)->simulation) / 1e6), 1; }
-static int wall(lua_State *L) { return lua_pushnumber(L, (double)lun_simulation_wall(check(L)->simulation) / 1e6), 1; }
-
-static int metrics(lua_State *L)
-{
-    struct lun_buf out = {0};
-    lun_metrics_write(lun_simulation_registry(check(L)->simulation)->metrics, &out);
-    lua_pushlstring(L, out.n ? out.at : "", out.n);
-    lun_buf_free(&out);
-    return 1;
-}
-
-/* simulation:targets() → { { name =, model =, provider = }, … }, version */
-static int targets(lua_State *L)
-{
-    const struct lun_snapshot *s = lun_simulation_snapshot(check(L)->simulation);
-    lua_createtable(L, s->n_targets, 0);
-    for (int i = 0; i < s->n_targets; i++) {
-        lua_createtable(L, 0, 3);
-        lua_pushstring(L, s->targets[i].name), lua_setfield(L, -2, "name");
-        lua_pushstring(L, s->targets[i].model), lua_setfield(L, -2, "model");
-        lua_pushstring(L, s->targets[i].provider->name), lua_setfield(L, -2, "provider");
-        lua_rawseti(L, -2, i + 1);
-    }
-    lua_pushstring(L, s->version);
-    return 2;
-}
-
-static const struct lun_provider *provider_named(lua_State *L)
-{
-    const struct lun_snapshot *s = lun_simulation_snapshot(check(L)->simulation);
-    const char *name = luaL_checkstring(L, 2);
-    for (int i = 0; i < s->n_providers; i++) if (!strcmp(s->providers[i].name, name)) return &s->providers[i];
-    return NULL;
-}
-
-static int has_provider(lua_State *L) { return lua_pushboolean(L, provider_named(L) != NULL), 1; }
-static int has_script(lua_State *L)
-{
-    const struct lun_provider *p = provider_named(L);
-    return lua_pushboolean(L, p && p->script), 1;
-}
-
-/* ---- the store ---- */
-
-static int store_get(lua_State *L)
-{
-    struct lun_simulation *s = check(L)->simulation;
-    size_t n;
-    char type;
-    double number;
-    const char *key = luaL_checklstring(L, 2, &n);
-    struct lun_buf out = {0};
-    if (!lun_store_get(lun_simulation_registry(s)->store, key, n, lun_simulation_loop_time(s), &type, &out)) return lua_pushnil(L), 1;
-    if (type == 'n') memcpy(&number, out.at, sizeof number), lua_pushnumber(L, number);
-    else if (type == 'b') lua_pushboolean(L, out.n && *out.at == '1');
-    else lua_pushlstring(L, out.n ? out.at : "", out.n);
-    lua_pushboolean(L, type == 'j');
-    lun_buf_free(&out);
-    return 2;                           /* value, whether it is JSON text */
-}
-
-static int store_set(lua_State *L)
-{
-    struct lun_simulation *s = check(L)->simulation;
-    size_t n, value_n = 1;
-    const char *key = luaL_checklstring(L, 2, &n), *value;
-    double number = lua_tonumber(L, 3);
-    char type = lua_type(L, 3) == LUA_TNUMBER ? 'n' : lua_type(L, 3) == LUA_TBOOLEAN ? 'b' : lua_toboolean(L, 5) ? 'j' : 's';
-    lun_us ttl = lun_us_from_seconds(luaL_optnumber(L, 4, 0));
-    if (type == 'n') value = (const char *)&number, value_n = sizeof number;
-    else if (type == 'b') value = lua_toboolean(L, 3) ? "1" : "0";
-    else value = luaL_checklstring(L, 3, &value_n);
-    lua_pushboolean(L, lun_store_set(lun_simulation_registry(s)->store, key, n, type, value, value_n, ttl, lun_simulation_loop_time(s)));
-    return 1;
 }
 
 /* ---- the module ---- */
@@ -445,9 +323,7 @@ static int hash(lua_State *L)           /* of a client's key, as `clients` wants
     return lua_pushfstring(L, "sha256:%s", text), 1;
 }
 
-static const luaL_Reg methods[] = {
-    { "ask", ask }, { "await", await }, { "advance", advance }, { "leave", leave }, { "pause", hold }, { "look", look }, { "now", now }, { "wall", wall },
-    { "metrics", metrics }, { "targets", targets }, { "has_provider", has_provider }, { "has_script", has_script }, { "store_get", store_get }, { "store_set", store_set }, { NULL, NULL } };
+static const luaL_Reg methods[] = { { "ask", ask }, { "await", await }, { "advance", advance }, { "leave", leave }, { "pause", hold }, { NULL, NULL } };
 static const luaL_Reg functions[] = {
     { "open", open_simulation }, { "hash", hash }, { "json_decode", lun_spec_json_decode }, { "json_quote", lun_spec_json_quote }, { NULL, NULL } };
 
@@ -479,6 +355,7 @@ void lun_spec_open(lua_State *L)
     luaL_newmetatable(L, NAME);
     lua_newtable(L);
     luaL_register(L, NULL, methods);
+    luaL_register(L, NULL, lun_spec_looks);
     lua_setfield(L, -2, "__index");
     lua_pushcfunction(L, collect);
     lua_setfield(L, -2, "__gc");
