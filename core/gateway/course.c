@@ -1,4 +1,5 @@
 /* Where a walk may go: which of the plan's steps comes next, with which keys left, and whether the retry budget lets it. */
+#include "gateway/dropped.h"
 #include "gateway/plan.h"
 #include "gateway/walk.h"
 #include "state/health.h"
@@ -18,6 +19,8 @@ bool lun_course_narrow(struct lun_question *q, const struct lun_answer *answer)
     int n = 0;
     for (int i = 0; i < answer->n_targets; i++)
         if (among(answer->targets[i], q->targets, q->n_targets) && !among(answer->targets[i], left, n)) left[n++] = answer->targets[i];
+    for (int i = 0; i < q->n_asked; i++)
+        if (!among(q->asked[i], left, n)) lun_dropped_note(q, q->asked[i], "the hook `budget` left it out");
     q->targets = q->asked = left;
     q->n_targets = q->n_asked = n;
     return n;

@@ -1,5 +1,6 @@
 #include "gateway/plan.h"
 #include "base/loop.h"
+#include "gateway/dropped.h"
 #include "state/health.h"
 #include "state/order.h"
 #include <string.h>
@@ -55,8 +56,12 @@ void lun_plan_default(struct lun_question *q, struct lun_plan *plan)
 void lun_plan_check(struct lun_question *q, struct lun_plan *plan)
 {
     int n = 0;
-    for (int i = 0; i < plan->n && n < LUN_STEPS; i++)
-        if (may_use(q, plan->steps[i].target)) plan->steps[n++] = plan->steps[i];
+    for (int i = 0; i < plan->n && n < LUN_STEPS; i++) {
+        const struct lun_target *t = plan->steps[i].target;
+        if (may_use(q, t)) plan->steps[n++] = plan->steps[i];
+        else if (t) lun_dropped_note(q, t, has(q->targets, q->n_targets, t) ? "the key takes no other model than the one asked for"
+                                                                            : "it is none of the targets that this request may use");
+    }
     plan->n = n;
     for (int i = 0; i < n; i++) fill(&plan->steps[i], i == n - 1);
     if (n) return;

@@ -2,6 +2,7 @@
 #include "base/json.h"
 #include "base/loop.h"
 #include "base/text.h"
+#include "gateway/dropped.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -14,6 +15,9 @@ static void record_tokens(struct lun_metrics *m, const char *model, const char *
     lun_metrics_add(m, LUN_METRIC_TOKENS, (const char *[]){ model, provider, type }, (double)n);
 }
 
+/* The head of an error is no first byte of an answer. */
+static bool spoke(const struct lun_trial *t) { return t->sent && t->first_byte && t->status < 300; }
+
 void lun_record_trial(struct lun_question *q, const struct lun_trial *t)
 {
     struct lun_metrics *m = q->registry->metrics;
@@ -25,11 +29,11 @@ void lun_record_trial(struct lun_question *q, const struct lun_trial *t)
     if (!t->sent) return;
     const char *error = t->kind == LUN_KIND_OK ? "" : lun_kind_name(t->kind);
     lun_metrics_add(m, LUN_METRIC_DURATION, (const char *[]){ model, provider, error }, seconds(t->ended - t->sent));
-    if (t->first_byte) lun_metrics_add(m, LUN_METRIC_TTFT, (const char *[]){ model, provider }, seconds(t->first_byte - t->sent));
+    if (spoke(t)) lun_metrics_add(m, LUN_METRIC_TTFT, (const char *[]){ model, provider }, seconds(t->first_byte - t->sent));
     if (!t->usage.known) return;
     record_tokens(m, model, provider, "input", t->usage.input);
     record_tokens(m, model, provider, "output", t->usage.output);
-    if (t->first_byte && t->usage.output > 1)
+    if (q->stream && spoke(t) && t->usage.output > 1)
         lun_metrics_add(m, LUN_METRIC_PER_TOKEN, (const char *[]){ model, provider }, seconds(t->ended - t->first_byte) / (double)(t->usage.output - 1));
 }
 
@@ -38,7 +42,7 @@ void lun_record_request(struct lun_question *q, const struct lun_done *done)
     struct lun_metrics *m = q->registry->metrics;
     char status[12];
     snprintf(status, sizeof status, "%d", done->status);
-    const char *model = q->entry ? q->entry->name : q->model ? "auto" : "";
+    const char *model = q->entry ? q->entry->name : q->model && !strcmp(q->model, "auto") ? "auto" : "";    /* never a client's own text */
     lun_metrics_add(m, LUN_METRIC_REQUESTS, (const char *[]){ model, status }, 1);
     if (done->fallback) lun_metrics_add(m, LUN_METRIC_FALLBACKS, (const char *[]){ model }, 1);
     if (done->trial) lun_metrics_add(m, LUN_METRIC_OVERHEAD, NULL, seconds(done->latency > done->upstream_wait ? done->latency - done->upstream_wait : 0));
@@ -95,7 +99,7 @@ static void put_trial(struct lun_buf *out, const struct lun_question *q, const s
     if (t->status) put_int(out, "status", t->status);
     put_ms(out, "at_ms", t->began - q->arrived);
     put_ms(out, "ms", t->ended - t->began);
-    if (t->first_byte && t->sent) put_ms(out, "ttft_ms", t->first_byte - t->sent);
+    if (spoke(t)) put_ms(out, "ttft_ms", t->first_byte - t->sent);
     if (t->key > 0) put_int(out, "key", t->key);
     if (t->hedge) { lun_json_put_key(out, "hedge"); lun_buf_puts(out, "true"); }
     if (t->kind != LUN_KIND_OK) {
@@ -186,7 +190,7 @@ void lun_record_line(struct lun_question *q, const struct lun_done *done, struct
     put_ms(out, "latency_ms", done->latency);
     if (done->ttft) put_ms(out, "ttft_ms", done->ttft);
     put_ms(out, "overhead_ms", done->latency > done->upstream_wait ? done->latency - done->upstream_wait : 0);
-    if (in_full(q, done)) put_text(out, "dropped", q->dropped);
+    if (in_full(q, done)) lun_dropped_put(q, out);
     if (q->snapshot->log_text) {
         size_t n;
         const char *text = lun_question_text(q, &n);

@@ -125,6 +125,7 @@ static enum go choose(request *r)
     r->plan = answer->plan;
     if (answer->verb == LUN_PLAN && !r->question->pinned) lun_plan_check(r->question, &r->plan);
     else lun_plan_default(r->question, &r->plan);
+    r->question->plan = &r->plan;
     return to(r, LUN_AT_NEXT);
 }
 

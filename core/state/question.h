@@ -94,7 +94,8 @@ struct lun_question {
     const char **labels; int n_labels;
     struct lun_pair *notes; int n_notes;        /* note(k, v): values are JSON texts */
     struct lun_trial *trials, **trials_tail;
-    const char *dropped;            /* targets left out and why, for the log, or NULL */
+    const struct lun_plan *plan;    /* what `select` or the default came to; NULL: it has not come to that */
+    struct lun_dropped { struct lun_dropped *next; const struct lun_target *target; const char *why; } *dropped;    /* left out on the way */
     bool policy_failed;             /* a hook failed and the default decided */
 
     /* computed on first touch by the functions below */
