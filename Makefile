@@ -18,13 +18,13 @@ ALL_CFLAGS = -std=gnu11 $(WARN) $(CFLAGS) $(SAN_FLAGS) -fno-strict-aliasing -fno
 ALL_LIBS   = $$(pkg-config --libs $(LIBS)) -lm -pthread -Wl,-E
 
 # make SAN=address (or thread): the same targets, built with a sanitizer into a folder of its own.
+comma := ,
 SAN ?=
 ifneq ($(SAN),)
 BUILD     := build-$(SAN)
 OPT       := -O1
 SAN_FLAGS := -fsanitize=$(SAN)$(if $(filter address,$(SAN)),$(comma)undefined) -fno-sanitize-recover=all -fno-omit-frame-pointer
 endif
-comma := ,
 
 SOURCES := $(sort $(wildcard core/*/*.c))
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/bundle.o
@@ -32,7 +32,7 @@ LIBRARY := $(BUILD)/liblunette.a
 BUNDLED := $(sort $(wildcard lua/*.lua lua/*/*.lua policies/*.lua))
 UNITS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
 
-.PHONY: all deps test-deps build run test test-unit test-policy test-e2e test-clients lint layers examples help clean
+.PHONY: all deps test-deps build run test test-unit test-policy test-e2e test-clients lint layers examples mutants help clean
 all: deps build
 
 help: ## what this file does
@@ -97,6 +97,9 @@ layers: ## no include may climb or go in a circle
 
 examples: all ## runs every example
 	@examples/run $(BUILD)/lunette
+
+mutants: all ## breaks the walk on purpose, in copies, and says which tests notice (minutes)
+	@tests/tools/mutants
 
 clean: ## removes what was built
 	rm -rf build build-*
