@@ -120,6 +120,12 @@ static void without_turn(attempt *a)
     else skip(a, "its target rests");
 }
 
+/* The key that its turn was for went out, or rests by now: another's turn, at the end of that queue. */
+static bool lost_its_key(const attempt *a)
+{
+    return a->step.target->provider->n_keys && !a->insist && !lun_health_key_usable(a->step.target, a->turn.key, now(a));
+}
+
 void lun_depart_look(attempt *a)
 {
     const struct lun_provider *p = a->step.target->provider;
@@ -128,6 +134,9 @@ void lun_depart_look(attempt *a)
     if (!a->queued) {
         if (must_rest(a)) { skip(a, "its target rests"); return; }
         if (!lun_bill_fits(&a->bill, a->request->question, &a->step, &detail)) { lun_attempt_fail(a, LUN_KIND_SKIPPED, detail); return; }
+        take_turn(a);
+    } else if (lost_its_key(a)) {
+        lun_depart_leave(a);
         take_turn(a);
     }
     lun_us due = lun_turn_due(&a->turn);

@@ -61,6 +61,17 @@ static bool read_numbers(struct lun_question *q, struct lun_error *e)
         && whole_number(q, LUN_FIELD_max_completion_tokens, "max_completion_tokens", 0, 1000000000, &q->max_tokens, e);
 }
 
+/* Several prompts at once are answered as so many choices. A list of numbers is one prompt, of token ids. */
+static void count_prompts(struct lun_question *q)
+{
+    struct lun_json prompt = field(q, LUN_FIELD_prompt);
+    struct lun_json_each e = lun_json_each(prompt);
+    if (q->endpoint != LUN_ENDPOINT_COMPLETIONS || lun_json_type(prompt) != LUN_JSON_ARRAY || !lun_json_next(&e)) return;
+    if (lun_json_type(e.value) == LUN_JSON_NUMBER) return;
+    size_t prompts = lun_json_count(prompt);
+    q->n *= prompts < 4096 ? (int)prompts : 4096;
+}
+
 static bool read_stream(struct lun_question *q, struct lun_error *e)
 {
     enum lun_json_type type = type_of(q, LUN_FIELD_stream);
@@ -273,6 +284,7 @@ bool lun_recognise(struct lun_question *q, const struct lun_incoming *in, struct
     if (!(q->model = name_in(q, field(q, LUN_FIELD_model))))
         return WRONG(q, e, "model", "`model` has to be a text of 1 to %d bytes without control characters.", NAME_MAX_BYTES);
     if (!read_stream(q, e) || !read_numbers(q, e) || !read_input(q, e)) return false;
+    count_prompts(q);
     read_needs(q);
     return read_who(q, in, e) && find_targets(q, e);
 }

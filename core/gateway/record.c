@@ -30,7 +30,7 @@ void lun_record_trial(struct lun_question *q, const struct lun_trial *t)
     const char *error = t->kind == LUN_KIND_OK ? "" : lun_kind_name(t->kind);
     lun_metrics_add(m, LUN_METRIC_DURATION, (const char *[]){ model, provider, error }, seconds(t->ended - t->sent));
     if (spoke(t)) lun_metrics_add(m, LUN_METRIC_TTFT, (const char *[]){ model, provider }, seconds(t->first_byte - t->sent));
-    if (!t->usage.known) return;
+    if (!t->usage.known || t->usage.estimated) return;         /* they are the provider's, or nobody's */
     record_tokens(m, model, provider, "input", t->usage.input);
     record_tokens(m, model, provider, "output", t->usage.output);
     if (q->stream && spoke(t) && t->usage.output > 1)
