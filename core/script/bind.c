@@ -81,12 +81,14 @@ const char *lun_bind_hint(const char *name, const char *const *list, size_t n, c
 const char *lun_bind_shown(lua_State *L, int index, char out[64])
 {
     size_t n = 0;
-    if (lua_type(L, index) == LUA_TNUMBER) { snprintf(out, 64, "%.14g", lua_tonumber(L, index)); return out; }
     const char *text = lua_type(L, index) == LUA_TSTRING ? lua_tolstring(L, index, &n) : NULL;
-    if (!text) return lua_typename(L, lua_type(L, index));
-    n = lun_text_clip(text, n, 60);
-    for (size_t i = 0; i < n; i++) out[i] = (unsigned char)text[i] < 32 ? '?' : text[i];
-    out[n] = 0;
+    if (lua_type(L, index) == LUA_TNUMBER) snprintf(out, 64, "%.14g", lua_tonumber(L, index));
+    else if (!text) snprintf(out, 64, "%s", lun_bind_type(L, index));
+    else {
+        n = lun_text_clip(text, n, 60);
+        for (size_t i = 0; i < n; i++) out[i] = (unsigned char)text[i] < 0x20 || text[i] == 0x7f ? '?' : text[i];
+        out[n] = 0;
+    }
     return out;
 }
 

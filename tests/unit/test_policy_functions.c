@@ -92,6 +92,8 @@ static void backoff_doubles_up_to_its_maximum(void **state)
     GIVES("local low = 99 for i = 1, 200 do local d = lunette.backoff(3, { jitter = 'full' }) assert(d >= 0 and d <= 4) low = math.min(low, d) end return tostring(low < 1)", "true");
     FAILS("lunette.backoff(0)", "n counts from 1");
     FAILS("lunette.backoff(1, { bse = 1 })", "backoff has no option 'bse' (did you mean 'base'?)");
+    FAILS("lunette.backoff(1, { 5 })", "backoff has no option '1'");
+    FAILS("lunette.backoff(1, { [true] = 5 })", "backoff has no option 'boolean'");
     FAILS("lunette.backoff(1, { base = -1 })", "'base' is to be a number");
     FAILS("lunette.backoff(1, { jitter = 'half' })", "'jitter' is to be a number");
 }
