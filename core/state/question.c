@@ -221,10 +221,17 @@ static int64_t carried_cap(const struct lun_question *q, const struct lun_edit *
     return larger(edited(q, LUN_FIELD_max_tokens, "max_tokens", edits), edited(q, LUN_FIELD_max_completion_tokens, "max_completion_tokens", edits));
 }
 
+/* How many choices the edited body asks for: `n`, for each of its prompts. */
+static int64_t choices(const struct lun_question *q, const struct lun_edit *edits)
+{
+    int64_t before = whole(field(q, LUN_FIELD_n)), after = edited(q, LUN_FIELD_n, "n", edits);
+    return after == UNKNOWN ? UNKNOWN : (after > 1 ? after : 1) * (q->n / (before > 1 ? before : 1));
+}
+
 int64_t lun_question_bound(struct lun_question *q, const struct lun_target *t, const struct lun_edit *edits, int64_t *cap)
 {
     bool writes = q->endpoint != LUN_ENDPOINT_EMBEDDINGS;
-    int64_t out = !writes ? 0 : edits ? carried_cap(q, edits) : q->max_tokens, n = edits ? edited(q, LUN_FIELD_n, "n", edits) : q->n, in;
+    int64_t out = !writes ? 0 : edits ? carried_cap(q, edits) : q->max_tokens, n = edits ? choices(q, edits) : q->n, in;
     if (cap) *cap = out == -1 ? default_cap(q, t) : -1;
     if (out == -1) out = default_cap(q, t);
     lun_question_survey(q);
