@@ -168,6 +168,28 @@ end)
 describe("several keys", function()
   local function key_of(call) return call.headers.authorization end
 
+  it("a request that waits for the turn of a key that goes out is sent with another", function()
+    for nth = 1, 2 do
+      local seen, good = {}, true
+      local g = t.gateway { models = { slow = { { provider = "p", model = "slow", requests_per_minute = 1 } }, other = { "p/other" } },
+        providers = { p = { keys = 2, key_probe = 401, answer = function(request)
+          local key = key_of(request)
+          if good then seen[#seen + 1] = key end
+          return not good and key == seen[nth] and 401 or key
+        end } } }
+      g:ask { model = "slow", text = "1" }
+      g:ask { model = "slow", text = "2" }
+      local waiting = g:start { model = "slow", text = "3" }
+      good = false
+      for i = 1, 2 do assert.equal(200, g:ask { model = "other", text = "finds out " .. i }.status) end
+      g:advance(130)
+      local answer = waiting:answer()
+      assert.equal(200, answer.status)
+      assert.not_equal(seen[nth], answer.text)
+      assert.equal(1, #answer.attempts)
+    end
+  end)
+
   it("are used in turn", function()
     local g = t.gateway { targets = { "a" }, providers = { a = { answer = "x", keys = 3 } } }
     for _ = 1, 6 do g:ask "hi" end
