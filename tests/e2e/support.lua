@@ -167,6 +167,14 @@ function e2e.stop()
   wire.close_all()
 end
 
+-- A key as `clients` holds it.
+function e2e.hash(key)
+  local pipe = assert(io.popen("printf %s '" .. key .. "' | sha256sum"))
+  local text = pipe:read "*a"
+  pipe:close()
+  return "sha256:" .. text:match "^%x+"
+end
+
 ---- the two programs ----
 
 local Provider, Gateway = {}, {}
