@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -134,9 +135,12 @@ static bool is_free(const struct place *p)
     return fd >= 0;
 }
 
-/* A path where a process that died left its socket may be used again, one where somebody answers may not. */
+/* A path where a process that died left its socket may be used again, one where somebody answers may not, nor a file that is no
+ * socket (connect() refuses there just the same). */
 static bool sweep(const struct place *p)
 {
+    struct stat file;
+    if (!lstat(p->at.local.sun_path, &file) && !S_ISSOCK(file.st_mode)) { errno = EEXIST; return false; }
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0) return false;
     bool answers = !connect(fd, &p->at.any, p->n), dead = !answers && errno == ECONNREFUSED, absent = errno == ENOENT;

@@ -1254,6 +1254,20 @@ static void a_unix_socket_serves_and_is_taken_over_from_the_dead(void **state)
     rmdir(path);
 }
 
+static void a_file_that_is_no_socket_is_left_alone(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/lunette-test-XXXXXX", address[100], error[256];
+    int fd = mkstemp(path), listener;
+    assert_true(fd >= 0);
+    close(fd);
+    snprintf(address, sizeof address, "unix:%s", path);
+    assert_false(lun_listen(address, 1, &listener, error));
+    assert_non_null(strstr(error, path));
+    assert_int_equal(access(path, F_OK), 0);
+    unlink(path);
+}
+
 /* ---- many clients that do as they like ---- */
 
 static uint64_t seed;
@@ -1464,6 +1478,7 @@ int main(void)
         cmocka_unit_test(addresses_that_are_none_are_refused),
         cmocka_unit_test(every_form_of_address_is_taken),
         cmocka_unit_test(a_unix_socket_serves_and_is_taken_over_from_the_dead),
+        cmocka_unit_test(a_file_that_is_no_socket_is_left_alone),
         cmocka_unit_test(whatever_clients_and_handler_do_answers_come_in_order_and_each_exchange_ends_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
