@@ -46,13 +46,18 @@ static void note_draw(lua_State *L, struct lun_mind *mind, const char *name, dou
     lun_question_note(mind->question, key, lun_buf_text(out));
 }
 
-/* A list to choose from, at `index`: a table, targets, or something read-only. Pushes its i-th item. */
-static int length_of(lua_State *L, int index)
+/* What is read raw must be a table: one of ours that is read-only is replaced by what lies beneath. */
+static void table_at(lua_State *L, int index)
 {
-    struct lun_set *s = lun_class_is(L, index, &lun_targets_class);
-    if (s) { lun_class_check(L, index, &lun_targets_class, NULL); return s->n; }
     if (lun_sandbox_thaw(L, index)) lua_replace(L, index);
     luaL_checktype(L, index, LUA_TTABLE);
+}
+
+/* A list to choose from, at `index`: a table, targets, or something read-only. Gives its length; push_item pushes its i-th item. */
+static int length_of(lua_State *L, int index)
+{
+    if (lun_class_is(L, index, &lun_targets_class)) return ((struct lun_set *)lun_class_check(L, index, &lun_targets_class, NULL))->n;
+    table_at(L, index);
     return (int)lua_objlen(L, index);
 }
 
@@ -102,7 +107,7 @@ int lun_chance_pick(lua_State *L)
     double weights[WEIGHTS], probability = 0;
     lua_settop(L, 2);
     int n = length_of(L, 1);
-    if (!lua_isnil(L, 2)) length_of(L, 2);
+    if (!lua_isnil(L, 2)) table_at(L, 2);
     if (n > WEIGHTS) return luaL_error(L, "pick(list, weights): over %d to choose from", WEIGHTS);
     if (!n) return lun_bind_nil(L, "empty");
     for (int i = 0; i < n; i++) weights[i] = weight_of(L, 1, 2, i + 1);
@@ -161,7 +166,7 @@ int lun_chance_split(lua_State *L)
     char note[NOTE_KEY];
     lua_settop(L, 3);
     luaL_checkstring(L, 1);
-    length_of(L, 3);
+    table_at(L, 3);
     bool list = lua_objlen(L, 3) > 0;
     int n = list ? by_place(L, 3, weights) : by_name(L, 3, shares, weights);
     int chosen = choose(weights, n, place_of(L, mind), &probability);

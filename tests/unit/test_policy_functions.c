@@ -49,6 +49,8 @@ static void pick_follows_the_weights_and_notes_its_probability(void **state)
     GIVES("return lunette.pick(request.targets:of('odd')).name", "c/odd");
     FAILS("lunette.pick({ 1, 2 }, { -1, 1 })", "weights are numbers, 0 or more");
     FAILS("lunette.pick(5)", "table expected");
+    FAILS("lunette.pick({ 1, 2 }, request.targets)", "table expected");
+    FAILS("lunette.split('s', 'u', request.targets)", "table expected");
     struct lun_question *q = asked_with(w, "lunette.pick({ 'x', 'y' }, { 3, 1 }) lunette.pick(request.targets) return 'done'");
     check_label(w, q, __LINE__, "done");
     assert_int_equal(q->n_notes, 2);
