@@ -185,9 +185,9 @@ describe("an attempt at a provider that", function()
     refused_url, taken = refused()
     crowd[#crowd + 1] = taken
     puppet = e2e.puppet()
-    g = e2e.gateway { config = config, files = { ["policy.lua"] = policy },
-                      env = { A = a.url, GOOD = good.url, REFUSED = refused_url, FRONT = tostring(front.port), CA = ca.file, DEAF = deaf_url,
-                             PUPPET = puppet.url } }
+    g = e2e.gateway { config = config, files = { ["policy.lua"] = policy }, env = {
+      A = a.url, GOOD = good.url, REFUSED = refused_url, DEAF = deaf_url, PUPPET = puppet.url, FRONT = tostring(front.port),
+      CA = ca.file } }
     occupant = g:open { model = "full alone", text = "say nothing" }
     g:chat { model = "limited alone", text = "the one of this minute" }
     e2e.eventually("the connection is taken", function() return a:count() == 2 end)

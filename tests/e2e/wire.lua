@@ -17,11 +17,14 @@ function wire.close_all()
   held = {}
 end
 
--- A connection to a port on 127.0.0.1. window: bytes that the kernel takes for us before it holds the other side up.
+-- Bytes that the kernel takes for us before it holds the other side up.
+function wire.window(c, bytes) assert(sys.setsockopt(c:getfd(), sys.SOL_SOCKET, sys.SO_RCVBUF, bytes)) end
+
+-- A connection to a port on 127.0.0.1. window: see above.
 function wire.connect(port, window)
   local c = hold(assert(socket.tcp4()))
   c:settimeout(wire.limit)
-  if window then assert(sys.setsockopt(c:getfd(), sys.SOL_SOCKET, sys.SO_RCVBUF, window)) end
+  if window then wire.window(c, window) end
   assert(c:connect("127.0.0.1", port))
   c:setoption("tcp-nodelay", true)
   return c
@@ -85,9 +88,8 @@ local function read_chunk(c, answer)
     return ""
   end
   local bytes, failed, partial = c:receive(n)
-  answer.body = answer.body .. (bytes or partial or "")
+  answer.chunks[#answer.chunks + 1] = bytes or partial
   if not bytes then return nil, failed end
-  answer.chunks[#answer.chunks + 1] = bytes
   c:receive "*l"
   return bytes
 end
@@ -96,6 +98,7 @@ local function read_body(c, answer)
   if answer.headers["transfer-encoding"] == "chunked" then
     local bytes
     repeat bytes, answer.why = read_chunk(c, answer) until not bytes or bytes == ""
+    answer.body = table.concat(answer.chunks)
     return
   end
   local n = tonumber(answer.headers["content-length"])
@@ -104,27 +107,40 @@ local function read_body(c, answer)
   answer.body, answer.clean, answer.why = bytes or partial or "", bytes ~= nil, failed
 end
 
--- What an answer says, once its body is there: events (data decoded where it is JSON), json, error, code, text (of a chat).
-local function understand(answer)
-  for event in (answer.body:gsub("\r\n?", "\n") .. "\n\n"):gmatch "(.-)\n\n" do
-    local data = {}
-    for line in event:gmatch "[^\n]+" do data[#data + 1] = line:match "^data: ?(.*)$" end
-    data = data[1] and table.concat(data, "\n")
-    local good, json = pcall(cjson.decode, data or "")
-    if data then answer.events[#answer.events + 1] = good and json or data end
+-- What an event's lines say: its data, decoded where it is JSON.
+local function data_of(event)
+  local data = {}
+  for line in event:gmatch "[^\n]+" do data[#data + 1] = line:match "^data: ?(.*)$" end
+  if not data[1] then return nil end
+  data = table.concat(data, "\n")
+  local good, json = pcall(cjson.decode, data)
+  return good and json or data
+end
+
+local function read_events(answer)
+  local text, at = answer.body:find("\r", 1, true) and answer.body:gsub("\r\n?", "\n") or answer.body, 1
+  while at <= #text do
+    local last, behind = text:find("\n\n", at, true)
+    answer.events[#answer.events + 1] = data_of(text:sub(at, (last or #text + 1) - 1))
+    at = (behind or #text) + 1
   end
+end
+
+-- What an answer says, once its body is there: events, json, error, code, text (of a chat).
+local function understand(answer)
+  if (answer.headers["content-type"] or ""):find "^text/event" then read_events(answer) end
   local good, json = pcall(cjson.decode, answer.body)
   answer.json = good and type(json) == "table" and json or nil
   local last = answer.events[#answer.events]
   answer.error = (answer.json or type(last) == "table" and last or {}).error
   answer.code = type(answer.error) == "table" and answer.error.code or nil
-  local message = answer.json and answer.json.choices and answer.json.choices[1].message
-  answer.text = message and message.content
+  local choice = answer.json and type(answer.json.choices) == "table" and answer.json.choices[1]
+  answer.text = choice and choice.message and choice.message.content
   if answer.events[1] then
     local parts = {}
     for _, e in ipairs(answer.events) do
-      local choice = type(e) == "table" and type(e.choices) == "table" and e.choices[1]
-      local content = choice and choice.delta and choice.delta.content
+      local part = type(e) == "table" and type(e.choices) == "table" and e.choices[1]
+      local content = part and part.delta and part.delta.content
       if type(content) == "string" then parts[#parts + 1] = content end
     end
     answer.text = table.concat(parts)
@@ -176,13 +192,12 @@ function Visit:chunk() return read_chunk(self.c, self:head()) end
 
 -- Reads on until the body holds these words; gives what there is of it.
 function Visit:expect(words)
-  while not self:head().body:find(words, 1, true) do
+  while true do
+    local body = table.concat(self:head().chunks)
+    if body:find(words, 1, true) then return body end
     local bytes, why = self:chunk()
-    if not bytes or bytes == "" then
-      error("the answer ended (" .. (why or "clean") .. ") without " .. words .. ": " .. self.answer.body, 2)
-    end
+    if not bytes or bytes == "" then error("the answer ended (" .. (why or "clean") .. ") without " .. words .. ": " .. body, 2) end
   end
-  return self.answer.body
 end
 
 -- All the rest: the whole answer, as of wire.receive. One that never began has status 0.
@@ -190,7 +205,9 @@ function Visit:rest()
   local why
   if not self.answer then self.answer, why = read_head(self.c) end
   if not self.answer then return { status = 0, why = why, headers = {}, events = {}, chunks = {}, body = "" } end
-  if self.head_only then self.answer.clean = true elseif not self.answer.clean then read_body(self.c, self.answer) end
+  if self.head_only then self.answer.clean = true
+  elseif self.answer.clean then self.answer.body = table.concat(self.answer.chunks)
+  else read_body(self.c, self.answer) end
   self.c:close()
   return understand(self.answer)
 end
