@@ -29,9 +29,9 @@ enum lun_metric_type { LUN_COUNTER, LUN_GAUGE, LUN_HISTOGRAM };
     X(LOG_DROPPED,     "lunette_log_dropped_total",                 COUNTER,   "",                      "Request log lines dropped because the disk was too slow") \
     X(BUILD,           "lunette_build_info",                        GAUGE,     "version,policy",        "1; the version of the program and of the policy") \
     X(TOKENS,          "gen_ai_client_token_usage",                 HISTOGRAM, "gen_ai_request_model,gen_ai_provider_name,gen_ai_token_type", "Tokens of an attempt, as the provider counted them") \
-    X(DURATION,        "gen_ai_server_request_duration_seconds",    HISTOGRAM, "gen_ai_request_model,gen_ai_provider_name,error_type", "From sending an attempt to its end") \
-    X(TTFT,            "gen_ai_server_time_to_first_token_seconds", HISTOGRAM, "gen_ai_request_model,gen_ai_provider_name", "From sending an attempt to its first good event") \
-    X(PER_TOKEN,       "gen_ai_server_time_per_output_token_seconds", HISTOGRAM, "gen_ai_request_model,gen_ai_provider_name", "Between output tokens after the first")
+    X(DURATION,        "gen_ai_server_request_duration",    HISTOGRAM, "gen_ai_request_model,gen_ai_provider_name,error_type", "From sending an attempt to its end") \
+    X(TTFT,            "gen_ai_server_time_to_first_token", HISTOGRAM, "gen_ai_request_model,gen_ai_provider_name", "From sending an attempt to its first good event") \
+    X(PER_TOKEN,       "gen_ai_server_time_per_output_token", HISTOGRAM, "gen_ai_request_model,gen_ai_provider_name", "Between output tokens after the first")
 
 #define X(id, ...) LUN_METRIC_##id,
 enum lun_metric { LUN_METRICS(X) LUN_METRIC_COUNT };

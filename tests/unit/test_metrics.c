@@ -67,7 +67,7 @@ static void a_counter_never_falls_and_takes_only_finite_numbers(void **state)
     lun_metrics_add(m, LUN_METRIC_DURATION, WITH("a", "b", ""), NAN);
     char *text = written(m);
     has_line(text, "lunette_cost_usd_total{model=\"a\",target=\"b\"} 0.1");        /* and not 0.10000000000000001 */
-    assert_int_equal(lines_with(text, "gen_ai_server_request_duration_seconds_bucket"), 0);
+    assert_int_equal(lines_with(text, "gen_ai_server_request_duration_bucket"), 0);
     free(text);
     lun_metrics_free(m);
 }
@@ -96,13 +96,13 @@ static void histograms_have_cumulative_buckets_up_to_inf_a_sum_and_a_count(void 
     for (size_t i = 0; i < 6; i++) lun_metrics_add(m, LUN_METRIC_DURATION, WITH("gpt", "openai", ""), seconds[i]);
     lun_metrics_add(m, LUN_METRIC_TOKENS, WITH("gpt", "openai", "input"), 1000);
     char *text = written(m);
-    has_line(text, "gen_ai_server_request_duration_seconds_bucket{gen_ai_request_model=\"gpt\",gen_ai_provider_name=\"openai\",error_type=\"\",le=\"0.01\"} 2");
-    has_line(text, "gen_ai_server_request_duration_seconds_bucket{gen_ai_request_model=\"gpt\",gen_ai_provider_name=\"openai\",error_type=\"\",le=\"0.02\"} 3");
-    has_line(text, "gen_ai_server_request_duration_seconds_bucket{gen_ai_request_model=\"gpt\",gen_ai_provider_name=\"openai\",error_type=\"\",le=\"5.12\"} 4");
-    has_line(text, "gen_ai_server_request_duration_seconds_bucket{gen_ai_request_model=\"gpt\",gen_ai_provider_name=\"openai\",error_type=\"\",le=\"81.92\"} 4");
-    has_line(text, "gen_ai_server_request_duration_seconds_bucket{gen_ai_request_model=\"gpt\",gen_ai_provider_name=\"openai\",error_type=\"\",le=\"+Inf\"} 6");
-    has_line(text, "gen_ai_server_request_duration_seconds_sum{gen_ai_request_model=\"gpt\",gen_ai_provider_name=\"openai\",error_type=\"\"} 1103.026");
-    has_line(text, "gen_ai_server_request_duration_seconds_count{gen_ai_request_model=\"gpt\",gen_ai_provider_name=\"openai\",error_type=\"\"} 6");
+    has_line(text, "gen_ai_server_request_duration_bucket{gen_ai_request_model=\"gpt\",gen_ai_provider_name=\"openai\",error_type=\"\",le=\"0.01\"} 2");
+    has_line(text, "gen_ai_server_request_duration_bucket{gen_ai_request_model=\"gpt\",gen_ai_provider_name=\"openai\",error_type=\"\",le=\"0.02\"} 3");
+    has_line(text, "gen_ai_server_request_duration_bucket{gen_ai_request_model=\"gpt\",gen_ai_provider_name=\"openai\",error_type=\"\",le=\"5.12\"} 4");
+    has_line(text, "gen_ai_server_request_duration_bucket{gen_ai_request_model=\"gpt\",gen_ai_provider_name=\"openai\",error_type=\"\",le=\"81.92\"} 4");
+    has_line(text, "gen_ai_server_request_duration_bucket{gen_ai_request_model=\"gpt\",gen_ai_provider_name=\"openai\",error_type=\"\",le=\"+Inf\"} 6");
+    has_line(text, "gen_ai_server_request_duration_sum{gen_ai_request_model=\"gpt\",gen_ai_provider_name=\"openai\",error_type=\"\"} 1103.026");
+    has_line(text, "gen_ai_server_request_duration_count{gen_ai_request_model=\"gpt\",gen_ai_provider_name=\"openai\",error_type=\"\"} 6");
     has_line(text, "gen_ai_client_token_usage_bucket{gen_ai_request_model=\"gpt\",gen_ai_provider_name=\"openai\",gen_ai_token_type=\"input\",le=\"256\"} 0");
     has_line(text, "gen_ai_client_token_usage_bucket{gen_ai_request_model=\"gpt\",gen_ai_provider_name=\"openai\",gen_ai_token_type=\"input\",le=\"1024\"} 1");
     has_line(text, "lunette_overhead_seconds_bucket{le=\"+Inf\"} 0");
