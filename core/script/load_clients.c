@@ -151,11 +151,11 @@ static void check_twice(struct lun_loading *l, const struct lun_value *table, co
     const struct lun_value *hash = lun_value_get(table, "hash"), *name = lun_value_get(table, "name");
     unsigned char sum[32];
     bool hashed = hash && hash->type == LUN_VALUE_TEXT && read_hash(hash->text, sum);
-    for (int i = 0; i < n; i++) {
-        if (c->name && rules[i].name && !strcmp(c->name, rules[i].name)) lun_wrong(l, name, "another client (number %d) is called %s already", i + 1, lun_value_quote(c->name, &l->scratch));
-        if (hashed && !memcmp(sum, rules[i].hash, sizeof sum))
-            lun_wrong(l, hash, "is the key of another client (number %d) too", i + 1);
-    }
+    int named = 0, keyed = 0;
+    while (named < n && !(c->name && rules[named].name && !strcmp(c->name, rules[named].name))) named++;
+    while (keyed < n && !(hashed && !memcmp(sum, rules[keyed].hash, sizeof sum))) keyed++;
+    if (named < n) lun_wrong(l, name, "another client (number %d) is called %s already", named + 1, lun_value_quote(c->name, &l->scratch));
+    if (keyed < n) lun_wrong(l, hash, "is the key of another client (number %d) too", keyed + 1);
 }
 
 void lun_load_clients(struct lun_loading *l)

@@ -27,6 +27,7 @@ void lun_mistakes_add(struct lun_mistakes *m, const char *file, int line, const 
 {
     va_list args;
     m->told++;
+    if (m->n == LUN_MISTAKES_MAX) { m->more++; return; }
     va_start(args, format);
     char *raw = NULL;
     if (vasprintf(&raw, format, args) < 0) abort();
@@ -36,7 +37,6 @@ void lun_mistakes_add(struct lun_mistakes *m, const char *file, int line, const 
     file = escaped(&m->arena, file);
     for (int i = 0; i < m->n; i++)
         if (m->items[i].line == line && !strcmp(m->items[i].file, file) && !strcmp(m->items[i].what, what)) return;
-    if (m->n == LUN_MISTAKES_MAX) { m->more++; return; }
     if (m->n == m->room) m->items = lun_realloc(m->items, (size_t)(m->room = m->room ? 2 * m->room : 8) * sizeof *m->items);
     m->items[m->n++] = (struct lun_mistake){ .file = file, .line = line, .what = what };
 }

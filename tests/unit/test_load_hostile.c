@@ -195,5 +195,6 @@ int main(void)
         cmocka_unit_test(files_that_are_no_files_are_refused),
         cmocka_unit_test(damaged_files_do_no_harm),
     };
+    cpu = LUN_CPU_CLOCK;
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
