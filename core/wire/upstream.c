@@ -122,7 +122,8 @@ struct lun_upstream_call *lun_upstream_call(struct lun_upstream *u, struct lun_u
     c->self = self;
     c->news = (struct lun_task){ .run = on_news };
     c->fd = -1;
-    c->begun = 0;
+    c->begun = c->opened = 0;
+    c->ready = false;
     c->paused = c->ended = c->told = c->closed = c->needs_seal = c->sealed = false;
     c->kind = LUN_KIND_COUNT;
     c->detail[0] = c->error[0] = 0;
@@ -153,6 +154,7 @@ int call_leaves(void *call, char *address, char *local, int port, int local_port
     struct lun_upstream_call *c = call;
     (void)address, (void)local, (void)port, (void)local_port;
     if (c->begun++ && c->once) return CURL_PREREQFUNC_ABORT;
+    socket_settle(c);
     long fresh = 1;
     curl_easy_getinfo(c->easy, CURLINFO_NUM_CONNECTS, &fresh);
     c->times.reused = !fresh;

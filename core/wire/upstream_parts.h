@@ -54,7 +54,9 @@ struct sock {
     struct lane *lane;          /* NULL: not watched yet */
     struct lun_upstream_call *call;     /* that uses it now; NULL: idle. Means nothing with http2 */
     short wanted, armed;        /* EV_READ | EV_WRITE: as libcurl said last; as libevent has it */
-    bool ours;                  /* opened by us, so its close is told. libcurl's resolver has others */
+    bool ours;                  /* opened by us. libcurl's resolver has others */
+    bool settled;               /* and connected: from now on its close is told. (libcurl closes one that it gives up before that without a word, and
+                                   says REMOVE later, when its number may be that of another thread's socket) */
 };
 
 struct lun_upstream {
@@ -98,6 +100,8 @@ struct lun_upstream_call {
     struct lane *lane;          /* NULL: in no multi handle */
     struct lun_task news;       /* what could not be done at once */
     int fd;                     /* last watched for it; -1: none */
+    int opened;                 /* sockets, for the connection it is waiting for */
+    bool ready;                 /* its connection stands */
 
     bool stream, bodiless;      /* bodiless: HEAD */
     bool once;                  /* may leave only once */
@@ -129,6 +133,7 @@ void trust_seal(struct lun_upstream_call *);    /* over TLS: an answer that ends
 curl_socket_t socket_open(void *call, curlsocktype, struct curl_sockaddr *);           /* the four are libcurl's callbacks */
 int socket_close(void *upstream, curl_socket_t);
 int socket_watch(CURL *, curl_socket_t, int what, void *lane, void *sock);
+void socket_settle(struct lun_upstream_call *);                /* its connection stands */
 void socket_leave(struct lun_upstream_call *);                 /* its call is over: idle from now on */
 void socket_forget(struct lun_upstream *, int fd);             /* if it is known */
 

@@ -1,7 +1,6 @@
 #include "wire/upstream_parts.h"
 #include "base/alloc.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +39,12 @@ static void condemn(int fd)
     shutdown(fd, SHUT_RDWR);
 }
 
+static bool silent(int fd)
+{
+    char one;
+    return recv(fd, &one, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && (errno == EAGAIN || errno == EINTR);
+}
+
 static void on_event(evutil_socket_t fd, short what, void *self)
 {
     struct lane *l = self;
@@ -49,7 +54,8 @@ static void on_event(evutil_socket_t fd, short what, void *self)
     u->wakes++;
     if (s->wanted) {
         lane_act(l, fd, (what & EV_READ ? CURL_CSELECT_IN : 0) | (what & EV_WRITE ? CURL_CSELECT_OUT : 0));
-    } else {    /* a socket left armed; level-triggered, it would fire for ever */
+    } else if (!silent(fd)) {       /* a socket left armed; level-triggered, it would fire for ever. (Silent: another callback of this
+                                       turn has read what it fired for) */
         event_del(&s->event);
         s->armed = 0;
         if (!s->call && !l->http2 && !u->blind) condemn(fd);
@@ -66,14 +72,11 @@ static void arm(struct sock *s, int fd, short what)
     s->armed = what;
 }
 
-/* libcurl closes a socket that it gives up before it is connected without telling socket_close, and says REMOVE after that. */
-static bool closed(const struct lun_upstream_call *c, int fd) { return (!c || !c->times.connected) && fcntl(fd, F_GETFD) < 0; }
-
 /* The event stays armed for reading when libcurl is done with the socket for now: two epoll_ctl less for each call. */
-static void unwatch(struct lun_upstream *u, struct sock *s, int fd, const struct lun_upstream_call *c)
+static void unwatch(struct lun_upstream *u, struct sock *s, int fd)
 {
     s->wanted = 0;
-    if (!s->ours || closed(c, fd)) socket_forget(u, fd);
+    if (!s->settled) socket_forget(u, fd);
     else if (s->armed & EV_WRITE) arm(s, fd, EV_READ);
 }
 
@@ -81,20 +84,32 @@ int socket_watch(CURL *easy, curl_socket_t fd, int what, void *lane, void *unuse
 {
     struct lane *l = lane;
     struct sock *s = find(l->upstream, fd);
-    char *call = NULL;
     (void)unused;
-    curl_easy_getinfo(easy, CURLINFO_PRIVATE, &call);
     if (what == CURL_POLL_REMOVE) {
-        if (s && s->lane) unwatch(l->upstream, s, fd, (struct lun_upstream_call *)call);
+        if (s && s->lane) unwatch(l->upstream, s, fd);
         return 0;
     }
     if (!s) s = make(l->upstream, fd);
+    char *call = NULL;
+    curl_easy_getinfo(easy, CURLINFO_PRIVATE, &call);
     s->call = (struct lun_upstream_call *)call;
-    if (s->call) s->call->fd = fd;
+    if (s->call) {
+        s->call->fd = fd;
+        if (s->ours && s->call->ready) s->settled = true;
+    }
     s->lane = l;
     s->wanted = (short)((what & CURL_POLL_IN ? EV_READ : 0) | (what & CURL_POLL_OUT ? EV_WRITE : 0));
     arm(s, fd, s->wanted);
     return 0;
+}
+
+/* Of several that raced only one stands; it is settled when it is watched again. */
+void socket_settle(struct lun_upstream_call *c)
+{
+    struct sock *s = find(c->upstream, c->fd);
+    if (s && s->call == c && s->ours && c->opened == 1) s->settled = true;
+    c->ready = true;
+    c->opened = 0;
 }
 
 void socket_leave(struct lun_upstream_call *c)
@@ -119,6 +134,8 @@ curl_socket_t socket_open(void *call, curlsocktype purpose, struct curl_sockaddr
     socket_forget(c->upstream, fd);
     make(c->upstream, fd)->ours = true;
     c->upstream->open++;
+    c->opened++;
+    c->ready = false;
     return fd;
 }
 
