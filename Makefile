@@ -23,7 +23,7 @@ SAN ?=
 ifneq ($(SAN),)
 BUILD     := build-$(SAN)
 OPT       := -O1
-SAN_FLAGS := -fsanitize=$(SAN)$(if $(filter address,$(SAN)),$(comma)undefined) -fno-sanitize-recover=all -fno-omit-frame-pointer
+SAN_FLAGS := -Wno-format-truncation -fsanitize=$(SAN)$(if $(filter address,$(SAN)),$(comma)undefined) -fno-sanitize-recover=all -fno-omit-frame-pointer
 endif
 
 SOURCES := $(sort $(wildcard core/*/*.c))
