@@ -29,7 +29,9 @@ bool lun_bill_fits(struct lun_bill *b, struct lun_question *q, const struct lun_
         return true;
     }
     if (b->bound < 0) {
-        *detail = lun_arena_printf(q->arena, "the price of \"%s\" for this request is not known, so it cannot be used under a hard limit", step->target->name);
+        bool hidden = q->client && !q->client->expose;
+        *detail = lun_arena_printf(q->arena, "the price of \"%s\" for this request is not known, so it cannot be used under a hard limit",
+                                   hidden ? q->model : step->target->name);
         return false;
     }
     for (int i = 0; i < n; i++) {

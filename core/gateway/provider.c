@@ -70,6 +70,11 @@ static void serve(struct guest *g);
 
 static void put(struct guest *g, const char *bytes, size_t n) { evbuffer_add(bufferevent_get_output(g->wire), bytes, n); }
 
+static int pieces(const struct lun_scene *s) { return s->stream ? s->n_pieces : s->n_pieces > 0; }
+
+/* A body that stalls before its first byte must not look like an empty one that is over. */
+static bool in_chunks(const struct lun_scene *s) { return s->stream || (s->stall && !pieces(s)); }
+
 static void say_head(struct guest *g)
 {
     const struct lun_scene *s = &g->scene;
@@ -80,7 +85,7 @@ static void say_head(struct guest *g)
         sized |= !strcasecmp(s->headers[i].name, "content-length") || !strcasecmp(s->headers[i].name, "transfer-encoding");
         evbuffer_add_printf(out, "%s: %s\r\n", s->headers[i].name, s->headers[i].value);
     }
-    bool chunked = s->stream || s->cut == LUN_CUT_CHUNK;
+    bool chunked = in_chunks(s) || s->cut == LUN_CUT_CHUNK;
     if (!sized && chunked) evbuffer_add_printf(out, "transfer-encoding: chunked\r\n");
     else if (!sized) evbuffer_add_printf(out, "content-length: %zu\r\n", s->all.n);
     if (!g->keep) evbuffer_add_printf(out, "connection: close\r\n");
@@ -111,13 +116,11 @@ static void conclude(struct guest *g)
     if (s->cut == LUN_CUT_RST) { bufferevent_flush(g->wire, EV_WRITE, BEV_FLUSH); evbuffer_write(bufferevent_get_output(g->wire), bufferevent_getfd(g->wire)); reset(g); return; }
     if (s->cut == LUN_CUT_CHUNK && s->stream) put(g, "40\r\ndata: {\"half", 16);
     if (s->cut) { close_soon(g); return; }
-    if (s->stream) put(g, "0\r\n\r\n", 5);
+    if (in_chunks(s)) put(g, "0\r\n\r\n", 5);
     if (!g->keep) { close_soon(g); return; }
     lun_arena_free(&g->arena);
     serve(g);                           /* what was sent ahead */
 }
-
-static int pieces(const struct lun_scene *s) { return s->stream ? s->n_pieces : s->n_pieces > 0; }
 
 static void wait_for(struct guest *g, lun_us time)
 {

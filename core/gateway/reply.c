@@ -26,12 +26,14 @@ static bool exposed(const struct lun_question *q) { return !q->client || q->clie
 
 static bool counts(const struct lun_trial *t) { return t->kind != LUN_KIND_SKIPPED && t->kind != LUN_KIND_CANCELLED; }
 
-static void tell_trials(const struct lun_question *q, struct lun_buf *out)
+static void tell_trials(const struct lun_question *q, struct lun_buf *out, bool late)
 {
     int told = 0;
     for (const struct lun_trial *t = q->trials; t; t = t->next) {
-        if (!counts(t)) continue;
-        lun_buf_printf(out, "%s %s: ", told++ ? ";" : "", exposed(q) ? t->target->name : "attempt");
+        bool cancelled = t->kind == LUN_KIND_CANCELLED;
+        if (!counts(t) && !(late && cancelled)) continue;
+        lun_buf_printf(out, "%s %s: ", told++ ? ";" : ":", exposed(q) ? t->target->name : "attempt");
+        if (cancelled) { lun_buf_puts(out, "not finished in time"); continue; }
         lun_buf_printf(out, "%s", lun_kind_name(t->kind));
         if (t->status) lun_buf_printf(out, " (%d)", t->status);
         lun_buf_printf(out, ", %s", t->detail && exposed(q) ? t->detail : lun_kind_text(t->kind));
@@ -70,10 +72,22 @@ struct lun_error lun_reply_verdict(struct lun_question *q)
     if (!n) lun_buf_puts(&text, "No target can take this now: all of them rest.");
     else if (e.code == LUN_CODE_INVALID_REQUEST) lun_buf_printf(&text, "%s.", last->detail ? last->detail : lun_kind_text(last->kind));
     else {
-        lun_buf_printf(&text, "%s %s failed:", n > 1 ? "All" : "The", n > 1 ? "attempts" : "attempt");
-        tell_trials(q, &text);
+        lun_buf_printf(&text, "%s %s failed", n > 1 ? "All" : "The", n > 1 ? "attempts" : "attempt");
+        tell_trials(q, &text, false);
         lun_buf_putc(&text, '.');
     }
+    e.message = lun_arena_strndup(q->arena, text.at, text.n);
+    lun_buf_free(&text);
+    return e;
+}
+
+struct lun_error lun_reply_late(struct lun_question *q)
+{
+    struct lun_error e = { .code = LUN_CODE_DEADLINE_EXCEEDED };
+    struct lun_buf text = {0};
+    lun_buf_puts(&text, "The request's deadline has passed");
+    tell_trials(q, &text, true);
+    lun_buf_putc(&text, '.');
     e.message = lun_arena_strndup(q->arena, text.at, text.n);
     lun_buf_free(&text);
     return e;

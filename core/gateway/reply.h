@@ -42,6 +42,8 @@ struct lun_error {
 /* Why it could not be answered, once nothing is in flight: from the trials and what rests. Its message says what was tried and why each
  * attempt failed. */
 struct lun_error lun_reply_verdict(struct lun_question *);
+/* The same when its deadline has passed; what was under way then was cancelled. */
+struct lun_error lun_reply_late(struct lun_question *);
 
 /* `done` NULL: head of a stream (cost, latency, overhead and budget-left are not known yet). `trial` NULL: nobody answered (errors,
  * keep-alive): the headers that tell of a target are left out. Fills `head`; length -1 for streams. */

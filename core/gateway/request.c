@@ -76,11 +76,8 @@ static enum go give_up(request *r)
 
 static enum go too_late(request *r)
 {
-    struct lun_error e = { .code = LUN_CODE_DEADLINE_EXCEEDED };
-    bool failed = false;
-    for (attempt *a = r->attempts; a; a = a->next) failed |= a->state == LUN_FAILED && a->trial.kind != LUN_KIND_SKIPPED;
     close_all(r);
-    if (failed) e.message = lun_arena_printf(r->question->arena, "The request's deadline has passed. %s", lun_reply_verdict(r->question).message);
+    struct lun_error e = lun_reply_late(r->question);
     return fail(r, &e);
 }
 
