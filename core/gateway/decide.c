@@ -15,7 +15,7 @@ struct lun_decider {
     enum lun_hook hook;
     struct lun_thought *thought;
     struct lun_task wake;               /* a wish was granted: thinks on, but never inside whoever granted it */
-    struct lun_timer timer;
+    struct lun_timer timer; const char *refused;        /* of a sleep: why there is none */
     void *fetch;
     struct lun_request *chat;
     struct lun_buf heard; int heard_status;
@@ -66,7 +66,7 @@ static void granted(struct lun_decider *m, const struct lun_wish_result *result)
 static void rang(struct lun_timer *t)
 {
     struct lun_decider *m = (struct lun_decider *)((char *)t - offsetof(struct lun_decider, timer));
-    granted(m, &(struct lun_wish_result){0});
+    granted(m, &(struct lun_wish_result){ .error = m->refused });
 }
 
 /* What it brought is borrowed until we return; the hook is told later. */
@@ -116,6 +116,17 @@ static void write_chat(const struct lun_wish *w, struct lun_buf *body)
     lun_buf_putc(body, '}');
 }
 
+/* No wish outlasts the request, so that a hook that waits for ever leaves time to be answered by default: others end half way to the
+ * deadline, a sleep past it is refused. `finish` has a limit of its own, the walk's. */
+static lun_us time_left(const struct lun_decider *m)
+{
+    lun_us left = lun_request_question(m->request)->deadline - m->station->loop->now;
+    if (m->hook == LUN_HOOK_FINISH) return LUN_NEVER;
+    return left > LUN_MS ? left : LUN_MS;
+}
+
+static lun_us shorter(lun_us a, lun_us b) { return a < b ? a : b; }
+
 static void begin_chat(struct lun_decider *m, const struct lun_wish *w)
 {
     struct lun_question *asker = lun_request_question(m->request), *q = lun_station_question(m->station);
@@ -131,20 +142,27 @@ static void begin_chat(struct lun_decider *m, const struct lun_wish *w)
         granted(m, &(struct lun_wish_result){ .error = lun_buf_text(&m->heard) });
         return;
     }
-    lun_us due = m->station->loop->now + w->chat.timeout;
-    q->deadline = due < asker->deadline ? due : asker->deadline;
+    q->deadline = m->station->loop->now + shorter(w->chat.timeout, time_left(m) / 2);
     lun_question_note(q, "for", lun_arena_printf(q->arena, "\"%s\"", asker->id));
     m->chat = lun_station_open(m->station, q, &chat_client, m, false);
 }
 
+/* Never within the same turn of the loop: a hook that does nothing but sleep(0) would keep the others from it. */
+static void begin_sleep(struct lun_decider *m, lun_us delay)
+{
+    m->refused = delay < time_left(m) ? NULL : "deadline";
+    lun_timer_set(m->station->loop, &m->timer, m->station->loop->now + (delay && !m->refused ? delay : 1));
+}
+
 static void grant(struct lun_decider *m)
 {
-    const struct lun_wish *w = &m->thought->wish;
+    struct lun_wish *w = &m->thought->wish;
     switch (w->kind) {
     case LUN_WISH_SLEEP:
-        lun_timer_set(m->station->loop, &m->timer, m->station->loop->now + w->delay);
+        begin_sleep(m, w->delay);
         return;
     case LUN_WISH_HTTP:
+        w->http.timeout = shorter(w->http.timeout, time_left(m) / 2);
         if (m->station->web) m->fetch = m->station->web->fetch(m->station->web->self, w, fetched, m);
         else granted(m, &(struct lun_wish_result){ .error = "there is no network here" });
         return;

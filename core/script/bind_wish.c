@@ -248,6 +248,6 @@ int lun_wish_push(lua_State *L, const struct lun_wish *w, const struct lun_wish_
     switch (w->kind) {
     case LUN_WISH_HTTP: return push_http(L, r);
     case LUN_WISH_CHAT: return push_chat(L, r);
-    default: return 0;
+    default: lua_pushboolean(L, true); return 1;
     }
 }

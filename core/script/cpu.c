@@ -225,5 +225,7 @@ int64_t lun_cpu_end(struct lun_vm *vm)
     }
     if (vm->hooked) lua_sethook(vm->L, NULL, 0, 0);
     vm->hooked = false;
-    return vm->options.cpu == LUN_CPU_STEPS ? vm->steps : taken(vm);
+    /* never nothing: a hook that goes on waiting for what is there at once comes to an end too */
+    int64_t least = vm->options.cpu == LUN_CPU_STEPS ? STEPS_COUNT : 1, took = vm->options.cpu == LUN_CPU_STEPS ? vm->steps : taken(vm);
+    return took > least ? took : least;
 }

@@ -194,11 +194,25 @@ describe("limits", function()
   end)
 
   it("deadline: of waiting hooks too", function()
-    local g = t.gateway { targets = { "a" }, limits = { deadline = 20 },
-                          policy = "local l = require 'lunette' return { classify = function() l.sleep(3600) end }" }
+    local g = t.gateway { targets = { "a" }, providers = { a = { text = "x", after = 10 } }, limits = { deadline = 20 },
+                          policy = "local l = require 'lunette' return { classify = function() l.sleep(15) end }" }
     local answer = g:ask "hi"
     assert.equal(504, answer.status)
     assert.equal(20, answer.latency)
+  end)
+
+  it("deadline: no wait of a hook outlasts it, so that the default can still decide", function()
+    local waits = { ["l.sleep(3600)"] = 0, ["while true do l.sleep(3600) end"] = 0, ["while true do l.sleep(0) end"] = 0,
+                    ["l.http { url = 'http://slow.example/', timeout = 600 }"] = 10,
+                    ["l.chat { model = 'slow', text = 'x', timeout = 600 }"] = 10 }
+    for wait, latency in pairs(waits) do
+      local g = t.gateway { models = { m = { "a" }, slow = { "s" } }, providers = { s = { text = "x", after = 600 } },
+                            limits = { deadline = 20 }, web = function() return { body = "late", after = 600 } end,
+                            policy = "local l = require 'lunette' return { classify = function() " .. wait .. " end }" }
+      local answer = g:ask { model = "m" }
+      assert.equal(200, answer.status, wait)
+      assert.near(latency, answer.latency, 1, wait)
+    end
   end)
 
   it("deadline: of a stream after content it is an error event", function()
