@@ -248,10 +248,13 @@ function Gateway:metric(series)
   return 0
 end
 
--- Reads what has been added to the request log: self.lines, and by id.
+-- Reads what has been added to the request log: self.lines, and by id. SIGUSR1 (open it anew) has it written at once, what would wait a
+-- little for company.
 local function read_log(g)
+  if not g.process.ended then g.process:signal(signal.SIGUSR1) end
   local f = io.open(g.folder .. "/requests.jsonl", "r")
   if not f then return end
+  if f:seek "end" < g.log_read then g.log_read = 0 end          -- another file
   f:seek("set", g.log_read)
   for line in f:read("*a"):gmatch "([^\n]*)\n" do
     g.log_read = g.log_read + #line + 1
@@ -281,5 +284,5 @@ end
 
 function Gateway:stop() return self.process:stop(signal.SIGTERM) end
 
-e2e.SIGTERM, e2e.SIGKILL = signal.SIGTERM, signal.SIGKILL
+e2e.SIGTERM, e2e.SIGKILL, e2e.SIGUSR1 = signal.SIGTERM, signal.SIGKILL, signal.SIGUSR1
 return e2e
