@@ -81,6 +81,14 @@ local function stream_of(answer, request, n)
   return events
 end
 
+-- What is cut or falls silent does so in the middle of its text, or after `cut_at` events.
+local function middle(answer, events)
+  if not answer.cut and answer.stall ~= true then return events end
+  local out = {}
+  for i = 1, math.min(#events, answer.cut_at or floor(#events / 2)) do out[i] = events[i] end
+  return out
+end
+
 local function whole_of(answer, request, n)
   if request.path == "/completions" then
     local body = head_of("text_completion", request, n, answer)
@@ -187,7 +195,8 @@ return function(script)
     local answer = script(request, n)
     check(answer)
     local out = { pieces = {}, names = {}, values = {} }
-    local events = answer.events or (answer.text and request.stream and not answer.body and stream_of(answer, request, n))
+    local events = answer.events
+    if not events and answer.text and request.stream and not answer.body then events = middle(answer, stream_of(answer, request, n)) end
     local body = answer.body
     if events then
       for i = 1, #events do out.pieces[i] = event_bytes(events[i]) end

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 
 static const char usage[] =
@@ -61,15 +62,17 @@ static void raise_descriptors(void)
 /* The first lines a person sees: where it is, and something to paste. */
 static void greet(const struct lun_gateway *g, const struct lun_snapshot *s, const char *path)
 {
-    const char *model = s->n_models && !s->models[0].pattern ? s->models[0].name : "auto";
+    const char *model = s->policy.text || !s->n_models || s->models[0].pattern ? "auto" : s->models[0].name;
     printf("lunette: %s, listening on http://%s", path, lun_gateway_address(g));
     if (lun_gateway_admin_address(g)) printf(", metrics on http://%s/metrics", lun_gateway_admin_address(g));
     printf(" (%d worker%s, policy %s)\n", lun_gateway_workers(g), lun_gateway_workers(g) == 1 ? "" : "s", s->version);
     for (int i = 0; i < s->n_models; i++)
         for (int t = 0; t < s->models[i].n_targets; t++)
             printf("  %s -> %s%s\n", s->models[i].name, s->models[i].targets[t]->name, s->models[i].targets[t]->provider->script ? " (simulated)" : "");
-    printf("\nTry it:\n\ncurl http://%s/v1/chat/completions -H 'content-type: application/json' %s-d '{\"model\":\"%s\",\"messages\":[{\"role\":\"user\",\"content\":\"Hello!\"}]}'\n\n",
-           lun_gateway_address(g), s->n_clients ? "-H 'authorization: Bearer YOUR_KEY' " : "", model);
+    const char *address = lun_gateway_address(g);
+    bool local = !strncmp(address, "unix:", 5);
+    printf("\nTry it:\n\ncurl %s%s%shttp://%s/v1/chat/completions -H 'content-type: application/json' %s-d '{\"model\":\"%s\",\"messages\":[{\"role\":\"user\",\"content\":\"Hello!\"}]}'\n\n",
+           local ? "--unix-socket " : "", local ? address + 5 : "", local ? " " : "", local ? "localhost" : address, s->n_clients ? "-H 'authorization: Bearer YOUR_KEY' " : "", model);
     fflush(stdout);
 }
 

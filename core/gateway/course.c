@@ -43,8 +43,11 @@ bool lun_course_allowed(request *r)
 {
     struct lun_registry *g = r->question->registry;
     if (!r->allowed) r->allowed = lun_quota_take(g->retries, r->limits->retries, r->loop->now);
-    if (!r->allowed) lun_metrics_add(g->metrics, LUN_METRIC_RETRIES_DENIED, NULL, 1);
-    return r->allowed;
+    if (r->allowed) return true;
+    lun_metrics_add(g->metrics, LUN_METRIC_RETRIES_DENIED, NULL, 1);
+    r->question->retry_denied = true;
+    lun_question_note(r->question, "retry_denied", "true");
+    return false;
 }
 
 const struct lun_step *lun_course_company(request *r)

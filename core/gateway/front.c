@@ -107,6 +107,20 @@ static bool is_json(const struct lun_http_request *head)
     return lun_slice_is_like(media, "application/json") || (n > 5 && !strncasecmp(type->at + n - 5, "+json", 5));
 }
 
+static bool is_coded(const struct lun_http_request *head)
+{
+    const struct lun_slice *coding = lun_http_find(head, "content-encoding");
+    return coding && coding->n && !lun_slice_is_like(*coding, "identity");
+}
+
+/* What other gateways have at these paths, and somebody will try. */
+static bool is_to_come(struct lun_slice path)
+{
+    static const char *const paths[] = { "/v1/messages", "/v1/messages/count_tokens", "/v1/responses", "/messages", "/responses" };
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) if (lun_slice_is(path, paths[i])) return true;
+    return false;
+}
+
 static bool right_method(struct lun_front *f, struct lun_exchange *x, const struct lun_http_request *head, const struct place *p)
 {
     bool get = lun_slice_is(head->method, "GET") || lun_slice_is(head->method, "HEAD");
@@ -121,11 +135,14 @@ static bool admit(struct lun_front *f, struct lun_exchange *x, const struct lun_
 {
     *client = NULL;
     *p = place_of(head->path);
+    if (p->what == NOTHING && is_to_come(head->path))
+        return refuse_code(f, x, LUN_CODE_NOT_FOUND, "This interface is not built yet. There is /v1/chat/completions, in OpenAI's form.");
     if (p->what == NOTHING)
         return refuse_code(f, x, LUN_CODE_NOT_FOUND, "There is nothing at this path. There are /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/models and /health.");
     if (!right_method(f, x, head, p)) return false;
     if (p->what == HEALTH) return true;
     if (!known(f, x, head, client)) return false;
+    if (p->what == ASK && is_coded(head)) return refuse_code(f, x, LUN_CODE_MEDIA_TYPE, "Compressed bodies are not taken here: send it without `content-encoding`.");
     if (p->what == ASK && !is_json(head)) return refuse_code(f, x, LUN_CODE_MEDIA_TYPE, "The body has to be JSON: send it with `content-type: application/json`.");
     return true;
 }

@@ -21,7 +21,7 @@ static bool spoke(const struct lun_trial *t) { return t->sent && t->first_byte &
 void lun_record_trial(struct lun_question *q, const struct lun_trial *t)
 {
     struct lun_metrics *m = q->registry->metrics;
-    const char *model = t->target->model, *provider = t->target->provider->name;
+    const char *model = lun_question_model_of(q, t->target), *provider = t->target->provider->name;
     if (t->kind == LUN_KIND_SKIPPED) return;
     lun_metrics_add(m, LUN_METRIC_ATTEMPTS, (const char *[]){ t->target->name, lun_kind_name(t->kind) }, 1);
     if (t->hedge) lun_metrics_add(m, LUN_METRIC_HEDGES, (const char *[]){ t->target->name }, 1);
@@ -164,7 +164,7 @@ static bool sampled(const struct lun_question *q) { return !strncmp(q->id, "00",
 
 static bool in_full(const struct lun_question *q, const struct lun_done *done)
 {
-    return q->explain || done->status >= 400 || done->stream_torn || q->policy_failed || sampled(q);
+    return q->explain || done->fallback || done->status >= 400 || done->stream_torn || q->policy_failed || sampled(q);
 }
 
 void lun_record_line(struct lun_question *q, const struct lun_done *done, struct lun_buf *out)

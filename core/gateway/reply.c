@@ -74,7 +74,7 @@ struct lun_error lun_reply_verdict(struct lun_question *q)
     else {
         lun_buf_printf(&text, "%s %s failed", n > 1 ? "All" : "The", n > 1 ? "attempts" : "attempt");
         tell_trials(q, &text, false);
-        lun_buf_putc(&text, '.');
+        lun_buf_puts(&text, q->retry_denied ? ". The budget of retries is used up." : ".");
     }
     e.message = lun_arena_strndup(q->arena, text.at, text.n);
     lun_buf_free(&text);
@@ -154,7 +154,7 @@ static void put_figures(struct list *l, struct lun_question *q, const struct lun
     char cost[24];
     lun_price_text(done->cost, cost);
     lun_us overhead = done->latency - done->upstream_wait;
-    put(l, "x-lunette-cost", lun_arena_strdup(q->arena, cost));
+    if (!done->trial || lun_price_known(&done->trial->target->price)) put(l, "x-lunette-cost", lun_arena_strdup(q->arena, cost));
     put(l, "x-lunette-latency-ms", ms(q->arena, done->latency));
     put(l, "x-lunette-overhead-ms", ms(q->arena, overhead > 0 ? overhead : 0));
     put(l, "x-lunette-budget-left", budget_left(q));

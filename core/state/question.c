@@ -48,16 +48,31 @@ void lun_question_free(struct lun_question *q)
     free(q);
 }
 
-/* A string, or the text parts of a list of parts, joined by line feeds. */
-static void add_text(struct lun_json content, struct lun_buf *out)
+/* The beginning of a long string, as a string of its own: cut where no escape and no character is divided. */
+static struct lun_json beginning(struct lun_arena *arena, struct lun_json s)
 {
-    if (lun_json_type(content) == LUN_JSON_STRING) { lun_json_string(content, false, out); return; }
+    size_t n = 1;
+    if (s.n <= LUN_QUESTION_TEXT + 2) return s;
+    while (n < LUN_QUESTION_TEXT)
+        if (s.at[n] != '\\') n++;
+        else n += s.at[n + 1] != 'u' ? 2 : (s.at[n + 2] | 0x20) == 'd' && strchr("89abAB", s.at[n + 3]) && s.at[n + 6] == '\\' && s.at[n + 7] == 'u' ? 12 : 6;     /* a pair is one */
+    while (((unsigned char)s.at[n] & 0xC0) == 0x80) n--;
+    char *copy = lun_arena_alloc(arena, n + 1);
+    memcpy(copy, s.at, n);
+    copy[n] = '"';
+    return (struct lun_json){ copy, n + 1 };
+}
+
+/* A string, or the text parts of a list of parts, joined by line feeds. */
+static void add_text(struct lun_arena *arena, struct lun_json content, struct lun_buf *out)
+{
+    if (lun_json_type(content) == LUN_JSON_STRING) { lun_json_string(beginning(arena, content), false, out); return; }
     if (lun_json_type(content) != LUN_JSON_ARRAY) return;
-    for (struct lun_json_each e = lun_json_each(content); lun_json_next(&e); ) {
+    for (struct lun_json_each e = lun_json_each(content); out->n < LUN_QUESTION_TEXT && lun_json_next(&e); ) {
         struct lun_json text = lun_json_type(e.value) == LUN_JSON_OBJECT ? lun_json_get(e.value, "text") : e.value;
         if (lun_json_type(text) != LUN_JSON_STRING) continue;
         if (out->n) lun_buf_putc(out, '\n');
-        lun_json_string(text, false, out);
+        lun_json_string(beginning(arena, text), false, out);
     }
 }
 
@@ -143,9 +158,9 @@ static void touch_text(struct lun_question *q)
     q->last_user.text_done = true;
     lun_question_survey(q);
     switch (q->endpoint) {
-    case LUN_ENDPOINT_CHAT: add_text(q->survey.last_user, &text); break;
-    case LUN_ENDPOINT_COMPLETIONS: add_text(field(q, LUN_FIELD_prompt), &text); break;
-    default: add_text(field(q, LUN_FIELD_input), &text);
+    case LUN_ENDPOINT_CHAT: add_text(q->arena, q->survey.last_user, &text); break;
+    case LUN_ENDPOINT_COMPLETIONS: add_text(q->arena, field(q, LUN_FIELD_prompt), &text); break;
+    default: add_text(q->arena, field(q, LUN_FIELD_input), &text);
     }
     q->last_user.text = lun_arena_strndup(q->arena, text.at, text.n);
     q->last_user.n = text.n;
@@ -266,6 +281,12 @@ bool lun_question_limited(struct lun_question *q)
 }
 
 /* ---- the rest ---- */
+
+const char *lun_question_model_of(const struct lun_question *q, const struct lun_target *t)
+{
+    for (int i = 0; q->entry && i < q->entry->n_targets; i++) if (q->entry->targets[i] == t) return q->entry->name;
+    return t->model;
+}
 
 const char *lun_question_upstream(struct lun_question *q, const struct lun_target *t)
 {

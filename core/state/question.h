@@ -97,6 +97,7 @@ struct lun_question {
     const struct lun_plan *plan;    /* what `select` or the default came to; NULL: it has not come to that */
     struct lun_dropped { struct lun_dropped *next; const struct lun_target *target; const char *why; } *dropped;    /* left out on the way */
     bool policy_failed;             /* a hook failed and the default decided */
+    bool retry_denied;              /* the retry budget did not allow one more */
 
     /* computed on first touch by the functions below */
     struct {
@@ -119,6 +120,9 @@ void lun_question_free(struct lun_question *);          /* NULL is fine */
 
 /* What the messages are, found in one pass; the others below come from it. */
 void    lun_question_survey(struct lun_question *);
+/* Of longer texts only the beginning is looked at, so that a hook that asks pays a bounded price. */
+#define LUN_QUESTION_TEXT ((size_t)256 << 10)
+
 /* Text parts of the last user message (chat), the prompt (completions) or input (embeddings; the first one), decoded. */
 const char *lun_question_text(struct lun_question *, size_t *n);
 int     lun_question_words(struct lun_question *);
@@ -140,6 +144,9 @@ int64_t lun_question_bound(struct lun_question *, const struct lun_target *, con
 int64_t lun_question_expected(struct lun_question *, const struct lun_target *);
 int     lun_question_accounts(struct lun_question *, struct lun_account *out[LUN_ACCOUNTS]);    /* that it counts to */
 bool    lun_question_limited(struct lun_question *);    /* any of them has a hard limit */
+
+/* The name in `models` under which a target serves this request: of the entry asked for, if the target is one of its; else the target's own. */
+const char *lun_question_model_of(const struct lun_question *, const struct lun_target *);
 
 /* The model's name at the provider for this request: a pattern's * filled in (in the arena). */
 const char *lun_question_upstream(struct lun_question *, const struct lun_target *);

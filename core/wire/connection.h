@@ -67,7 +67,7 @@ struct lun_server {
     struct lun_connection *connections;
     void (*done)(void *); void *done_arg;   /* of drain */
     struct lun_task drained;
-    lun_us date_at; char date[64];
+    time_t date_of; char date[64];
     char *scratch;                          /* LUN_SCRATCH bytes to read into */
 };
 enum { LUN_SCRATCH = 64 << 10 };

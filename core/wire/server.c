@@ -28,13 +28,13 @@ const struct lun_server_counts *lun_server_counts(const struct lun_server *s) { 
 const char *lun_server_date(struct lun_server *s)
 {
     static const char days[] = "SunMonTueWedThuFriSat", months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-    if (*s->date && lun_server_now(s) - s->date_at < LUN_SECOND) return s->date;
     time_t wall = (time_t)(lun_clock_wall() / LUN_SECOND);
+    if (*s->date && wall == s->date_of) return s->date;
     struct tm t;
     gmtime_r(&wall, &t);
     snprintf(s->date, sizeof s->date, "%.3s, %02d %.3s %04d %02d:%02d:%02d GMT", days + 3 * t.tm_wday, t.tm_mday, months + 3 * t.tm_mon,
              (t.tm_year + 1900) % 10000, t.tm_hour, t.tm_min, t.tm_sec);        /* strftime would follow the locale */
-    s->date_at = lun_server_now(s);
+    s->date_of = wall;
     return s->date;
 }
 

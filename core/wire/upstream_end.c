@@ -40,7 +40,7 @@ static void unconnected(struct lun_upstream_call *c, CURLcode r)
 static void broken(struct lun_upstream_call *c, CURLcode r)
 {
     long number;
-    const char *why = system_says(c, &number);
+    const char *why = r == CURLE_RECV_ERROR || r == CURLE_SEND_ERROR ? system_says(c, &number) : NULL;      /* else it is of an older mishap */
     if (strstr(c->error, "chunked-encoding")) say(c, LUN_KIND_BAD_ANSWER, "the answer's chunks are malformed", NULL);
     else if (c->head.whole) say(c, LUN_KIND_CUT, "the answer ended too early", why);
     else if (r == CURLE_GOT_NOTHING) say(c, LUN_KIND_RESET, "the connection closed without an answer", why);

@@ -1,3 +1,4 @@
+#include "base/text.h"
 #include "state/question.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -106,6 +107,26 @@ static void the_text_is_the_last_users(void **state)
     done(f);
 }
 
+static void of_a_huge_text_the_beginning_is_looked_at(void **state)
+{
+    (void)state;
+    static const char *const pieces[] = { "x", "\\u00e9", "\\ud83d\\ude00", "\xc3\xa9", "\\n", "\xf0\x9f\x98\x80", "ab\\\"" };
+    for (size_t p = 0; p < sizeof pieces / sizeof *pieces; p++) {
+        struct lun_buf body = {0};
+        size_t n;
+        lun_buf_puts(&body, "{\"messages\":[{\"role\":\"user\",\"content\":\"");
+        while (body.n < 3 * LUN_QUESTION_TEXT) lun_buf_puts(&body, pieces[p]);
+        lun_buf_puts(&body, "\"}]}");
+        struct fixture *f = given(lun_buf_text(&body));
+        const char *text = lun_question_text(&f->q, &n);
+        assert_in_range(n, LUN_QUESTION_TEXT / 6, LUN_QUESTION_TEXT + 12);
+        assert_true(lun_text_valid(text, n));
+        assert_null(strstr(text, "\xef\xbf\xbd"));
+        done(f);
+        lun_buf_free(&body);
+    }
+}
+
 static void a_conversation_is_known_again_by_how_it_began(void **state)
 {
     (void)state;
@@ -128,7 +149,7 @@ int main(void)
         cmocka_unit_test(a_request_without_a_cap_is_held_at_the_limit_and_told_so), cmocka_unit_test(a_requests_own_cap_bounds_it),
         cmocka_unit_test(what_a_policy_sets_counts_as_what_will_be_sent), cmocka_unit_test(an_image_counts_as_the_dearest_image_not_as_its_bytes),
         cmocka_unit_test(what_cannot_be_counted_has_no_bound), cmocka_unit_test(the_text_is_the_last_users),
-        cmocka_unit_test(a_conversation_is_known_again_by_how_it_began),
+        cmocka_unit_test(of_a_huge_text_the_beginning_is_looked_at), cmocka_unit_test(a_conversation_is_known_again_by_how_it_began),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
