@@ -13,6 +13,8 @@ struct lun_decider {
     /* while a hook is asked */
     struct lun_request *request;
     enum lun_hook hook;
+    lun_us until;                       /* how long the hook may wait: half of the time there is, so that the default can still decide. For
+                                           `finish` the walk has a limit of its own */
     struct lun_thought *thought;
     struct lun_task wake;               /* a wish was granted: thinks on, but never inside whoever granted it */
     struct lun_timer timer; const char *refused;        /* of a sleep: why there is none */
@@ -116,15 +118,7 @@ static void write_chat(const struct lun_wish *w, struct lun_buf *body)
     lun_buf_putc(body, '}');
 }
 
-/* No wish outlasts the request, so that a hook that waits for ever leaves time to be answered by default: others end half way to the
- * deadline, a sleep past it is refused. `finish` has a limit of its own, the walk's. */
-static lun_us time_left(const struct lun_decider *m)
-{
-    lun_us left = lun_request_question(m->request)->deadline - m->station->loop->now;
-    if (m->hook == LUN_HOOK_FINISH) return LUN_NEVER;
-    return left > LUN_MS ? left : LUN_MS;
-}
-
+static lun_us time_left(const struct lun_decider *m) { return m->until > m->station->loop->now ? m->until - m->station->loop->now : 0; }
 static lun_us shorter(lun_us a, lun_us b) { return a < b ? a : b; }
 
 static void begin_chat(struct lun_decider *m, const struct lun_wish *w)
@@ -142,7 +136,7 @@ static void begin_chat(struct lun_decider *m, const struct lun_wish *w)
         granted(m, &(struct lun_wish_result){ .error = lun_buf_text(&m->heard) });
         return;
     }
-    q->deadline = m->station->loop->now + shorter(w->chat.timeout, time_left(m) / 2);
+    q->deadline = m->station->loop->now + shorter(w->chat.timeout, time_left(m));
     lun_question_note(q, "for", lun_arena_printf(q->arena, "\"%s\"", asker->id));
     m->chat = lun_station_open(m->station, q, &chat_client, m, false);
 }
@@ -162,7 +156,7 @@ static void grant(struct lun_decider *m)
         begin_sleep(m, w->delay);
         return;
     case LUN_WISH_HTTP:
-        w->http.timeout = shorter(w->http.timeout, time_left(m) / 2);
+        w->http.timeout = shorter(w->http.timeout, time_left(m));
         if (m->station->web) m->fetch = m->station->web->fetch(m->station->web->self, w, fetched, m);
         else granted(m, &(struct lun_wish_result){ .error = "there is no network here" });
         return;
@@ -193,6 +187,7 @@ static void failed(struct lun_decider *m, struct lun_answer *answer)
 static void think_on(struct lun_decider *m)
 {
     struct lun_answer answer;
+    if (m->thought->state == LUN_THOUGHT_WISHES && !time_left(m)) lun_thought_give_up(m->thought);
     if (m->thought->state == LUN_THOUGHT_WISHES) { grant(m); return; }
     lun_metrics_add(m->station->registry->metrics, LUN_METRIC_POLICY_SECONDS, (const char *[]){ lun_hook_name(m->hook) }, (double)m->thought->cpu / 1e6);
     if (m->thought->state == LUN_THOUGHT_FAILED) failed(m, &answer);
@@ -210,6 +205,8 @@ static void run_on(struct lun_task *task)
     think_on(m);
 }
 
+static lun_us half_way(lun_us from, lun_us to) { return to > from ? from + (to - from) / 2 : from; }
+
 static void ask(void *self, struct lun_request *r, enum lun_hook hook, const struct lun_trial *about)
 {
     struct lun_decider *m = self;
@@ -220,6 +217,7 @@ static void ask(void *self, struct lun_request *r, enum lun_hook hook, const str
     }
     m->request = r;
     m->hook = hook;
+    m->until = hook == LUN_HOOK_FINISH ? LUN_NEVER : half_way(m->station->loop->now, lun_request_question(r)->deadline);
     m->thought_once = true;
     if (hook == LUN_HOOK_FINISH) {
         const struct lun_done *done = lun_request_done(r);

@@ -94,7 +94,7 @@ static int metric(lua_State *L)
 
 const struct lun_function lun_functions[] = {
     { "now", "()", "number", "seconds since 1970, with a fraction; the time of the request's own clock", now },
-    { "sleep", "(s)", "true", "waits s seconds, at most a day; costs no CPU time. `nil, \"deadline\"`, at once, where the request's deadline comes first", lun_wish_sleep },
+    { "sleep", "(s)", "true", "waits s seconds, at most a day; costs no CPU time. `nil, \"deadline\"`, at once, where that is more than half of the time that is left", lun_wish_sleep },
     { "random", "(low, high)", "number", "as `math.random`: in [0, 1) without arguments, else a whole number from low (1) to high. Repeats with the request", lun_chance_random },
     { "pick", "(list, weights)", "one of the list", "by chance, in proportion to the weights (a list; targets: their own; else equal). Its probability is noted in the log. `nil, \"empty\"` or `\"no_weight\"`", lun_chance_pick },
     { "split", "(salt, who, weights)", "name or position", "which group `who` belongs to, always the same for the same salt: `split(\"trial\", request.user, { new = 5, old = 95 })`; "

@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "base/loop.h"
 #include "script/bind.h"
+#include "script/cpu.h"
 #include "script/policy_table.h"
 #include "script/sandbox.h"
 
@@ -278,6 +279,15 @@ void lun_thought_fulfil(struct lun_thought *t, const struct lun_wish_result *res
     struct lun_mind *mind = mind_with(t);
     lua_settop(mind->run->L, 0);
     go(mind, lun_wish_push(mind->run->L, &mind->wish, result));
+}
+
+void lun_thought_give_up(struct lun_thought *t)
+{
+    struct lun_mind *mind = mind_with(t);
+    char text[256], where[128];
+    lun_cpu_place(mind->run->L, where, sizeof where);
+    snprintf(text, sizeof text, "%sstopped: it has waited for half of the time that its request had left", where);
+    fail(mind, "time", text);
 }
 
 void lun_thought_end(struct lun_thought *t)

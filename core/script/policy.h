@@ -47,7 +47,7 @@ struct lun_thought {
     struct lun_answer answer;   /* DONE; checked: targets exist and are the request's own, numbers are sane */
     struct lun_wish wish;       /* WISHES */
     const char *error;          /* FAILED: "support.lua:12: …", at most 500 bytes, in the question's arena */
-    const char *reason;         /* FAILED: error, cpu, memory, answer (rubbish), stack: static, for metrics */
+    const char *reason;         /* FAILED: error, cpu, memory, time (waited too long), answer (rubbish), stack: static, for metrics */
     lun_us cpu;                 /* used so far by this thought; when instructions are counted, 5 ns for each */
 };
 
@@ -62,6 +62,7 @@ struct lun_outcome {
  * has one open thought at a time. Objects handed to Lua are usable only while that request's own hooks run. */
 struct lun_thought *lun_policy_think(struct lun_policy *, struct lun_question *, enum lun_hook, const struct lun_trial *about, const struct lun_outcome *outcome);
 void lun_thought_fulfil(struct lun_thought *, const struct lun_wish_result *);     /* state moves on */
+void lun_thought_give_up(struct lun_thought *);     /* WISHES, and it has waited for too long: FAILED */
 void lun_thought_end(struct lun_thought *);     /* done with, or no longer wanted */
 
 /* The request is over: its userdata die, its memory account is closed. Call once per question that had a thought. */

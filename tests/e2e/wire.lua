@@ -227,7 +227,7 @@ Puppet.__index, Call.__index = Puppet, Call
 function wire.puppet()
   local listener = hold(assert(socket.bind("127.0.0.1", 0)))
   local _, port = listener:getsockname()
-  return setmetatable({ listener = listener, port = port, url = "http://127.0.0.1:" .. port .. "/v1", open = {}, connections = 0 }, Puppet)
+  return setmetatable({ listener = listener, port = port, url = "http://127.0.0.1:" .. port .. "/v1", open = {}, all = {}, connections = 0 }, Puppet)
 end
 
 local function read_request(puppet, c)
@@ -256,7 +256,7 @@ function Puppet:accept()
       c:settimeout(wire.limit)
       c:setoption("tcp-nodelay", true)
       self.connections = self.connections + 1
-      self.open[c] = self.connections
+      self.open[c], self.all[c] = self.connections, true
     else
       local number = self.open[c]
       local call = read_request(self, c)
@@ -268,6 +268,13 @@ function Puppet:accept()
       c:close()
     end
   end
+end
+
+-- Closes whatever is open, and forgets who knocked: for the next test.
+function Puppet:clear()
+  for c in pairs(self.all) do c:close() end
+  self.all, self.open = {}, {}
+  while not self:quiet() do self.listener:accept():close() end
 end
 
 -- No request has come and none is on its way in.
