@@ -32,8 +32,9 @@ LIBRARY := $(BUILD)/liblunette.a
 BUNDLED := $(sort $(wildcard lua/*.lua lua/*/*.lua policies/*.lua))
 UNITS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
 
-.PHONY: all deps test-deps build run test test-unit test-policy test-e2e test-clients lint layers examples mutants help clean
-all: deps build
+.PHONY: all deps test-deps build units run test test-unit test-policy test-e2e test-clients lint layers examples mutants help clean
+all: deps
+	@$(MAKE) --no-print-directory -j$$(nproc) build
 
 help: ## what this file does
 	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile | awk -F': ' '{ printf "make %-14s %s\n", $$1, $$2 }'
@@ -74,10 +75,13 @@ $(BUILD)/tests/%: tests/unit/%.c $(LIBRARY) Makefile
 run: all ## builds and starts the gateway of examples/quickstart on 127.0.0.1:4000
 	@$(BUILD)/lunette serve examples/quickstart/gateway.lua
 
-test: test-deps build $(UNITS) ## unit, policy and end-to-end tests, layers; ends with `N passed, N failed`
+test: test-deps ## unit, policy and end-to-end tests, layers; ends with `N passed, N failed`
+	@$(MAKE) --no-print-directory -j$$(nproc) build units
 	@tests/tools/run --layers --unit $(BUILD)/tests --policy --e2e $(BUILD)/lunette
 
-test-unit: test-deps $(UNITS) ## only the C units
+units: $(UNITS)
+
+test-unit: test-deps units ## only the C units
 	@tests/tools/run --unit $(BUILD)/tests
 test-policy: test-deps build ## only the policy specs, on the virtual clock
 	@tests/tools/run --policy --lunette $(BUILD)/lunette

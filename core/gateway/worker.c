@@ -77,6 +77,7 @@ static struct desk *desk_new(struct lun_worker *w, struct lun_snapshot *snapshot
         desk_free(d);
         return NULL;
     }
+    lun_policy_log_to(d->station.policy, w->options.log);
     d->upstreams.network = d->network;
     d->upstreams.script = d->script;
     if (w->options.probes) d->probe = lun_probe_new(&w->reactor->loop, snapshot, d->network, d->script, w->options.log);
