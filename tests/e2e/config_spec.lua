@@ -127,7 +127,8 @@ return {
   it("that wants what is not built yet is told so by name", function()
     for _, setting in ipairs { 'redis = "redis://127.0.0.1"', 'ledger = "l.db"', 'prices = "p.json"', 'cache = { size = "1MiB" }',
                                'webhook = "http://127.0.0.1"', 'admin_token = "x"', "routes = {}", "log = { replay = true }",
-                               'state = "s"', 'log = { audit = "a" }', "budgets = { tags = {} }", 'listen = { address = "127.0.0.1:0", tls = {} }' } do
+                               'state = "s"', 'log = { audit = "a" }',
+                               "budgets = { tags = {} }", 'listen = { address = "127.0.0.1:0", tls = {} }' } do
       local status, _, err = run("check", with("", setting))
       assert(status == 1 and err:find("is not built yet", 1, true) and err:find("gateway.lua:6:", 1, true), setting .. " → " .. err)
     end
