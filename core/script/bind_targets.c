@@ -65,6 +65,11 @@ static bool as_configured(const struct lun_question *q, const struct lun_set *s)
 }
 
 /* A target can stand in the lists of several models, at another place in each. */
+static void add_in_order(const struct lun_set *s, struct lun_set *out, const struct lun_target *const *list, int n)
+{
+    for (int i = 0; i < n; i++) if (has(s, list[i]) && !has(out, list[i])) out->item[out->n++] = list[i];
+}
+
 static int targets_asked(lua_State *L)
 {
     struct lun_mind *mind;
@@ -72,7 +77,7 @@ static int targets_asked(lua_State *L)
     const struct lun_question *q = mind->question;
     if (!as_configured(q, s)) return filtered(L, mind, s, is_asked, NULL);
     struct lun_set *out = lun_push_set(L, mind, NULL, s->n);
-    for (int i = 0; i < q->n_asked; i++) if (has(s, q->asked[i])) out->item[out->n++] = q->asked[i];
+    add_in_order(s, out, q->asked, q->n_asked);
     return 1;
 }
 
@@ -138,6 +143,7 @@ static const struct lun_model *model_called(const struct lun_question *q, const 
 static void add_named(struct lun_mind *mind, const struct lun_set *s, struct lun_set *out, named *fits, const char *name)
 {
     struct wanted w = { name, fits == by_model ? model_called(mind->question, name) : NULL };
+    if (w.model && as_configured(mind->question, s)) { add_in_order(s, out, w.model->targets, w.model->n_targets); return; }
     for (int i = 0; i < s->n; i++)
         if (fits(s->item[i], &w) && !has(out, s->item[i])) out->item[out->n++] = s->item[i];
 }
