@@ -279,6 +279,9 @@ static void ask(struct lun_front *f, struct lun_exchange *x, const struct lun_ht
     q->arrived = lun_exchange_started(x) ? lun_exchange_started(x) : q->arrived;
     struct lun_incoming in = { .endpoint = endpoint, .headers = pairs_of(q->arena, head), .n_headers = head->n_headers, .body = body, .n = n, .client = client };
     lun_exchange_keep(x, &q->kept);             /* the body stays where it is, with the question */
+    q->buffered = &f->shared->buffered;
+    q->buffered_n = (int64_t)q->kept.room;
+    atomic_fetch_add(q->buffered, q->buffered_n);
     if (!lun_recognise(q, &in, &error) || !within_rate(f, client, &error)) { refuse_question(station, x, q, &error); return; }
     struct visit *v = lun_alloc(sizeof *v);
     *v = (struct visit){ .exchange = x };

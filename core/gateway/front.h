@@ -7,6 +7,7 @@
 struct lun_front {
     struct lun_station *(*station)(void *self); void *self;     /* the one that new requests begin with; asked anew for each */
     struct lun_reactor *reactor;
+    struct lun_server_shared *shared;   /* counts the bodies of requests that are under way */
     bool ready;                         /* every worker listens */
 };
 /* What a server is given; its self is the front. */

@@ -165,7 +165,7 @@ struct lun_worker *lun_worker_new(const struct lun_worker_options *options, stru
     lun_reactor_enter(w->reactor);
     w->web = lun_web_new(w->reactor, w->upstream);
     w->desk = desk_new(w, snapshot, error);
-    w->front = (struct lun_front){ .station = station, .self = w, .reactor = w->reactor };
+    w->front = (struct lun_front){ .station = station, .self = w, .reactor = w->reactor, .shared = options->shared };
     struct lun_server_handler handler = lun_front_handler(&w->front);
     if (w->desk) w->server = lun_server_new(w->reactor, listener, &handler, &(struct lun_server_options){ .shared = options->shared, .body = snapshot->limits.body });
     else close(listener);
