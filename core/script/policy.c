@@ -211,12 +211,13 @@ static void read_answer(struct lun_mind *mind)
     fail(mind, "answer", text);
 }
 
-/* A mistake that one of our own Lua files tells, at the end of a tail call: where the policy made it is lost, but not in which hook. */
+/* A mistake that one of our own Lua files tells, at the end of a tail call, or a stop that was noticed when all was over: where the policy
+ * made it is lost, but not in which hook. */
 static void read_error(struct lun_mind *mind)
 {
     const struct lun_vm_error *e = &mind->run->error;
     char text[700], where[128];
-    bool ours = !strncmp(e->text, "lua/", 4);
+    bool ours = !strncmp(e->text, "lua/", 4) || !strncmp(e->text, "stopped: ", 9);
     if (ours) place(mind, where, sizeof where);
     snprintf(text, sizeof text, "%s%s", ours ? where : "", e->text);
     fail(mind, reason_of(e->failure), text);
