@@ -153,6 +153,13 @@ static void linger(struct lun_connection *c)
     lun_connection_enter(c, c->fin ? LUN_PHASE_DEAD : LUN_PHASE_LINGER);
 }
 
+/* Nothing was asked, so there is no answer to be lost. */
+static void part(struct lun_connection *c)
+{
+    if (c->tls) lun_tls_shut(c->tls);
+    c->phase = LUN_PHASE_DEAD;
+}
+
 static void die(struct lun_connection *c)
 {
     bool open = c->phase == LUN_PHASE_OPEN && c->x.handed;
@@ -170,7 +177,7 @@ static void look_at_end(struct lun_connection *c)
     if (served && !lun_connection_waiting(c)) linger(c);
     if (c->broken || (c->fin && !served) || c->drained > DRAIN_MOST) die(c);
     bool idle = c->phase == LUN_PHASE_HEAD && !c->begun && !lun_connection_waiting(c);
-    if (idle && c->server->draining) linger(c);
+    if (idle && c->server->draining) part(c);
 }
 
 static lun_us sooner(lun_us a, lun_us b) { return a < b ? a : b; }

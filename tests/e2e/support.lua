@@ -284,5 +284,5 @@ end
 
 function Gateway:stop() return self.process:stop(signal.SIGTERM) end
 
-e2e.SIGTERM, e2e.SIGKILL, e2e.SIGUSR1 = signal.SIGTERM, signal.SIGKILL, signal.SIGUSR1
+e2e.SIGTERM, e2e.SIGINT, e2e.SIGKILL, e2e.SIGUSR1 = signal.SIGTERM, signal.SIGINT, signal.SIGKILL, signal.SIGUSR1
 return e2e
