@@ -227,7 +227,8 @@ Puppet.__index, Call.__index = Puppet, Call
 function wire.puppet()
   local listener = hold(assert(socket.bind("127.0.0.1", 0)))
   local _, port = listener:getsockname()
-  return setmetatable({ listener = listener, port = port, url = "http://127.0.0.1:" .. port .. "/v1", open = {}, all = {}, connections = 0 }, Puppet)
+  local url = "http://127.0.0.1:" .. port .. "/v1"
+  return setmetatable({ listener = listener, port = port, url = url, open = {}, all = {}, connections = 0 }, Puppet)
 end
 
 local function read_request(puppet, c)
