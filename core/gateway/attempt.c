@@ -63,11 +63,27 @@ static int64_t number(const char *text)
     return n;
 }
 
+/* What a provider says may hold what it was sent: keys, and secrets in headers. */
+static void scrub(const attempt *a, char *text, size_t n)
+{
+    const struct lun_provider *p = a->step.target->provider;
+    const struct lun_snapshot *s = a->request->question->snapshot;
+    lun_answer_scrub(text, n, p->keys, p->n_keys);
+    lun_answer_scrub(text, n, s->secrets, s->n_secrets);
+}
+
+static const char *passed_on(const attempt *a, const char *value)
+{
+    size_t n = strnlen(value, 256);
+    char *text = lun_arena_strndup(a->request->question->arena, value, n);
+    scrub(a, text, n);
+    return text;
+}
+
 static void header(attempt *a, const struct lun_pair *h)
 {
-    struct lun_arena *arena = a->request->question->arena;
-    if (!strcmp(h->name, "content-type")) a->content_type = lun_arena_strndup(arena, h->value, strnlen(h->value, 256));
-    else if (!strcmp(h->name, "x-request-id")) a->trial.provider_request_id = lun_arena_strndup(arena, h->value, strnlen(h->value, 256));
+    if (!strcmp(h->name, "content-type")) a->content_type = passed_on(a, h->value);
+    else if (!strcmp(h->name, "x-request-id")) a->trial.provider_request_id = passed_on(a, h->value);
     else if (!strcmp(h->name, "x-ratelimit-remaining-requests")) a->requests_left = number(h->value);
     else if (!strcmp(h->name, "x-ratelimit-remaining-tokens")) a->tokens_left = number(h->value);
 }
@@ -160,9 +176,8 @@ static void read_events(attempt *a)
 
 static void keep_body(attempt *a, enum lun_kind kind)
 {
-    const struct lun_provider *p = a->step.target->provider;
     if (kind == LUN_KIND_AUTH || !a->in.n) return;              /* what is said about a key may hold the key */
-    if (kind != LUN_KIND_OK) lun_answer_scrub(a->in.at, a->in.n, p->keys, p->n_keys);
+    if (kind != LUN_KIND_OK) scrub(a, a->in.at, a->in.n);
     a->trial.body = a->in.at;
     a->trial.body_n = a->in.n < LUN_ANSWER_KEPT ? a->in.n : LUN_ANSWER_KEPT;
 }
@@ -251,9 +266,8 @@ void lun_attempt_pause(attempt *a, bool paused)
 
 void lun_attempt_fail(attempt *a, enum lun_kind kind, const char *detail)
 {
-    const struct lun_provider *p = a->step.target->provider;
     char *text = lun_arena_strdup(a->request->question->arena, detail);
-    if (text) lun_answer_scrub(text, strlen(text), p->keys, p->n_keys);
+    if (text) scrub(a, text, strlen(text));
     a->trial.detail = text;
     a->state = LUN_FAILED;
     lun_attempt_close(a, kind);

@@ -1,0 +1,142 @@
+-- Other people's keys: planted everywhere, provoked in every way, and then looked for in everything that comes out.
+local e2e = require "support"
+
+-- Each is long and stands nowhere by chance.
+local canary = { one = "sk-canary-provider-one-7f3a", two = "sk-canary-provider-two-9b1c", header = "hs-canary-header-55d0",
+                 client = "ck-canary-client-e21f", wrong = "ck-canary-wrong-key-0aa4", cookie = "sid-canary-cookie-77aa" }
+
+local function has(text)
+  for name, value in pairs(canary) do
+    if text:find(value, 1, true) or text:find(value:sub(-12), 1, true) then return name end
+  end
+end
+local function clean(what, text)
+  local found = has(text)
+  assert(not found, what .. " shows the secret " .. tostring(found) .. ": " .. text:sub(1, 2000))
+end
+
+describe("secrets", function()
+  local provider, gateway, config, env
+  -- A provider as careless as can be: it repeats all that it got, in errors, headers, events.
+  setup(function()
+    provider = e2e.provider [[return function(request)
+      local heard = (request.headers.authorization or "") .. " " .. (request.headers["x-extra"] or "")
+      local status = tonumber(request.text)
+      local headers = { ["x-request-id"] = heard, ["x-echo"] = heard, ["retry-after"] = "0" }
+      if request.path == "/models" then return { status = 401, body = heard } end
+      if request.text == "event" then
+        local good, bad = { choices = { { index = 0, delta = { content = "a" } } } }, { error = { message = "with " .. heard } }
+        return { headers = headers, events = { good, bad } }
+      end
+      if request.text == "plain" then return { status = 500, headers = headers, body = "you said " .. heard } end
+      if request.text == "garbage" then return { status = 200, headers = headers, body = heard } end
+      if status then return { status = status, headers = headers, body = { error = { message = "Incorrect API key: " .. heard } } } end
+      return { text = "fine", headers = headers }
+    end]]
+    config = [[return { providers = {
+        a = { base_url = env "A", key = { secret "CANARY_ONE", secret "CANARY_TWO" }, headers = { ["x-extra"] = secret "CANARY_HEADER" } },
+        down = { base_url = "http://127.0.0.1:1/v1", key = secret "CANARY_ONE" } },
+      models = { m = { { provider = "a", model = "up" } }, down = { { provider = "down", model = "up" } } },
+      clients = { { name = "app", hash = env "HASH" } }, policy = "p.lua", log = { text = false }, health = false }]]
+    env = { A = provider.url, CANARY_ONE = canary.one, CANARY_TWO = canary.two, CANARY_HEADER = canary.header,
+            HASH = e2e.hash(canary.client) }
+    gateway = e2e.gateway { config = config, env = env, files = { ["p.lua"] = [[
+      local lunette = require "lunette"
+      local function all(r)
+        local out = {}
+        for _, name in ipairs { "authorization", "x-api-key", "api-key", "cookie", "proxy-authorization", "x-goog-api-key" } do
+          out[#out + 1] = name .. "=" .. tostring(r.headers[name])
+        end
+        return table.concat(out, " ")
+      end
+      return { classify = function(r) lunette.note("headers", all(r)) lunette.log(all(r)) return "seen" end,
+               retry = function(r, attempt) lunette.note("body", tostring(attempt:body())) lunette.log(tostring(attempt.text)) end }]] } }
+  end)
+  teardown(e2e.stop)
+
+  it("stand in no answer, whatever a provider does with them", function()
+    for _, text in ipairs { "fine", "event", "plain", "garbage", "400", "401", "402", "403", "404", "422", "429", "500", "503" } do
+      for _, stream in ipairs { false, true } do
+        local answer = gateway:chat { text = text, stream = stream, headers = { authorization = "Bearer " .. canary.client } }
+        local head = {}
+        for _, field in ipairs(answer.list or {}) do head[#head + 1] = field[1] .. ": " .. field[2] end
+        clean("the head of the answer to " .. text, table.concat(head, "\n"))
+        if text ~= "garbage" then clean("the answer to " .. text, answer.body) end
+      end
+    end
+    local answer = gateway:chat { model = "down", headers = { ["x-api-key"] = canary.client, cookie = "sid=" .. canary.cookie } }
+    assert.equal(502, answer.status)
+    clean("the answer", answer.body)
+  end)
+
+  it("of a client stand in no refusal", function()
+    for _, headers in ipairs { { authorization = "Bearer " .. canary.wrong }, { ["x-api-key"] = canary.wrong },
+                               { authorization = "Basic " .. canary.wrong }, { ["api-key"] = canary.wrong .. "\1" },
+                               { [canary.wrong .. " "] = "x" }, { host = canary.wrong .. "/" }, { ["content-length"] = canary.wrong } } do
+      local c = gateway:connect()
+      c:send(e2e.bytes { path = "/v1/chat/completions?key=" .. canary.wrong, headers = headers, body = "{}" })
+      local answer = e2e.receive(c)
+      assert.truthy(answer.status >= 400)
+      clean("the refusal", answer.body)
+      c:close()
+    end
+    clean("the 404", gateway:request({ path = "/v1/" .. canary.wrong }).body)
+  end)
+
+  it("reach the provider they belong to, and a client's own never does", function()
+    local seen, one, two = provider:seen().last, false, false
+    for _, request in ipairs(seen) do
+      one = one or request.headers.authorization == "Bearer " .. canary.one
+      two = two or request.headers.authorization == "Bearer " .. canary.two
+      assert.equal(canary.header, request.headers["x-extra"])
+      assert.is_nil(e2e.json.encode(request):find(canary.client, 1, true))
+      assert.is_nil(e2e.json.encode(request):find(canary.cookie, 1, true))
+    end
+    assert.is_true(one and two)
+  end)
+
+  it("stand in no log, no metric, and in nothing that was printed", function()
+    gateway:log(20)
+    clean("the request log", e2e.read(gateway.folder .. "/requests.jsonl"))
+    clean("the metrics", gateway:metrics())
+    gateway:stop()
+    clean("what the gateway printed", gateway.process:said())
+  end)
+
+  it("stand in no output of check", function()
+    local path = gateway.folder .. "/gateway.lua"
+    for _, option in ipairs { "--table", "--json" } do
+      local status, out, err = e2e.run({ e2e.lunette, "check", path, option }, env)
+      assert.same({ 0, "" }, { status, err })
+      assert.truthy(out:find("CANARY_ONE", 1, true))
+      clean("check " .. option, out)
+    end
+  end)
+
+  it("stand in no complaint about them", function()
+    local function complaint(provider_text, variables)
+      local path = e2e.write(e2e.folder() .. "/gateway.lua", [[return {
+        providers = { a = { base_url = "http://127.0.0.1:1", ]] .. provider_text .. [[ } }, models = { m = { { provider = "a" } } } }]])
+      for _, command in ipairs { "check", "serve" } do
+        local status, out, err = e2e.run({ e2e.lunette, command, path }, variables)
+        assert(status == 1, provider_text)
+        clean(command .. " with " .. provider_text:sub(1, 12), out .. err)
+      end
+    end
+    local key = { CANARY_ONE = canary.one, PLAIN = canary.one }
+    complaint('key = secret "CANARY_ONE", key_pattern = "^no"', key)
+    complaint('key = secret "CANARY_ONE", key_length = { 100, 200 }', key)
+    complaint('key = "' .. canary.one .. '"', key)
+    complaint('key = env "PLAIN"', key)
+    complaint('base_url = "http://user:' .. canary.one .. '@127.0.0.1:1"', key)
+    complaint('proxy = "http://user:' .. canary.one .. '@127.0.0.1:1"', key)
+    complaint('proxy = "' .. canary.one .. '"', key)
+    complaint('headers = { authorization = "' .. canary.one .. '\\n" }', key)
+    complaint('dialect = secret "CANARY_ONE"', key)
+    complaint('ca = secret "CANARY_ONE"', key)
+    complaint('key = secret("CANARY_ONE") .. "x"', key)
+    complaint('key = error(secret "CANARY_ONE")', key)
+    complaint('key = error(tostring(secret "CANARY_ONE"))', key)
+    complaint('key = secret "CANARY_ONE"', { CANARY_ONE = canary.one .. "\nx" })
+  end)
+end)
