@@ -110,8 +110,10 @@ describe("endpoints", function()
   end)
 
   it("of later versions are not there yet", function()
-    for _, path in ipairs { "/v1/responses", "/v1/messages", "/v1/messages/count_tokens", "/v1/audio/speech", "/v1/images/generations" } do
-      is_error(ask { path = path, body = question() }, 404, "not_found", nil, "There is nothing at this path", "/v1/chat/completions")
+    local words = { "/v1/responses", "not built yet", "/v1/messages", "not built yet", "/v1/messages/count_tokens", "not built yet",
+      "/v1/audio/speech", "There is nothing at this path", "/v1/images/generations", "There is nothing at this path" }
+    for i = 1, #words, 2 do
+      is_error(ask { path = words[i], body = question() }, 404, "not_found", nil, words[i + 1], "/v1/chat/completions")
     end
   end)
 
