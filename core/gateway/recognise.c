@@ -137,10 +137,15 @@ static const char *said(struct lun_question *q, enum lun_trust what, const char 
     return trusted(q, what, meta, value);
 }
 
+/* Those of the key's own entry come first, and nobody else's can take their place. */
 static void add_tag(struct lun_question *q, const char *name, const char *value)
 {
-    for (int i = 0; i < q->n_tags; i++)
-        if (!strcmp(q->tags[i].name, name)) { q->tags[i].value = value; return; }
+    int own = q->client ? q->client->n_tags : 0;
+    for (int i = 0; i < q->n_tags; i++) {
+        if (strcmp(q->tags[i].name, name)) continue;
+        if (i >= own) q->tags[i].value = value;
+        return;
+    }
     if (q->n_tags < 32) q->tags[q->n_tags++] = (struct lun_pair){ name, value };
 }
 
@@ -164,6 +169,7 @@ static void read_tags(struct lun_question *q)
     struct lun_json meta = lun_json_get(field(q, LUN_FIELD_metadata), "tags");
     const char *header = lun_question_header(q, "x-lunette-tags");
     q->tags = lun_arena_alloc(q->arena, 32 * sizeof *q->tags);
+    for (int i = 0; q->client && i < q->client->n_tags; i++) add_tag(q, q->client->tags[i].name, q->client->tags[i].value);
     bool theirs = trusted(q, LUN_TRUST_TAGS, "tags", header || meta.n ? "" : NULL);
     if (theirs && lun_json_type(meta) == LUN_JSON_OBJECT)
         for (struct lun_json_each e = lun_json_each(meta); lun_json_next(&e); ) {
@@ -171,7 +177,6 @@ static void read_tags(struct lun_question *q)
             if (name && value) add_tag(q, name, value);
         }
     if (theirs && header) tags_of_header(q, header);
-    for (int i = 0; q->client && i < q->client->n_tags; i++) add_tag(q, q->client->tags[i].name, q->client->tags[i].value);
 }
 
 static bool read_budget(struct lun_question *q, struct lun_error *e)

@@ -99,7 +99,7 @@ struct lun_model {
     const struct lun_target *const *targets; int n_targets;
 };
 
-enum lun_trust { LUN_TRUST_TASK = 1, LUN_TRUST_TAGS = 2, LUN_TRUST_BUDGET = 4, LUN_TRUST_CLASS = 8, LUN_TRUST_USER = 16, LUN_TRUST_ALL = 31 };
+enum lun_trust { LUN_TRUST_TASK = 1, LUN_TRUST_TAGS = 2, LUN_TRUST_BUDGET = 4, LUN_TRUST_CLASS = 8, LUN_TRUST_ALL = 15 };
 
 enum lun_period { LUN_PER_EVER, LUN_PER_HOUR, LUN_PER_DAY, LUN_PER_WEEK, LUN_PER_MONTH };
 struct lun_budget_rule { int64_t limit; enum lun_period per; double soft; };   /* limit < 0: none. soft: share, 0 none */

@@ -15,7 +15,7 @@ local function start(log)
       models = { m = { { provider = "a", model = "one", price = { input = 2, output = 8, cached_input = 1 } },
                        { provider = "a", model = "two", name = "second" } }, other = { { provider = "a", model = "three" } } },
       clients = { { name = "some", hash = env "SOME", team = "web", tags = { region = "eu" }, class = "interactive", task = "usual" },
-                  { name = "all", hash = env "ALL", trust = { "task", "tags", "budget", "class", "user" } },
+                  { name = "all", hash = env "ALL", trust = { "task", "tags", "budget", "class" } },
                   { name = "none", hash = env "NONE", trust = {}, task = "fixed" } },
       teams = { web = {} }, health = { failures = 1000 },
       policy = "p.lua", ]] .. (log or "") .. [[ }]],

@@ -29,7 +29,7 @@ static const char full[] =
     "  health = { failures = 7, rest = 61, half_open = 2, cooling = \"provider\" },\n"
     "  clients = {\n"
     "    { name = \"app\", team = \"web\", hash = \"sha256:\" .. string.rep(\"0aF1\", 16), models = { \"deep*\", \"plain\", \"openai/gpt-5\" }, requests_per_minute = 600,\n"
-    "      class = \"interactive\", task = \"chat\", tags = { tier = \"gold\" }, substitute = false, trust = { \"budget\", \"user\" }, expose = false,\n"
+    "      class = \"interactive\", task = \"chat\", tags = { tier = \"gold\" }, substitute = false, trust = { \"budget\", \"class\" }, expose = false,\n"
     "      budget = { limit = 5.25, per = \"day\", soft = 0.9 } },\n"
     "    { name = \"other\", hash = \"sha256:\" .. string.rep(\"00\", 32) },\n"
     "  },\n"
@@ -210,7 +210,7 @@ static void all_that_a_file_says_arrives_at_the_clients(void **state)
     assert_string_equal(c->tags[0].name, "tier");
     assert_string_equal(c->tags[0].value, "gold");
     assert_false(c->substitute || c->expose);
-    assert_int_equal(c->trust, LUN_TRUST_BUDGET | LUN_TRUST_USER);
+    assert_int_equal(c->trust, LUN_TRUST_BUDGET | LUN_TRUST_CLASS);
     assert_int_equal(c->budget.limit, 5250000000);
     assert_int_equal(c->budget.per, LUN_PER_DAY);
     assert_true(c->budget.soft == 0.9);
@@ -452,7 +452,7 @@ static void the_merged_table_says_where_each_value_is_from(void **state)
     static const char *const wanted[][2] = {
         { "workers = 2 ", "-- LUNETTE_WORKERS" }, { "listen.address = \"127.0.0.1:4100\" ", "-- gateway.lua:2" }, { "limits.deadline = 12.5 ", "-- gateway.lua:34" },
         { "providers.deepseek.key = secret \"DEEPSEEK_API_KEY\" ", "-- gateway.lua:7" }, { "providers.openai.key = { secret \"A\", secret \"B\" } ", "-- gateway.lua:8" },
-        { "providers.deepseek.timeouts.connect = 5 ", "-- default" }, { "clients[1].trust = { \"budget\", \"user\" }", "-- gateway.lua:28" },
+        { "providers.deepseek.timeouts.connect = 5 ", "-- default" }, { "clients[1].trust = { \"budget\", \"class\" }", "-- gateway.lua:28" },
         { "providers.openai.headers[\"X-Token\"] = secret \"TOKEN\"", "-- gateway.lua:10" }, { "keepalive = false", "-- gateway.lua:35" },
     };
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
