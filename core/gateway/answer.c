@@ -85,6 +85,8 @@ uint64_t lun_answer_text_bytes(struct lun_json choice)
     return n;
 }
 
+#define PIECE 8                 /* characters of a key that tell something of it */
+
 /* ---- failures ---- */
 
 /* Words that providers put into an error's code, type or status; matched whole, in any case. */
@@ -212,12 +214,23 @@ size_t lun_answer_words(enum lun_kind kind, struct lun_json body, char *out, siz
     return n;
 }
 
+/* What was cut to its length may end in a piece of a key. */
+static void scrub_end(char *text, size_t n, const char *key, size_t length)
+{
+    for (size_t k = n < length ? n : length - 1; k >= PIECE; k--) {
+        if (memcmp(text + n - k, key, k)) continue;
+        memset(text + n - k, '*', k);
+        return;
+    }
+}
+
 void lun_answer_scrub(char *text, size_t n, const struct lun_secret *keys, int n_keys)
 {
     for (int i = 0; i < n_keys; i++) {
         size_t length = keys[i].value ? strlen(keys[i].value) : 0;
         if (!length) continue;
         for (char *p = text; (p = memmem(p, n - (size_t)(p - text), keys[i].value, length)); p += length) memset(p, '*', length);
+        scrub_end(text, n, keys[i].value, length);
     }
 }
 

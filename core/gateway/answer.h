@@ -34,6 +34,7 @@ bool lun_answer_usage(struct lun_json usage, struct lun_usage *);
 /* Bytes of text in one choice (of an answer or of an event): contents, reasoning, arguments of tool calls. */
 uint64_t lun_answer_text_bytes(struct lun_json choice);
 
-/* Overwrites every occurrence of a key with stars, in place. */
+/* Overwrites every occurrence of a key with stars, in place; and the beginning of one that the text ends with (it may have been cut there),
+ * from 8 characters on. */
 void lun_answer_scrub(char *text, size_t n, const struct lun_secret *keys, int n_keys);
 #endif

@@ -144,6 +144,20 @@ TEST(our_keys_are_struck_out_wherever_they_stand)
     assert_string_equal(text, "****** and ******, sk-on");
 }
 
+TEST(a_key_that_was_cut_at_the_end_is_struck_out_too)
+{
+    static const struct lun_secret keys[] = { { "A", "sk-0123456789" } };
+    static const char *const texts[][2] = { { "it is sk-0123456789", "it is *************" }, { "it is sk-012345678", "it is ************" },
+                                            { "it is sk-01234", "it is ********" }, { "it is sk-0123", "it is sk-0123" }, { "sk-01234", "********" },
+                                            { "", "" }, { "sk-01234 it is", "sk-01234 it is" } };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        char text[64];
+        strcpy(text, texts[i][0]);
+        lun_answer_scrub(text, strlen(text), keys, 1);
+        assert_string_equal(text, texts[i][1]);
+    }
+}
+
 TEST(usage_is_read_under_all_names_that_providers_give_it)
 {
     struct lun_usage u;
@@ -198,6 +212,7 @@ int main(void)
         T(the_providers_words_are_on_one_line_of_bounded_length),
         T(what_is_said_about_a_key_is_not_repeated),
         T(our_keys_are_struck_out_wherever_they_stand),
+        T(a_key_that_was_cut_at_the_end_is_struck_out_too),
         T(usage_is_read_under_all_names_that_providers_give_it),
         T(reasoning_counted_beside_the_output_is_added_to_it),
         T(a_claim_that_is_no_count_of_tokens_is_not_one),
