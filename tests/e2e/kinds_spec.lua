@@ -295,10 +295,15 @@ describe("an attempt at a provider that", function()
 
   it("is slower than the one started beside it ends as cancelled", function()
     for _, stream in ipairs { false, true } do
-      local answer = g:chat { model = "slow_first", text = "hedge", stream = stream }
-      assert.equal("from a", answer.text)
-      answer = g:chat { model = "stuck", text = "hedge", stream = stream, headers = { ["x-user"] = "1" } }
-      assert.equal("from a", answer.text)
+      local visit = g:open { model = "puppet", text = "hedge", stream = stream }
+      local call = puppet:accept()
+      local answer = visit:rest()
+      assert.equal("from good", answer.text)
+      assert.is_true(call:gone())
+      local line = g:line(answer)
+      assert.equal("cancelled", line.attempts[1].kind)
+      assert.equal("maybe", line.attempts[1].billed)
+      assert.is_true(line.attempts[2].hedge)
     end
   end)
 
