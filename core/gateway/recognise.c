@@ -4,6 +4,7 @@
 #include <string.h>
 
 #define NAME_MAX_BYTES 256
+#define METADATA_MAX_BYTES (64 << 10)
 
 static bool wrong(struct lun_error *e, enum lun_code code, const char *param, const char *message)
 {
@@ -16,6 +17,13 @@ static bool wrong(struct lun_error *e, enum lun_code code, const char *param, co
 static struct lun_json field(const struct lun_question *q, enum lun_field f) { return lun_json_of(q->body, &q->fields[f]); }
 static enum lun_json_type type_of(const struct lun_question *q, enum lun_field f) { return (enum lun_json_type)q->fields[f].type; }
 static bool absent(const struct lun_question *q, enum lun_field f) { return type_of(q, f) == LUN_JSON_NONE || type_of(q, f) == LUN_JSON_NULL; }
+
+/* It is looked through several times; one this large is no use to anybody and is only passed on. */
+static struct lun_json metadata(const struct lun_question *q)
+{
+    struct lun_json value = field(q, LUN_FIELD_metadata);
+    return value.n <= METADATA_MAX_BYTES ? value : (struct lun_json){0};
+}
 
 /* A short string that may become a header, a label or a line of a log; NULL when it is none. */
 static const char *name_in(struct lun_question *q, struct lun_json value)
@@ -133,7 +141,7 @@ static const char *trusted(struct lun_question *q, enum lun_trust what, const ch
 static const char *said(struct lun_question *q, enum lun_trust what, const char *header, const char *meta)
 {
     const char *value = lun_question_header(q, header);
-    if (!value || !*value) value = name_in(q, lun_json_get(field(q, LUN_FIELD_metadata), meta));
+    if (!value || !*value) value = name_in(q, lun_json_get(metadata(q), meta));
     return trusted(q, what, meta, value);
 }
 
@@ -166,7 +174,7 @@ static void tags_of_header(struct lun_question *q, const char *text)
 
 static void read_tags(struct lun_question *q)
 {
-    struct lun_json meta = lun_json_get(field(q, LUN_FIELD_metadata), "tags");
+    struct lun_json meta = lun_json_get(metadata(q), "tags");
     const char *header = lun_question_header(q, "x-lunette-tags");
     q->tags = lun_arena_alloc(q->arena, 32 * sizeof *q->tags);
     for (int i = 0; q->client && i < q->client->n_tags; i++) add_tag(q, q->client->tags[i].name, q->client->tags[i].value);
@@ -182,7 +190,7 @@ static void read_tags(struct lun_question *q)
 static bool read_budget(struct lun_question *q, struct lun_error *e)
 {
     const char *text = lun_question_header(q, "x-lunette-budget");
-    struct lun_json meta = lun_json_get(field(q, LUN_FIELD_metadata), "budget");
+    struct lun_json meta = lun_json_get(metadata(q), "budget");
     if (!text && lun_json_type(meta) == LUN_JSON_NUMBER) text = lun_arena_strndup(q->arena, meta.at, meta.n);
     if (!text && lun_json_type(meta) == LUN_JSON_STRING) text = name_in(q, meta);
     if (!(text = trusted(q, LUN_TRUST_BUDGET, "budget", text))) return true;
@@ -196,7 +204,7 @@ static const char *session_of(struct lun_question *q)
 {
     const char *session = name_in(q, field(q, LUN_FIELD_prompt_cache_key));
     if (!session) session = lun_question_header(q, "x-session-id");
-    if (!session || !*session) session = name_in(q, lun_json_get(field(q, LUN_FIELD_metadata), "session_id"));
+    if (!session || !*session) session = name_in(q, lun_json_get(metadata(q), "session_id"));
     if (session || q->endpoint != LUN_ENDPOINT_CHAT) return session;
     return lun_arena_printf(q->arena, "~%016llx", (unsigned long long)q->survey.beginning);
 }
@@ -207,7 +215,7 @@ static bool read_who(struct lun_question *q, const struct lun_incoming *in, stru
     if (q->client) q->who = lun_hash_text(q->client->name, 1) | 1;
     take_headers(q, in);
     q->user = name_in(q, field(q, LUN_FIELD_user));
-    if (!q->user) q->user = name_in(q, lun_json_get(field(q, LUN_FIELD_metadata), "user_id"));
+    if (!q->user) q->user = name_in(q, lun_json_get(metadata(q), "user_id"));
     q->session = session_of(q);
     q->task = said(q, LUN_TRUST_TASK, "x-lunette-task", "task");
     if (!q->task && q->client) q->task = q->client->task;
