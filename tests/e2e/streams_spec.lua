@@ -9,8 +9,8 @@ return {
   providers = {
     a = { base_url = env "A" }, b = { base_url = env "B" }, mute = { base_url = env "A", usage = false },
     fast = { base_url = env "A", timeouts = { first_byte = 0.3, idle = 60, total = 60 } },
-    flood = { base_url = env "FLOOD", timeouts = { idle = 0.2, total = 0.4 } },
-    scripted = { base_url = env "FLOOD", timeouts = { first_byte = 0.6 } },
+    flood = { base_url = env "FLOOD", timeouts = { idle = 0.5, total = tonumber(env("TOTAL", "1")) } },
+    scripted = { base_url = env "FLOOD", timeouts = { first_byte = 1.3 } },
   },
   models = {
     m = { up, { provider = "b", model = "up" } }, alone = { up },
@@ -47,7 +47,7 @@ end
 
 setup(function()
   a, b, flooding = e2e.puppet(), e2e.puppet(), e2e.provider(flood)
-  gateways = { plain = gateway {}, alive = gateway { KEEPALIVE = "0.3" }, hurried = gateway { DEADLINE = "1" } }
+  gateways = { plain = gateway {}, alive = gateway { KEEPALIVE = "0.3" }, hurried = gateway { DEADLINE = "1", TOTAL = "60" } }
 end)
 teardown(e2e.stop)
 
@@ -455,7 +455,7 @@ describe("a client", function()
 end)
 
 describe("a client that does not read", function()
-  -- The clocks of the provider `flood` (idle 0.2 s, total 0.4 s) pass while another request on the same thread waits 0.6 s for its own.
+  -- The clocks of the provider `flood` (idle 0.5 s, total 1 s) pass while another request on the same thread waits 1.3 s for its own.
   local function let_time_pass(g)
     local answer = g:chat { model = "scripted", text = "nothing", stream = true }
     assert.equal("first_byte_timeout", g:line(answer).attempts[1].kind)
@@ -478,7 +478,7 @@ describe("a client that does not read", function()
     assert.equal(192 * 65536, #answer.text)
     local line = g:line(answer)
     assert.equal("ok", line.attempts[1].kind)
-    assert.is_true(line.attempts[1].ms > 600)
+    assert.is_true(line.attempts[1].ms > 1300)
   end)
 
   it("still gets the error event at the end of what it has not read", function()
@@ -508,7 +508,7 @@ describe("the clock of the first byte", function()
     local visit = g:open { model = "fast" }
     local call = a:accept()
     call:head(200, { ["content-length"] = 14, ["content-type"] = "application/json" })
-    g:chat { model = "scripted", text = "nothing", stream = true }          -- 0.6 s
+    g:chat { model = "scripted", text = "nothing", stream = true }          -- 1.3 s
     call:send '{"choices":[]}'
     assert.equal(200, visit:rest().status)
   end)
@@ -525,7 +525,7 @@ describe("the clock of the first byte", function()
 
   it("is not that of a stream that has begun", function()
     local visit, call, g = began { model = "fast" }
-    g:chat { model = "scripted", text = "nothing", stream = true }          -- 0.6 s
+    g:chat { model = "scripted", text = "nothing", stream = true }          -- 1.3 s
     call:piece("more", "stop")
     call:finish()
     assert.is_true(visit:rest().clean)

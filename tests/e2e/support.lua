@@ -159,12 +159,23 @@ function e2e.run(command, env)
   return process:wait(), table.concat(out, "\n"), process:stderr()
 end
 
+-- With a program built with a sanitizer what it found fails the test; with E2E_END=term programs end by themselves, so that leaks are found.
+local function sanitized(process)
+  local said = process:stderr()
+  return (said:find("Sanitizer", 1, true) or said:find("runtime error:", 1, true)) and said
+end
+
 function e2e.stop()
-  for i = #running, 1, -1 do running[i]:stop() end
+  local found
+  for i = #running, 1, -1 do
+    running[i]:stop(os.getenv "E2E_END" == "term" and signal.SIGTERM or nil)
+    found = found or sanitized(running[i])
+  end
   running = {}
   for _, path in ipairs(folders) do os.execute("rm -rf '" .. path .. "'") end
   folders = {}
   wire.close_all()
+  if found then error(found, 2) end
 end
 
 -- A key as `clients` holds it.
