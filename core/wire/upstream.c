@@ -4,6 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Before 8.1.1 a handle that is used again still knows where its last answer's last header lay, and writes there when the next answer begins
+ * with a folded line (curl issue 11101): whoever answers could end the process. */
+#define KEEPS_SINCE 0x080101
+
 struct lun_upstream *lun_upstream_new(struct lun_reactor *reactor, const struct lun_upstream_options *o)
 {
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) return NULL;
@@ -12,6 +16,7 @@ struct lun_upstream *lun_upstream_new(struct lun_reactor *reactor, const struct 
     struct lun_upstream *u = lun_zalloc(sizeof *u);
     u->reactor = reactor;
     u->limit = o && o->calls ? o->calls : 10000;
+    u->keeps = curl_version_info(CURLVERSION_NOW)->version_num >= KEEPS_SINCE;
     return u;
 }
 

@@ -62,6 +62,7 @@ static void classify(struct lun_upstream_call *c, CURLcode r)
     case CURLE_SSL_ENGINE_INITFAILED: case CURLE_SSL_PINNEDPUBKEYNOTMATCH: case CURLE_SSL_CLIENTCERT:
         tls(c, r);
         break;
+    case CURLE_BAD_FUNCTION_ARGUMENT:       /* a folded line with nothing before it */
     case CURLE_WEIRD_SERVER_REPLY: case CURLE_UNSUPPORTED_PROTOCOL: case CURLE_OUT_OF_MEMORY: case CURLE_HTTP2:
         if (c->times.connected) say(c, LUN_KIND_BAD_ANSWER, "the answer is not HTTP", NULL); else unconnected(c, r);
         break;

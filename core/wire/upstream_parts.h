@@ -66,6 +66,7 @@ struct lun_upstream {
     struct trust *trusts;
     struct lane *lanes;
     struct sock **socks; int room;
+    bool keeps;                 /* libcurl's handles may be used more than once */
     int open, blind;            /* blind: calls that hold bytes back on a socket we do not know */
     uint64_t wakes, turn;
 };

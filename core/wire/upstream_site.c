@@ -201,7 +201,7 @@ struct lun_upstream_call *site_call(struct lun_upstream_site *s)
 void site_spare(struct lun_upstream_call *c)
 {
     struct lun_upstream_site *s = c->site;
-    if (s->spare_n < SPARE_CALLS && !s->freed) {
+    if (s->upstream->keeps && s->spare_n < SPARE_CALLS && !s->freed) {
         c->next = s->spare;
         s->spare = c;
         s->spare_n++;

@@ -332,3 +332,24 @@ describe("a provider's key", function()
     assert.is_nil(at, at and text:sub(math.max(1, at - 300), at + 60))
   end)
 end)
+
+describe("a provider that folds its first header", function()
+  teardown(e2e.stop)
+
+  it("behind a good answer gets bad_answer, and the gateway lives on", function()
+    local p = e2e.puppet()
+    local g = e2e.gateway { env = { A = p.url }, config = [[return { health = false, providers = { a = { base_url = env "A" } },
+                                                                     models = { m = { { provider = "a", model = "up" } } } }]] }
+    local whole = [[{"choices":[{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}]}]]
+    for _ = 1, 5 do
+      local visit = g:open {}
+      p:accept():answer(200, whole)
+      assert.equal(200, visit:rest().status)
+      visit = g:open {}
+      p:accept():send("HTTP/1.1 200 OK\r\n folded: " .. ("a"):rep(20) .. "\r\n\tand more\r\ncontent-length: " .. #whole .. "\r\n\r\n" .. whole)
+      local answer = visit:rest()
+      assert.equal("bad_answer", g:line(answer).attempts[1].kind)
+    end
+    assert.equal(0, g:stop())
+  end)
+end)
