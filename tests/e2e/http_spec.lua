@@ -316,6 +316,16 @@ describe("HTTP/1.1:", function()
     end)
   end)
 
+  describe("content codings", function()
+    it("are not taken: 415, and identity is none", function()
+      for _, coding in ipairs { "gzip", "br", "gzip, identity", "x" } do
+        local answer = exchange(post("hello", { ["content-encoding"] = coding }))
+        assert.same({ 415, "unsupported_media_type" }, { answer.status, answer.code })
+      end
+      assert.equal(200, exchange(post("hello", { ["content-encoding"] = "identity" })).status)
+    end)
+  end)
+
   describe("limits", function()
     local function refused(bytes, status, code)
       local before = provider:count()
