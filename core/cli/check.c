@@ -8,9 +8,10 @@ static const char usage[] =
     "usage: lunette check [gateway.lua] [--table] [--json]\n"
     "\n"
     "Loads a configuration with its policy, as `serve` would, and says everything that is wrong with it: file, line, what,\n"
-    "and what was probably meant. Exit status 1 if anything is. Without a file: ./gateway.lua.\n"
-    "  --table   prints the merged table: every setting, its value, where it came from; secrets as names\n"
-    "  --json    the same as JSON\n";
+    "and what was probably meant. Exit status 1 if anything is. Without a file: ./gateway.lua. What is fine is printed as the merged\n"
+    "table: every setting, its value, where it came from; secrets as names; and last a line that says so.\n"
+    "  --table   the table alone\n"
+    "  --json    the table alone, as JSON\n";
 
 static int check(const char *path, bool table, bool json)
 {
@@ -24,8 +25,8 @@ static int check(const char *path, bool table, bool json)
         return 1;
     }
     if (json) { lun_origins_json(&origins, &out); lun_buf_putc(&out, '\n'); }
-    else if (table) lun_origins_print(&origins, &out);
-    else lun_buf_printf(&out, "%s: fine. %d provider%s, %d model%s, %d target%s, policy %s\n", path, snapshot->n_providers, snapshot->n_providers == 1 ? "" : "s",
+    else lun_origins_print(&origins, &out);
+    if (!json && !table) lun_buf_printf(&out, "%s: fine. %d provider%s, %d model%s, %d target%s, policy %s\n", path, snapshot->n_providers, snapshot->n_providers == 1 ? "" : "s",
                         snapshot->n_models, snapshot->n_models == 1 ? "" : "s", snapshot->n_targets, snapshot->n_targets == 1 ? "" : "s", snapshot->version);
     lun_print(&out, stdout);
     lun_origins_free(&origins);
