@@ -87,6 +87,9 @@ void lun_http_free(struct lun_http_reader *);       /* zero-initialised again */
  * digits, or %00. *n: bytes written. `+` stays `+`. */
 bool lun_http_unescape(struct lun_slice raw, char *out, size_t *n);
 
+/* A field's name in lower case, in place (ASCII alone); returns it. */
+char *lun_http_lower(char *name);
+
 /* ---- for writing ---- */
 
 const char *lun_http_reason(int status);            /* "Not Found"; "Status" for one that has no name here. Static */

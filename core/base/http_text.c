@@ -51,6 +51,12 @@ bool lun_slice_is_like(struct lun_slice s, const char *text)
     return s.n == strlen(text) && (!s.n || !strncasecmp(s.at, text, s.n));
 }
 
+char *lun_http_lower(char *name)
+{
+    for (char *p = name; *p; p++) if (*p >= 'A' && *p <= 'Z') *p += 'a' - 'A';
+    return name;
+}
+
 struct lun_slice lun_http_trimmed(const char *p, const char *end)
 {
     while (p < end && (*p == ' ' || *p == '\t')) p++;

@@ -42,9 +42,7 @@ static void say_head(struct carried *c)
     const struct lun_scene *s = &c->scene;
     struct lun_pair *headers = lun_arena_alloc(&c->arena, (size_t)(s->n_headers + 1) * sizeof *headers);
     for (int i = 0; i < s->n_headers; i++) {            /* as they would come from a socket */
-        char *name = lun_arena_strdup(&c->arena, s->headers[i].name);
-        for (char *p = name; *p; p++) if (*p >= 'A' && *p <= 'Z') *p += 'a' - 'A';
-        headers[i] = (struct lun_pair){ name, s->headers[i].value };
+        headers[i] = (struct lun_pair){ lun_http_lower(lun_arena_strdup(&c->arena, s->headers[i].name)), s->headers[i].value };
     }
     c->ear->head(c->ear_self, &(struct lun_answer_head){ .status = s->status, .headers = headers, .n_headers = s->n_headers });
 }

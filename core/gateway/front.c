@@ -255,8 +255,7 @@ static struct lun_pair *pairs_of(struct lun_arena *arena, const struct lun_http_
     struct lun_pair *pairs = lun_arena_alloc(arena, (size_t)(head->n_headers + 1) * sizeof *pairs);
     for (int i = 0; i < head->n_headers; i++) {
         const struct lun_http_header *h = &head->headers[i];
-        char *name = lun_arena_strndup(arena, h->name.at, h->name.n);
-        for (char *p = name; *p; p++) if (*p >= 'A' && *p <= 'Z') *p += 'a' - 'A';
+        const char *name = lun_http_lower(lun_arena_strndup(arena, h->name.at, h->name.n));
         pairs[i] = (struct lun_pair){ name, lun_header_is_secret(name) ? "" : lun_arena_strndup(arena, h->value.at, h->value.n) };
     }
     return pairs;

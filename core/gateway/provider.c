@@ -208,8 +208,7 @@ static void play(struct guest *g, const struct lun_http_request *head, const cha
 {
     struct lun_pair *headers = lun_arena_alloc(&g->arena, (size_t)(head->n_headers + 1) * sizeof *headers);
     for (int i = 0; i < head->n_headers; i++) {
-        char *name = lun_arena_strndup(&g->arena, head->headers[i].name.at, head->headers[i].name.n);
-        for (char *c = name; *c; c++) if (*c >= 'A' && *c <= 'Z') *c += 'a' - 'A';
+        const char *name = lun_http_lower(lun_arena_strndup(&g->arena, head->headers[i].name.at, head->headers[i].name.n));
         headers[i] = (struct lun_pair){ name, lun_arena_strndup(&g->arena, head->headers[i].value.at, head->headers[i].value.n) };
     }
     struct lun_scene_request r = { .method = lun_arena_strndup(&g->arena, head->method.at, head->method.n),
@@ -260,7 +259,11 @@ static void serve(struct guest *g)
     char *bytes = (char *)evbuffer_pullup(in, -1);
     lun_http_reset(&g->reader);
     enum lun_http_result result = lun_http_read(&g->reader, bytes, n, NULL, &head_n);
-    if (result == LUN_HTTP_BAD) { put(g, "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n", 67); close_soon(g); return; }
+    if (result == LUN_HTTP_BAD) {
+        evbuffer_add_printf(bufferevent_get_output(g->wire), "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        close_soon(g);
+        return;
+    }
     if (result == LUN_HTTP_MORE) return;
     const struct lun_http_request *head = &g->reader.request;
     if (!whole_body(g, head, bytes + head_n, n - head_n, &body_n, &taken)) {
@@ -268,12 +271,9 @@ static void serve(struct guest *g)
         return;
     }
     const char *body = lun_arena_strndup(&g->arena, bytes + head_n, body_n);
-    struct lun_http_request copy = *head;
-    char *kept = lun_arena_strndup(&g->arena, bytes, head_n);
-    lun_http_moved(&g->reader, kept);
-    copy = g->reader.request;
+    lun_http_moved(&g->reader, lun_arena_strndup(&g->arena, bytes, head_n));        /* the head outlives the buffer it came in */
     evbuffer_drain(in, head_n + taken);
-    play(g, &copy, body, body_n);
+    play(g, head, body, body_n);
 }
 
 static void on_read(struct bufferevent *wire, void *self)

@@ -161,10 +161,11 @@ static void put_figures(struct list *l, struct lun_question *q, const struct lun
 }
 
 /* Its name in `models`: the one asked for, if it is among those of that. */
+/* As the client would ask for it: what fitted a pattern, not the pattern. */
 static const char *model_of(const struct lun_question *q, const struct lun_target *t)
 {
-    for (int i = 0; q->entry && i < q->entry->n_targets; i++) if (q->entry->targets[i] == t) return q->model;
-    return t->model;
+    const char *name = lun_question_model_of(q, t);
+    return q->entry && name == q->entry->name ? q->model : name;
 }
 
 static void put_target(struct list *l, struct lun_question *q, const struct lun_trial *t)

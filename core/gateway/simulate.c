@@ -226,7 +226,6 @@ void lun_simulation_free(simulation *s)
 
 struct lun_registry *lun_simulation_registry(simulation *s)               { return s->registry; }
 const struct lun_snapshot *lun_simulation_snapshot(const simulation *s)   { return s->snapshot; }
-struct lun_policy *lun_simulation_policy(simulation *s)                   { return s->station.policy; }
 
 /* ---- a walk's client ---- */
 

@@ -34,7 +34,6 @@ struct lun_simulation *lun_simulation_new(struct lun_snapshot *, const struct lu
 void lun_simulation_free(struct lun_simulation *);
 struct lun_registry *lun_simulation_registry(struct lun_simulation *);      /* money, store, metrics: to look at, or to prepare */
 const struct lun_snapshot *lun_simulation_snapshot(const struct lun_simulation *);
-struct lun_policy *lun_simulation_policy(struct lun_simulation *);
 
 /* ---- time ---- */
 

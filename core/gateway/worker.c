@@ -205,19 +205,12 @@ void lun_worker_join(struct lun_worker *w)
 
 const struct lun_server_counts *lun_worker_counts(const struct lun_worker *w) { return lun_server_counts(w->server); }
 
-/* Requests that were cut off: their clients leave, and the walks end within this turn, but for `finish` hooks that wait. */
-static void cut_off(struct lun_worker *w)
-{
-    if (w->server) lun_server_free(w->server);
-    w->server = NULL;
-}
-
 void lun_worker_free(struct lun_worker *w)
 {
     if (!w) return;
     if (w->reactor) {
         lun_reactor_enter(w->reactor);
-        cut_off(w);
+        if (w->server) lun_server_free(w->server);      /* clients leave, walks end within this turn, but for `finish` hooks that wait */
         lun_reactor_leave(w->reactor);
     }
     bool busy = w->desk && w->desk->station.open;

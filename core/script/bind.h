@@ -196,7 +196,6 @@ const char *lun_bind_encode(lua_State *L, int index, struct lun_buf *, size_t mo
 
 /* ---- the policy ---- */
 
-const struct lun_snapshot *lun_policy_snapshot(const struct lun_policy *);
 struct lun_registry *lun_policy_registry(const struct lun_policy *);
 bool lun_policy_setting(struct lun_policy *, lua_State *L, const char *name);      /* pushes its value; false: there is none of that name */
 const struct lun_log *lun_policy_log(const struct lun_policy *);    /* where lunette.log writes; NULL: nowhere */

@@ -24,12 +24,10 @@ struct lun_policy {
     struct lun_mind *minds[BUCKETS], *spare;
 };
 
-const struct lun_snapshot *lun_policy_snapshot(const struct lun_policy *p) { return p->snapshot; }
 struct lun_registry *lun_policy_registry(const struct lun_policy *p) { return p->registry; }
 const struct lun_log *lun_policy_log(const struct lun_policy *p) { return p->log; }
 void lun_policy_log_to(struct lun_policy *p, const struct lun_log *log) { p->log = log; }
 bool lun_policy_worn(const struct lun_policy *p) { return p->vm && lun_vm_worn(p->vm); }
-void lun_policy_idle(struct lun_policy *p) { if (p->vm) lun_vm_collect(p->vm, 64); }
 const struct lun_limits *lun_policy_limits_of(const struct lun_policy *p) { return &p->limits; }
 bool lun_policy_has(const struct lun_policy *p, enum lun_hook hook) { return p->vm && p->table.hooks[hook] != LUA_NOREF; }
 

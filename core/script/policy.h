@@ -24,7 +24,6 @@ void lun_policy_close(struct lun_policy *);     /* no thought is open any more; 
 bool lun_policy_set(struct lun_policy *, const char *name, const char *text, char problem[200]);
 struct lun_log;
 void lun_policy_log_to(struct lun_policy *, const struct lun_log *);   /* where lunette.log writes; NULL, as at first: nowhere. Borrowed */
-void lun_policy_idle(struct lun_policy *);      /* nothing to do: a step of garbage collection (some 30 us) */
 bool lun_policy_has(const struct lun_policy *, enum lun_hook);  /* never pay for a hook that is not there */
 bool lun_policy_worn(const struct lun_policy *);    /* its VM ran out of memory: open a fresh one, close this when idle */
 const struct lun_limits *lun_policy_limits_of(const struct lun_policy *);   /* snapshot's, with the policy's own `limits` where gateway.lua says nothing */

@@ -84,7 +84,6 @@ void lun_scenario_free(struct lun_scenario *s)
     free(s);
 }
 
-int lun_scenario_count(const struct lun_scenario *s) { return s->count; }
 
 /* ---- asking it ---- */
 

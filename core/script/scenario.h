@@ -54,7 +54,6 @@ struct lun_scenario;
 /* NULL: `error` (yours to free) says what, with file and line. `wall`: what os.time says (NULL: the system's). */
 struct lun_scenario *lun_scenario_new(const char *name, const char *text, size_t n, lun_us (*wall)(void *), void *wall_self, char **error);
 void lun_scenario_free(struct lun_scenario *);      /* NULL is fine */
-int  lun_scenario_count(const struct lun_scenario *);       /* requests it has got so far */
 /* As `play` above, whatever the provider. */
 bool lun_scenario_play(struct lun_scenario *, const struct lun_scene_request *, struct lun_arena *, struct lun_scene *, const char **error);
 

@@ -322,10 +322,8 @@ void lun_question_note(struct lun_question *q, const char *key, const char *json
     q->notes[q->n_notes++] = (struct lun_pair){ lun_arena_strdup(q->arena, key), value };
 }
 
-static const char *value_of(const struct lun_pair *list, int n, const char *name)
+const char *lun_question_header(const struct lun_question *q, const char *name)
 {
-    for (int i = 0; i < n; i++) if (!strcmp(list[i].name, name)) return list[i].value;
+    for (int i = 0; i < q->n_headers; i++) if (!strcmp(q->headers[i].name, name)) return q->headers[i].value;
     return NULL;
 }
-const char *lun_question_header(const struct lun_question *q, const char *name) { return value_of(q->headers, q->n_headers, name); }
-const char *lun_question_tag(const struct lun_question *q, const char *name)    { return value_of(q->tags, q->n_tags, name); }

@@ -136,7 +136,6 @@ uint64_t lun_question_random(struct lun_question *);    /* 64 random bits; repea
 double  lun_question_random_unit(struct lun_question *);    /* [0, 1) */
 void    lun_question_note(struct lun_question *, const char *key, const char *json);    /* both copied; same key: replaced */
 const char *lun_question_header(const struct lun_question *, const char *name);        /* lower case; NULL: absent */
-const char *lun_question_tag(const struct lun_question *, const char *name);
 
 /* Money: the dearest this request can cost at a target once `edits` (may be NULL) are made (input: the bytes of all strings + a fixed overhead
  * per message and tool; output: n × cap), and a guess. -1: its price is unknown, or the input holds what nobody can count. *cap (may be NULL):
