@@ -464,8 +464,8 @@ static void test_http2_calls_share_a_connection(void **state)
     memset(p, 0, sizeof p);
     nginx_start("");
     struct lun_upstream_site *s = h2_site();
-    for (int i = 0; i < N; i++) begin(&p[i], s, &post);
-    for (int i = 0; i < N; i++) {
+    for (int i = 0; i < N; i++) {       /* one after the other: of many at once libcurl 7.88 resets some, see core/wire/README.md */
+        begin(&p[i], s, &post);
         RUN_UNTIL(p[i].ends);
         assert_kind(&p[i], LUN_KIND_OK);
         assert_int_equal(p[i].times.version, 20);
