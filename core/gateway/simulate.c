@@ -8,6 +8,7 @@
 #include "gateway/translate.h"
 #include "gateway/upstreams.h"
 #include "state/limit.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -134,16 +135,22 @@ static void *fetch(void *self, const struct lun_wish *wish, void (*done)(void *,
 
 /* ---- life ---- */
 
-static bool set_all(simulation *s, char **error)
+static bool tune(simulation *s, char **error)
 {
+    struct lun_tuned *items = lun_alloc((size_t)(s->options.n_settings + 1) * sizeof *items);
     char problem[200];
-    for (int i = 0; i < s->options.n_settings; i++) {
+    bool good = true;
+    for (int i = 0; good && i < s->options.n_settings; i++) {
         const struct lun_pair *p = &s->options.settings[i];
-        if (lun_policy_set(s->station.policy, p->name, p->value, problem)) continue;
-        *error = lun_printf("settings.%s: %s", p->name, problem);
-        return false;
+        const struct lun_policy_setting *rule = lun_snapshot_setting(s->snapshot, p->name);
+        items[i].name = p->name;
+        if (!rule) snprintf(problem, sizeof problem, "the policy has no such setting");
+        good = rule && lun_policy_setting_read(rule, p->value, &items[i].value, problem);
+        if (!good) *error = lun_printf("settings.%s: %s", p->name, problem);
     }
-    return true;
+    if (good) s->station.tuning = lun_tuning_new(items, s->options.n_settings);
+    free(items);
+    return good;
 }
 
 static bool open_policy(simulation *s, char **error)
@@ -152,12 +159,12 @@ static bool open_policy(simulation *s, char **error)
     if (!fresh) return false;
     lun_policy_log_to(fresh, s->options.log);
     s->station.policy = fresh;
-    return set_all(s, error);
+    return true;
 }
 
 static bool open_all(simulation *s, char **error)
 {
-    return open_policy(s, error)
+    return open_policy(s, error) && tune(s, error)
         && (s->scripts = lun_scenarios_new(s->snapshot, wall, s, error))
         && (s->upstreams.dialects = lun_dialects_new(s->snapshot, error));
 }
@@ -218,6 +225,7 @@ void lun_simulation_free(simulation *s)
     lun_carrier_script_free(s->carrier);
     lun_scenarios_free(s->scripts);
     lun_dialects_free(s->upstreams.dialects);
+    lun_tuning_unref(s->station.tuning);
     lun_snapshot_unref(s->snapshot);
     lun_registry_free(s->registry);
     lun_loop_free(&s->loop);

@@ -6,7 +6,9 @@ struct lun_question *lun_station_question(struct lun_station *s)
 {
     lun_us wall = s->wall ? s->wall(s->wall_self) : lun_clock_wall();
     s->random = s->random * 6364136223846793005u + 1442695040888963407u;       /* Knuth's MMIX: a full period; the question mixes it */
-    return lun_question_new(s->snapshot, s->registry, s->loop, wall, s->random);
+    struct lun_question *q = lun_question_new(s->snapshot, s->registry, s->loop, wall, s->random);
+    q->tuning = lun_tuning_ref(s->tuning);
+    return q;
 }
 
 static void write_down(struct lun_station *s, struct lun_question *q, const struct lun_done *done)

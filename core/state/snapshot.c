@@ -89,6 +89,13 @@ const struct lun_target *lun_snapshot_target(const struct lun_snapshot *s, const
     return NULL;
 }
 
+const struct lun_policy_setting *lun_snapshot_setting(const struct lun_snapshot *s, const char *name)
+{
+    for (int i = 0; i < s->n_settings; i++)
+        if (!strcmp(s->settings[i].name, name)) return &s->settings[i];
+    return NULL;
+}
+
 bool lun_key_hash(const char *key, size_t n, unsigned char hash[LUN_KEY_HASH])
 {
     unsigned got = 0;
