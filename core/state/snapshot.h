@@ -145,6 +145,8 @@ struct lun_snapshot {
     struct lun_arena arena;     /* all of the strings and arrays */
     const char *version;        /* "support.lua@a1b2c3d4e5f6": file @ first 12 hex digits of the hash over configuration,
                                    policy and every file they required; "default@…" without a policy */
+    unsigned char outside[32];  /* SHA-256 over what counts and is not in the version: the secrets' values, CA files. Equal with an equal
+                                   version: nothing has changed */
     const char *folder;         /* of gateway.lua, for relative paths; "" for a string */
 
     const struct lun_part *parts; int n_parts;      /* every file read, gateway.lua first */
@@ -152,6 +154,9 @@ struct lun_snapshot {
                                    wipes these values (explicit_bzero); keys and headers point to the same bytes */
 
     const char *listen, *admin; /* addresses; admin NULL: none */
+    const char *admin_token;    /* NULL: none is asked for. Never shown */
+    const char *state;          /* the folder for what survives a restart; NULL: none */
+    bool state_said;            /* by the configuration: that it cannot be used is a mistake, else a warning */
     int workers;                /* 0: one per core */
     struct lun_file policy;     /* text NULL: no policy */
     bool refuse_on_error;       /* the policy's on_error = "refuse" */
@@ -165,6 +170,7 @@ struct lun_snapshot {
     struct lun_limits limits;
     lun_us keepalive;           /* 0: none */
     const char *request_log;    /* a path, "-" or NULL */
+    const char *audit_log;      /* a path or NULL */
     bool log_text;              /* whether message text may stand in the log */
 };
 
