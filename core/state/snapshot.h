@@ -138,6 +138,8 @@ struct lun_limits {
 
 extern const struct lun_limits lun_limits_default;
 
+struct lun_host_function;
+
 struct lun_snapshot {
     atomic_int references;
     int generation;
@@ -153,6 +155,7 @@ struct lun_snapshot {
     const char *listen, *admin; /* addresses; admin NULL: none */
     int workers;                /* 0: one per core */
     struct lun_file policy;     /* text NULL: no policy */
+    const struct lun_host_function *host; int n_host;   /* `lunette.host` of that policy (script/host.h); borrowed from whoever opened it */
     bool refuse_on_error;       /* the policy's on_error = "refuse" */
     const struct lun_provider *providers; int n_providers;
     const struct lun_target *targets; int n_targets;
