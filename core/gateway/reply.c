@@ -12,6 +12,7 @@ static const struct { int status; const char *code, *type, *should_retry, *messa
 
 int lun_code_status(enum lun_code c)       { return codes[c].status; }
 const char *lun_code_name(enum lun_code c) { return codes[c].code; }
+const char *lun_code_message(enum lun_code c) { return codes[c].message; }
 
 enum lun_code lun_code_of_status(int status)
 {

@@ -180,6 +180,11 @@ int lun_json_decode_function(lua_State *L);
 int lun_json_encode_function(lua_State *L);
 int lun_json_array_function(lua_State *L);
 
+/* Shows those functions as `lunette.host.NAME`, borrowed as long as the machine lives; none before it is called, and in a machine of which it is
+ * not. After lun_bind_open, outside of runs, before the lock. */
+struct lun_host_function;
+void lun_bind_host(struct lun_vm *, const struct lun_host_function *, int n);
+
 /* Shows `require "lunette"`, classes and all, to a sandboxed machine: enough to load a policy; hooks need a mind. Outside of runs, before the lock. */
 void lun_bind_open(struct lun_vm *);
 /* The reference of everything a policy can see, in Markdown, for policies/README.md. */

@@ -116,6 +116,9 @@ const struct lun_function lun_functions[] = {
     { "json.decode", "(text)", "any", "a value, or `nil, reason`. null: nothing in a table with names, `lunette.null` in a list", lun_json_decode_function },
     { "json.encode", "(value)", "string", "or `nil, reason`. An empty table is `{}`", lun_json_encode_function },
     { "json.array", "(t)", "table", "t itself, marked as a list, so that `{}` is written as `[]`", lun_json_array_function },
+    { "host.NAME", "(…)", "any", "a function that the program round the gateway has given it (`lun_function` of lunette.h): texts, numbers, booleans and nil go in and come out. "
+      "nil where there is none of that name, so `lunette.host.classify and lunette.host.classify(request.text)`. It does not wait, and its CPU time is the hook's. "
+      "While a reload is tried out it is not called: `nil, \"rehearsal\"`" },
     { "again", "(delay)", "decision", "`retry`: the same target again, after delay seconds (0)", lun_decide_again },
     { "next", "()", "decision", "`retry`, `judge`: the next step of the plan", lun_decide_next },
     { "try", "(target, delay)", "decision", "`retry`: this target (or the name of one) next", lun_decide_try },
@@ -174,6 +177,9 @@ void lun_bind_open(struct lun_vm *vm)
     for (const struct lun_function *f = lun_functions; f->name; f++) if (f->call) set_function(L, f);
     freeze_field(L, "store");
     freeze_field(L, "json");
+    lua_newtable(L);
+    lua_setfield(L, -2, "host");
+    freeze_field(L, "host");
     lua_pushlightuserdata(L, NULL);
     lua_setfield(L, -2, "null");
     set_native(L);

@@ -72,6 +72,7 @@ static struct lun_vm *machine(struct lun_policy *p, enum lun_policy_limits limit
     struct lun_vm_options options = { .cpu = cpu[limits], .host = { .wall = wall, .now = now, .random = chance, .source = source, .user = p } };
     struct lun_vm *vm = lun_vm_new(&options);
     lun_bind_open(vm);
+    lun_bind_host(vm, p->snapshot->host, p->snapshot->n_host);
     return vm;
 }
 

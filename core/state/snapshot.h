@@ -139,6 +139,8 @@ struct lun_limits {
 
 extern const struct lun_limits lun_limits_default;
 
+struct lun_host_function;
+
 struct lun_snapshot {
     atomic_int references;
     int generation;
@@ -159,6 +161,7 @@ struct lun_snapshot {
     bool state_said;            /* by the configuration: that it cannot be used is a mistake, else a warning */
     int workers;                /* 0: one per core */
     struct lun_file policy;     /* text NULL: no policy */
+    const struct lun_host_function *host; int n_host;   /* `lunette.host` of that policy (script/host.h); borrowed from whoever opened it */
     bool refuse_on_error;       /* the policy's on_error = "refuse" */
     const struct lun_policy_setting *settings; int n_settings;  /* what the policy lets be changed while it runs */
     const struct lun_provider *providers; int n_providers;
