@@ -182,7 +182,7 @@ simulation *lun_simulation_new(struct lun_snapshot *snapshot, const struct lun_s
     s->station = (struct lun_station){
         .loop = &s->loop, .snapshot = snapshot, .registry = s->registry, .upstream = &lun_upstreams_port, .upstream_self = &s->upstreams,
         .web = &s->web, .waiting = &s->waiting, .log = options->log, .wall = wall, .wall_self = s, .line = options->line,
-        .line_self = options->line_self, .random = options->seed ? options->seed : 1 };
+        .line_self = options->line_self, .trouble = options->trouble, .trouble_self = options->trouble_self, .rehearsal = options->rehearsal, .random = options->seed ? options->seed : 1 };
     s->probe = lun_probe_new(&s->loop, snapshot, s->carrier, s->carrier, options->log);
     if (open_all(s, error)) return s;
     lun_simulation_free(s);
@@ -330,7 +330,7 @@ static void recognise(struct visit *v, const struct lun_simulated_request *r, co
     lun_buf_add(&q->kept, r->body, r->n);
     struct lun_incoming in = { .endpoint = r->endpoint, .headers = headers, .n_headers = r->n_headers, .body = lun_buf_text(&q->kept), .n = r->n, .client = rule };
     strcpy(v->answer.id, q->id);
-    if (!lun_recognise(q, &in, &error) || !within_rate(s, rule, &error)) refuse(v, q, &error);
+    if (!lun_recognise(q, &in, &error) || (!r->client && !within_rate(s, rule, &error))) refuse(v, q, &error);
     else v->request = lun_station_open(&s->station, q, &client, v, true);
 }
 
@@ -343,7 +343,7 @@ struct lun_simulated_answer *lun_simulation_ask(simulation *s, const struct lun_
     s->visits = v;
     v->answer.started = lun_simulation_now(s);
     renew_policy(s);
-    if (known(s, r->key, &rule)) recognise(v, r, rule);
+    if ((rule = r->client) || known(s, r->key, &rule)) recognise(v, r, rule);
     else refuse(v, NULL, &(struct lun_error){ .code = LUN_CODE_INVALID_KEY });
     lun_loop_drain(&s->loop);
     return &v->answer;

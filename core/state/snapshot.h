@@ -143,7 +143,10 @@ struct lun_host_function;
 
 struct lun_snapshot {
     atomic_int references;
-    int generation;
+    int generation;             /* counts the versions that this gateway took over, from 1; 0: not yet */
+    atomic_int desks;           /* workers that have it, for new requests or for those that are not over */
+    atomic_ullong requests;     /* that began with it and are over */
+    atomic_ullong hook_failures;
     struct lun_arena arena;     /* all of the strings and arrays */
     const char *version;        /* "support.lua@a1b2c3d4e5f6": file @ first 12 hex digits of the hash over configuration,
                                    policy and every file they required; "default@…" without a policy */
@@ -190,6 +193,11 @@ const struct lun_policy_setting *lun_snapshot_setting(const struct lun_snapshot 
 const struct lun_client_rule *lun_snapshot_client(const struct lun_snapshot *, const char *key, size_t n);  /* by a presented key;
                                                                    hashed, compared in constant time with all. NULL: nobody's */
 #define LUN_KEY_HASH 32
+/* The text of one of a provider's keys as `newest` has it: of the provider of the same name at the same place, the secret of the same name. Where
+ * there is none, or `newest` is NULL, the provider's own. Borrowed from either snapshot. */
+const char *lun_snapshot_key(const struct lun_snapshot *newest, const struct lun_provider *, int key);
+/* The provider that is the same one in `newest`: equal name and place. NULL: there is none. */
+const struct lun_provider *lun_snapshot_heir(const struct lun_snapshot *newest, const struct lun_provider *);
 bool lun_key_hash(const char *key, size_t n, unsigned char hash[LUN_KEY_HASH]);     /* SHA-256, as `clients` holds it. False: libcrypto
                                                                    could not */
 #endif
