@@ -32,7 +32,7 @@ LIBRARY := $(BUILD)/liblunette.a
 BUNDLED := $(sort $(wildcard lua/*.lua lua/*/*.lua policies/*.lua))
 UNITS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
 
-.PHONY: all deps test-deps build units run test test-unit test-policy test-e2e test-clients lint layers examples mutants help clean
+.PHONY: all deps test-deps build units run test test-unit test-policy test-e2e test-clients lint layers docs examples mutants help clean
 all: deps
 	@$(MAKE) --no-print-directory -j$$(nproc) build
 
@@ -98,6 +98,10 @@ lint: test-deps all ## luacheck, compiler warnings as errors, includes that clim
 
 layers: ## no include may climb or go in a circle
 	@tests/tools/layers
+
+# The tests of pages write them too.
+docs: test-deps units ## puts right what pages say of the code's tables
+	@for t in $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(shell grep -l PAGE_WRITES tests/unit/test_*.c)); do $$t --write || exit 1; done
 
 examples: all ## runs every example
 	@examples/run $(BUILD)/lunette
