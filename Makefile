@@ -29,7 +29,7 @@ endif
 SOURCES := $(sort $(wildcard core/*/*.c))
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/bundle.o
 LIBRARY := $(BUILD)/liblunette.a
-BUNDLED := $(sort $(wildcard lua/*.lua lua/*/*.lua policies/*.lua))
+BUNDLED := $(filter-out lua/meta/%,$(sort $(wildcard lua/*.lua lua/*/*.lua policies/*.lua)))
 UNITS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
 
 .PHONY: all deps test-deps build units run test test-unit test-policy test-e2e test-clients lint layers docs examples mutants help clean

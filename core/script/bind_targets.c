@@ -279,21 +279,34 @@ static void text(struct lun_buf *out, void *self)
 }
 
 static const struct lun_member members[] = {
-    { "asked", "()", "targets", "those of the model the client named (all, for `auto`)", NULL, targets_asked },
-    { "of", "(model, …)", "targets", "those of these models, in the order of the names", NULL, targets_of },
-    { "named", "(name, …)", "targets", "those of these names of their own", NULL, targets_named },
-    { "provider", "(name, …)", "targets", "those of these providers", NULL, targets_provider },
-    { "can", "(request)", "targets", "those whose context takes the input and `max_tokens`, and that support the tools, images and schema asked for", NULL, targets_can },
-    { "healthy", "()", "targets", "those whose circuit is closed and that do not rest", NULL, targets_healthy },
-    { "where", "(f)", "targets", "those for which `f(target)` is true; f may wait" },
-    { "by", "(f)", "targets", "in ascending order of `f(target)`, or of a field: `by \"latency\"`, `by \"price.input\"`. Equal ones keep their order, nil comes last" },
-    { "first", "(n)", "targets", "the first n; 1 when not given", NULL, targets_first },
-    { "balanced", "(request)", "targets", "spread: sticky by `request.session` while its target has room, otherwise the better of two by load; resting ones last", NULL, targets_balanced },
-    { "steps", "{ … }", "steps", "a step for each, with these options (below)", NULL, lun_targets_steps },
+    { "asked", "()", "targets", "those of the model the client named (all, for `auto`)", NULL, targets_asked,
+      .lua = "(): lunette.Targets" },
+    { "of", "(model, …)", "targets", "those of these models, in the order of the names", NULL, targets_of,
+      .lua = "(...: string|string[]): lunette.Targets" },
+    { "named", "(name, …)", "targets", "those of these names of their own", NULL, targets_named,
+      .lua = "(...: string|string[]): lunette.Targets" },
+    { "provider", "(name, …)", "targets", "those of these providers", NULL, targets_provider,
+      .lua = "(...: string|string[]): lunette.Targets" },
+    { "can", "(request)", "targets", "those whose context takes the input and `max_tokens`, and that support the tools, images and schema asked for", NULL, targets_can,
+      .lua = "(request?: lunette.Request): lunette.Targets" },
+    { "healthy", "()", "targets", "those whose circuit is closed and that do not rest", NULL, targets_healthy,
+      .lua = "(): lunette.Targets" },
+    { "where", "(f)", "targets", "those for which `f(target)` is true; f may wait",
+      .lua = "(f: fun(target: lunette.Target): any): lunette.Targets" },
+    { "by", "(f)", "targets", "in ascending order of `f(target)`, or of a field: `by \"latency\"`, `by \"price.input\"`. Equal ones keep their order, nil comes last",
+      .lua = "(f: string|(fun(target: lunette.Target): any)): lunette.Targets" },
+    { "first", "(n)", "targets", "the first n; 1 when not given", NULL, targets_first,
+      .lua = "(n?: integer): lunette.Targets" },
+    { "balanced", "(request)", "targets", "spread: sticky by `request.session` while its target has room, otherwise the better of two by load; resting ones last", NULL, targets_balanced,
+      .lua = "(request?: lunette.Request): lunette.Targets" },
+    { "steps", "{ … }", "steps", "a step for each, with these options (below)", NULL, lun_targets_steps,
+      .lua = "(options: lunette.StepOptions): lunette.Steps" },
     { 0 } };
 
 const struct lun_class lun_targets_class = {
     .name = "targets", .members = members, .item = item, .count = count, .concat = lun_steps_concat, .text = text,
+    .lua = "---@field [integer] lunette.Target\n---@operator len: integer\n---@operator concat(lunette.Targets|lunette.Target): lunette.Targets\n"
+           "---@operator concat(lunette.Steps): lunette.Steps",
     .doc = "An ordered set that is never changed: each method gives a new one. `#targets`, `targets[1]`, `ipairs(targets)`; `a .. b` joins two, without doubles." };
 
 /* What lua/targets.lua is given. */

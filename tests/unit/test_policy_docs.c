@@ -14,9 +14,10 @@ static void put_kinds(struct lun_buf *out)
         lun_buf_printf(out, "| `%s` | %s | %s | %s |\n", lun_kind_name(k), lun_kind_text(k), lun_billed_name(lun_kind_billed(k)), rules[lun_kind_rule(k)]);
 }
 
-static const struct page_part parts[] = { { path, "kinds", put_kinds }, { path, "reference", lun_bind_reference } };
+static const struct page_part parts[] = { { path, "kinds", put_kinds }, { path, "reference", lun_bind_reference }, { path, "hooks", lun_bind_hooks_reference } };
 
 static void the_list_of_kinds_is_that_of_the_code(void **state) { (void)state; page_is_current(&parts[0]); }
+static void the_hooks_are_those_of_the_code(void **state) { (void)state; page_is_current(&parts[2]); }
 static void the_reference_is_that_of_the_code(void **state) { (void)state; page_is_current(&parts[1]); }
 
 /* Runs a hook of an example to its end, whatever it waits for. */
@@ -75,6 +76,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_reference_is_that_of_the_code),
         cmocka_unit_test(the_list_of_kinds_is_that_of_the_code),
+        cmocka_unit_test(the_hooks_are_those_of_the_code),
         cmocka_unit_test(every_member_and_function_is_documented_once),
         unit(every_example_loads_and_runs),
     };

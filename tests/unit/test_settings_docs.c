@@ -1,15 +1,27 @@
 /* core/script/README.md says what gateway.lua can say: its table is that of the code, its example loads. `--write` puts the table in. */
 #include "loading.h"
 #include "page.h"
+#include "script/given.h"
 #include "script/settings.h"
 
 static const char path[] = "core/script/README.md";
-static const struct page_part parts[] = { { path, "settings", lun_settings_reference } };
+
+static void put_given(struct lun_buf *out)
+{
+    lun_buf_puts(out, "| | |\n|---|---|\n");
+    for (const struct lun_given *g = lun_given_functions; g->name; g++) {
+        lun_buf_printf(out, "| `%s%s` |", g->name, g->arguments);
+        page_cell(out, g->doc);
+        lun_buf_putc(out, '\n');
+    }
+}
+
+static const struct page_part parts[] = { { path, "settings", lun_settings_reference }, { path, "given", put_given } };
 
 static void the_reference_is_that_of_the_code(void **state)
 {
     (void)state;
-    page_is_current(&parts[0]);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) page_is_current(&parts[i]);
 }
 
 static struct lun_snapshot *load_example(const char *const *environment)
