@@ -92,8 +92,9 @@ test-clients: deps build ## the official SDKs of npm and PyPI against the gatewa
 	@tests/tools/install $(CLIENT_DEPS)
 	@tests/clients/run $(BUILD)/lunette
 
-lint: test-deps all ## luacheck, compiler warnings as errors, includes that climb
+lint: test-deps all ## luacheck, fields that policies name, compiler warnings as errors, includes that climb
 	@luacheck --quiet --config tests/.luacheckrc lua policies tests examples
+	@tests/tools/fields
 	@$(MAKE) --no-print-directory layers
 
 layers: ## no include may climb or go in a circle

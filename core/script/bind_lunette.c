@@ -108,7 +108,7 @@ const struct lun_function lun_functions[] = {
       .lua = "(s: string): integer" },
     { "backoff", "(n, { base = 1, max = 60, jitter = })", "number", "seconds before try n + 1: base × 2^(n−1), at most max. `jitter = 0.5`: ± 50 %; `jitter = \"full\"`: anything from 0 to that; "
       "`jitter_seconds = 0.5`: ± 0.5 s; none of them: exact", lun_chance_backoff,
-      .lua = "(n: integer, options?: { base?: number, max?: number, jitter?: number|\"full\", jitter_seconds?: number }): number" },
+      .lua = "(n: number, options?: { base?: number, max?: number, jitter?: number|\"full\", jitter_seconds?: number }): number" },
     { "http", "{ url =, method =, headers =, body =, timeout = }", "table", "asks a web server: `{ status =, headers =, body = }`, or `nil, reason`. GET, or POST with a body; timeout 5 s. "
       "Addresses of the local link and of clouds' metadata services are refused", lun_wish_http,
       .lua = "(options: { url: string, method?: string, headers?: table<string, string>, body?: string, timeout?: number }): { status: integer, headers: table<string, string>, body: string }?, string?" },

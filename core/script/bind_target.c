@@ -174,7 +174,7 @@ static const struct lun_member target_members[] = {
     { "requests_left", NULL, "number", "in its window of 60 s; `math.huge` without a limit", get_requests_left },
     { "tokens_left", NULL, "number", "the same for tokens", get_tokens_left },
     { "mean_latency", "(n)", "number or nil", "seconds, mean of the last n good answers (at most 100)", NULL, target_mean_latency,
-      .lua = "(n?: integer): number?" },
+      .lua = "(n?: number): number?" },
     { "quantile", "(what, q)", "number or nil", "seconds; what is `latency` or `ttft`: `target:quantile(\"latency\", 0.99)`", NULL, target_quantile,
       .lua = "(what: \"latency\"|\"ttft\", q: number): number?" },
     { "max_cost", "(request)", "number or nil", "USD, the dearest this request can cost there; `nil, \"unknown_price\"`", NULL, target_max_cost,

@@ -296,7 +296,7 @@ static const struct lun_member members[] = {
     { "by", "(f)", "targets", "in ascending order of `f(target)`, or of a field: `by \"latency\"`, `by \"price.input\"`. Equal ones keep their order, nil comes last",
       .lua = "(f: string|(fun(target: lunette.Target): any)): lunette.Targets" },
     { "first", "(n)", "targets", "the first n; 1 when not given", NULL, targets_first,
-      .lua = "(n?: integer): lunette.Targets" },
+      .lua = "(n?: number): lunette.Targets" },
     { "balanced", "(request)", "targets", "spread: sticky by `request.session` while its target has room, otherwise the better of two by load; resting ones last", NULL, targets_balanced,
       .lua = "(request?: lunette.Request): lunette.Targets" },
     { "steps", "{ … }", "steps", "a step for each, with these options (below)", NULL, lun_targets_steps,

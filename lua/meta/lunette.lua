@@ -130,7 +130,7 @@ function targets:where(f) end
 function targets:by(f) end
 
 ---the first n; 1 when not given
----@param n? integer
+---@param n? number
 ---@return lunette.Targets
 function targets:first(n) end
 
@@ -169,7 +169,7 @@ function targets:steps(options) end
 local target = {}
 
 ---seconds, mean of the last n good answers (at most 100)
----@param n? integer
+---@param n? number
 ---@return number?
 function target:mean_latency(n) end
 
@@ -367,7 +367,7 @@ function lunette.split(salt, who, weights) end
 function lunette.hash(s) end
 
 ---seconds before try n + 1: base × 2^(n−1), at most max. `jitter = 0.5`: ± 50 %; `jitter = "full"`: anything from 0 to that; `jitter_seconds = 0.5`: ± 0.5 s; none of them: exact
----@param n integer
+---@param n number
 ---@param options? { base?: number, max?: number, jitter?: number|"full", jitter_seconds?: number }
 ---@return number
 function lunette.backoff(n, options) end
