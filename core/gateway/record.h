@@ -27,7 +27,7 @@
     X(FALLBACK,    "fallback",    "boolean", "another than the first step answered") \
     X(POLICY,      "policy",      "text",    "the version that decided, as in `x-lunette-policy`") \
     X(LABELS,      "labels",      "list",    "what `classify` answered") \
-    X(NOTES,       "notes",       "object",  "`lunette.note`, choices by chance, what was not trusted") \
+    X(NOTES,       "notes",       "object",  "`lunette.note`, choices by chance, what was not trusted, names that the configuration does not have (`unknown_model` …)") \
     X(ATTEMPTS,    "attempts",    "list",    "one object for each, with the fields below") \
     X(TOKENS,      "tokens",      "object",  "as the provider counted them, with the fields below") \
     X(COST,        "cost",        "USD",     "over all attempts") \

@@ -95,7 +95,7 @@ local targets = {}
 ---@return lunette.Targets
 function targets:asked() end
 
----those of these models, in the order of the names
+---those of these models, in the order of the names. One that no entry of `models` has is noted in the log line, and warned of once
 ---@param ... string|string[]
 ---@return lunette.Targets
 function targets:of(...) end
