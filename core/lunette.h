@@ -137,8 +137,8 @@ struct lunette_callbacks {
     void (*end)(void *user, bool clean, const struct lunette_header *trailers, size_t n_trailers);
 };
 
-/* Asks. Never fails: what is wrong with the question is told as an answer. The call is borrowed until `end` has returned or it is
- * cancelled. `user` is handed to the callbacks. On the gateway's thread; attached, or running. */
+/* Asks. Never fails: what is wrong with the question is told as an answer. (NULL, and nothing is told, only from inside lun_free.) The call
+ * is borrowed until `end` has returned or it is cancelled. `user` is handed to the callbacks. On the gateway's thread; attached, or running. */
 struct lunette_call *lun_ask(struct lunette *, const struct lunette_query *, const struct lunette_callbacks *, void *user);
 
 /* The same from any thread, for a gateway that is attached or runs. Callbacks come on one of the gateway's threads, always the same one for a

@@ -180,6 +180,7 @@ void lun_record_line(struct lun_question *q, const struct lun_done *done, struct
     put_who(out, q);
     put_int(out, "status", done->status);
     put_text(out, "code", done->code);
+    if (q->decide_only) { lun_json_put_key(out, "decided"); lun_buf_puts(out, "true"); }
     if (done->stream_torn) { lun_json_put_key(out, "torn"); lun_buf_puts(out, "true"); }
     if (done->trial) put_text(out, "target", done->trial->target->name);
     if (done->fallback) { lun_json_put_key(out, "fallback"); lun_buf_puts(out, "true"); }
