@@ -31,6 +31,9 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#ifdef __GNUC__
+#pragma GCC visibility push(default)
+#endif
 
 struct lunette;                         /* a gateway */
 struct lunette_call;                    /* a question that is not over */
@@ -192,6 +195,9 @@ void lun_set(struct lunette *, const char *name, const char *value, lunette_chan
 /* "0.1.0". Any thread, any time. */
 const char *lun_version(void);
 
+#ifdef __GNUC__
+#pragma GCC visibility pop
+#endif
 #ifdef __cplusplus
 }
 #endif
