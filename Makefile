@@ -3,8 +3,8 @@
 # Everything is installed from Debian packages, named in DEPS and TEST_DEPS; everything built lands in build/.
 
 DEPS      = gcc make pkg-config libc6-dev libluajit2-5.1-dev libcurl4-openssl-dev libevent-dev libssl-dev \
-            lua-cjson ca-certificates curl
-TEST_DEPS = lua5.1 lua-busted lua-socket lua-posix libcmocka-dev nginx openssl lua-check
+            ca-certificates curl
+TEST_DEPS = lua5.1 lua-cjson lua-busted lua-socket lua-posix libcmocka-dev nginx openssl lua-check
 CLIENT_DEPS = nodejs npm python3 python3-venv
 
 BUILD  ?= build

@@ -22,6 +22,9 @@
  * alone, to a text for people that says what happened, where, and what to do: yours, to be freed with free(). No text of this library
  * holds a secret.
  *
+ * LuaJIT comes as a shared library. A program that shows the functions of another Lua under the same names (one linked with -rdynamic, say) gets an
+ * error from lun_open: it takes the library by dlopen with RTLD_DEEPBIND.
+ *
  * Structs with `size` grow at their end: set it to sizeof of the struct, and all that is not said to zero. */
 #ifndef LUNETTE_H
 #define LUNETTE_H
