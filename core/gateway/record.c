@@ -148,6 +148,10 @@ static void put_decision(struct lun_buf *out, const struct lun_question *q)
         }
         lun_buf_putc(out, ']');
     }
+    if (q->tuning && q->tuning->json) {
+        lun_json_put_key(out, "settings");
+        lun_buf_puts(out, q->tuning->json);
+    }
     if (q->n_notes) {
         lun_json_put_key(out, "notes");
         lun_buf_putc(out, '{');

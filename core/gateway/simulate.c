@@ -7,6 +7,7 @@
 #include "gateway/station.h"
 #include "gateway/translate.h"
 #include "gateway/upstreams.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -133,16 +134,22 @@ static void *fetch(void *self, const struct lun_wish *wish, void (*done)(void *,
 
 /* ---- life ---- */
 
-static bool set_all(simulation *s, char **error)
+static bool tune(simulation *s, char **error)
 {
+    struct lun_tuned *items = lun_alloc((size_t)(s->options.n_settings + 1) * sizeof *items);
     char problem[200];
-    for (int i = 0; i < s->options.n_settings; i++) {
+    bool good = true;
+    for (int i = 0; good && i < s->options.n_settings; i++) {
         const struct lun_pair *p = &s->options.settings[i];
-        if (lun_policy_set(s->station.policy, p->name, p->value, problem)) continue;
-        *error = lun_printf("settings.%s: %s", p->name, problem);
-        return false;
+        const struct lun_policy_setting *rule = lun_snapshot_setting(s->snapshot, p->name);
+        items[i].name = p->name;
+        if (!rule) snprintf(problem, sizeof problem, "the policy has no such setting");
+        good = rule && lun_policy_setting_read(rule, p->value, &items[i].value, problem);
+        if (!good) *error = lun_printf("settings.%s: %s", p->name, problem);
     }
-    return true;
+    if (good) s->station.tuning = lun_tuning_new(items, s->options.n_settings);
+    free(items);
+    return good;
 }
 
 static bool open_policy(simulation *s, char **error)
@@ -151,12 +158,12 @@ static bool open_policy(simulation *s, char **error)
     if (!fresh) return false;
     lun_policy_log_to(fresh, s->options.log);
     s->station.policy = fresh;
-    return set_all(s, error);
+    return true;
 }
 
 static bool open_all(simulation *s, char **error)
 {
-    return open_policy(s, error)
+    return open_policy(s, error) && tune(s, error)
         && (s->scripts = lun_scenarios_new(s->snapshot, wall, s, error))
         && (s->upstreams.dialects = lun_dialects_new(s->snapshot, error));
 }
@@ -174,7 +181,7 @@ simulation *lun_simulation_new(struct lun_snapshot *snapshot, const struct lun_s
     s->station = (struct lun_station){
         .loop = &s->loop, .snapshot = snapshot, .registry = s->registry, .upstream = &lun_upstreams_port, .upstream_self = &s->upstreams,
         .web = &s->web, .waiting = &s->waiting, .log = options->log, .wall = wall, .wall_self = s, .line = options->line,
-        .line_self = options->line_self, .random = options->seed ? options->seed : 1 };
+        .line_self = options->line_self, .trouble = options->trouble, .trouble_self = options->trouble_self, .rehearsal = options->rehearsal, .random = options->seed ? options->seed : 1 };
     s->probe = lun_probe_new(&s->loop, snapshot, s->carrier, s->carrier, options->log);
     if (open_all(s, error)) return s;
     lun_simulation_free(s);
@@ -217,6 +224,7 @@ void lun_simulation_free(simulation *s)
     lun_carrier_script_free(s->carrier);
     lun_scenarios_free(s->scripts);
     lun_dialects_free(s->upstreams.dialects);
+    lun_tuning_unref(s->station.tuning);
     lun_snapshot_unref(s->snapshot);
     lun_registry_free(s->registry);
     lun_loop_free(&s->loop);
@@ -292,7 +300,8 @@ static void recognise(struct visit *v, const struct lun_simulated_request *r, co
     in.endpoint = r->endpoint;
     in.client = rule;
     strcpy(v->answer.id, q->id);
-    if (lun_admission_question(q, &in, &error)) v->request = lun_station_open(station, q, &client, v, true);
+    bool good = r->client ? lun_recognise(q, &in, &error) : lun_admission_question(q, &in, &error);
+    if (good) v->request = lun_station_open(station, q, &client, v, true);
     else lun_admission_refuse(station, q, &error, &client, v);
 }
 
@@ -306,7 +315,8 @@ struct lun_simulated_answer *lun_simulation_ask(simulation *s, const struct lun_
     s->visits = v;
     v->answer.started = lun_simulation_now(s);
     renew_policy(s);
-    if (lun_admission_key(s->snapshot, r->key, r->key ? strlen(r->key) : 0, &rule, &error)) recognise(v, r, rule);
+    if ((rule = r->client) || lun_admission_key(s->snapshot, r->key, r->key ? strlen(r->key) : 0, &rule, &error))
+        recognise(v, r, rule);
     else lun_admission_refuse(&s->station, NULL, &error, &client, v);
     lun_loop_drain(&s->loop);
     return &v->answer;

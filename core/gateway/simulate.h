@@ -12,6 +12,8 @@
 #include "script/policy.h"
 #include "script/scenario.h"
 
+struct lun_trouble;             /* gateway/station.h */
+
 #define LUN_SIMULATION_WALL ((lun_us)1767571200 * LUN_SECOND)   /* 2026-01-05T00:00:00Z, a Monday */
 
 struct lun_simulation;
@@ -25,6 +27,8 @@ struct lun_simulation_options {
     void (*fetch)(void *self, const struct lun_wish *, struct lun_arena *, struct lun_simulated_fetch *); void *fetch_self;
     void (*line)(void *self, const char *text, size_t n); void *line_self;  /* takes each line of the request log; NULL: nobody */
     const struct lun_pair *settings; int n_settings;        /* of the policy: other values than the defaults. Borrowed until free */
+    void (*trouble)(void *self, const struct lun_trouble *); void *trouble_self;    /* told when a hook has failed; NULL: nobody */
+    bool rehearsal;             /* functions of the host program are not called */
     const struct lun_log *log;  /* the process log, lunette.log in it; NULL: none. Borrowed */
 };
 
@@ -66,6 +70,7 @@ struct lun_simulated_request {
     enum lun_endpoint endpoint;
     const struct lun_pair *headers; int n_headers;  /* names in lower case */
     const char *key;                    /* NULL: none is shown */
+    const struct lun_client_rule *client;           /* not NULL: who asks, whatever key is shown, at any rate */
     const char *body; size_t n;
 };
 /* A request arrives. The clock stands still: what can happen at once has happened on return. All is copied. */

@@ -207,7 +207,8 @@ const char *lun_bind_encode_whole(lua_State *L, int index, struct lun_buf *out);
 /* ---- the policy ---- */
 
 struct lun_registry *lun_policy_registry(const struct lun_policy *);
-bool lun_policy_setting(struct lun_policy *, lua_State *L, const char *name);      /* pushes its value; false: there is none of that name */
+/* Pushes what a setting is tuned to, or else its default; false: there is none of that name. */
+bool lun_policy_setting(struct lun_policy *, lua_State *L, const struct lun_tuning *, const char *name);
 const struct lun_log *lun_policy_log(const struct lun_policy *);    /* where lunette.log writes; NULL: nowhere */
 void lun_policy_suggest(struct lun_policy *, lua_State *L, const char *name, char out[96]);      /* the nearest setting, as lun_bind_hint says it */
 #endif

@@ -25,7 +25,7 @@ static int setting(lua_State *L)
     struct lun_mind *mind = lun_bind_mind(L, "lunette.setting");
     const char *name = luaL_checkstring(L, 1);
     char hint[96];
-    if (lun_policy_setting(mind->policy, L, name)) return 1;
+    if (lun_policy_setting(mind->policy, L, mind->question->tuning, name)) return 1;
     lun_policy_suggest(mind->policy, L, name, hint);
     return luaL_error(L, "the policy has no setting '%s'%s", name, hint);
 }

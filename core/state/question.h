@@ -58,6 +58,7 @@ struct lun_question {
     struct lun_arena *arena;
     struct lun_snapshot *snapshot;  /* the version it began with; its owner holds a reference */
     struct lun_registry *registry;
+    struct lun_tuning *tuning;      /* what the policy's settings were when it began; its own reference. NULL: their defaults */
     const struct lun_loop *loop;    /* for the time */
     lun_us arrived, arrived_wall, deadline;     /* deadline: loop time */
     char id[33];                    /* x-lunette-request-id */
