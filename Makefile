@@ -69,9 +69,10 @@ $(INTERNAL): $(filter-out $(BUILD)/core/cli/main.o,$(OBJECTS))
 
 library: $(SHARED) $(STATIC)
 
+# nodelete: libcurl's resolver threads, which are not waited for, may still run when a host has called dlclose.
 $(SHARED): $(EMBEDDED)
 	@echo '  ld  $@'
-	@$(CC) $(CFLAGS) $(SAN_FLAGS) -shared -Wl,-soname,$(@F) $(if $(SAN),,-Wl$(comma)-z$(comma)defs) -o $@ $(EMBEDDED) $(ALL_LIBS)
+	@$(CC) $(CFLAGS) $(SAN_FLAGS) -shared -Wl,-soname,$(@F) -Wl,-z,nodelete $(if $(SAN),,-Wl$(comma)-z$(comma)defs) -o $@ $(EMBEDDED) $(ALL_LIBS)
 
 # One object, so that its own hidden names can be made local.
 $(STATIC): $(EMBEDDED)

@@ -13,10 +13,18 @@ double lun_decimal_read(const char *text, char **end)
     return number;
 }
 
-int lun_decimal_write(char *out, size_t room, const char *format, double number)
+int lun_decimal_write(char *out, size_t room, int digits, double number)
 {
     locale_t before = uselocale(plain());
-    int n = snprintf(out, room, format, number);
+    int n = snprintf(out, room, "%.*g", digits, number);
+    uselocale(before);
+    return n;
+}
+
+int lun_decimal_places(char *out, size_t room, int places, double number)
+{
+    locale_t before = uselocale(plain());
+    int n = snprintf(out, room, "%.*f", places, number);
     uselocale(before);
     return n;
 }

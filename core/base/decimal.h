@@ -3,7 +3,8 @@
 #define LUN_BASE_DECIMAL_H
 #include <stddef.h>
 
-/* As strtod and snprintf in the "C" locale. The format takes one double. */
-double lun_decimal_read(const char *text, char **end);
-int    lun_decimal_write(char *out, size_t room, const char *format, double number) __attribute__((format(printf, 3, 0)));
+double lun_decimal_read(const char *text, char **end);      /* as strtod in the "C" locale */
+/* As snprintf of %.*g; `places`: of %.*f. Return the length. */
+int lun_decimal_write(char *out, size_t room, int digits, double number);
+int lun_decimal_places(char *out, size_t room, int places, double number);
 #endif
