@@ -22,6 +22,9 @@
  * alone, to a text for people that says what happened, where, and what to do: yours, to be freed with free(). No text of this library
  * holds a secret.
  *
+ * LuaJIT comes as a shared library. A program that shows the functions of another Lua under the same names (one linked with -rdynamic, say) gets an
+ * error from lun_open: it takes the library by dlopen with RTLD_DEEPBIND.
+ *
  * Structs with `size` grow at their end: set it to sizeof of the struct, and all that is not said to zero. */
 #ifndef LUNETTE_H
 #define LUNETTE_H
@@ -30,6 +33,9 @@
 
 #ifdef __cplusplus
 extern "C" {
+#endif
+#ifdef __GNUC__
+#pragma GCC visibility push(default)
 #endif
 
 struct lunette;                         /* a gateway */
@@ -137,8 +143,8 @@ struct lunette_callbacks {
     void (*end)(void *user, bool clean, const struct lunette_header *trailers, size_t n_trailers);
 };
 
-/* Asks. Never fails: what is wrong with the question is told as an answer. The call is borrowed until `end` has returned or it is
- * cancelled. `user` is handed to the callbacks. On the gateway's thread; attached, or running. */
+/* Asks. Never fails: what is wrong with the question is told as an answer. (NULL, and nothing is told, only from inside lun_free.) The call
+ * is borrowed until `end` has returned or it is cancelled. `user` is handed to the callbacks. On the gateway's thread; attached, or running. */
 struct lunette_call *lun_ask(struct lunette *, const struct lunette_query *, const struct lunette_callbacks *, void *user);
 
 /* The same from any thread, for a gateway that is attached or runs. Callbacks come on one of the gateway's threads, always the same one for a
@@ -192,6 +198,9 @@ void lun_set(struct lunette *, const char *name, const char *value, lunette_chan
 /* "0.1.0". Any thread, any time. */
 const char *lun_version(void);
 
+#ifdef __GNUC__
+#pragma GCC visibility pop
+#endif
 #ifdef __cplusplus
 }
 #endif

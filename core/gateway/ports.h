@@ -84,7 +84,6 @@ struct lun_ask {                            /* copied */
     const struct lun_client *client;           void *client_self;
     const struct lun_upstream_port *upstream;  void *upstream_self;
     const struct lun_policy_port *policy;      void *policy_self;
-    bool decide_only;                       /* over once there is a plan: nothing is sent, held or counted */
     struct lun_source *source;              /* where holds come from */
     const struct lun_limits *limits;        /* attempts, retries, hedges, answer; NULL: the snapshot's. Borrowed until `over` */
     struct lun_waiting *waiting;            /* NULL: turns that move up are noticed at their old time only */

@@ -22,6 +22,7 @@
     X(TAGS,        "tags",        "object",  "tags by name") \
     X(STATUS,      "status",      "number",  "what the client got; 499: it left first") \
     X(CODE,        "code",        "text",    "of an error: one of the codes above") \
+    X(DECIDED,     "decided",     "boolean", "a host program wanted only the decision: nothing was sent") \
     X(TORN,        "torn",        "boolean", "a stream that had begun was cut") \
     X(TARGET,      "target",      "text",    "the name of the target that answered") \
     X(FALLBACK,    "fallback",    "boolean", "another than the first step answered") \

@@ -1,4 +1,5 @@
 #include "gateway/reply.h"
+#include "base/decimal.h"
 #include "base/json.h"
 #include "state/health.h"
 #include <stdio.h>
@@ -138,7 +139,12 @@ static int attempts(const struct lun_question *q)
     return n;
 }
 
-static const char *ms(struct lun_arena *a, lun_us t) { return lun_arena_printf(a, "%.3f", (double)t / 1000); }
+static const char *ms(struct lun_arena *a, lun_us t)
+{
+    char text[40];
+    lun_decimal_places(text, sizeof text, 3, (double)t / 1000);
+    return lun_arena_strdup(a, text);
+}
 
 static const char *budget_left(struct lun_question *q)
 {

@@ -130,7 +130,7 @@ static enum go choose(request *r)
     if (answer->verb == LUN_PLAN && !r->question->pinned) lun_plan_check(r->question, &r->plan);
     else lun_plan_default(r->question, &r->plan);
     r->question->plan = &r->plan;
-    return r->ask.decide_only && r->plan.n ? decided(r) : to(r, LUN_AT_NEXT);
+    return r->question->decide_only && r->plan.n ? decided(r) : to(r, LUN_AT_NEXT);
 }
 
 static enum go next(request *r)
@@ -366,7 +366,7 @@ request *lun_request_open(struct lun_loop *loop, const struct lun_ask *ask)
     r->tail = &r->attempts;
     r->spoke = loop->now;
     r->allowed = true;                                  /* the first */
-    if (!ask->decide_only) {
+    if (!q->decide_only) {
         lun_quota_request(q->registry->retries, loop->now);
         lun_quota_request(q->registry->hedges, loop->now);
     }

@@ -17,6 +17,7 @@ struct lun_trouble;             /* gateway/station.h */
 #define LUN_SIMULATION_WALL ((lun_us)1767571200 * LUN_SECOND)   /* 2026-01-05T00:00:00Z, a Monday */
 
 struct lun_simulation;
+struct lun_station;
 struct lun_simulated_fetch { struct lun_wish_result result; lun_us after; };    /* texts in the arena; later than the wish's time-out: "timeout" */
 struct lun_simulation_options {
     lun_us wall;                /* at the start; 0: LUN_SIMULATION_WALL */
@@ -38,6 +39,10 @@ struct lun_simulation *lun_simulation_new(struct lun_snapshot *, const struct lu
 void lun_simulation_free(struct lun_simulation *);
 struct lun_registry *lun_simulation_registry(struct lun_simulation *);      /* money, store, metrics: to look at, or to prepare */
 const struct lun_snapshot *lun_simulation_snapshot(const struct lun_simulation *);
+
+/* For clients of another kind than lun_simulation_ask's (gateway/inquire.h): they ask here, and what they woke runs when the clock is moved,
+ * by 0 at least. They are over before lun_simulation_free. */
+struct lun_station *lun_simulation_station(struct lun_simulation *);
 
 /* ---- time ---- */
 

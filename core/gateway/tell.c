@@ -55,7 +55,7 @@ void lun_tell_error(request *r, const struct lun_error *e)
 lun_us lun_tell_keepalive_due(const request *r)
 {
     lun_us every = r->question->snapshot->keepalive;
-    bool wanted = r->question->stream && !r->ask.decide_only && every > 0 && !r->paused && r->state < LUN_AT_FINISH;
+    bool wanted = r->question->stream && !r->question->decide_only && every > 0 && !r->paused && r->state < LUN_AT_FINISH;
     if (!wanted || (r->about && lun_attempt_complete(r->about))) return LUN_NEVER;
     return every > LUN_NEVER - r->spoke ? LUN_NEVER : r->spoke + every;
 }

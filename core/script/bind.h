@@ -214,6 +214,11 @@ bool lun_push_json(lua_State *L, struct lun_json, const char **why);
  * run, when that has to be stopped. */
 const char *lun_bind_encode(lua_State *L, int index, struct lun_buf *, size_t most);
 
+/* The same for our own code (cjson.c), of any size and as deep as the scanner lets through: null stays lunette.null in objects too, a list with
+ * few holes is filled with null. False: too deep. */
+bool lun_push_json_whole(lua_State *L, struct lun_json);
+const char *lun_bind_encode_whole(lua_State *L, int index, struct lun_buf *out);
+
 /* ---- the policy ---- */
 
 struct lun_registry *lun_policy_registry(const struct lun_policy *);

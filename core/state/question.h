@@ -89,6 +89,7 @@ struct lun_question {
     struct lun_account *own_account;    /* of that budget; freed by the owner */
     int client_retry;               /* x-stainless-retry-count; 0 */
     bool explain;                   /* asked to be logged in full */
+    bool decide_only;               /* nothing but a decision is wanted: over once there is a plan, nothing is sent, held or counted */
     bool rehearsal;                 /* a trial run of hooks, before a version is adopted: functions of the host are not called */
 
     const struct lun_target **targets; int n_targets;   /* what this key may use and can answer this endpoint; narrowed by budget */

@@ -1,5 +1,6 @@
 #include "state/tuning.h"
 #include "base/alloc.h"
+#include "base/decimal.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,7 +44,7 @@ bool lun_policy_setting_read(const struct lun_policy_setting *s, const char *tex
     *v = (struct lun_plain){ .type = s->initial.type, .text = text };
     switch (v->type) {
     case LUN_PLAIN_NUMBER:
-        v->number = strtod(text, &end);
+        v->number = lun_decimal_read(text, &end);
         if (!*text || *end) return wrong(s, problem);
         break;
     case LUN_PLAIN_BOOL:

@@ -616,8 +616,9 @@ struct asked *world_ask(struct asked *c)
 {
     struct world *w = c->w;
     c->ask = (struct lun_ask){ .question = &c->q, .client = &client, .client_self = c, .upstream = &upstream, .upstream_self = w, .policy = c->policy,
-                               .policy_self = c->policy_self, .decide_only = c->decide_only, .source = lun_money_source(w->registry->money), .waiting = &w->waiting, .over = over, .over_self = c };
+                               .policy_self = c->policy_self, .source = lun_money_source(w->registry->money), .waiting = &w->waiting, .over = over, .over_self = c };
     c->deadline = c->q.deadline;
+    c->q.decide_only = c->decide_only;
     SAY(w, "client %d asks, %s, deadline in %.3f s", c->id, c->stream ? "a stream" : "whole", (double)(c->deadline - w->loop.now) / 1e6);
     c->r = lun_request_open(&w->loop, &c->ask);
     return c;
