@@ -3,8 +3,8 @@
 # Everything is installed from Debian packages, named in DEPS and TEST_DEPS; everything built lands in build/.
 
 DEPS      = gcc make pkg-config libc6-dev libluajit2-5.1-dev libcurl4-openssl-dev libevent-dev libssl-dev \
-            lua-cjson ca-certificates curl
-TEST_DEPS = lua5.1 lua-busted lua-socket lua-posix libcmocka-dev nginx openssl lua-check
+            ca-certificates curl
+TEST_DEPS = lua5.1 lua-cjson lua-busted lua-socket lua-posix libcmocka-dev nginx openssl lua-check
 CLIENT_DEPS = nodejs npm python3 python3-venv
 
 BUILD  ?= build
@@ -14,8 +14,8 @@ WARN    = -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototype
 LIBS    = luajit libcurl libevent libssl libcrypto
 CFLAGS ?= $(OPT) -g
 # Recursive, not immediate: pkg-config is there only once `deps` has run.
-ALL_CFLAGS = -std=gnu11 $(WARN) $(CFLAGS) $(SAN_FLAGS) -fno-strict-aliasing -fno-common -fstack-protector-strong -D_GNU_SOURCE -pthread -Icore $$(pkg-config --cflags $(LIBS))
-ALL_LIBS   = $$(pkg-config --libs $(LIBS)) -lm -pthread -Wl,-E
+ALL_CFLAGS = -std=gnu11 $(WARN) $(CFLAGS) $(SAN_FLAGS) -fno-strict-aliasing -fno-common -fstack-protector-strong -fPIC -fvisibility=hidden -D_GNU_SOURCE -pthread -Icore $$(pkg-config --cflags $(LIBS))
+ALL_LIBS   = $$(pkg-config --libs $(LIBS)) -lm -pthread
 
 # make SAN=address (or thread): the same targets, built with a sanitizer into a folder of its own.
 comma := ,
@@ -28,11 +28,22 @@ endif
 
 SOURCES := $(sort $(wildcard core/*/*.c))
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/bundle.o
-LIBRARY := $(BUILD)/liblunette.a
+INTERNAL := $(BUILD)/internal.a
+# What a host program links: all floors below cli. Only the functions of core/lunette.h are seen from outside (visibility), nothing else is.
+SHARED  := $(BUILD)/liblunette.so.0
+STATIC  := $(BUILD)/liblunette.a
+EMBEDDED = $(filter-out $(BUILD)/core/cli/%,$(OBJECTS))
 BUNDLED := $(filter-out lua/meta/%,$(sort $(wildcard lua/*.lua lua/*/*.lua policies/*.lua)))
+VERSION := $(shell sed -n 's/.*LUN_VERSION "\(.*\)"/\1/p' core/gateway/version.h)
+
+PREFIX     ?= /usr/local
+BINDIR     ?= $(PREFIX)/bin
+LIBDIR     ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+MANDIR     ?= $(PREFIX)/share/man
 UNITS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
 
-.PHONY: all deps test-deps build units run test test-unit test-policy test-e2e test-clients lint layers docs examples mutants help clean
+.PHONY: all deps test-deps build library install uninstall units run test test-unit test-policy test-e2e test-clients lint layers docs examples mutants help clean
 all: deps
 	@$(MAKE) --no-print-directory -j$$(nproc) build
 
@@ -45,15 +56,34 @@ deps: ## installs what a build needs (Debian packages; asks sudo when not root)
 test-deps: deps
 	@tests/tools/install $(TEST_DEPS)
 
-build: $(BUILD)/lunette
+build: $(BUILD)/lunette $(BUILD)/lunette.1 library
 
-$(BUILD)/lunette: $(BUILD)/core/cli/main.o $(LIBRARY)
+# -E: C modules that specs of policies require (`lunette test`) take Lua's functions from the program.
+$(BUILD)/lunette: $(BUILD)/core/cli/main.o $(INTERNAL)
 	@echo '  ld  $@'
-	@$(CC) $(CFLAGS) $(SAN_FLAGS) -o $@ $< -Wl,--whole-archive $(LIBRARY) -Wl,--no-whole-archive $(ALL_LIBS)
+	@$(CC) $(CFLAGS) $(SAN_FLAGS) -o $@ $< -Wl,--whole-archive $(INTERNAL) -Wl,--no-whole-archive $(ALL_LIBS) -Wl,-E
 
-$(LIBRARY): $(filter-out $(BUILD)/core/cli/main.o,$(OBJECTS))
+$(INTERNAL): $(filter-out $(BUILD)/core/cli/main.o,$(OBJECTS))
 	@rm -f $@
 	@ar qcs $@ $^
+
+library: $(SHARED) $(STATIC)
+
+# nodelete: libcurl's resolver threads, which are not waited for, may still run when a host has called dlclose.
+$(SHARED): $(EMBEDDED)
+	@echo '  ld  $@'
+	@$(CC) $(CFLAGS) $(SAN_FLAGS) -shared -Wl,-soname,$(@F) -Wl,-z,nodelete $(if $(SAN),,-Wl$(comma)-z$(comma)defs) -o $@ $(EMBEDDED) $(ALL_LIBS)
+
+# One object, so that its own hidden names can be made local.
+$(STATIC): $(EMBEDDED)
+	@echo '  ar  $@'
+	@ld -r -o $(BUILD)/liblunette.o $(EMBEDDED)
+	@objcopy --localize-hidden $(BUILD)/liblunette.o
+	@rm -f $@
+	@ar qcs $@ $(BUILD)/liblunette.o
+
+$(BUILD)/lunette.1: $(BUILD)/lunette tests/tools/man
+	@tests/tools/man $(BUILD)/lunette >$@ || { rm -f $@; exit 1; }
 
 $(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -67,10 +97,29 @@ $(BUILD)/bundle.S: $(BUNDLED) tests/tools/bundle Makefile
 $(BUILD)/bundle.o: $(BUILD)/bundle.S
 	@$(CC) -c -o $@ $<
 
-$(BUILD)/tests/%: tests/unit/%.c $(LIBRARY) Makefile
+$(BUILD)/tests/%: tests/unit/%.c $(INTERNAL) Makefile
 	@mkdir -p $(@D)
 	@echo '  cc  $<'
-	@$(CC) $(ALL_CFLAGS) -Itests/unit -MMD -MP -o $@ $< $(wildcard $(if $(filter $(BUILD)/tests/test_walk,$@),tests/unit/walk_*.c)) $(LIBRARY) $(ALL_LIBS) $$(pkg-config --libs cmocka)
+	@$(CC) $(ALL_CFLAGS) -Itests/unit -MMD -MP -o $@ $< $(wildcard $(if $(filter $(BUILD)/tests/test_walk,$@),tests/unit/walk_*.c)) $(INTERNAL) $(ALL_LIBS) $$(pkg-config --libs cmocka)
+
+# lunette.pc, and lunette-static.pc for programs that take the library into themselves.
+PC = printf '%s\n' 'prefix=$(PREFIX)' 'includedir=$(INCLUDEDIR)' 'libdir=$(LIBDIR)' '' 'Name: lunette' 'Description: a gateway to language models, inside a program' \
+     'Version: $(VERSION)' 'Cflags: -I$${includedir}' $(1)
+FILES = $(BINDIR)/lunette $(LIBDIR)/liblunette.so.0 $(LIBDIR)/liblunette.so $(LIBDIR)/liblunette.a $(LIBDIR)/pkgconfig/lunette.pc $(LIBDIR)/pkgconfig/lunette-static.pc \
+        $(INCLUDEDIR)/lunette.h $(MANDIR)/man1/lunette.1
+install: build ## program, library, lunette.h, lunette.pc and man page, into PREFIX (/usr/local) below DESTDIR
+	@install -d $(foreach d,$(sort $(dir $(FILES))),'$(DESTDIR)$(d)')
+	@install -m 755 $(BUILD)/lunette '$(DESTDIR)$(BINDIR)/lunette'
+	@install -m 644 $(SHARED) $(STATIC) '$(DESTDIR)$(LIBDIR)'
+	@ln -sf liblunette.so.0 '$(DESTDIR)$(LIBDIR)/liblunette.so'
+	@$(call PC,'Requires.private: $(LIBS)' 'Libs: -L$${libdir} -llunette') >'$(DESTDIR)$(LIBDIR)/pkgconfig/lunette.pc'
+	@$(call PC,'Requires: $(LIBS)' 'Libs: $${libdir}/liblunette.a -lm -pthread') >'$(DESTDIR)$(LIBDIR)/pkgconfig/lunette-static.pc'
+	@install -m 644 core/lunette.h '$(DESTDIR)$(INCLUDEDIR)'
+	@install -m 644 $(BUILD)/lunette.1 '$(DESTDIR)$(MANDIR)/man1'
+	@$(if $(DESTDIR),:,ldconfig 2>/dev/null || echo 'Run ldconfig as root, so that programs find liblunette.so.0.')
+
+uninstall: ## removes what install put there
+	rm -f $(foreach f,$(FILES),'$(DESTDIR)$(f)')
 
 run: all ## builds and starts the gateway of examples/quickstart on 127.0.0.1:4000
 	@$(BUILD)/lunette serve examples/quickstart/gateway.lua

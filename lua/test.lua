@@ -221,12 +221,17 @@ end
 ---- making one ----
 
 local beside_config = {}        -- what can be said beside `config`
-for name in ("config environment model providers seed settings wall web"):gmatch "%S+" do beside_config[name] = true end
+for name in ("config environment host model providers seed settings wall web"):gmatch "%S+" do beside_config[name] = true end
 
 local function check(spec)
   if type(spec) ~= "table" then error("t.gateway{…}: expected a table, not a " .. type(spec), 3) end
   for name in pairs(spec) do
     if spec.config and not beside_config[name] then error("t.gateway{ config = … }: `" .. tostring(name) .. "` is the file's affair", 3) end
+  end
+  for name, what in pairs(spec.host or {}) do
+    if type(name) ~= "string" or not name:find "^[%a_][%w_]*$" or type(what) ~= "function" then
+      error("t.gateway: host: expected functions by name, as in { classify = function(text) … end }", 3)
+    end
   end
   for name, what in pairs(spec.providers or {}) do
     local wrong = play.wrong_field(what)
@@ -257,6 +262,7 @@ function t.gateway(spec)
     options.settings[#options.settings + 1] = tostring(value)
   end
   options.play = play.player(gateway, scripts)
+  options.host = spec.host
   if spec.web then options.fetch = play.fetcher(gateway, spec.web) end
   local simulation, why = open(spec, options, scripts)
   if not simulation then error("t.gateway: the configuration is not right\n" .. why, 2) end

@@ -2,8 +2,10 @@
 #include "base/alloc.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -26,4 +28,73 @@ char *lun_file_slurp(const char *path, size_t *n, const char **why)
     if (fd >= 0) close(fd);
     if (*why) free(text), text = NULL;
     return text;
+}
+
+static bool write_all(int fd, const char *bytes, size_t n)
+{
+    while (n) {
+        ssize_t done = write(fd, bytes, n);
+        if (done < 0 && errno == EINTR) continue;
+        if (done < 0) return false;
+        bytes += done;
+        n -= (size_t)done;
+    }
+    return true;
+}
+
+/* A new name in a folder is on the disk only when the folder is. */
+static bool sync_folder_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder = slash ? lun_strndup(path, slash == path ? 1 : (size_t)(slash - path)) : lun_strdup(".");
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool good = fd >= 0 && (!fsync(fd) || errno == EINVAL);
+    int kept = errno;
+    if (fd >= 0) close(fd);
+    free(folder);
+    errno = kept;
+    return good;
+}
+
+static bool write_new(const char *path, const void *bytes, size_t n)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0) return false;
+    bool good = !fchmod(fd, 0600) && write_all(fd, bytes, n) && !fsync(fd);
+    int kept = errno;
+    if (close(fd) && good) return false;
+    errno = kept;
+    return good;
+}
+
+bool lun_file_replace(const char *path, const void *bytes, size_t n, const char **why)
+{
+    char *beside = lun_printf("%s.new", path);
+    bool good = write_new(beside, bytes, n) && !rename(beside, path) && sync_folder_of(path);
+    *why = good ? NULL : strerror(errno);
+    if (!good) unlink(beside);
+    free(beside);
+    return good;
+}
+
+bool lun_folder_make(const char *path, const char **why)
+{
+    struct stat s;
+    *why = NULL;
+    if (!mkdir(path, 0700)) {
+        if (!sync_folder_of(path)) *why = strerror(errno);
+    } else if (errno != EEXIST) *why = strerror(errno);
+    else if (stat(path, &s)) *why = strerror(errno);
+    else if (!S_ISDIR(s.st_mode)) *why = "is not a folder";
+    return !*why;
+}
+
+int lun_file_lock(const char *path, const char **why)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    *why = NULL;
+    if (fd >= 0 && !flock(fd, LOCK_EX | LOCK_NB)) return fd;
+    *why = fd >= 0 && errno == EWOULDBLOCK ? "is in use by another process" : strerror(errno);
+    if (fd >= 0) close(fd);
+    return -1;
 }

@@ -1,11 +1,25 @@
-/* Small files, read whole. */
+/* Small files, read and written whole; and the folder and the lock of who keeps some. All block on the disk. In every function `why` says what
+ * happened when it failed ("No such file or directory"), without the path: borrowed, until the thread's next such error. */
 #ifndef LUN_BASE_FILE_H
 #define LUN_BASE_FILE_H
+#include <stdbool.h>
 #include <stddef.h>
 
 enum { LUN_FILE_MOST = 1 << 20 };
 
-/* The bytes of a regular file of at most LUN_FILE_MOST bytes, yours to free. NULL: *why says what happened ("No such file or directory",
- * borrowed). Blocks on the disk. */
+/* The bytes of a regular file of at most LUN_FILE_MOST bytes, yours to free. NULL: see *why. */
 char *lun_file_slurp(const char *path, size_t *n, const char **why);
+
+/* Makes `path` a file of these bytes, for its owner alone (0600), so that whoever reads it, also after a crash or a power cut, finds all of the old
+ * or all of the new: written beside (`path`.new, a leftover is overwritten), fsync, rename, fsync of the folder. One at a time for a path. False:
+ * the old one stands, unless only the last step failed. A symbolic link is replaced, not followed. */
+bool lun_file_replace(const char *path, const void *bytes, size_t n, const char **why);
+
+/* Makes a folder for its owner alone (0700). One that is there is good as it is; the folder around it must be there. */
+bool lun_folder_make(const char *path, const char **why);
+
+/* Takes the lock (flock(2)) of a file, which is made if it is not there and never removed. Returns a descriptor: close() gives the lock back, and so
+ * does the end of the process, whatever ended it. -1: see *why; another process, or another descriptor of this one, may have it. Not for network
+ * file systems. */
+int lun_file_lock(const char *path, const char **why);
 #endif

@@ -1,7 +1,7 @@
 #include "base/json.h"
+#include "base/decimal.h"
 #include "base/text.h"
 #include <inttypes.h>
-#include <locale.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,8 +45,8 @@ void lun_json_put_text(struct lun_buf *out, const char *text)
 static int digits_needed(double number, char text[32])
 {
     for (int digits = fabs(number) < 1e-300 ? 1 : 15; ; digits++) {
-        int n = snprintf(text, 32, "%.*g", digits, number);
-        if (digits >= 17 || strtod(text, NULL) == number) return n;
+        int n = lun_decimal_write(text, 32, digits, number);
+        if (digits >= 17 || lun_decimal_read(text, NULL) == number) return n;
     }
 }
 
@@ -56,12 +56,7 @@ void lun_json_put_number(struct lun_buf *out, double number)
     if (!isfinite(number)) lun_buf_puts(out, "null");
     else if (number == 0) lun_buf_putc(out, '0');
     else if (fabs(number) < 1e15 && number == (double)(int64_t)number) lun_json_put_int(out, (int64_t)number);
-    else {
-        locale_t before = uselocale(newlocale(LC_ALL_MASK, "C", 0));
-        int n = digits_needed(number, text);
-        uselocale(before);
-        lun_buf_add(out, text, (size_t)n);
-    }
+    else lun_buf_add(out, text, (size_t)digits_needed(number, text));
 }
 
 void lun_json_put_int(struct lun_buf *out, int64_t number)

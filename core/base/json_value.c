@@ -1,6 +1,6 @@
 #include "base/json.h"
+#include "base/decimal.h"
 #include "base/text.h"
-#include <locale.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -266,9 +266,7 @@ bool lun_json_double(struct lun_json v, double *out)
     if (lun_json_type(v) != LUN_JSON_NUMBER || v.n >= sizeof copy) return false;
     memcpy(copy, v.at, v.n);
     copy[v.n] = 0;
-    locale_t before = uselocale(newlocale(LC_ALL_MASK, "C", 0));    /* glibc's "C" is static: nothing to free */
-    double value = strtod(copy, NULL);
-    uselocale(before);
+    double value = lun_decimal_read(copy, NULL);
     if (!isfinite(value)) return false;
     *out = value;
     return true;

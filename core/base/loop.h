@@ -25,6 +25,7 @@ struct lun_loop {           /* zero-initialised: empty and valid, at time 0 */
     struct lun_timer **heap; int n, room; uint64_t ties;
     uint64_t shuffle;       /* tests only: odd = equal times and wakes in a random order made from it */
     struct lun_task *first, *last;
+    unsigned long overdue;  /* how often a task left a clock of its own overdue: a defect, counted by whoever sets the clock. Tests look */
 };
 
 void lun_timer_set(struct lun_loop *, struct lun_timer *, lun_us due);  /* also moves one that is set; LUN_NEVER: off */

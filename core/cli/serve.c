@@ -2,7 +2,6 @@
 #include "cli/cli.h"
 #include "cli/print.h"
 #include "gateway/gateway.h"
-#include "script/load.h"
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -19,9 +18,11 @@ const char lun_usage_serve[] =
     "  --workers N        threads; default one per core\n"
     "\n"
     "SIGTERM, SIGINT: no new connections, those open have 30 s to finish; a second one ends them at once.\n"
-    "SIGUSR1: opens the request log anew, after it was moved away.\n";
+    "SIGHUP: reloads the configuration; so does a change of one of its files. What does not load changes nothing.\n"
+    "SIGUSR1: opens the request log and the audit log anew, after they were moved away.\n";
 
-struct running { struct lun_gateway *gateway; const struct lun_log *log; struct event *signals[3]; };
+enum { SIGNALS = 4 };
+struct running { struct lun_gateway *gateway; const struct lun_log *log; struct event *signals[SIGNALS]; };
 
 static void on_stop(evutil_socket_t signal_number, short what, void *self)
 {
@@ -40,14 +41,22 @@ static void on_reopen(evutil_socket_t signal_number, short what, void *self)
     lun_gateway_reopen_log(((struct running *)self)->gateway);
 }
 
+static void on_reload(evutil_socket_t signal_number, short what, void *self)
+{
+    struct running *r = self;
+    struct lun_reactor *reactor = lun_gateway_reactor(r->gateway);
+    (void)signal_number, (void)what;
+    lun_reactor_enter(reactor);
+    lun_changes_reload(lun_gateway_changes(r->gateway), "SIGHUP", false, NULL, NULL);
+    lun_reactor_leave(reactor);
+}
+
 static void listen_to_signals(struct running *r)
 {
+    static const struct { int number; event_callback_fn call; } what[SIGNALS] = { { SIGTERM, on_stop }, { SIGINT, on_stop }, { SIGUSR1, on_reopen }, { SIGHUP, on_reload } };
     struct event_base *base = lun_gateway_reactor(r->gateway)->base;
     signal(SIGPIPE, SIG_IGN);
-    r->signals[0] = evsignal_new(base, SIGTERM, on_stop, r);
-    r->signals[1] = evsignal_new(base, SIGINT, on_stop, r);
-    r->signals[2] = evsignal_new(base, SIGUSR1, on_reopen, r);
-    for (int i = 0; i < 3; i++) event_add(r->signals[i], NULL);
+    for (int i = 0; i < SIGNALS; i++) event_add(r->signals[i] = evsignal_new(base, what[i].number, what[i].call, r), NULL);
 }
 
 /* Every client connection may need one towards a provider. */
@@ -80,29 +89,21 @@ static int serve(const char *path, const struct lun_load_options *options)
 {
     struct lun_mistakes mistakes = {0};
     struct lun_log log = lun_log_to(2);
+    struct lun_config_source source = { .path = path, .options = *options };
     char *error = NULL;
-    struct lun_snapshot *snapshot = lun_load(path, options, &mistakes);
-    if (!snapshot) {
-        lun_print_mistakes(&mistakes, stderr);
-        return 1;
-    }
-    lun_mistakes_free(&mistakes);
     raise_descriptors();
-    lun_snapshot_ref(snapshot);
     struct running r = { .log = &log };
-    r.gateway = lun_gateway_new(snapshot, &(struct lun_gateway_options){ .log = &log, .limits = LUN_BY_SIGNAL }, &error);
-    if (!r.gateway) {
-        fprintf(stderr, "lunette: %s\n", error);
-        free(error);
-        lun_snapshot_unref(snapshot);
-        return 1;
-    }
+    r.gateway = lun_gateway_new(&(struct lun_gateway_options){ .log = &log, .source = &source, .limits = LUN_BY_SIGNAL, .listen = true, .watch = true }, &mistakes, &error);
+    if (!r.gateway && mistakes.n) lun_print_mistakes(&mistakes, stderr);
+    else if (!r.gateway) fprintf(stderr, "lunette: %s\n", error);
+    free(error);
+    lun_mistakes_free(&mistakes);
+    if (!r.gateway) return 1;
     listen_to_signals(&r);
-    greet(r.gateway, snapshot, path);
-    lun_snapshot_unref(snapshot);
+    greet(r.gateway, lun_gateway_snapshot(r.gateway), path);
     bool good = lun_gateway_run(r.gateway);
     if (!good) fprintf(stderr, "lunette: the system gives no thread\n");
-    for (int i = 0; i < 3; i++) event_free(r.signals[i]);
+    for (int i = 0; i < SIGNALS; i++) event_free(r.signals[i]);
     lun_gateway_free(r.gateway);
     return !good;
 }

@@ -1,76 +1,344 @@
 #include "gateway/admin.h"
 #include "base/alloc.h"
 #include "base/loop.h"
+#include "gateway/errand.h"
+#include "gateway/guard.h"
 #include "gateway/version.h"
+#include "gateway/view.h"
 #include "state/health.h"
 #include "state/registry.h"
 #include <stdlib.h>
 #include <string.h>
 
-struct lun_admin {
-    struct lun_reactor *reactor;
-    struct lun_server *server;
-    struct lun_snapshot *snapshot;
-    struct lun_registry *registry;
-    struct lun_worker *const *workers; int n_workers;
-    struct lun_writer *writer;
-};
+#define BODY_MOST (1 << 20)
 
-static void set(struct lun_admin *a, enum lun_metric metric, const char *const *labels, double value)
+struct lun_admin {
+    struct lun_admin_options options;
+    struct lun_server *server;
+    struct gather *gathers;
+};
+/* Somebody who waits for an answer. The exchange is NULL once he has left. */
+struct asked { struct lun_exchange *exchange; };
+struct visit { struct lun_admin *admin; struct lun_exchange *exchange; const struct lun_http_request *head; struct lun_json body; };
+
+/* ---- answers ---- */
+
+static void reply(struct lun_exchange *x, int status, const char *type, const struct lun_buf *body)
 {
-    lun_metrics_set(a->registry->metrics, metric, labels, value);
+    struct lun_pair headers[] = { { "content-type", type }, { "cache-control", "no-store" }, { "www-authenticate", "Bearer" } };
+    lun_exchange_head(x, status, headers, status == 401 ? 3 : 2, (int64_t)body->n);
+    lun_exchange_bytes(x, body->at, body->n);
+    lun_exchange_end(x, true);
+}
+
+static void reply_json(struct lun_exchange *x, int status, struct lun_buf *body)
+{
+    lun_buf_putc(body, '\n');
+    reply(x, status, "application/json", body);
+    lun_buf_free(body);
+}
+
+static void refuse(struct lun_exchange *x, int status, const char *why)
+{
+    struct lun_buf body = {0};
+    lun_view_errors(&body, why);
+    reply_json(x, status, &body);
+}
+
+static struct asked *wait_for(struct lun_exchange *x)
+{
+    struct asked *a = lun_alloc(sizeof *a);
+    a->exchange = x;
+    lun_exchange_set_user(x, a);
+    return a;
+}
+
+static void on_gone(void *user) { ((struct asked *)user)->exchange = NULL; }
+
+static void told(void *self, const struct lun_change_result *r)
+{
+    struct asked *a = self;
+    struct lun_buf body = {0};
+    lun_view_result(r, &body);
+    if (a->exchange) reply_json(a->exchange, r->status, &body);
+    lun_buf_free(&body);
+    free(a);
+}
+
+/* ---- looking ---- */
+
+static void gauge(struct lun_admin *a, enum lun_metric metric, const char *const *labels, double value)
+{
+    lun_metrics_set(a->options.registry->metrics, metric, labels, value);
+}
+
+static void set_circuits(struct lun_admin *a, const struct lun_snapshot *s)
+{
+    lun_metrics_clear(a->options.registry->metrics, LUN_METRIC_CIRCUIT);
+    for (int i = 0; i < s->n_targets; i++) {
+        struct lun_health_view v;
+        lun_health_look(&s->targets[i], a->options.reactor->loop.now, &v);
+        gauge(a, LUN_METRIC_CIRCUIT, (const char *[]){ s->targets[i].name }, v.circuit == LUN_CIRCUIT_OPEN ? 1 : v.circuit == LUN_CIRCUIT_HALF_OPEN ? 0.5 : 0);
+    }
 }
 
 /* What is a state, not an event, is looked up when somebody asks. */
 static void set_gauges(struct lun_admin *a)
 {
+    const struct lun_snapshot *s = lun_changes_current(a->options.changes);
+    const struct lun_versions *versions = lun_changes_versions(a->options.changes);
     uint64_t open = 0;
-    for (int i = 0; i < a->n_workers; i++) open += lun_worker_counts(a->workers[i])->open;
-    set(a, LUN_METRIC_CONNECTIONS, NULL, (double)open);
-    if (a->writer) set(a, LUN_METRIC_LOG_DROPPED, NULL, (double)lun_writer_dropped(a->writer));
-    set(a, LUN_METRIC_BUILD, (const char *[]){ LUN_VERSION, a->snapshot->version }, 1);
-    for (int i = 0; i < a->snapshot->n_targets; i++) {
-        struct lun_health_view v;
-        lun_health_look(&a->snapshot->targets[i], a->reactor->loop.now, &v);
-        set(a, LUN_METRIC_CIRCUIT, (const char *[]){ a->snapshot->targets[i].name }, v.circuit == LUN_CIRCUIT_OPEN ? 1 : v.circuit == LUN_CIRCUIT_HALF_OPEN ? 0.5 : 0);
-    }
+    for (int i = 0; i < a->options.n_workers; i++) open += lun_worker_counts(a->options.workers[i])->open;
+    gauge(a, LUN_METRIC_CONNECTIONS, NULL, (double)open);
+    if (a->options.writer) gauge(a, LUN_METRIC_LOG_DROPPED, NULL, (double)lun_writer_dropped(a->options.writer));
+    lun_metrics_clear(a->options.registry->metrics, LUN_METRIC_BUILD);
+    lun_metrics_clear(a->options.registry->metrics, LUN_METRIC_CONFIG);
+    gauge(a, LUN_METRIC_BUILD, (const char *[]){ LUN_VERSION, s->version }, 1);
+    gauge(a, LUN_METRIC_CONFIG, (const char *[]){ s->version }, 1);
+    gauge(a, LUN_METRIC_GENERATION, NULL, versions->generation);
+    gauge(a, LUN_METRIC_VERSIONS_LIVE, NULL, lun_versions_live(versions));
+    set_circuits(a, s);
 }
 
-static void reply(struct lun_exchange *x, int status, const char *type, const struct lun_buf *body)
+static void metrics(struct visit *v)
 {
-    struct lun_pair headers[] = { { "content-type", type } };
-    lun_exchange_head(x, status, headers, 1, (int64_t)body->n);
-    lun_exchange_bytes(x, body->at, body->n);
+    struct lun_buf out = {0};
+    set_gauges(v->admin);
+    lun_metrics_write(v->admin->options.registry->metrics, &out);
+    reply(v->exchange, 200, "text/plain; version=0.0.4; charset=utf-8", &out);
+    lun_buf_free(&out);
+}
+
+static void health(struct visit *v)
+{
+    struct lun_buf out = {0};
+    lun_buf_puts(&out, "{\"status\":\"ok\"}");
+    reply_json(v->exchange, 200, &out);
+}
+
+static void versions(struct visit *v)
+{
+    struct lun_buf out = {0};
+    lun_versions_show(lun_changes_versions(v->admin->options.changes), &out);
+    reply_json(v->exchange, 200, &out);
+}
+
+static void settings(struct visit *v)
+{
+    struct lun_buf out = {0};
+    lun_view_settings(lun_changes_current(v->admin->options.changes), lun_changes_tuning(v->admin->options.changes), &out);
+    reply_json(v->exchange, 200, &out);
+}
+
+static void providers(struct visit *v)
+{
+    struct lun_buf out = {0};
+    lun_view_providers(lun_changes_current(v->admin->options.changes), v->admin->options.reactor->loop.now, &out);
+    reply_json(v->exchange, 200, &out);
+}
+
+/* ---- requests under way: each worker is asked ---- */
+
+struct gather {
+    struct lun_errand errand;           /* first */
+    struct gather *next, **at;
+    struct asked *asked;
+    int n; struct part { struct lun_buf text; lun_us now; } *parts;
+};
+
+static void gather_free(struct gather *g)
+{
+    if ((*g->at = g->next)) g->next->at = g->at;
+    lun_errand_drop(&g->errand);
+    for (int i = 0; i < g->n; i++) lun_buf_free(&g->parts[i].text);
+    free(g->parts);
+    free(g->asked);
+    free(g);
+}
+
+static void look_at(void *self, struct lun_request *r)
+{
+    struct part *p = self;
+    lun_view_request(r, p->now, &p->text);
+}
+
+static void look(struct lun_errand *e, struct lun_worker *w, int index)
+{
+    struct part *p = &((struct gather *)(void *)e)->parts[index];
+    p->now = lun_worker_reactor(w)->loop.now;
+    lun_worker_each(w, look_at, p);
+}
+
+static void gathered(struct lun_errand *e)
+{
+    struct gather *g = (struct gather *)(void *)e;
+    struct lun_buf out = {0};
+    bool some = false;
+    lun_buf_puts(&out, "{\"requests\":[");
+    for (int i = 0; i < g->n; i++) {
+        if (some && g->parts[i].text.n) lun_buf_putc(&out, ',');
+        lun_buf_add(&out, g->parts[i].text.at, g->parts[i].text.n);
+        some |= g->parts[i].text.n > 0;
+    }
+    lun_buf_puts(&out, "]}");
+    if (g->asked->exchange) reply_json(g->asked->exchange, 200, &out);
+    lun_buf_free(&out);
+    gather_free(g);
+}
+
+static void requests(struct visit *v)
+{
+    struct lun_admin *a = v->admin;
+    struct gather *g = lun_zalloc(sizeof *g);
+    *g = (struct gather){ .errand = { .visit = look, .done = gathered }, .next = a->gathers, .at = &a->gathers, .asked = wait_for(v->exchange), .n = a->options.n_workers };
+    if (g->next) g->next->at = &g->next;
+    a->gathers = g;
+    g->parts = lun_zalloc((size_t)g->n * sizeof *g->parts);
+    lun_errand_send(&g->errand, a->options.reactor, a->options.workers, g->n);
+}
+
+/* ---- changing ---- */
+
+/* "admin ann@host (127.0.0.1)": who, as he says himself, and from where. Yours to free. */
+static char *who(const struct visit *v)
+{
+    const struct lun_slice *said = lun_http_find(v->head, "x-lunette-by");
+    char name[65];
+    size_t n = 0;
+    for (size_t i = 0; said && i < said->n && n < sizeof name - 1; i++)
+        if (said->at[i] > ' ' && said->at[i] <= '~' && said->at[i] != '"' && said->at[i] != '\\') name[n++] = said->at[i];
+    name[n] = 0;
+    return lun_printf("admin%s%s (%s)", n ? " " : "", name, lun_exchange_peer(v->exchange));
+}
+
+static bool forced(struct lun_slice query)
+{
+    return lun_slice_is(query, "force=true") || lun_slice_is(query, "force=1");
+}
+
+static void reload(struct visit *v)
+{
+    char *by = who(v);
+    if (v->head->query.n && !forced(v->head->query)) refuse(v->exchange, 400, "the only parameter of a reload is ?force=true");
+    else lun_changes_reload(v->admin->options.changes, by, forced(v->head->query), told, wait_for(v->exchange));
+    free(by);
+}
+
+static void rollback(struct visit *v)
+{
+    struct lun_buf why = {0};
+    char *by = who(v);
+    lun_json_string(lun_json_get(v->body, "why"), true, &why);
+    lun_changes_rollback(v->admin->options.changes, by, why.n ? lun_buf_text(&why) : "asked for", told, wait_for(v->exchange));
+    lun_buf_free(&why);
+    free(by);
+}
+
+static void set_settings(struct visit *v, struct lun_arena *arena)
+{
+    size_t room = lun_json_count(v->body);
+    struct lun_wanted *wanted = lun_arena_zalloc(arena, (room + 1) * sizeof *wanted);
+    struct lun_plain *values = lun_arena_zalloc(arena, (room + 1) * sizeof *values);
+    struct lun_json_each e = lun_json_each(v->body);
+    int n = 0;
+    for (; lun_json_next(&e); n++) {
+        bool reset = lun_json_type(e.value) == LUN_JSON_NULL;
+        wanted[n].name = lun_json_string_in(e.key, true, arena, NULL);
+        wanted[n].value = reset ? NULL : &values[n];
+        if (wanted[n].name && (reset || lun_plain_of_json(e.value, arena, &values[n]))) continue;
+        refuse(v->exchange, 422, lun_arena_printf(arena, "%s: must be a number, a text, true, false, or null for its default", wanted[n].name ? wanted[n].name : "a name"));
+        return;
+    }
+    if (!n) { refuse(v->exchange, 422, "an object of settings and their values is wanted: {\"share\":15}"); return; }
+    char *by = who(v);
+    lun_changes_set(v->admin->options.changes, by, wanted, n, told, wait_for(v->exchange));
+    free(by);
+}
+
+static void set(struct visit *v)
+{
+    struct lun_arena arena = {0};
+    set_settings(v, &arena);
+    lun_arena_free(&arena);
+}
+
+/* ---- who and what ---- */
+
+static void (*const functions[])(struct visit *) = {
+#define X(method, path, function, text) function,
+    LUN_ADMIN_PATHS(X)
+#undef X
+};
+static const struct { const char *method, *path; } paths[] = {
+#define X(method, path, function, text) { method, path },
+    LUN_ADMIN_PATHS(X)
+#undef X
+};
+enum { PATHS = sizeof paths / sizeof *paths };
+#define X(method, path, function, text) " " method " " path
+static const char nothing_there[] = "there is nothing at this path. There are:" LUN_ADMIN_PATHS(X);
+#undef X
+
+static bool allowed(struct lun_admin *a, struct lun_exchange *x, const struct lun_http_request *head)
+{
+    const struct lun_guard guard = { .token = lun_changes_current(a->options.changes)->admin_token, .is_unix = !strcmp(lun_exchange_peer(x), "unix") };
+    const char *why;
+    int status = lun_guard_check(&guard, head, &why);
+    if (status) refuse(x, status, why);
+    return !status;
+}
+
+static bool on_judge(void *self, struct lun_exchange *x, const struct lun_http_request *head) { return allowed(self, x, head); }
+
+static void wrong_method(struct lun_exchange *x, const char *allow)
+{
+    struct lun_buf body = {0};
+    lun_view_errors(&body, "this path does not take that method");
+    struct lun_pair headers[] = { { "content-type", "application/json" }, { "allow", allow } };
+    lun_exchange_head(x, 405, headers, 2, (int64_t)body.n);
+    lun_exchange_bytes(x, body.at, body.n);
     lun_exchange_end(x, true);
+    lun_buf_free(&body);
+}
+
+static void route(struct visit *v)
+{
+    const char *other = NULL;
+    bool head = lun_slice_is(v->head->method, "HEAD");
+    for (int i = 0; i < PATHS; i++) {
+        if (!lun_slice_is(v->head->path, paths[i].path)) continue;
+        if (lun_slice_is(v->head->method, paths[i].method) || (head && !strcmp(paths[i].method, "GET"))) { functions[i](v); return; }
+        other = other ? "GET, HEAD, POST" : !strcmp(paths[i].method, "GET") ? "GET, HEAD" : "POST";
+    }
+    if (other) wrong_method(v->exchange, other);
+    else refuse(v->exchange, 404, nothing_there);
 }
 
 static void on_request(void *self, struct lun_exchange *x, const struct lun_http_request *head, const char *body, size_t n)
 {
-    struct lun_admin *a = self;
-    struct lun_buf out = {0};
-    bool get = lun_slice_is(head->method, "GET") || lun_slice_is(head->method, "HEAD");
-    (void)body, (void)n;
-    if (get && lun_slice_is(head->path, "/metrics")) {
-        set_gauges(a);
-        lun_metrics_write(a->registry->metrics, &out);
-        reply(x, 200, "text/plain; version=0.0.4; charset=utf-8", &out);
-    } else if (get && lun_slice_is(head->path, "/health")) {
-        lun_buf_puts(&out, "{\"status\":\"ok\"}");
-        reply(x, 200, "application/json", &out);
-    } else {
-        lun_buf_puts(&out, "{\"error\":{\"message\":\"There is nothing at this path. There are /metrics and /health.\",\"code\":\"not_found\"}}");
-        reply(x, 404, "application/json", &out);
-    }
-    lun_buf_free(&out);
+    struct visit v = { .admin = self, .exchange = x, .head = head };
+    struct lun_json_error error;
+    if (!allowed(self, x, head)) return;
+    if (n && !lun_json_check(body, n, &v.body, &error)) {
+        char *why = lun_printf("the body is no JSON: at byte %zu: %s", error.at, error.what);
+        refuse(x, 400, why);
+        free(why);
+    } else if (n && lun_json_type(v.body) != LUN_JSON_OBJECT) refuse(x, 400, "the body must be an object");
+    else route(&v);
 }
 
-struct lun_admin *lun_admin_new(struct lun_reactor *reactor, int listener, struct lun_snapshot *snapshot, struct lun_registry *registry,
-                                struct lun_worker *const *workers, int n_workers, struct lun_writer *writer)
+static void on_refuse(void *self, struct lun_exchange *x, int status, const char *why)
+{
+    (void)self;
+    refuse(x, status, why);
+}
+
+struct lun_admin *lun_admin_new(const struct lun_admin_options *options, int listener)
 {
     struct lun_admin *a = lun_zalloc(sizeof *a);
-    *a = (struct lun_admin){ .reactor = reactor, .snapshot = lun_snapshot_ref(snapshot), .registry = registry, .workers = workers, .n_workers = n_workers, .writer = writer };
-    struct lun_server_handler handler = { .self = a, .request = on_request };
-    a->server = lun_server_new(reactor, listener, &handler, &(struct lun_server_options){ .body = 1 << 20 });
+    a->options = *options;
+    struct lun_server_handler handler = { .self = a, .judge = on_judge, .request = on_request, .refuse = on_refuse, .gone = on_gone };
+    a->server = lun_server_new(options->reactor, listener, &handler, &(struct lun_server_options){ .body = BODY_MOST });
     if (a->server) return a;
     lun_admin_free(a);
     return NULL;
@@ -80,6 +348,6 @@ void lun_admin_free(struct lun_admin *a)
 {
     if (!a) return;
     if (a->server) lun_server_free(a->server);
-    lun_snapshot_unref(a->snapshot);
+    while (a->gathers) gather_free(a->gathers);
     free(a);
 }

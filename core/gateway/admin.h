@@ -1,11 +1,33 @@
-/* The admin listener: GET /metrics, GET /health. Never on the public listener. */
+/* The admin listener: /metrics, /health, and a small JSON interface to look at a running gateway and change it. Never on the public listener;
+ * who may use it is guard.h's affair. */
 #ifndef LUN_GATEWAY_ADMIN_H
 #define LUN_GATEWAY_ADMIN_H
-#include "gateway/worker.h"
+#include "gateway/changes.h"
+
+/*  method, path, function, what it does and answers */
+#define LUN_ADMIN_PATHS(X) \
+    X("GET",  "/metrics",         metrics,   "Metrics in Prometheus' text form") \
+    X("GET",  "/health",          health,    "`{\"status\":\"ok\"}`; asks for no token") \
+    X("GET",  "/admin/versions",  versions,  "The last versions, newest first: `version state generation taken by why requests hook_failures`, and where it was taken back `taken_back taken_back_by taken_back_why`. " \
+                                             "`state`: `current`; `finishing`: has requests under way; `kept`: can be gone back to; `taken_back`") \
+    X("POST", "/admin/reload",    reload,    "Reads the configuration now and answers when every worker has it: `{\"version\":…,\"generation\":…,\"changed\":…,\"from\":…,\"kept\":…,\"restart\":[…],\"warnings\":[…]}`, " \
+                                             "or 422 `{\"errors\":[\"policy.lua:4: …\"]}` and nothing has changed. `?force=true` takes a version that was taken back, or whose hooks fail when they are tried") \
+    X("POST", "/admin/rollback",  rollback,  "Takes the previous version back, as reload answers; `{\"why\":\"…\"}` is noted. The version that it leaves is not taken again until a file of it changes. 409: there is no earlier one") \
+    X("GET",  "/admin/settings",  settings,  "The policy's settings: `name value default min max`") \
+    X("POST", "/admin/settings",  set,       "Sets them: `{\"share\":15,\"mode\":\"fast\"}`, null is the default; all or none. Answers `{\"settings\":[{\"name\",\"before\",\"value\"}],\"kept\":…}`, or 422") \
+    X("GET",  "/admin/providers", providers, "Providers with their keys and targets, as health sees them") \
+    X("GET",  "/admin/requests",  requests,  "Requests under way, oldest first on each worker: `id age_ms model endpoint stream key policy attempts target labels`")
 
 struct lun_admin;
-/* `listener` is taken. `workers` are counted from; all borrowed until free. */
-struct lun_admin *lun_admin_new(struct lun_reactor *, int listener, struct lun_snapshot *, struct lun_registry *, struct lun_worker *const *workers,
-                                int n_workers, struct lun_writer *);
-void lun_admin_free(struct lun_admin *);        /* NULL is fine */
+struct lun_admin_options {              /* copied; what it points to is borrowed until free */
+    struct lun_reactor *reactor;
+    struct lun_registry *registry;
+    struct lun_changes *changes;
+    struct lun_worker *const *workers; int n_workers;
+    struct lun_writer *writer;          /* of the request log; NULL: none */
+    const struct lun_log *log;
+};
+/* `listener` is taken. */
+struct lun_admin *lun_admin_new(const struct lun_admin_options *, int listener);
+void lun_admin_free(struct lun_admin *);        /* no worker runs. NULL is fine */
 #endif

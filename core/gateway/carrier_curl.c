@@ -8,6 +8,9 @@ struct curl_carrier {
     struct lun_carrier carrier;
     struct lun_upstream *upstream;
     struct lun_upstream_site **sites; int n;        /* by provider; NULL for one that a script plays */
+    const struct lun_snapshot *snapshot;
+    struct lun_snapshot *newest;        /* whose secrets are used; NULL: the snapshot's own */
+    const struct lun_provider **as;     /* by provider: whose headers its site has */
 };
 struct carried {
     const struct lun_ear *ear; void *ear_self;
@@ -31,7 +34,7 @@ static void *send_letter(void *self, const struct lun_provider *provider, int ke
     struct lun_pair headers[LUN_LETTER_HEADERS + 1];
     int n = 0;
     for (; n < letter->n_headers && n < LUN_LETTER_HEADERS; n++) headers[n] = letter->headers[n];
-    char *secret = key < 0 ? NULL : lun_printf("%s%s", letter->key_prefix, provider->keys[key].value);
+    char *secret = key < 0 ? NULL : lun_printf("%s%s", letter->key_prefix, lun_snapshot_key(u->newest, provider, key));
     if (secret) headers[n++] = (struct lun_pair){ letter->key_header, secret };
     *c = (struct carried){ ear, ear_self, NULL };
     c->call = lun_upstream_call(u->upstream, u->sites[provider->index], &(struct lun_upstream_request){
@@ -64,9 +67,11 @@ static struct lun_upstream_site *site_of(struct lun_upstream *upstream, const st
 struct lun_carrier *lun_carrier_curl_new(struct lun_upstream *upstream, const struct lun_snapshot *snapshot, char **error)
 {
     struct curl_carrier *u = lun_zalloc(sizeof *u);
-    *u = (struct curl_carrier){ .carrier = { u, send_letter, hold, finish }, .upstream = upstream, .n = snapshot->n_providers };
+    *u = (struct curl_carrier){ .carrier = { u, send_letter, hold, finish }, .upstream = upstream, .n = snapshot->n_providers, .snapshot = snapshot };
     u->sites = lun_zalloc((size_t)(u->n + 1) * sizeof *u->sites);
+    u->as = lun_zalloc((size_t)(u->n + 1) * sizeof *u->as);
     for (int i = 0; i < u->n; i++) {
+        u->as[i] = &snapshot->providers[i];
         if (snapshot->providers[i].script) continue;
         if ((u->sites[i] = site_of(upstream, &snapshot->providers[i], error))) continue;
         lun_carrier_curl_free(&u->carrier);
@@ -75,11 +80,46 @@ struct lun_carrier *lun_carrier_curl_new(struct lun_upstream *upstream, const st
     return &u->carrier;
 }
 
+static bool same_headers(const struct lun_provider *a, const struct lun_provider *b)
+{
+    if (a->n_headers != b->n_headers) return false;
+    for (int i = 0; i < a->n_headers; i++)
+        if (strcmp(a->headers[i].name, b->headers[i].name) || strcmp(a->headers[i].value, b->headers[i].value)) return false;
+    return true;
+}
+
+/* Calls that are under way keep the site that they began with. */
+static void renew_site(struct curl_carrier *u, int i)
+{
+    const struct lun_provider *own = &u->snapshot->providers[i], *heir = lun_snapshot_heir(u->newest, own);
+    char *why = NULL;
+    if (!heir) heir = own;
+    bool same = same_headers(u->as[i], heir);
+    u->as[i] = heir;
+    if (!u->sites[i] || same) return;
+    struct lun_upstream_site *site = site_of(u->upstream, heir, &why);
+    free(why);
+    if (!site) return;
+    lun_upstream_site_free(u->sites[i]);
+    u->sites[i] = site;         /* else it keeps what it has: what is written there was checked when the version was loaded */
+}
+
+void lun_carrier_curl_renew(struct lun_carrier *carrier, struct lun_snapshot *newest)
+{
+    struct curl_carrier *u = carrier->self;
+    struct lun_snapshot *before = u->newest;
+    u->newest = lun_snapshot_ref(newest);
+    for (int i = 0; i < u->n; i++) renew_site(u, i);
+    lun_snapshot_unref(before);
+}
+
 void lun_carrier_curl_free(struct lun_carrier *carrier)
 {
     if (!carrier) return;
     struct curl_carrier *u = carrier->self;
     for (int i = 0; i < u->n; i++) lun_upstream_site_free(u->sites[i]);
+    lun_snapshot_unref(u->newest);
     free(u->sites);
+    free(u->as);
     free(u);
 }

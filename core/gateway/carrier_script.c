@@ -8,7 +8,7 @@ struct script_carrier {
     struct lun_carrier carrier;
     struct lun_loop *loop;
     struct lun_scenes scenes;
-    struct lun_scenarios *own;          /* whose scenes they are; NULL: somebody else's */
+    struct lun_snapshot *newest;        /* whose keys are shown; NULL: each provider's own */
 };
 struct carried {
     struct lun_timer timer;
@@ -108,7 +108,7 @@ static void play(struct carried *c, const struct lun_provider *provider, int key
     struct lun_pair headers[LUN_LETTER_HEADERS + 1];
     int n = 0;
     for (; n < letter->n_headers && n < LUN_LETTER_HEADERS; n++) headers[n] = letter->headers[n];
-    if (key >= 0) headers[n++] = (struct lun_pair){ letter->key_header, lun_arena_printf(&c->arena, "%s%s", letter->key_prefix, provider->keys[key].value) };
+    if (key >= 0) headers[n++] = (struct lun_pair){ letter->key_header, lun_arena_printf(&c->arena, "%s%s", letter->key_prefix, lun_snapshot_key(c->of->newest, provider, key)) };
     struct lun_scene_request request = { .provider = provider, .method = letter->method, .path = letter->path, .headers = headers, .n_headers = n, .body = body.at, .n = body.n };
     if (!c->of->scenes.play(c->of->scenes.self, &request, &c->arena, &c->scene, &c->error) && !c->error) c->error = "there is no script for this provider";
     lun_buf_free(&body);
@@ -148,19 +148,17 @@ struct lun_carrier *lun_carrier_scenes_new(struct lun_loop *loop, struct lun_sce
     return &u->carrier;
 }
 
-struct lun_carrier *lun_carrier_script_new(struct lun_loop *loop, const struct lun_snapshot *snapshot, char **error)
+void lun_carrier_script_renew(struct lun_carrier *carrier, struct lun_snapshot *newest)
 {
-    struct lun_scenarios *own = lun_scenarios_new(snapshot, NULL, NULL, error);
-    if (!own) return NULL;
-    struct lun_carrier *carrier = lun_carrier_scenes_new(loop, lun_scenarios_scenes(own));
-    ((struct script_carrier *)carrier->self)->own = own;
-    return carrier;
+    struct script_carrier *u = carrier->self;
+    lun_snapshot_unref(u->newest);
+    u->newest = lun_snapshot_ref(newest);
 }
 
 void lun_carrier_script_free(struct lun_carrier *carrier)
 {
     if (!carrier) return;
     struct script_carrier *u = carrier->self;
-    lun_scenarios_free(u->own);
+    lun_snapshot_unref(u->newest);
     free(u);
 }

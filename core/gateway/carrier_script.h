@@ -5,10 +5,9 @@
 #include "gateway/carrier.h"
 #include "script/scenario.h"
 
-/* Plays the scripts of the snapshot's providers. NULL: `error` (yours to free) says what, with file and line. The snapshot and the loop
- * outlive it. */
-struct lun_carrier *lun_carrier_script_new(struct lun_loop *, const struct lun_snapshot *, char **error);
 /* Plays scenes from wherever they come; what `self` points to and the loop outlive it. */
 struct lun_carrier *lun_carrier_scenes_new(struct lun_loop *, struct lun_scenes);
-void lun_carrier_script_free(struct lun_carrier *);     /* of either; nothing is carried any more; NULL is fine */
+void lun_carrier_script_free(struct lun_carrier *);     /* nothing is carried any more; NULL is fine */
+/* From now on with the keys of `newest` where it has others for the same providers. A reference is kept. */
+void lun_carrier_script_renew(struct lun_carrier *, struct lun_snapshot *newest);
 #endif

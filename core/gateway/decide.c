@@ -8,6 +8,8 @@
 
 struct lun_decider {
     struct lun_station *station;
+    struct lun_decider *next, **at;     /* among the station's */
+    struct lun_request *walk;
     struct lun_policy *policy;          /* the one it began with, also when the station has a fresh one by now */
     bool thought_once;
     /* while a hook is asked */
@@ -30,9 +32,14 @@ static void rang(struct lun_timer *);
 struct lun_decider *lun_decider_new(struct lun_station *s)
 {
     struct lun_decider *m = lun_zalloc(sizeof *m);
-    *m = (struct lun_decider){ .station = s, .policy = s->policy, .wake.run = run_on, .timer.fire = rang };
-    return m;
+    *m = (struct lun_decider){ .station = s, .policy = s->policy, .wake.run = run_on, .timer.fire = rang, .next = s->deciders, .at = &s->deciders };
+    if (m->next) m->next->at = &m->next;
+    return s->deciders = m;
 }
+
+struct lun_request *lun_decider_begin(struct lun_decider *m, const struct lun_ask *ask) { return m->walk = lun_request_open(m->station->loop, ask); }
+struct lun_request *lun_decider_walk(const struct lun_decider *m) { return m->walk; }
+struct lun_decider *lun_decider_next(const struct lun_decider *m) { return m->next; }
 
 struct lun_station *lun_decider_station(const struct lun_decider *m) { return m->station; }
 
@@ -50,6 +57,7 @@ static void still(struct lun_decider *m)       /* nothing is waited for any more
 void lun_decider_free(struct lun_decider *m, struct lun_question *q)
 {
     still(m);
+    if ((*m->at = m->next)) m->next->at = m->at;
     if (m->thought) lun_thought_end(m->thought);
     if (m->thought_once) lun_policy_forget(m->policy, q);
     lun_buf_free(&m->heard);
@@ -175,6 +183,8 @@ static void failed(struct lun_decider *m, struct lun_answer *answer)
     q->policy_failed = true;
     lun_metrics_add(m->station->registry->metrics, LUN_METRIC_POLICY_ERRORS, (const char *[]){ hook, m->thought->reason }, 1);
     lun_log(m->station->log, LUN_LOG_WARN, "policy %s, hook %s: %s (request %s; the default decides)", q->snapshot->version, hook, m->thought->error, q->id);
+    if (m->station->trouble)
+        m->station->trouble(m->station->trouble_self, &(struct lun_trouble){ q->snapshot, m->hook, m->thought->reason, m->thought->error });
     struct lun_buf text = {0};
     lun_json_put_text(&text, m->thought->error);
     lun_question_note(q, lun_arena_printf(q->arena, "error_%s", hook), lun_buf_text(&text));

@@ -7,12 +7,12 @@
 #include <unistd.h>
 
 struct lun_gateway {
-    const struct lun_log *log;
-    struct lun_snapshot *snapshot;
+    struct lun_gateway_options options;
     struct lun_registry *registry;
+    struct lun_changes *changes;
     struct lun_writer *writer;
     struct lun_server_shared shared;
-    struct lun_reactor *reactor;        /* of the thread that runs it: admin and signals */
+    struct lun_reactor *reactor;        /* of the thread that runs it: changes, admin and signals */
     struct lun_worker **workers; int n;
     struct lun_admin *admin;
     char address[LUN_ADDRESS_TEXT], admin_address[LUN_ADDRESS_TEXT];
@@ -20,9 +20,11 @@ struct lun_gateway {
     atomic_int running; struct lun_post all_ended;
 };
 
-static void stop_running(struct lun_post *p)
+static void all_ended(struct lun_post *p)
 {
-    lun_reactor_stop(((struct lun_gateway *)((char *)p - offsetof(struct lun_gateway, all_ended)))->reactor);
+    struct lun_gateway *g = (struct lun_gateway *)((char *)p - offsetof(struct lun_gateway, all_ended));
+    if (!g->options.base) lun_reactor_stop(g->reactor);
+    else if (g->options.ended) g->options.ended(g->options.self);
 }
 
 static void worker_ended(void *self)
@@ -31,62 +33,106 @@ static void worker_ended(void *self)
     if (atomic_fetch_sub(&g->running, 1) == 1) lun_reactor_post(g->reactor, &g->all_ended);
 }
 
-const char *lun_gateway_address(const struct lun_gateway *g)       { return g->address; }
-const char *lun_gateway_admin_address(const struct lun_gateway *g) { return g->admin ? g->admin_address : NULL; }
-int lun_gateway_workers(const struct lun_gateway *g)               { return g->n; }
-struct lun_reactor *lun_gateway_reactor(struct lun_gateway *g)     { return g->reactor; }
+/* A worker calls with the gateway; changes are what it means. */
+static void retire(void *self, struct lun_kit *kit)                     { lun_changes_retire(((struct lun_gateway *)self)->changes, kit); }
+static void released(void *self)                                        { lun_changes_released(((struct lun_gateway *)self)->changes); }
+static void trouble(void *self, const struct lun_trouble *t)            { lun_changes_trouble(((struct lun_gateway *)self)->changes, t); }
 
-static bool open_workers(struct lun_gateway *g, enum lun_policy_limits limits, char **error)
+const char *lun_gateway_address(const struct lun_gateway *g)            { return g->address; }
+const char *lun_gateway_admin_address(const struct lun_gateway *g)      { return g->admin ? g->admin_address : NULL; }
+int lun_gateway_workers(const struct lun_gateway *g)                    { return g->n; }
+struct lun_worker *lun_gateway_worker(const struct lun_gateway *g, int i)   { return g->workers[i]; }
+struct lun_reactor *lun_gateway_reactor(struct lun_gateway *g)          { return g->reactor; }
+struct lun_changes *lun_gateway_changes(struct lun_gateway *g)          { return g->changes; }
+const struct lun_snapshot *lun_gateway_snapshot(const struct lun_gateway *g) { return lun_changes_current(g->changes); }
+
+static int workers_wanted(const struct lun_gateway *g, const struct lun_snapshot *s)
 {
-    struct lun_worker_options options = { .registry = g->registry, .log = g->log, .writer = g->writer, .shared = &g->shared, .limits = limits,
-                                          .ended = worker_ended, .self = g };
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    int wanted = g->snapshot->workers ? g->snapshot->workers : cores > 0 ? (int)cores : 1;
+    if (g->options.base) return 1;
+    return g->options.workers ? g->options.workers : s->workers ? s->workers : cores > 0 ? (int)cores : 1;
+}
+
+static struct lun_worker *open_worker(struct lun_gateway *g, const struct lun_worker_options *options, int fd, char **error)
+{
+    struct lun_kit *kit = lun_kit_new(lun_changes_first(g->changes), g->registry, g->options.limits, g->options.log, error);
+    if (kit) return lun_worker_new(options, kit, lun_changes_tuning(g->changes), fd, error);
+    if (fd >= 0) close(fd);
+    return NULL;
+}
+
+static bool open_workers(struct lun_gateway *g, const struct lun_snapshot *s, char **error)
+{
+    struct lun_worker_options options = { .registry = g->registry, .log = g->options.log, .writer = g->writer, .shared = &g->shared, .limits = g->options.limits,
+        .base = g->options.base, .self = g, .ended = worker_ended, .retire = retire, .released = released, .trouble = trouble };
+    int wanted = workers_wanted(g, s);
     int *fds = lun_alloc((size_t)wanted * sizeof *fds);
     char why[256];
-    bool good = lun_listen(g->snapshot->listen, wanted, fds, why);
+    for (int i = 0; i < wanted; i++) fds[i] = -1;
+    bool good = !g->options.listen || lun_listen(s->listen, wanted, fds, why);
     if (!good) *error = lun_strdup(why);
-    else lun_listen_text(fds[0], g->address);
+    else if (g->options.listen) lun_listen_text(fds[0], g->address);
     g->workers = lun_zalloc((size_t)wanted * sizeof *g->workers);
     for (int i = 0; good && i < wanted; i++) {
         options.probes = !i;
-        if ((g->workers[i] = lun_worker_new(&options, g->snapshot, fds[i], error))) { g->n++; continue; }
-        while (++i < wanted) close(fds[i]);
+        if ((g->workers[i] = open_worker(g, &options, fds[i], error))) { g->n++; continue; }
+        while (++i < wanted) if (fds[i] >= 0) close(fds[i]);
         good = false;
     }
     free(fds);
     return good;
 }
 
-static bool open_admin(struct lun_gateway *g, char **error)
+static bool open_admin(struct lun_gateway *g, const struct lun_snapshot *s, char **error)
 {
     int fd;
     char why[256];
-    if (!g->snapshot->admin) return true;
-    if (!lun_listen(g->snapshot->admin, 1, &fd, why)) {
+    if (!g->options.listen || !s->admin) return true;
+    if (!lun_listen(s->admin, 1, &fd, why)) {
         *error = lun_printf("admin: %s", why);
         return false;
     }
     lun_listen_text(fd, g->admin_address);
     lun_reactor_enter(g->reactor);
-    g->admin = lun_admin_new(g->reactor, fd, g->snapshot, g->registry, g->workers, g->n, g->writer);
+    g->admin = lun_admin_new(&(struct lun_admin_options){ .reactor = g->reactor, .registry = g->registry, .changes = g->changes, .workers = g->workers, .n_workers = g->n,
+                                                          .writer = g->writer, .log = g->options.log }, fd);
     lun_reactor_leave(g->reactor);
     return g->admin;
 }
 
-struct lun_gateway *lun_gateway_new(struct lun_snapshot *snapshot, const struct lun_gateway_options *options, char **error)
+static bool open_changes(struct lun_gateway *g, struct lun_mistakes *mistakes, char **error)
+{
+    g->changes = lun_changes_new(&(struct lun_changes_options){ .reactor = g->reactor, .registry = g->registry, .shared = &g->shared, .log = g->options.log,
+        .source = g->options.source, .limits = g->options.limits, .watch = g->options.watch, .aside = !g->options.base }, mistakes, error);
+    return g->changes;
+}
+
+static bool open_all(struct lun_gateway *g, struct lun_mistakes *mistakes, char **error)
+{
+    if (!(g->reactor = lun_reactor_new(g->options.base))) {
+        *error = lun_strdup("the system gives no event loop: out of file descriptors?");
+        return false;
+    }
+    if (!open_changes(g, mistakes, error)) return false;
+    const struct lun_snapshot *s = lun_changes_first(g->changes);
+    g->shared.buffered_max = s->limits.buffered;
+    g->shared.connections_max = s->limits.connections;
+    if (s->request_log && !(g->writer = lun_writer_new(s->request_log, error))) return false;
+    return open_workers(g, s, error) && open_admin(g, s, error);
+}
+
+struct lun_gateway *lun_gateway_new(const struct lun_gateway_options *options, struct lun_mistakes *mistakes, char **error)
 {
     struct lun_gateway *g = lun_zalloc(sizeof *g);
-    *g = (struct lun_gateway){ .log = options->log, .snapshot = snapshot, .all_ended.run = stop_running };
+    *g = (struct lun_gateway){ .options = *options, .all_ended.run = all_ended, .registry = lun_registry_new() };
     *error = NULL;
-    g->shared = (struct lun_server_shared){ .buffered_max = snapshot->limits.buffered, .connections_max = snapshot->limits.connections };
-    g->registry = lun_registry_new();
-    lun_registry_bind(g->registry, snapshot);
-    bool good = (g->reactor = lun_reactor_new(NULL))
-        && (!snapshot->request_log || (g->writer = lun_writer_new(snapshot->request_log, error)))
-        && open_workers(g, options->limits, error) && open_admin(g, error);
-    if (good) return g;
-    if (!*error) *error = lun_strdup("the system gives no event loop: out of file descriptors?");
+    if (open_all(g, mistakes, error)) {
+        atomic_store(&g->running, g->n);
+        lun_reactor_enter(g->reactor);
+        lun_changes_begin(g->changes, g->workers, g->n);
+        lun_reactor_leave(g->reactor);
+        return g;
+    }
     lun_gateway_free(g);
     return NULL;
 }
@@ -98,7 +144,6 @@ static void join_all(struct lun_gateway *g)
 
 bool lun_gateway_run(struct lun_gateway *g)
 {
-    atomic_store(&g->running, g->n);
     for (int i = 0; i < g->n; i++) {
         if (lun_worker_start(g->workers[i])) continue;
         while (i--) lun_worker_drain(g->workers[i], 0);
@@ -114,27 +159,27 @@ bool lun_gateway_run(struct lun_gateway *g)
 void lun_gateway_stop(struct lun_gateway *g, lun_us grace)
 {
     for (int i = 0; i < g->n; i++) lun_worker_drain(g->workers[i], g->stopping ? 0 : grace);
+    if (!g->stopping) lun_changes_stop(g->changes);
     g->stopping = true;                 /* lun_gateway_run returns when the last worker has ended */
 }
 
 void lun_gateway_reopen_log(struct lun_gateway *g)
 {
     if (g->writer) lun_writer_reopen(g->writer);
+    lun_changes_reopen_log(g->changes);
 }
 
 void lun_gateway_free(struct lun_gateway *g)
 {
     if (!g) return;
-    if (g->admin) {
-        lun_reactor_enter(g->reactor);
-        lun_admin_free(g->admin);
-        lun_reactor_leave(g->reactor);
-    }
+    if (g->reactor) lun_reactor_enter(g->reactor);
+    lun_admin_free(g->admin);
+    if (g->reactor) lun_reactor_leave(g->reactor);
     for (int i = 0; i < g->n; i++) lun_worker_free(g->workers[i]);
     free(g->workers);
+    lun_changes_free(g->changes);
     lun_reactor_free(g->reactor);
     lun_writer_free(g->writer);
-    lun_snapshot_unref(g->snapshot);
     lun_registry_free(g->registry);
     free(g);
 }

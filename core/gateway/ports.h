@@ -29,7 +29,8 @@ struct lun_client {
     void (*bytes)(void *self, const char *, size_t);        /* whole events, or a whole body; borrowed until it returns. Takes ALL, also
                                                                while paused. May tell: leave, pause */
     void (*end)(void *self, enum lun_end, const struct lun_pair *trailers, int n_trailers);     /* last call; all is closed and settled by
-                                                               now. The port must not touch the request again, not even to leave */
+                                                               now. The port must not touch the request again, not even to leave. Of
+                                                               what was only decided: comes without a head, the plan is in the question */
 };                                                          /* nothing is called after leave */
 
 struct lun_call {                           /* borrowed until close() */
@@ -91,7 +92,7 @@ struct lun_ask {                            /* copied */
 };
 struct lun_done {                           /* how it ended, for the log line and metrics */
     int status;                             /* 499: the client left first */
-    const char *code;                       /* of the error body, or NULL */
+    const char *code, *message;             /* of the error body, or NULL; message: in the question's arena, or static */
     const struct lun_trial *trial;          /* whose answer went out, or NULL */
     bool stream_torn; bool fallback;
     struct lun_usage usage; int64_t cost;   /* over all attempts */

@@ -173,6 +173,10 @@ static void put_decision(struct lun_buf *out, const struct lun_question *q)
         }
         lun_buf_putc(out, ']');
     }
+    if (q->tuning && q->tuning->json) {
+        lun_record_key(out, LUN_LOG_SETTINGS);
+        lun_buf_puts(out, q->tuning->json);
+    }
     if (q->n_notes) {
         lun_record_key(out, LUN_LOG_NOTES);
         lun_buf_putc(out, '{');
@@ -205,6 +209,7 @@ void lun_record_line(struct lun_question *q, const struct lun_done *done, struct
     put_who(out, q);
     put_int(out, LUN_LOG_STATUS, done->status);
     put_text(out, LUN_LOG_CODE, done->code);
+    if (q->decide_only) put_true(out, LUN_LOG_DECIDED);
     if (done->stream_torn) put_true(out, LUN_LOG_TORN);
     if (done->trial) put_text(out, LUN_LOG_TARGET, done->trial->target->name);
     if (done->fallback) put_true(out, LUN_LOG_FALLBACK);

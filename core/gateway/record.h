@@ -22,11 +22,13 @@
     X(TAGS,        "tags",        "object",  "tags by name") \
     X(STATUS,      "status",      "number",  "what the client got; 499: it left first") \
     X(CODE,        "code",        "text",    "of an error: one of the codes above") \
+    X(DECIDED,     "decided",     "boolean", "a host program wanted only the decision: nothing was sent") \
     X(TORN,        "torn",        "boolean", "a stream that had begun was cut") \
     X(TARGET,      "target",      "text",    "the name of the target that answered") \
     X(FALLBACK,    "fallback",    "boolean", "another than the first step answered") \
     X(POLICY,      "policy",      "text",    "the version that decided, as in `x-lunette-policy`") \
     X(LABELS,      "labels",      "list",    "what `classify` answered") \
+    X(SETTINGS,    "settings",    "object",  "what the policy's settings were set to when it began, where that is not their default") \
     X(NOTES,       "notes",       "object",  "`lunette.note`, choices by chance, what was not trusted, names that the configuration does not have (`unknown_model` …)") \
     X(ATTEMPTS,    "attempts",    "list",    "one object for each, with the fields below") \
     X(TOKENS,      "tokens",      "object",  "as the provider counted them, with the fields below") \

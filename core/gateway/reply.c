@@ -1,4 +1,5 @@
 #include "gateway/reply.h"
+#include "base/decimal.h"
 #include "base/json.h"
 #include "state/health.h"
 #include <stdio.h>
@@ -12,6 +13,7 @@ static const struct { int status; const char *code, *type, *should_retry, *messa
 
 int lun_code_status(enum lun_code c)       { return codes[c].status; }
 const char *lun_code_name(enum lun_code c) { return codes[c].code; }
+const char *lun_code_message(enum lun_code c) { return codes[c].message; }
 
 enum lun_code lun_code_of_status(int status)
 {
@@ -137,7 +139,12 @@ static int attempts(const struct lun_question *q)
     return n;
 }
 
-static const char *ms(struct lun_arena *a, lun_us t) { return lun_arena_printf(a, "%.3f", (double)t / 1000); }
+static const char *ms(struct lun_arena *a, lun_us t)
+{
+    char text[40];
+    lun_decimal_places(text, sizeof text, 3, (double)t / 1000);
+    return lun_arena_strdup(a, text);
+}
 
 static const char *budget_left(struct lun_question *q)
 {

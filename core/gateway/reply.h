@@ -27,6 +27,7 @@ enum lun_code { LUN_CODES(X) LUN_CODE_COUNT };
 #undef X
 int lun_code_status(enum lun_code);
 const char *lun_code_name(enum lun_code);
+const char *lun_code_message(enum lun_code);         /* what it says when nobody knows better; static */
 enum lun_code lun_code_of_status(int status);       /* the first of that status; others: by their hundred */
 
 /*  id, name, when, meaning: the headers that the gateway itself puts into an answer. Those that are never in a stream's head can be asked for

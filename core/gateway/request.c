@@ -94,6 +94,13 @@ static enum go over_budget(request *r)
         .message = lun_arena_printf(r->question->arena, "The budget does not allow this request: %s.", a->trial.detail) });
 }
 
+/* The plan was all that was wanted. */
+static enum go decided(request *r)
+{
+    r->done.status = 200;
+    return over(r, LUN_CLEAN);
+}
+
 /* ---- the walk ---- */
 
 static enum go classify(request *r)
@@ -123,7 +130,7 @@ static enum go choose(request *r)
     if (answer->verb == LUN_PLAN && !r->question->pinned) lun_plan_check(r->question, &r->plan);
     else lun_plan_default(r->question, &r->plan);
     r->question->plan = &r->plan;
-    return to(r, LUN_AT_NEXT);
+    return r->question->decide_only && r->plan.n ? decided(r) : to(r, LUN_AT_NEXT);
 }
 
 static enum go next(request *r)
@@ -280,8 +287,6 @@ static enum go (*const states[])(request *) = {
 
 /* ---- turning it ---- */
 
-atomic_long lun_walk_overdue;
-
 static void look(request *r)
 {
     for (attempt *a = r->attempts; a; a = a->next) {
@@ -317,7 +322,7 @@ static void arm(request *r)
     if (r->state == LUN_AT_REST) due = sooner(due, r->rest_until);
     for (a = r->attempts; a; a = a->next) due = sooner(due, lun_attempt_due(a));
     if (due <= now && !r->task.ready) {                 /* a clock that nobody looks at would spin */
-        atomic_fetch_add(&lun_walk_overdue, 1);
+        r->loop->overdue++;
         due = now + LUN_MS;
     }
     if (due != LUN_NEVER && (!r->timer.at || due < r->timer.due)) lun_timer_set(r->loop, &r->timer, due);
@@ -361,8 +366,10 @@ request *lun_request_open(struct lun_loop *loop, const struct lun_ask *ask)
     r->tail = &r->attempts;
     r->spoke = loop->now;
     r->allowed = true;                                  /* the first */
-    lun_quota_request(q->registry->retries, loop->now);
-    lun_quota_request(q->registry->hedges, loop->now);
+    if (!q->decide_only) {
+        lun_quota_request(q->registry->retries, loop->now);
+        lun_quota_request(q->registry->hedges, loop->now);
+    }
     lun_loop_wake(loop, &r->task);
     return r;
 }

@@ -1,13 +1,13 @@
 #include "gateway/simulate.h"
 #include "base/alloc.h"
 #include "base/arena.h"
+#include "gateway/admission.h"
 #include "gateway/carrier_script.h"
 #include "gateway/probe.h"
-#include "gateway/recognise.h"
 #include "gateway/station.h"
 #include "gateway/translate.h"
 #include "gateway/upstreams.h"
-#include "state/limit.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -134,16 +134,22 @@ static void *fetch(void *self, const struct lun_wish *wish, void (*done)(void *,
 
 /* ---- life ---- */
 
-static bool set_all(simulation *s, char **error)
+static bool tune(simulation *s, char **error)
 {
+    struct lun_tuned *items = lun_alloc((size_t)(s->options.n_settings + 1) * sizeof *items);
     char problem[200];
-    for (int i = 0; i < s->options.n_settings; i++) {
+    bool good = true;
+    for (int i = 0; good && i < s->options.n_settings; i++) {
         const struct lun_pair *p = &s->options.settings[i];
-        if (lun_policy_set(s->station.policy, p->name, p->value, problem)) continue;
-        *error = lun_printf("settings.%s: %s", p->name, problem);
-        return false;
+        const struct lun_policy_setting *rule = lun_snapshot_setting(s->snapshot, p->name);
+        items[i].name = p->name;
+        if (!rule) snprintf(problem, sizeof problem, "the policy has no such setting");
+        good = rule && lun_policy_setting_read(rule, p->value, &items[i].value, problem);
+        if (!good) *error = lun_printf("settings.%s: %s", p->name, problem);
     }
-    return true;
+    if (good) s->station.tuning = lun_tuning_new(items, s->options.n_settings);
+    free(items);
+    return good;
 }
 
 static bool open_policy(simulation *s, char **error)
@@ -152,12 +158,12 @@ static bool open_policy(simulation *s, char **error)
     if (!fresh) return false;
     lun_policy_log_to(fresh, s->options.log);
     s->station.policy = fresh;
-    return set_all(s, error);
+    return true;
 }
 
 static bool open_all(simulation *s, char **error)
 {
-    return open_policy(s, error)
+    return open_policy(s, error) && tune(s, error)
         && (s->scripts = lun_scenarios_new(s->snapshot, wall, s, error))
         && (s->upstreams.dialects = lun_dialects_new(s->snapshot, error));
 }
@@ -175,7 +181,7 @@ simulation *lun_simulation_new(struct lun_snapshot *snapshot, const struct lun_s
     s->station = (struct lun_station){
         .loop = &s->loop, .snapshot = snapshot, .registry = s->registry, .upstream = &lun_upstreams_port, .upstream_self = &s->upstreams,
         .web = &s->web, .waiting = &s->waiting, .log = options->log, .wall = wall, .wall_self = s, .line = options->line,
-        .line_self = options->line_self, .random = options->seed ? options->seed : 1 };
+        .line_self = options->line_self, .trouble = options->trouble, .trouble_self = options->trouble_self, .rehearsal = options->rehearsal, .random = options->seed ? options->seed : 1 };
     s->probe = lun_probe_new(&s->loop, snapshot, s->carrier, s->carrier, options->log);
     if (open_all(s, error)) return s;
     lun_simulation_free(s);
@@ -218,6 +224,7 @@ void lun_simulation_free(simulation *s)
     lun_carrier_script_free(s->carrier);
     lun_scenarios_free(s->scripts);
     lun_dialects_free(s->upstreams.dialects);
+    lun_tuning_unref(s->station.tuning);
     lun_snapshot_unref(s->snapshot);
     lun_registry_free(s->registry);
     lun_loop_free(&s->loop);
@@ -225,6 +232,7 @@ void lun_simulation_free(simulation *s)
 }
 
 struct lun_registry *lun_simulation_registry(simulation *s)               { return s->registry; }
+struct lun_station *lun_simulation_station(simulation *s)                 { return &s->station; }
 const struct lun_snapshot *lun_simulation_snapshot(const simulation *s)   { return s->snapshot; }
 
 /* ---- a walk's client ---- */
@@ -269,34 +277,6 @@ static const struct lun_client client = { say_head, say_bytes, say_end };
 
 /* ---- asking ---- */
 
-/* `q` is taken; NULL: there is none. */
-static void refuse(struct visit *v, struct lun_question *q, const struct lun_error *e)
-{
-    struct lun_buf body = {0};
-    struct lun_head head = { .status = e->status ? e->status : lun_code_status(e->code) };
-    lun_reply_error_body(q, e, &body);
-    if (q) lun_reply_head(q, head.status, "application/json", NULL, NULL, e, (int64_t)body.n, &head);
-    say_head(v, &head);
-    say_bytes(v, body.at, body.n);
-    say_end(v, LUN_CLEAN, NULL, 0);
-    lun_buf_free(&body);
-    if (q) lun_station_refused(&v->of->station, q, e);
-}
-
-/* Who shows that key. False: nobody's. */
-static bool known(simulation *s, const char *key, const struct lun_client_rule **rule)
-{
-    *rule = key && s->snapshot->n_clients ? lun_snapshot_client(s->snapshot, key, strlen(key)) : NULL;
-    return *rule || !s->snapshot->n_clients;
-}
-
-static bool within_rate(simulation *s, const struct lun_client_rule *rule, struct lun_error *e)
-{
-    lun_us wait = rule ? lun_limit_client(rule, s->loop.now) : 0;
-    if (wait) *e = (struct lun_error){ .code = LUN_CODE_RATE_LIMITED, .retry_after = wait, .message = "This key's requests per minute are used up." };
-    return !wait;
-}
-
 static void renew_policy(simulation *s)
 {
     struct lun_policy *old = s->station.policy;
@@ -313,30 +293,31 @@ static void renew_policy(simulation *s)
 
 static void recognise(struct visit *v, const struct lun_simulated_request *r, const struct lun_client_rule *rule)
 {
-    simulation *s = v->of;
-    struct lun_question *q = lun_station_question(&s->station);
+    struct lun_station *station = &v->of->station;
+    struct lun_question *q = lun_station_question(station);
     struct lun_error error;
-    struct lun_pair *headers = lun_arena_alloc(q->arena, (size_t)(r->n_headers + 1) * sizeof *headers);
-    for (int i = 0; i < r->n_headers; i++)
-        headers[i] = (struct lun_pair){ lun_arena_strdup(q->arena, r->headers[i].name), lun_arena_strdup(q->arena, r->headers[i].value) };
-    lun_buf_add(&q->kept, r->body, r->n);
-    struct lun_incoming in = { .endpoint = r->endpoint, .headers = headers, .n_headers = r->n_headers, .body = lun_buf_text(&q->kept), .n = r->n, .client = rule };
+    struct lun_incoming in = lun_admission_copy(q, r->headers, r->n_headers, r->body, r->n);
+    in.endpoint = r->endpoint;
+    in.client = rule;
     strcpy(v->answer.id, q->id);
-    if (!lun_recognise(q, &in, &error) || !within_rate(s, rule, &error)) refuse(v, q, &error);
-    else v->request = lun_station_open(&s->station, q, &client, v, true);
+    bool good = r->client ? lun_recognise(q, &in, &error) : lun_admission_question(q, &in, &error);
+    if (good) v->request = lun_station_open(station, q, &client, v, true);
+    else lun_admission_refuse(station, q, &error, &client, v);
 }
 
 struct lun_simulated_answer *lun_simulation_ask(simulation *s, const struct lun_simulated_request *r)
 {
     struct visit *v = lun_zalloc(sizeof *v);
     const struct lun_client_rule *rule;
+    struct lun_error error;
     v->of = s;
     v->next = s->visits;
     s->visits = v;
     v->answer.started = lun_simulation_now(s);
     renew_policy(s);
-    if (known(s, r->key, &rule)) recognise(v, r, rule);
-    else refuse(v, NULL, &(struct lun_error){ .code = LUN_CODE_INVALID_KEY });
+    if ((rule = r->client) || lun_admission_key(s->snapshot, r->key, r->key ? strlen(r->key) : 0, &rule, &error))
+        recognise(v, r, rule);
+    else lun_admission_refuse(&s->station, NULL, &error, &client, v);
     lun_loop_drain(&s->loop);
     return &v->answer;
 }

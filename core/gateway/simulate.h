@@ -12,9 +12,12 @@
 #include "script/policy.h"
 #include "script/scenario.h"
 
+struct lun_trouble;             /* gateway/station.h */
+
 #define LUN_SIMULATION_WALL ((lun_us)1767571200 * LUN_SECOND)   /* 2026-01-05T00:00:00Z, a Monday */
 
 struct lun_simulation;
+struct lun_station;
 struct lun_simulated_fetch { struct lun_wish_result result; lun_us after; };    /* texts in the arena; later than the wish's time-out: "timeout" */
 struct lun_simulation_options {
     lun_us wall;                /* at the start; 0: LUN_SIMULATION_WALL */
@@ -24,6 +27,8 @@ struct lun_simulation_options {
     void (*fetch)(void *self, const struct lun_wish *, struct lun_arena *, struct lun_simulated_fetch *); void *fetch_self;
     void (*line)(void *self, const char *text, size_t n); void *line_self;  /* takes each line of the request log; NULL: nobody */
     const struct lun_pair *settings; int n_settings;        /* of the policy: other values than the defaults. Borrowed until free */
+    void (*trouble)(void *self, const struct lun_trouble *); void *trouble_self;    /* told when a hook has failed; NULL: nobody */
+    bool rehearsal;             /* functions of the host program are not called */
     const struct lun_log *log;  /* the process log, lunette.log in it; NULL: none. Borrowed */
 };
 
@@ -34,6 +39,10 @@ struct lun_simulation *lun_simulation_new(struct lun_snapshot *, const struct lu
 void lun_simulation_free(struct lun_simulation *);
 struct lun_registry *lun_simulation_registry(struct lun_simulation *);      /* money, store, metrics: to look at, or to prepare */
 const struct lun_snapshot *lun_simulation_snapshot(const struct lun_simulation *);
+
+/* For clients of another kind than lun_simulation_ask's (gateway/inquire.h): they ask here, and what they woke runs when the clock is moved,
+ * by 0 at least. They are over before lun_simulation_free. */
+struct lun_station *lun_simulation_station(struct lun_simulation *);
 
 /* ---- time ---- */
 
@@ -61,6 +70,7 @@ struct lun_simulated_request {
     enum lun_endpoint endpoint;
     const struct lun_pair *headers; int n_headers;  /* names in lower case */
     const char *key;                    /* NULL: none is shown */
+    const struct lun_client_rule *client;           /* not NULL: who asks, whatever key is shown, at any rate */
     const char *body; size_t n;
 };
 /* A request arrives. The clock stands still: what can happen at once has happened on return. All is copied. */

@@ -14,7 +14,7 @@
 /* ---- out of the simulation ---- */
 
 /* Pushes one of the options. They are the userdata's environment, and that is the first argument of whatever moves the clock. */
-static void push_kept(struct lun_spec *s, const char *name)
+void lun_spec_push(struct lun_spec *s, const char *name)
 {
     luaL_checkstack(s->L, 12, "a simulation");
     lua_getfenv(s->L, 1);
@@ -25,7 +25,7 @@ static void push_kept(struct lun_spec *s, const char *name)
 static void append(struct lun_spec *s, const char *list, const char *text, size_t n)
 {
     if (!s->L) return;
-    push_kept(s, list);
+    lun_spec_push(s, list);
     lua_pushlstring(s->L, text, n);
     lua_rawseti(s->L, -2, (int)lua_objlen(s->L, -2) + 1);
     lua_pop(s->L, 1);
@@ -44,7 +44,7 @@ static bool play(void *self, const struct lun_scene_request *request, struct lun
     struct lun_spec *s = self;
     lua_State *L = s->L;
     int top = lua_gettop(L);
-    push_kept(s, "play");
+    lun_spec_push(s, "play");
     lua_pushstring(L, request->provider->name);
     lun_scene_push(L, request);
     bool called = !lua_pcall(L, 2, 1, 0), good = called && lua_type(L, -1) == LUA_TTABLE;
@@ -102,7 +102,7 @@ static void fetch(void *self, const struct lun_wish *wish, struct lun_arena *are
     lua_State *L = s->L;
     int top = lua_gettop(L);
     size_t n = 0;
-    push_kept(s, "fetch");
+    lun_spec_push(s, "fetch");
     push_wish(L, wish);
     said->result.error = "the spec's web did not answer";
     if (!lua_pcall(L, 1, 1, 0) && lua_type(L, -1) == LUA_TTABLE) {
@@ -196,7 +196,7 @@ static int read_settings(lua_State *L, struct lun_spec *s)
     return n;
 }
 
-/* open{ path= | text=, folder=, policy=, environment=, settings=, wall=, seed=, play=, fetch=, lines=, messages= } → simulation, or nil and why */
+/* open{ path= | text=, folder=, policy=, environment=, settings=, wall=, seed=, play=, fetch=, host=, lines=, messages= } → simulation, or nil and why */
 static int open_simulation(lua_State *L)
 {
     struct lun_mistakes mistakes = {0};
@@ -206,6 +206,7 @@ static int open_simulation(lua_State *L)
     struct lun_spec *s = new_spec(L);
     struct lun_snapshot *snapshot = load(L, &mistakes);
     if (!snapshot) return give_up(L, &mistakes, NULL);
+    lun_spec_host(s, L, snapshot);
     lua_pushvalue(L, 1);
     struct lun_simulation_options options = {
         .wall = lun_us_from_seconds(number_in(L, "wall", 0)), .seed = (uint64_t)number_in(L, "seed", 1), .scenes = { s, play },

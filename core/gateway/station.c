@@ -6,7 +6,10 @@ struct lun_question *lun_station_question(struct lun_station *s)
 {
     lun_us wall = s->wall ? s->wall(s->wall_self) : lun_clock_wall();
     s->random = s->random * 6364136223846793005u + 1442695040888963407u;       /* Knuth's MMIX: a full period; the question mixes it */
-    return lun_question_new(s->snapshot, s->registry, s->loop, wall, s->random);
+    struct lun_question *q = lun_question_new(s->snapshot, s->registry, s->loop, wall, s->random);
+    q->tuning = lun_tuning_ref(s->tuning);
+    q->rehearsal = s->rehearsal;
+    return q;
 }
 
 static void write_down(struct lun_station *s, struct lun_question *q, const struct lun_done *done)
@@ -29,6 +32,7 @@ static void over(void *self, struct lun_question *q, const struct lun_done *done
     struct lun_decider *mind = self;
     struct lun_station *s = lun_decider_station(mind);
     write_down(s, q, done);
+    atomic_fetch_add_explicit(&s->snapshot->requests, 1, memory_order_relaxed);
     lun_decider_free(mind, q);
     lun_question_free(q);
     gauge(s, -1);
@@ -40,11 +44,19 @@ struct lun_request *lun_station_open(struct lun_station *s, struct lun_question 
     struct lun_decider *mind = lun_decider_new(s);
     s->open++;
     gauge(s, 1);
-    return lun_request_open(s->loop, &(struct lun_ask){
+    return lun_decider_begin(mind, &(struct lun_ask){
         .question = q, .client = client, .client_self = client_self, .upstream = s->upstream, .upstream_self = s->upstream_self,
         .policy = hooks ? &lun_decider_port : NULL, .policy_self = mind, .source = lun_money_source(s->registry->money),
         .limits = lun_policy_limits_of(s->policy), .waiting = s->waiting,
         .over = over, .over_self = mind });
+}
+
+void lun_station_each(struct lun_station *s, void (*tell)(void *self, struct lun_request *), void *self)
+{
+    for (struct lun_decider *m = s->deciders, *next; m; m = next) {
+        next = lun_decider_next(m);
+        tell(self, lun_decider_walk(m));
+    }
 }
 
 void lun_station_refused(struct lun_station *s, struct lun_question *q, const struct lun_error *e)

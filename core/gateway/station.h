@@ -14,19 +14,30 @@ struct lun_web {
     void (*cancel)(void *fetch);        /* not after done */
 };
 
+struct lun_trouble {            /* a hook of a policy failed; borrowed */
+    struct lun_snapshot *snapshot;
+    enum lun_hook hook;
+    const char *reason, *error; /* as of a lun_thought */
+};
+
+struct lun_decider;
 struct lun_station {                    /* filled in by whoever owns it */
     struct lun_loop *loop;
     struct lun_snapshot *snapshot;      /* with a reference */
     struct lun_registry *registry;
     struct lun_policy *policy;
+    struct lun_tuning *tuning;          /* with a reference: what its settings are for requests that begin now; NULL: their defaults */
     const struct lun_upstream_port *upstream; void *upstream_self;
     const struct lun_web *web;          /* NULL: lunette.http answers nil, error */
     struct lun_waiting *waiting;        /* NULL: see lun_ask */
     const struct lun_log *log;
     lun_us (*wall)(void *self); void *wall_self;            /* the wall clock; NULL: the system's */
     void (*line)(void *self, const char *text, size_t n); void *line_self;  /* takes a line of the request log; NULL: nobody */
+    void (*trouble)(void *self, const struct lun_trouble *); void *trouble_self;    /* told when a hook has failed; NULL: nobody */
+    bool rehearsal;                     /* a trial run: functions of the host program are not called */
     uint64_t random;                    /* state of the generator that seeds each request's own */
     int open;                           /* requests not yet over */
+    struct lun_decider *deciders;       /* theirs */
 };
 
 /* A fresh question of this station, to be recognised. Yours: lun_question_free, or lun_station_open. */
@@ -34,6 +45,9 @@ struct lun_question *lun_station_question(struct lun_station *);
 
 /* Opens a walk for a recognised question, which is taken. `hooks` false: the policy is not asked (lunette.chat). */
 struct lun_request *lun_station_open(struct lun_station *, struct lun_question *, const struct lun_client *, void *client_self, bool hooks);
+
+/* Every request that is open. `tell` must not open or end one. */
+void lun_station_each(struct lun_station *, void (*tell)(void *self, struct lun_request *), void *self);
 
 /* A request that was refused before there was a walk: writes it down (metrics, log line) and frees the question. */
 void lun_station_refused(struct lun_station *, struct lun_question *, const struct lun_error *);

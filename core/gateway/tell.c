@@ -41,6 +41,7 @@ void lun_tell_error(request *r, const struct lun_error *e)
     struct lun_buf out = {0};
     struct lun_head h;
     r->done.code = lun_code_name(e->code);
+    r->done.message = e->message ? e->message : lun_code_message(e->code);
     if (r->headed) lun_reply_error_event(r->question, e, &out);     /* content or a keep-alive went out: too late for a status */
     else {
         lun_reply_error_body(r->question, e, &out);
@@ -54,7 +55,7 @@ void lun_tell_error(request *r, const struct lun_error *e)
 lun_us lun_tell_keepalive_due(const request *r)
 {
     lun_us every = r->question->snapshot->keepalive;
-    bool wanted = r->question->stream && every > 0 && !r->paused && r->state < LUN_AT_FINISH;
+    bool wanted = r->question->stream && !r->question->decide_only && every > 0 && !r->paused && r->state < LUN_AT_FINISH;
     if (!wanted || (r->about && lun_attempt_complete(r->about))) return LUN_NEVER;
     return every > LUN_NEVER - r->spoke ? LUN_NEVER : r->spoke + every;
 }

@@ -115,7 +115,4 @@ void lun_tell_keepalive(struct lun_request *);          /* a comment line, if it
 
 /* Adds up what the trials came to: done->usage, cost, latency, upstream_wait. */
 void lun_done_add_up(const struct lun_question *, struct lun_done *);
-
-/* How often a walk left a clock of its own overdue. Always 0; a test looks. */
-extern atomic_long lun_walk_overdue;
 #endif

@@ -1,32 +1,22 @@
 #include "gateway/worker.h"
 #include "base/alloc.h"
-#include "gateway/carrier_curl.h"
-#include "gateway/carrier_script.h"
+#include "gateway/desk.h"
 #include "gateway/front.h"
-#include "gateway/probe.h"
-#include "gateway/translate.h"
-#include "gateway/upstreams.h"
 #include "gateway/web.h"
+#include "wire/upstream.h"
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <unistd.h>
 
-/* A station with all that belongs to its version. A worker has one that new requests begin with, and those whose requests are not over. */
-struct desk {
-    struct desk *next;
-    struct lun_station station;
-    struct lun_upstreams upstreams;
-    struct lun_carrier *network, *script;
-    struct lun_probe *probe;
-};
 struct lun_worker {
     struct lun_worker_options options;
     struct lun_reactor *reactor;
     struct lun_upstream *upstream;
     struct lun_web *web;
-    struct desk *desk, *old;
+    struct lun_desk *desk, *old, *fresh;        /* fresh: prepared, and not yet the one */
     struct lun_front front;
-    struct lun_server *server;
+    struct lun_server *server;                  /* NULL: nobody connects */
     struct lun_waiting waiting; struct lun_post moved;
     struct lun_post ready, drain; lun_us grace;
     struct lun_timer reaper, cutter;
@@ -37,21 +27,18 @@ struct lun_worker {
 #define WORKER_OF(member, at) ((struct lun_worker *)((char *)(at) - offsetof(struct lun_worker, member)))
 #define REAP_EVERY (100 * LUN_MS)
 
+struct lun_reactor *lun_worker_reactor(struct lun_worker *w) { return w->reactor; }
+static void reap_soon(struct lun_worker *w) { lun_timer_set(&w->reactor->loop, &w->reaper, w->reactor->loop.now + REAP_EVERY); }
+
 /* ---- desks ---- */
 
-static void desk_free(struct desk *d)
-{
-    if (!d) return;
-    lun_probe_free(d->probe);
-    if (d->station.policy) lun_policy_close(d->station.policy);
-    lun_carrier_curl_free(d->network);
-    lun_carrier_script_free(d->script);
-    lun_dialects_free(d->upstreams.dialects);
-    lun_snapshot_unref(d->station.snapshot);
-    free(d);
-}
-
 static void write_line(void *self, const char *text, size_t n) { lun_writer_put(self, text, n); }
+
+static void trouble(void *self, const struct lun_trouble *t)
+{
+    struct lun_worker *w = self;
+    if (w->options.trouble) w->options.trouble(w->options.self, t);
+}
 
 static uint64_t seed(void)
 {
@@ -60,63 +47,130 @@ static uint64_t seed(void)
     return bits;
 }
 
-static struct desk *desk_new(struct lun_worker *w, struct lun_snapshot *snapshot, char **error)
+static struct lun_desk *desk_new(struct lun_worker *w, struct lun_kit *kit, struct lun_tuning *tuning, char **error)
 {
-    struct desk *d = lun_zalloc(sizeof *d);
-    d->station = (struct lun_station){
-        .loop = &w->reactor->loop, .snapshot = lun_snapshot_ref(snapshot), .registry = w->options.registry, .upstream = &lun_upstreams_port,
-        .upstream_self = &d->upstreams, .web = w->web, .waiting = &w->waiting, .log = w->options.log, .random = seed() };
+    struct lun_station like = { .loop = &w->reactor->loop, .registry = w->options.registry, .tuning = tuning, .web = w->web, .waiting = &w->waiting,
+                                .log = w->options.log, .trouble = trouble, .trouble_self = w, .random = seed() };
     if (w->options.writer) {
-        d->station.line = write_line;
-        d->station.line_self = w->options.writer;
+        like.line = write_line;
+        like.line_self = w->options.writer;
     }
-    if (!(d->station.policy = lun_policy_open(snapshot, w->options.registry, w->options.limits, error))
-        || !(d->network = lun_carrier_curl_new(w->upstream, snapshot, error))
-        || !(d->script = lun_carrier_script_new(&w->reactor->loop, snapshot, error))
-        || !(d->upstreams.dialects = lun_dialects_new(snapshot, error))) {
-        desk_free(d);
-        return NULL;
-    }
-    lun_policy_log_to(d->station.policy, w->options.log);
-    d->upstreams.network = d->network;
-    d->upstreams.script = d->script;
-    if (w->options.probes) d->probe = lun_probe_new(&w->reactor->loop, snapshot, d->network, d->script, w->options.log);
-    return d;
+    return lun_desk_new(w->upstream, &like, kit, error);
+}
+
+static void retire(struct lun_worker *w, struct lun_kit *kit)
+{
+    if (w->options.retire) w->options.retire(w->options.self, kit);
+    else lun_kit_free(kit);
+}
+
+static void end(struct lun_worker *w)
+{
+    if (w->reactor->owns_base) lun_reactor_stop(w->reactor);
+    else if (w->options.ended) w->options.ended(w->options.self);
 }
 
 static void reap(struct lun_timer *t)
 {
     struct lun_worker *w = WORKER_OF(reaper, t);
-    for (struct desk **p = &w->old, *d; (d = *p); ) {
+    bool released = false;
+    for (struct lun_desk **p = &w->old, *d; (d = *p); ) {
         if (d->station.open) { p = &d->next; continue; }
         *p = d->next;
-        desk_free(d);
+        retire(w, lun_desk_free(d));
+        released = true;
     }
+    if (released && w->options.released) w->options.released(w->options.self);
     bool done = !w->old && !w->desk->station.open;
-    if (w->stopping && done) lun_reactor_stop(w->reactor);
-    else if (w->old || w->stopping) lun_timer_set(&w->reactor->loop, &w->reaper, w->reactor->loop.now + REAP_EVERY);
+    if (w->stopping && done) end(w);
+    else if (w->old || w->stopping) reap_soon(w);
 }
 
-static void replace(struct lun_worker *w, struct desk *fresh)
+static void replace(struct lun_worker *w, struct lun_desk *fresh)
 {
-    w->desk->next = w->old;
-    w->old = w->desk;
+    struct lun_desk *before = w->desk;
+    lun_desk_probe(before, false);
+    before->next = w->old;
+    w->old = before;
     w->desk = fresh;
-    lun_timer_set(&w->reactor->loop, &w->reaper, w->reactor->loop.now + REAP_EVERY);
+    fresh->next = NULL;
+    lun_desk_probe(fresh, w->options.probes);
+    for (struct lun_desk *d = w->old; d; d = d->next) lun_desk_outdated(d, fresh->station.snapshot);
+    reap_soon(w);
+}
+
+/* The desk that it still has of a version; taken out of the list. */
+static struct lun_desk *take_old(struct lun_worker *w, const struct lun_snapshot *snapshot)
+{
+    for (struct lun_desk **p = &w->old, *d; (d = *p); p = &d->next) {
+        if (d->station.snapshot != snapshot || lun_policy_worn(d->station.policy)) continue;
+        *p = d->next;
+        return d;
+    }
+    return NULL;
+}
+
+bool lun_worker_prepare(struct lun_worker *w, struct lun_kit *kit, struct lun_tuning *tuning, char **error)
+{
+    lun_worker_discard(w);
+    if ((w->fresh = take_old(w, kit->snapshot))) {
+        retire(w, kit);
+        lun_desk_outdated(w->fresh, w->fresh->station.snapshot);
+    } else w->fresh = desk_new(w, kit, tuning, error);
+    if (!w->fresh) return false;
+    lun_tuning_ref(tuning);
+    lun_tuning_unref(w->fresh->station.tuning);
+    w->fresh->station.tuning = tuning;
+    return true;
+}
+
+void lun_worker_adopt(struct lun_worker *w)
+{
+    struct lun_desk *fresh = w->fresh;
+    w->fresh = NULL;
+    replace(w, fresh);
+    if (w->server) lun_server_set_body(w->server, fresh->station.snapshot->limits.body);
+}
+
+void lun_worker_discard(struct lun_worker *w)
+{
+    if (!w->fresh) return;
+    w->fresh->next = w->old;
+    w->old = w->fresh;
+    w->fresh = NULL;
+    reap_soon(w);
+}
+
+void lun_worker_tune(struct lun_worker *w, struct lun_tuning *tuning)
+{
+    lun_tuning_ref(tuning);
+    lun_tuning_unref(w->desk->station.tuning);
+    w->desk->station.tuning = tuning;
 }
 
 /* A machine that ran out of memory is replaced by a fresh one of the same version. */
-static struct lun_station *station(void *self)
+static void renew(struct lun_worker *w)
 {
-    struct lun_worker *w = self;
     char *error = NULL;
-    if (lun_policy_worn(w->desk->station.policy)) {
-        struct desk *fresh = desk_new(w, w->desk->station.snapshot, &error);
-        if (fresh) replace(w, fresh);
-        else lun_log(w->options.log, LUN_LOG_ERROR, "the policy's machine is worn and cannot be replaced: %s", error);
-        free(error);
-    }
+    struct lun_desk *d = w->desk, *fresh = NULL;
+    struct lun_kit *kit = lun_kit_new(d->station.snapshot, w->options.registry, w->options.limits, w->options.log, &error);
+    if (kit && (fresh = desk_new(w, kit, d->station.tuning, &error))) replace(w, fresh);
+    else lun_log(w->options.log, LUN_LOG_ERROR, "the policy's machine is worn and cannot be replaced: %s", error);
+    free(error);
+}
+
+struct lun_station *lun_worker_station(struct lun_worker *w)
+{
+    if (lun_policy_worn(w->desk->station.policy)) renew(w);
     return &w->desk->station;
+}
+
+static struct lun_station *station(void *self) { return lun_worker_station(self); }
+
+void lun_worker_each(struct lun_worker *w, void (*tell)(void *self, struct lun_request *), void *self)
+{
+    lun_station_each(&w->desk->station, tell, self);
+    for (struct lun_desk *d = w->old; d; d = d->next) lun_station_each(&d->station, tell, self);
 }
 
 /* ---- news from other threads ---- */
@@ -133,13 +187,14 @@ static void drained(void *self)
     lun_timer_set(&w->reactor->loop, &w->reaper, w->reactor->loop.now);
 }
 
-static void cut_all(struct lun_timer *t) { lun_reactor_stop(WORKER_OF(cutter, t)->reactor); }
+static void cut_all(struct lun_timer *t) { end(WORKER_OF(cutter, t)); }
 
 static void drain_now(struct lun_post *p)
 {
     struct lun_worker *w = WORKER_OF(drain, p);
     lun_timer_set(&w->reactor->loop, &w->cutter, w->reactor->loop.now + w->grace);
-    lun_server_drain(w->server, drained, w);
+    if (w->server) lun_server_drain(w->server, drained, w);
+    else drained(w);
 }
 
 void lun_worker_drain(struct lun_worker *w, lun_us grace)
@@ -150,28 +205,38 @@ void lun_worker_drain(struct lun_worker *w, lun_us grace)
 
 /* ---- life ---- */
 
-struct lun_worker *lun_worker_new(const struct lun_worker_options *options, struct lun_snapshot *snapshot, int listener, char **error)
+static bool listen_on(struct lun_worker *w, int listener, const struct lun_snapshot *s, char **error)
+{
+    w->front = (struct lun_front){ .station = station, .self = w, .reactor = w->reactor, .shared = w->options.shared };
+    struct lun_server_handler handler = lun_front_handler(&w->front);
+    if (listener < 0) return true;
+    w->server = lun_server_new(w->reactor, listener, &handler, &(struct lun_server_options){ .shared = w->options.shared, .body = s->limits.body });
+    if (!w->server) *error = lun_strdup("the listening socket cannot be used");
+    return w->server;
+}
+
+struct lun_worker *lun_worker_new(const struct lun_worker_options *options, struct lun_kit *kit, struct lun_tuning *tuning, int listener, char **error)
 {
     struct lun_worker *w = lun_zalloc(sizeof *w);
+    struct lun_snapshot *snapshot = kit->snapshot;
     *w = (struct lun_worker){ .options = *options, .moved.run = look, .ready.run = be_ready, .drain.run = drain_now, .reaper.fire = reap, .cutter.fire = cut_all };
     w->waiting = (struct lun_waiting){ .post = moved, .self = w };
-    if ((w->reactor = lun_reactor_new(NULL))) w->upstream = lun_upstream_new(w->reactor, NULL);
+    if ((w->reactor = lun_reactor_new(options->base))) w->upstream = lun_upstream_new(w->reactor, NULL);
     if (!w->upstream) {
         *error = lun_strdup("the system gives no event loop (out of file descriptors?), or this libcurl cannot be used");
-        close(listener);
+        lun_kit_free(kit);
+        if (listener >= 0) close(listener);
         lun_worker_free(w);
         return NULL;
     }
     lun_reactor_enter(w->reactor);
     w->web = lun_web_new(w->reactor, w->upstream);
-    w->desk = desk_new(w, snapshot, error);
-    w->front = (struct lun_front){ .station = station, .self = w, .reactor = w->reactor, .shared = options->shared };
-    struct lun_server_handler handler = lun_front_handler(&w->front);
-    if (w->desk) w->server = lun_server_new(w->reactor, listener, &handler, &(struct lun_server_options){ .shared = options->shared, .body = snapshot->limits.body });
-    else close(listener);
+    w->desk = desk_new(w, kit, tuning, error);
+    if (w->desk) lun_desk_probe(w->desk, options->probes);
+    bool good = w->desk && listen_on(w, listener, snapshot, error);
+    if (!w->desk && listener >= 0) close(listener);
     lun_reactor_leave(w->reactor);
-    if (w->server) return w;
-    if (!*error) *error = lun_strdup("the listening socket cannot be used");
+    if (good) return w;
     lun_worker_free(w);
     return NULL;
 }
@@ -186,12 +251,17 @@ static void *run(void *self)
 
 #define STACK (2 << 20)         /* policies may go 96 KiB deep in C, matchers and JSON a little more */
 
+/* Signals are the program's: none is taken here but the tick that a policy's time is measured by, which lets itself in. */
 bool lun_worker_start(struct lun_worker *w)
 {
     pthread_attr_t attributes;
+    sigset_t all, before;
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, STACK);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
     w->started = !pthread_create(&w->thread, &attributes, run, w);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
     if (w->started) pthread_setname_np(w->thread, "lunette worker");
     return w->started;
@@ -203,7 +273,14 @@ void lun_worker_join(struct lun_worker *w)
     w->started = false;
 }
 
-const struct lun_server_counts *lun_worker_counts(const struct lun_worker *w) { return lun_server_counts(w->server); }
+const struct lun_server_counts *lun_worker_counts(const struct lun_worker *w) { return w->server ? lun_server_counts(w->server) : NULL; }
+
+static bool busy(const struct lun_worker *w)
+{
+    bool open = w->desk && w->desk->station.open;
+    for (struct lun_desk *d = w->old; d; d = d->next) open |= d->station.open > 0;
+    return open;
+}
 
 void lun_worker_free(struct lun_worker *w)
 {
@@ -213,13 +290,13 @@ void lun_worker_free(struct lun_worker *w)
         if (w->server) lun_server_free(w->server);      /* clients leave, walks end within this turn, but for `finish` hooks that wait */
         lun_reactor_leave(w->reactor);
     }
-    bool busy = w->desk && w->desk->station.open;
-    for (struct desk *d = w->old; d; d = d->next) busy |= d->station.open > 0;
-    if (busy) return;           /* a hook still waits: its memory goes with the process */
+    if (busy(w)) return;        /* a hook still waits: its memory goes with the process */
     if (w->reactor) lun_reactor_enter(w->reactor);
-    for (struct desk *d; (d = w->old); desk_free(d)) w->old = d->next;
-    desk_free(w->desk);
+    lun_worker_discard(w);
+    for (struct lun_desk *d; (d = w->old); lun_kit_free(lun_desk_free(d))) w->old = d->next;
+    if (w->desk) lun_kit_free(lun_desk_free(w->desk));
     lun_web_free(w->web);
+    if (w->reactor) lun_timer_set(&w->reactor->loop, &w->reaper, LUN_NEVER), lun_timer_set(&w->reactor->loop, &w->cutter, LUN_NEVER);
     if (w->upstream) lun_upstream_free(w->upstream);
     if (w->reactor) lun_reactor_leave(w->reactor);
     lun_reactor_free(w->reactor);

@@ -188,6 +188,11 @@ int lun_json_decode_function(lua_State *L);
 int lun_json_encode_function(lua_State *L);
 int lun_json_array_function(lua_State *L);
 
+/* Shows those functions as `lunette.host.NAME`, borrowed as long as the machine lives; none before it is called, and in a machine of which it is
+ * not. After lun_bind_open, outside of runs, before the lock. */
+struct lun_host_function;
+void lun_bind_host(struct lun_vm *, const struct lun_host_function *, int n);
+
 /* Shows `require "lunette"`, classes and all, to a sandboxed machine: enough to load a policy; hooks need a mind. Outside of runs, before the lock. */
 void lun_bind_open(struct lun_vm *);
 /* The reference of everything a policy can see, in Markdown, for policies/README.md; and the table of hooks. */
@@ -210,10 +215,16 @@ bool lun_push_json(lua_State *L, struct lun_json, const char **why);
  * run, when that has to be stopped. */
 const char *lun_bind_encode(lua_State *L, int index, struct lun_buf *, size_t most);
 
+/* The same for our own code (cjson.c), of any size and as deep as the scanner lets through: null stays lunette.null in objects too, a list with
+ * few holes is filled with null. False: too deep. */
+bool lun_push_json_whole(lua_State *L, struct lun_json);
+const char *lun_bind_encode_whole(lua_State *L, int index, struct lun_buf *out);
+
 /* ---- the policy ---- */
 
 struct lun_registry *lun_policy_registry(const struct lun_policy *);
-bool lun_policy_setting(struct lun_policy *, lua_State *L, const char *name);      /* pushes its value; false: there is none of that name */
+/* Pushes what a setting is tuned to, or else its default; false: there is none of that name. */
+bool lun_policy_setting(struct lun_policy *, lua_State *L, const struct lun_tuning *, const char *name);
 const struct lun_log *lun_policy_log(const struct lun_policy *);    /* where lunette.log writes; NULL: nowhere */
 /* A method of `targets` was given a name that the configuration has nowhere: warned of once per name and machine (of the first 16), and noted as
  * unknown_model, unknown_target or unknown_provider in the request's log line (the first of each). */

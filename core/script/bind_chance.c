@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include "base/decimal.h"
 #include "base/hash.h"
 #include "script/sandbox.h"
 
@@ -27,7 +28,7 @@ int lun_chance_random(lua_State *L)
 /* What was chosen by chance, and how likely that was: replay and learning need both. */
 static void note_draw(lua_State *L, struct lun_mind *mind, const char *name, double probability)
 {
-    char key[NOTE_KEY + 16], json[128];
+    char key[NOTE_KEY + 16], json[40];
     struct lun_buf *out = lun_bind_scratch(L);
     if (mind->draws >= DRAWS) return;
     snprintf(key, sizeof key, mind->draws ? "%s_%d" : "%s", name, mind->draws + 1);
@@ -40,8 +41,9 @@ static void note_draw(lua_State *L, struct lun_mind *mind, const char *name, dou
         out->n = before;
         lun_buf_puts(out, "null");
     }
-    snprintf(json, sizeof json, ",\"probability\":%.6g}", probability);
-    lun_buf_puts(out, json);
+    lun_buf_puts(out, ",\"probability\":");
+    lun_buf_add(out, json, (size_t)lun_decimal_write(json, sizeof json, 6, probability));
+    lun_buf_putc(out, '}');
     lun_bind_take(L, mind, out->n + sizeof key);
     lun_question_note(mind->question, key, lun_buf_text(out));
 }

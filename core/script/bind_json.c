@@ -6,15 +6,16 @@
 #include "base/text.h"
 #include "script/sandbox.h"
 
-#define DEEP    64
+#define DEEP    64                      /* levels for policies; for our own code as many as the scanner lets through */
+#define DEEPEST 128
 #define WORK    256                     /* steps between looks at the clock */
 
 static const char empty_list;           /* its address is the registry's key of the metatable that marks a list */
 
 /* ---- decoding ---- */
 
-/* null: nothing in an object, lunette.null in a list, so that the others keep their places. */
-struct decoding { lua_State *L; int steps; const char *why; };
+/* null: nothing in an object, lunette.null in a list, so that the others keep their places. `whole`: lunette.null in both. */
+struct decoding { lua_State *L; bool whole; int steps; const char *why; };
 
 static bool push(struct decoding *d, struct lun_json value, int depth);
 
@@ -57,7 +58,7 @@ static bool push_object(struct decoding *d, struct lun_json value, int depth)
 {
     lua_newtable(d->L);
     for (struct lun_json_each e = lun_json_each(value); lun_json_next(&e); ) {
-        if (lun_json_type(e.value) == LUN_JSON_NULL) continue;
+        if (!d->whole && lun_json_type(e.value) == LUN_JSON_NULL) continue;
         push_string(d->L, e.key);
         if (!push(d, e.value, depth + 1)) return false;
         lua_rawset(d->L, -3);
@@ -69,7 +70,7 @@ static bool push(struct decoding *d, struct lun_json value, int depth)
 {
     double number;
     if (++d->steps % WORK == 0) lun_vm_work(d->L, WORK * 10);
-    if (depth > DEEP || !lua_checkstack(d->L, 6)) { d->why = "too_deep"; return false; }
+    if (depth > (d->whole ? DEEPEST : DEEP) || !lua_checkstack(d->L, 6)) { d->why = "too_deep"; return false; }
     switch (lun_json_type(value)) {
     case LUN_JSON_TRUE: lua_pushboolean(d->L, 1); return true;
     case LUN_JSON_FALSE: lua_pushboolean(d->L, 0); return true;
@@ -79,6 +80,15 @@ static bool push(struct decoding *d, struct lun_json value, int depth)
     case LUN_JSON_OBJECT: return push_object(d, value, depth);
     default: lua_pushlightuserdata(d->L, NULL); return true;
     }
+}
+
+bool lun_push_json_whole(lua_State *L, struct lun_json value)
+{
+    struct decoding d = { .L = L, .whole = true };
+    int top = lua_gettop(L);
+    if (push(&d, value, 1)) return true;
+    lua_settop(L, top);
+    return false;
 }
 
 bool lun_push_json(lua_State *L, struct lun_json value, const char **why)
@@ -95,7 +105,7 @@ bool lun_push_json(lua_State *L, struct lun_json value, const char **why)
 
 /* ---- encoding ---- */
 
-struct encoding { lua_State *L; struct lun_buf *out; size_t most; int steps; };
+struct encoding { lua_State *L; struct lun_buf *out; size_t most; bool whole; int steps; };
 
 static const char *put(struct encoding *e, int index, int depth);
 
@@ -116,8 +126,10 @@ static bool is_marked(lua_State *L, int index)
     return same;
 }
 
-/* A list has the keys 1 to n and no others. -1: it is an object; -2: neither. */
-static int list_length(lua_State *L, int index)
+#define FEW 10                          /* holes are filled in lists up to this length, and where half of the places are taken */
+
+/* A list has the keys 1 to n and no others, or (`holes`) some of them. -1: it is an object; -2: neither. */
+static int list_length(lua_State *L, int index, bool holes)
 {
     int n = 0, names = 0;
     double most = 0;
@@ -130,6 +142,7 @@ static int list_length(lua_State *L, int index)
     }
     if (names) return n ? -2 : -1;
     if (!n) return is_marked(L, index) ? 0 : -1;
+    if (holes && (most <= FEW || most <= 2 * n)) return (int)most;
     return most == n ? n : -2;
 }
 
@@ -192,7 +205,7 @@ static const char *put_object(struct encoding *e, int index, int depth)
 
 static const char *put_table(struct encoding *e, int index, int depth)
 {
-    int n = list_length(e->L, index);
+    int n = list_length(e->L, index, e->whole);
     if (n == -2) return "holds a table that is neither a list without holes nor one with names only";
     return n < 0 ? put_object(e, index, depth) : put_list(e, index, n, depth);
 }
@@ -210,7 +223,7 @@ static const char *put(struct encoding *e, int index, int depth)
     size_t n;
     const char *text;
     if (++e->steps % WORK == 0) lun_vm_work(e->L, WORK * 10);
-    if (depth > DEEP || !lua_checkstack(e->L, 8)) return "holds tables too deep inside one another";
+    if (depth > (e->whole ? DEEPEST : DEEP) || !lua_checkstack(e->L, 8)) return "holds tables too deep inside one another";
     if (e->out->n > e->most) return "is too large";
     switch (lua_type(e->L, index)) {
     case LUA_TNIL: lun_buf_puts(e->out, "null"); return NULL;
@@ -228,12 +241,22 @@ static const char *put(struct encoding *e, int index, int depth)
     }
 }
 
+static const char *encode(struct encoding *e, int index)
+{
+    int top = lua_gettop(e->L);
+    const char *why = put(e, index < 0 ? top + 1 + index : index, 1);
+    lua_settop(e->L, top);
+    return why;
+}
+
+const char *lun_bind_encode_whole(lua_State *L, int index, struct lun_buf *out)
+{
+    return encode(&(struct encoding){ .L = L, .out = out, .most = SIZE_MAX, .whole = true }, index);
+}
+
 const char *lun_bind_encode(lua_State *L, int index, struct lun_buf *out, size_t most)
 {
-    struct encoding e = { .L = L, .out = out, .most = most };
-    int top = lua_gettop(L);
-    const char *why = put(&e, index < 0 ? top + 1 + index : index, 1);
-    lua_settop(L, top);
+    const char *why = encode(&(struct encoding){ .L = L, .out = out, .most = most }, index);
     return !why && out->n > most ? "is too large" : why;
 }
 

@@ -25,7 +25,7 @@ static int setting(lua_State *L)
     struct lun_mind *mind = lun_bind_mind(L, "lunette.setting");
     const char *name = luaL_checkstring(L, 1);
     char hint[96];
-    if (lun_policy_setting(mind->policy, L, name)) return 1;
+    if (lun_policy_setting(mind->policy, L, mind->question->tuning, name)) return 1;
     lun_policy_suggest(mind->policy, L, name, hint);
     return luaL_error(L, "the policy has no setting '%s'%s", name, hint);
 }
@@ -135,6 +135,10 @@ const struct lun_function lun_functions[] = {
       .lua = "(value: any): string?, string?" },
     { "json.array", "(t)", "table", "t itself, marked as a list, so that `{}` is written as `[]`", lun_json_array_function,
       .lua = "(t: table): table" },
+    { "host.NAME", "(…)", "any", "a function that the program round the gateway has given it (`lun_function` of lunette.h): texts, numbers, booleans and nil go in and come out. "
+      "nil where there is none of that name, so `lunette.host.classify and lunette.host.classify(request.text)`. It does not wait, and its CPU time is the hook's. "
+      "While a reload is tried out it is not called: `nil, \"rehearsal\"`", NULL,
+      .lua = "(...: string|number|boolean|nil): any" },
     { "again", "(delay)", "decision", "`retry`: the same target again, after delay seconds (0)", lun_decide_again,
       .lua = "(delay?: number): lunette.Decision" },
     { "next", "()", "decision", "`retry`, `judge`: the next step of the plan", lun_decide_next,
@@ -200,6 +204,9 @@ void lun_bind_open(struct lun_vm *vm)
     for (const struct lun_function *f = lun_functions; f->name; f++) if (f->call) set_function(L, f);
     freeze_field(L, "store");
     freeze_field(L, "json");
+    lua_newtable(L);
+    lua_setfield(L, -2, "host");
+    freeze_field(L, "host");
     lua_pushlightuserdata(L, NULL);
     lua_setfield(L, -2, "null");
     set_native(L);

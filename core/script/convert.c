@@ -1,5 +1,6 @@
 #include "script/convert.h"
 #include "base/clock.h"
+#include "base/decimal.h"
 #include "base/text.h"
 #include "state/price.h"
 #include <arpa/inet.h>
@@ -64,7 +65,7 @@ static bool read_number(const char *text, double *out)
 {
     char *end;
     if (!*text || text[strspn(text, "0123456789.eE+-")]) return false;
-    *out = strtod(text, &end);
+    *out = lun_decimal_read(text, &end);
     return !*end && end != text;
 }
 
@@ -102,7 +103,7 @@ static bool put_number(const struct lun_setting *s, double d, void *at)
     case LUN_COUNT: case LUN_SIZE: return whole && (*(int64_t *)at = (int64_t)d, true);
     case LUN_SECONDS: return *(lun_us *)at = lun_us_from_seconds(d), d == 0 || *(lun_us *)at > 0;
     case LUN_USD:
-        snprintf(text, sizeof text, "%.15g", d);
+        lun_decimal_write(text, sizeof text, 15, d);
         return lun_price_parse(text, strlen(text), (int64_t *)at);
     default:          return *(double *)at = d, true;
     }

@@ -1,5 +1,6 @@
 #include "script/lexer.h"
 #include "base/buf.h"
+#include "base/decimal.h"
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,7 +94,7 @@ static void number(struct lun_lexer *l)
     const char *from = l->at;
     while (isalnum(peek(l, 0)) || peek(l, 0) == '.' || ((peek(l, 0) == '-' || peek(l, 0) == '+') && (l->at[-1] | 32) == 'e')) l->at++;
     l->text = lun_arena_strndup(l->arena, from, (size_t)(l->at - from));
-    l->number = strtod(l->text, NULL);
+    l->number = lun_decimal_read(l->text, NULL);
 }
 
 static void sign(struct lun_lexer *l)

@@ -49,6 +49,7 @@ static bool run(struct lun_loading *l, const char *shown, const char *text, size
 
 static void load_table(struct lun_loading *l)
 {
+    lun_secrets_variable(l->secrets, LUN_ADMIN_TOKEN);      /* a secret, not a setting said from outside */
     lun_override(l);
     lun_check(l, LUN_SCOPE_TOP, l->root, l->snapshot, 0, "");
     lun_load_providers(l);
@@ -78,6 +79,7 @@ static void open_machine(struct lun_loading *l)
 
 static void close_machine(struct lun_loading *l)
 {
+    if (l->options->looked_at) lun_secrets_files(l->secrets, l->options->looked_at, l->options->looked_at_self);
     lun_vm_free(l->vm);
     lun_lines_free(l->lines);
     lun_secrets_free(l->secrets);
@@ -96,8 +98,11 @@ static struct lun_snapshot *load(struct lun_loading *l, const char *name, const 
     lun_file_note(l, LUN_PART_CONFIG, NULL, name, text, n, false);
     if (run(l, lun_file_shown(l, name), text, n)) load_table(l);
     bool failed = lun_loading_failed(l);
-    if (!failed) s->version = lun_files_version(l), note_names(l);
-    else lun_mistakes_sort(l->mistakes, lun_file_shown(l, name));
+    if (!failed) {
+        s->version = lun_files_version(l);
+        lun_files_outside(l);
+        note_names(l);
+    } else lun_mistakes_sort(l->mistakes, lun_file_shown(l, name));
     close_machine(l);
     if (!failed) return s;
     lun_snapshot_unref(s);
@@ -117,6 +122,7 @@ struct lun_snapshot *lun_load(const char *path, const struct lun_load_options *o
     char *prefix = lun_strndup(path, slash ? (size_t)(slash + 1 - path) : 0);
     char *folder = !slash ? lun_strdup(".") : slash == path ? lun_strdup("/") : lun_strndup(path, (size_t)(slash - path));
     size_t n;
+    if (options && options->looked_at) options->looked_at(options->looked_at_self, path);
     char *text = lun_file_slurp(path, &n, &why);
     struct lun_snapshot *s = NULL;
     struct lun_loading l = { .options = options, .mistakes = mistakes, .prefix = prefix };

@@ -46,7 +46,9 @@ bool lun_file_read(struct lun_loading *l, enum lun_part_kind kind, const char *m
         return true;
     }
     if (!l->disk) { *why = "there is no folder to read files from"; return false; }
-    char *text = lun_file_slurp(lun_file_path(l, name, &l->scratch), &n, why);
+    const char *path = lun_file_path(l, name, &l->scratch);
+    lun_file_looked_at(l, path);
+    char *text = lun_file_slurp(path, &n, why);
     if (!text) { *why = lun_arena_strdup(&l->scratch, *why); return false; }
     *out = lun_file_note(l, kind, module, name, text, n, false);
     free(text);
@@ -62,6 +64,11 @@ const char *lun_file_of_module(struct lun_loading *l, const char *module, const 
     for (char *c = name + (slash ? slash + 1 - beside : 0); c < name + strlen(name) - 4; c++)
         if (*c == '.') *c = '/';
     return name;
+}
+
+void lun_file_looked_at(struct lun_loading *l, const char *path)
+{
+    if (l->options->looked_at) l->options->looked_at(l->options->looked_at_self, path);
 }
 
 /* What stands behind "file:12:" when the message begins with one of our files; NULL: it does not. */
@@ -103,6 +110,32 @@ static int by_name(const void *a, const void *b)
     const struct lun_part *x = a, *y = b;
     int order = strcmp(x->file.name, y->file.name);
     return order ? order : (x->kind > y->kind) - (x->kind < y->kind);
+}
+
+static void digest_text(EVP_MD_CTX *hash, const char *text, size_t n)
+{
+    EVP_DigestUpdate(hash, &n, sizeof n);
+    EVP_DigestUpdate(hash, text, n);
+}
+
+void lun_files_outside(struct lun_loading *l)
+{
+    struct lun_snapshot *s = l->snapshot;
+    EVP_MD_CTX *hash = EVP_MD_CTX_new();
+    const char *why;
+    size_t n;
+    if (!hash || !EVP_DigestInit_ex(hash, EVP_sha256(), NULL)) abort();
+    for (int i = 0; i < s->n_secrets; i++) {
+        digest_text(hash, s->secrets[i].name, strlen(s->secrets[i].name));
+        digest_text(hash, s->secrets[i].value, strlen(s->secrets[i].value));
+    }
+    for (int i = 0; i < s->n_providers; i++) {
+        char *text = s->providers[i].ca ? lun_file_slurp(s->providers[i].ca, &n, &why) : NULL;
+        if (text) digest_text(hash, text, n);
+        free(text);
+    }
+    EVP_DigestFinal_ex(hash, s->outside, NULL);
+    EVP_MD_CTX_free(hash);
 }
 
 /* The same file can be there several times (required by the policy and by gateway.lua): each kind counts once. */

@@ -7,6 +7,7 @@
 #include "script/sandbox.h"
 #include "state/plan.h"
 #include <lauxlib.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,8 +61,21 @@ static bool within(const struct lun_value *v, const struct lun_value *min, const
     return v->number == v->number && (!min || v->number >= min->number) && (!max || v->number <= max->number);
 }
 
+/* What can be changed while it runs. */
+static void keep_setting(struct lun_loading *l, const struct lun_value *v, const struct lun_value *first, const struct lun_value *min, const struct lun_value *max)
+{
+    struct lun_snapshot *s = l->snapshot;
+    struct lun_policy_setting *to = (struct lun_policy_setting *)&s->settings[s->n_settings++];
+    *to = (struct lun_policy_setting){ .name = lun_arena_strdup(&s->arena, v->key), .min = min ? min->number : -HUGE_VAL, .max = max ? max->number : HUGE_VAL };
+    to->initial.type = first->type == LUN_VALUE_NUMBER ? LUN_PLAIN_NUMBER : first->type == LUN_VALUE_BOOL ? LUN_PLAIN_BOOL : LUN_PLAIN_TEXT;
+    to->initial.number = first->number;
+    to->initial.yes = first->yes;
+    to->initial.text = first->type == LUN_VALUE_TEXT ? lun_arena_strdup(&s->arena, first->text) : NULL;
+}
+
 static void check_policy_setting(struct lun_loading *l, struct lun_value *v)
 {
+    int told = l->mistakes->told;
     static const char *const names[] = { "default", "min", "max" };
     struct lun_value *first = lun_value_get(v, "default"), *min = lun_value_get(v, "min"), *max = lun_value_get(v, "max");
     if (v->type != LUN_VALUE_TABLE) { lun_wrong(l, v, "must be a table: { default = …, min = …, max = … }"); return; }
@@ -79,11 +93,13 @@ static void check_policy_setting(struct lun_loading *l, struct lun_value *v)
     if (first->type != LUN_VALUE_NUMBER) {
         if (min || max) lun_wrong(l, v, "can have min and max only with a number as default");
     } else if (!within(first, min, max)) lun_wrong(l, first, "is outside of min and max");
+    if (told == l->mistakes->told) keep_setting(l, v, first, min, max);
 }
 
 static void check_settings(struct lun_loading *l, struct lun_value *v)
 {
     if (v->type != LUN_VALUE_TABLE || v->n_list) { lun_wrong(l, v, "must be a table of settings by name"); return; }
+    l->snapshot->settings = lun_arena_alloc(&l->snapshot->arena, (size_t)(v->n_items + 1) * sizeof *l->snapshot->settings);
     for (int i = 0; i < v->n_items; i++)
         if (v->items[i]->type == LUN_VALUE_BAD) lun_wrong(l, v->items[i], "%s", v->items[i]->text);
         else check_policy_setting(l, v->items[i]);

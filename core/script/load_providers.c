@@ -174,6 +174,7 @@ static void load_ca(struct one *o)
     struct stat st;
     if (!p->ca || !said(o, "ca")) return;
     const char *path = lun_file_path(o->l, p->ca, &o->l->snapshot->arena);
+    lun_file_looked_at(o->l, path);
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) lun_wrong(o->l, said(o, "ca"), "%s cannot be read: %m", lun_value_quote(p->ca, &o->l->scratch));
     else if (fstat(fd, &st) || !S_ISREG(st.st_mode)) lun_wrong(o->l, said(o, "ca"), "%s is not a file", lun_value_quote(p->ca, &o->l->scratch));

@@ -2,6 +2,8 @@
 #include "script/loading.h"
 #include <string.h>
 
+#define TOKEN_LEAST 16
+
 static void load_listen(struct lun_loading *l)
 {
     struct lun_value *v = lun_value_get(l->root, "listen");
@@ -35,8 +37,38 @@ static void check_admin(struct lun_loading *l)
     bool local;
     if (!s->admin || !lun_address_valid(s->admin, &local)) return;
     size_t n = strlen(s->admin);
-    if (!local) lun_wrong(l, said(l, "admin"), "must be on loopback (127.0.0.1, [::1] or unix:), because it asks for no key: a token for other addresses is not built yet");
+    if (!local && !s->admin_token) lun_wrong(l, said(l, "admin"), "%s can be reached from other machines, and without a token anyone there could change the gateway: "
+                                             "say admin_token = secret \"NAME\" (or set " LUN_ADMIN_TOKEN "), or listen on loopback (127.0.0.1, [::1] or unix:)", s->admin);
     else if (s->listen && !strcmp(s->admin, s->listen) && (n < 2 || strcmp(s->admin + n - 2, ":0"))) lun_wrong(l, said(l, "admin"), "is the address of listen too");
+}
+
+static void check_token(struct lun_loading *l, const struct lun_value *v, const char *token)
+{
+    if (strlen(token) >= TOKEN_LEAST) return;
+    if (v) lun_wrong(l, v, "must have at least %d characters", TOKEN_LEAST);
+    else lun_mistakes_add(l->mistakes, LUN_ADMIN_TOKEN, 0, "must have at least %d characters", TOKEN_LEAST);
+}
+
+static void load_token(struct lun_loading *l)
+{
+    struct lun_value *v = lun_value_get(l->root, "admin_token");
+    if (v) l->snapshot->admin_token = lun_check_secret(l, v, "must not stand here as text: write secret \"NAME\" and put the token into that environment variable");
+    else if (lun_secrets_variable(l->secrets, LUN_ADMIN_TOKEN)) {
+        const struct lun_found *found = lun_secrets_find(l->secrets, LUN_ADMIN_TOKEN);
+        const struct lun_value from = { .type = LUN_VALUE_SECRET, .secret = found, .from = LUN_ADMIN_TOKEN };
+        l->snapshot->admin_token = lun_check_secret(l, &from, NULL);
+    }
+    if (!l->snapshot->admin_token) return;
+    check_token(l, v, l->snapshot->admin_token);
+    lun_origin(l, v, "admin_token", v ? lun_arena_printf(&l->scratch, "secret \"%s\"", ((const struct lun_found *)v->secret)->name) : "secret \"" LUN_ADMIN_TOKEN "\"");
+}
+
+static void load_state(struct lun_loading *l)
+{
+    struct lun_snapshot *s = l->snapshot;
+    s->state_said = lun_value_get(l->root, "state") != NULL;
+    if (!l->disk) s->state = NULL;
+    else if (s->state) s->state = lun_file_path(l, s->state, &s->arena);
 }
 
 static void load_log(struct lun_loading *l)
@@ -44,6 +76,7 @@ static void load_log(struct lun_loading *l)
     struct lun_snapshot *s = l->snapshot;
     lun_check(l, LUN_SCOPE_LOG, lun_check_get(l, LUN_SCOPE_TOP, l->root, "log"), s, 0, "log.");
     if (s->request_log && strcmp(s->request_log, "-")) s->request_log = lun_file_path(l, s->request_log, &s->arena);
+    if (s->audit_log) s->audit_log = lun_file_path(l, s->audit_log, &s->arena);
 }
 
 static void load_budgets(struct lun_loading *l)
@@ -61,6 +94,8 @@ void lun_load_top(struct lun_loading *l)
     l->snapshot->limits.attempts_given = lun_value_get(limits, "attempts") != NULL;
     l->snapshot->limits.retries_given = lun_value_get(limits, "retries") != NULL;
     load_listen(l);
+    load_token(l);
+    load_state(l);
     load_log(l);
     load_budgets(l);
     check_reach(l);

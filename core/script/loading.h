@@ -76,6 +76,8 @@ const char *lun_file_of_module(struct lun_loading *, const char *module, const c
 const char *lun_file_path(struct lun_loading *, const char *name, struct lun_arena *);  /* for open(): with the folder before it */
 const char *lun_file_shown(struct lun_loading *, const char *name);                 /* for mistakes */
 const char *lun_files_version(struct lun_loading *);                                /* "support.lua@a1b2c3d4e5f6" */
+void lun_files_outside(struct lun_loading *);           /* fills in snapshot->outside */
+void lun_file_looked_at(struct lun_loading *, const char *path);
 /* Whether it is Lua; told when not, with file and line. */
 bool lun_file_compiles(struct lun_loading *, const struct lun_file *);
 /* "file.lua:12: message" as a mistake of that file and line; without such a beginning, of `otherwise`. */

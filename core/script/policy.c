@@ -78,6 +78,7 @@ static struct lun_vm *machine(struct lun_policy *p, enum lun_policy_limits limit
     struct lun_vm_options options = { .cpu = cpu[limits], .host = { .wall = wall, .now = now, .random = chance, .source = source, .user = p } };
     struct lun_vm *vm = lun_vm_new(&options);
     lun_bind_open(vm);
+    lun_bind_host(vm, p->snapshot->host, p->snapshot->n_host);
     return vm;
 }
 
@@ -305,19 +306,27 @@ void lun_thought_end(struct lun_thought *t)
 
 /* ---- settings ---- */
 
-bool lun_policy_setting(struct lun_policy *p, lua_State *L, const char *name)
+static void push_plain(lua_State *L, const struct lun_plain *v)
 {
+    switch (v->type) {
+    case LUN_PLAIN_NUMBER: lua_pushnumber(L, v->number); break;
+    case LUN_PLAIN_BOOL:   lua_pushboolean(L, v->yes); break;
+    case LUN_PLAIN_TEXT:   lua_pushstring(L, v->text); break;
+    }
+}
+
+bool lun_policy_setting(struct lun_policy *p, lua_State *L, const struct lun_tuning *tuning, const char *name)
+{
+    const struct lun_plain *tuned = lun_tuning_get(tuning, name);
     if (p->table.settings == LUA_NOREF) return false;
+    if (tuned) {
+        push_plain(L, tuned);
+        return true;
+    }
     lua_rawgeti(L, LUA_REGISTRYINDEX, p->table.settings);
     lua_pushstring(L, name);
     lua_rawget(L, -2);
     return !lua_isnil(L, -1);
-}
-
-bool lun_policy_set(struct lun_policy *p, const char *name, const char *text, char problem[200])
-{
-    snprintf(problem, 200, "there is no policy");
-    return p->vm && lun_policy_table_set(p->vm->L, &p->table, name, text, problem);
 }
 
 static bool first_time(struct lun_policy *p, enum lun_named what, const char *name)

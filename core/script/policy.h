@@ -20,8 +20,6 @@ struct lun_policy;
 /* Loads the snapshot's policy (none: a policy without hooks). NULL: `error` (yours to free) says what, with file and line. */
 struct lun_policy *lun_policy_open(struct lun_snapshot *, struct lun_registry *, enum lun_policy_limits, char **error);
 void lun_policy_close(struct lun_policy *);     /* no thought is open any more; those that are, are dropped */
-/* Another value for one of its settings, in this machine, said as text. False: `problem` says what is wrong, after the setting's name. */
-bool lun_policy_set(struct lun_policy *, const char *name, const char *text, char problem[200]);
 struct lun_log;
 void lun_policy_log_to(struct lun_policy *, const struct lun_log *);   /* where lunette.log writes; NULL, as at first: nowhere. Borrowed */
 bool lun_policy_has(const struct lun_policy *, enum lun_hook);  /* never pay for a hook that is not there */

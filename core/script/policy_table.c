@@ -1,13 +1,11 @@
 #include "script/policy_table.h"
 #include <lauxlib.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 #include "base/text.h"
 #include "script/bind.h"
 
 #define ATTEMPTS_MOST 100
-#define TEXT_MOST     1024              /* of a setting that is a text */
 
 struct reading { lua_State *L; const char *file; struct lun_policy_table *table; struct lun_buf *problems; };
 
@@ -50,7 +48,7 @@ static bool is_plain(lua_State *L, int index)
     switch (lua_type(L, index)) {
     case LUA_TNUMBER: return isfinite(lua_tonumber(L, index));
     case LUA_TBOOLEAN: return true;
-    case LUA_TSTRING: return lua_objlen(L, index) <= TEXT_MOST;
+    case LUA_TSTRING: return lua_objlen(L, index) <= LUN_PLAIN_TEXT_MOST;
     default: return false;
     }
 }
@@ -118,60 +116,8 @@ static void read_settings(struct reading *r)
     lua_insert(L, -2);
     int values = lua_gettop(L) - 1;
     for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) read_setting(r, values);
-    lua_pushvalue(L, -1);
-    r->table->rules = luaL_ref(L, LUA_REGISTRYINDEX);
     lua_insert(L, -2);
     r->table->settings = luaL_ref(L, LUA_REGISTRYINDEX);
-}
-
-/* The rules of a setting, in words or figures, of the table on top. */
-static double rule(lua_State *L, const char *which, double otherwise)
-{
-    lua_pushstring(L, which);
-    lua_rawget(L, -2);
-    double n = lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1) : otherwise;
-    lua_pop(L, 1);
-    return n;
-}
-
-/* Pushes what the text means as a value of that type; false: nothing was pushed. */
-static bool push_as(lua_State *L, int type, const char *text, double min, double max, char problem[200])
-{
-    char *end;
-    double n = strtod(text, &end);
-    bool yes = !strcmp(text, "true"), no = !strcmp(text, "false");
-    if (type == LUA_TSTRING && strlen(text) <= TEXT_MOST) lua_pushstring(L, text);
-    else if (type == LUA_TBOOLEAN && (yes || no)) lua_pushboolean(L, yes);
-    else if (type == LUA_TNUMBER && *text && !*end && isfinite(n) && n >= min && n <= max) lua_pushnumber(L, n);
-    else {
-        if (type == LUA_TNUMBER) snprintf(problem, 200, "must be a number from %.14g to %.14g", min, max);
-        else snprintf(problem, 200, "must be %s", type == LUA_TBOOLEAN ? "true or false" : "a text of at most 1024 bytes");
-        return false;
-    }
-    return true;
-}
-
-bool lun_policy_table_set(lua_State *L, const struct lun_policy_table *t, const char *name, const char *text, char problem[200])
-{
-    int top = lua_gettop(L);
-    bool good = false;
-    snprintf(problem, 200, "the policy has no such setting");
-    if (t->settings != LUA_NOREF) {
-        lua_rawgeti(L, LUA_REGISTRYINDEX, t->settings);
-        lua_rawgeti(L, LUA_REGISTRYINDEX, t->rules);
-        lua_pushstring(L, name);
-        lua_rawget(L, -2);                                  /* values, rules, those of this one */
-        if (lua_type(L, -1) == LUA_TTABLE) {
-            double min = rule(L, "min", -HUGE_VAL), max = rule(L, "max", HUGE_VAL);
-            lua_pushliteral(L, "default");
-            lua_rawget(L, -2);
-            int type = lua_type(L, -1);
-            lua_pushstring(L, name);
-            if ((good = push_as(L, type, text, min, max, problem))) lua_rawset(L, top + 1);
-        }
-    }
-    lua_settop(L, top);
-    return good;
 }
 
 /* ---- limits ---- */
@@ -238,7 +184,7 @@ static void read_entry(struct reading *r)
 bool lun_policy_table_read(lua_State *L, const char *file, struct lun_policy_table *table, struct lun_buf *problems)
 {
     struct reading r = { L, file, table, problems };
-    *table = (struct lun_policy_table){ .settings = LUA_NOREF, .rules = LUA_NOREF };
+    *table = (struct lun_policy_table){ .settings = LUA_NOREF };
     for (int i = 0; i < LUN_HOOK_COUNT; i++) table->hooks[i] = LUA_NOREF;
     lua_checkstack(L, 30);
     if (lua_type(L, -1) != LUA_TTABLE) {

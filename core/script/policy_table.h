@@ -9,8 +9,7 @@
 
 struct lun_policy_table {
     int hooks[LUN_HOOK_COUNT];          /* registry references; LUA_NOREF: it has none */
-    int settings;                       /* registry: a table of values by name; LUA_NOREF: it has none */
-    int rules;                          /* registry: what the policy says of them: defaults and bounds, by name */
+    int settings;                       /* registry: a table of defaults by name; LUA_NOREF: it has none */
     int attempts;                       /* limits.attempts; 0: not said */
     double retries;                     /* limits.retries; -1: false */
     bool retries_said;
@@ -18,7 +17,4 @@ struct lun_policy_table {
 
 /* Reads the value on top of L, raw, and leaves it there. False: `problems` has a line for each mistake. References are made all the same. */
 bool lun_policy_table_read(lua_State *L, const char *file, struct lun_policy_table *, struct lun_buf *problems);
-
-/* Another value for a setting, said as text and read as its default's type. False: `problem` says what is wrong; nothing has changed. Raw. */
-bool lun_policy_table_set(lua_State *L, const struct lun_policy_table *, const char *name, const char *text, char problem[200]);
 #endif

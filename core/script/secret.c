@@ -11,7 +11,7 @@
 extern char **environ;
 
 struct asked { struct asked *next; const char *name; };
-struct lun_secrets { const char *const *environment; const char *folder; struct lun_found *found; struct asked *asked; struct lun_arena arena; };
+struct lun_secrets { const char *const *environment; const char *folder; struct lun_found *found; struct asked *asked, *files; struct lun_arena arena; };
 
 /* fnmatch patterns, case-insensitive. */
 static const char *const placeholders[] = {
@@ -68,6 +68,11 @@ bool lun_secrets_asked(const struct lun_secrets *s, const char *name)
     return false;
 }
 
+void lun_secrets_files(const struct lun_secrets *s, void (*tell)(void *self, const char *path), void *self)
+{
+    for (const struct asked *f = s->files; f; f = f->next) tell(self, f->name);
+}
+
 const char *lun_secrets_variable(struct lun_secrets *s, const char *name)
 {
     remember(s, name);
@@ -121,6 +126,9 @@ static bool take_file(struct lun_secrets *s, struct lun_found *f, const char *fo
     char text[LUN_SECRET_MOST + 1];
     if (!folder || !*folder) return false;
     const char *path = lun_arena_printf(&s->arena, "%s/%s", folder, f->name);
+    struct asked *file = lun_arena_alloc(&s->arena, sizeof *file);
+    *file = (struct asked){ s->files, path };
+    s->files = file;
     ssize_t n = read_file(path, text);
     bool over = n >= 0 && take(s, f, text, (size_t)n, path);
     explicit_bzero(text, sizeof text);

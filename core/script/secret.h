@@ -8,6 +8,8 @@
 #define LUN_SCRIPT_SECRET_H
 #include <stdbool.h>
 
+#define LUN_ADMIN_TOKEN "LUNETTE_ADMIN_TOKEN"       /* the secret that is asked for where `admin_token` names none */
+
 enum { LUN_SECRET_MOST = 16384 };       /* bytes of a value */
 
 struct lun_found {          /* one secret, looked for */
@@ -29,6 +31,8 @@ const struct lun_found *lun_secrets_find(struct lun_secrets *, const char *name)
 /* The environment variable's text, or NULL. `asked` of a name: whether this or find was called for it. */
 const char *lun_secrets_variable(struct lun_secrets *, const char *name);
 bool lun_secrets_asked(const struct lun_secrets *, const char *name);
+/* Every file that was looked at so far, found or not. */
+void lun_secrets_files(const struct lun_secrets *, void (*tell)(void *self, const char *path), void *self);
 
 /* "changeme", "<your key>", "YOUR_API_KEY", "sk-xxxx", "..." and their like, in capitals or not: what stands in examples. */
 bool lun_secret_placeholder(const char *value);

@@ -21,7 +21,11 @@ const struct lun_setting lun_settings[] = {
     S("listen", LUN_ADDRESS, 0, 1, 255, "127.0.0.1:4000", NULL, LUN_SCOPE_LISTEN, AT(lun_snapshot, listen),
       "Where clients connect: \"127.0.0.1:4000\", \"[::1]:4000\", \":4000\" (all interfaces), \"unix:/run/lunette.sock\"."),
     S("admin", LUN_ADDRESS, LUN_CAN_BE_OFF, 1, 255, "127.0.0.1:4001", NULL, 0, AT(lun_snapshot, admin),
-      "Where metrics are read, on loopback only; false: nowhere."),
+      "Where metrics are read and a running gateway is changed; false: nowhere. Not on loopback: with admin_token only."),
+    S("admin_token", LUN_SECRETS, LUN_HIDDEN, 0, 0, NULL, NULL, 0, NOWHERE,
+      "secret \"NAME\": what the admin listener asks for, as `authorization: Bearer`. Or LUNETTE_ADMIN_TOKEN in the environment."),
+    S("state", LUN_TEXT, LUN_CAN_BE_OFF, 1, 1024, ".lunette", NULL, 0, AT(lun_snapshot, state),
+      "The folder for what must survive a restart: settings, the last versions, what was taken back; false: none."),
     S("workers", LUN_INT, 0, 1, 256, "auto", "auto", 0, AT(lun_snapshot, workers), "Threads that serve; \"auto\": one per core."),
     S("policy", LUN_TEXT, LUN_CAN_BE_OFF, 1, 1024, NULL, NULL, 0, NOWHERE, "The Lua file that decides, beside gateway.lua or one that comes along."),
     S("providers", LUN_MAP, LUN_REQUIRED, 0, 0, NULL, NULL, LUN_SCOPE_PROVIDER, NOWHERE, "Who answers, by name."),
@@ -36,8 +40,6 @@ const struct lun_setting lun_settings[] = {
     S("keepalive", LUN_SECONDS, LUN_CAN_BE_OFF | LUN_MORE_THAN_MIN, 0, DAY, "15", NULL, 0, AT(lun_snapshot, keepalive),
       "Silence after which a stream gets a comment line; false: never."),
     S("log", LUN_TABLE, 0, 0, 0, NULL, NULL, LUN_SCOPE_LOG, NOWHERE, "What is written down about requests."),
-    LATER(TOP, "admin_token", "The token that the admin listener asks for."),
-    LATER(TOP, "state", "The folder for what must survive a restart."),
     S("zone", LUN_CHOICE, 0, 0, 0, "UTC", "UTC", 0, NOWHERE, "The time zone in which budgets begin anew. UTC, so far."),
     LATER(TOP, "webhook", "The URL that is told of budgets and outages."),
     LATER(TOP, "prices", "A file with the prices of many models."),
@@ -144,7 +146,7 @@ const struct lun_setting lun_settings[] = {
     S("requests", LUN_TEXT, LUN_CAN_BE_OFF, 1, 1024, NULL, NULL, 0, AT(lun_snapshot, request_log), "The file for a line per request; \"-\": standard output."),
     S("text", LUN_BOOL, 0, 0, 0, "false", NULL, 0, AT(lun_snapshot, log_text), "Whether what was said may stand in it."),
     LATER(LOG, "replay", "What hooks read, so that a log can be replayed exactly."),
-    LATER(LOG, "audit", "The file for who changed what."),
+    S("audit", LUN_TEXT, LUN_CAN_BE_OFF, 1, 4096, NULL, NULL, 0, AT(lun_snapshot, audit_log), "The file for who changed what while it ran, a JSON line each; it is in the process log all the same."),
 #undef S
 };
 const int lun_settings_count = sizeof lun_settings / sizeof *lun_settings;

@@ -1,4 +1,5 @@
 #include "script/value.h"
+#include "base/decimal.h"
 #include "base/text.h"
 #include "script/sandbox.h"
 #include <math.h>
@@ -199,11 +200,18 @@ const char *lun_value_path(const struct lun_value *v, struct lun_arena *arena)
     return lun_arena_printf(arena, "%s[%d]", v->up->up ? lun_value_path(v->up, arena) : "", v->index);
 }
 
+static const char *show_number(double number, struct lun_arena *arena)
+{
+    char text[40];
+    lun_decimal_write(text, sizeof text, 15, number);
+    return isnan(number) ? "nan" : lun_arena_strdup(arena, text);
+}
+
 const char *lun_value_show(const struct lun_value *v, struct lun_arena *arena)
 {
     switch (v->type) {
     case LUN_VALUE_BOOL:    return v->yes ? "true" : "false";
-    case LUN_VALUE_NUMBER:  return isnan(v->number) ? "nan" : lun_arena_printf(arena, "%.15g", v->number);
+    case LUN_VALUE_NUMBER:  return show_number(v->number, arena);
     case LUN_VALUE_TEXT:    return lun_value_quote(v->text, arena);
     case LUN_VALUE_SECRET:  return "a secret";
     case LUN_VALUE_TABLE:   return v->n_list ? "a list" : "a table";

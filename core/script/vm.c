@@ -1,4 +1,5 @@
 #include "script/vm.h"
+#include <dlfcn.h>
 #include <lauxlib.h>
 #include <lualib.h>
 #include <luajit.h>
@@ -7,6 +8,7 @@
 #include <string.h>
 #include "base/alloc.h"
 #include "script/bundle.h"
+#include "script/cjson.h"
 #include "script/cpu.h"
 #include "script/run.h"
 #include "script/sandbox.h"
@@ -96,7 +98,7 @@ static int load_bundled(lua_State *L)
     return 1;
 }
 
-/* All of Lua, and our own files found before any on disk. */
+/* All of Lua, our own files found before any on disk, and our own cjson. */
 static void open_all(lua_State *L)
 {
     luaL_openlibs(L);
@@ -107,7 +109,16 @@ static void open_all(lua_State *L)
     }
     lua_pushcfunction(L, load_bundled);
     lua_rawseti(L, -2, 2);
-    lua_pop(L, 1);
+    luaL_findtable(L, LUA_GLOBALSINDEX, "package.preload", 1);
+    lua_pushcfunction(L, lun_cjson_open);
+    lua_setfield(L, -2, "cjson");
+    lua_pop(L, 2);
+}
+
+bool lun_vm_lua_is_ours(void)
+{
+    Dl_info lua, jit;
+    return dladdr((void *)lua_newstate, &lua) && dladdr((void *)luaJIT_setmode, &jit) && lua.dli_fbase == jit.dli_fbase;
 }
 
 struct lun_vm *lun_vm_new(const struct lun_vm_options *options)

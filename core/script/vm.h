@@ -124,6 +124,9 @@ struct lun_vm {
     int                  env, inner;    /* registry: the sandbox's environment, and what sandbox.lua gave back */
 };
 
+/* False: the process has another Lua whose functions took the place of LuaJIT's under the same names (a program that shows them, and has loaded this
+ * as a library). No machine can be made then. */
+bool           lun_vm_lua_is_ours(void);
 /* A new machine; `options` NULL means all zero: sandboxed, signals, default limits. Never NULL: what cannot be made is a
  * defect of the build, said on stderr before abort(). */
 struct lun_vm *lun_vm_new(const struct lun_vm_options *options);

@@ -137,6 +137,16 @@ void lun_metrics_set(struct lun_metrics *m, enum lun_metric id, const char *cons
     if (isfinite(x) && whats[id].type != LUN_HISTOGRAM) atomic_store_explicit(&series(m, id, labels)->value, x, memory_order_relaxed);
 }
 
+void lun_metrics_clear(struct lun_metrics *m, enum lun_metric id)
+{
+    struct lun_family *f = &m->families[id];
+    pthread_mutex_lock(&m->lock);
+    for (int i = 0; i < LUN_METRIC_SLOTS; i++)
+        for (struct lun_series *s = atomic_exchange(&f->slots[i], NULL), *next; s; free(s), s = next) next = s->next;
+    f->n = 0;
+    pthread_mutex_unlock(&m->lock);
+}
+
 double lun_metrics_get(struct lun_metrics *m, enum lun_metric id, const char *const *labels)
 {
     struct lun_family *f = &m->families[id];

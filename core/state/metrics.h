@@ -27,6 +27,11 @@ enum lun_metric_type { LUN_COUNTER, LUN_GAUGE, LUN_HISTOGRAM };
     X(CONNECTIONS,     "lunette_connections",                       GAUGE,     "",                      "Client connections open") \
     X(REFUSED,         "lunette_refused_total",                     COUNTER,   "status",                "Requests refused before a policy saw them") \
     X(LOG_DROPPED,     "lunette_log_dropped_total",                 COUNTER,   "",                      "Request log lines dropped because the disk was too slow") \
+    X(GENERATION,      "lunette_config_generation",                 GAUGE,     "",                      "How many versions of the configuration this process has taken over") \
+    X(CONFIG,          "lunette_config_info",                       GAUGE,     "version",               "1; the version that new requests begin with: where a fleet differs in it, it is split") \
+    X(VERSIONS_LIVE,   "lunette_config_versions_live",              GAUGE,     "",                      "Versions that have requests under way, the current one included") \
+    X(RELOADS,         "lunette_config_reloads_total",              COUNTER,   "kind,result",           "Reloads and rollbacks, by what came of them: changed, unchanged, refused") \
+    X(RELOADED,        "lunette_config_last_reload_success_timestamp_seconds", GAUGE, "",               "When one was last taken over, or found to be unchanged; Unix time") \
     X(BUILD,           "lunette_build_info",                        GAUGE,     "version,policy",        "1; the version of the program and of the policy") \
     X(TOKENS,          "gen_ai_client_token_usage",                 HISTOGRAM, "gen_ai_request_model,gen_ai_provider_name,gen_ai_token_type", "Tokens of an attempt, as the provider counted them") \
     X(DURATION,        "gen_ai_server_request_duration",    HISTOGRAM, "gen_ai_request_model,gen_ai_provider_name,error_type", "From sending an attempt to its end") \
@@ -47,6 +52,8 @@ void lun_metrics_free(struct lun_metrics *);
  * finite is passed over. */
 void lun_metrics_add(struct lun_metrics *, enum lun_metric, const char *const *labels, double);
 void lun_metrics_set(struct lun_metrics *, enum lun_metric, const char *const *labels, double);
+/* Forgets all series of a gauge that is set anew each time it is read. Only on the thread that reads and sets it (lun_metrics_write). */
+void lun_metrics_clear(struct lun_metrics *, enum lun_metric);
 double lun_metrics_get(struct lun_metrics *, enum lun_metric, const char *const *labels);   /* tests; histograms: the count */
 
 /* A policy's own metric (lunette.metric): adds to lunette_policy_<name>; at most 200 names. False: a number that is not finite, one

@@ -1,4 +1,5 @@
 #include "state/metrics_table.h"
+#include "base/decimal.h"
 #include "base/text.h"
 #include <stdlib.h>
 #include <stdio.h>
@@ -11,8 +12,8 @@ static void put_number(struct lun_buf *out, double x)
 {
     char text[40];
     for (int digits = 15; digits <= 17; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, x);
-        if (strtod(text, NULL) == x) break;
+        lun_decimal_write(text, sizeof text, digits, x);
+        if (lun_decimal_read(text, NULL) == x) break;
     }
     lun_buf_puts(out, text);
 }
@@ -60,7 +61,7 @@ static void put_histogram(struct lun_buf *out, const struct lun_metric_what *w, 
     char le[40];
     for (size_t i = 0; i <= b->n; i++) {
         count += atomic_load_explicit(&s->buckets[i], memory_order_relaxed);
-        if (i < b->n) snprintf(le, sizeof le, "%.15g", b->at[i]);
+        if (i < b->n) lun_decimal_write(le, sizeof le, 15, b->at[i]);
         put_sample(out, w, "_bucket", s, i < b->n ? le : "+Inf", (double)count);
     }
     put_sample(out, w, "_sum", s, NULL, s->value);

@@ -58,6 +58,7 @@ struct lun_question {
     struct lun_arena *arena;
     struct lun_snapshot *snapshot;  /* the version it began with; its owner holds a reference */
     struct lun_registry *registry;
+    struct lun_tuning *tuning;      /* what the policy's settings were when it began; its own reference. NULL: their defaults */
     const struct lun_loop *loop;    /* for the time */
     lun_us arrived, arrived_wall, deadline;     /* deadline: loop time */
     char id[33];                    /* x-lunette-request-id */
@@ -88,6 +89,8 @@ struct lun_question {
     struct lun_account *own_account;    /* of that budget; freed by the owner */
     int client_retry;               /* x-stainless-retry-count; 0 */
     bool explain;                   /* asked to be logged in full */
+    bool decide_only;               /* nothing but a decision is wanted: over once there is a plan, nothing is sent, held or counted */
+    bool rehearsal;                 /* a trial run of hooks, before a version is adopted: functions of the host are not called */
 
     const struct lun_target **targets; int n_targets;   /* what this key may use and can answer this endpoint; narrowed by budget */
     const struct lun_target **asked; int n_asked;       /* those of the model named (all, for auto) */

@@ -73,6 +73,14 @@ static struct lun_account *account(struct lun_registry *r, const char *what, con
     return a;
 }
 
+void lun_registry_apply(struct lun_registry *r, const struct lun_snapshot *s)
+{
+    for (int i = 0; i < s->n_targets; i++) lun_target_state_apply(&s->targets[i]);
+    for (int i = 0; i < s->n_teams; i++) account(r, "team ", s->teams[i].name, &s->teams[i].budget);
+    for (int i = 0; i < s->n_clients; i++) account(r, "key ", s->clients[i].name, &s->clients[i].budget);
+    account(r, "total", "", &s->total);
+}
+
 /* The snapshot is not published yet: its parts may still be written to. */
 void lun_registry_bind(struct lun_registry *r, struct lun_snapshot *s)
 {

@@ -89,6 +89,32 @@ const struct lun_target *lun_snapshot_target(const struct lun_snapshot *s, const
     return NULL;
 }
 
+const struct lun_policy_setting *lun_snapshot_setting(const struct lun_snapshot *s, const char *name)
+{
+    for (int i = 0; i < s->n_settings; i++)
+        if (!strcmp(s->settings[i].name, name)) return &s->settings[i];
+    return NULL;
+}
+
+static bool same(const char *a, const char *b) { return a == b || (a && b && !strcmp(a, b)); }
+
+const struct lun_provider *lun_snapshot_heir(const struct lun_snapshot *newest, const struct lun_provider *p)
+{
+    for (int i = 0; newest && i < newest->n_providers; i++) {
+        const struct lun_provider *heir = &newest->providers[i];
+        if (!strcmp(heir->name, p->name)) return same(heir->base_url, p->base_url) && same(heir->proxy, p->proxy) ? heir : NULL;
+    }
+    return NULL;
+}
+
+const char *lun_snapshot_key(const struct lun_snapshot *newest, const struct lun_provider *p, int key)
+{
+    const struct lun_provider *heir = lun_snapshot_heir(newest, p);
+    for (int i = 0; heir && i < heir->n_keys; i++)
+        if (!strcmp(heir->keys[i].name, p->keys[key].name)) return heir->keys[i].value;
+    return p->keys[key].value;
+}
+
 bool lun_key_hash(const char *key, size_t n, unsigned char hash[LUN_KEY_HASH])
 {
     unsigned got = 0;

@@ -8,6 +8,7 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "state/price.h"
+#include "state/tuning.h"
 #include <stdatomic.h>
 #include <stdbool.h>
 
@@ -138,12 +139,19 @@ struct lun_limits {
 
 extern const struct lun_limits lun_limits_default;
 
+struct lun_host_function;
+
 struct lun_snapshot {
     atomic_int references;
-    int generation;
+    int generation;             /* counts the versions that this gateway took over, from 1; 0: not yet */
+    atomic_int desks;           /* workers that have it, for new requests or for those that are not over */
+    atomic_ullong requests;     /* that began with it and are over */
+    atomic_ullong hook_failures;
     struct lun_arena arena;     /* all of the strings and arrays */
     const char *version;        /* "support.lua@a1b2c3d4e5f6": file @ first 12 hex digits of the hash over configuration,
                                    policy and every file they required; "default@…" without a policy */
+    unsigned char outside[32];  /* SHA-256 over what counts and is not in the version: the secrets' values, CA files. Equal with an equal
+                                   version: nothing has changed */
     const char *folder;         /* of gateway.lua, for relative paths; "" for a string */
 
     const struct lun_part *parts; int n_parts;      /* every file read, gateway.lua first */
@@ -151,9 +159,14 @@ struct lun_snapshot {
                                    wipes these values (explicit_bzero); keys and headers point to the same bytes */
 
     const char *listen, *admin; /* addresses; admin NULL: none */
+    const char *admin_token;    /* NULL: none is asked for. Never shown */
+    const char *state;          /* the folder for what survives a restart; NULL: none */
+    bool state_said;            /* by the configuration: that it cannot be used is a mistake, else a warning */
     int workers;                /* 0: one per core */
     struct lun_file policy;     /* text NULL: no policy */
+    const struct lun_host_function *host; int n_host;   /* `lunette.host` of that policy (script/host.h); borrowed from whoever opened it */
     bool refuse_on_error;       /* the policy's on_error = "refuse" */
+    const struct lun_policy_setting *settings; int n_settings;  /* what the policy lets be changed while it runs */
     const struct lun_provider *providers; int n_providers;
     const struct lun_target *targets; int n_targets;
     const struct lun_model *models; int n_models;   /* names first, patterns after, each in the order of the file */
@@ -163,6 +176,7 @@ struct lun_snapshot {
     struct lun_limits limits;
     lun_us keepalive;           /* 0: none */
     const char *request_log;    /* a path, "-" or NULL */
+    const char *audit_log;      /* a path or NULL */
     bool log_text;              /* whether message text may stand in the log */
 };
 
@@ -175,9 +189,15 @@ void lun_snapshot_unref(struct lun_snapshot *);                 /* any thread; t
 const struct lun_model *lun_snapshot_model(const struct lun_snapshot *, const char *name, const char **rest);
 bool lun_pattern_fits(const char *pattern, const char *name);   /* one * at most, anywhere; it may stand for nothing */
 const struct lun_target *lun_snapshot_target(const struct lun_snapshot *, const char *name);    /* by its own name */
+const struct lun_policy_setting *lun_snapshot_setting(const struct lun_snapshot *, const char *name);  /* of the policy's; NULL: there is none */
 const struct lun_client_rule *lun_snapshot_client(const struct lun_snapshot *, const char *key, size_t n);  /* by a presented key;
                                                                    hashed, compared in constant time with all. NULL: nobody's */
 #define LUN_KEY_HASH 32
+/* The text of one of a provider's keys as `newest` has it: of the provider of the same name at the same place, the secret of the same name. Where
+ * there is none, or `newest` is NULL, the provider's own. Borrowed from either snapshot. */
+const char *lun_snapshot_key(const struct lun_snapshot *newest, const struct lun_provider *, int key);
+/* The provider that is the same one in `newest`: equal name and place. NULL: there is none. */
+const struct lun_provider *lun_snapshot_heir(const struct lun_snapshot *newest, const struct lun_provider *);
 bool lun_key_hash(const char *key, size_t n, unsigned char hash[LUN_KEY_HASH]);     /* SHA-256, as `clients` holds it. False: libcrypto
                                                                    could not */
 #endif

@@ -88,6 +88,11 @@ struct lun_target_state *lun_target_state_new(struct lun_arena *a, struct lun_ta
     return s;
 }
 
+void lun_target_state_apply(const struct lun_target *t)
+{
+    for (int i = 0; i < t->state->n_lanes; i++) lun_limiter_set(t->state->lanes[i]->limiter, t->requests_per_minute, t->tokens_per_minute);
+}
+
 int lun_standing_key_after(const struct lun_target *t, int from, lun_us now)
 {
     int n = t->provider->n_keys;

@@ -50,6 +50,7 @@ void lun_target_record_free(struct lun_target_record *);
 
 /* Make the states of one snapshot, in its arena. The provider's comes first; the target's also sets the rates of its lanes. */
 struct lun_provider_state *lun_provider_state_new(struct lun_arena *, struct lun_provider_record *, const struct lun_provider *);
+void lun_target_state_apply(const struct lun_target *);      /* its limits are in force from now on */
 struct lun_target_state *lun_target_state_new(struct lun_arena *, struct lun_target_record *, const struct lun_target *);
 
 /* The usable key that comes after the one taken last, trying `n` of them from there on; -1: none. */

@@ -28,6 +28,12 @@ void lun_reactor_leave(struct lun_reactor *r)
     r->depth = 0;
 }
 
+void lun_reactor_leave_later(struct lun_reactor *r)
+{
+    if (--r->depth) return;
+    event_active(r->timer, EV_TIMEOUT, 0);
+}
+
 static void on_timer(evutil_socket_t fd, short what, void *self)
 {
     struct lun_reactor *r = self;

@@ -34,6 +34,8 @@ struct lun_reactor {
 struct lun_reactor *lun_reactor_new(struct event_base *base);
 void lun_reactor_enter(struct lun_reactor *);
 void lun_reactor_leave(struct lun_reactor *);
+void lun_reactor_leave_later(struct lun_reactor *);     /* instead of leave, by a caller who is no callback and to be told nothing before it
+                                                           has returned: what is ready runs in the base's next turn */
 void lun_reactor_post(struct lun_reactor *, struct lun_post *);     /* any thread; the order of posts is kept */
 void lun_reactor_run(struct lun_reactor *);     /* until lun_reactor_stop */
 void lun_reactor_stop(struct lun_reactor *);    /* on its thread */

@@ -49,11 +49,11 @@ struct lun_server_handler {
 
 enum { LUN_SERVER_HIGH = 256 << 10, LUN_SERVER_LOW = 64 << 10, LUN_SERVER_AHEAD = 64 << 10 /* of requests sent ahead */ };
 
-/* What all servers of a process share: bounds, and how near to them it is. Zero-initialise, set the bounds, outlive the
+/* What all servers of a process share: bounds, and how near to them it is. Zero-initialise, set the bounds (at any time), outlive the
  * servers. A bound of 0 is none. Thread-safe. */
 struct lun_server_shared {
-    int64_t buffered_max;           /* bytes that connections hold beyond 16 KiB each; past it requests get 503 */
-    int connections_max;            /* past it a connection is told 503 and closed */
+    _Atomic int64_t buffered_max;   /* bytes that connections hold beyond 16 KiB each; past it requests get 503 */
+    atomic_int connections_max;     /* past it a connection is told 503 and closed */
     _Atomic int64_t buffered;
     _Atomic int connections;
 };
@@ -95,6 +95,7 @@ struct lun_server_counts {          /* written by the server's thread, may be re
 struct lun_server *lun_server_new(struct lun_reactor *, int listener, const struct lun_server_handler *,
                                   const struct lun_server_options *);
 const struct lun_server_counts *lun_server_counts(const struct lun_server *);   /* borrowed until free */
+void lun_server_set_body(struct lun_server *, int64_t longest);                 /* counts from now on */
 void lun_server_stop_accepting(struct lun_server *);        /* closes the listener; nothing else changes */
 /* Stops accepting, closes idle connections; busy ones finish what they began, with `Connection: close`. `done` (may be NULL)
  * is called once, in a later turn, when no connection is left; it may free the server. */

@@ -6,7 +6,9 @@
 
 ---@class (exact) lunette.Config
 ---@field listen? string|lunette.Config.Listen Where clients connect: "127.0.0.1:4000", "[::1]:4000", ":4000" (all interfaces), "unix:/run/lunette.sock". Default: 127.0.0.1:4000
----@field admin? string|false Where metrics are read, on loopback only; false: nowhere. Default: 127.0.0.1:4001
+---@field admin? string|false Where metrics are read and a running gateway is changed; false: nowhere. Not on loopback: with admin_token only. Default: 127.0.0.1:4001
+---@field admin_token? lunette.Secret|lunette.Secret[] secret "NAME": what the admin listener asks for, as `authorization: Bearer`. Or LUNETTE_ADMIN_TOKEN in the environment.
+---@field state? string|false The folder for what must survive a restart: settings, the last versions, what was taken back; false: none. Default: .lunette
 ---@field workers? integer|"auto" Threads that serve; "auto": one per core. Default: auto
 ---@field policy? string|false The Lua file that decides, beside gateway.lua or one that comes along.
 ---@field providers table<string, lunette.Config.Provider|false> Who answers, by name.
@@ -119,6 +121,7 @@
 ---@class (exact) lunette.Config.Log
 ---@field requests? string|false The file for a line per request; "-": standard output.
 ---@field text? boolean Whether what was said may stand in it. Default: false
+---@field audit? string|false The file for who changed what while it ran, a JSON line each; it is in the process log all the same.
 
 ---a secret: the environment variable NAME, else the file `$CREDENTIALS_DIRECTORY/NAME` (systemd), else `/run/secrets/NAME` (containers), without the blanks around it. The file can pass it on and not read it; no log or table shows it
 ---@param name string

@@ -329,6 +329,7 @@ local decision = {}
 ---`require "lunette"`
 ---@class lunette
 ---@field null any what JSON's null is in a list
+---@field host table<string, fun(...: string|number|boolean|nil): any> functions of the program round the gateway
 local lunette = { store = {}, json = {} }
 
 ---seconds since 1970, with a fraction; the time of the request's own clock

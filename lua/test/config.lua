@@ -37,7 +37,7 @@ end
 
 -- Fields of t.gateway{…} that are not settings of gateway.lua.
 local ours = {}
-for name in ("config settings providers models targets model seed web environment wall price clients"):gmatch "%S+" do ours[name] = true end
+for name in ("config settings providers models targets model seed web host environment wall price clients"):gmatch "%S+" do ours[name] = true end
 
 local default_price = { input = 1, output = 2 }
 

@@ -127,8 +127,7 @@ return {
 
   it("that wants what is not built yet is told so by name", function()
     for _, setting in ipairs { 'redis = "redis://127.0.0.1"', 'ledger = "l.db"', 'prices = "p.json"', 'cache = { size = "1MiB" }',
-                               'webhook = "http://127.0.0.1"', 'admin_token = "x"', "routes = {}", "log = { replay = true }",
-                               'state = "s"', 'log = { audit = "a" }',
+                               'webhook = "http://127.0.0.1"', "routes = {}", "log = { replay = true }",
                                "budgets = { tags = {} }", 'listen = { address = "127.0.0.1:0", tls = {} }' } do
       local status, _, err = run("check", with("", setting))
       assert(status == 1 and err:find("is not built yet", 1, true) and err:find("gateway.lua:6:", 1, true), setting .. " → " .. err)
@@ -140,7 +139,8 @@ return {
     for _, listen in ipairs { "0.0.0.0:4000", ":4000", "[::]:4000", "10.1.2.3:4000" } do
       refused(with("", 'listen = "' .. listen .. '"'), { { "gateway.lua:6: listen: ", "clients" } })
     end
-    refused(with("", 'admin = "0.0.0.0:4001"'), { { "gateway.lua:6: admin: must be on loopback" } })
+    refused(with("", 'admin = "0.0.0.0:4001"'), { { "gateway.lua:6: admin: 0.0.0.0:4001 can be reached from other machines, and without a token" } })
+    assert.equal(0, (run("check", with("", 'admin = "0.0.0.0:4001", admin_token = secret "ADMIN"'), { ADMIN = "0123456789abcdef" })))
     assert.equal(0, (run("check", with("", 'listen = ":4000", clients = { { name = "x", hash = "' .. e2e.hash "k" .. '" } }'))))
   end)
 

@@ -146,10 +146,10 @@ static void put_lunette(struct lun_buf *out)
     for (const struct lun_class *const *c = lun_classes; *c; c++) put_class(out, *c);
     put_step_options(out);
     put_policy(out);
-    lun_buf_puts(out, "\n---`require \"lunette\"`\n---@class lunette\n---@field null any what JSON's null is in a list\nlocal lunette = { store = {}, json = {} }\n");
+    lun_buf_puts(out, "\n---`require \"lunette\"`\n---@class lunette\n---@field null any what JSON's null is in a list\n---@field host table<string, fun(...: string|number|boolean|nil): any> functions of the program round the gateway\nlocal lunette = { store = {}, json = {} }\n");
     for (const struct lun_function *f = lun_functions; f->name; f++) {
         if (!f->lua) fail_msg("lunette.%s has no types in `lua`", f->name);
-        put_function(out, "lunette", '.', f->name, f->doc, f->lua);
+        if (strncmp(f->name, "host.", 5)) put_function(out, "lunette", '.', f->name, f->doc, f->lua);       /* by whatever name */
     }
     for (const struct lun_given *g = lun_given_functions; g->name; g++)
         if (strchr(g->name, '.')) put_function(out, "", 0, g->name, g->doc, g->lua);

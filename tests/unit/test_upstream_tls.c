@@ -79,10 +79,14 @@ static SSL_CTX *context(const char *name)
     return c;
 }
 
+/* OpenSSL in the servers, on threads of their own, raises it as it likes; the calls' own thread must not. */
+static volatile sig_atomic_t pipes;
+static void on_pipe(int number) { (void)number; if (gettid() == getpid()) pipes = 1; }
+
 static int group_set_up(void **state)
 {
     (void)state;
-    signal(SIGPIPE, SIG_IGN);       /* for OpenSSL in the servers */
+    signal(SIGPIPE, on_pipe);
     if (!mkdtemp(folder)) return 1;
     snprintf(ca, sizeof ca, "%s/ca.pem", folder);
     snprintf(other_ca, sizeof other_ca, "%s/other.pem", folder);
@@ -260,6 +264,52 @@ static void test_deaths_are_told_as_over_plain_sockets(void **state)
         assert_true(p.times.left);
         assert_int_equal(server.requests, 1);
     }
+}
+
+static void s_hangs_up_in_request(struct peer *p) { char some[200]; peer_get(p, some, sizeof some); peer_reset(p); }
+static void s_answers_then_resets(struct peer *p)
+{
+    if (peer_ask(p, NULL)) peer_say(p, OK_ANSWER);
+    sem_wait(&p->server->go);
+    peer_reset(p);
+}
+
+/* libcurl is told not to touch signals, so it does not keep this one away from OpenSSL either. */
+static void test_a_broken_pipe_inside_tls_raises_no_signal(void **state)
+{
+    (void)state;
+    static char large[4 << 20];
+    struct lun_slice slice = { large, sizeof large };
+    struct lun_upstream_request r = post;
+    r.body = &slice;
+    r.body_n = 1;
+    for (int i = 0; i < 5; i++) {
+        server_start(&server, s_hangs_up_in_request, good);
+        struct lun_upstream_site *s = tls_site(server.port, ca);
+        struct probe p = ask(s, &r);
+        assert_kind(&p, LUN_KIND_RESET);
+        lun_upstream_site_free(s);
+        server_stop(&server);
+    }
+    assert_false(pipes);
+}
+
+static void test_closing_a_kept_connection_that_was_reset_raises_no_signal(void **state)
+{
+    (void)state;
+    server_start(&server, s_answers_then_resets, good);
+    struct lun_upstream_site *s = tls_site(server.port, ca);
+    struct probe p = ask(s, &post);
+    assert_kind(&p, LUN_KIND_OK);
+    server_stop(&server);                       /* the connection is reset by now, and nobody here has looked at it */
+    lun_upstream_site_free(s);
+    assert_false(pipes);
+}
+
+static void test_no_call_of_all_these_raised_a_signal(void **state)
+{
+    (void)state;
+    assert_false(pipes);
 }
 
 SAYS(s_head_alone, "HTTP/1.1 200 OK\r\n\r\n")
@@ -576,12 +626,13 @@ int main(void)
         TEST(test_a_provider_of_a_named_ca_is_believed_and_offered_http_1_1_alone), TEST(test_any_other_is_tls), TEST(test_a_handshake_that_fails_is_tls),
         TEST(test_a_new_connection_resumes_the_session_but_not_across_cas), TEST(test_a_connection_is_not_shared_with_a_site_of_another_ca),
         TEST(test_a_ca_file_is_read_once_though_several_take_turns),
-        TEST(test_deaths_are_told_as_over_plain_sockets), TEST(test_answers_without_a_body_need_no_end), TEST(test_a_post_is_never_sent_again),
+        TEST(test_deaths_are_told_as_over_plain_sockets), TEST(test_a_broken_pipe_inside_tls_raises_no_signal),
+        TEST(test_closing_a_kept_connection_that_was_reset_raises_no_signal), TEST(test_answers_without_a_body_need_no_end), TEST(test_a_post_is_never_sent_again),
         TEST(test_a_post_after_an_idle_close_notify_goes_to_a_fresh_connection), TEST(test_a_paused_call_over_tls_loses_nothing),
         TEST(test_a_proxy_gives_neither_head_nor_body_and_gets_no_key),
         TEST(test_http2_calls_share_a_connection), TEST(test_a_paused_http2_stream_does_not_stall_its_neighbour_and_is_dropped),
         TEST(test_what_came_during_an_http2_pause_is_told_after_it), TEST(test_closing_an_http2_stream_leaves_its_neighbour_alone),
-        TEST(test_a_provider_without_http2_is_spoken_to_in_http_1_1_and_paused_so), cmocka_unit_test(test_no_detail_shows_a_secret),
+        TEST(test_a_provider_without_http2_is_spoken_to_in_http_1_1_and_paused_so), cmocka_unit_test(test_no_call_of_all_these_raised_a_signal), cmocka_unit_test(test_no_detail_shows_a_secret),
     };
     return cmocka_run_group_tests(tests, group_set_up, group_tear_down);
 }

@@ -415,6 +415,53 @@ static void an_open_machine_has_all_of_lua_and_cjson(void **state)
     end(vm);
 }
 
+static void lua_s_functions_are_luajit_s(void **state)
+{
+    (void)state;
+    assert_true(lun_vm_lua_is_ours());
+}
+
+static void runs_in_an_open_machine(const char *code)
+{
+    struct lun_vm *vm = new_vm(&(struct lun_vm_options){ .open = true });
+    struct lun_run *run = ready(vm, NULL, code);
+    lun_run_go(run, 0);
+    if (run->state != LUN_RUN_DONE) fail_msg("%s", run->error.text);
+    lun_run_free(run);
+    end(vm);
+}
+
+static void cjson_of_an_open_machine_reads_and_writes_everything_that_json_has(void **state)
+{
+    (void)state;
+    runs_in_an_open_machine(
+        "local c = require 'cjson'\n"
+        "local v = c.decode [[{\"a\":null,\"b\":[],\"c\":{},\"d\":[1,null,true],\"e\":\"\\u00e4\\n\",\"f\":0.1,\"g\":9007199254740991}]]\n"
+        "assert(v.a == c.null and v.d[2] == c.null and v.d[3] == true and v.e == '\\195\\164\\n')\n"
+        "local back = [[{\"a\":null,\"b\":[],\"c\":{},\"d\":[1,null,true],\"e\":\"\xc3\xa4\\n\",\"f\":0.1,\"g\":9007199254740991}]]\n"
+        "assert(c.encode(v) == back, c.encode(v))\n"
+        "assert(c.encode { 1, nil, 3 } == '[1,null,3]' and c.encode {} == '{}' and c.encode 'x' == '\"x\"' and c.encode(c.null) == 'null')\n"
+        "local deep = ('['):rep(128) .. (']'):rep(128) assert(c.encode(c.decode(deep)) == deep)\n"
+        "local long = c.encode { ('x'):rep(1000000) } assert(#c.decode(long)[1] == 1000000)");
+}
+
+static void cjson_of_an_open_machine_raises_what_it_cannot_do(void **state)
+{
+    (void)state;
+    runs_in_an_open_machine(
+        "local c = require 'cjson'\n"
+        "for _, text in ipairs { '', '{', '[1,]', 'nan', ('['):rep(129) .. (']'):rep(129) } do assert(not pcall(c.decode, text), text) end\n"
+        "local round = {} round[1] = round\n"
+        "for _, value in ipairs { 0 / 0, print, round, { 1, x = 2 }, { [1] = 1, [100] = 2 } } do assert(not pcall(c.encode, value)) end\n"
+        "assert(select(2, pcall(c.decode, '[1,]')):find('cjson.decode: at byte 3', 1, true))");
+}
+
+static void cjson_of_an_open_machine_is_not_one_that_lies_on_the_disk(void **state)
+{
+    (void)state;
+    runs_in_an_open_machine("package.path, package.cpath = '', '' assert(require('cjson').encode(1) == '1')");
+}
+
 static void an_open_machine_finds_our_own_files(void **state)
 {
     struct lun_vm *vm = new_vm(&(struct lun_vm_options){ .open = true });
@@ -590,7 +637,11 @@ int main(void)
         cmocka_unit_test(a_message_never_ends_inside_a_character),
         cmocka_unit_test(every_failure_has_a_name),
         cmocka_unit_test(loading_hands_arguments_in_and_a_reference_out),
+        cmocka_unit_test(lua_s_functions_are_luajit_s),
         cmocka_unit_test(an_open_machine_has_all_of_lua_and_cjson),
+        cmocka_unit_test(cjson_of_an_open_machine_reads_and_writes_everything_that_json_has),
+        cmocka_unit_test(cjson_of_an_open_machine_raises_what_it_cannot_do),
+        cmocka_unit_test(cjson_of_an_open_machine_is_not_one_that_lies_on_the_disk),
         cmocka_unit_test(an_open_machine_finds_our_own_files),
         cmocka_unit_test(an_open_machine_has_only_the_limits_it_is_given),
         cmocka_unit_test(a_yield_that_is_no_wish_is_a_failure),

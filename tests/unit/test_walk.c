@@ -995,6 +995,20 @@ static struct lun_answer label(struct asked *q, enum lun_hook hook, const struct
     return (struct lun_answer){ .labels = labels, .n_labels = hook == LUN_HOOK_CLASSIFY ? 2 : 0 };
 }
 
+static struct lun_answer c_then_a(struct asked *q, enum lun_hook hook, const struct lun_trial *t)
+{
+    (void)t;
+    if (hook != LUN_HOOK_SELECT) return (struct lun_answer){0};
+    return (struct lun_answer){ .verb = LUN_PLAN, .plan = plan_of(q, "ca") };
+}
+
+static struct lun_answer no_money(struct asked *q, enum lun_hook hook, const struct lun_trial *t)
+{
+    (void)q, (void)t;
+    if (hook != LUN_HOOK_BUDGET) return (struct lun_answer){0};
+    return (struct lun_answer){ .verb = LUN_REFUSE, .message = "Enough for today." };
+}
+
 TEST(labels_of_classify_are_told)
 {
     open_house(1);
@@ -1039,6 +1053,96 @@ TEST(finish_has_ten_seconds_after_the_client_was_told_the_end)
     assert_true(q->ended && !q->over);
     world_until(w, SECONDS(10.01));
     assert_true(q->over);
+}
+
+/* ---- deciding only ---- */
+
+static struct asked *decide(struct asked *q)
+{
+    q->decide_only = true;
+    world_ask(q);
+    world_run(w);
+    assert_true(q->over && q->ended);
+    assert_string_equal(q->trials, "");
+    assert_int_equal(w->n_calls, 0);
+    return q;
+}
+
+TEST(what_is_only_decided_ends_with_its_plan_and_sends_nothing)
+{
+    open_house(2);
+    struct asked *q = decide(world_prepare(w, true));
+    assert_int_equal(q->heads, 0);
+    assert_int_equal(q->end, LUN_CLEAN);
+    assert_int_equal(q->done.status, 200);
+    assert_int_equal(q->got.n, 0);
+    assert_int_equal(strlen(q->planned), 2);
+    assert_int_equal(held(w), 0);
+}
+
+TEST(what_is_only_decided_runs_classify_budget_select_and_finish)
+{
+    open_house(3);
+    struct asked *q = world_prepare(w, false);
+    q->answer = c_then_a;
+    decide(q);
+    assert_string_equal(q->planned, "ca");
+    for (int h = 0; h < LUN_HOOK_COUNT; h++) assert_int_equal(q->n_hooks[h], h != LUN_HOOK_JUDGE && h != LUN_HOOK_RETRY);
+}
+
+TEST(what_is_only_decided_can_be_refused_by_a_hook)
+{
+    open_house(1);
+    struct asked *q = world_prepare(w, false);
+    q->answer = no_money;
+    decide(q);
+    assert_int_equal(q->status, 402);
+    assert_string_equal(q->code, "budget_exceeded");
+    assert_string_equal(q->message, "Enough for today.");
+    assert_string_equal(q->planned, "");
+}
+
+TEST(what_is_only_decided_needs_no_budget_left_and_no_turn)
+{
+    house(1);
+    w->client.budget.limit = 1;
+    w->target[0].requests_per_minute = 1;
+    world_open(w);
+    assert_string_equal(decide(world_prepare(w, false))->planned, "a");
+    assert_string_equal(decide(world_prepare(w, false))->planned, "a");
+}
+
+TEST(what_is_only_decided_says_no_keep_alive_while_a_hook_waits)
+{
+    open_house(1);
+    struct asked *q = world_prepare(w, true);
+    q->silent[LUN_HOOK_SELECT] = true;
+    q->q.deadline = w->loop.now + SECONDS(60);
+    decide(q);
+    assert_int_equal(q->comments, 0);
+    assert_int_equal(q->status, 504);
+}
+
+TEST(what_is_only_decided_adds_nothing_to_the_retry_budget)
+{
+    open_house(1);
+    for (int i = 0; i < 100; i++) decide(world_prepare(w, false));
+    int taken = 0;
+    while (lun_quota_take(w->registry->retries, 0.2, w->loop.now)) taken++;
+    assert_int_equal(taken, 10);                            /* the least there is; of 100 requests it would be 20 */
+}
+
+TEST(who_only_wanted_a_decision_can_leave_while_a_hook_waits)
+{
+    open_house(1);
+    struct asked *q = world_prepare(w, false);
+    q->decide_only = q->silent[LUN_HOOK_CLASSIFY] = true;
+    world_ask(q);
+    world_until(w, SECONDS(1));
+    leave(q);
+    world_run(w);
+    assert_true(q->over && !q->ended);
+    assert_int_equal(q->done.status, 499);
 }
 
 TEST(a_chain_of_skipped_and_failed_steps_is_told_in_the_order_they_began)
@@ -1138,6 +1242,13 @@ int main(int argc, char **argv)
         T(a_pinned_request_never_falls_over),
         T(a_hook_that_waits_keeps_the_deadline_and_is_dropped_at_it),
         T(finish_has_ten_seconds_after_the_client_was_told_the_end),
+        T(what_is_only_decided_ends_with_its_plan_and_sends_nothing),
+        T(what_is_only_decided_runs_classify_budget_select_and_finish),
+        T(what_is_only_decided_can_be_refused_by_a_hook),
+        T(what_is_only_decided_needs_no_budget_left_and_no_turn),
+        T(what_is_only_decided_says_no_keep_alive_while_a_hook_waits),
+        T(what_is_only_decided_adds_nothing_to_the_retry_budget),
+        T(who_only_wanted_a_decision_can_leave_while_a_hook_waits),
         T(a_chain_of_skipped_and_failed_steps_is_told_in_the_order_they_began),
         T(random_schedules_break_no_promise),
     };

@@ -423,6 +423,7 @@ static void check_end(struct asked *c, enum lun_end end)
     for (struct call *k = w->calls; k; k = k->next) MUST(w, k->asked != c || k->closed, "told the end with a call open");
     for (struct lun_trial *t = c->q.trials; t; t = t->next) MUST(w, t->closed, "told the end with an attempt open");
     if (end == LUN_TORN) MUST(w, c->error && c->stream, "torn without an error event");
+    if (c->decide_only && !c->heads) { MUST(w, end == LUN_CLEAN && c->q.plan && c->q.plan->n, "decided nothing"); return; }
     if (end == LUN_CLEAN) MUST(w, c->status == 200 ? !c->error && from : c->error, "an empty clean answer");
     if (!from) return;
     if (c->stream && from->complete && from->complete_at < w->loop.now) MUST(w, end == LUN_CLEAN, "a complete stream torn");
@@ -434,7 +435,7 @@ static void check_end(struct asked *c, enum lun_end end)
 static void client_end(void *self, enum lun_end end, const struct lun_pair *trailers, int n)
 {
     struct asked *c = self;
-    MUST(c->w, !c->left && !c->ended && c->heads, "an end out of place");
+    MUST(c->w, !c->left && !c->ended && (c->heads || c->decide_only), "an end out of place");
     c->ended = true;
     c->end = end;
     c->ended_at = c->w->loop.now;
@@ -444,6 +445,7 @@ static void client_end(void *self, enum lun_end end, const struct lun_pair *trai
         snprintf(c->trailers + at, sizeof c->trailers - at, "%s: %s\n", trailers[i].name, trailers[i].value);
     }
     check_end(c, end);
+    for (int i = 0; c->q.plan && i < c->q.plan->n && i < TARGETS; i++) c->planned[i] = *c->q.plan->steps[i].target->name;
     if (c->told) c->told(c);
 }
 
@@ -571,6 +573,7 @@ static void over(void *self, struct lun_question *q, const struct lun_done *done
     struct asked *c = self;
     struct world *w = c->w;
     MUST(w, !c->over && q == &c->q, "over twice");
+    MUST(w, !c->decide_only || !q->trials, "an attempt where only a decision was wanted");
     MUST(w, c->ended || c->left, "over before its end");
     MUST(w, !c->waiting, "over while a hook is asked");
     MUST(w, c->ask.policy != &world_policy || c->n_hooks[LUN_HOOK_FINISH] == 1, "finish not told once");
@@ -580,6 +583,7 @@ static void over(void *self, struct lun_question *q, const struct lun_done *done
     c->done = *done;
     c->done.trial = NULL;
     snprintf(c->code, sizeof c->code, "%s", done->code ? done->code : "");
+    snprintf(c->message, sizeof c->message, "%s", done->message ? done->message : "");
     SAY(w, "client %d: over, %d, %s", c->id, done->status, c->trials);
     lun_account_free(q->own_account);
     lun_arena_free(&c->arena);
@@ -614,6 +618,7 @@ struct asked *world_ask(struct asked *c)
     c->ask = (struct lun_ask){ .question = &c->q, .client = &client, .client_self = c, .upstream = &upstream, .upstream_self = w, .policy = c->policy,
                                .policy_self = c->policy_self, .source = lun_money_source(w->registry->money), .waiting = &w->waiting, .over = over, .over_self = c };
     c->deadline = c->q.deadline;
+    c->q.decide_only = c->decide_only;
     SAY(w, "client %d asks, %s, deadline in %.3f s", c->id, c->stream ? "a stream" : "whole", (double)(c->deadline - w->loop.now) / 1e6);
     c->r = lun_request_open(&w->loop, &c->ask);
     return c;
@@ -629,7 +634,7 @@ void world_settle(struct world *w)
         lun_loop_drain(&w->loop);
         if (w->moved) { w->moved = 0; lun_waiting_look(&w->waiting); }
     } while (w->loop.first);
-    MUST(w, !atomic_load(&lun_walk_overdue), "a clock was left overdue");
+    MUST(w, !w->loop.overdue, "a clock was left overdue");
 }
 
 void world_until(struct world *w, lun_us at)
@@ -670,7 +675,7 @@ static void check_client(struct world *w, struct asked *c)
     MUST(w, w->late || w->loop.now < c->deadline, "deadline not obeyed");
     if (c->from) MUST(w, open <= 1, "the loser was not cancelled");
     if (c->r->state == LUN_AT_STREAM && mine && !mine->ended) MUST(w, mine->paused == c->paused, "back-pressure does not reach the provider");
-    if (!w->late && c->stream && w->snapshot->keepalive && !c->paused && !(mine && mine->complete && c->from))
+    if (!w->late && c->stream && !c->decide_only && w->snapshot->keepalive && !c->paused && !(mine && mine->complete && c->from))
         MUST(w, w->loop.now < c->said + w->snapshot->keepalive, "no keep-alive");
 }
 

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define TARGETS 4
 struct world;
 struct asked;
 
@@ -53,17 +54,17 @@ struct asked {
     /* what the test wants of it */
     void (*told)(struct asked *);               /* after each head and bytes; may leave or pause */
     void *mind;                                 /* the test's */
-    const struct lun_policy_port *policy; void *policy_self;
+    const struct lun_policy_port *policy; void *policy_self; bool decide_only;
     /* the policy that comes with the world */
     struct lun_answer (*answer)(struct asked *, enum lun_hook, const struct lun_trial *); int n_hooks[LUN_HOOK_COUNT]; bool silent[LUN_HOOK_COUNT];
     bool waiting; enum lun_hook hook;
     /* when it is over */
     char trials[512];                           /* "a=ok b=rate_limited" */
-    struct lun_done done; char code[32];
+    char planned[TARGETS + 1];                  /* "ab": what the plan named when the end was told */
+    struct lun_done done; char code[32], message[200];
     int64_t cost; int n_trials;
 };
 
-#define TARGETS 4
 struct world {
     struct lun_loop loop;
     struct lun_registry *registry; struct lun_snapshot *snapshot; struct lun_waiting waiting;

@@ -1,0 +1,61 @@
+#include "gateway/admission.h"
+#include "base/http.h"
+#include "state/limit.h"
+#include <stdio.h>
+
+bool lun_admission_key(const struct lun_snapshot *s, const char *key, size_t n, const struct lun_client_rule **rule, struct lun_error *e)
+{
+    *rule = s->n_clients && n ? lun_snapshot_client(s, key, n) : NULL;
+    if (*rule || !s->n_clients) return true;
+    *e = (struct lun_error){ .code = LUN_CODE_INVALID_KEY };
+    e->message = n ? "The key is not known here." : "There is no key: only the `clients` of the configuration may ask here.";
+    return false;
+}
+
+struct lun_incoming lun_admission_copy(struct lun_question *q, const struct lun_pair *headers, int n_headers, const char *body, size_t n)
+{
+    struct lun_pair *copy = lun_arena_alloc(q->arena, (size_t)(n_headers + 1) * sizeof *copy);
+    for (int i = 0; i < n_headers; i++) {
+        const char *name = lun_http_lower(lun_arena_strdup(q->arena, headers[i].name));
+        copy[i] = (struct lun_pair){ name, lun_header_is_secret(name) ? "" : lun_arena_strdup(q->arena, headers[i].value) };
+    }
+    lun_buf_add(&q->kept, body, n);
+    return (struct lun_incoming){ .headers = copy, .n_headers = n_headers, .body = lun_buf_text(&q->kept), .n = n };
+}
+
+static bool within_rate(const struct lun_client_rule *rule, lun_us now, struct lun_error *e)
+{
+    lun_us wait = rule ? lun_limit_client(rule, now) : 0;
+    if (wait) *e = (struct lun_error){ .code = LUN_CODE_RATE_LIMITED, .retry_after = wait, .message = "This key's requests per minute are used up." };
+    return !wait;
+}
+
+bool lun_admission_question(struct lun_question *q, const struct lun_incoming *in, struct lun_error *e)
+{
+    return lun_recognise(q, in, e) && within_rate(in->client, q->loop->now, e);
+}
+
+static void count(const struct lun_station *s, int code)
+{
+    char status[12];
+    snprintf(status, sizeof status, "%d", code);
+    lun_metrics_add(s->registry->metrics, LUN_METRIC_REFUSED, (const char *[]){ status }, 1);
+}
+
+void lun_admission_refuse(struct lun_station *s, struct lun_question *q, const struct lun_error *e, const struct lun_client *client, void *self)
+{
+    struct lun_buf body = {0};
+    static const struct lun_pair json = { "content-type", "application/json" };
+    struct lun_head head = { .status = e->status ? e->status : lun_code_status(e->code), .headers = &json, .n_headers = 1 };
+    lun_reply_error_body(q, e, &body);
+    head.length = (int64_t)body.n;
+    if (q) lun_reply_head(q, head.status, "application/json", NULL, NULL, e, head.length, &head);
+    if (client) {
+        client->head(self, &head);
+        client->bytes(self, body.at, body.n);
+        client->end(self, LUN_CLEAN, NULL, 0);
+    }
+    lun_buf_free(&body);
+    if (q) lun_station_refused(s, q, e);
+    else count(s, head.status);
+}

@@ -1,0 +1,201 @@
+/* The half of a change that takes its time: files are read, a version is loaded and tried, its machines are made, the state folder is written. On
+ * the builder's thread. */
+#include "base/alloc.h"
+#include "gateway/change.h"
+#include "state/registry.h"
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct lun_change *change_of(struct lun_job *j) { return (struct lun_change *)(void *)((char *)j - offsetof(struct lun_change, job)); }
+
+void lun_texts_add(struct lun_change *ch, struct lun_texts *to, const char *format, ...)
+{
+    va_list args;
+    char *text = NULL;
+    va_start(args, format);
+    if (vasprintf(&text, format, args) < 0) abort();
+    va_end(args);
+    if (to->n == to->room) {
+        const char **more = lun_arena_alloc(&ch->arena, (size_t)(to->room = to->room ? 2 * to->room : 8) * sizeof *more);
+        if (to->n) memcpy(more, to->at, (size_t)to->n * sizeof *more);
+        to->at = more;
+    }
+    to->at[to->n++] = lun_arena_strdup(&ch->arena, text);
+    free(text);
+}
+
+static void refuse(struct lun_change *ch, int status) { if (ch->result.status == 200) ch->result.status = status; }
+
+static void take_mistakes(struct lun_change *ch, struct lun_mistakes *m)
+{
+    for (int i = 0; i < m->n; i++)
+        if (m->items[i].line) lun_texts_add(ch, &ch->result.errors, "%s:%d: %s", m->items[i].file, m->items[i].line, m->items[i].what);
+        else lun_texts_add(ch, &ch->result.errors, "%s: %s", m->items[i].file, m->items[i].what);
+    if (m->more) lun_texts_add(ch, &ch->result.errors, "and %d more", m->more);
+    refuse(ch, 422);
+}
+
+/* ---- what was changed and does not count yet ---- */
+
+static bool differs(const char *a, const char *b) { return (a || b) && (!a || !b || strcmp(a, b)); }
+
+static void tell_restart(struct lun_change *ch, const struct lun_snapshot *s)
+{
+    const struct lun_snapshot *now = lun_changes_means(ch->of)->running;
+    const struct { const char *name; bool other; } fixed[] = {
+        { "listen", differs(s->listen, now->listen) }, { "admin", differs(s->admin, now->admin) }, { "workers", s->workers != now->workers },
+        { "state", differs(s->state, now->state) }, { "log.requests", differs(s->request_log, now->request_log) },
+        { "log.audit", differs(s->audit_log, now->audit_log) } };
+    for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
+        if (fixed[i].other) lun_texts_add(ch, &ch->result.restart, "%s", fixed[i].name);
+}
+
+/* ---- one version ---- */
+
+static void hook_is_wrong(void *self, const char *what)
+{
+    struct lun_change *ch = self;
+    lun_texts_add(ch, ch->force || ch->kind == LUN_CHANGE_START ? &ch->result.warnings : &ch->result.errors, "%s", what);
+}
+
+static bool equal(const struct lun_snapshot *a, const struct lun_snapshot *b)
+{
+    return b && !strcmp(a->version, b->version) && !memcmp(a->outside, b->outside, sizeof a->outside);
+}
+
+static const struct lun_known *known(const struct lun_change *ch, const char *name)
+{
+    for (int i = 0; i < ch->n_known; i++) if (!strcmp(ch->known[i].name, name)) return &ch->known[i];
+    return NULL;
+}
+
+static bool make_kits(struct lun_change *ch, struct lun_snapshot *s)
+{
+    const struct lun_change_means *m = lun_changes_means(ch->of);
+    char *error = NULL;
+    ch->kits = lun_arena_zalloc(&ch->arena, (size_t)m->n_workers * sizeof *ch->kits);
+    for (; ch->n_kits < m->n_workers; ch->n_kits++) {
+        struct lun_kit *kit = lun_kit_new(s, m->options->registry, m->options->limits, m->options->log, &error);
+        if (!kit) {
+            lun_texts_add(ch, &ch->result.errors, "%s", error);
+            refuse(ch, 422);
+            free(error);
+            return false;
+        }
+        ch->kits[ch->n_kits] = kit;
+    }
+    return true;
+}
+
+/* Tried, unless it served before, and tied to what outlives it. */
+static bool fit_in(struct lun_change *ch, struct lun_snapshot *s, bool served)
+{
+    if (!served && !lun_rehearse(s, hook_is_wrong, ch) && !ch->force) {
+        refuse(ch, 422);
+        return false;
+    }
+    lun_registry_bind(lun_changes_means(ch->of)->options->registry, s);
+    return true;
+}
+
+/* A version that was loaded, which is taken: the one there is already, one of those that are still known, or a new one. */
+static void consider(struct lun_change *ch, struct lun_snapshot *s, bool served)
+{
+    const struct lun_known *before = known(ch, s->version);
+    tell_restart(ch, s);
+    if (equal(s, ch->known[0].snapshot)) { lun_snapshot_unref(s); return; }
+    if (before && equal(s, before->snapshot)) {
+        lun_snapshot_unref(s);
+        s = lun_snapshot_ref(before->snapshot);
+    } else if (!fit_in(ch, s, served || before == &ch->known[0])) { lun_snapshot_unref(s); return; }
+    if (make_kits(ch, s)) ch->snapshot = s;
+    else lun_snapshot_unref(s);
+}
+
+/* ---- as it was ---- */
+
+static struct lun_snapshot *load_known(struct lun_change *ch, const struct lun_known *k, struct lun_mistakes *mistakes)
+{
+    const struct lun_change_means *m = lun_changes_means(ch->of);
+    struct lun_kept kept;
+    if (k->snapshot) lun_kept_copy(k->snapshot, &kept);
+    else if (!m->keep || !lun_kept_read(m->keep, k->name, &kept)) {
+        lun_mistakes_add(mistakes, k->name, 0, "its files were not kept");
+        return NULL;
+    }
+    struct lun_snapshot *s = lun_config_source_load_kept(m->options->source, &kept, mistakes);
+    lun_kept_free(&kept);
+    if (!s || !strcmp(s->version, k->name)) return s;
+    lun_mistakes_add(mistakes, k->name, 0, "what was kept of it is not what it was");
+    lun_snapshot_unref(s);
+    return NULL;
+}
+
+void lun_change_build_rollback(struct lun_job *j)
+{
+    struct lun_change *ch = change_of(j);
+    struct lun_mistakes mistakes = {0};
+    struct lun_snapshot *s = load_known(ch, ch->back_to, &mistakes);
+    if (s) consider(ch, s, true);
+    else take_mistakes(ch, &mistakes);
+    lun_mistakes_free(&mistakes);
+}
+
+/* The file holds what was taken back; what runs in its place may have other secrets by now. */
+static void refresh(struct lun_change *ch, const struct lun_known *bad)
+{
+    struct lun_mistakes mistakes = {0};
+    struct lun_snapshot *s = load_known(ch, &ch->known[0], &mistakes);
+    lun_texts_add(ch, &ch->result.errors, "%s was taken back %s: it stays so until a file of it changes (or force is said)", bad->name, bad->taken_back);
+    ch->refreshed = true;
+    if (s) consider(ch, s, true);
+    lun_mistakes_free(&mistakes);
+    refuse(ch, 422);
+}
+
+void lun_change_build_reload(struct lun_job *j)
+{
+    struct lun_change *ch = change_of(j);
+    struct lun_mistakes mistakes = {0};
+    struct lun_snapshot *s = lun_config_source_load(lun_changes_means(ch->of)->options->source, &mistakes, &ch->looked_at);
+    const struct lun_known *before = s ? known(ch, s->version) : NULL;
+    if (!s) take_mistakes(ch, &mistakes);
+    else if (before && before->taken_back && !ch->force) {
+        lun_snapshot_unref(s);
+        refresh(ch, before);
+    } else consider(ch, s, false);
+    lun_mistakes_free(&mistakes);
+}
+
+/* ---- keeping ---- */
+
+void lun_change_write(struct lun_job *j)
+{
+    struct lun_change *ch = change_of(j);
+    struct lun_keep *keep = lun_changes_means(ch->of)->keep;
+    struct lun_snapshot *s = ch->snapshot ? ch->snapshot : ch->known[0].snapshot;
+    const char *names[2 * LUN_VERSIONS_MOST + 1];
+    char *error = NULL;
+    int n = 0;
+    if (!keep) return;
+    for (; n < ch->n_known; n++) names[n] = ch->known[n].name;
+    names[n++] = s->version;
+    ch->result.kept = (ch->kind == LUN_CHANGE_SET || lun_keep_version(keep, s, &error)) && lun_keep_write(keep, ch->text, ch->n_text, &error);
+    lun_keep_only(keep, names, n);
+    if (!ch->result.kept) lun_texts_add(ch, &ch->result.warnings, "not kept over a restart: %s", error);
+    free(error);
+}
+
+/* The first version works already: what its hooks cannot do is told all the same. */
+void lun_change_build_start(struct lun_job *j)
+{
+    struct lun_change *ch = change_of(j);
+    struct lun_mistakes mistakes = {0};
+    struct lun_snapshot *s = lun_config_source_load(lun_changes_means(ch->of)->options->source, &mistakes, &ch->looked_at);
+    if (s) lun_rehearse(s, hook_is_wrong, ch);
+    lun_snapshot_unref(s);
+    lun_mistakes_free(&mistakes);
+    lun_change_write(j);
+}

@@ -1,0 +1,69 @@
+/* What changes a gateway while it runs: another version of its configuration (a reload), the previous one again (a rollback), other values for the
+ * policy's settings. Each is a transaction: built and tried on the builder's thread, made ready on every worker, taken over
+ * by all of them between two of their events, written to the folder `state`, and only then answered. What fails on the way changes nothing.
+ *
+ * One change at a time, in the order they were asked for; reloads that wait behind another change are one. Everything here belongs to the thread of
+ * the gateway's reactor; what a change needs of other threads goes there by itself. */
+#ifndef LUN_GATEWAY_CHANGES_H
+#define LUN_GATEWAY_CHANGES_H
+#include "gateway/builder.h"
+#include "gateway/config_source.h"
+#include "gateway/troubles.h"
+#include "gateway/worker.h"
+
+struct lun_watch;
+struct lun_changes;
+struct lun_changes_options {            /* borrowed until free */
+    struct lun_reactor *reactor;
+    struct lun_registry *registry;
+    struct lun_server_shared *shared;
+    const struct lun_log *log;
+    const struct lun_config_source *source;
+    enum lun_policy_limits limits;
+    bool watch;                         /* reloads by itself when a file changes */
+    bool aside;                         /* what takes its time gets a thread; false: it is done on the reactor's, which stands still meanwhile */
+};
+
+struct lun_texts { const char **at; int n, room; };
+struct lun_setting_change { const char *name; bool was_set, is_set; struct lun_plain before, after; };
+struct lun_change_result {              /* borrowed until the function that is told returns */
+    int status;                         /* as HTTP has it: 200; 409 nothing to go back to; 422 refused; 503 cannot be done now */
+    bool changed;                       /* another version than before, or the same with other secrets */
+    const char *version; int generation;        /* that new requests begin with now */
+    const char *from;                   /* the version before; NULL: not changed */
+    struct lun_texts errors;            /* "policy.lua:4: …"; there are some where status is not 200 */
+    struct lun_texts warnings;
+    struct lun_texts restart;           /* settings that have changed and count from the next start only */
+    const struct lun_setting_change *settings; int n_settings;
+    bool kept;                          /* it survives a restart */
+};
+typedef void lun_change_told(void *self, const struct lun_change_result *);
+
+/* Chooses what to begin with: the source as it is, or, where that was taken back, the last good version that was kept. NULL: `mistakes` says why
+ * it cannot be loaded, or *error (yours to free) what else is wrong. */
+struct lun_changes *lun_changes_new(const struct lun_changes_options *, struct lun_mistakes *, char **error);
+struct lun_snapshot *lun_changes_first(const struct lun_changes *);             /* bound to the registry; borrowed */
+struct lun_tuning *lun_changes_tuning(const struct lun_changes *);              /* what its settings are set to; borrowed */
+/* The workers are there: tries the first version (what is wrong is a warning), keeps it, begins to watch. */
+void lun_changes_begin(struct lun_changes *, struct lun_worker *const *workers, int n);
+void lun_changes_stop(struct lun_changes *);    /* the gateway is ending: what is asked from now on, or waits, gets 503 */
+void lun_changes_reopen_log(struct lun_changes *);              /* the audit log, after rotation */
+void lun_changes_free(struct lun_changes *);    /* no worker runs. NULL is fine */
+
+/* `by`: who asks, for the log and the list of versions; copied. `told` may be NULL. `force`: takes a version that was taken back too, or one whose
+ * hooks fail when they are tried. */
+void lun_changes_reload(struct lun_changes *, const char *by, bool force, lun_change_told *told, void *self);
+void lun_changes_rollback(struct lun_changes *, const char *by, const char *why, lun_change_told *told, void *self);
+/* All of them or none. A value of NULL: back to the policy's default. Names and texts are copied. */
+struct lun_wanted { const char *name; const struct lun_plain *value; };
+void lun_changes_set(struct lun_changes *, const char *by, const struct lun_wanted *, int n, lun_change_told *told, void *self);
+
+const struct lun_versions *lun_changes_versions(const struct lun_changes *);
+struct lun_snapshot *lun_changes_current(const struct lun_changes *);           /* borrowed */
+const char *lun_changes_state(const struct lun_changes *);                      /* the folder; NULL: nothing is kept */
+
+/* For workers, on their threads; `self` is the changes. */
+void lun_changes_retire(void *self, struct lun_kit *);
+void lun_changes_released(void *self);
+void lun_changes_trouble(void *self, const struct lun_trouble *);
+#endif

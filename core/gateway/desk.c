@@ -1,0 +1,55 @@
+#include "gateway/desk.h"
+#include "base/alloc.h"
+#include "gateway/carrier_curl.h"
+#include "gateway/carrier_script.h"
+#include "gateway/probe.h"
+#include <stdlib.h>
+
+struct lun_desk *lun_desk_new(struct lun_upstream *upstream, const struct lun_station *like, struct lun_kit *kit, char **error)
+{
+    struct lun_carrier *network = lun_carrier_curl_new(upstream, kit->snapshot, error);
+    if (!network) {
+        lun_kit_free(kit);
+        return NULL;
+    }
+    struct lun_desk *d = lun_zalloc(sizeof *d);
+    d->kit = kit;
+    d->network = network;
+    d->script = lun_carrier_scenes_new(like->loop, lun_scenarios_scenes(kit->scenarios));
+    d->upstreams = (struct lun_upstreams){ .network = d->network, .script = d->script, .dialects = kit->dialects };
+    d->station = *like;
+    d->station.snapshot = kit->snapshot;
+    d->station.policy = kit->policy;
+    d->station.tuning = lun_tuning_ref(like->tuning);
+    d->station.upstream = &lun_upstreams_port;
+    d->station.upstream_self = &d->upstreams;
+    d->station.open = 0;
+    atomic_fetch_add(&kit->snapshot->desks, 1);
+    return d;
+}
+
+void lun_desk_probe(struct lun_desk *d, bool on)
+{
+    if (on && !d->probe) d->probe = lun_probe_new(d->station.loop, d->station.snapshot, d->network, d->script, d->station.log);
+    if (on) return;
+    lun_probe_free(d->probe);
+    d->probe = NULL;
+}
+
+void lun_desk_outdated(struct lun_desk *d, struct lun_snapshot *newest)
+{
+    lun_carrier_curl_renew(d->network, newest);
+    lun_carrier_script_renew(d->script, newest);
+}
+
+struct lun_kit *lun_desk_free(struct lun_desk *d)
+{
+    struct lun_kit *kit = d->kit;
+    lun_probe_free(d->probe);
+    lun_carrier_curl_free(d->network);
+    lun_carrier_script_free(d->script);
+    lun_tuning_unref(d->station.tuning);
+    atomic_fetch_sub(&kit->snapshot->desks, 1);
+    free(d);
+    return kit;
+}

@@ -1,0 +1,26 @@
+/* The folder `state`: what of a gateway must survive a restart. `state.json` (settings, the list of versions, what was taken back) and, in
+ * `versions/HASH/`, the text of the last versions, file by file, with an index that is written last. All of it may be read by its owner alone,
+ * and each file is replaced as a whole, so that a crash leaves the old or the new one. Blocks on the disk: not on a loop. One thread at a time. */
+#ifndef LUN_GATEWAY_KEEP_H
+#define LUN_GATEWAY_KEEP_H
+#include "gateway/versions.h"
+
+struct lun_keep;
+/* Makes the folder and takes it for this process. NULL: `error` (yours to free) says why it cannot be used; another gateway's folder too. */
+struct lun_keep *lun_keep_open(const char *folder, char **error);
+void lun_keep_close(struct lun_keep *);         /* NULL is fine */
+
+char *lun_keep_read(struct lun_keep *, size_t *n);                              /* state.json, yours to free; NULL: there is none */
+bool lun_keep_write(struct lun_keep *, const char *text, size_t n, char **error);
+/* The text of a version, if it is not there yet; what is there of none of `known` goes. */
+bool lun_keep_version(struct lun_keep *, const struct lun_snapshot *, char **error);
+void lun_keep_only(struct lun_keep *, const char *const *known, int n);
+
+/* The files of a version as they were, in memory. */
+struct lun_kept { const struct lun_file *files; int n; struct lun_arena arena; };       /* the first is gateway.lua (by whatever name) */
+/* False: it is not there, or not whole. */
+bool lun_kept_read(struct lun_keep *, const char *version, struct lun_kept *);
+/* The same of a snapshot that is at hand. */
+void lun_kept_copy(const struct lun_snapshot *, struct lun_kept *);
+void lun_kept_free(struct lun_kept *);
+#endif

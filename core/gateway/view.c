@@ -1,0 +1,234 @@
+#include "gateway/view.h"
+#include "base/json.h"
+#include "base/loop.h"
+#include "state/health.h"
+#include <math.h>
+
+static void put_text(struct lun_buf *out, const char *key, const char *text)
+{
+    lun_json_put_key(out, key);
+    lun_json_put_text(out, text);
+}
+
+static void put_int(struct lun_buf *out, const char *key, int64_t n)
+{
+    lun_json_put_key(out, key);
+    lun_json_put_int(out, n);
+}
+
+static void put_number(struct lun_buf *out, const char *key, double n)
+{
+    lun_json_put_key(out, key);
+    lun_json_put_number(out, n);
+}
+
+static void put_bool(struct lun_buf *out, const char *key, bool yes)
+{
+    lun_json_put_key(out, key);
+    lun_json_put_bool(out, yes);
+}
+
+/* Milliseconds; null where it is not known. */
+static void put_ms(struct lun_buf *out, const char *key, lun_us t, lun_us unknown)
+{
+    put_number(out, key, t == unknown ? NAN : (double)t / 1000);
+}
+
+/* ---- providers ---- */
+
+static const char *circuit_name(enum lun_circuit c)
+{
+    return c == LUN_CIRCUIT_OPEN ? "open" : c == LUN_CIRCUIT_HALF_OPEN ? "half_open" : "closed";
+}
+
+static void put_rest(struct lun_buf *out, lun_us until, lun_us now)
+{
+    if (until == LUN_NEVER) put_text(out, "rests", "until somebody acts");
+    else if (until > now) put_ms(out, "rests_ms", until - now, -1);
+}
+
+static void put_target(const struct lun_target *t, lun_us now, struct lun_buf *out)
+{
+    struct lun_health_view v;
+    lun_health_look(t, now, &v);
+    lun_buf_putc(out, '{');
+    put_text(out, "name", t->name);
+    put_text(out, "model", t->model);
+    put_text(out, "upstream", t->upstream);
+    put_bool(out, "healthy", v.healthy);
+    put_text(out, "circuit", circuit_name(v.circuit));
+    put_rest(out, v.rests_until, now);
+    put_int(out, "in_flight", v.in_flight);
+    put_int(out, "failures_in_a_row", v.failures_in_a_row);
+    put_int(out, "attempts", v.requests);
+    put_int(out, "failures", v.failures);
+    put_number(out, "success_rate", v.success_rate);
+    put_ms(out, "latency_ms", v.latency, 0);
+    put_ms(out, "ttft_ms", v.ttft, 0);
+    int64_t left = lun_limit_requests_left(t, now);
+    if (left >= 0) put_int(out, "requests_left", left);
+    if ((left = lun_limit_tokens_left(t, now)) >= 0) put_int(out, "tokens_left", left);
+    lun_buf_putc(out, '}');
+}
+
+static void put_keys(const struct lun_provider *p, struct lun_buf *out)
+{
+    lun_json_put_key(out, "keys");
+    lun_buf_putc(out, '[');
+    for (int i = 0; i < p->n_keys; i++) {
+        lun_buf_puts(out, i ? ",{" : "{");
+        put_text(out, "secret", p->keys[i].name);
+        put_bool(out, "in_use", !lun_health_key_is_out(p, i));
+        lun_buf_putc(out, '}');
+    }
+    lun_buf_putc(out, ']');
+}
+
+static void put_provider(const struct lun_snapshot *s, const struct lun_provider *p, lun_us now, struct lun_buf *out)
+{
+    static const char *const states[] = { [LUN_HEALTHY] = "healthy", [LUN_DEGRADED] = "degraded", [LUN_DOWN] = "down" };
+    struct lun_provider_view v;
+    bool first = true;
+    lun_health_provider_look(s, p, now, &v);
+    lun_buf_putc(out, '{');
+    put_text(out, "name", p->name);
+    put_text(out, "dialect", p->dialect);
+    put_text(out, "state", states[v.state]);
+    put_rest(out, v.cooling_until, now);
+    put_int(out, "failures_in_a_row", v.failures);
+    put_number(out, "success_rate", v.success_rate);
+    put_ms(out, "latency_ms", v.latency, 0);
+    put_keys(p, out);
+    lun_json_put_key(out, "targets");
+    lun_buf_putc(out, '[');
+    for (int i = 0; i < s->n_targets; i++) {
+        if (s->targets[i].provider != p) continue;
+        if (!first) lun_buf_putc(out, ',');
+        put_target(&s->targets[i], now, out);
+        first = false;
+    }
+    lun_buf_puts(out, "]}");
+}
+
+void lun_view_providers(const struct lun_snapshot *s, lun_us now, struct lun_buf *out)
+{
+    lun_buf_putc(out, '{');
+    put_text(out, "version", s->version);
+    lun_json_put_key(out, "providers");
+    lun_buf_putc(out, '[');
+    for (int i = 0; i < s->n_providers; i++) {
+        if (i) lun_buf_putc(out, ',');
+        put_provider(s, &s->providers[i], now, out);
+    }
+    lun_buf_puts(out, "]}");
+}
+
+/* ---- settings ---- */
+
+static void put_plain(struct lun_buf *out, const char *key, const struct lun_plain *v)
+{
+    lun_json_put_key(out, key);
+    lun_plain_put(out, v);
+}
+
+void lun_view_settings(const struct lun_snapshot *s, const struct lun_tuning *tuning, struct lun_buf *out)
+{
+    lun_buf_putc(out, '{');
+    put_text(out, "version", s->version);
+    lun_json_put_key(out, "settings");
+    lun_buf_putc(out, '[');
+    for (int i = 0; i < s->n_settings; i++) {
+        const struct lun_policy_setting *r = &s->settings[i];
+        const struct lun_plain *v = lun_tuning_get(tuning, r->name);
+        lun_buf_puts(out, i ? ",{" : "{");
+        put_text(out, "name", r->name);
+        put_plain(out, "value", v ? v : &r->initial);
+        put_plain(out, "default", &r->initial);
+        if (r->initial.type == LUN_PLAIN_NUMBER && r->min != -HUGE_VAL) put_number(out, "min", r->min);
+        if (r->initial.type == LUN_PLAIN_NUMBER && r->max != HUGE_VAL) put_number(out, "max", r->max);
+        lun_buf_putc(out, '}');
+    }
+    lun_buf_puts(out, "]}");
+}
+
+/* ---- changes ---- */
+
+static void put_texts(struct lun_buf *out, const char *key, const struct lun_texts *texts)
+{
+    lun_json_put_key(out, key);
+    lun_buf_putc(out, '[');
+    for (int i = 0; i < texts->n; i++) {
+        if (i) lun_buf_putc(out, ',');
+        lun_json_put_text(out, texts->at[i]);
+    }
+    lun_buf_putc(out, ']');
+}
+
+static void put_settings(struct lun_buf *out, const struct lun_change_result *r)
+{
+    lun_json_put_key(out, "settings");
+    lun_buf_putc(out, '[');
+    for (int i = 0; i < r->n_settings; i++) {
+        lun_buf_puts(out, i ? ",{" : "{");
+        put_text(out, "name", r->settings[i].name);
+        put_plain(out, "before", &r->settings[i].before);
+        put_plain(out, "value", &r->settings[i].after);
+        lun_buf_putc(out, '}');
+    }
+    lun_buf_putc(out, ']');
+}
+
+void lun_view_result(const struct lun_change_result *r, struct lun_buf *out)
+{
+    lun_buf_putc(out, '{');
+    if (r->status != 200) put_texts(out, "errors", &r->errors);
+    put_text(out, "version", r->version);
+    put_int(out, "generation", r->generation);
+    if (r->status == 200 && r->n_settings) put_settings(out, r);
+    else put_bool(out, "changed", r->changed);
+    if (r->from) put_text(out, "from", r->from);
+    if (r->changed) put_bool(out, "kept", r->kept);
+    put_texts(out, "restart", &r->restart);
+    put_texts(out, "warnings", &r->warnings);
+    lun_buf_putc(out, '}');
+}
+
+void lun_view_errors(struct lun_buf *out, const char *error)
+{
+    put_texts((lun_buf_putc(out, '{'), out), "errors", &(struct lun_texts){ .at = &error, .n = 1 });
+    lun_buf_putc(out, '}');
+}
+
+/* ---- requests ---- */
+
+static void put_labels(struct lun_buf *out, const struct lun_question *q)
+{
+    lun_json_put_key(out, "labels");
+    lun_buf_putc(out, '[');
+    for (int i = 0; i < q->n_labels; i++) {
+        if (i) lun_buf_putc(out, ',');
+        lun_json_put_text(out, q->labels[i]);
+    }
+    lun_buf_putc(out, ']');
+}
+
+void lun_view_request(struct lun_request *r, lun_us now, struct lun_buf *out)
+{
+    const struct lun_question *q = lun_request_question(r);
+    const struct lun_trial *last = NULL;
+    int attempts = 0;
+    for (const struct lun_trial *t = q->trials; t; t = t->next) last = t, attempts++;
+    if (out->n) lun_buf_putc(out, ',');
+    lun_buf_putc(out, '{');
+    put_text(out, "id", q->id);
+    put_ms(out, "age_ms", now - q->arrived, -1);
+    put_text(out, "model", q->model);
+    put_text(out, "endpoint", lun_endpoint_name(q->endpoint));
+    put_bool(out, "stream", q->stream);
+    if (q->client) put_text(out, "key", q->client->name);
+    put_text(out, "policy", q->snapshot->version);
+    put_int(out, "attempts", attempts);
+    if (last) put_text(out, "target", last->target->name);
+    put_labels(out, q);
+    lun_buf_putc(out, '}');
+}

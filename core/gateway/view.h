@@ -1,0 +1,12 @@
+/* What the admin listener shows, as JSON. No secret is in it: keys by the name of their variable, no address of a provider. */
+#ifndef LUN_GATEWAY_VIEW_H
+#define LUN_GATEWAY_VIEW_H
+#include "gateway/changes.h"
+
+void lun_view_providers(const struct lun_snapshot *, lun_us now, struct lun_buf *out);
+void lun_view_settings(const struct lun_snapshot *, const struct lun_tuning *, struct lun_buf *out);
+void lun_view_result(const struct lun_change_result *, struct lun_buf *out);    /* of a reload, rollback or set; also errors */
+void lun_view_errors(struct lun_buf *out, const char *error);                   /* {"errors":["…"]} */
+/* One request under way, of the worker whose thread this is; a comma before it unless `out` is empty. */
+void lun_view_request(struct lun_request *, lun_us now, struct lun_buf *out);
+#endif
