@@ -1,5 +1,6 @@
 #include "cli/cli.h"
 #include "cli/print.h"
+#include "gateway/rehearsal.h"
 #include "script/load.h"
 #include <getopt.h>
 #include <string.h>
@@ -7,12 +8,27 @@
 const char lun_usage_check[] =
     "usage: lunette check [gateway.lua] [--table] [--json]\n"
     "\n"
-    "Loads a configuration with its policy, as `serve` would, and says everything that is wrong with it: file, line, what,\n"
-    "and what was probably meant. Exit status 1 if anything is. Without a file: ./gateway.lua. What is fine is printed as the merged\n"
+    "Loads a configuration with its policy, as `serve` would, tries every hook on sample requests, as a reload would, and says everything that is wrong: file, line,\n"
+    "what, and what was probably meant. Exit status 1 if anything is. Without a file: ./gateway.lua. What is fine is printed as the merged\n"
     "table: every setting, its value, where it came from; secrets as names; and last a line that says so. Names of models, targets\n"
     "and providers that the policy says and the configuration does not have are noted on stderr, and no mistake.\n"
     "  --table   the table alone\n"
     "  --json    the table alone, as JSON\n";
+
+static void hook_is_wrong(void *self, const char *what)
+{
+    fprintf(stderr, "%s\n", what);
+    ++*(int *)self;
+}
+
+/* Hooks that fail on sample requests: false, and told. */
+static bool rehearse(struct lun_snapshot *s, const char *path)
+{
+    int n = 0;
+    if (lun_rehearse(s, path, hook_is_wrong, &n)) return true;
+    fprintf(stderr, "%d hook%s\n", n, n == 1 ? " fails" : "s fail");
+    return false;
+}
 
 static int check(const char *path, bool table, bool json)
 {
@@ -25,6 +41,8 @@ static int check(const char *path, bool table, bool json)
         lun_origins_free(&origins);
         return 1;
     }
+    bool good = rehearse(snapshot, path);
+    if (!good) table = true;            /* and no word that it is fine */
     if (json) { lun_origins_json(&origins, &out); lun_buf_putc(&out, '\n'); }
     else lun_origins_print(&origins, &out);
     if (!json && !table) lun_buf_printf(&out, "%s: fine. %d provider%s, %d model%s, %d target%s, policy %s\n", path, snapshot->n_providers, snapshot->n_providers == 1 ? "" : "s",
@@ -34,7 +52,7 @@ static int check(const char *path, bool table, bool json)
     lun_origins_free(&origins);
     lun_mistakes_free(&mistakes);
     lun_snapshot_unref(snapshot);
-    return 0;
+    return !good;
 }
 
 int lun_command_check(int argc, char **argv)

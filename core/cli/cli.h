@@ -8,7 +8,10 @@
     X(serve,    "[gateway.lua]",  "runs the gateway") \
     X(check,    "[gateway.lua]",  "everything that can be wrong with a configuration, at once") \
     X(test,     "[dir|file…]",    "runs specs of policies: real sandbox, virtual clock, scripted providers") \
-    X(provider, "[script.lua]",   "a scripted provider: answers, delays, fails and cuts as told")
+    X(provider, "[script.lua]",   "a scripted provider: answers, delays, fails and cuts as told") \
+    X(set,      "[name=value]",   "settings of the policy of a running gateway: shows or changes them") \
+    X(reload,   "",               "has a running gateway read its files again, and says what came of it") \
+    X(rollback, "",               "has a running gateway go back to the version before")
 #define X(name, ...) int lun_command_##name(int argc, char **argv); extern const char lun_usage_##name[];     /* what --help prints */
 LUN_COMMANDS(X)
 #undef X

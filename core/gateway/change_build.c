@@ -92,7 +92,7 @@ static bool make_kits(struct lun_change *ch, struct lun_snapshot *s)
 /* Tried, unless it served before, and tied to what outlives it. */
 static bool fit_in(struct lun_change *ch, struct lun_snapshot *s, bool served)
 {
-    if (!served && !lun_rehearse(s, hook_is_wrong, ch) && !ch->force) {
+    if (!served && !lun_rehearse(s, lun_changes_means(ch->of)->options->source->path, hook_is_wrong, ch) && !ch->force) {
         refuse(ch, 422);
         return false;
     }
@@ -194,7 +194,7 @@ void lun_change_build_start(struct lun_job *j)
     struct lun_change *ch = change_of(j);
     struct lun_mistakes mistakes = {0};
     struct lun_snapshot *s = lun_config_source_load(lun_changes_means(ch->of)->options->source, &mistakes, &ch->looked_at);
-    if (s) lun_rehearse(s, hook_is_wrong, ch);
+    if (s) lun_rehearse(s, lun_changes_means(ch->of)->options->source->path, hook_is_wrong, ch);
     lun_snapshot_unref(s);
     lun_mistakes_free(&mistakes);
     lun_change_write(j);

@@ -38,6 +38,7 @@ static const struct mood { const char *name; int status; enum lun_kind fail; con
 
 struct rehearsal {
     struct lun_snapshot *snapshot;
+    const char *path;
     void (*wrong)(void *self, const char *what); void *self;
     const struct mood *mood;
     const struct sample *sample;
@@ -104,14 +105,26 @@ static void fetch(void *self, const struct lun_wish *wish, struct lun_arena *are
 
 /* ---- the walks ---- */
 
+/* What stands before the name of a file beside gateway.lua; files of the binary have nothing before theirs. */
+static int prefix_of(const struct rehearsal *r, const char *error)
+{
+    const char *slash = r->path ? strrchr(r->path, '/') : NULL;
+    for (int i = 0; slash && i < r->snapshot->n_parts; i++) {
+        const struct lun_part *p = &r->snapshot->parts[i];
+        size_t n = strlen(p->file.name);
+        if (!p->bundled && *p->file.name != '/' && !strncmp(error, p->file.name, n) && error[n] == ':') return (int)(slash + 1 - r->path);
+    }
+    return 0;
+}
+
 static void trouble(void *self, const struct lun_trouble *t)
 {
     struct rehearsal *r = self;
-    char text[900];
+    char text[1400];
     r->any = true;
     if (r->failed[t->hook]) return;
     r->failed[t->hook] = true;
-    snprintf(text, sizeof text, "%s (hook %s, tried with %s%s)", t->error, lun_hook_name(t->hook), r->sample->name, r->mood->name);
+    snprintf(text, sizeof text, "%.*s%s (hook %s, tried with %s%s)", prefix_of(r, t->error), r->path ? r->path : "", t->error, lun_hook_name(t->hook), r->sample->name, r->mood->name);
     r->wrong(r->self, text);
 }
 
@@ -145,9 +158,9 @@ static void ask_all(struct rehearsal *r, struct lun_simulation *s)
         }
 }
 
-bool lun_rehearse(struct lun_snapshot *snapshot, void (*wrong)(void *self, const char *what), void *self)
+bool lun_rehearse(struct lun_snapshot *snapshot, const char *path, void (*wrong)(void *self, const char *what), void *self)
 {
-    struct rehearsal r = { .snapshot = snapshot, .wrong = wrong, .self = self };
+    struct rehearsal r = { .snapshot = snapshot, .path = path, .wrong = wrong, .self = self };
     char *error = NULL;
     if (!snapshot->policy.text) return true;
     struct lun_simulation_options options = { .scenes = { &r, play }, .fetch = fetch, .fetch_self = &r, .trouble = trouble, .trouble_self = &r, .rehearsal = true };

@@ -5,7 +5,8 @@
 #define LUN_GATEWAY_REHEARSAL_H
 #include "state/snapshot.h"
 
-/* Whether all hooks came through. If not, `wrong` is told of each hook's first failure: "policy.lua:4: …", and on what it was tried.
+/* Whether all hooks came through. If not, `wrong` is told of each hook's first failure: "policy.lua:4: …", and on what it was tried. `path`: of
+ * gateway.lua, so that files beside it are named as they can be opened from here; NULL: by their names alone.
  * The snapshot must not be in use yet: it is left bound to nothing. */
-bool lun_rehearse(struct lun_snapshot *, void (*wrong)(void *self, const char *what), void *self);
+bool lun_rehearse(struct lun_snapshot *, const char *path, void (*wrong)(void *self, const char *what), void *self);
 #endif
