@@ -33,7 +33,7 @@ INTERNAL := $(BUILD)/internal.a
 SHARED  := $(BUILD)/liblunette.so.0
 STATIC  := $(BUILD)/liblunette.a
 EMBEDDED = $(filter-out $(BUILD)/core/cli/%,$(OBJECTS))
-BUNDLED := $(sort $(wildcard lua/*.lua lua/*/*.lua policies/*.lua))
+BUNDLED := $(filter-out lua/meta/%,$(sort $(wildcard lua/*.lua lua/*/*.lua policies/*.lua)))
 VERSION := $(shell sed -n 's/.*LUN_VERSION "\(.*\)"/\1/p' core/gateway/version.h)
 
 PREFIX     ?= /usr/local
@@ -43,7 +43,7 @@ INCLUDEDIR ?= $(PREFIX)/include
 MANDIR     ?= $(PREFIX)/share/man
 UNITS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
 
-.PHONY: all deps test-deps build library install uninstall units run test test-unit test-policy test-e2e test-clients lint layers examples mutants help clean
+.PHONY: all deps test-deps build library install uninstall units run test test-unit test-policy test-e2e test-clients lint layers docs examples mutants help clean
 all: deps
 	@$(MAKE) --no-print-directory -j$$(nproc) build
 
@@ -141,12 +141,17 @@ test-clients: deps build ## the official SDKs of npm and PyPI against the gatewa
 	@tests/tools/install $(CLIENT_DEPS)
 	@tests/clients/run $(BUILD)/lunette
 
-lint: test-deps all ## luacheck, compiler warnings as errors, includes that climb
+lint: test-deps all ## luacheck, fields that policies name, compiler warnings as errors, includes that climb
 	@luacheck --quiet --config tests/.luacheckrc lua policies tests examples
+	@tests/tools/fields
 	@$(MAKE) --no-print-directory layers
 
 layers: ## no include may climb or go in a circle
 	@tests/tools/layers
+
+# The tests of pages write them too.
+docs: test-deps units ## puts right what pages say of the code's tables
+	@for t in $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(shell grep -l PAGE_WRITES tests/unit/test_*.c)); do $$t --write || exit 1; done
 
 examples: all ## runs every example
 	@examples/run $(BUILD)/lunette

@@ -1,6 +1,7 @@
 -- For all Lua files of the tree: luacheck --quiet --config tests/.luacheckrc lua policies tests examples (make lint).
 std = "luajit"
 max_line_length = 160
+exclude_files = { "lua/meta" }  -- for editors, never run
 unused_args = false             -- a hook's arguments are its interface
 
 -- What sandboxed files may name (core/script/sandbox.h); the rest of Lua is not there.

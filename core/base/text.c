@@ -189,7 +189,7 @@ static size_t distance(const char *a, size_t n, const char *b, size_t m)
 const char *lun_text_nearest(const char *name, const char *const *list, size_t n)
 {
     const char *nearest = NULL;
-    size_t length = strlen(name), least = length / 3 + 1;
+    size_t length = strlen(name), least = length == 2 ? 2 : length / 3 + 1;
     if (length > NAME_MAX_BYTES) return NULL;
     for (size_t i = 0; i < n; i++) {
         size_t m = strlen(list[i]);

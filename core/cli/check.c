@@ -4,7 +4,7 @@
 #include <getopt.h>
 #include <string.h>
 
-static const char usage[] =
+const char lun_usage_check[] =
     "usage: lunette check [gateway.lua] [--table] [--json]\n"
     "\n"
     "Loads a configuration with its policy, as `serve` would, and says everything that is wrong with it: file, line, what,\n"
@@ -40,11 +40,11 @@ int lun_command_check(int argc, char **argv)
     static const struct option options[] = { { "table", no_argument, NULL, 't' }, { "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' }, { 0 } };
     bool table = false, json = false;
     for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1; ) {
-        if (c == 'h') return fputs(usage, stdout) < 0;
-        if (c == '?') return fputs(usage, stderr), 2;
+        if (c == 'h') return fputs(lun_usage_check, stdout) < 0;
+        if (c == '?') return fputs(lun_usage_check, stderr), 2;
         table |= c == 't';
         json |= c == 'j';
     }
-    if (argc - optind > 1) return fputs(usage, stderr), 2;
+    if (argc - optind > 1) return fputs(lun_usage_check, stderr), 2;
     return check(optind < argc ? argv[optind] : "gateway.lua", table, json);
 }

@@ -1,5 +1,5 @@
 /* The commands: each parses its arguments and prints; what it does is done below. A command returns the exit status:
- * 0 fine, 1 the thing asked about is not fine, 2 wrong use. */
+ * 0 fine, 1 the thing asked about is not fine, 2 wrong use. core/cli/README.md is made of this table and the usage texts. */
 #ifndef LUN_CLI_CLI_H
 #define LUN_CLI_CLI_H
 
@@ -9,7 +9,7 @@
     X(check,    "[gateway.lua]",  "everything that can be wrong with a configuration, at once") \
     X(test,     "[dir|file…]",    "runs specs of policies: real sandbox, virtual clock, scripted providers") \
     X(provider, "[script.lua]",   "a scripted provider: answers, delays, fails and cuts as told")
-#define X(name, ...) int lun_command_##name(int argc, char **argv);
+#define X(name, ...) int lun_command_##name(int argc, char **argv); extern const char lun_usage_##name[];     /* what --help prints */
 LUN_COMMANDS(X)
 #undef X
 #endif

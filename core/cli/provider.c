@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char usage[] =
+const char lun_usage_provider[] =
     "usage: lunette provider [script.lua] [--listen ADDRESS]\n"
     "\n"
     "Serves a scripted provider over HTTP. Without a script it echoes what it is asked. GET /__provider tells what it got.\n"
@@ -99,11 +99,11 @@ int lun_command_provider(int argc, char **argv)
     char *text = NULL, *error = NULL;
     size_t n = sizeof echo - 1;
     for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1; ) {
-        if (c == 'h') return fputs(usage, stdout) < 0;
-        if (c == '?') return fputs(usage, stderr), 2;
+        if (c == 'h') return fputs(lun_usage_provider, stdout) < 0;
+        if (c == '?') return fputs(lun_usage_provider, stderr), 2;
         address = optarg;
     }
-    if (argc - optind > 1) return fputs(usage, stderr), 2;
+    if (argc - optind > 1) return fputs(lun_usage_provider, stderr), 2;
     const char *path = optind < argc ? argv[optind] : "echo";
     const char *why;
     if (optind < argc && !(text = lun_file_slurp(path, &n, &why))) return fprintf(stderr, "lunette provider: %s: %s\n", path, why), 1;

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
-static const char usage[] =
+const char lun_usage_serve[] =
     "usage: lunette serve [gateway.lua] [--listen ADDRESS] [--admin ADDRESS|false] [--workers N]\n"
     "\n"
     "Runs the gateway. Without a file: ./gateway.lua.\n"
@@ -115,10 +115,10 @@ int lun_command_serve(int argc, char **argv)
     struct lun_pair set[3];
     int n = 0;
     for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1; ) {
-        if (c == 'h') return fputs(usage, stdout) < 0;
-        if (c == '?' || n == 3) return fputs(usage, stderr), 2;
+        if (c == 'h') return fputs(lun_usage_serve, stdout) < 0;
+        if (c == '?' || n == 3) return fputs(lun_usage_serve, stderr), 2;
         set[n++] = (struct lun_pair){ c == 'l' ? "listen" : c == 'a' ? "admin" : "workers", optarg };
     }
-    if (argc - optind > 1) return fputs(usage, stderr), 2;
+    if (argc - optind > 1) return fputs(lun_usage_serve, stderr), 2;
     return serve(optind < argc ? argv[optind] : "gateway.lua", &(struct lun_load_options){ .set = set, .n_set = n, .cpu = LUN_CPU_CLOCK });
 }

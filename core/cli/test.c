@@ -12,7 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static const char usage[] =
+const char lun_usage_test[] =
     "usage: lunette test [dir|file…] [--tap] [--filter PATTERN]…\n"
     "\n"
     "Runs specs of policies (*_spec.lua, with busted): the policy in its real sandbox, providers as functions of the spec, and a\n"
@@ -136,8 +136,8 @@ int lun_command_test(int argc, char **argv)
     struct list files = {0}, filters = {0};
     bool tap = false;
     for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1; ) {
-        if (c == 'h') return fputs(usage, stdout) < 0;
-        if (c == '?') return fputs(usage, stderr), 2;
+        if (c == 'h') return fputs(lun_usage_test, stdout) < 0;
+        if (c == '?') return fputs(lun_usage_test, stderr), 2;
         if (c == 't') tap = true;
         else add(&filters, optarg);
     }

@@ -281,9 +281,11 @@ static const char nothing_there[] = "there is nothing at this path. There are:" 
 
 static bool allowed(struct lun_admin *a, struct lun_exchange *x, const struct lun_http_request *head)
 {
-    struct lun_guard_verdict v = lun_guard_check(head, lun_changes_current(a->options.changes)->admin_token);
-    if (v.status) refuse(x, v.status, v.why);
-    return !v.status;
+    const struct lun_guard guard = { .token = lun_changes_current(a->options.changes)->admin_token, .is_unix = !strcmp(lun_exchange_peer(x), "unix") };
+    const char *why;
+    int status = lun_guard_check(&guard, head, &why);
+    if (status) refuse(x, status, why);
+    return !status;
 }
 
 static bool on_judge(void *self, struct lun_exchange *x, const struct lun_http_request *head) { return allowed(self, x, head); }

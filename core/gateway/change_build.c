@@ -75,7 +75,8 @@ static bool make_kits(struct lun_change *ch, struct lun_snapshot *s)
 {
     const struct lun_change_means *m = lun_changes_means(ch->of);
     char *error = NULL;
-    for (int i = 0; i < m->n_workers; i++) {
+    ch->kits = lun_arena_zalloc(&ch->arena, (size_t)m->n_workers * sizeof *ch->kits);
+    for (; ch->n_kits < m->n_workers; ch->n_kits++) {
         struct lun_kit *kit = lun_kit_new(s, m->options->registry, m->options->limits, m->options->log, &error);
         if (!kit) {
             lun_texts_add(ch, &ch->result.errors, "%s", error);
@@ -83,8 +84,7 @@ static bool make_kits(struct lun_change *ch, struct lun_snapshot *s)
             free(error);
             return false;
         }
-        kit->next = ch->kits;
-        ch->kits = kit;
+        ch->kits[ch->n_kits] = kit;
     }
     return true;
 }

@@ -47,7 +47,7 @@ const char *lun_changes_state(const struct lun_changes *c)                      
 
 static void change_free(change *ch)
 {
-    for (struct lun_kit *k; (k = ch->kits); lun_kit_free(k)) ch->kits = k->next;
+    while (ch->n_kits) lun_kit_free(ch->kits[--ch->n_kits]);
     lun_snapshot_unref(ch->snapshot);
     lun_tuning_unref(ch->tuning);
     lun_paths_free(&ch->looked_at);
@@ -222,22 +222,32 @@ static void warn_unfit(struct lun_changes *c, change *ch, const struct lun_snaps
 
 /* ---- taking a version over ---- */
 
-static void adopted(struct lun_errand *e) { finish(change_on(e)); }
+static void written(struct lun_job *j) { finish(change_of(j)); }
+
+/* Every worker has it. What is known of versions follows. */
+static void adopted(struct lun_errand *e)
+{
+    change *ch = change_on(e);
+    struct lun_changes *c = ch->of;
+    lun_us wall = lun_clock_wall();
+    ch->result.changed = true;
+    ch->result.from = lun_arena_strdup(&ch->arena, c->current->version);
+    if (ch->kind == LUN_CHANGE_ROLLBACK) lun_version_mark_bad(lun_versions_current(&c->versions), wall, ch->by, ch->why);
+    else if (!ch->refreshed) lun_versions_forgive(&c->versions, NULL);
+    lun_versions_take(&c->versions, lun_snapshot_ref(ch->snapshot), wall, ch->by, ch->why);
+    lun_snapshot_unref(c->current);
+    c->current = lun_snapshot_ref(ch->snapshot);
+    lun_tuning_unref(c->tuning);
+    c->tuning = lun_tuning_ref(ch->tuning);
+    lun_troubles_watch(&c->troubles, c->current);
+    write_state(c, ch);
+    aside(ch, lun_change_write, written);
+}
 
 static void adopt(struct lun_errand *e, struct lun_worker *w, int index)
 {
     (void)e, (void)index;
     lun_worker_adopt(w);
-}
-
-static void written(struct lun_job *j)
-{
-    change *ch = change_of(j);
-    struct lun_changes *c = ch->of;
-    lun_registry_apply(c->options.registry, ch->snapshot);
-    atomic_store(&c->options.shared->buffered_max, ch->snapshot->limits.buffered);
-    atomic_store(&c->options.shared->connections_max, ch->snapshot->limits.connections);
-    everywhere(ch, adopt, adopted);
 }
 
 static void discarded(struct lun_errand *e)
@@ -258,30 +268,19 @@ static void prepared(struct lun_errand *e)
 {
     change *ch = change_on(e);
     struct lun_changes *c = ch->of;
-    lun_us wall = lun_clock_wall();
-    ch->kits = NULL;
+    ch->n_kits = 0;
     if (ch->prepare_error) { everywhere(ch, discard, discarded); return; }
-    ch->result.changed = true;
-    ch->result.from = lun_arena_strdup(&ch->arena, c->current->version);
-    if (ch->kind == LUN_CHANGE_ROLLBACK) lun_version_mark_bad(lun_versions_current(&c->versions), wall, ch->by, ch->why);
-    else if (!ch->refreshed) lun_versions_forgive(&c->versions, NULL);
-    lun_versions_take(&c->versions, lun_snapshot_ref(ch->snapshot), wall, ch->by, ch->why);
-    lun_snapshot_unref(c->current);
-    c->current = lun_snapshot_ref(ch->snapshot);
-    lun_tuning_unref(c->tuning);
-    c->tuning = lun_tuning_ref(ch->tuning);
-    lun_troubles_watch(&c->troubles, c->current);
-    write_state(c, ch);
-    aside(ch, lun_change_write, written);
+    lun_registry_apply(c->options.registry, ch->snapshot);
+    atomic_store(&c->options.shared->buffered_max, ch->snapshot->limits.buffered);
+    atomic_store(&c->options.shared->connections_max, ch->snapshot->limits.connections);
+    everywhere(ch, adopt, adopted);
 }
 
 static void prepare(struct lun_errand *e, struct lun_worker *w, int index)
 {
     change *ch = change_on(e);
-    struct lun_kit *kit = ch->kits;
     char *error = NULL;
-    while (index--) kit = kit->next;
-    if (lun_worker_prepare(w, kit, ch->tuning, &error)) return;
+    if (lun_worker_prepare(w, ch->kits[index], ch->tuning, &error)) return;
     pthread_mutex_lock(&ch->lock);
     if (!ch->prepare_error) ch->prepare_error = error;
     else free(error);
@@ -329,19 +328,6 @@ static void built(struct lun_job *j)
 
 /* ---- settings ---- */
 
-static void tuned(struct lun_errand *e)
-{
-    finish(change_on(e));
-}
-
-static void tune(struct lun_errand *e, struct lun_worker *w, int index)
-{
-    (void)index;
-    lun_worker_tune(w, change_on(e)->tuning);
-}
-
-static void settings_written(struct lun_job *j) { everywhere(change_of(j), tune, tuned); }
-
 /* What is set, with one more or one less. */
 static void put_setting(struct lun_tuned *items, int *n, const struct lun_setting_change *s)
 {
@@ -362,6 +348,26 @@ static struct lun_tuning *with_changes(const struct lun_tuning *before, const st
     struct lun_tuning *t = lun_tuning_new(items, n);
     free(items);
     return t;
+}
+
+static void tuned(struct lun_errand *e)
+{
+    change *ch = change_on(e);
+    struct lun_changes *c = ch->of;
+    struct lun_tuning *all = with_changes(c->settings, &ch->result);
+    lun_tuning_unref(c->settings);
+    c->settings = all;
+    lun_tuning_unref(c->tuning);
+    c->tuning = lun_tuning_ref(ch->tuning);
+    ch->result.changed = true;
+    write_state(c, ch);
+    aside(ch, lun_change_write, written);
+}
+
+static void tune(struct lun_errand *e, struct lun_worker *w, int index)
+{
+    (void)index;
+    lun_worker_tune(w, change_on(e)->tuning);
 }
 
 static bool check_setting(change *ch, struct lun_setting_change *s)
@@ -387,14 +393,9 @@ static void set(change *ch)
     for (int i = 0; i < ch->result.n_settings; i++) check_setting(ch, (struct lun_setting_change *)&ch->result.settings[i]);
     if (ch->result.status != 200) { finish(ch); return; }
     struct lun_tuning *all = with_changes(c->settings, &ch->result);
-    lun_tuning_unref(c->settings);
-    c->settings = all;
     ch->tuning = fitting(all, c->current);
-    lun_tuning_unref(c->tuning);
-    c->tuning = lun_tuning_ref(ch->tuning);
-    ch->result.changed = true;
-    write_state(c, ch);
-    aside(ch, lun_change_write, settings_written);
+    lun_tuning_unref(all);
+    everywhere(ch, tune, tuned);
 }
 
 /* ---- beginning ---- */

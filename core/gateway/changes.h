@@ -1,6 +1,6 @@
 /* What changes a gateway while it runs: another version of its configuration (a reload), the previous one again (a rollback), other values for the
- * policy's settings. Each is a transaction: built and tried on the builder's thread, made ready on every worker, written to the folder `state`,
- * then taken over by all workers between two of their events, and only then answered. What fails on the way changes nothing.
+ * policy's settings. Each is a transaction: built and tried on the builder's thread, made ready on every worker, taken over
+ * by all of them between two of their events, written to the folder `state`, and only then answered. What fails on the way changes nothing.
  *
  * One change at a time, in the order they were asked for; reloads that wait behind another change are one. Everything here belongs to the thread of
  * the gateway's reactor; what a change needs of other threads goes there by itself. */

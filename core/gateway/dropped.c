@@ -1,5 +1,6 @@
 #include "gateway/dropped.h"
 #include "base/loop.h"
+#include "gateway/record.h"
 #include "state/health.h"
 
 #define MOST 64
@@ -43,7 +44,7 @@ static const char *reason(struct lun_question *q, const struct lun_target *t)
 static int put(struct lun_buf *out, const struct lun_target *t, const char *why, int n)
 {
     if (!why || n == MOST) return n;
-    if (!n) lun_json_put_key(out, "dropped"), lun_buf_putc(out, '{');
+    if (!n) lun_record_key(out, LUN_LOG_DROPPED), lun_buf_putc(out, '{');
     lun_json_put_key(out, t->name);
     lun_json_put_text(out, why);
     return n + 1;

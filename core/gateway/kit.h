@@ -7,7 +7,6 @@
 
 struct lun_dialects;            /* gateway/translate.h */
 struct lun_kit {
-    struct lun_kit *next;               /* whoever holds several */
     struct lun_snapshot *snapshot;      /* with a reference */
     struct lun_policy *policy;
     struct lun_dialects *dialects;

@@ -50,43 +50,61 @@ void lun_record_request(struct lun_question *q, const struct lun_done *done)
 
 /* ---- the line ---- */
 
-static void put_text(struct lun_buf *out, const char *key, const char *value)
+static const struct { const char *text; size_t n; } keys[LUN_LOG_FIELD_COUNT] = {
+#define X(id, name, ...) [LUN_LOG_##id] = { "\"" name "\":", sizeof name + 2 },
+    LUN_LOG_FIELDS(X) LUN_LOG_ATTEMPT_FIELDS(X) LUN_LOG_TOKENS_FIELDS(X)
+#undef X
+};
+
+void lun_record_key(struct lun_buf *out, enum lun_log_field f)
+{
+    if (out->n && out->at[out->n - 1] != '{') lun_buf_putc(out, ',');
+    lun_buf_add(out, keys[f].text, keys[f].n);
+}
+
+static void put_text(struct lun_buf *out, enum lun_log_field f, const char *value)
 {
     if (!value || !*value) return;
-    lun_json_put_key(out, key);
+    lun_record_key(out, f);
     lun_json_put_text(out, value);
 }
 
-static void put_int(struct lun_buf *out, const char *key, int64_t value)
+static void put_int(struct lun_buf *out, enum lun_log_field f, int64_t value)
 {
-    lun_json_put_key(out, key);
+    lun_record_key(out, f);
     lun_json_put_int(out, value);
 }
 
-static void put_ms(struct lun_buf *out, const char *key, lun_us t)
+static void put_ms(struct lun_buf *out, enum lun_log_field f, lun_us t)
 {
-    lun_json_put_key(out, key);
+    lun_record_key(out, f);
     lun_buf_printf(out, "%lld.%03lld", (long long)(t / 1000), (long long)(t % 1000));
 }
 
-static void put_usd(struct lun_buf *out, const char *key, int64_t nano)
+static void put_usd(struct lun_buf *out, enum lun_log_field f, int64_t nano)
 {
     char text[24];
     lun_price_text(nano, text);
-    lun_json_put_key(out, key);
+    lun_record_key(out, f);
     lun_buf_puts(out, text);
+}
+
+static void put_true(struct lun_buf *out, enum lun_log_field f)
+{
+    lun_record_key(out, f);
+    lun_buf_puts(out, "true");
 }
 
 static void put_usage(struct lun_buf *out, const struct lun_usage *u)
 {
     if (!u->known) return;
-    lun_json_put_key(out, "tokens");
+    lun_record_key(out, LUN_LOG_TOKENS);
     lun_buf_putc(out, '{');
-    put_int(out, "input", u->input);
-    if (u->cached_input) put_int(out, "cached", u->cached_input);
-    put_int(out, "output", u->output);
-    if (u->reasoning) put_int(out, "reasoning", u->reasoning);
-    if (u->estimated) { lun_json_put_key(out, "estimated"); lun_buf_puts(out, "true"); }
+    put_int(out, LUN_LOG_TOKENS_INPUT, u->input);
+    if (u->cached_input) put_int(out, LUN_LOG_TOKENS_CACHED, u->cached_input);
+    put_int(out, LUN_LOG_TOKENS_OUTPUT, u->output);
+    if (u->reasoning) put_int(out, LUN_LOG_TOKENS_REASONING, u->reasoning);
+    if (u->estimated) put_true(out, LUN_LOG_TOKENS_ESTIMATED);
     lun_buf_putc(out, '}');
 }
 
@@ -94,53 +112,60 @@ static void put_trial(struct lun_buf *out, const struct lun_question *q, const s
 {
     if (t->number > 1) lun_buf_putc(out, ',');
     lun_buf_putc(out, '{');
-    put_text(out, "target", t->target->name);
-    put_text(out, "kind", lun_kind_name(t->kind));
-    if (t->status) put_int(out, "status", t->status);
-    put_ms(out, "at_ms", t->began - q->arrived);
-    put_ms(out, "ms", t->ended - t->began);
-    if (spoke(t)) put_ms(out, "ttft_ms", t->first_byte - t->sent);
-    if (t->key > 0) put_int(out, "key", t->key);
-    if (t->hedge) { lun_json_put_key(out, "hedge"); lun_buf_puts(out, "true"); }
+    put_text(out, LUN_LOG_ATTEMPT_TARGET, t->target->name);
+    put_text(out, LUN_LOG_ATTEMPT_KIND, lun_kind_name(t->kind));
+    if (t->status) put_int(out, LUN_LOG_ATTEMPT_STATUS, t->status);
+    put_ms(out, LUN_LOG_ATTEMPT_AT, t->began - q->arrived);
+    put_ms(out, LUN_LOG_ATTEMPT_DURATION, t->ended - t->began);
+    if (spoke(t)) put_ms(out, LUN_LOG_ATTEMPT_TTFT, t->first_byte - t->sent);
+    if (t->key > 0) put_int(out, LUN_LOG_ATTEMPT_KEY, t->key);
+    if (t->hedge) put_true(out, LUN_LOG_ATTEMPT_HEDGE);
     if (t->kind != LUN_KIND_OK) {
-        put_text(out, "billed", lun_billed_name(t->billed));
-        put_text(out, "detail", t->detail);
+        put_text(out, LUN_LOG_ATTEMPT_BILLED, lun_billed_name(t->billed));
+        put_text(out, LUN_LOG_ATTEMPT_DETAIL, t->detail);
     }
-    if (t->cost) put_usd(out, "cost", t->cost);
-    put_text(out, "provider_request_id", t->provider_request_id);
+    if (t->cost) put_usd(out, LUN_LOG_ATTEMPT_COST, t->cost);
+    put_text(out, LUN_LOG_ATTEMPT_PROVIDER_REQUEST_ID, t->provider_request_id);
     lun_buf_putc(out, '}');
 }
 
 static void put_trials(struct lun_buf *out, const struct lun_question *q)
 {
-    lun_json_put_key(out, "attempts");
+    lun_record_key(out, LUN_LOG_ATTEMPTS);
     lun_buf_putc(out, '[');
     for (const struct lun_trial *t = q->trials; t; t = t->next) put_trial(out, q, t);
     lun_buf_putc(out, ']');
 }
 
+static void put_pair(struct lun_buf *out, const struct lun_pair *p)
+{
+    if (!p->value || !*p->value) return;
+    lun_json_put_key(out, p->name);
+    lun_json_put_text(out, p->value);
+}
+
 static void put_who(struct lun_buf *out, const struct lun_question *q)
 {
     if (q->client) {
-        put_text(out, "key", q->client->name);
-        if (q->client->team) put_text(out, "team", q->client->team->name);
+        put_text(out, LUN_LOG_KEY, q->client->name);
+        if (q->client->team) put_text(out, LUN_LOG_TEAM, q->client->team->name);
     }
-    put_text(out, "user", q->user);
-    put_text(out, "session", q->session);
-    put_text(out, "task", q->task);
-    put_text(out, "class", q->class);
+    put_text(out, LUN_LOG_USER, q->user);
+    put_text(out, LUN_LOG_SESSION, q->session);
+    put_text(out, LUN_LOG_TASK, q->task);
+    put_text(out, LUN_LOG_CLASS, q->class);
     if (!q->n_tags) return;
-    lun_json_put_key(out, "tags");
+    lun_record_key(out, LUN_LOG_TAGS);
     lun_buf_putc(out, '{');
-    for (int i = 0; i < q->n_tags; i++) put_text(out, q->tags[i].name, q->tags[i].value);
+    for (int i = 0; i < q->n_tags; i++) put_pair(out, &q->tags[i]);
     lun_buf_putc(out, '}');
 }
 
 static void put_decision(struct lun_buf *out, const struct lun_question *q)
 {
-    put_text(out, "policy", q->snapshot->version);
+    put_text(out, LUN_LOG_POLICY, q->snapshot->version);
     if (q->n_labels) {
-        lun_json_put_key(out, "labels");
+        lun_record_key(out, LUN_LOG_LABELS);
         lun_buf_putc(out, '[');
         for (int i = 0; i < q->n_labels; i++) {
             if (i) lun_buf_putc(out, ',');
@@ -149,11 +174,11 @@ static void put_decision(struct lun_buf *out, const struct lun_question *q)
         lun_buf_putc(out, ']');
     }
     if (q->tuning && q->tuning->json) {
-        lun_json_put_key(out, "settings");
+        lun_record_key(out, LUN_LOG_SETTINGS);
         lun_buf_puts(out, q->tuning->json);
     }
     if (q->n_notes) {
-        lun_json_put_key(out, "notes");
+        lun_record_key(out, LUN_LOG_NOTES);
         lun_buf_putc(out, '{');
         for (int i = 0; i < q->n_notes; i++) {
             lun_json_put_key(out, q->notes[i].name);
@@ -176,30 +201,30 @@ void lun_record_line(struct lun_question *q, const struct lun_done *done, struct
     char at[25];
     lun_clock_text(q->arrived_wall, at);
     lun_buf_putc(out, '{');
-    put_text(out, "time", at);
-    put_text(out, "id", q->id);
-    put_text(out, "endpoint", lun_endpoint_name(q->endpoint));
-    put_text(out, "model", q->model);
-    if (q->stream) { lun_json_put_key(out, "stream"); lun_buf_puts(out, "true"); }
+    put_text(out, LUN_LOG_TIME, at);
+    put_text(out, LUN_LOG_ID, q->id);
+    put_text(out, LUN_LOG_ENDPOINT, lun_endpoint_name(q->endpoint));
+    put_text(out, LUN_LOG_MODEL, q->model);
+    if (q->stream) put_true(out, LUN_LOG_STREAM);
     put_who(out, q);
-    put_int(out, "status", done->status);
-    put_text(out, "code", done->code);
-    if (q->decide_only) { lun_json_put_key(out, "decided"); lun_buf_puts(out, "true"); }
-    if (done->stream_torn) { lun_json_put_key(out, "torn"); lun_buf_puts(out, "true"); }
-    if (done->trial) put_text(out, "target", done->trial->target->name);
-    if (done->fallback) { lun_json_put_key(out, "fallback"); lun_buf_puts(out, "true"); }
+    put_int(out, LUN_LOG_STATUS, done->status);
+    put_text(out, LUN_LOG_CODE, done->code);
+    if (q->decide_only) put_true(out, LUN_LOG_DECIDED);
+    if (done->stream_torn) put_true(out, LUN_LOG_TORN);
+    if (done->trial) put_text(out, LUN_LOG_TARGET, done->trial->target->name);
+    if (done->fallback) put_true(out, LUN_LOG_FALLBACK);
     put_decision(out, q);
     put_trials(out, q);
     put_usage(out, &done->usage);
-    put_usd(out, "cost", done->cost);
-    put_ms(out, "latency_ms", done->latency);
-    if (done->ttft) put_ms(out, "ttft_ms", done->ttft);
-    put_ms(out, "overhead_ms", done->latency > done->upstream_wait ? done->latency - done->upstream_wait : 0);
+    put_usd(out, LUN_LOG_COST, done->cost);
+    put_ms(out, LUN_LOG_LATENCY, done->latency);
+    if (done->ttft) put_ms(out, LUN_LOG_TTFT, done->ttft);
+    put_ms(out, LUN_LOG_OVERHEAD, done->latency > done->upstream_wait ? done->latency - done->upstream_wait : 0);
     if (in_full(q, done)) lun_dropped_put(q, out);
     if (q->snapshot->log_text) {
         size_t n;
         const char *text = lun_question_text(q, &n);
-        lun_json_put_key(out, "text");
+        lun_record_key(out, LUN_LOG_TEXT);
         lun_json_put_string(out, text, lun_text_clip(text, n, 8192));
     }
     lun_buf_putc(out, '}');

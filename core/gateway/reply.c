@@ -97,13 +97,18 @@ struct lun_error lun_reply_late(struct lun_question *q)
 
 /* ---- heads ---- */
 
-struct list { struct lun_arena *arena; struct lun_pair *at; int n; };
-#define HEADERS 32
+static const char *const names[] = {
+#define X(id, name, ...) name,
+    LUN_ANSWER_HEADERS(X)
+#undef X
+};
 
-static void put(struct list *l, const char *name, const char *value)
+struct list { struct lun_arena *arena; struct lun_pair *at; int n; };
+
+static void put(struct list *l, enum lun_answer_header header, const char *value)
 {
-    if (!value || !*value || l->n == HEADERS) return;
-    l->at[l->n++] = (struct lun_pair){ name, value };
+    if (!value || !*value || l->n == LUN_HEADER_COUNT) return;
+    l->at[l->n++] = (struct lun_pair){ names[header], value };
 }
 
 /* What a policy or a file may have put into a name must not end the header line. */
@@ -161,10 +166,10 @@ static void put_figures(struct list *l, struct lun_question *q, const struct lun
     char cost[24];
     lun_price_text(done->cost, cost);
     lun_us overhead = done->latency - done->upstream_wait;
-    if (!done->trial || lun_price_known(&done->trial->target->price)) put(l, "x-lunette-cost", lun_arena_strdup(q->arena, cost));
-    put(l, "x-lunette-latency-ms", ms(q->arena, done->latency));
-    put(l, "x-lunette-overhead-ms", ms(q->arena, overhead > 0 ? overhead : 0));
-    put(l, "x-lunette-budget-left", budget_left(q));
+    if (!done->trial || lun_price_known(&done->trial->target->price)) put(l, LUN_HEADER_COST, lun_arena_strdup(q->arena, cost));
+    put(l, LUN_HEADER_LATENCY, ms(q->arena, done->latency));
+    put(l, LUN_HEADER_OVERHEAD, ms(q->arena, overhead > 0 ? overhead : 0));
+    put(l, LUN_HEADER_BUDGET_LEFT, budget_left(q));
 }
 
 /* Its name in `models`: the one asked for, if it is among those of that. */
@@ -178,36 +183,36 @@ static const char *model_of(const struct lun_question *q, const struct lun_targe
 static void put_target(struct list *l, struct lun_question *q, const struct lun_trial *t)
 {
     if (!exposed(q)) return;
-    put(l, "x-lunette-attempts", lun_arena_printf(q->arena, "%d", attempts(q)));
+    put(l, LUN_HEADER_ATTEMPTS, lun_arena_printf(q->arena, "%d", attempts(q)));
     if (!t) return;
-    put(l, "x-lunette-model", visible(q->arena, model_of(q, t->target)));
-    put(l, "x-lunette-target", visible(q->arena, t->target->name));
-    put(l, "x-lunette-provider", visible(q->arena, t->target->provider->name));
-    put(l, "x-lunette-fallback", t->fallback ? "true" : "false");
-    if (t->provider_request_id) put(l, "x-request-id", visible(q->arena, t->provider_request_id));
+    put(l, LUN_HEADER_MODEL, visible(q->arena, model_of(q, t->target)));
+    put(l, LUN_HEADER_TARGET, visible(q->arena, t->target->name));
+    put(l, LUN_HEADER_PROVIDER, visible(q->arena, t->target->provider->name));
+    put(l, LUN_HEADER_FALLBACK, t->fallback ? "true" : "false");
+    if (t->provider_request_id) put(l, LUN_HEADER_PROVIDER_REQUEST_ID, visible(q->arena, t->provider_request_id));
 }
 
 static struct list list_in(struct lun_arena *a)
 {
-    return (struct list){ .arena = a, .at = lun_arena_alloc(a, HEADERS * sizeof(struct lun_pair)) };
+    return (struct list){ .arena = a, .at = lun_arena_alloc(a, LUN_HEADER_COUNT * sizeof(struct lun_pair)) };
 }
 
 void lun_reply_head(struct lun_question *q, int status, const char *content_type, const struct lun_trial *t, const struct lun_done *done,
                     const struct lun_error *e, int64_t length, struct lun_head *head)
 {
     struct list l = list_in(q->arena);
-    put(&l, "content-type", content_type);
+    put(&l, LUN_HEADER_CONTENT_TYPE, content_type);
     if (length < 0) {
-        put(&l, "cache-control", "no-cache");
-        put(&l, "x-accel-buffering", "no");             /* a proxy in front is not to hold events back */
+        put(&l, LUN_HEADER_CACHE_CONTROL, "no-cache");
+        put(&l, LUN_HEADER_BUFFERING, "no");
     }
-    put(&l, "x-lunette-request-id", q->id);
-    put(&l, "x-lunette-policy", visible(q->arena, q->snapshot->version));
-    put(&l, "x-lunette-labels", visible(q->arena, labels(q)));
+    put(&l, LUN_HEADER_REQUEST_ID, q->id);
+    put(&l, LUN_HEADER_POLICY, visible(q->arena, q->snapshot->version));
+    put(&l, LUN_HEADER_LABELS, visible(q->arena, labels(q)));
     if (t || e || done) put_target(&l, q, t);
     if (done) put_figures(&l, q, done);
-    if (e) put(&l, "x-should-retry", codes[e->code].should_retry);
-    if (e && e->retry_after) put(&l, "retry-after", lun_arena_printf(q->arena, "%lld", (long long)((e->retry_after + LUN_SECOND - 1) / LUN_SECOND)));
+    if (e) put(&l, LUN_HEADER_SHOULD_RETRY, codes[e->code].should_retry);
+    if (e && e->retry_after) put(&l, LUN_HEADER_RETRY_AFTER, lun_arena_printf(q->arena, "%lld", (long long)((e->retry_after + LUN_SECOND - 1) / LUN_SECOND)));
     *head = (struct lun_head){ .status = status, .stream = length < 0, .length = length, .headers = l.at, .n_headers = l.n };
 }
 

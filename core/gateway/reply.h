@@ -30,6 +30,31 @@ const char *lun_code_name(enum lun_code);
 const char *lun_code_message(enum lun_code);         /* what it says when nobody knows better; static */
 enum lun_code lun_code_of_status(int status);       /* the first of that status; others: by their hundred */
 
+/*  id, name, when, meaning: the headers that the gateway itself puts into an answer. Those that are never in a stream's head can be asked for
+ *  as trailers (te: trailers) */
+#define LUN_ANSWER_HEADERS(X) \
+    X(REQUEST_ID,   "x-lunette-request-id",  "always",            "the request's id, as in the log") \
+    X(MODEL,        "x-lunette-model",       "a target answered", "the name in `models` of the target that answered") \
+    X(TARGET,       "x-lunette-target",      "a target answered", "that target's own name") \
+    X(PROVIDER,     "x-lunette-provider",    "a target answered", "its provider") \
+    X(POLICY,       "x-lunette-policy",      "always",            "who decided: the policy's file and the first digits of the hash over configuration, policy and what it requires") \
+    X(ATTEMPTS,     "x-lunette-attempts",    "not in a head that only keeps a stream alive", "how many attempts there were") \
+    X(FALLBACK,     "x-lunette-fallback",    "a target answered", "`true`: another than the first step answered") \
+    X(LABELS,       "x-lunette-labels",      "there are any",     "what `classify` answered, with commas") \
+    X(COST,         "x-lunette-cost",        "not in a stream's head", "USD, over all attempts; missing where the price is not known") \
+    X(LATENCY,      "x-lunette-latency-ms",  "not in a stream's head", "from the request's arrival to its end") \
+    X(OVERHEAD,     "x-lunette-overhead-ms", "not in a stream's head", "of that, what was not spent waiting for a provider") \
+    X(BUDGET_LEFT,  "x-lunette-budget-left", "not in a stream's head", "USD left in the scarcest of the budgets that it counts to; missing without a limit") \
+    X(PROVIDER_REQUEST_ID, "x-request-id",   "a target answered", "the provider's own id, where it gave one") \
+    X(SHOULD_RETRY, "x-should-retry",        "some errors",       "whether it is of use to ask again, for the official SDKs: see the codes") \
+    X(RETRY_AFTER,  "retry-after",           "some errors",       "seconds until a target is free again") \
+    X(CONTENT_TYPE, "content-type",          "there is a body",   "`application/json` or `text/event-stream`") \
+    X(CACHE_CONTROL, "cache-control",        "streams",           "`no-cache`") \
+    X(BUFFERING,    "x-accel-buffering",     "streams",           "`no`: a proxy in front is not to hold events back")
+#define X(id, ...) LUN_HEADER_##id,
+enum lun_answer_header { LUN_ANSWER_HEADERS(X) LUN_HEADER_COUNT };
+#undef X
+
 /* A refusal or failure, as it goes out. */
 struct lun_error {
     enum lun_code code;

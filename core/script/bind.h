@@ -57,6 +57,7 @@ struct lun_member {
     const char *doc;
     int (*get)(lua_State *L, struct lun_mind *, void *self);        /* pushes one value; 0: nil */
     lua_CFunction call;
+    const char *lua;                    /* for editors, as LuaLS writes types. Methods: "(i: integer): string?"; fields: where `type` does not say it */
 };
 
 struct lun_class {
@@ -67,6 +68,7 @@ struct lun_class {
     int (*count)(void *self);           /* #; NULL: raises */
     lua_CFunction concat;               /* ..; NULL: raises */
     void (*text)(struct lun_buf *, void *self);             /* tostring; NULL: its name */
+    const char *lua;                    /* more lines for editors: what [i], # and .. give; or NULL */
     bool free;                          /* belongs to no request: may be made at load and kept for ever */
 };
 
@@ -128,6 +130,10 @@ void lun_targets_helpers(lua_State *L);                     /* pushes the table 
 const struct lun_step *lun_step_at(lua_State *L, int index, const struct lun_mind *);       /* a step userdata's; NULL: it is none */
 struct lun_step lun_step_of(const struct lun_target *);     /* with nothing set */
 
+/* What can be said of a step besides its target. */
+struct lun_step_option { const char *name, *lua, *doc; };
+extern const struct lun_step_option lun_step_option_words[];    /* ends with a NULL name */
+
 /* Options of a step in the table at `index` (raw reads), `target` left out. False: `problem` (200 bytes) says what is wrong. Never raises
  * outside of a run. */
 bool lun_step_options(lua_State *L, int index, struct lun_mind *, struct lun_step *, char problem[200]);
@@ -155,6 +161,7 @@ struct lun_function {
     const char *name;                   /* "store.get" */
     const char *arguments, *result, *doc;
     lua_CFunction call;                 /* NULL: written in lua/lunette.lua */
+    const char *lua;                    /* for editors, as in lun_member */
 };
 extern const struct lun_function lun_functions[];           /* ends with a NULL name */
 int lun_chance_random(lua_State *L);
@@ -187,8 +194,16 @@ void lun_bind_host(struct lun_vm *, const struct lun_host_function *, int n);
 
 /* Shows `require "lunette"`, classes and all, to a sandboxed machine: enough to load a policy; hooks need a mind. Outside of runs, before the lock. */
 void lun_bind_open(struct lun_vm *);
-/* The reference of everything a policy can see, in Markdown, for policies/README.md. */
+/* The reference of everything a policy can see, in Markdown, for policies/README.md; and the table of hooks. */
 void lun_bind_reference(struct lun_buf *);
+void lun_bind_hooks_reference(struct lun_buf *);
+
+/* What is to be said of each hook. */
+struct lun_hook_words {
+    const char *asked, *gets, *answers; /* for people, in Markdown */
+    const char *lua;                    /* for editors, as in lun_member */
+};
+extern const struct lun_hook_words lun_hook_words[LUN_HOOK_COUNT];
 
 /* ---- JSON ---- */
 
@@ -210,5 +225,8 @@ struct lun_registry *lun_policy_registry(const struct lun_policy *);
 /* Pushes what a setting is tuned to, or else its default; false: there is none of that name. */
 bool lun_policy_setting(struct lun_policy *, lua_State *L, const struct lun_tuning *, const char *name);
 const struct lun_log *lun_policy_log(const struct lun_policy *);    /* where lunette.log writes; NULL: nowhere */
+/* A method of `targets` was given a name that the configuration has nowhere: warned of once per name and machine (of the first 16), and noted as
+ * unknown_model, unknown_target or unknown_provider in the request's log line (the first of each). `what` is the word between. */
+void lun_policy_unknown(struct lun_mind *, const char *method, const char *what, const char *name);
 void lun_policy_suggest(struct lun_policy *, lua_State *L, const char *name, char out[96]);      /* the nearest setting, as lun_bind_hint says it */
 #endif

@@ -82,8 +82,10 @@ static const struct lun_member attempt_members[] = {
     { "try", NULL, "number", "from 1, on this target", get_try },
     { "target", NULL, "target", "who was asked", get_target },
     { "status", NULL, "number or nil", "of the provider's answer; nil: there was none", get_status },
-    { "kind", NULL, "string or nil", "how it ended (the list of kinds below); nil: it has not", get_kind },
-    { "billed", NULL, "string", "whether it costs: `no`, `maybe` or `yes`", get_billed },
+    { "kind", NULL, "string or nil", "how it ended (the list of kinds below); nil: it has not", get_kind,
+      .lua = "lunette.Kind?" },
+    { "billed", NULL, "string", "whether it costs: `no`, `maybe` or `yes`", get_billed,
+      .lua = "\"no\"|\"maybe\"|\"yes\"" },
     { "retry_after", NULL, "number or nil", "seconds that the provider asks to wait", get_retry_after },
     { "elapsed", NULL, "number", "seconds from its beginning to its end, or until now", get_elapsed },
     { "ttft", NULL, "number or nil", "seconds to the first byte", get_ttft },
@@ -93,7 +95,8 @@ static const struct lun_member attempt_members[] = {
     { "finish_reason", NULL, "string or nil", "of the first choice: `stop`, `length`, …", get_finish_reason },
     { "cost", NULL, "number", "USD charged so far", get_cost },
     { "detail", NULL, "string or nil", "what happened, for people", get_detail },
-    { "body", "()", "table or nil", "a whole answer (an error's too), decoded; `nil, \"no_body\"`, `\"not_json\"` or `\"too_large\"` (over 256 KiB)", NULL, attempt_body },
+    { "body", "()", "table or nil", "a whole answer (an error's too), decoded; `nil, \"no_body\"`, `\"not_json\"` or `\"too_large\"` (over 256 KiB)", NULL, attempt_body,
+      .lua = "(): table?, string?" },
     { 0 } };
 const struct lun_class lun_attempt_class = { .name = "attempt", .doc = "One asking of one target: the second argument of `judge` and `retry`.", .members = attempt_members };
 
@@ -175,7 +178,8 @@ static const struct lun_member outcome_members[] = {
     { "status", NULL, "number", "what the client got; 499: it left first", get_outcome_status },
     { "target", NULL, "target or nil", "who answered; nil: nobody", get_outcome_target },
     { "attempts", NULL, "list of attempt", "all of them: `#outcome.attempts` is how many", get_outcome_attempts },
-    { "usage", NULL, "table or nil", "tokens: `input output cached_input cache_write reasoning`, and `estimated`; nil: nobody said. Read-only", get_outcome_usage },
+    { "usage", NULL, "table or nil", "tokens: `input output cached_input cache_write reasoning`, and `estimated`; nil: nobody said. Read-only", get_outcome_usage,
+      .lua = "{ input: number, output: number, cached_input: number, cache_write: number, reasoning: number, estimated: boolean }?" },
     { "cost", NULL, "number", "USD, over all attempts", get_outcome_cost },
     { "latency", NULL, "number", "seconds from the request's arrival to its end", get_outcome_latency },
     { "ttft", NULL, "number or nil", "seconds until the first byte of the answer", get_outcome_ttft },

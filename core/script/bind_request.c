@@ -236,7 +236,8 @@ GET(key_tags)
 
 static const struct lun_member request_members[] = {
     { "model", NULL, "string", "the model asked for, `auto` too", get_model },
-    { "endpoint", NULL, "string", "`chat`, `completions` or `embeddings`", get_endpoint },
+    { "endpoint", NULL, "string", "`chat`, `completions` or `embeddings`", get_endpoint,
+      .lua = "\"chat\"|\"completions\"|\"embeddings\"" },
     { "stream", NULL, "boolean", "whether the client wants a stream", get_stream },
     { "text", NULL, "string", "the text of the last user message (completions: the prompt; embeddings: the first input)", get_text },
     { "words", NULL, "number", "words of `text`", get_words },
@@ -253,20 +254,25 @@ static const struct lun_member request_members[] = {
     { "pinned", NULL, "string or nil", "`previous_response_id`: only the target that made that answer can go on with it", get_pinned },
     { "task", NULL, "string or nil", "from `x-lunette-task` or `metadata.task`, where the client is trusted with it", get_task },
     { "class", NULL, "string or nil", "`interactive`, `batch`, …", get_class },
-    { "tags", NULL, "table", "from the client's entry, `x-lunette-tags` and `metadata.tags`: `request.tags.tier`. Read-only", get_tags },
+    { "tags", NULL, "table", "from the client's entry, `x-lunette-tags` and `metadata.tags`: `request.tags.tier`. Read-only", get_tags,
+      .lua = "table<string, string>" },
     { "budget", NULL, "number or nil", "USD that this request may cost, as the client says", get_budget },
     { "labels", NULL, "list", "what `classify` answered. Read-only", get_labels },
     { "label", NULL, "string or nil", "the first of `labels`", get_label },
-    { "headers", NULL, "table", "by lower-case name, without those that carry a secret. Read-only", get_headers },
+    { "headers", NULL, "table", "by lower-case name, without those that carry a secret. Read-only", get_headers,
+      .lua = "table<string, string>" },
     { "key", NULL, "key", "the entry of `clients` that asks", get_key },
     { "deadline", NULL, "number", "seconds that are left for everything", get_deadline },
     { "attempts", NULL, "list of attempt", "those so far, in order", get_attempts },
     { "targets", NULL, "targets", "what `select` is given: for the other hooks", get_targets },
     { "client_retry", NULL, "number", "how often the client's SDK has retried this already; 0 the first time", get_client_retry },
     { "id", NULL, "string", "the request's id, as in the log", get_id },
-    { "message", "(i)", "table or nil", "`{ role =, text = }` of the i-th message; -1 is the last. nil past the ends", NULL, request_message },
-    { "param", "(name)", "any", "a field of the body, decoded; nil when it is not there. Over 256 KiB: `nil, \"too_large\"`", NULL, request_param },
-    { "body", "()", "table or nil", "the whole body, decoded. Over 256 KiB: `nil, \"too_large\"`", NULL, request_body },
+    { "message", "(i)", "table or nil", "`{ role =, text = }` of the i-th message; -1 is the last. nil past the ends", NULL, request_message,
+      .lua = "(i: integer): { role: string, text: string }?" },
+    { "param", "(name)", "any", "a field of the body, decoded; nil when it is not there. Over 256 KiB: `nil, \"too_large\"`", NULL, request_param,
+      .lua = "(name: string): any, string?" },
+    { "body", "()", "table or nil", "the whole body, decoded. Over 256 KiB: `nil, \"too_large\"`", NULL, request_body,
+      .lua = "(): table?, string?" },
     { 0 } };
 const struct lun_class lun_request_class = {
     .name = "request", .doc = "What the client asked. The first argument of every hook.", .members = request_members };
@@ -274,7 +280,7 @@ const struct lun_class lun_request_class = {
 static const struct lun_member key_members[] = {
     { "name", NULL, "string or nil", "nil on a gateway without `clients`", get_key_name },
     { "team", NULL, "string or nil", "its team", get_key_team },
-    { "tags", NULL, "table", "its own tags. Read-only", get_key_tags },
+    { "tags", NULL, "table", "its own tags. Read-only", get_key_tags, .lua = "table<string, string>" },
     { 0 } };
 const struct lun_class lun_key_class = { .name = "key", .doc = "Who asks: `request.key`.", .members = key_members };
 

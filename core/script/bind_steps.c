@@ -115,7 +115,18 @@ static bool read_rename(struct reading *r)
     return true;
 }
 
-static const char *const options[] = { "connect", "first_byte", "idle", "total", "hedge_after", "wait", "set", "drop", "rename" };
+const struct lun_step_option lun_step_option_words[] = {
+    { "connect", "number", "seconds for the connection; as the next three, by default the provider's `timeouts`" },
+    { "first_byte", "number", "seconds until the first good event, or the head of a whole answer" },
+    { "idle", "number", "seconds of silence in the middle" },
+    { "total", "number", "seconds for all of it" },
+    { "hedge_after", "number", "no first good event after so many seconds: the next step starts beside it" },
+    { "wait", "number", "seconds to queue for the target's rate limit; by default none, but for the last step up to the deadline" },
+    { "set", "table<string, any>", "top-level fields of the body and their values" },
+    { "drop", "string|string[]", "top-level fields of the body to leave out" },
+    { "rename", "table<string, string>", "old names of top-level fields and new ones" },
+    { 0 } };
+enum { OPTIONS = sizeof lun_step_option_words / sizeof *lun_step_option_words - 1 };
 
 static bool read_option(struct reading *r, const char *name)
 {
@@ -135,19 +146,26 @@ static bool read_option(struct reading *r, const char *name)
 
 static bool is_option(const char *name)
 {
-    for (size_t i = 0; i < sizeof options / sizeof *options; i++) if (!strcmp(options[i], name)) return true;
+    for (size_t i = 0; i < OPTIONS; i++) if (!strcmp(lun_step_option_words[i].name, name)) return true;
     return false;
+}
+
+static void no_option(struct reading *r, const char *name)
+{
+    const char *names[OPTIONS];
+    char hint[96];
+    for (size_t i = 0; i < OPTIONS; i++) names[i] = lun_step_option_words[i].name;
+    snprintf(r->problem, 200, "a step has no option '%.60s'%s", name, lun_bind_hint(name, names, OPTIONS, hint));
 }
 
 /* The entry on top of the stack and its key below. */
 static bool read_entry(struct reading *r)
 {
-    char hint[96];
     const char *name = lua_type(r->L, -2) == LUA_TSTRING ? lua_tostring(r->L, -2) : NULL;
     if (name && !strcmp(name, "target")) return true;
     if (name && is_option(name)) return read_option(r, name);
     if (!name) snprintf(r->problem, 200, "a step's options have names: connect, first_byte, …; it holds a %s", lun_bind_type(r->L, -1));
-    else snprintf(r->problem, 200, "a step has no option '%.60s'%s", name, lun_bind_hint(name, options, sizeof options / sizeof *options, hint));
+    else no_option(r, name);
     return false;
 }
 
@@ -297,6 +315,7 @@ static int count(void *self) { return ((struct lun_steps *)self)->n; }
 static const struct lun_member no_members[] = { { 0 } };
 const struct lun_class lun_steps_class = {
     .name = "steps", .members = no_members, .item = item, .count = count, .concat = lun_steps_concat,
+    .lua = "---@field [integer] lunette.Step\n---@operator len: integer\n---@operator concat(lunette.Steps|lunette.Targets|lunette.Target): lunette.Steps",
     .doc = "What `targets:steps{ … }` gives: a list of steps. `#steps`, `steps[1]`, `ipairs(steps)`. `..` joins it with targets and other steps; a plain target "
            "that has a step already is left out." };
 

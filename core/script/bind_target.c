@@ -158,12 +158,14 @@ static const struct lun_member target_members[] = {
     { "upstream", NULL, "string", "what the provider calls the model", get_upstream },
     { "provider", NULL, "provider", "who runs it", get_provider },
     { "price", NULL, "price", "what it costs", get_price },
-    { "facts", NULL, "table", "its own table `facts` of the configuration. Read-only", get_facts },
+    { "facts", NULL, "table", "its own table `facts` of the configuration. Read-only", get_facts,
+      .lua = "table<string, any>" },
     { "weight", NULL, "number", "from the configuration; 1", get_weight },
     { "context", NULL, "number or nil", "tokens of input and output together", get_context },
     { "max_output", NULL, "number or nil", "tokens of output", get_max_output },
     { "healthy", NULL, "boolean", "its circuit is closed and it does not rest", get_healthy },
-    { "circuit", NULL, "string", "`closed`, `open` or `half_open`", get_circuit },
+    { "circuit", NULL, "string", "`closed`, `open` or `half_open`", get_circuit,
+      .lua = "\"closed\"|\"open\"|\"half_open\"" },
     { "in_flight", NULL, "number", "attempts under way", get_in_flight },
     { "failures", NULL, "number", "failures in a row", get_failures },
     { "latency", NULL, "number or nil", "seconds, peak-sensitive moving average; nil before the first answer", get_latency },
@@ -171,18 +173,24 @@ static const struct lun_member target_members[] = {
     { "success_rate", NULL, "number", "of the last 100 attempts, 0 to 1; 1 before the first", get_success_rate },
     { "requests_left", NULL, "number", "in its window of 60 s; `math.huge` without a limit", get_requests_left },
     { "tokens_left", NULL, "number", "the same for tokens", get_tokens_left },
-    { "mean_latency", "(n)", "number or nil", "seconds, mean of the last n good answers (at most 100)", NULL, target_mean_latency },
-    { "quantile", "(what, q)", "number or nil", "seconds; what is `latency` or `ttft`: `target:quantile(\"latency\", 0.99)`", NULL, target_quantile },
-    { "max_cost", "(request)", "number or nil", "USD, the dearest this request can cost there; `nil, \"unknown_price\"`", NULL, target_max_cost },
-    { "expected_cost", "(request)", "number or nil", "USD, a guess; `nil, \"unknown_price\"`", NULL, target_expected_cost },
-    { "steps", "{…}", "steps", "as `targets:steps`, of this one", NULL, target_steps },
+    { "mean_latency", "(n)", "number or nil", "seconds, mean of the last n good answers (at most 100)", NULL, target_mean_latency,
+      .lua = "(n?: number): number?" },
+    { "quantile", "(what, q)", "number or nil", "seconds; what is `latency` or `ttft`: `target:quantile(\"latency\", 0.99)`", NULL, target_quantile,
+      .lua = "(what: \"latency\"|\"ttft\", q: number): number?" },
+    { "max_cost", "(request)", "number or nil", "USD, the dearest this request can cost there; `nil, \"unknown_price\"`", NULL, target_max_cost,
+      .lua = "(request?: lunette.Request): number?, string?" },
+    { "expected_cost", "(request)", "number or nil", "USD, a guess; `nil, \"unknown_price\"`", NULL, target_expected_cost,
+      .lua = "(request?: lunette.Request): number?, string?" },
+    { "steps", "{…}", "steps", "as `targets:steps`, of this one", NULL, target_steps,
+      .lua = "(options: lunette.StepOptions): lunette.Steps" },
     { 0 } };
 
 static void target_text(struct lun_buf *out, void *self) { lun_buf_puts(out, ((struct target *)self)->target->name); }
 
 const struct lun_class lun_target_class = {
     .name = "target", .doc = "One model at one provider. `..` joins it with targets and steps; `tostring` gives its name.",
-    .members = target_members, .concat = lun_steps_concat, .text = target_text };
+    .members = target_members, .concat = lun_steps_concat, .text = target_text,
+    .lua = "---@operator concat(lunette.Targets|lunette.Target): lunette.Targets\n---@operator concat(lunette.Steps): lunette.Steps" };
 
 static int target_steps(lua_State *L)
 {
@@ -231,7 +239,8 @@ GET(provider_cooling_until)
 static const struct lun_member provider_members[] = {
     { "name", NULL, "string", "as in `providers`", get_provider_name },
     { "dialect", NULL, "string", "the interface it speaks", get_provider_dialect },
-    { "state", NULL, "string", "`healthy`; `degraded`: some of its targets rest; `down`: all do", get_provider_state },
+    { "state", NULL, "string", "`healthy`; `degraded`: some of its targets rest; `down`: all do", get_provider_state,
+      .lua = "\"healthy\"|\"degraded\"|\"down\"" },
     { "failures", NULL, "number", "failures in a row", get_provider_failures },
     { "cooling_until", NULL, "number or nil", "until when it asked to be left alone (as `lunette.now()`); nil: it did not", get_provider_cooling_until },
     { "latency", NULL, "number or nil", "seconds, over its targets", get_provider_latency },
@@ -297,7 +306,8 @@ static const struct lun_member price_members[] = {
     { "reasoning", NULL, "number or nil", "of output spent on reasoning", get_price_reasoning },
     { "request", NULL, "number or nil", "of the call itself", get_price_request },
     { "cost", "{ input =, output =, cached_input =, cache_write =, reasoning = }", "number or nil", "USD for so many tokens; `nil, \"unknown_price\"`",
-      NULL, price_cost },
+      NULL, price_cost,
+      .lua = "(tokens: { input?: number, output?: number, cached_input?: number, cache_write?: number, reasoning?: number }): number?, string?" },
     { 0 } };
 const struct lun_class lun_price_class = { .name = "price", .doc = "USD per million tokens: `target.price`.", .members = price_members };
 

@@ -123,6 +123,9 @@ static int targets_can(lua_State *L)
 struct wanted { const char *name; const struct lun_model *model; };
 typedef bool named(const struct lun_target *, const struct wanted *);
 
+/* What a method's names are names of. */
+struct naming { named *fits; const char *method, *what; };
+
 static bool by_model(const struct lun_target *t, const struct wanted *w)
 {
     for (int i = 0; w->model && i < w->model->n_targets; i++) if (w->model->targets[i] == t) return true;
@@ -140,28 +143,39 @@ static const struct lun_model *model_called(const struct lun_question *q, const 
     return NULL;
 }
 
-static void add_named(struct lun_mind *mind, const struct lun_set *s, struct lun_set *out, named *fits, const char *name)
+/* Also what this request may not use, or cannot be answered by. */
+static bool is_configured(const struct lun_snapshot *s, const struct naming *by, const struct wanted *w)
 {
-    struct wanted w = { name, fits == by_model ? model_called(mind->question, name) : NULL };
+    const char *rest;
+    if (by->fits == by_model) return lun_snapshot_model(s, w->name, &rest) != NULL;
+    for (int i = 0; i < s->n_targets; i++) if (by->fits(&s->targets[i], w)) return true;
+    return false;
+}
+
+static void add_named(struct lun_mind *mind, const struct lun_set *s, struct lun_set *out, const struct naming *by, const char *name)
+{
+    struct wanted w = { name, by->fits == by_model ? model_called(mind->question, name) : NULL };
+    int before = out->n;
     if (w.model && as_configured(mind->question, s)) { add_in_order(s, out, w.model->targets, w.model->n_targets); return; }
     for (int i = 0; i < s->n; i++)
-        if (fits(s->item[i], &w) && !has(out, s->item[i])) out->item[out->n++] = s->item[i];
+        if (by->fits(s->item[i], &w) && !has(out, s->item[i])) out->item[out->n++] = s->item[i];
+    if (out->n == before && !w.model && !is_configured(mind->question->snapshot, by, &w)) lun_policy_unknown(mind, by->method, by->what, name);
 }
 
 /* Arguments from 2 on: names, or lists of names. */
-static int of_names(lua_State *L, named *fits, const char *method)
+static int of_names(lua_State *L, const struct naming *by)
 {
     struct lun_mind *mind;
     struct lun_set *s = set_at(L, 1, &mind);
     int last = lua_gettop(L);
     struct lun_set *out = lun_push_set(L, mind, NULL, s->n);
-    if (last < 2) return luaL_error(L, "%s(…): expected at least one name", method);
+    if (last < 2) return luaL_error(L, "%s(…): expected at least one name", by->method);
     for (int i = 2; i <= last; i++) {
-        if (lua_type(L, i) == LUA_TSTRING) { add_named(mind, s, out, fits, lua_tostring(L, i)); continue; }
-        if (lua_type(L, i) != LUA_TTABLE) return luaL_error(L, "%s(…): expected names, got %s", method, lun_bind_type(L, i));
+        if (lua_type(L, i) == LUA_TSTRING) { add_named(mind, s, out, by, lua_tostring(L, i)); continue; }
+        if (lua_type(L, i) != LUA_TTABLE) return luaL_error(L, "%s(…): expected names, got %s", by->method, lun_bind_type(L, i));
         for (int k = 1; lua_rawgeti(L, i, k), !lua_isnil(L, -1); k++) {
-            if (lua_type(L, -1) != LUA_TSTRING) return luaL_error(L, "%s(…): expected a list of names, it holds a %s", method, lun_bind_type(L, -1));
-            add_named(mind, s, out, fits, lua_tostring(L, -1));
+            if (lua_type(L, -1) != LUA_TSTRING) return luaL_error(L, "%s(…): expected a list of names, it holds a %s", by->method, lun_bind_type(L, -1));
+            add_named(mind, s, out, by, lua_tostring(L, -1));
             lua_pop(L, 1);
             lun_vm_work(L, s->n);
         }
@@ -170,9 +184,9 @@ static int of_names(lua_State *L, named *fits, const char *method)
     return 1;
 }
 
-static int targets_of(lua_State *L) { return of_names(L, by_model, "of"); }
-static int targets_named(lua_State *L) { return of_names(L, by_name, "named"); }
-static int targets_provider(lua_State *L) { return of_names(L, by_provider, "provider"); }
+static int targets_of(lua_State *L)       { return of_names(L, &(struct naming){ by_model, "of", "model" }); }
+static int targets_named(lua_State *L)    { return of_names(L, &(struct naming){ by_name, "named", "target" }); }
+static int targets_provider(lua_State *L) { return of_names(L, &(struct naming){ by_provider, "provider", "provider" }); }
 
 /* ---- orders ---- */
 
@@ -279,21 +293,34 @@ static void text(struct lun_buf *out, void *self)
 }
 
 static const struct lun_member members[] = {
-    { "asked", "()", "targets", "those of the model the client named (all, for `auto`)", NULL, targets_asked },
-    { "of", "(model, …)", "targets", "those of these models, in the order of the names", NULL, targets_of },
-    { "named", "(name, …)", "targets", "those of these names of their own", NULL, targets_named },
-    { "provider", "(name, …)", "targets", "those of these providers", NULL, targets_provider },
-    { "can", "(request)", "targets", "those whose context takes the input and `max_tokens`, and that support the tools, images and schema asked for", NULL, targets_can },
-    { "healthy", "()", "targets", "those whose circuit is closed and that do not rest", NULL, targets_healthy },
-    { "where", "(f)", "targets", "those for which `f(target)` is true; f may wait" },
-    { "by", "(f)", "targets", "in ascending order of `f(target)`, or of a field: `by \"latency\"`, `by \"price.input\"`. Equal ones keep their order, nil comes last" },
-    { "first", "(n)", "targets", "the first n; 1 when not given", NULL, targets_first },
-    { "balanced", "(request)", "targets", "spread: sticky by `request.session` while its target has room, otherwise the better of two by load; resting ones last", NULL, targets_balanced },
-    { "steps", "{ … }", "steps", "a step for each, with these options (below)", NULL, lun_targets_steps },
+    { "asked", "()", "targets", "those of the model the client named (all, for `auto`)", NULL, targets_asked,
+      .lua = "(): lunette.Targets" },
+    { "of", "(model, …)", "targets", "those of these models, in the order of the names. One that no entry of `models` has is noted in the log line, and warned of once", NULL, targets_of,
+      .lua = "(...: string|string[]): lunette.Targets" },
+    { "named", "(name, …)", "targets", "those of these names of their own", NULL, targets_named,
+      .lua = "(...: string|string[]): lunette.Targets" },
+    { "provider", "(name, …)", "targets", "those of these providers", NULL, targets_provider,
+      .lua = "(...: string|string[]): lunette.Targets" },
+    { "can", "(request)", "targets", "those whose context takes the input and `max_tokens`, and that support the tools, images and schema asked for", NULL, targets_can,
+      .lua = "(request?: lunette.Request): lunette.Targets" },
+    { "healthy", "()", "targets", "those whose circuit is closed and that do not rest", NULL, targets_healthy,
+      .lua = "(): lunette.Targets" },
+    { "where", "(f)", "targets", "those for which `f(target)` is true; f may wait",
+      .lua = "(f: fun(target: lunette.Target): any): lunette.Targets" },
+    { "by", "(f)", "targets", "in ascending order of `f(target)`, or of a field: `by \"latency\"`, `by \"price.input\"`. Equal ones keep their order, nil comes last",
+      .lua = "(f: string|(fun(target: lunette.Target): any)): lunette.Targets" },
+    { "first", "(n)", "targets", "the first n; 1 when not given", NULL, targets_first,
+      .lua = "(n?: number): lunette.Targets" },
+    { "balanced", "(request)", "targets", "spread: sticky by `request.session` while its target has room, otherwise the better of two by load; resting ones last", NULL, targets_balanced,
+      .lua = "(request?: lunette.Request): lunette.Targets" },
+    { "steps", "{ … }", "steps", "a step for each, with these options (below)", NULL, lun_targets_steps,
+      .lua = "(options: lunette.StepOptions): lunette.Steps" },
     { 0 } };
 
 const struct lun_class lun_targets_class = {
     .name = "targets", .members = members, .item = item, .count = count, .concat = lun_steps_concat, .text = text,
+    .lua = "---@field [integer] lunette.Target\n---@operator len: integer\n---@operator concat(lunette.Targets|lunette.Target): lunette.Targets\n"
+           "---@operator concat(lunette.Steps): lunette.Steps",
     .doc = "An ordered set that is never changed: each method gives a new one. `#targets`, `targets[1]`, `ipairs(targets)`; `a .. b` joins two, without doubles." };
 
 /* What lua/targets.lua is given. */

@@ -116,11 +116,14 @@ static int merge(lua_State *L)
     return 1;
 }
 
-static void function(struct lun_vm *vm, lua_CFunction call, struct lun_secrets *s)
-{
-    lua_pushlightuserdata(vm->L, s);
-    lua_pushcclosure(vm->L, call, 1);
-}
+const struct lun_given lun_given_functions[] = {
+    { "secret", " \"NAME\"", "(name: string): lunette.Secret", "a secret: the environment variable NAME, else the file `$CREDENTIALS_DIRECTORY/NAME` (systemd), else "
+      "`/run/secrets/NAME` (containers), without the blanks around it. The file can pass it on and not read it; no log or table shows it", secret },
+    { "env", "(\"NAME\", default)", "(name: string, default?: any): any", "an environment variable as text; the default (or nil) where it is not set or empty. Not for keys: "
+      "what belongs to a secret takes `secret` alone", env },
+    { "lunette.has_secret", " \"NAME\"", "(name: string): boolean", "whether `secret \"NAME\"` would be found, and is no placeholder such as `changeme`", has_secret },
+    { "lunette.merge", "(a, b, …)", "(...: table): table", "a new table: what stands further right wins, tables with names are merged, lists replaced", merge },
+    { 0 } };
 
 static void make_opaque(lua_State *L)
 {
@@ -138,10 +141,13 @@ static void make_opaque(lua_State *L)
 void lun_given_open(struct lun_vm *vm, struct lun_secrets *s)
 {
     make_opaque(vm->L);
-    function(vm, secret, s), lun_sandbox_global(vm, "secret");
-    function(vm, env, s), lun_sandbox_global(vm, "env");
     lun_sandbox_module(vm);
-    function(vm, has_secret, s), lua_setfield(vm->L, -2, "has_secret");
-    lua_pushcfunction(vm->L, merge), lua_setfield(vm->L, -2, "merge");
+    for (const struct lun_given *g = lun_given_functions; g->name; g++) {
+        const char *point = strchr(g->name, '.');
+        lua_pushlightuserdata(vm->L, s);
+        lua_pushcclosure(vm->L, g->call, 1);
+        if (point) lua_setfield(vm->L, -2, point + 1);
+        else lun_sandbox_global(vm, g->name);
+    }
     lun_sandbox_global(vm, "lunette");
 }

@@ -215,6 +215,14 @@ end
 function Provider:count() return self:seen().requests end
 function Provider:stop() self.process:stop() end
 
+local function start_gateway(g, env)
+  g.env = env
+  g.process = e2e.start({ e2e.lunette, "serve", g.folder .. "/gateway.lua", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
+                          "--workers", tostring(g.workers) }, env)
+  local port, admin = g.process:expect "listening on http://127%.0%.0%.1:(%d+), metrics on http://127%.0%.0%.1:(%d+)"
+  g.port, g.admin = tonumber(port), tonumber(admin)
+end
+
 -- A gateway. options: config (text of gateway.lua), files = { ["policy.lua"] = text }, env, workers. listen and admin are chosen by the
 -- system whatever the file says. g.port, g.admin, g.folder, g.process.
 function e2e.gateway(options)
@@ -227,11 +235,8 @@ function e2e.gateway(options)
   end
   local env = { LUNETTE_LOG_REQUESTS = g.folder .. "/requests.jsonl" }
   for name, value in pairs(options.env or {}) do env[name] = value end
-  local command = { e2e.lunette, "serve", g.folder .. "/gateway.lua", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
-                    "--workers", tostring(options.workers or 1) }
-  g.process = e2e.start(command, env)
-  local port, admin = g.process:expect "listening on http://127%.0%.0%.1:(%d+), metrics on http://127%.0%.0%.1:(%d+)"
-  g.port, g.admin = tonumber(port), tonumber(admin)
+  g.workers = options.workers or 1
+  start_gateway(g, env)
   return g
 end
 
@@ -293,7 +298,38 @@ function Gateway:line(answer)
   end)
 end
 
+-- The admin interface: GET path, or POST with a body (a table, or text); the answer, decoded in .json.
+function Gateway:look(path) return e2e.request(self.admin, { path = "/admin/" .. path }).json end
+function Gateway:tell(path, body, headers)
+  return e2e.request(self.admin, { method = "POST", path = "/admin/" .. path, body = body, headers = headers })
+end
+
+-- A file of its folder anew (written beside and renamed, as editors do), without waiting for what comes of it.
+function Gateway:replace(name, text)
+  e2e.write(self.folder .. "/" .. name .. ".new", text)
+  assert(os.rename(self.folder .. "/" .. name .. ".new", self.folder .. "/" .. name))
+end
+
+-- The same, taken over: gives the answer to the reload.
+function Gateway:reload(files)
+  for name, text in pairs(files or {}) do self:replace(name, text) end
+  return self:tell "reload"
+end
+
+-- A second process on the same folder; the first runs on.
+function Gateway:twin()
+  local twin = setmetatable({ folder = self.folder, lines = {}, log_read = 0, workers = self.workers }, Gateway)
+  start_gateway(twin, self.env)
+  return twin
+end
+
+-- Ends it (SIGKILL, unless said otherwise) and starts it again on the same folder.
+function Gateway:restart(number, env)
+  self.process:stop(number or signal.SIGKILL)
+  start_gateway(self, env or self.env)
+end
+
 function Gateway:stop() return self.process:stop(signal.SIGTERM) end
 
-e2e.SIGTERM, e2e.SIGINT, e2e.SIGKILL, e2e.SIGUSR1 = signal.SIGTERM, signal.SIGINT, signal.SIGKILL, signal.SIGUSR1
+e2e.SIGTERM, e2e.SIGINT, e2e.SIGKILL, e2e.SIGUSR1, e2e.SIGHUP = signal.SIGTERM, signal.SIGINT, signal.SIGKILL, signal.SIGUSR1, signal.SIGHUP
 return e2e

@@ -1,20 +1,10 @@
 /* policies/README.md says what the code does: its tables are those of the code, its examples load and run. `--write` puts the tables in. */
+#include "page.h"
 #include "policy_world.h"
 #include "script/bind.h"
 #include "state/outcome.h"
 
 static const char path[] = "policies/README.md";
-
-static char *read_page(void)
-{
-    FILE *f = fopen(path, "r");
-    if (!f) fail_msg("%s: not here; run this from the top of the source tree", path);
-    struct lun_buf page = { 0 };
-    size_t n;
-    while ((n = fread(lun_buf_space(&page, 65536), 1, 65536, f))) page.n += n;
-    fclose(f);
-    return lun_buf_text(&page);
-}
 
 static void put_kinds(struct lun_buf *out)
 {
@@ -24,31 +14,11 @@ static void put_kinds(struct lun_buf *out)
         lun_buf_printf(out, "| `%s` | %s | %s | %s |\n", lun_kind_name(k), lun_kind_text(k), lun_billed_name(lun_kind_billed(k)), rules[lun_kind_rule(k)]);
 }
 
-/* What stands between <!-- name --> and <!-- end of name -->, or where it would. */
-static char *section(char *page, const char *name, char **end)
-{
-    char from[64], to[64];
-    snprintf(from, sizeof from, "<!-- %s -->\n", name);
-    snprintf(to, sizeof to, "<!-- end of %s -->", name);
-    char *at = strstr(page, from);
-    *end = at ? strstr(at, to) : NULL;
-    if (!*end) fail_msg("%s has no section '%s'", path, name);
-    return at + strlen(from);
-}
+static const struct page_part parts[] = { { path, "kinds", put_kinds }, { path, "reference", lun_bind_reference }, { path, "hooks", lun_bind_hooks_reference } };
 
-static void is_current(const char *name, void (*put)(struct lun_buf *))
-{
-    struct lun_buf now = { 0 };
-    char *page = read_page(), *end, *at = section(page, name, &end);
-    put(&now);
-    if ((size_t)(end - at) != now.n || memcmp(at, now.at, now.n))
-        fail_msg("the section '%s' of %s is not what the code says; build/tests/test_policy_docs --write puts it right", name, path);
-    lun_buf_free(&now);
-    free(page);
-}
-
-static void the_reference_is_that_of_the_code(void **state) { (void)state; is_current("reference", lun_bind_reference); }
-static void the_list_of_kinds_is_that_of_the_code(void **state) { (void)state; is_current("kinds", put_kinds); }
+static void the_list_of_kinds_is_that_of_the_code(void **state) { (void)state; page_is_current(&parts[0]); }
+static void the_hooks_are_those_of_the_code(void **state) { (void)state; page_is_current(&parts[2]); }
+static void the_reference_is_that_of_the_code(void **state) { (void)state; page_is_current(&parts[1]); }
 
 /* Runs a hook of an example to its end, whatever it waits for. */
 static void runs(struct world *w, const char *example, enum lun_hook hook, const char *body)
@@ -82,7 +52,7 @@ static int try_examples(struct world *w, char *page)
 static void every_example_loads_and_runs(void **state)
 {
     W;
-    char *page = read_page();
+    char *page = page_read(path);
     assert_true(try_examples(w, page) >= 5);
     free(page);
 }
@@ -101,32 +71,15 @@ static void every_member_and_function_is_documented_once(void **state)
     for (const struct lun_function *f = lun_functions; f->name; f++) assert_true(f->arguments && f->result && strlen(f->doc) > 10);
 }
 
-static void write_section(const char *name, void (*put)(struct lun_buf *))
-{
-    struct lun_buf out = { 0 };
-    char *page = read_page(), *end, *at = section(page, name, &end);
-    lun_buf_add(&out, page, (size_t)(at - page));
-    put(&out);
-    lun_buf_puts(&out, end);
-    FILE *f = fopen(path, "w");
-    fwrite(out.at, 1, out.n, f);
-    fclose(f);
-    lun_buf_free(&out);
-    free(page);
-}
-
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_reference_is_that_of_the_code),
         cmocka_unit_test(the_list_of_kinds_is_that_of_the_code),
+        cmocka_unit_test(the_hooks_are_those_of_the_code),
         cmocka_unit_test(every_member_and_function_is_documented_once),
         unit(every_example_loads_and_runs),
     };
-    if (argc == 2 && !strcmp(argv[1], "--write")) {
-        write_section("reference", lun_bind_reference);
-        write_section("kinds", put_kinds);
-        return 0;
-    }
+    PAGE_WRITES(argc, argv, parts);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 /* targets, target, provider, price, steps: what policies can choose from, and how they say it. */
 #include "policy_world.h"
+#include "base/log.h"
 #include "state/limit.h"
 
 /* The names of a plan's targets, as `select` answers it. */
@@ -253,6 +254,81 @@ static void what_budget_left_is_all_that_select_sees(void **state)
     over(w, q);
 }
 
+/* ---- names that the configuration does not have ---- */
+
+static const char *noted(const struct lun_question *q, const char *key)
+{
+    for (int i = 0; i < q->n_notes; i++) if (!strcmp(q->notes[i].name, key)) return q->notes[i].value;
+    return NULL;
+}
+
+/* Runs classify with this body, twice, with a log; what was logged lands in `said`. The second question is yours to end. */
+static struct lun_question *run_twice(struct world *w, const char *body, char said[2000])
+{
+    char *text = lun_printf("return { classify = function(r) local t = r.targets %s end }", body);
+    FILE *file = tmpfile();
+    struct lun_log log = lun_log_to(fileno(file));
+    struct lun_question *q = NULL;
+    world_policy(w, text);
+    lun_policy_log_to(w->policy, &log);
+    for (int i = 0; i < 2; i++) {
+        if (q) over(w, q);
+        q = ask(w, HELLO);
+        struct lun_thought *t = think(w, q, LUN_HOOK_CLASSIFY);
+        if (t->state != LUN_THOUGHT_DONE) fail_msg("%s", t->error);
+        lun_thought_end(t);
+    }
+    rewind(file);
+    said[fread(said, 1, 1999, file)] = 0;
+    fclose(file);
+    lun_policy_log_to(w->policy, NULL);
+    free(text);
+    return q;
+}
+
+static int count_of(const char *text, const char *words)
+{
+    int n = 0;
+    while ((text = strstr(text, words))) text++, n++;
+    return n;
+}
+
+static void a_name_that_nothing_has_is_warned_of_once_and_noted_in_each_line(void **state)
+{
+    W;
+    char said[2000];
+    struct lun_question *q = run_twice(w, "assert(#t:of('smal', 'large') == 2) t:of 'smal' t:of 'other' t:named 'a/smal' t:provider 'd'", said);
+    assert_int_equal(count_of(said, "policy: of \"smal\": the configuration has no such model (did you mean small?)"), 1);
+    assert_int_equal(count_of(said, "policy: of \"other\": the configuration has no such model"), 1);
+    assert_int_equal(count_of(said, "policy: named \"a/smal\": the configuration has no such target (did you mean a/small?)"), 1);
+    assert_int_equal(count_of(said, "policy: provider \"d\": the configuration has no such provider"), 1);
+    assert_int_equal(count_of(said, "\n"), 4);
+    assert_string_equal(noted(q, "unknown_model"), "\"smal\"");
+    assert_string_equal(noted(q, "unknown_target"), "\"a/smal\"");
+    assert_string_equal(noted(q, "unknown_provider"), "\"d\"");
+    over(w, q);
+}
+
+static void a_name_that_only_this_request_has_not_is_no_mistake(void **state)
+{
+    W;
+    char said[2000];
+    struct lun_question *q = run_twice(w, "local large = t:of 'large' assert(#large:of 'small' == 0 and #large:named 'c/odd' == 0 and #large:provider 'b' == 0)", said);
+    assert_string_equal(said, "");
+    assert_int_equal(q->n_notes, 0);
+    over(w, q);
+}
+
+static void warnings_of_made_up_names_come_to_an_end(void **state)
+{
+    W;
+    char said[2000];
+    struct lun_question *q = run_twice(w, "for i = 1, 100 do t:of('x' .. i) end", said);
+    assert_int_equal(count_of(said, "\n"), 16);
+    assert_int_equal(q->n_notes, 1);
+    over(w, q);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -266,6 +342,9 @@ int main(void)
         unit(steps_join_with_targets_without_doubles),
         unit(what_is_looked_at_again_after_waiting_is_fresh),
         unit(what_budget_left_is_all_that_select_sees),
+        unit(a_name_that_nothing_has_is_warned_of_once_and_noted_in_each_line),
+        unit(a_name_that_only_this_request_has_not_is_no_mistake),
+        unit(warnings_of_made_up_names_come_to_an_end),
         unit(balanced_puts_every_target_somewhere_and_repeats),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

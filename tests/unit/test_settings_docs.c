@@ -1,45 +1,32 @@
 /* core/script/README.md says what gateway.lua can say: its table is that of the code, its example loads. `--write` puts the table in. */
 #include "loading.h"
+#include "page.h"
+#include "script/given.h"
 #include "script/settings.h"
 
 static const char path[] = "core/script/README.md";
 
-static char *read_page(void)
+static void put_given(struct lun_buf *out)
 {
-    FILE *f = fopen(path, "r");
-    if (!f) fail_msg("%s: not here; run this from the top of the source tree", path);
-    struct lun_buf page = { 0 };
-    size_t n;
-    while ((n = fread(lun_buf_space(&page, 65536), 1, 65536, f))) page.n += n;
-    fclose(f);
-    return lun_buf_text(&page);
+    lun_buf_puts(out, "| | |\n|---|---|\n");
+    for (const struct lun_given *g = lun_given_functions; g->name; g++) {
+        lun_buf_printf(out, "| `%s%s` |", g->name, g->arguments);
+        page_cell(out, g->doc);
+        lun_buf_putc(out, '\n');
+    }
 }
 
-/* What stands between the two marks, or where it would. */
-static char *section(char *page, char **end)
-{
-    static const char from[] = "<!-- settings -->\n";
-    char *at = strstr(page, from);
-    *end = at ? strstr(at, "<!-- end of settings -->") : NULL;
-    if (!*end) fail_msg("%s has no section 'settings'", path);
-    return at + strlen(from);
-}
+static const struct page_part parts[] = { { path, "settings", lun_settings_reference }, { path, "given", put_given } };
 
 static void the_reference_is_that_of_the_code(void **state)
 {
     (void)state;
-    struct lun_buf now = { 0 };
-    char *page = read_page(), *end, *at = section(page, &end);
-    lun_settings_reference(&now);
-    if ((size_t)(end - at) != now.n || memcmp(at, now.at, now.n))
-        fail_msg("the table of %s is not what the code says; build/tests/test_settings_docs --write puts it right", path);
-    lun_buf_free(&now);
-    free(page);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) page_is_current(&parts[i]);
 }
 
 static struct lun_snapshot *load_example(const char *const *environment)
 {
-    char *page = read_page(), *at = strstr(page, "```lua\n"), *end = at ? strstr(at + 7, "\n```") : NULL;
+    char *page = page_read(path), *at = strstr(page, "```lua\n"), *end = at ? strstr(at + 7, "\n```") : NULL;
     if (!end) fail_msg("%s has no example", path);
     *end = 0;
     put_file("policy.lua", "return {}\n");
@@ -83,22 +70,6 @@ static void every_setting_has_a_sentence(void **state)
     }
 }
 
-static int write_page(void)
-{
-    struct lun_buf out = { 0 };
-    char *page = read_page(), *end, *at = section(page, &end);
-    lun_buf_add(&out, page, (size_t)(at - page));
-    lun_settings_reference(&out);
-    lun_buf_puts(&out, end);
-    FILE *f = fopen(path, "w");
-    if (!f) return perror(path), 1;
-    fwrite(out.at, 1, out.n, f);
-    fclose(f);
-    lun_buf_free(&out);
-    free(page);
-    return 0;
-}
-
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -107,6 +78,6 @@ int main(int argc, char **argv)
         cmocka_unit_test(the_example_takes_what_the_page_says_from_outside),
         cmocka_unit_test(every_setting_has_a_sentence),
     };
-    if (argc == 2 && !strcmp(argv[1], "--write")) return write_page();
+    PAGE_WRITES(argc, argv, parts);
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

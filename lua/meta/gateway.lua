@@ -1,0 +1,135 @@
+---@meta _
+-- What gateway.lua can say, for editors that know LuaLS' annotations. Made from the tables of core/script by `make docs`; not to be edited.
+
+---What `secret` gives: it can be passed on, not read.
+---@class lunette.Secret
+
+---@class (exact) lunette.Config
+---@field listen? string|lunette.Config.Listen Where clients connect: "127.0.0.1:4000", "[::1]:4000", ":4000" (all interfaces), "unix:/run/lunette.sock". Default: 127.0.0.1:4000
+---@field admin? string|false Where metrics are read and a running gateway is changed; false: nowhere. Not on loopback: with admin_token only. Default: 127.0.0.1:4001
+---@field admin_token? lunette.Secret|lunette.Secret[] secret "NAME": what the admin listener asks for, as `authorization: Bearer`. Or LUNETTE_ADMIN_TOKEN in the environment.
+---@field state? string|false The folder for what must survive a restart: settings, the last versions, what was taken back; false: none. Default: .lunette
+---@field workers? integer|"auto" Threads that serve; "auto": one per core. Default: auto
+---@field policy? string|false The Lua file that decides, beside gateway.lua or one that comes along.
+---@field providers table<string, lunette.Config.Provider|false> Who answers, by name.
+---@field models table<string, (lunette.Config.Target|false)[]|false> The names clients may ask for (one * stands for any text), each with the targets that can answer.
+---@field health? lunette.Config.Health|false When a target is taken out; false: never.
+---@field clients? (lunette.Config.Client|false)[] Who may ask. None: everyone, which is let pass on loopback only.
+---@field teams? table<string, lunette.Config.Team|false> Teams that clients belong to, by name.
+---@field budgets? lunette.Config.Budgets Limits on what all of it may cost.
+---@field limits? lunette.Config.Limits Bounds on requests and on the process.
+---@field keepalive? number|false Silence after which a stream gets a comment line; false: never. Default: 15
+---@field log? lunette.Config.Log What is written down about requests.
+---@field zone? "UTC" The time zone in which budgets begin anew. UTC, so far. Default: UTC
+
+---@class (exact) lunette.Config.Listen
+---@field [1]? string
+---@field address? string The same as listen = "…"; may stand first in the table without its name.
+
+---@class (exact) lunette.Config.Provider
+---@field dialect? string The interface it speaks: "openai", or NAME for dialects/NAME.lua beside gateway.lua or one that comes along. Default: openai
+---@field base_url? string Where it is, up to and with /v1. Either this or script.
+---@field script? string A scenario that the gateway plays itself instead of asking anyone.
+---@field key? lunette.Secret|lunette.Secret[] secret "NAME", or a list of several that are used in turn; none: no key is sent.
+---@field key_pattern? string A Lua pattern that each key must fit.
+---@field key_length? lunette.Config.Length { least, most } characters that each key must have.
+---@field connections? integer How many at once, over all workers. Default: 512
+---@field timeouts? lunette.Config.Timeouts Clocks of one attempt.
+---@field http2? boolean Speak HTTP/2 with it. Default: false
+---@field transport? "auto"|"curl" What carries the bytes. Default: auto
+---@field ca? string A file of certificates to trust instead of the system's.
+---@field proxy? string The proxy to go through: http://, https:// or socks5h://, host and port.
+---@field headers? table<string, string|lunette.Secret> Sent with every call; a value may be secret "NAME".
+---@field usage? boolean It understands stream_options.include_usage. Default: true
+---@field health? lunette.Config.Health|false As health, for this provider; what it does not say is taken from there.
+
+---@class (exact) lunette.Config.Length
+---@field [1]? integer
+---@field [2]? integer
+---@field min? integer The shortest key that can be right; may stand first without its name.
+---@field max? integer The longest; may stand second without its name.
+
+---@class (exact) lunette.Config.Timeouts
+---@field connect? number Until the connection stands, TLS included. Default: 5
+---@field first_byte? number From sending to a stream's first good event, or to the head of a whole answer. Default: 60
+---@field idle? number Between two bytes. Default: 60
+---@field total? number All of it. Default: 600
+
+---@class (exact) lunette.Config.Health
+---@field failures? integer So many in a row take a target out. Default: 5
+---@field rest? number How long, before it is tried again. Default: 60
+---@field half_open? integer How many requests may try it at once. Default: 1
+---@field cooling? "target"|"provider" What a Retry-After lets rest: the target, or all of the provider's. Default: target
+
+---@class (exact) lunette.Config.Target
+---@field provider string A name in providers.
+---@field model? string What the provider calls it; default: the name clients ask for.
+---@field name? string Its own name; default: provider/model. Health, rates and spend belong to the name.
+---@field price? lunette.Config.Price USD per million tokens.
+---@field requests_per_minute? integer Per key; default: no limit.
+---@field tokens_per_minute? integer Per key; default: no limit.
+---@field weight? number Its part of the load, for policies that divide by weight. Default: 1
+---@field context? integer Tokens of input and output together that it takes.
+---@field max_output? integer Tokens that it can answer.
+---@field supports? ("tools"|"images"|"schema")[] What it can do; default: everything.
+---@field facts? table<string, any> Anything a policy wants to know about it.
+
+---@class (exact) lunette.Config.Price
+---@field input number Of a million tokens of input.
+---@field output number Of a million tokens of output.
+---@field cached_input? number Of input that it had cached; default: input.
+---@field cache_write? number Of input that it caches; default: input.
+---@field reasoning? number Of tokens it thinks in; default: output.
+---@field request? number Of a call as such, in USD.
+
+---@class (exact) lunette.Config.Client
+---@field name string How logs and metrics call it.
+---@field team? string A name in teams.
+---@field hash string "sha256:" and the SHA-256 of its key in 64 hexadecimal digits.
+---@field models? string[] Names in models, or patterns with one *; default: all.
+---@field requests_per_minute? integer Default: no limit.
+---@field class? string "interactive", "batch" or another; batch work waits behind.
+---@field task? string Its task, where a request names none.
+---@field tags? table<string, string|lunette.Secret> Tags of all its requests.
+---@field substitute? boolean Another model than the one asked may answer. Default: true
+---@field trust? ("task"|"tags"|"budget"|"class")[] What its requests may say of themselves. Default: task|tags
+---@field expose? boolean Its answers carry the x-lunette- headers that tell of providers and targets. Default: true
+---@field budget? lunette.Config.Budget What it may cost.
+
+---@class (exact) lunette.Config.Team
+---@field budget? lunette.Config.Budget What all of its clients together may cost.
+
+---@class (exact) lunette.Config.Budgets
+---@field total? lunette.Config.Budget What everything together may cost.
+
+---@class (exact) lunette.Config.Budget
+---@field limit number USD in each period.
+---@field per? "ever"|"hour"|"day"|"week"|"month" The period; "ever": it is never filled again. Default: month
+---@field soft? number|false The share from which policies and metrics are told.
+
+---@class (exact) lunette.Config.Limits
+---@field body? integer|string Of a request. Default: 32MiB
+---@field answer? integer|string Of a provider's whole answer. Default: 32MiB
+---@field buffered? integer|string Of all that waits in memory. Default: 1GiB
+---@field deadline? number Of a request, over all attempts. Default: 590
+---@field connections? integer Of clients, at once. Default: 10000
+---@field attempts? integer Of a request, the first included. Default: 4
+---@field retries? number|false Share of the requests of 10 s that may be tried again, at least 10; false: no such limit. Default: 0.2
+---@field hedges? number Share of a minute's requests that may have a second attempt beside the first, at least 10. Default: 0.05
+---@field output? integer Tokens reckoned with where a request names no max_tokens. Default: 16384
+
+---@class (exact) lunette.Config.Log
+---@field requests? string|false The file for a line per request; "-": standard output.
+---@field text? boolean Whether what was said may stand in it. Default: false
+---@field audit? string|false The file for who changed what while it ran, a JSON line each; it is in the process log all the same.
+
+---a secret: the environment variable NAME, else the file `$CREDENTIALS_DIRECTORY/NAME` (systemd), else `/run/secrets/NAME` (containers), without the blanks around it. The file can pass it on and not read it; no log or table shows it
+---@param name string
+---@return lunette.Secret
+function secret(name) end
+
+---an environment variable as text; the default (or nil) where it is not set or empty. Not for keys: what belongs to a secret takes `secret` alone
+---@param name string
+---@param default? any
+---@return any
+function env(name, default) end
