@@ -193,7 +193,7 @@ const char *lun_text_nearest(const char *name, const char *const *list, size_t n
     if (length > NAME_MAX_BYTES) return NULL;
     for (size_t i = 0; i < n; i++) {
         size_t m = strlen(list[i]);
-        if (m > NAME_MAX_BYTES) continue;
+        if (m > NAME_MAX_BYTES || (length == 2 && m != 2)) continue;
         size_t d = distance(name, length, list[i], m);
         if (d < least) nearest = list[i], least = d;
     }

@@ -53,7 +53,7 @@ size_t lun_text_clip(const char *text, size_t n, size_t most);
 
 /* The entry of `list` nearest to `name`, for "did you mean …": fewest letters changed, added, left out or swapped with
  * their neighbour, upper and lower case being the same. NULL if none is near: more than a third of the letters wrong (one
- * wrong is always near for two letters and more), or the name is longer than 64 bytes. Of equals the first. Entries are
+ * wrong is always near for three letters and more, and for two of two), or the name is longer than 64 bytes. Of equals the first. Entries are
  * C strings; what comes back is borrowed from the list. */
 const char *lun_text_nearest(const char *name, const char *const *list, size_t n);
 

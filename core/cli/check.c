@@ -9,15 +9,16 @@ const char lun_usage_check[] =
     "\n"
     "Loads a configuration with its policy, as `serve` would, and says everything that is wrong with it: file, line, what,\n"
     "and what was probably meant. Exit status 1 if anything is. Without a file: ./gateway.lua. What is fine is printed as the merged\n"
-    "table: every setting, its value, where it came from; secrets as names; and last a line that says so.\n"
+    "table: every setting, its value, where it came from; secrets as names; and last a line that says so. Names of models, targets\n"
+    "and providers that the policy says and the configuration does not have are noted on stderr, and no mistake.\n"
     "  --table   the table alone\n"
     "  --json    the table alone, as JSON\n";
 
 static int check(const char *path, bool table, bool json)
 {
-    struct lun_mistakes mistakes = {0};
+    struct lun_mistakes mistakes = {0}, notes = {0};
     struct lun_origins origins = {0};
-    struct lun_snapshot *snapshot = lun_load(path, &(struct lun_load_options){ .origins = &origins, .cpu = LUN_CPU_CLOCK }, &mistakes);
+    struct lun_snapshot *snapshot = lun_load(path, &(struct lun_load_options){ .origins = &origins, .notes = &notes, .cpu = LUN_CPU_CLOCK }, &mistakes);
     struct lun_buf out = {0};
     if (!snapshot) {
         lun_print_mistakes(&mistakes, stderr);
@@ -29,6 +30,7 @@ static int check(const char *path, bool table, bool json)
     if (!json && !table) lun_buf_printf(&out, "%s: fine. %d provider%s, %d model%s, %d target%s, policy %s\n", path, snapshot->n_providers, snapshot->n_providers == 1 ? "" : "s",
                         snapshot->n_models, snapshot->n_models == 1 ? "" : "s", snapshot->n_targets, snapshot->n_targets == 1 ? "" : "s", snapshot->version);
     lun_print(&out, stdout);
+    lun_print_notes(&notes, stderr);
     lun_origins_free(&origins);
     lun_mistakes_free(&mistakes);
     lun_snapshot_unref(snapshot);

@@ -6,6 +6,14 @@ void lun_print(struct lun_buf *b, FILE *out)
     lun_buf_free(b);
 }
 
+void lun_print_notes(struct lun_mistakes *notes, FILE *out)
+{
+    struct lun_buf text = {0};
+    lun_mistakes_print(notes, &text);
+    if (text.n) lun_print(&text, out);
+    lun_mistakes_free(notes);
+}
+
 void lun_print_mistakes(struct lun_mistakes *m, FILE *out)
 {
     struct lun_buf text = {0};

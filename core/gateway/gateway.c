@@ -20,11 +20,26 @@ struct lun_gateway {
     atomic_int running; struct lun_post all_ended;
 };
 
+static void close_workers(struct lun_gateway *g)
+{
+    lun_admin_free(g->admin);
+    g->admin = NULL;
+    while (g->n) lun_worker_free(g->workers[--g->n]);
+}
+
+/* Takes all events off a host's base, so that a dispatch without others returns. */
+static void leave_base(struct lun_gateway *g)
+{
+    if (g->options.ended) g->options.ended(g->options.self);
+    close_workers(g);
+    lun_reactor_detach(g->reactor);
+}
+
 static void all_ended(struct lun_post *p)
 {
     struct lun_gateway *g = (struct lun_gateway *)((char *)p - offsetof(struct lun_gateway, all_ended));
     if (!g->options.base) lun_reactor_stop(g->reactor);
-    else if (g->options.ended) g->options.ended(g->options.self);
+    else leave_base(g);
 }
 
 static void worker_ended(void *self)
@@ -173,9 +188,8 @@ void lun_gateway_free(struct lun_gateway *g)
 {
     if (!g) return;
     if (g->reactor) lun_reactor_enter(g->reactor);
-    lun_admin_free(g->admin);
+    close_workers(g);
     if (g->reactor) lun_reactor_leave(g->reactor);
-    for (int i = 0; i < g->n; i++) lun_worker_free(g->workers[i]);
     free(g->workers);
     lun_changes_free(g->changes);
     lun_reactor_free(g->reactor);

@@ -59,6 +59,8 @@ void lun_inquire_cancel(call *c)
     free(c);
 }
 
+struct lun_station *lun_inquire_station(const call *c) { return c->station; }
+
 /* Around each callback: who cancels inside of it, or by what it returns, is let go once it has returned. */
 static void enter(call *c) { c->inside = true; }
 static bool leave(call *c, bool go_on)

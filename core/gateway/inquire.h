@@ -25,6 +25,8 @@ struct lunette_call *lun_inquire_decision(struct lun_inquiries *, struct lun_sta
 /* As lun_cancel: nothing is told any more. Also inside one of its own callbacks. */
 void lun_inquire_cancel(struct lunette_call *);
 
+struct lun_station *lun_inquire_station(const struct lunette_call *);     /* the one that it was asked at */
+
 /* All that are left leave their walks and are told, inside this call, that they ended torn (a decision: 503). The walks end in the next drain. */
 void lun_inquiries_end(struct lun_inquiries *);
 

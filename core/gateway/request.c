@@ -382,6 +382,12 @@ const struct lun_done *lun_request_done(const request *r) { return &r->done; }
 void lun_request_leave(request *r) { r->gone = true; lun_loop_wake(r->loop, &r->task); }
 void lun_request_pause(request *r, bool paused) { r->paused = paused; lun_loop_wake(r->loop, &r->task); }
 
+void lun_request_hurry(request *r)
+{
+    if (r->state == LUN_AT_FINISH) r->deadline = r->loop->now;
+    lun_loop_wake(r->loop, &r->task);
+}
+
 void lun_request_answer(request *r, const struct lun_answer *answer)
 {
     r->answer = *answer;

@@ -28,6 +28,7 @@ struct lun_worker {
 #define REAP_EVERY (100 * LUN_MS)
 
 struct lun_reactor *lun_worker_reactor(struct lun_worker *w) { return w->reactor; }
+bool lun_worker_is_here(const struct lun_worker *w) { return w->started && pthread_equal(w->thread, pthread_self()); }
 static void reap_soon(struct lun_worker *w) { lun_timer_set(&w->reactor->loop, &w->reaper, w->reactor->loop.now + REAP_EVERY); }
 
 /* ---- desks ---- */
@@ -66,6 +67,8 @@ static void retire(struct lun_worker *w, struct lun_kit *kit)
 
 static void end(struct lun_worker *w)
 {
+    lun_timer_set(&w->reactor->loop, &w->reaper, LUN_NEVER);
+    lun_timer_set(&w->reactor->loop, &w->cutter, LUN_NEVER);
     if (w->reactor->owns_base) lun_reactor_stop(w->reactor);
     else if (w->options.ended) w->options.ended(w->options.self);
 }
@@ -275,22 +278,28 @@ void lun_worker_join(struct lun_worker *w)
 
 const struct lun_server_counts *lun_worker_counts(const struct lun_worker *w) { return w->server ? lun_server_counts(w->server) : NULL; }
 
-static bool busy(const struct lun_worker *w)
+static void hurry(void *self, struct lun_request *r)
 {
-    bool open = w->desk && w->desk->station.open;
-    for (struct lun_desk *d = w->old; d; d = d->next) open |= d->station.open > 0;
-    return open;
+    (void)self;
+    lun_request_hurry(r);
+}
+
+/* Clients leave; walks end within this turn; `finish` hooks that wait are not waited for. */
+static void end_all(struct lun_worker *w)
+{
+    lun_reactor_enter(w->reactor);
+    if (w->server) lun_server_free(w->server);
+    w->server = NULL;
+    lun_reactor_leave(w->reactor);
+    lun_reactor_enter(w->reactor);
+    if (w->desk) lun_worker_each(w, hurry, NULL);
+    lun_reactor_leave(w->reactor);
 }
 
 void lun_worker_free(struct lun_worker *w)
 {
     if (!w) return;
-    if (w->reactor) {
-        lun_reactor_enter(w->reactor);
-        if (w->server) lun_server_free(w->server);      /* clients leave, walks end within this turn, but for `finish` hooks that wait */
-        lun_reactor_leave(w->reactor);
-    }
-    if (busy(w)) return;        /* a hook still waits: its memory goes with the process */
+    if (w->reactor) end_all(w);
     if (w->reactor) lun_reactor_enter(w->reactor);
     lun_worker_discard(w);
     for (struct lun_desk *d; (d = w->old); lun_kit_free(lun_desk_free(d))) w->old = d->next;

@@ -30,6 +30,7 @@ struct lun_worker *lun_worker_new(const struct lun_worker_options *, struct lun_
 bool lun_worker_start(struct lun_worker *);     /* begins its thread; false: the system gives no thread */
 void lun_worker_ready(struct lun_worker *);     /* all workers listen: readiness says so from now on. Any thread */
 struct lun_reactor *lun_worker_reactor(struct lun_worker *);
+bool lun_worker_is_here(const struct lun_worker *);     /* this is its thread */
 /* Any thread. No new connections; busy ones have `grace` to finish, then they are cut. */
 void lun_worker_drain(struct lun_worker *, lun_us grace);
 void lun_worker_join(struct lun_worker *);      /* waits for the thread to end, after lun_worker_drain */

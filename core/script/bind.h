@@ -10,6 +10,7 @@
 #include <lua.h>
 #include "base/buf.h"
 #include "base/json.h"
+#include "script/configured.h"
 #include "script/policy.h"
 #include "script/run.h"
 #include "script/vm.h"
@@ -226,7 +227,7 @@ struct lun_registry *lun_policy_registry(const struct lun_policy *);
 bool lun_policy_setting(struct lun_policy *, lua_State *L, const struct lun_tuning *, const char *name);
 const struct lun_log *lun_policy_log(const struct lun_policy *);    /* where lunette.log writes; NULL: nowhere */
 /* A method of `targets` was given a name that the configuration has nowhere: warned of once per name and machine (of the first 16), and noted as
- * unknown_model, unknown_target or unknown_provider in the request's log line (the first of each). `what` is the word between. */
-void lun_policy_unknown(struct lun_mind *, const char *method, const char *what, const char *name);
+ * unknown_model, unknown_target or unknown_provider in the request's log line (the first of each). */
+void lun_policy_unknown(struct lun_mind *, enum lun_named, const char *name);
 void lun_policy_suggest(struct lun_policy *, lua_State *L, const char *name, char out[96]);      /* the nearest setting, as lun_bind_hint says it */
 #endif

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 #include "base/loop.h"
+#include "script/configured.h"
 #include "script/sandbox.h"
 #include "state/order.h"
 
@@ -123,9 +124,6 @@ static int targets_can(lua_State *L)
 struct wanted { const char *name; const struct lun_model *model; };
 typedef bool named(const struct lun_target *, const struct wanted *);
 
-/* What a method's names are names of. */
-struct naming { named *fits; const char *method, *what; };
-
 static bool by_model(const struct lun_target *t, const struct wanted *w)
 {
     for (int i = 0; w->model && i < w->model->n_targets; i++) if (w->model->targets[i] == t) return true;
@@ -143,39 +141,32 @@ static const struct lun_model *model_called(const struct lun_question *q, const 
     return NULL;
 }
 
-/* Also what this request may not use, or cannot be answered by. */
-static bool is_configured(const struct lun_snapshot *s, const struct naming *by, const struct wanted *w)
-{
-    const char *rest;
-    if (by->fits == by_model) return lun_snapshot_model(s, w->name, &rest) != NULL;
-    for (int i = 0; i < s->n_targets; i++) if (by->fits(&s->targets[i], w)) return true;
-    return false;
-}
+static named *const fits_by[LUN_NAMED_COUNT] = { [LUN_NAMED_MODEL] = by_model, [LUN_NAMED_TARGET] = by_name, [LUN_NAMED_PROVIDER] = by_provider };
 
-static void add_named(struct lun_mind *mind, const struct lun_set *s, struct lun_set *out, const struct naming *by, const char *name)
+static void add_named(struct lun_mind *mind, const struct lun_set *s, struct lun_set *out, enum lun_named what, const char *name)
 {
-    struct wanted w = { name, by->fits == by_model ? model_called(mind->question, name) : NULL };
+    struct wanted w = { name, what == LUN_NAMED_MODEL ? model_called(mind->question, name) : NULL };
     int before = out->n;
     if (w.model && as_configured(mind->question, s)) { add_in_order(s, out, w.model->targets, w.model->n_targets); return; }
     for (int i = 0; i < s->n; i++)
-        if (by->fits(s->item[i], &w) && !has(out, s->item[i])) out->item[out->n++] = s->item[i];
-    if (out->n == before && !w.model && !is_configured(mind->question->snapshot, by, &w)) lun_policy_unknown(mind, by->method, by->what, name);
+        if (fits_by[what](s->item[i], &w) && !has(out, s->item[i])) out->item[out->n++] = s->item[i];
+    if (out->n == before && !w.model && !lun_configured(mind->question->snapshot, what, name)) lun_policy_unknown(mind, what, name);
 }
 
 /* Arguments from 2 on: names, or lists of names. */
-static int of_names(lua_State *L, const struct naming *by)
+static int of_names(lua_State *L, enum lun_named what)
 {
     struct lun_mind *mind;
     struct lun_set *s = set_at(L, 1, &mind);
     int last = lua_gettop(L);
     struct lun_set *out = lun_push_set(L, mind, NULL, s->n);
-    if (last < 2) return luaL_error(L, "%s(…): expected at least one name", by->method);
+    if (last < 2) return luaL_error(L, "%s(…): expected at least one name", lun_named_method(what));
     for (int i = 2; i <= last; i++) {
-        if (lua_type(L, i) == LUA_TSTRING) { add_named(mind, s, out, by, lua_tostring(L, i)); continue; }
-        if (lua_type(L, i) != LUA_TTABLE) return luaL_error(L, "%s(…): expected names, got %s", by->method, lun_bind_type(L, i));
+        if (lua_type(L, i) == LUA_TSTRING) { add_named(mind, s, out, what, lua_tostring(L, i)); continue; }
+        if (lua_type(L, i) != LUA_TTABLE) return luaL_error(L, "%s(…): expected names, got %s", lun_named_method(what), lun_bind_type(L, i));
         for (int k = 1; lua_rawgeti(L, i, k), !lua_isnil(L, -1); k++) {
-            if (lua_type(L, -1) != LUA_TSTRING) return luaL_error(L, "%s(…): expected a list of names, it holds a %s", by->method, lun_bind_type(L, -1));
-            add_named(mind, s, out, by, lua_tostring(L, -1));
+            if (lua_type(L, -1) != LUA_TSTRING) return luaL_error(L, "%s(…): expected a list of names, it holds a %s", lun_named_method(what), lun_bind_type(L, -1));
+            add_named(mind, s, out, what, lua_tostring(L, -1));
             lua_pop(L, 1);
             lun_vm_work(L, s->n);
         }
@@ -184,9 +175,9 @@ static int of_names(lua_State *L, const struct naming *by)
     return 1;
 }
 
-static int targets_of(lua_State *L)       { return of_names(L, &(struct naming){ by_model, "of", "model" }); }
-static int targets_named(lua_State *L)    { return of_names(L, &(struct naming){ by_name, "named", "target" }); }
-static int targets_provider(lua_State *L) { return of_names(L, &(struct naming){ by_provider, "provider", "provider" }); }
+static int targets_of(lua_State *L)       { return of_names(L, LUN_NAMED_MODEL); }
+static int targets_named(lua_State *L)    { return of_names(L, LUN_NAMED_TARGET); }
+static int targets_provider(lua_State *L) { return of_names(L, LUN_NAMED_PROVIDER); }
 
 /* ---- orders ---- */
 

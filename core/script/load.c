@@ -1,5 +1,6 @@
 #include "script/load.h"
 #include "base/alloc.h"
+#include "script/configured.h"
 #include "script/loading.h"
 #include "script/sandbox.h"
 #include <errno.h>
@@ -58,6 +59,15 @@ static void load_table(struct lun_loading *l)
     lun_load_top(l);
 }
 
+static void note_names(struct lun_loading *l)
+{
+    for (int i = 0; l->options->notes && i < l->snapshot->n_parts; i++) {
+        const struct lun_part *p = &l->snapshot->parts[i];
+        if (p->kind == LUN_PART_POLICY || p->kind == LUN_PART_POLICY_MODULE)
+            lun_configured_notes(l->snapshot, lun_file_shown(l, p->file.name), p->file.text, p->file.n, l->options->notes);
+    }
+}
+
 static void open_machine(struct lun_loading *l)
 {
     struct lun_vm_options options = { .cpu = l->options->cpu, .host = { .source = source, .user = l } };
@@ -91,6 +101,7 @@ static struct lun_snapshot *load(struct lun_loading *l, const char *name, const 
     if (!failed) {
         s->version = lun_files_version(l);
         lun_files_outside(l);
+        note_names(l);
     } else lun_mistakes_sort(l->mistakes, lun_file_shown(l, name));
     close_machine(l);
     if (!failed) return s;

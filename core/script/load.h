@@ -36,6 +36,7 @@ struct lun_load_options {           /* NULL, or zero: as said */
     const char *secrets_folder;     /* NULL: "/run/secrets" */
     const struct lun_pair *set; int n_set;      /* from the command line: path ("listen", "limits.deadline") → text */
     struct lun_origins *origins;    /* not NULL: filled with every setting, its value and where that came from */
+    struct lun_mistakes *notes;     /* not NULL: added to, what is no mistake and worth a look: names in the policy that the configuration does not have */
     enum lun_vm_cpu cpu;            /* how the machine's time is limited */
     bool no_policy_check;           /* the policy's text is read, but not run */
     /* Told of every file that the load looks at, found or not, also when it fails: so that its change can be noticed. Borrowed. */

@@ -67,7 +67,8 @@ static void load_state(struct lun_loading *l)
 {
     struct lun_snapshot *s = l->snapshot;
     s->state_said = lun_value_get(l->root, "state") != NULL;
-    if (!l->disk) s->state = NULL;
+    bool whole = s->state_said && s->state && *s->state == '/';       /* a host program's, for a configuration without a folder */
+    if (!l->disk && !whole) s->state = NULL;
     else if (s->state) s->state = lun_file_path(l, s->state, &s->arena);
 }
 

@@ -329,43 +329,34 @@ bool lun_policy_setting(struct lun_policy *p, lua_State *L, const struct lun_tun
     return !lua_isnil(L, -1);
 }
 
-static bool first_time(struct lun_policy *p, const char *what, const char *name)
+static bool first_time(struct lun_policy *p, enum lun_named what, const char *name)
 {
-    uint64_t hash = lun_hash_text(name, lun_hash_text(what, 0));
+    uint64_t hash = lun_hash_text(name, what);
     for (int i = 0; i < p->n_unknown; i++) if (p->unknown[i] == hash) return false;
     if (p->n_unknown == UNKNOWN_MOST) return false;
     p->unknown[p->n_unknown++] = hash;
     return true;
 }
 
-static const char *nearest_name(const struct lun_snapshot *s, const char *what, const char *name)
+static void note_unknown(struct lun_question *q, enum lun_named what, const char *name)
 {
-    const char *names[256];
-    size_t n = 0;
-    if (*what == 'm') for (int i = 0; i < s->n_models && n < 256; i++) names[n++] = s->models[i].name;
-    else if (*what == 't') for (int i = 0; i < s->n_targets && n < 256; i++) names[n++] = s->targets[i].name;
-    else for (int i = 0; i < s->n_providers && n < 256; i++) names[n++] = s->providers[i].name;
-    return lun_text_nearest(name, names, n);
+    struct lun_buf json = { 0 };
+    char key[32];
+    snprintf(key, sizeof key, "unknown_%s", lun_named_word(what));
+    for (int i = 0; i < q->n_notes; i++) if (!strcmp(q->notes[i].name, key)) return;
+    lun_json_put_string(&json, name, lun_text_clip(name, strlen(name), 200));
+    lun_question_note(q, key, lun_buf_text(&json));
+    lun_buf_free(&json);
 }
 
-void lun_policy_unknown(struct lun_mind *mind, const char *method, const char *what, const char *name)
+void lun_policy_unknown(struct lun_mind *mind, enum lun_named what, const char *name)
 {
-    struct lun_question *q = mind->question;
     struct lun_policy *p = mind->policy;
-    char key[32];
-    snprintf(key, sizeof key, "unknown_%s", what);
-    bool noted = false;
-    for (int i = 0; i < q->n_notes; i++) noted |= !strcmp(q->notes[i].name, key);
-    if (!noted) {
-        struct lun_buf json = { 0 };
-        lun_json_put_string(&json, name, lun_text_clip(name, strlen(name), 200));
-        lun_question_note(q, key, lun_buf_text(&json));
-        lun_buf_free(&json);
-    }
+    note_unknown(mind->question, what, name);
     if (!first_time(p, what, name)) return;
-    const char *near = nearest_name(p->snapshot, what, name);
-    lun_log(p->log, LUN_LOG_WARN, "policy: %s \"%.*s\": the configuration has no such %s%s%s%s", method, (int)lun_text_clip(name, strlen(name), 200), name, what,
-            near ? " (did you mean " : "", near ? near : "", near ? "?)" : "");
+    const char *near = lun_configured_nearest(p->snapshot, what, name);
+    lun_log(p->log, LUN_LOG_WARN, "policy: %s \"%.*s\": the configuration has no such %s%s%s%s", lun_named_method(what), (int)lun_text_clip(name, strlen(name), 200), name,
+            lun_named_word(what), near ? " (did you mean " : "", near ? near : "", near ? "?)" : "");
 }
 
 void lun_policy_suggest(struct lun_policy *p, lua_State *L, const char *name, char out[96])

@@ -12,7 +12,7 @@ void lun_reactor_enter(struct lun_reactor *r)
 static void arm(struct lun_reactor *r)
 {
     lun_us due = lun_loop_due(&r->loop);
-    if (due == r->armed) return;
+    if (due == r->armed || r->detached) return;
     r->armed = due;
     if (due == LUN_NEVER) { event_del(r->timer); return; }
     lun_us left = due > r->loop.now ? due - r->loop.now : 0;
@@ -105,6 +105,13 @@ void lun_reactor_run(struct lun_reactor *r)
 }
 
 void lun_reactor_stop(struct lun_reactor *r) { event_base_loopbreak(r->base); }
+
+void lun_reactor_detach(struct lun_reactor *r)
+{
+    event_del(r->timer);
+    event_del(r->mail);
+    r->detached = true;
+}
 
 void lun_reactor_free(struct lun_reactor *r)
 {

@@ -23,7 +23,7 @@ struct lun_post {           /* news from another thread; embed it, set `run`; in
 struct lun_reactor {
     struct event_base *base;
     struct lun_loop loop;
-    bool owns_base;
+    bool owns_base, detached;
     int depth;
     struct event *timer, *mail; int mail_fd;
     lun_us armed;           /* what libevent's timer is set to; LUN_NEVER: off */
@@ -39,5 +39,6 @@ void lun_reactor_leave_later(struct lun_reactor *);     /* instead of leave, by 
 void lun_reactor_post(struct lun_reactor *, struct lun_post *);     /* any thread; the order of posts is kept */
 void lun_reactor_run(struct lun_reactor *);     /* until lun_reactor_stop */
 void lun_reactor_stop(struct lun_reactor *);    /* on its thread */
+void lun_reactor_detach(struct lun_reactor *);  /* takes its events off its base for good: nothing runs any more */
 void lun_reactor_free(struct lun_reactor *);    /* not while running; posts not yet run are dropped */
 #endif

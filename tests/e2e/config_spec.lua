@@ -166,6 +166,31 @@ return {
     refused("\27LJ\2\n\0", { { "gateway.lua" } })
   end)
 
+  it("whose policy names what it does not have is fine, and that is noted", function()
+    local status, out, err = run("check", { ["gateway.lua"] = with("", 'policy = "p.lua"'),
+                                            ["part.lua"] = 'return function(targets) return targets:provider "b" end',
+                                            ["p.lua"] = [[local part = require "part"
+      return { select = function(request, targets)
+        return targets:of("m", "mm") .. targets:named "a/upp" .. part(targets)
+      end }]] })
+    assert.equal(0, status)
+    assert.truthy(out:match "gateway%.lua: fine%.")
+    assert.equal('p.lua:3: note: of "mm": the configuration has no such model\n' ..
+                 'p.lua:3: note: named "a/upp": the configuration has no such target (did you mean a/up?)\n' ..
+                 'part.lua:1: note: provider "b": the configuration has no such provider\n', err)
+  end)
+
+  it("whose policy is a chain is told what is wrong in each part", function()
+    refused({ ["gateway.lua"] = with("", 'policy = "p.lua"'), ["p.lua"] = [[local lunette = require "lunette"
+local one = { clasify = function() end, settings = { share = { default = 5, mim = 0 } } }
+local two = { limits = { atempts = 4 } }
+return lunette.chain(one, two)]] }, {
+      { "p.lua:2: clasify: there is no such hook", "did you mean classify?" },
+      { "p.lua:2: settings.share.mim: is not known here", "did you mean min?" },
+      { "p.lua:3: limits.atempts: a policy has no such limit", "did you mean attempts?" },
+    })
+  end)
+
   it("whose policy is wrong is told file and line", function()
     local function policy(text) return { ["gateway.lua"] = with("", 'policy = "policies/p.lua"'), ["policies/p.lua"] = text } end
     refused(policy "return {\n select = function(\n", { { "policies/p.lua:3: " } })

@@ -4,6 +4,7 @@
 #include "gateway/record.h"
 #include "gateway/reply.h"
 #include "state/metrics.h"
+#include "state/tuning.h"
 
 static const char path[] = "core/gateway/README.md";
 
@@ -142,6 +143,8 @@ static struct lun_question *full_question(struct world *w, struct lun_trial **an
     q->user = "u", q->session = "s", q->task = "t", q->class = "batch";
     q->labels = labels, q->n_labels = 1;
     q->tags = tags, q->n_tags = 2;
+    static const struct lun_tuned share = { "share", { .number = 15 } };
+    q->tuning = lun_tuning_new(&share, 1);
     lun_question_note(q, "why", "\"so\"");
     q->plan = lun_arena_zalloc(q->arena, sizeof *q->plan);
     struct lun_trial *t = *answered = tried(w, q, &w->target[0], LUN_KIND_CUT, 200);
@@ -166,6 +169,7 @@ static void the_line_and_the_table_have_the_same_fields(void **state)
     has_exactly(lun_json_get(json, "tokens"), tokens_fields, N(tokens_fields));
     assert_int_equal(lun_json_count(lun_json_get(json, "tags")), 1);
     lun_buf_free(&line);
+    lun_tuning_unref(q->tuning);
     over(w, q);
 }
 
