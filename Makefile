@@ -14,7 +14,7 @@ WARN    = -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototype
 LIBS    = luajit libcurl libevent libssl libcrypto
 CFLAGS ?= $(OPT) -g
 # Recursive, not immediate: pkg-config is there only once `deps` has run.
-ALL_CFLAGS = -std=gnu11 $(WARN) $(CFLAGS) $(SAN_FLAGS) -fno-strict-aliasing -fno-common -fstack-protector-strong -fPIC -fvisibility=hidden -D_GNU_SOURCE -pthread -Icore $$(pkg-config --cflags $(LIBS))
+ALL_CFLAGS = -std=gnu11 $(WARN) $(CFLAGS) $(SAN_FLAGS) -fno-strict-aliasing -fno-common -fstack-protector-strong -D_GNU_SOURCE -pthread -Icore $$(pkg-config --cflags $(LIBS))
 ALL_LIBS   = $$(pkg-config --libs $(LIBS)) -lm -pthread
 
 # make SAN=address (or thread): the same targets, built with a sanitizer into a folder of its own.
@@ -88,7 +88,7 @@ $(BUILD)/lunette.1: $(BUILD)/lunette tests/tools/man
 $(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	@echo '  cc  $<'
-	@$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+	@$(CC) $(ALL_CFLAGS) -fPIC -fvisibility=hidden -MMD -MP -c -o $@ $<
 
 # The files of lua/ and policies/ are part of the binary, so that one file is enough.
 $(BUILD)/bundle.S: $(BUNDLED) tests/tools/bundle Makefile

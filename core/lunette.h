@@ -7,8 +7,9 @@
  *     lun_free(l);
  *
  * What a gateway knows lies behind its pointer: any number of them live in one process, in one thread or in several. Nothing is written to
- * standard output or error, no signal handler is set, no environment changed, no process started. (The exceptions end the process anyway: a
- * system that gives no memory at all, and a defect of the build, are said on standard error before abort.)
+ * standard output or error, no signal handler is set, no environment changed, no process started. (The exceptions: a request log that the
+ * configuration sends to "-"; and what ends the process anyway, a system that gives no memory at all or a defect of the build, is said on standard
+ * error before abort.)
  *
  * Threads. An attached gateway belongs to the thread of its event base. One that runs by lun_run belongs to its own threads: its callbacks come
  * on any of them, several at a time. "The gateway's thread" below is the former, or any of the latter inside a callback of this library. From

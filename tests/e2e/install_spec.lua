@@ -62,8 +62,8 @@ describe("make install", function()
 
   it("puts every file where it belongs", function()
     if sanitized then return end
-    for _, path in ipairs { "bin/lunette", "lib/liblunette.so.0", "lib/liblunette.so", "lib/liblunette.a", "lib/pkgconfig/lunette.pc", "lib/pkgconfig/lunette-static.pc", "include/lunette.h",
-                            "share/man/man1/lunette.1" } do
+    for _, path in ipairs { "bin/lunette", "lib/liblunette.so.0", "lib/liblunette.so", "lib/liblunette.a", "lib/pkgconfig/lunette.pc",
+                            "lib/pkgconfig/lunette-static.pc", "include/lunette.h", "share/man/man1/lunette.1" } do
       assert(io.open(installed(path)), path)
     end
     assert.equal(select(2, e2e.run { e2e.lunette, "--version" }), run(installed "bin/lunette", "--version"))

@@ -1,0 +1,98 @@
+/* A reactor on the event base of somebody else. */
+#include "wire/reactor.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+struct world { struct event_base *base; struct lun_reactor *reactor; struct lun_task task; struct lun_timer timer; int ran, rang; };
+
+static void run(struct lun_task *t) { ((struct world *)((char *)t - offsetof(struct world, task)))->ran++; }
+static void ring(struct lun_timer *t) { ((struct world *)((char *)t - offsetof(struct world, timer)))->rang++; }
+
+static int set_up(void **state)
+{
+    static struct world w;
+    w = (struct world){ .base = event_base_new(), .task.run = run, .timer.fire = ring };
+    w.reactor = lun_reactor_new(w.base);
+    *state = &w;
+    return !w.reactor;
+}
+
+static int tear_down(void **state)
+{
+    struct world *w = *state;
+    lun_reactor_free(w->reactor);
+    event_base_free(w->base);
+    return 0;
+}
+
+static void what_was_woken_runs_inside_leave(void **state)
+{
+    struct world *w = *state;
+    lun_reactor_enter(w->reactor);
+    lun_loop_wake(&w->reactor->loop, &w->task);
+    assert_int_equal(w->ran, 0);
+    lun_reactor_leave(w->reactor);
+    assert_int_equal(w->ran, 1);
+}
+
+static void leaving_later_runs_nothing_before_the_base_s_next_turn(void **state)
+{
+    struct world *w = *state;
+    lun_reactor_enter(w->reactor);
+    lun_loop_wake(&w->reactor->loop, &w->task);
+    lun_reactor_leave_later(w->reactor);
+    assert_int_equal(w->ran, 0);
+    event_base_loop(w->base, EVLOOP_NONBLOCK);
+    assert_int_equal(w->ran, 1);
+    event_base_loop(w->base, EVLOOP_NONBLOCK);
+    assert_int_equal(w->ran, 1);
+}
+
+static void leaving_later_inside_another_call_leaves_the_work_to_that_one(void **state)
+{
+    struct world *w = *state;
+    lun_reactor_enter(w->reactor);
+    lun_reactor_enter(w->reactor);
+    lun_loop_wake(&w->reactor->loop, &w->task);
+    lun_reactor_leave_later(w->reactor);
+    assert_int_equal(w->ran, 0);
+    lun_reactor_leave(w->reactor);
+    assert_int_equal(w->ran, 1);
+}
+
+static void timers_that_were_armed_before_ring_all_the_same(void **state)
+{
+    struct world *w = *state;
+    lun_reactor_enter(w->reactor);
+    lun_timer_set(&w->reactor->loop, &w->timer, w->reactor->loop.now + 20 * LUN_MS);
+    lun_reactor_leave(w->reactor);
+    lun_reactor_enter(w->reactor);
+    lun_loop_wake(&w->reactor->loop, &w->task);
+    lun_reactor_leave_later(w->reactor);
+    while (!w->rang) event_base_loop(w->base, EVLOOP_ONCE);
+    assert_int_equal(w->ran, 1);
+}
+
+static void a_timer_set_before_leaving_later_rings(void **state)
+{
+    struct world *w = *state;
+    lun_reactor_enter(w->reactor);
+    lun_timer_set(&w->reactor->loop, &w->timer, w->reactor->loop.now + 5 * LUN_MS);
+    lun_reactor_leave_later(w->reactor);
+    while (!w->rang) event_base_loop(w->base, EVLOOP_ONCE);
+    assert_int_equal(w->rang, 1);
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(what_was_woken_runs_inside_leave), T(leaving_later_runs_nothing_before_the_base_s_next_turn),
+        T(leaving_later_inside_another_call_leaves_the_work_to_that_one), T(timers_that_were_armed_before_ring_all_the_same),
+        T(a_timer_set_before_leaving_later_rings),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
