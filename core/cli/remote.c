@@ -15,6 +15,7 @@ enum { LIMIT_MS = 30000, ANSWER_MOST = 8 << 20, NAME_MOST = 64 };
 
 /* ---- where ---- */
 
+static const char say_where[] = "Say where the gateway's admin interface is: --admin ADDR or LUNETTE_ADMIN.";
 static const char another[] = "Another address: --admin ADDR, LUNETTE_ADMIN, or `admin` of ./gateway.lua.";
 
 static int complain(const struct lun_remote *r, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));
@@ -33,11 +34,11 @@ static int complain(const struct lun_remote *r, int status, const char *format, 
 static int address_of_file(struct lun_remote *r)
 {
     struct lun_mistakes mistakes = {0};
-    if (access("gateway.lua", F_OK)) return complain(r, 1, "no address: there is no ./gateway.lua here. Say where the gateway's admin interface is: --admin ADDR or LUNETTE_ADMIN.");
+    if (access("gateway.lua", F_OK)) return complain(r, 1, "no address: there is no ./gateway.lua here. %s", say_where);
     struct lun_snapshot *s = lun_load("gateway.lua", &(struct lun_load_options){ .no_policy_check = true, .cpu = LUN_CPU_CLOCK }, &mistakes);
     if (!s) {
         lun_print_mistakes(&mistakes, stderr);
-        return complain(r, 1, "no address: ./gateway.lua cannot be loaded here. Say where the gateway's admin interface is: --admin ADDR or LUNETTE_ADMIN.");
+        return complain(r, 1, "no address: ./gateway.lua cannot be loaded here. %s", say_where);
     }
     lun_mistakes_free(&mistakes);
     r->address = lun_strdup(s->admin);
@@ -99,6 +100,9 @@ void lun_remote_free(struct lun_remote *r)
 
 /* ---- asking ---- */
 
+static const char wrong_token[] = "the token in LUNETTE_ADMIN_TOKEN is not that of this gateway";
+static const char no_token[] = "set LUNETTE_ADMIN_TOKEN to the gateway's admin_token";
+
 /* user@host of whoever asks, for the gateway's audit line. */
 static void put_name(char out[NAME_MOST + 1])
 {
@@ -158,7 +162,8 @@ static void set_options(CURL *c, const struct lun_remote *r, const char *url, st
 static int not_reached(const struct lun_remote *r, CURLcode result, long system_error, const char *why)
 {
     if (result == CURLE_COULDNT_CONNECT)
-        return complain(r, 1, "no gateway answers at %s (%s). Is it running? %s", r->address, system_error ? strerror((int)system_error) : curl_easy_strerror(result), another);
+        return complain(r, 1, "no gateway answers at %s (%s). Is it running? %s", r->address,
+                        system_error ? strerror((int)system_error) : curl_easy_strerror(result), another);
     return complain(r, 1, "the gateway at %s did not answer (%s). %s", r->address, *why ? why : curl_easy_strerror(result), another);
 }
 
@@ -186,10 +191,11 @@ static int judge(const struct lun_remote *r, bool quiet, struct lun_remote_answe
     bool json = lun_json_check(a->text.at, a->text.n, &a->json, NULL) && lun_json_type(a->json) == LUN_JSON_OBJECT;
     if (!json) a->json = (struct lun_json){0};
     if (json && a->status == 200) return 0;
-    if (!json || !put_errors(&out, a->json)) complain(r, 1, "what answers at %s is no gateway's admin interface: status %ld. %s", r->address, a->status, another);
+    if (!json || !put_errors(&out, a->json))
+        complain(r, 1, "what answers at %s is no gateway's admin interface: status %ld. %s", r->address, a->status, another);
     else if (!quiet) fwrite(out.at, 1, out.n, stderr);
     lun_buf_free(&out);
-    if (a->status == 401) complain(r, 1, "%s", r->token ? "the token in LUNETTE_ADMIN_TOKEN is not that of this gateway" : "set LUNETTE_ADMIN_TOKEN to the gateway's admin_token");
+    if (a->status == 401) complain(r, 1, "%s", r->token ? wrong_token : no_token);
     return 1;
 }
 

@@ -12,7 +12,8 @@ const char lun_usage_rollback[] =
 
 int lun_command_rollback(int argc, char **argv)
 {
-    static const struct option options[] = { { "admin", required_argument, NULL, 'a' }, { "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' }, { 0 } };
+    static const struct option options[] = { { "admin", required_argument, NULL, 'a' }, { "json", no_argument, NULL, 'j' },
+        { "help", no_argument, NULL, 'h' }, { 0 } };
     struct lun_remote remote;
     const char *admin = NULL;
     bool json = false;

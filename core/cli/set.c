@@ -95,7 +95,8 @@ static bool are_settings(char **list, int n)
         if (!equals || equals == list[i]) return fprintf(stderr, "lunette set: `%s` is not name=value\n", list[i]), false;
         if (!lun_text_valid(list[i], strlen(list[i]))) return fprintf(stderr, "lunette set: argument %d is not UTF-8 text\n", i + 1), false;
         for (int k = 0; k < i; k++)
-            if (is_name(list[i], (size_t)(equals - list[i]), list[k])) return fprintf(stderr, "lunette set: `%s`: that setting was named before\n", list[i]), false;
+            if (is_name(list[i], (size_t)(equals - list[i]), list[k]))
+                return fprintf(stderr, "lunette set: `%s`: that setting was named before\n", list[i]), false;
     }
     return true;
 }
@@ -172,7 +173,8 @@ static int change(const struct lun_remote *r, char **list, int n, bool json)
 
 int lun_command_set(int argc, char **argv)
 {
-    static const struct option options[] = { { "admin", required_argument, NULL, 'a' }, { "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' }, { 0 } };
+    static const struct option options[] = { { "admin", required_argument, NULL, 'a' }, { "json", no_argument, NULL, 'j' },
+        { "help", no_argument, NULL, 'h' }, { 0 } };
     struct lun_remote remote;
     const char *admin = NULL;
     bool json = false;

@@ -4,6 +4,7 @@
 #include "gateway/gateway.h"
 #include "gateway/inquire.h"
 #include "script/host.h"
+#include "script/vm.h"
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -87,6 +88,11 @@ static char *text_of(struct lun_mistakes *m)
 static struct lunette *check(struct lunette *l, char **error)
 {
     struct lun_mistakes mistakes = {0};
+    if (!lun_vm_lua_is_ours()) {
+        say(error, lun_strdup("this program shows a Lua of its own, which takes the place of the library's: link it without -rdynamic, or load liblunette with RTLD_DEEPBIND"));
+        lun_free(l);
+        return NULL;
+    }
     struct lun_snapshot *s = lun_config_source_load(&l->source, &mistakes, NULL);
     lun_snapshot_unref(s);
     if (!s) {

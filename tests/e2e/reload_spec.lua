@@ -75,12 +75,12 @@ describe("a reload", function()
 
   it("does not touch requests in flight: each ends on the version it began with, all of its hooks", function()
     local g = serve {}
-    local stream, whole = g:open { model = "m", stream = true }, nil
+    local stream = g:open { model = "m", stream = true }
     local call = a:accept()
     call:head(200)
     call:piece "first"
     stream:expect "first"
-    whole = g:open { model = "m" }
+    local whole = g:open { model = "m" }
     local failing = a:accept()
     local second = g:reload { ["policy.lua"] = named "two" }.json.version
     assert.equal("two", labels(served(g)))
@@ -175,10 +175,12 @@ describe("what does not load", function()
   end)
 
   it("or raises, loops, or answers rubbish when it is tried, likewise", function()
-    refused({ ["policy.lua"] = named("one", "judge = function(request, attempt)\n return attempt.nothing.at.all end") }, "policy.lua:7: attempt has no field", "hook judge")
+    refused({ ["policy.lua"] = named("one", "judge = function(request, attempt)\n return attempt.nothing.at.all end") },
+            "policy.lua:7: attempt has no field", "hook judge")
     refused({ ["policy.lua"] = "return {\n select = function() while true do end end }" }, "policy.lua:2: ", "hook select")
     refused({ ["policy.lua"] = "return { select = function() return 'm' end }" }, "policy.lua:1: ", "hook select")
-    refused({ ["policy.lua"] = "return { classify = function(r) if r.stream then error 'streams are not for me' end end }" }, "streams are not for me", "tried with a stream")
+    refused({ ["policy.lua"] = "return { classify = function(r) if r.stream then error 'streams are not for me' end end }" },
+            "streams are not for me", "tried with a stream")
     refused({ ["policy.lua"] = "return { retry = function(r, a) if a.status == 429 then return r.text.x.y end end }" }, "hook retry", "429")
     assert.is_false(g:reload({ ["policy.lua"] = named "one" }).json.changed)
   end)
@@ -270,7 +272,8 @@ describe("the files", function()
     local secrets = e2e.folder()
     e2e.write(secrets .. "/KEY_A", "old-key-a\n")
     e2e.write(secrets .. "/KEY_B", "old-key-b\n")
-    local keyed = config:gsub('env "A" }', 'env "A", key = secret "KEY_A" }'):gsub('env "B" }', 'env "B", key = secret "KEY_B", headers = { ["x-extra"] = secret "KEY_B" } }')
+    local keyed = config:gsub('env "A" }', 'env "A", key = secret "KEY_A" }')
+                        :gsub('env "B" }', 'env "B", key = secret "KEY_B", headers = { ["x-extra"] = secret "KEY_B" } }')
     local g = serve({}, { config = keyed, env = { CREDENTIALS_DIRECTORY = secrets } })
     local visit = g:open { model = "m" }
     local call = a:accept()

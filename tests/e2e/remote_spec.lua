@@ -98,7 +98,8 @@ describe("lunette rollback", function()
   after_each(e2e.stop)
 
   it("says where it went and from where", function()
-    local status, out, err, calls = ask({ "rollback" }, { { 200, { version = version, generation = 8, changed = true, from = "support.lua@0", warnings = { "w" } } } })
+    local back = { version = version, generation = 8, changed = true, from = "support.lua@0", warnings = { "w" } }
+    local status, out, err, calls = ask({ "rollback" }, { { 200, back } })
     assert.same({ 0, version .. " (generation 8) instead of support.lua@0\nwarning: w\n", "" }, { status, out, err })
     assert.same({ "POST", "/admin/rollback" }, { calls[1].method, calls[1].path })
   end)
@@ -148,7 +149,8 @@ describe("lunette set", function()
   end)
 
   it("refuses what is not name=value before it asks: status 2", function()
-    for words, why in pairs { share = "`share` is not name=value", ["=5"] = "`=5` is not name=value", ["a=1 b=2 a=3"] = "`a=3`: that setting was named before" } do
+    for words, why in pairs { share = "`share` is not name=value", ["=5"] = "`=5` is not name=value",
+                              ["a=1 b=2 a=3"] = "`a=3`: that setting was named before" } do
       local list = { "set" }
       for word in words:gmatch "%S+" do list[#list + 1] = word end
       local status, out, err = ask(list, {})
@@ -159,11 +161,12 @@ end)
 
 describe("a command to a running gateway", function()
   after_each(e2e.stop)
+  local rest = 'providers = { a = { base_url = "http://127.0.0.1:1/v1" } }, models = { m = { { provider = "a", model = "x" } } } }'
   local fine = { 200, { version = version, generation = 1, changed = true } }
 
   it("finds it by --admin, then LUNETTE_ADMIN, then admin of ./gateway.lua", function()
     local puppet = e2e.puppet()
-    local config = 'return { admin = "127.0.0.1:%d", providers = { a = { base_url = "http://127.0.0.1:1/v1" } }, models = { m = { { provider = "a", model = "x" } } } }'
+    local config = 'return { admin = "127.0.0.1:%d", ' .. rest
     local folder = e2e.folder()
     for _, case in ipairs { { "--admin 127.0.0.1:" .. puppet.port, "127.0.0.1:1", 1 }, { "", "http://127.0.0.1:" .. puppet.port .. "/", 1 },
                             { "", ":" .. puppet.port, 1 }, { "", "", puppet.port } } do
@@ -250,7 +253,7 @@ describe("a command to a running gateway", function()
   end)
 
   it("says why ./gateway.lua gives no address: status 1", function()
-    local good = 'return { %s providers = { a = { base_url = "http://127.0.0.1:1/v1" } }, models = { m = { { provider = "a", model = "x" } } } }'
+    local good = "return { %s " .. rest
     for _, case in ipairs { { nil, "there is no ./gateway.lua" }, { "return {", "cannot be loaded" }, { good:format "admin = false,", "has no `admin`" },
                             { good:format 'admin = "127.0.0.1:0",', "port 0" } } do
       local status, out, err = run_in(case[1], "reload", {})
@@ -260,7 +263,8 @@ describe("a command to a running gateway", function()
   end)
 
   it("refuses wrong use: status 2", function()
-    for _, address in ipairs { "nowhere", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:123456", "https://127.0.0.1:1", "user@127.0.0.1:1", "unix:", "127.0.0.1:1/x" } do
+    for _, address in ipairs { "nowhere", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:123456", "https://127.0.0.1:1", "user@127.0.0.1:1",
+                              "unix:", "127.0.0.1:1/x" } do
       local status, out, err = e2e.run { program, "reload", "--admin", address }
       assert.same({ address, 2, "" }, { address, status, out })
       assert(err:find("is no address", 1, true), err)

@@ -236,7 +236,8 @@ local function read_request(puppet, c)
   if not line then return nil end
   local method, path = line:match "^(%S+) (%S+) HTTP/1%.1"
   local call = read_fields(c, { c = c, puppet = puppet, method = method, path = path, headers = {}, list = {} })
-  call.body = tonumber(call.headers["content-length"]) and c:receive(tonumber(call.headers["content-length"])) or ""
+  local length = tonumber(call.headers["content-length"]) or 0
+  call.body = length > 0 and c:receive(length) or ""        -- receive(0) waits for a byte
   local good, json = pcall(cjson.decode, call.body)
   call.json = good and json or nil
   return setmetatable(call, Call)
