@@ -1,7 +1,6 @@
 #include "gateway/front.h"
 #include "base/alloc.h"
-#include "gateway/recognise.h"
-#include "state/limit.h"
+#include "gateway/admission.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,15 +85,10 @@ static struct lun_slice presented(const struct lun_http_request *head)
 /* True: *client is who asks (NULL on an open gateway). False: refused. */
 static bool known(struct lun_front *f, struct lun_exchange *x, const struct lun_http_request *head, const struct lun_client_rule **client)
 {
-    const struct lun_snapshot *s = now(f)->snapshot;
-    *client = NULL;
-    if (!s->n_clients) return true;
     struct lun_slice key = presented(head);
-    if (key.n) *client = lun_snapshot_client(s, key.at, key.n);
-    if (*client) return true;
-    return refuse_code(f, x, LUN_CODE_INVALID_KEY, key.n
-        ? "The key is not known here."
-        : "There is no key: send it as `authorization: Bearer KEY`, `x-api-key: KEY` or `api-key: KEY`.");
+    struct lun_error error;
+    if (lun_admission_key(now(f)->snapshot, key.at, key.n, client, &error)) return true;
+    return refuse_code(f, x, error.code, key.n ? error.message : "There is no key: send it as `authorization: Bearer KEY`, `x-api-key: KEY` or `api-key: KEY`.");
 }
 
 static bool is_json(const struct lun_http_request *head)
@@ -237,19 +231,6 @@ static void on_full(void *user, bool full) { lun_request_pause(((struct visit *)
 
 /* ---- asking ---- */
 
-static void refuse_question(struct lun_station *station, struct lun_exchange *x, struct lun_question *q, const struct lun_error *e)
-{
-    struct lun_buf body = {0};
-    struct lun_head head;
-    lun_reply_error_body(q, e, &body);
-    lun_reply_head(q, e->status ? e->status : lun_code_status(e->code), "application/json", NULL, NULL, e, (int64_t)body.n, &head);
-    lun_exchange_head(x, head.status, head.headers, head.n_headers, head.length);
-    lun_exchange_bytes(x, body.at, body.n);
-    lun_exchange_end(x, true);
-    lun_buf_free(&body);
-    lun_station_refused(station, q, e);
-}
-
 static struct lun_pair *pairs_of(struct lun_arena *arena, const struct lun_http_request *head)
 {
     struct lun_pair *pairs = lun_arena_alloc(arena, (size_t)(head->n_headers + 1) * sizeof *pairs);
@@ -259,14 +240,6 @@ static struct lun_pair *pairs_of(struct lun_arena *arena, const struct lun_http_
         pairs[i] = (struct lun_pair){ name, lun_header_is_secret(name) ? "" : lun_arena_strndup(arena, h->value.at, h->value.n) };
     }
     return pairs;
-}
-
-static bool within_rate(struct lun_front *f, const struct lun_client_rule *client, struct lun_error *e)
-{
-    lun_us wait = client ? lun_limit_client(client, f->reactor->loop.now) : 0;
-    if (!wait) return true;
-    *e = (struct lun_error){ .code = LUN_CODE_RATE_LIMITED, .retry_after = wait, .message = "This key's requests per minute are used up." };
-    return false;
 }
 
 static void ask(struct lun_front *f, struct lun_exchange *x, const struct lun_http_request *head, const char *body, size_t n, enum lun_endpoint endpoint,
@@ -281,9 +254,9 @@ static void ask(struct lun_front *f, struct lun_exchange *x, const struct lun_ht
     q->buffered = &f->shared->buffered;
     q->buffered_n = (int64_t)q->kept.room;
     atomic_fetch_add(q->buffered, q->buffered_n);
-    if (!lun_recognise(q, &in, &error) || !within_rate(f, client, &error)) { refuse_question(station, x, q, &error); return; }
     struct visit *v = lun_alloc(sizeof *v);
     *v = (struct visit){ .exchange = x };
+    if (!lun_admission_question(q, &in, &error)) { lun_admission_refuse(station, q, &error, &visitor, v); return; }
     lun_exchange_set_user(x, v);
     v->request = lun_station_open(station, q, &visitor, v, true);
 }
