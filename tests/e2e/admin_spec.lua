@@ -4,7 +4,8 @@ local e2e = require "support"
 local config = [[
 return {
   policy = "policy.lua", health = { failures = 2 },
-  providers = { a = { base_url = env "A", key = { secret "KEY_ONE", secret "KEY_TWO" }, headers = { ["x-extra"] = secret "KEY_TWO" } }, b = { base_url = env "B" } },
+  providers = { a = { base_url = env "A", key = { secret "KEY_ONE", secret "KEY_TWO" }, headers = { ["x-extra"] = secret "KEY_TWO" } },
+                b = { base_url = env "B" } },
   models = { solo = { { provider = "a", model = "up", requests_per_minute = 100 } }, other = { { provider = "b", model = "up" } } },
 }]]
 local token = "correct-horse-battery"
@@ -18,7 +19,8 @@ local function serve(options)
   options = options or {}
   local env = { A = a.url, B = b.url, KEY_ONE = "sk-first-secret", KEY_TWO = "sk-second-secret" }
   for name, value in pairs(options.env or {}) do env[name] = value end
-  return e2e.gateway { config = options.config or config, files = { ["policy.lua"] = "return { classify = function() return 'x' end }" }, workers = 2, env = env }
+  return e2e.gateway { config = options.config or config, files = { ["policy.lua"] = "return { classify = function() return 'x' end }" },
+                       workers = 2, env = env }
 end
 
 local function status(g, options) return e2e.request(g.admin, options).status end
@@ -92,7 +94,8 @@ describe("with a token, the admin listener", function()
     local g = serve { config = config:gsub("return {", 'return { admin_token = secret "ADMIN",', 1), env = { CREDENTIALS_DIRECTORY = secrets } }
     assert.equal(200, status(g, { path = "/admin/versions", headers = { authorization = "Bearer " .. token } }))
     e2e.write(secrets .. "/ADMIN", token .. "-2")
-    e2e.eventually("the new token is taken", function() return status(g, { path = "/admin/versions", headers = { authorization = "Bearer " .. token .. "-2" } }) == 200 end)
+    local renewed = { authorization = "Bearer " .. token .. "-2" }
+    e2e.eventually("the new token is taken", function() return status(g, { path = "/admin/versions", headers = renewed }) == 200 end)
     assert.equal(401, status(g, { path = "/admin/versions", headers = { authorization = "Bearer " .. token } }))
     assert.equal(0, (e2e.run({ e2e.lunette, "reload", "--admin", "127.0.0.1:" .. g.admin }, { LUNETTE_ADMIN_TOKEN = token .. "-2" })))
     local code, _, err = e2e.run({ e2e.lunette, "reload", "--admin", "127.0.0.1:" .. g.admin })

@@ -1,6 +1,7 @@
 /* core/gateway/README.md says what clients and operators see: its lists are those of the code. `--write` puts them in. */
 #include "page.h"
 #include "policy_world.h"
+#include "gateway/admin.h"
 #include "gateway/record.h"
 #include "gateway/reply.h"
 #include "state/metrics.h"
@@ -26,6 +27,11 @@ static const struct row line_fields[] = { LUN_LOG_FIELDS(X) }, attempt_fields[] 
 static const struct { const char *name, *type, *labels, *doc; } metrics[] = {
 #define X(id, name, type, labels, doc) { name, #type, labels, doc },
     LUN_METRICS(X)
+#undef X
+};
+static const struct { const char *method, *path, *doc; } admin_paths[] = {
+#define X(method, path, function, doc) { method, path, doc },
+    LUN_ADMIN_PATHS(X)
 #undef X
 };
 #define N(list) (sizeof list / sizeof *list)
@@ -89,7 +95,19 @@ static void put_metrics(struct lun_buf *out)
     }
 }
 
+static void put_admin(struct lun_buf *out)
+{
+    lun_buf_puts(out, "| path | method | what it does and answers |\n|---|---|---|\n");
+    for (size_t i = 0; i < N(admin_paths); i++) {
+        put_name(out, admin_paths[i].path);
+        lun_buf_printf(out, " %s |", admin_paths[i].method);
+        page_cell(out, admin_paths[i].doc);
+        lun_buf_putc(out, '\n');
+    }
+}
+
 static const struct page_part parts[] = {
+    { path, "admin", put_admin },
     { path, "codes", put_codes }, { path, "headers", put_headers }, { path, "log fields", put_line_fields },
     { path, "attempt fields", put_attempt_fields }, { path, "tokens fields", put_tokens_fields }, { path, "metrics", put_metrics } };
 
@@ -115,6 +133,7 @@ static void every_entry_has_words_and_a_name_of_its_own(void **state)
         }
     for (size_t i = 0; i < N(metrics); i++) has_words(metrics[i].name, metrics[i].doc);
     for (size_t i = 0; i < N(codes); i++) has_words(codes[i].name, codes[i].text);
+    for (size_t i = 0; i < N(admin_paths); i++) has_words(admin_paths[i].path, admin_paths[i].doc);
 }
 
 /* ---- the line ---- */
