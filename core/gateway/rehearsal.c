@@ -26,6 +26,8 @@ static const struct sample { const char *name; enum lun_endpoint endpoint; const
 };
 enum { SAMPLES = sizeof samples / sizeof *samples };
 
+#define LONG_AFTER (3600 * LUN_SECOND)
+
 /* ---- what providers do ---- */
 
 static const struct mood { const char *name; int status; enum lun_kind fail; const char *finish; bool once; int samples; } moods[] = {
@@ -149,13 +151,15 @@ static const char *named(const struct lun_snapshot *s)
 
 static void ask_all(struct rehearsal *r, struct lun_simulation *s)
 {
-    for (size_t m = 0; m < sizeof moods / sizeof *moods; m++)
+    for (size_t m = 0; m < sizeof moods / sizeof *moods; m++) {
         for (int i = 0; i < moods[m].samples; i++) {
             r->mood = &moods[m];
             r->sample = &samples[i];
             ask(r, s, "auto");
             if (i < 2 && named(r->snapshot)) ask(r, s, named(r->snapshot));
         }
+        lun_simulation_advance(s, LONG_AFTER);          /* nobody rests any more, rates and retry budgets are full again */
+    }
 }
 
 bool lun_rehearse(struct lun_snapshot *snapshot, const char *path, void (*wrong)(void *self, const char *what), void *self)

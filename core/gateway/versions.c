@@ -213,10 +213,12 @@ bool lun_versions_read(struct lun_versions *vs, struct lun_json object)
     if (lun_json_type(lun_json_get(object, "versions")) != LUN_JSON_ARRAY) return false;
     vs->generation = (int)int_of(object, "generation");
     while (vs->n < LUN_VERSIONS_MOST && lun_json_next(&e)) {
-        struct lun_version *v = vs->items[vs->n++] = lun_zalloc(sizeof *v);
+        struct lun_version *v = lun_zalloc(sizeof *v);
         *v = (struct lun_version){ .name = text_of(e.value, "version"), .generation = (int)int_of(e.value, "generation"), .taken = int_of(e.value, "taken"),
             .by = text_of(e.value, "by"), .why = text_of(e.value, "why"), .requests = (uint64_t)int_of(e.value, "requests"),
             .failures = (uint64_t)int_of(e.value, "failures"), .bad = int_of(e.value, "bad"), .bad_by = text_of(e.value, "bad_by"), .bad_why = text_of(e.value, "bad_why") };
+        if (*v->name) vs->items[vs->n++] = v;
+        else version_free(v);
     }
     return true;
 }
