@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #define ROOM_LIMIT (10 * LUN_SECOND)    /* how long a version waits for an older one's last request */
+#define FILES "files"                   /* who asks for a reload when one of them has changed */
 #define FORMAT 1                        /* of state.json */
 
 typedef struct lun_change change;
@@ -28,6 +29,7 @@ struct lun_changes {
     struct lun_troubles troubles;
     change *now, *first_change, **last_change;
     bool waits_for_room, stopping;
+    bool again;                         /* the files hold a version that found no room: as soon as there is some they are read again */
     struct lun_post released, sick;
 };
 
@@ -122,6 +124,7 @@ static void log_end(struct lun_changes *c, const change *ch)
     if (ch->kind == LUN_CHANGE_SET || ch->kind == LUN_CHANGE_START) return;
     lun_metrics_add(m, LUN_METRIC_RELOADS, (const char *[]){ kind_name(ch), outcome(ch) }, 1);
     if (ch->result.status == 200) lun_metrics_set(m, LUN_METRIC_RELOADED, NULL, (double)lun_clock_wall() / 1e6);
+    if (ch->result.status == 200 && !ch->result.changed && strcmp(ch->by, FILES)) lun_log(c->options.log, LUN_LOG_INFO, "%s (%s): %s, nothing has changed", kind_name(ch), ch->by, c->current->version);
     if (ch->result.status != 200) lun_log(c->options.log, LUN_LOG_ERROR, "%s (%s) refused: %s goes on", kind_name(ch), ch->by, c->current->version);
 }
 
@@ -291,10 +294,13 @@ static void no_room(struct lun_timer *t)
 {
     change *ch = (change *)(void *)((char *)t - offsetof(change, limit));
     ch->of->waits_for_room = false;
-    fail(ch, 503, "%d versions still have requests under way; the oldest must end first", LUN_VERSIONS_MOST);
+    ch->of->again |= ch->kind == LUN_CHANGE_RELOAD;
+    fail(ch, 503, "%d versions still have requests under way: %s", LUN_VERSIONS_MOST,
+         ch->kind == LUN_CHANGE_RELOAD ? "the files are read again when the last request of one of them has ended" : "the last request of one of them must end first");
 }
 
-/* At most so many versions are in use at once: a further one waits for the last request of one of them. */
+/* At most so many versions are in use at once. A further one waits for the last request of one of them, where somebody waits for an answer; so that
+ * others are not held up, one that came by itself gives way, and comes again when there is room. */
 static void take_over(change *ch)
 {
     struct lun_changes *c = ch->of;
@@ -308,7 +314,7 @@ static void take_over(change *ch)
         everywhere(ch, prepare, prepared);
     } else if (!ch->limit.at) {
         ch->limit.fire = no_room;
-        lun_timer_set(loop, &ch->limit, loop->now + ROOM_LIMIT);
+        lun_timer_set(loop, &ch->limit, loop->now + (ch->waiters ? ROOM_LIMIT : 0));
     }
 }
 
@@ -316,6 +322,9 @@ static void look_for_room(struct lun_post *p)
 {
     struct lun_changes *c = CHANGES_OF(released, p);
     if (c->now && c->waits_for_room) take_over(c->now);
+    if (!c->again || c->stopping || lun_versions_live(&c->versions) >= LUN_VERSIONS_MOST) return;
+    c->again = false;
+    lun_changes_reload(c, FILES, false, NULL, NULL);
 }
 
 static void built(struct lun_job *j)
@@ -682,7 +691,7 @@ struct lun_changes *lun_changes_new(const struct lun_changes_options *options, s
     return c;
 }
 
-static void file_changed(void *self) { lun_changes_reload(self, "files", false, NULL, NULL); }
+static void file_changed(void *self) { lun_changes_reload(self, FILES, false, NULL, NULL); }
 
 void lun_changes_begin(struct lun_changes *c, struct lun_worker *const *workers, int n)
 {

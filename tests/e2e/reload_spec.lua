@@ -404,6 +404,29 @@ describe("versions", function()
     assert.equal(8, #g:look("versions").versions)
   end)
 
+  it("that found no room come by themselves when there is some", function()
+    local g, calls, visits = serve({}, { workers = 1 }), {}, {}
+    for i = 1, 8 do
+      if i > 1 then assert.equal(200, g:reload({ ["policy.lua"] = named("v" .. i) }).status) end
+      visits[i] = g:open { model = "solo", stream = true }
+      calls[i] = a:accept()
+      calls[i]:head(200)
+      calls[i]:piece "x"
+      visits[i]:expect "x"
+    end
+    g:replace("policy.lua", named "v9")                         -- the watcher's, whom nobody waits for
+    e2e.eventually("it is put off", function() return g.process:stderr():find("the files are read again when", 1, true) end)
+    assert.equal(200, g:tell("rollback").status)                -- others are not held up
+    assert.equal(8, g:look("versions").live)
+    calls[1]:piece("y", "stop")
+    calls[1]:event "[DONE]"
+    calls[1]:finish()
+    assert.equal("xy", visits[1]:rest().text)
+    e2e.eventually("it has come", function() return g:look("versions").versions[1].by == "files" end)
+    for i = 2, 8 do visits[i]:leave() end
+    becomes(g, "v9")
+  end)
+
   it("are counted and named in the metrics, the current one alone", function()
     local g = serve {}
     local two = g:reload({ ["policy.lua"] = named "two" }).json.version
