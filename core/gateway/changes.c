@@ -691,7 +691,11 @@ struct lun_changes *lun_changes_new(const struct lun_changes_options *options, s
     return c;
 }
 
-static void file_changed(void *self) { lun_changes_reload(self, FILES, false, NULL, NULL); }
+static void file_changed(void *self)
+{
+    struct lun_changes *c = self;
+    if (c->current->watch) lun_changes_reload(c, FILES, false, NULL, NULL);
+}
 
 void lun_changes_begin(struct lun_changes *c, struct lun_worker *const *workers, int n)
 {

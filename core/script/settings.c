@@ -40,6 +40,8 @@ const struct lun_setting lun_settings[] = {
     S("keepalive", LUN_SECONDS, LUN_CAN_BE_OFF | LUN_MORE_THAN_MIN, 0, DAY, "15", NULL, 0, AT(lun_snapshot, keepalive),
       "Silence after which a stream gets a comment line; false: never."),
     S("log", LUN_TABLE, 0, 0, 0, NULL, NULL, LUN_SCOPE_LOG, NOWHERE, "What is written down about requests."),
+    S("watch", LUN_BOOL, 0, 0, 0, "true", NULL, 0, AT(lun_snapshot, watch),
+      "A change of one of the files is taken over by itself; false: only when a reload is asked for."),
     S("zone", LUN_CHOICE, 0, 0, 0, "UTC", "UTC", 0, NOWHERE, "The time zone in which budgets begin anew. UTC, so far."),
     LATER(TOP, "webhook", "The URL that is told of budgets and outages."),
     LATER(TOP, "prices", "A file with the prices of many models."),

@@ -27,6 +27,7 @@ struct lun_snapshot *lun_snapshot_new(void)
     s->folder = "";
     s->listen = LUN_DEFAULT_LISTEN;
     s->admin = LUN_DEFAULT_ADMIN;
+    s->watch = true;
     s->total = (struct lun_budget_rule){ .limit = -1 };
     s->limits = lun_limits_default;
     s->keepalive = LUN_DEFAULT_KEEPALIVE;

@@ -160,6 +160,7 @@ struct lun_snapshot {
 
     const char *listen, *admin; /* addresses; admin NULL: none */
     const char *admin_token;    /* NULL: none is asked for. Never shown */
+    bool watch;                 /* a change of a file is taken over by itself */
     const char *state;          /* the folder for what survives a restart; NULL: none */
     bool state_said;            /* by the configuration: that it cannot be used is a mistake, else a warning */
     int workers;                /* 0: one per core */

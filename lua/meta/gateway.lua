@@ -20,6 +20,7 @@
 ---@field limits? lunette.Config.Limits Bounds on requests and on the process.
 ---@field keepalive? number|false Silence after which a stream gets a comment line; false: never. Default: 15
 ---@field log? lunette.Config.Log What is written down about requests.
+---@field watch? boolean A change of one of the files is taken over by itself; false: only when a reload is asked for. Default: true
 ---@field zone? "UTC" The time zone in which budgets begin anew. UTC, so far. Default: UTC
 
 ---@class (exact) lunette.Config.Listen

@@ -228,6 +228,17 @@ describe("the files", function()
     becomes(g, "two")
   end)
 
+  it("are not watched where the configuration says so, until it says otherwise", function()
+    local g = serve({}, { env = { LUNETTE_WATCH = "false", LUNETTE_STATE = "false" } })
+    local watching = g:twin { A = a.url, B = b.url, LUNETTE_STATE = "false" }
+    becomes(watching, "one")
+    g:replace("policy.lua", named "two")
+    becomes(watching, "two")                                    -- by now the other one has been told too
+    assert.equal("one", labels(served(g)))
+    assert.equal(200, g:tell("reload").status)
+    assert.equal("two", labels(served(g)))
+  end)
+
   it("half-written are none: a writer that takes its time is waited for", function()
     local g = serve {}
     becomes(g, "one")

@@ -317,9 +317,9 @@ function Gateway:reload(files)
 end
 
 -- A second process on the same folder; the first runs on.
-function Gateway:twin()
+function Gateway:twin(env)
   local twin = setmetatable({ folder = self.folder, lines = {}, log_read = 0, workers = self.workers }, Gateway)
-  start_gateway(twin, self.env)
+  start_gateway(twin, env or self.env)
   return twin
 end
 
