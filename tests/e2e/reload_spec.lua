@@ -386,7 +386,8 @@ describe("a rollback", function()
 end)
 
 describe("versions", function()
-  it("are eight at most with requests under way: a further one waits for the oldest", function()
+  -- Eight of them, each with a stream under way.
+  local function eight_versions()
     local g, calls, visits = serve({}, { workers = 1 }), {}, {}
     for i = 1, 8 do
       if i > 1 then assert.equal(200, g:reload({ ["policy.lua"] = named("v" .. i) }).status) end
@@ -396,19 +397,26 @@ describe("versions", function()
       calls[i]:piece "x"
       visits[i]:expect "x"
     end
+    return g, calls, visits
+  end
+
+  local function complete(call)
+    call:piece("y", "stop")
+    call:event "[DONE]"
+    call:finish()
+  end
+
+  it("are eight at most with requests under way: a further one waits for the oldest", function()
+    local g, calls, visits = eight_versions()
     assert.equal(8, g:look("versions").live)
     g:replace("policy.lua", named "v9")
     local waiting = e2e.open(g.admin, { method = "POST", path = "/admin/reload" })
     e2e.eventually("it waits", function() return g:metric "lunette_config_versions_live" == 8 end)
-    calls[1]:piece("y", "stop")
-    calls[1]:event "[DONE]"
-    calls[1]:finish()
+    complete(calls[1])
     assert.equal("xy", visits[1]:rest().text)
     assert.equal(200, waiting:rest().status)
     for i = 2, 8 do
-      calls[i]:piece("y", "stop")
-      calls[i]:event "[DONE]"
-      calls[i]:finish()
+      complete(calls[i])
       assert.equal("xy", visits[i]:rest().text)
     end
     e2e.eventually("one is left", function() return g:look("versions").live == 1 end)
@@ -416,22 +424,12 @@ describe("versions", function()
   end)
 
   it("that found no room come by themselves when there is some", function()
-    local g, calls, visits = serve({}, { workers = 1 }), {}, {}
-    for i = 1, 8 do
-      if i > 1 then assert.equal(200, g:reload({ ["policy.lua"] = named("v" .. i) }).status) end
-      visits[i] = g:open { model = "solo", stream = true }
-      calls[i] = a:accept()
-      calls[i]:head(200)
-      calls[i]:piece "x"
-      visits[i]:expect "x"
-    end
+    local g, calls, visits = eight_versions()
     g:replace("policy.lua", named "v9")                         -- the watcher's, whom nobody waits for
     e2e.eventually("it is put off", function() return g.process:stderr():find("the files are read again when", 1, true) end)
     assert.equal(200, g:tell("rollback").status)                -- others are not held up
     assert.equal(8, g:look("versions").live)
-    calls[1]:piece("y", "stop")
-    calls[1]:event "[DONE]"
-    calls[1]:finish()
+    complete(calls[1])
     assert.equal("xy", visits[1]:rest().text)
     e2e.eventually("it has come", function() return g:look("versions").versions[1].by == "files" end)
     for i = 2, 8 do visits[i]:leave() end
