@@ -27,7 +27,7 @@ int lun_command_reload(int argc, char **argv)
     }
     if (optind < argc) return fputs(lun_usage_reload, stderr), 2;
     int status = lun_remote_open(&remote, "reload", admin);
-    if (!status) status = lun_remote_change(&remote, force ? "/admin/reload?force=true" : "/admin/reload", json);
+    if (!status) status = lun_remote_change(&remote, force ? "/admin/reload?force=true" : "/admin/reload", NULL, json);
     lun_remote_free(&remote);
     return status;
 }

@@ -295,11 +295,11 @@ static void put_restart(struct lun_buf *out, struct lun_json answer)
     if (any) lun_buf_putc(out, '\n');
 }
 
-int lun_remote_change(const struct lun_remote *r, const char *path, bool json)
+int lun_remote_change(const struct lun_remote *r, const char *path, const struct lun_buf *body, bool json)
 {
     struct lun_remote_answer answer;
     struct lun_buf out = {0};
-    int status = lun_remote_post(r, path, NULL, json, &answer);
+    int status = lun_remote_post(r, path, body, json, &answer);
     if (json) lun_remote_print_json(&answer);
     else if (!status) {
         put_version(&out, answer.json);

@@ -40,6 +40,6 @@ void lun_remote_put(struct lun_buf *, struct lun_json);     /* a string's text, 
 void lun_remote_put_warnings(struct lun_buf *, struct lun_json answer);     /* `warning: …`, a line each */
 void lun_remote_print_json(struct lun_remote_answer *);     /* as it came, on stdout; nothing if it is not JSON */
 
-/* A whole command that has the gateway change its version: POST `path`; prints version, warnings, what needs a restart. The exit status. */
-int lun_remote_change(const struct lun_remote *, const char *path, bool json);
+/* A whole command that has the gateway change its version: POST `path` (`body` NULL: without one); prints version, warnings, what needs a restart. The exit status. */
+int lun_remote_change(const struct lun_remote *, const char *path, const struct lun_buf *body, bool json);
 #endif

@@ -1,6 +1,7 @@
 #include "cli/cli.h"
 #include "cli/print.h"
 #include "cli/remote.h"
+#include "cli/table.h"
 #include "base/text.h"
 #include <getopt.h>
 #include <stdio.h>
@@ -18,8 +19,6 @@ static const char settings_path[] = "/admin/settings";
 
 /* ---- showing ---- */
 
-enum { COLUMNS = 4 };
-
 static void put_bounds(struct lun_buf *out, struct lun_json setting)
 {
     struct lun_json min = lun_json_get(setting, "min"), max = lun_json_get(setting, "max");
@@ -31,42 +30,7 @@ static void put_bounds(struct lun_buf *out, struct lun_json setting)
     if (most) lun_remote_put(out, max);
 }
 
-static void put_cell(struct lun_buf *out, struct lun_json setting, int column)
-{
-    static const char *const names[COLUMNS - 1] = { "name", "value", "default" };
-    if (!setting.n) lun_buf_puts(out, column < COLUMNS - 1 ? names[column] : "bounds");     /* the head */
-    else if (column < COLUMNS - 1) lun_remote_put(out, lun_json_get(setting, names[column]));
-    else put_bounds(out, setting);
-}
-
-static size_t width(struct lun_json setting, int column)
-{
-    struct lun_buf cell = {0};
-    put_cell(&cell, setting, column);
-    size_t n = lun_text_points(cell.at, cell.n);
-    lun_buf_free(&cell);
-    return n;
-}
-
-static void put_row(struct lun_buf *out, struct lun_json setting, const size_t wide[COLUMNS])
-{
-    for (int i = 0; i < COLUMNS; i++) {
-        put_cell(out, setting, i);
-        if (i < COLUMNS - 1) lun_buf_printf(out, "%*s", (int)(wide[i] - width(setting, i) + 2), "");
-    }
-    while (out->n && out->at[out->n - 1] == ' ') out->n--;
-    lun_buf_putc(out, '\n');
-}
-
-static void put_table(struct lun_buf *out, struct lun_json list)
-{
-    size_t wide[COLUMNS];
-    for (int i = 0; i < COLUMNS; i++) wide[i] = width((struct lun_json){0}, i);
-    for (struct lun_json_each e = lun_json_each(list); lun_json_next(&e); )
-        for (int i = 0; i < COLUMNS; i++) if (width(e.value, i) > wide[i]) wide[i] = width(e.value, i);
-    put_row(out, (struct lun_json){0}, wide);
-    for (struct lun_json_each e = lun_json_each(list); lun_json_next(&e); ) put_row(out, e.value, wide);
-}
+static const struct lun_column columns[] = { { "name", "name", NULL }, { "value", "value", NULL }, { "default", "default", NULL }, { "bounds", NULL, put_bounds } };
 
 static int show(const struct lun_remote *r, bool json)
 {
@@ -76,7 +40,7 @@ static int show(const struct lun_remote *r, bool json)
     if (json) lun_remote_print_json(&answer);
     else if (!status) {
         struct lun_json list = lun_json_get(answer.json, "settings");
-        if (lun_json_count(list)) put_table(&out, list);
+        if (lun_json_count(list)) lun_table_put(&out, list, columns, sizeof columns / sizeof *columns);
         else lun_buf_puts(&out, "The policy has no settings.\n");
         lun_print(&out, stdout);
     }

@@ -1,0 +1,13 @@
+/* A list of JSON objects as a table for people: a head, then a row each, columns as wide as their widest cell. */
+#ifndef LUN_CLI_TABLE_H
+#define LUN_CLI_TABLE_H
+#include "base/buf.h"
+#include "base/json.h"
+
+struct lun_column {
+    const char *head;
+    const char *member;                                 /* what of the object stands there; or NULL, and */
+    void (*put)(struct lun_buf *, struct lun_json row); /* what writes the cell */
+};
+void lun_table_put(struct lun_buf *out, struct lun_json list, const struct lun_column *, int columns);
+#endif
