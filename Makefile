@@ -149,7 +149,7 @@ test-e2e: test-deps build ## only the end-to-end specs, on real sockets
 	@tests/tools/run --e2e $(BUILD)/lunette
 
 # Under TSan only what has threads; not what measures a policy's CPU time, which is another there.
-THREADED := test_builder,test_changes,test_reactor,test_metrics,test_limit,test_budget,test_store,test_writer,test_snapshot,test_registry,test_server,test_inquire,reload,reload_load,settings,admin,metrics,record,remote
+THREADED := test_builder,test_changes,test_reactor,test_metrics,test_limit,test_budget,test_store,test_writer,test_snapshot,test_registry,test_server,test_inquire,reload,reload_load,settings,admin,attacks,metrics,record,remote
 SANITIZED = $(MAKE) --no-print-directory -j$$(nproc) SAN=$(1) build units
 sanitize: sanitize-address sanitize-thread ## all tests under ASan (leaks too) and UBSan, those with threads under TSan; two lines `N passed, N failed`
 sanitize-address: test-deps
@@ -162,8 +162,8 @@ sanitize-thread: test-deps
 stress: test-deps ## minutes: a gateway reloaded every 50 ms under load, a thousand broken versions, the cost of each part of a reload
 	@$(MAKE) --no-print-directory -j$$(nproc) build units $(BUILD)/tests/parts
 	@for n in 4 1000; do $(BUILD)/tests/parts $$n || exit 1; done
-	@for spec in tests/stress/reload_spec.lua tests/e2e/broken_spec.lua; do \
-	    LUNETTE=$(abspath $(BUILD)/lunette) STRESS_FIGURES=1 STRESS_MUTANTS=$${STRESS_MUTANTS:-1000} \
+	@for spec in tests/stress/reload_spec.lua tests/e2e/broken_spec.lua tests/e2e/attacks_spec.lua; do \
+	    LUNETTE=$(abspath $(BUILD)/lunette) STRESS_FIGURES=1 STRESS_MUTANTS=$${STRESS_MUTANTS:-1000} STRESS_KILLS=$${STRESS_KILLS:-100} \
 	    lua5.1 /usr/bin/busted --output=plainTerminal --lpath "tests/e2e/?.lua" --pattern _spec $$spec || exit 1; done
 
 test-clients: deps build ## the official SDKs of npm and PyPI against the gateway

@@ -73,7 +73,7 @@ static void raise_descriptors(void)
 static void give_memory_back(void)
 {
     mallopt(M_MMAP_THRESHOLD, 1 << 20);
-    mallopt(M_TRIM_THRESHOLD, 4 << 20);
+    mallopt(M_TRIM_THRESHOLD, 16 << 20);
 }
 
 /* The first lines a person sees: where it is, and something to paste. */

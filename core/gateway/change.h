@@ -28,6 +28,7 @@ struct lun_change {
     struct lun_known *known; int n_known;       /* the versions, current first; they do not change while it is under way */
     const struct lun_known *back_to;            /* ROLLBACK */
     struct lun_paths looked_at;                 /* RELOAD, START */
+    bool outdated;                              /* START: the files are no longer as they were read */
     bool refreshed;                             /* the file holds what was taken back: the current version, with today's secrets */
 
     struct lun_snapshot *snapshot;              /* to be taken over, with a reference; NULL: nothing is */
@@ -41,6 +42,7 @@ struct lun_change {
 struct lun_change_means {
     const struct lun_changes_options *options;
     const struct lun_snapshot *running;         /* what the process was started with */
+    const char *read;                           /* the version that the files held then */
     struct lun_keep *keep;                      /* NULL: nothing is kept */
     int n_workers;
 };

@@ -195,6 +195,7 @@ void lun_change_build_start(struct lun_job *j)
     struct lun_mistakes mistakes = {0};
     struct lun_snapshot *s = lun_config_source_load(lun_changes_means(ch->of)->options->source, &mistakes, &ch->looked_at);
     if (s) lun_rehearse(s, lun_changes_means(ch->of)->options->source->path, hook_is_wrong, ch);
+    ch->outdated = !s || strcmp(s->version, lun_changes_means(ch->of)->read);
     lun_snapshot_unref(s);
     lun_mistakes_free(&mistakes);
     lun_change_write(j);

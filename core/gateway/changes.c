@@ -24,7 +24,8 @@ struct lun_changes {
     struct lun_keep *keep;
     struct lun_builder *builder;
     struct lun_writer *audit;
-    struct lun_watch *watch; bool any_lua;
+    struct lun_watch *watch;
+    char *read; lun_us read_at; struct lun_paths looked_at;     /* the version that the files held at the start, and the files */
     struct lun_worker *const *workers; int n_workers;
     struct lun_troubles troubles;
     change *now, *first_change, **last_change;
@@ -128,11 +129,11 @@ static void log_end(struct lun_changes *c, const change *ch)
     if (ch->result.status != 200) lun_log(c->options.log, LUN_LOG_ERROR, "%s (%s) refused: %s goes on", kind_name(ch), ch->by, c->current->version);
 }
 
-static void watch_again(struct lun_changes *c, const change *ch)
+static void watch(struct lun_changes *c, const struct lun_paths *files, lun_us since)
 {
-    if (!c->watch || !ch->looked_at.n) return;
-    lun_watch_since(c->watch, ch->clock);
-    lun_watch_files(c->watch, (const char *const *)ch->looked_at.at, ch->looked_at.n);
+    if (!c->watch || !files->n) return;
+    lun_watch_since(c->watch, since);
+    lun_watch_files(c->watch, (const char *const *)files->at, files->n);
     lun_watch_since(c->watch, 0);
     if (lun_watch_problem(c->watch)) lun_log(c->options.log, LUN_LOG_WARN, "changes of files are not noticed: %s", lun_watch_problem(c->watch));
 }
@@ -151,7 +152,7 @@ static void finish(change *ch)
     ch->result.generation = c->versions.generation;
     if (ch->result.changed && ch->kind != LUN_CHANGE_START) audit(c, ch);
     log_end(c, ch);
-    watch_again(c, ch);
+    watch(c, &ch->looked_at, ch->clock);
     tell(ch);
     c->now = NULL;
     change_free(ch);
@@ -432,12 +433,20 @@ static void roll_back(change *ch)
     else fail(ch, 409, "there is no earlier version");
 }
 
+static void file_changed(void *self)
+{
+    struct lun_changes *c = self;
+    if (c->current->watch) lun_changes_reload(c, FILES, false, NULL, NULL);
+}
+
 static void started(struct lun_job *j)
 {
     change *ch = change_of(j);
     struct lun_changes *c = ch->of;
+    bool again = ch->outdated && c->watch && !c->stopping;
     if (c->watch && !c->stopping) lun_watch_any_lua(c->watch, true);
     finish(ch);
+    if (again) file_changed(c);
 }
 
 static void begin(change *ch)
@@ -665,11 +674,17 @@ static bool open_audit(struct lun_changes *c, char **error)
 
 struct lun_changes *lun_changes_new(const struct lun_changes_options *options, struct lun_mistakes *mistakes, char **error)
 {
-    struct lun_snapshot *s = lun_config_source_load(options->source, mistakes, NULL);
+    lun_us before = lun_watch_clock();
+    struct lun_paths looked_at = {0};
+    struct lun_snapshot *s = lun_config_source_load(options->source, mistakes, &looked_at);
     *error = NULL;
-    if (!s) return NULL;
+    if (!s) {
+        lun_paths_free(&looked_at);
+        return NULL;
+    }
     struct lun_changes *c = lun_zalloc(sizeof *c);
-    *c = (struct lun_changes){ .options = *options, .released.run = look_for_room, .sick.run = take_out, .settings = lun_tuning_new(NULL, 0) };
+    *c = (struct lun_changes){ .options = *options, .released.run = look_for_room, .sick.run = take_out, .settings = lun_tuning_new(NULL, 0),
+                                .read = lun_strdup(s->version), .read_at = before, .looked_at = looked_at };
     c->last_change = &c->first_change;
     lun_troubles_init(&c->troubles);
     c->builder = lun_builder_new(options->reactor, options->aside);
@@ -682,19 +697,13 @@ struct lun_changes *lun_changes_new(const struct lun_changes_options *options, s
     c->current = lun_snapshot_ref(c->first);
     c->tuning = fitting(c->settings, c->first);
     lun_registry_bind(options->registry, c->first);
-    const struct lun_version *before = lun_versions_current(&c->versions);
-    bool same = before && !strcmp(before->name, c->first->version);
+    const struct lun_version *last = lun_versions_current(&c->versions);
+    bool same = last && !strcmp(last->name, c->first->version);
     lun_versions_take(&c->versions, lun_snapshot_ref(c->first), lun_clock_wall(), "start", same ? "the program was started again" : "");
     if (s == c->first) lun_versions_forgive(&c->versions, NULL);
     lun_troubles_watch(&c->troubles, c->current);
-    c->means = (struct lun_change_means){ .options = &c->options, .running = c->first, .keep = c->keep };
+    c->means = (struct lun_change_means){ .options = &c->options, .running = c->first, .read = c->read, .keep = c->keep };
     return c;
-}
-
-static void file_changed(void *self)
-{
-    struct lun_changes *c = self;
-    if (c->current->watch) lun_changes_reload(c, FILES, false, NULL, NULL);
 }
 
 void lun_changes_begin(struct lun_changes *c, struct lun_worker *const *workers, int n)
@@ -702,6 +711,7 @@ void lun_changes_begin(struct lun_changes *c, struct lun_worker *const *workers,
     c->workers = workers;
     c->n_workers = c->means.n_workers = n;
     if (c->options.watch) c->watch = lun_watch_new(c->options.reactor, LUN_WATCH_QUIET, file_changed, c);
+    watch(c, &c->looked_at, c->read_at);        /* before they are looked at again: what was removed has no time of it */
     enqueue(change_new(c, LUN_CHANGE_START, "start", ""));
 }
 
@@ -741,5 +751,7 @@ void lun_changes_free(struct lun_changes *c)
     lun_writer_free(c->audit);
     lun_keep_close(c->keep);
     lun_troubles_destroy(&c->troubles);
+    free(c->read);
+    lun_paths_free(&c->looked_at);
     free(c);
 }

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct lun_keep { char *folder; int lock; };
@@ -16,16 +17,41 @@ static const char *hash_of(const char *version)
     return at && at[1] && strspn(at + 1, "0123456789abcdef") == strlen(at + 1) ? at + 1 : "none";
 }
 
-struct lun_keep *lun_keep_open(const char *folder, char **error)
+/* The folder, made where it is not there, and its lock; -1: `error` says why it cannot be used. */
+static int take(const char *folder, char **error)
 {
     const char *why;
-    char *versions = lun_printf("%s/versions", folder), *lock = lun_printf("%s/lock", folder);
+    char *versions = lun_printf("%s/versions", folder), *path = lun_printf("%s/lock", folder);
+    int lock = -1;
+    if (lun_folder_make(folder, &why) && lun_folder_make(versions, &why)) lock = lun_file_lock(path, &why);
+    if (lock < 0 && !*error) *error = lun_printf("the state folder %s cannot be used: %s", folder, why);
+    free(versions), free(path);
+    return lock;
+}
+
+/* Somebody may have removed the folder, or put another one there, which another gateway may have taken since. */
+static bool is_there(const struct lun_keep *k)
+{
+    struct stat ours, now, inside;
+    char *lock = lun_printf("%s/lock", k->folder), *versions = lun_printf("%s/versions", k->folder);
+    bool good = !fstat(k->lock, &ours) && !stat(lock, &now) && ours.st_ino == now.st_ino && ours.st_dev == now.st_dev && !stat(versions, &inside);
+    free(lock), free(versions);
+    return good;
+}
+
+static bool make_sure(struct lun_keep *k, char **error)
+{
+    if (is_there(k)) return true;
+    close(k->lock);
+    return (k->lock = take(k->folder, error)) >= 0;
+}
+
+struct lun_keep *lun_keep_open(const char *folder, char **error)
+{
     struct lun_keep *k = lun_zalloc(sizeof *k);
     k->folder = lun_strdup(folder);
-    k->lock = -1;
-    if (!lun_folder_make(folder, &why) || !lun_folder_make(versions, &why)) *error = lun_printf("the state folder %s cannot be used: %s", folder, why);
-    else if ((k->lock = lun_file_lock(lock, &why)) < 0) *error = lun_printf("the state folder %s cannot be used: %s", folder, why);
-    free(versions), free(lock);
+    *error = NULL;
+    k->lock = take(folder, error);
     if (k->lock >= 0) return k;
     lun_keep_close(k);
     return NULL;
@@ -58,7 +84,7 @@ char *lun_keep_read(struct lun_keep *k, size_t *n)
 bool lun_keep_write(struct lun_keep *k, const char *text, size_t n, char **error)
 {
     char *path = lun_printf("%s/state.json", k->folder);
-    bool good = replace(path, text, n, error);
+    bool good = make_sure(k, error) && replace(path, text, n, error);
     free(path);
     return good;
 }
@@ -111,8 +137,8 @@ bool lun_keep_version(struct lun_keep *k, const struct lun_snapshot *s, char **e
     struct lun_kept kept;
     const char *why;
     char *folder = lun_printf("%s/versions/%s", k->folder, hash_of(s->version)), *index = lun_printf("%s/index", folder);
-    bool good = access(index, F_OK) == 0;
-    if (!good) {
+    bool there = make_sure(k, error), good = there && access(index, F_OK) == 0;
+    if (there && !good) {
         good = lun_folder_make(folder, &why);
         if (!good) *error = lun_printf("%s cannot be made: %s", folder, why);
         lun_kept_copy(s, &kept);

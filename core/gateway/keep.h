@@ -1,6 +1,6 @@
 /* The folder `state`: what of a gateway must survive a restart. `state.json` (settings, the list of versions, what was taken back) and, in
  * `versions/HASH/`, the text of the last versions, file by file, with an index that is written last. All of it may be read by its owner alone,
- * and each file is replaced as a whole, so that a crash leaves the old or the new one. Blocks on the disk: not on a loop. One thread at a time. */
+ * and each file is replaced as a whole, so that a crash leaves the old or the new one. Where somebody removed the folder it is made again. Blocks on the disk: not on a loop. One thread at a time. */
 #ifndef LUN_GATEWAY_KEEP_H
 #define LUN_GATEWAY_KEEP_H
 #include "gateway/versions.h"
