@@ -128,7 +128,13 @@ test: test-deps ## unit, policy and end-to-end tests, layers; ends with `N passe
 	@$(MAKE) --no-print-directory -j$$(nproc) build units
 	@tests/tools/run --layers --unit $(BUILD)/tests --policy --e2e $(BUILD)/lunette
 
-units: $(UNITS)
+# What end-to-end and stress specs drive a gateway with.
+$(BUILD)/tests/load: tests/stress/load.c Makefile
+	@mkdir -p $(@D)
+	@echo "  cc  $<"
+	@$(CC) -std=gnu11 $(WARN) $(OPT) -g -D_GNU_SOURCE -MMD -MP -o $@ $< $$(pkg-config --libs libevent)
+
+units: $(UNITS) $(BUILD)/tests/load
 
 test-unit: test-deps units ## only the C units
 	@tests/tools/run --unit $(BUILD)/tests
