@@ -877,6 +877,19 @@ TEST(a_stop_without_grace_tears_what_is_open_in_one_that_runs)
 
 /* ---- freeing ---- */
 
+TEST(a_base_may_go_before_a_gateway_that_has_stopped)
+{
+    W;
+    attach(w);
+    answered(w, CHAT("hi", ""));
+    lun_stop(w->l, 20);
+    event_base_dispatch(w->base);
+    event_base_free(w->base);
+    lun_free(w->l);
+    w->l = NULL;
+    w->base = event_base_new();
+}
+
 TEST(free_takes_null_and_one_that_never_ran)
 {
     W;
@@ -1174,6 +1187,7 @@ int main(void)
         T(a_stop_before_attach_counts_from_then),
         T(a_stop_before_run_lets_it_return),
         T(a_stop_without_grace_tears_what_is_open_in_one_that_runs),
+        T(a_base_may_go_before_a_gateway_that_has_stopped),
         T(free_takes_null_and_one_that_never_ran),
         T(free_ends_what_is_open_inside_the_call),
         T(a_callback_that_asks_inside_free_gets_nothing),
