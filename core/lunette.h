@@ -103,15 +103,15 @@ bool lun_function(struct lunette *, const char *name, lunette_function function,
 struct event_base;                      /* libevent 2.1's */
 
 /* Attaches the gateway to the caller's event base, which its thread has to turn (event_base_dispatch or event_base_loop) and which
- * outlives the gateway. One worker; no signals, no threads but the request log's writer where the configuration asks for a request log, and libcurl's
- * for the look-up of a provider's host name, one that ends with it. False: *error. Once; on the thread that turns the base. */
+ * outlives the gateway, or its stop. One worker; no signals, no threads but the request log's writer where the configuration asks for a request log,
+ * and libcurl's for each look-up of a provider's host name, which ends with it. False: *error. Once; on the thread that turns the base. */
 bool lun_attach(struct lunette *, struct event_base *base, char **error);
 
 /* Starts worker threads and blocks the caller until lun_stop. False: *error, nothing runs. Once; any thread, not an attached gateway. */
 bool lun_run(struct lunette *, char **error);
 
 /* No new questions from now on (they get 503); those open have `grace` seconds to end, then they end torn. lun_run returns when the last has
- * ended; an attached gateway takes its events off the base, so that a dispatch without other events returns. Called again: the sooner end
+ * ended; an attached gateway takes its events off the base, so that a dispatch without other events returns, and needs it no more. Called again: the sooner end
  * counts. Before lun_attach or lun_run: it stops as soon as it runs. Any thread, also inside callbacks. */
 void lun_stop(struct lunette *, double grace);
 

@@ -1,9 +1,10 @@
 /* What lunette.h promises a host program, by its functions alone: real event bases and threads, scripted providers. Around every test it is looked
- * that nothing was written, no signal handler changed, no descriptor kept. */
+ * that nothing was written, no signal handler and no environment changed, no process begun, no descriptor kept. */
 #include "upstream_server.h"
 #include "lunette.h"
 #include <event2/event.h>
 #include <dirent.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -11,6 +12,8 @@
 #include <stdint.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
 #include <cmocka.h>
 
 #define TEST(name) static void name(void **state)
@@ -45,6 +48,7 @@ struct world {
     struct lunette *l;
     char *error;
     int fds, tasks, written, out, err;
+    char *environment;
     struct sigaction signals[_NSIG];
 };
 
@@ -77,6 +81,17 @@ static void put_policy(struct world *w, const char *label)
     put(w, "policy.lua", text);
 }
 
+/* The process's environment in one text; yours to free. */
+static char *environment(void)
+{
+    char *text = NULL;
+    size_t n;
+    FILE *f = open_memstream(&text, &n);
+    for (char **e = environ; *e; e++) fprintf(f, "%s\n", *e);
+    fclose(f);
+    return text;
+}
+
 static int setup(void **state)
 {
     struct world *w = *state = calloc(1, sizeof *w);
@@ -93,6 +108,7 @@ static int setup(void **state)
     w->written = memfd_create("written", 0);
     dup2(w->written, 1), dup2(w->written, 2);
     w->tasks = tasks();
+    w->environment = environment();
     w->base = event_base_new();
     return 0;
 }
@@ -132,6 +148,10 @@ static int teardown(void **state)
     event_base_free(w->base);
     off_t written = give_back_output(w);
     remove_all(w->folder);
+    char *now_there = environment();
+    assert_string_equal(now_there, w->environment);
+    free(now_there), free(w->environment);
+    assert_true(waitpid(-1, NULL, WNOHANG) == -1 && errno == ECHILD);
     int fds = count("/proc/self/fd");
     for (int i = 1; i <= SIGRTMAX; i++) {
         struct sigaction now;
@@ -432,11 +452,40 @@ TEST(a_number_of_workers_that_cannot_be_is_said)
     assert_false(lun_attach(w->l, w->base, &w->error));
 }
 
+/* Whether somebody listens at the socket of that name in the folder. */
+static bool listens(struct world *w, const char *name)
+{
+    struct sockaddr_un a = { .sun_family = AF_UNIX };
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    snprintf(a.sun_path, sizeof a.sun_path, "%s/%s", w->folder, name);
+    bool there = !connect(fd, (void *)&a, sizeof a);
+    close(fd);
+    return there;
+}
+
+TEST(nobody_can_connect_unless_the_host_wants_that)
+{
+    W;
+    char text[sizeof config + 400];
+    snprintf(text, sizeof text, "local c = (function() %s end)()\nc.listen, c.admin = 'unix:%s/listen', 'unix:%s/admin'\nreturn c\n", config, w->folder, w->folder);
+    for (int wanted = 0; wanted < 2; wanted++) {
+        w->l = lun_open_string("gateway.lua", text, w->folder, &(struct lunette_options){ .size = sizeof(struct lunette_options), .listen = wanted }, &w->error);
+        if (!w->l) fail_msg("%s", w->error);
+        assert_false(listens(w, "listen"));
+        attach(w);
+        assert_int_equal(listens(w, "listen") + listens(w, "admin"), 2 * wanted);
+        lun_free(w->l);
+        w->l = NULL;
+    }
+}
+
 /* ---- functions ---- */
 
+static int n_first;
 static int first(void *user, const struct lunette_value *in, int n, struct lunette_value *out)
 {
     (void)in, (void)n;
+    n_first++;
     out[0] = (struct lunette_value){ .type = LUNETTE_STRING, .string = user, .length = strlen(user) };
     return 1;
 }
@@ -472,9 +521,45 @@ TEST(a_reload_keeps_the_functions)
     w->l = opened(w, NULL);
     lun_function(w->l, "classify", first, (void *)"mine");
     attach(w);
-    put_policy(w, "v2");
+    put(w, "policy.lua", "local l = require 'lunette' return { classify = function(request) return l.host.classify(request.text) or 'rehearsed' end }");
+    n_first = 0;
     assert_string_equal(reload(w).error, "");
+    assert_int_equal(n_first, 0);       /* the trial of a reload does not call them */
     assert_string_equal(answered(w, CHAT("host", "")).labels, "mine");
+    assert_int_equal(n_first, 1);
+}
+
+static char *overwritten(char *text)
+{
+    memset(text, 'x', strlen(text));
+    return text;
+}
+
+TEST(what_is_given_is_copied)
+{
+    W;
+    char path[128], state_folder[128], name[] = "share", value_said[] = "15", body[] = CHAT("hi", ""), key[] = "k", function[] = "classify";
+    in(w, "gateway.lua", path), in(w, "kept", state_folder);
+    struct lunette_options options = { .size = sizeof options, .state = state_folder };
+    w->l = lun_open(path, &options, &w->error);
+    overwritten(path), overwritten(state_folder), memset(&options, 1, sizeof options);
+    assert_true(lun_function(w->l, function, first, (void *)"mine"));
+    overwritten(function);
+    attach(w);
+    struct heard q = { .l = w->l };
+    struct lunette_header header = { key, value_said };
+    struct lunette_query in = query(body);
+    in.key = key, in.headers = &header, in.n_headers = 1;
+    lun_ask_post(w->l, &in, &callbacks, &q);
+    struct changed c = {0};
+    lun_set(w->l, name, value_said, on_changed, &c);
+    overwritten(body), overwritten(key), overwritten(name), overwritten(value_said), memset(&in, 1, sizeof in), memset(&header, 1, sizeof header);
+    until(w, &q.done, 1);
+    until(w, &c.n, 1);
+    good(&q);
+    assert_string_equal(c.error, "");
+    assert_string_equal(answered(w, CHAT("host", "")).labels, "mine");
+    assert_string_equal(reload(w).error, "");
 }
 
 /* ---- asking ---- */
@@ -875,7 +960,52 @@ TEST(a_stop_without_grace_tears_what_is_open_in_one_that_runs)
     sem_destroy(&over);
 }
 
+/* Threads ask and change it while it is stopped: whatever the moment, each question and each change is told one end. */
+static void stop_amid(struct world *w, bool attached, int after)
+{
+    struct runner r;
+    struct changed c[3] = {{0}};
+    atomic_int all = 0;
+    w->l = opened(w, NULL);
+    if (attached) attach(w);
+    struct asker *a = askers_begin(w->l, NULL, &all);
+    if (!attached) run_begin(&r, w->l);
+    lun_reload(w->l, on_changed, &c[0]);
+    lun_set(w->l, "share", "7", on_changed, &c[1]);
+    while (atomic_load(&all) < after) if (attached) event_base_loop(w->base, EVLOOP_ONCE); else sched_yield();
+    lun_stop(w->l, after % 2 ? 0 : 20);
+    lun_reload(w->l, on_changed, &c[2]);
+    if (attached) event_base_dispatch(w->base);
+    else run_end(&r);
+    for (int t = 0; t < THREADS; t++) pthread_join(a[t].thread, NULL);
+    lun_free(w->l);
+    w->l = NULL;
+    assert_int_equal(all, THREADS * EACH);
+    for (int t = 0; t < THREADS; t++) for (int i = 0; i < EACH; i++) assert_int_equal(a[t].q[i].ends, 1);
+    for (int i = 0; i < 3; i++) assert_int_equal(c[i].n, 1);
+    free(a);
+}
+
+TEST(whatever_the_moment_of_a_stop_all_are_told_one_end)
+{
+    W;
+    for (int after = 0; after < 40; after += 13) stop_amid(w, false, after), stop_amid(w, true, after);
+}
+
 /* ---- freeing ---- */
+
+TEST(a_base_may_go_before_a_gateway_that_has_stopped)
+{
+    W;
+    attach(w);
+    answered(w, CHAT("hi", ""));
+    lun_stop(w->l, 20);
+    event_base_dispatch(w->base);
+    event_base_free(w->base);
+    lun_free(w->l);
+    w->l = NULL;
+    w->base = event_base_new();
+}
 
 TEST(free_takes_null_and_one_that_never_ran)
 {
@@ -1147,6 +1277,8 @@ int main(void)
         T(the_log_goes_to_the_host_from_the_level_it_wants),
         T(options_of_an_older_program_are_taken_as_far_as_they_go),
         T(a_number_of_workers_that_cannot_be_is_said),
+        T(what_is_given_is_copied),
+        T(nobody_can_connect_unless_the_host_wants_that),
         T(a_function_answers_policies_and_a_second_of_its_name_takes_its_place),
         T(names_that_cannot_be_and_functions_after_attach_are_refused),
         T(a_reload_keeps_the_functions),
@@ -1174,6 +1306,8 @@ int main(void)
         T(a_stop_before_attach_counts_from_then),
         T(a_stop_before_run_lets_it_return),
         T(a_stop_without_grace_tears_what_is_open_in_one_that_runs),
+        T(whatever_the_moment_of_a_stop_all_are_told_one_end),
+        T(a_base_may_go_before_a_gateway_that_has_stopped),
         T(free_takes_null_and_one_that_never_ran),
         T(free_ends_what_is_open_inside_the_call),
         T(a_callback_that_asks_inside_free_gets_nothing),
