@@ -43,7 +43,7 @@ INCLUDEDIR ?= $(PREFIX)/include
 MANDIR     ?= $(PREFIX)/share/man
 UNITS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
 
-.PHONY: all deps test-deps build library install uninstall units run test test-unit test-policy test-e2e test-clients lint layers docs examples mutants help clean
+.PHONY: all deps test-deps build library install uninstall units run test test-unit test-policy test-e2e test-clients sanitize sanitize-address sanitize-thread lint layers docs examples mutants help clean
 all: deps
 	@$(MAKE) --no-print-directory -j$$(nproc) build
 
@@ -142,6 +142,17 @@ test-policy: test-deps build ## only the policy specs, on the virtual clock
 	@tests/tools/run --policy --lunette $(BUILD)/lunette
 test-e2e: test-deps build ## only the end-to-end specs, on real sockets
 	@tests/tools/run --e2e $(BUILD)/lunette
+
+# Under TSan only what has threads; not what measures a policy's CPU time, which is another there.
+THREADED := test_builder,test_changes,test_reactor,test_metrics,test_limit,test_budget,test_store,test_writer,test_snapshot,test_registry,test_server,test_inquire,reload,reload_load,settings,admin,metrics,record,remote
+SANITIZED = $(MAKE) --no-print-directory -j$$(nproc) SAN=$(1) build units
+sanitize: sanitize-address sanitize-thread ## all tests under ASan (leaks too) and UBSan, those with threads under TSan; two lines `N passed, N failed`
+sanitize-address: test-deps
+	@$(call SANITIZED,address)
+	@E2E_END=term UBSAN_OPTIONS=print_stacktrace=1 tests/tools/run --unit build-address/tests --policy --e2e build-address/lunette
+sanitize-thread: test-deps
+	@$(call SANITIZED,thread)
+	@TSAN_OPTIONS=second_deadlock_stack=1 tests/tools/run --unit build-thread/tests --e2e build-thread/lunette --only $(THREADED)
 
 test-clients: deps build ## the official SDKs of npm and PyPI against the gateway
 	@tests/tools/install $(CLIENT_DEPS)
