@@ -64,7 +64,8 @@ struct lunette_options {                /* NULL, or zero: as said */
 };
 
 /* Loads a configuration and checks all of it; opens nothing and starts nothing. NULL: *error lists every mistake with file and line.
- * Any thread; reads files, so it may block. Yours: lun_free. */
+ * A relative path is of the folder that the process is in now, also when the file is read again. Any thread; reads files, so it may block. Yours:
+ * lun_free. */
 struct lunette *lun_open(const char *path, const struct lunette_options *options, char **error);
 
 /* The same for a text. `name`: how mistakes call it. `folder`: where the files it names are; NULL or "": there are none but those that are

@@ -114,7 +114,7 @@ static struct lunette *check(struct lunette *l, char **error)
 struct lunette *lun_open(const char *path, const struct lunette_options *options, char **error)
 {
     struct lunette *l = new_one(options);
-    l->source.path = l->path = lun_strdup(path);
+    l->source.path = l->path = absolute(path);          /* the program may change its folder */
     return check(l, error);
 }
 
@@ -123,7 +123,7 @@ struct lunette *lun_open_string(const char *name, const char *text, const char *
     struct lunette *l = new_one(options);
     l->source.name = l->name = lun_strdup(name);
     l->source.text = l->text = lun_strdup(text);
-    l->source.folder = l->folder = lun_strdup(folder ? folder : "");
+    l->source.folder = l->folder = folder && *folder ? absolute(folder) : lun_strdup("");
     l->source.n = strlen(text);
     return check(l, error);
 }

@@ -562,6 +562,22 @@ TEST(what_is_given_is_copied)
     assert_string_equal(reload(w).error, "");
 }
 
+TEST(relative_paths_are_of_the_folder_at_opening)
+{
+    W;
+    char *before = getcwd(NULL, 0);
+    assert_int_equal(chdir(w->folder), 0);
+    w->l = lun_open("gateway.lua", NULL, &w->error);
+    assert_int_equal(chdir("/"), 0);
+    assert_non_null(w->l);
+    attach(w);
+    struct heard q = answered(w, CHAT("hi", ""));
+    good(&q);
+    assert_string_equal(reload(w).error, "");
+    assert_int_equal(chdir(before), 0);
+    free(before);
+}
+
 /* ---- asking ---- */
 
 TEST(an_answer_comes_whole_or_as_a_stream)
@@ -1278,6 +1294,7 @@ int main(void)
         T(options_of_an_older_program_are_taken_as_far_as_they_go),
         T(a_number_of_workers_that_cannot_be_is_said),
         T(what_is_given_is_copied),
+        T(relative_paths_are_of_the_folder_at_opening),
         T(nobody_can_connect_unless_the_host_wants_that),
         T(a_function_answers_policies_and_a_second_of_its_name_takes_its_place),
         T(names_that_cannot_be_and_functions_after_attach_are_refused),
