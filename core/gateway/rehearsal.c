@@ -45,7 +45,7 @@ struct rehearsal {
     const struct mood *mood;
     const struct sample *sample;
     int calls;                          /* of this request */
-    bool failed[LUN_HOOK_COUNT], any;
+    bool failed[LUN_HOOK_COUNT], any, enough;
 };
 
 static struct lun_slice slice(struct lun_arena *a, const char *text)
@@ -124,6 +124,7 @@ static void trouble(void *self, const struct lun_trouble *t)
     struct rehearsal *r = self;
     char text[1400];
     r->any = true;
+    r->enough |= !strcmp(t->reason, "cpu") || !strcmp(t->reason, "memory");
     if (r->failed[t->hook]) return;
     r->failed[t->hook] = true;
     snprintf(text, sizeof text, "%.*s%s (hook %s, tried with %s%s)", prefix_of(r, t->error), r->path ? r->path : "", t->error, lun_hook_name(t->hook), r->sample->name, r->mood->name);
@@ -152,11 +153,11 @@ static const char *named(const struct lun_snapshot *s)
 static void ask_all(struct rehearsal *r, struct lun_simulation *s)
 {
     for (size_t m = 0; m < sizeof moods / sizeof *moods; m++) {
-        for (int i = 0; i < moods[m].samples; i++) {
+        for (int i = 0; i < moods[m].samples && !r->enough; i++) {
             r->mood = &moods[m];
             r->sample = &samples[i];
             ask(r, s, "auto");
-            if (i < 2 && named(r->snapshot)) ask(r, s, named(r->snapshot));
+            if (i < 2 && named(r->snapshot) && !r->enough) ask(r, s, named(r->snapshot));
         }
         lun_simulation_advance(s, LONG_AFTER);          /* nobody rests any more, rates and retry budgets are full again */
     }

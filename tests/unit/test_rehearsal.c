@@ -78,6 +78,12 @@ static void what_never_ends_is_stopped_and_told(void **state)
     text = told("local t = {} return { select = function() for i = 1, 1e9 do t[i] = ('x'):rep(1000) .. i end end }", AROUND(""), NULL);
     assert_non_null(strstr(text, "hook select"));
     free(text);
+    text = told("return { judge = function() error 'no' end,\nretry = function() while true do pcall(error, 'again') end end }", AROUND(""), NULL);
+    assert_non_null(strstr(text, "policy.lua:1: no"));
+    const char *stopped = strstr(text, "policy.lua:2: stopped: one run");
+    assert_non_null(stopped);
+    assert_string_equal(strchr(stopped, '\n'), "\n");           /* the last that was tried: one such run takes long enough */
+    free(text);
     fine("local lunette = require 'lunette' return { classify = function() lunette.sleep(30) end }");
     fine("local lunette = require 'lunette' return { retry = function() return lunette.again(3600) end }");
 }
