@@ -43,7 +43,7 @@ INCLUDEDIR ?= $(PREFIX)/include
 MANDIR     ?= $(PREFIX)/share/man
 UNITS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
 
-.PHONY: all deps test-deps build library install uninstall units run test test-unit test-policy test-e2e test-clients sanitize sanitize-address sanitize-thread lint layers docs examples mutants help clean
+.PHONY: all deps test-deps build library install uninstall units run test test-unit test-policy test-e2e test-clients sanitize sanitize-address sanitize-thread stress lint layers docs examples mutants help clean
 all: deps
 	@$(MAKE) --no-print-directory -j$$(nproc) build
 
@@ -131,8 +131,13 @@ test: test-deps ## unit, policy and end-to-end tests, layers; ends with `N passe
 # What end-to-end and stress specs drive a gateway with.
 $(BUILD)/tests/load: tests/stress/load.c Makefile
 	@mkdir -p $(@D)
-	@echo "  cc  $<"
+	@echo '  cc  $<'
 	@$(CC) -std=gnu11 $(WARN) $(OPT) -g -D_GNU_SOURCE -MMD -MP -o $@ $< $$(pkg-config --libs libevent)
+
+$(BUILD)/tests/parts: tests/stress/parts.c $(INTERNAL) Makefile
+	@mkdir -p $(@D)
+	@echo '  cc  $<'
+	@$(CC) $(ALL_CFLAGS) -MMD -MP -o $@ $< $(INTERNAL) $(ALL_LIBS)
 
 units: $(UNITS) $(BUILD)/tests/load
 
@@ -153,6 +158,13 @@ sanitize-address: test-deps
 sanitize-thread: test-deps
 	@$(call SANITIZED,thread)
 	@TSAN_OPTIONS=second_deadlock_stack=1 tests/tools/run --unit build-thread/tests --e2e build-thread/lunette --only $(THREADED)
+
+stress: test-deps ## minutes: a gateway reloaded every 50 ms under load, a thousand broken versions, the cost of each part of a reload
+	@$(MAKE) --no-print-directory -j$$(nproc) build units $(BUILD)/tests/parts
+	@for n in 4 1000; do $(BUILD)/tests/parts $$n || exit 1; done
+	@for spec in tests/stress/reload_spec.lua tests/e2e/broken_spec.lua; do \
+	    LUNETTE=$(abspath $(BUILD)/lunette) STRESS_FIGURES=1 STRESS_MUTANTS=$${STRESS_MUTANTS:-1000} \
+	    lua5.1 /usr/bin/busted --output=plainTerminal --lpath "tests/e2e/?.lua" --pattern _spec $$spec || exit 1; done
 
 test-clients: deps build ## the official SDKs of npm and PyPI against the gateway
 	@tests/tools/install $(CLIENT_DEPS)

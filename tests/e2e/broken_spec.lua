@@ -39,7 +39,9 @@ describe("a broken version", function()
       local answer = g:tell "reload"
       local fine, status, said = checked(g)
       if status ~= 0 and status ~= 1 then error(mutant.what .. ": check ended with " .. status .. ": " .. said) end
-      if (answer.status == 200) ~= fine then error(mutant.what .. ": check ended with " .. status .. ", a reload with " .. answer.status .. ": " .. said .. answer.body) end
+      if (answer.status == 200) ~= fine then
+        error(mutant.what .. ": check ended with " .. status .. ", a reload with " .. answer.status .. ": " .. said .. answer.body)
+      end
       if answer.status ~= 200 then
         if answer.status ~= 422 then error(mutant.what .. ": a reload was answered with " .. answer.status) end
         assert.is_true(#answer.json.errors > 0, mutant.what)
@@ -64,7 +66,9 @@ describe("a broken version", function()
     local version = g:look("versions").current
     local function tries()
       local n = 0
-      for _, result in ipairs { "changed", "unchanged", "refused" } do n = n + g:metric('lunette_config_reloads_total{kind="reload",result="' .. result .. '"}') end
+      for _, result in ipairs { "changed", "unchanged", "refused" } do
+        n = n + g:metric('lunette_config_reloads_total{kind="reload",result="' .. result .. '"}')
+      end
       return n
     end
     labels(g, { what = "at first" })

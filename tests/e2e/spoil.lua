@@ -135,11 +135,16 @@ local ways = {
 local hooks = { "classify", "budget", "select", "judge", "retry", "finish" }
 local bodies = {
   "error 'no'", "error {}", "error(nil)", "while true do end", "local function f() return 1 + f() end f()", "local function f(n) f(n + 1) f(n) end f(1)",
-  "local t = {} while true do t[#t + 1] = ('x'):rep(100000) .. #t end", "local s = 'x' while true do s = s .. s end", "return 5", "return {}", "return function() end",
-  "return 'no such thing'", "return { 'a', 5, {} }", "return request", "return nil + 1", "return request.nothing", "request.model = 'x'", "lunette.sleep(1e9)", "lunette.sleep(-1)",
-  "while true do pcall(error, 'again') end", "return (('a'):rep(30)):find(('a-'):rep(20) .. 'b')", "x = 5", "lunette.store.set(nil)", "return lunette.again(-1)", "return lunette.try('none')",
-  "return setmetatable({}, { __index = function(t, k) return t[k] end }).x", "for i = 1, 1e7 do lunette.note('n' .. i, i) end", "lunette.chat {}", "return lunette.refuse { status = 1 }",
-  "return 'a\255\\0b'", "return ('x'):rep(1e6)", "goto nowhere", "return lunette", "require 'nothing'", "lunette.setting 'nothing'", "os.exit(1)", "local f = load and load('x') return f()",
+  "local t = {} while true do t[#t + 1] = ('x'):rep(100000) .. #t end", "local s = 'x' while true do s = s .. s end", "return 5", "return {}",
+  "return function() end",
+  "return 'no such thing'", "return { 'a', 5, {} }", "return request", "return nil + 1", "return request.nothing", "request.model = 'x'",
+  "lunette.sleep(1e9)", "lunette.sleep(-1)",
+  "while true do pcall(error, 'again') end", "return (('a'):rep(30)):find(('a-'):rep(20) .. 'b')", "x = 5", "lunette.store.set(nil)",
+  "return lunette.again(-1)", "return lunette.try('none')",
+  "return setmetatable({}, { __index = function(t, k) return t[k] end }).x", "for i = 1, 1e7 do lunette.note('n' .. i, i) end", "lunette.chat {}",
+  "return lunette.refuse { status = 1 }",
+  "return 'a\255\\0b'", "return ('x'):rep(1e6)", "goto nowhere", "return lunette", "require 'nothing'", "lunette.setting 'nothing'", "os.exit(1)",
+  "local f = load and load('x') return f()",
 }
 
 function Spoil:hook()

@@ -1,7 +1,7 @@
 -- A gateway under load while it is reloaded: what the short spec (reload_load_spec.lua) and the long one (tests/stress) share.
 --
 --   local world = under_load.start { connections = 64, streams = 16, rate = 800 }
---   local figures = world:quiet(5)                     -- seconds without reloads: what tests/stress/load.c reports of them
+--   local figures = world:quiet(5, 0.05)               -- seconds in which files are written and not taken: what tests/stress/load.c reports of them
 --   local figures = world:reloading(5, 0.05, "new")    -- a reload every 0.05 s: "two" versions in turn, or each one "new"
 --   world:finish()                                     -- ends the load and checks every answer and every line of the log
 --
@@ -72,9 +72,13 @@ function World:report(signal)
   end
 end
 
--- Reloads to a version with this mark; nil where nothing was to change.
-function World:take(mark)
+function World:write(mark)
   for name, text in pairs(under_load.files(mark)) do self.g:replace(name, text) end
+end
+
+-- Reloads to a version with this mark; gives the answer.
+function World:take(mark)
+  self:write(mark)
   local before = e2e.socket.gettime()
   local answer = self.g:tell "reload"
   self.durations[#self.durations + 1] = e2e.socket.gettime() - before
@@ -91,24 +95,31 @@ function World:descriptors()
   return n
 end
 
-function World:quiet(seconds)
-  self:report()
-  e2e.socket.select(nil, nil, seconds)          -- the load goes on meanwhile
-  return self:report()
-end
-
-function World:reloading(seconds, every, mode)
+-- Does something again and again while the load goes on; gives what the load reports of that time.
+local function phase(self, seconds, every, act)
   self:report()
   local due = e2e.socket.gettime()
   local stop = due + seconds
   while due < stop do
     self.n = self.n + 1
-    self:take(mode == "two" and (self.n % 2 == 0 and "even" or "odd") or "new" .. self.n)
+    act()
     due = due + every
     local left = due - e2e.socket.gettime()
     if left > 0 then e2e.socket.select(nil, nil, left) else due = due - left end
   end
   return self:report()
+end
+
+-- All that a reload costs the one who asks for it, without the reload.
+function World:quiet(seconds, every)
+  return phase(self, seconds, every, function()
+    self:write("quiet" .. self.n)
+    self.g:look "versions"
+  end)
+end
+
+function World:reloading(seconds, every, mode)
+  return phase(self, seconds, every, function() self:take(mode == "two" and (self.n % 2 == 0 and "even" or "odd") or "new" .. self.n) end)
 end
 
 -- The lines of the log agree in themselves and with the versions; gives how many there are, and how many of them asked retry.

@@ -1,0 +1,62 @@
+-- A gateway with two workers and 64 connections, reloaded every 50 ms: what its clients notice, in figures. STRESS_ROUNDS (6), STRESS_SECONDS (5).
+local e2e = require "support"
+local under_load = require "under_load"
+
+local rounds, seconds, every = tonumber(os.getenv "STRESS_ROUNDS") or 6, tonumber(os.getenv "STRESS_SECONDS") or 5, 0.05
+
+local function median(list)
+  table.sort(list)
+  return list[math.ceil(#list / 2)]
+end
+
+local function show(what, figures, world)
+  print(("%-22s %6d requests %5d streams %2d failures %2d torn %2d mixed  p50 %5d p99 %5d us  %6d KiB"):format(what, figures.requests, figures.streams,
+    figures.failures, figures.torn, figures.mixed, figures.p50, figures.p99, world:rss()))
+end
+
+describe("a gateway that is reloaded every 50 ms under load", function()
+  local world
+  teardown(e2e.stop)
+
+  setup(function()
+    world = under_load.start { connections = 64, streams = 16, rate = 800 }
+    os.execute "chrt --idle -p 0 $PPID"       -- this process is to disturb nothing; what it has started is not touched
+    world:quiet(2, every)
+  end)
+
+  -- Quiet and reloading in turn; the ratio of their p99, and how memory grew over the last half.
+  local function compare(mode)
+    local p50, p99, sizes = {}, {}, {}
+    world.durations = {}
+    for round = 1, rounds do
+      local quiet = world:quiet(seconds, every)
+      local busy = world:reloading(seconds, every, mode)
+      show("round " .. round .. ", quiet", quiet, world)
+      show("round " .. round .. ", " .. mode, busy, world)
+      assert.same({ 0, 0, 0, 0, 0, 0 }, { quiet.failures, quiet.torn, quiet.mixed, busy.failures, busy.torn, busy.mixed })
+      p50[round], p99[round], sizes[round] = busy.p50 / quiet.p50, busy.p99 / quiet.p99, world:rss()
+    end
+    local durations, sum = world.durations, 0
+    table.sort(durations)
+    for _, duration in ipairs(durations) do sum = sum + duration end
+    print(("%s: %d reloads, mean %.1f, median %.1f, p99 %.1f ms; reloading / quiet: p50 %.2f, p99 %.2f"):format(mode, #durations, 1000 * sum / #durations,
+      1000 * median(durations), 1000 * durations[math.ceil(#durations * 0.99)], median(p50), median(p99)))
+    return median(p99), sizes[#sizes] - sizes[math.ceil(#sizes / 2)]
+  end
+
+  local function unnoticed(mode)
+    local ratio, growth = compare(mode)
+    assert.is_true(ratio <= 1.1, "p99 is " .. ratio .. " times as long as without reloads")
+    assert.is_true(growth <= 300, "memory grew by " .. growth .. " KiB over the last half")
+  end
+
+  it("serves as fast as before, from two versions in turn", function() unnoticed "two" end)
+  it("serves as fast as before, from versions that are each a new one", function() unnoticed "new" end)
+
+  it("has every hook of a request run by one version, which answer and log line name", function()
+    local last, lines, retried = world:finish()
+    print(world.asked .. " requests, " .. lines .. " lines of the log, " .. retried .. " of them with a retry: none of two versions")
+    assert.same({ 0, 0, 0 }, { last.failures, last.torn, last.mixed })
+    assert.is_true(lines >= world.asked and retried > 0)
+  end)
+end)
