@@ -4,7 +4,7 @@
 
 DEPS      = gcc make pkg-config libc6-dev libluajit2-5.1-dev libcurl4-openssl-dev libevent-dev libssl-dev \
             ca-certificates curl
-TEST_DEPS = lua5.1 lua-cjson lua-busted lua-socket lua-posix libcmocka-dev nginx openssl lua-check
+TEST_DEPS = lua5.1 lua-cjson lua-busted lua-socket lua-posix libcmocka-dev nginx openssl lua-check valgrind
 CLIENT_DEPS = nodejs npm python3 python3-venv
 
 BUILD  ?= build
@@ -182,7 +182,7 @@ layers: ## no include may climb or go in a circle
 docs: test-deps units ## puts right what pages say of the code's tables
 	@for t in $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(shell grep -l PAGE_WRITES tests/unit/test_*.c)); do $$t --write || exit 1; done
 
-examples: all ## runs every example
+examples: test-deps all ## runs every example, and what its page says
 	@examples/run $(BUILD)/lunette
 
 mutants: all ## breaks the walk on purpose, in copies, and says which tests notice (minutes)

@@ -64,7 +64,8 @@ struct lunette_options {                /* NULL, or zero: as said */
 };
 
 /* Loads a configuration and checks all of it; opens nothing and starts nothing. NULL: *error lists every mistake with file and line.
- * Any thread; reads files, so it may block. Yours: lun_free. */
+ * A relative path is of the folder that the process is in now, also when the file is read again. Any thread; reads files, so it may block. Yours:
+ * lun_free. */
 struct lunette *lun_open(const char *path, const struct lunette_options *options, char **error);
 
 /* The same for a text. `name`: how mistakes call it. `folder`: where the files it names are; NULL or "": there are none but those that are
@@ -103,16 +104,16 @@ bool lun_function(struct lunette *, const char *name, lunette_function function,
 struct event_base;                      /* libevent 2.1's */
 
 /* Attaches the gateway to the caller's event base, which its thread has to turn (event_base_dispatch or event_base_loop) and which
- * outlives the gateway. One worker; no signals, no threads but the request log's writer where the configuration asks for a request log. False: *error.
- * Once; on the thread that turns the base. */
+ * outlives the gateway, or its stop. One worker; no signals, no threads but the request log's writer where the configuration asks for a request log,
+ * and libcurl's for each look-up of a provider's host name, which ends with it. False: *error. Once; on the thread that turns the base. */
 bool lun_attach(struct lunette *, struct event_base *base, char **error);
 
 /* Starts worker threads and blocks the caller until lun_stop. False: *error, nothing runs. Once; any thread, not an attached gateway. */
 bool lun_run(struct lunette *, char **error);
 
 /* No new questions from now on (they get 503); those open have `grace` seconds to end, then they end torn. lun_run returns when the last has
- * ended; an attached gateway takes its events off the base, so that a dispatch without other events returns. Called again: the shorter grace
- * counts. Any thread, also inside callbacks. */
+ * ended; an attached gateway takes its events off the base, so that a dispatch without other events returns, and needs it no more. Called again: the sooner end
+ * counts. Before lun_attach or lun_run: it stops as soon as it runs. Any thread, also inside callbacks. */
 void lun_stop(struct lunette *, double grace);
 
 /* Frees all of it; what is still open ends at once, its callbacks are told `end` inside this call. Functions are not called any more. NULL is
@@ -144,12 +145,14 @@ struct lunette_callbacks {
     void (*end)(void *user, bool clean, const struct lunette_header *trailers, size_t n_trailers);
 };
 
-/* Asks. Never fails: what is wrong with the question is told as an answer. (NULL, and nothing is told, only from inside lun_free.) The call
- * is borrowed until `end` has returned or it is cancelled. `user` is handed to the callbacks. On the gateway's thread; attached, or running. */
+/* Asks. Never fails: what is wrong with the question is told as an answer. (NULL, and nothing is told: it is not attached and does not run, or not any
+ * more, inside lun_free too; or this is not the gateway's thread.) The call is borrowed until `end` has returned or it is cancelled. `user` is
+ * handed to the callbacks. On the gateway's thread; attached, or running. */
 struct lunette_call *lun_ask(struct lunette *, const struct lunette_query *, const struct lunette_callbacks *, void *user);
 
-/* The same from any thread, for a gateway that is attached or runs. Callbacks come on one of the gateway's threads, always the same one for a
- * question. It is cancelled by a callback's false. */
+/* The same from any thread. Callbacks come on one of the gateway's threads, always the same one for a question (the end of one that the stop tears
+ * comes on the thread of lun_run). It is cancelled by a callback's false. Before lun_attach or lun_run it waits until then, or until lun_free. After the
+ * gateway has stopped `end` is told, not clean and alone, inside this call. lun_reload and lun_set are like that too. */
 void lun_ask_post(struct lunette *, const struct lunette_query *, const struct lunette_callbacks *, void *user);
 
 /* Nobody wants the answer any more: nothing is told from here on, what is in flight is closed at once. The call is gone, also when this is
@@ -157,6 +160,14 @@ void lun_ask_post(struct lunette *, const struct lunette_query *, const struct l
 void lun_cancel(struct lunette_call *);
 
 /* ---- deciding only ---- */
+
+enum lunette_edit_kind { LUNETTE_SET, LUNETTE_DROP, LUNETTE_RENAME };
+struct lunette_edit {                   /* to be made to the body's top-level `field` */
+    enum lunette_edit_kind what;
+    const char *field;
+    const char *value;                  /* LUNETTE_SET: its JSON, also where the field was not there; LUNETTE_RENAME: its new name, where it was there;
+                                           LUNETTE_DROP: NULL */
+};
 
 struct lunette_step {                   /* where to send it, and how long to wait */
     const char *target;                 /* its name in the configuration */
@@ -166,6 +177,9 @@ struct lunette_step {                   /* where to send it, and how long to wai
     const char *base_url;               /* without a slash at the end, "https://api.openai.com/v1"; NULL: a script plays this provider */
     double connect, first_byte, idle, total;    /* seconds */
     double hedge_after;                 /* start the next step beside it after so many seconds of silence; 0: do not */
+    double wait;                        /* seconds to queue where the target's rate limit is used up; 0: on to the next step; below 0: up to the
+                                           deadline, there is no other */
+    const struct lunette_edit *edits; size_t n_edits;       /* what the policy's set, drop and rename say; of two for a field the last counts */
 };
 
 struct lunette_decision {               /* borrowed until the callback returns */
@@ -184,8 +198,8 @@ struct lunette_call *lun_decide(struct lunette *, const struct lunette_query *, 
 
 /* ---- changing it while it runs ---- */
 
-/* How it went. version: that which is in force now. error: NULL, or what was wrong; then nothing has changed. Both borrowed until it returns.
- * On a thread of the gateway. */
+/* How it went. version: that which is in force now ("": it runs no more). error: NULL, or what was wrong; then nothing has changed. Both borrowed
+ * until it returns. Told once, at the latest in lun_free. Under lun_run on that one's own thread, from which questions are asked by lun_ask_post. */
 typedef void (*lunette_changed)(void *user, const char *version, const char *error);
 
 /* Reads the configuration and its files again (of lun_open_string: the same text, and the files it names), tries it on sample requests
@@ -193,7 +207,8 @@ typedef void (*lunette_changed)(void *user, const char *version, const char *err
  * that they began with. `done` may be NULL. Any thread. */
 void lun_reload(struct lunette *, lunette_changed done, void *user);
 
-/* Another value for one of the policy's `settings`, said as text: lun_set(l, "share", "15", …). `done` may be NULL. Any thread. */
+/* Another value for one of the policy's `settings`, said as text: lun_set(l, "share", "15", …); NULL: its default again. `done` may be NULL.
+ * Any thread. */
 void lun_set(struct lunette *, const char *name, const char *value, lunette_changed done, void *user);
 
 /* "0.1.0". Any thread, any time. */

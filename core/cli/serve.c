@@ -23,7 +23,7 @@ const char lun_usage_serve[] =
     "SIGUSR1: opens the request log and the audit log anew, after they were moved away.\n";
 
 enum { SIGNALS = 4 };
-struct running { struct lun_gateway *gateway; const struct lun_log *log; struct event *signals[SIGNALS]; };
+struct running { struct lun_gateway *gateway; const struct lun_log *log; struct event *signals[SIGNALS]; bool stopping; };
 
 static void on_stop(evutil_socket_t signal_number, short what, void *self)
 {
@@ -32,7 +32,8 @@ static void on_stop(evutil_socket_t signal_number, short what, void *self)
     (void)what;
     lun_reactor_enter(reactor);
     lun_log(r->log, LUN_LOG_INFO, "%s: stopping", signal_number == SIGTERM ? "SIGTERM" : "SIGINT");
-    lun_gateway_stop(r->gateway, 30 * LUN_SECOND);
+    lun_gateway_stop(r->gateway, r->stopping ? 0 : 30 * LUN_SECOND);
+    r->stopping = true;
     lun_reactor_leave(reactor);
 }
 

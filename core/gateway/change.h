@@ -1,5 +1,13 @@
-/* One change under way, and what the two halves of it share: change_build.c, on the builder's thread, and changes.c, on the reactor's. For these
- * two alone. */
+/* One change under way, and what the files change*.c share. For these alone:
+ *
+ *   changes.c           the queue: who asks, what is next, who is told
+ *   change_build.c      the half on the builder's thread: files read, versions loaded and tried, machines made, the state folder written
+ *   change_adopt.c      a version is taken over by every worker, or by none
+ *   change_settings.c   other values for the policy's settings
+ *   change_report.c     what is logged, counted and audited
+ *   change_recall.c     what an earlier run of the program has left
+ *
+ * All but change_build.c run on the gateway's reactor. */
 #ifndef LUN_GATEWAY_CHANGE_H
 #define LUN_GATEWAY_CHANGE_H
 #include "gateway/changes.h"
@@ -47,6 +55,52 @@ struct lun_change_means {
     int n_workers;
 };
 const struct lun_change_means *lun_changes_means(const struct lun_changes *);
+
+#define LUN_CHANGE_BY_FILES "files"             /* who asks for a reload when one of them has changed */
+#define LUN_STATE_FORMAT 1                      /* of state.json */
+
+struct lun_changes {
+    struct lun_changes_options options;
+    struct lun_change_means means;
+    struct lun_snapshot *first, *current;       /* with references */
+    struct lun_versions versions;
+    struct lun_tuning *settings, *tuning;       /* all that was ever set; what of it the current version takes */
+    struct lun_keep *keep;
+    struct lun_builder *builder;
+    struct lun_writer *audit;
+    struct lun_watch *watch;
+    char *read; lun_us read_at; struct lun_paths looked_at;     /* the version that the files held at the start, and the files */
+    struct lun_worker *const *workers; int n_workers;
+    struct lun_troubles troubles;
+    struct lun_change *now, *first_change, **last_change;
+    bool waits_for_room, stopping;
+    bool again;                         /* the files hold a version that found no room: as soon as there is some they are read again */
+    struct lun_post released, sick;
+};
+
+static inline struct lun_change *lun_change_of(struct lun_job *j)      { return (struct lun_change *)(void *)((char *)j - offsetof(struct lun_change, job)); }
+static inline struct lun_change *lun_change_on(struct lun_errand *e)   { return (struct lun_change *)(void *)((char *)e - offsetof(struct lun_change, errand)); }
+
+/* ---- the queue ---- */
+
+void lun_change_finish(struct lun_change *);    /* tells, logs, frees it; the next one begins */
+void lun_change_fail(struct lun_change *, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));       /* likewise */
+void lun_change_aside(struct lun_change *, void (*run)(struct lun_job *), void (*done)(struct lun_job *));      /* on the builder's thread */
+void lun_change_everywhere(struct lun_change *, void (*visit)(struct lun_errand *, struct lun_worker *, int), void (*done)(struct lun_errand *));
+void lun_change_keep(struct lun_change *);      /* writes down what is known now, then finishes it */
+void lun_change_state(struct lun_change *);     /* makes the text of state.json */
+
+/* ---- the steps ---- */
+
+void lun_change_take_over(struct lun_change *); /* ch->snapshot, with ch->kits */
+void lun_change_room(struct lun_changes *);     /* a worker has let go of a version */
+void lun_change_settings(struct lun_change *);  /* ch->result.settings */
+struct lun_tuning *lun_change_fitting(const struct lun_tuning *all, const struct lun_snapshot *);      /* those that the version takes */
+void lun_change_report(struct lun_change *);
+bool lun_change_recall(struct lun_changes *, const struct lun_snapshot *, char **error);        /* opens the state folder. False: it was asked for by
+                                                                                           name and cannot be used */
+/* What to begin with: the version that was loaded, which is taken, or where that was taken back, an earlier one. */
+struct lun_snapshot *lun_change_choose(struct lun_changes *, struct lun_snapshot *);
 
 void lun_texts_add(struct lun_change *, struct lun_texts *, const char *format, ...) __attribute__((format(printf, 3, 4)));
 

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct lun_change *change_of(struct lun_job *j) { return (struct lun_change *)(void *)((char *)j - offsetof(struct lun_change, job)); }
 
 void lun_texts_add(struct lun_change *ch, struct lun_texts *to, const char *format, ...)
 {
@@ -135,7 +134,7 @@ static struct lun_snapshot *load_known(struct lun_change *ch, const struct lun_k
 
 void lun_change_build_rollback(struct lun_job *j)
 {
-    struct lun_change *ch = change_of(j);
+    struct lun_change *ch = lun_change_of(j);
     struct lun_mistakes mistakes = {0};
     struct lun_snapshot *s = load_known(ch, ch->back_to, &mistakes);
     if (s) consider(ch, s, true);
@@ -157,7 +156,7 @@ static void refresh(struct lun_change *ch, const struct lun_known *bad)
 
 void lun_change_build_reload(struct lun_job *j)
 {
-    struct lun_change *ch = change_of(j);
+    struct lun_change *ch = lun_change_of(j);
     struct lun_mistakes mistakes = {0};
     struct lun_snapshot *s = lun_config_source_load(lun_changes_means(ch->of)->options->source, &mistakes, &ch->looked_at);
     const struct lun_known *before = s ? known(ch, s->version) : NULL;
@@ -173,7 +172,7 @@ void lun_change_build_reload(struct lun_job *j)
 
 void lun_change_write(struct lun_job *j)
 {
-    struct lun_change *ch = change_of(j);
+    struct lun_change *ch = lun_change_of(j);
     struct lun_keep *keep = lun_changes_means(ch->of)->keep;
     struct lun_snapshot *s = ch->snapshot ? ch->snapshot : ch->known[0].snapshot;
     const char *names[2 * LUN_VERSIONS_MOST + 1];
@@ -191,7 +190,7 @@ void lun_change_write(struct lun_job *j)
 /* The first version works already: what its hooks cannot do is told all the same. */
 void lun_change_build_start(struct lun_job *j)
 {
-    struct lun_change *ch = change_of(j);
+    struct lun_change *ch = lun_change_of(j);
     struct lun_mistakes mistakes = {0};
     struct lun_snapshot *s = lun_config_source_load(lun_changes_means(ch->of)->options->source, &mistakes, &ch->looked_at);
     if (s) lun_rehearse(s, lun_changes_means(ch->of)->options->source->path, hook_is_wrong, ch);

@@ -11,12 +11,15 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Something that another thread wants done on one of the gateway's. In a list as long as it was not. */
+#define WORKERS 256             /* as the setting has it */
+
+/* Something that another thread wants done on one of the gateway's. In a list as long as it was not; before the gateway runs, they wait there. */
 struct parcel {
     struct lun_post post;               /* first */
     struct parcel *next, **at;
     struct lunette *of;
-    int worker;                         /* ask: which one */
+    bool asks; int worker;              /* ask: which one */
+    bool late;                          /* after lun_stop */
     struct lunette_query *query; struct lunette_callbacks callbacks;
     char *name, *value;                 /* set */
     lunette_changed done;               /* reload, set */
@@ -33,7 +36,7 @@ struct lunette {
     struct lun_inquiries *inquiries;    /* by worker */
     enum { OPENED, ATTACHED, RUNNING, OVER } phase;
     pthread_mutex_t lock;               /* of what follows, and of phase */
-    struct parcel *parcels;
+    struct parcel *parcels, **last;     /* in the order in which they came */
     unsigned turn;                      /* which worker comes next */
     bool stop_asked; lun_us grace;
     struct lun_post stop; struct lun_errand close;
@@ -57,6 +60,8 @@ static char *absolute(const char *path)
     return whole;
 }
 
+static void stop_now(struct lun_post *);
+
 static struct lunette *new_one(const struct lunette_options *options)
 {
     struct lunette *l = lun_zalloc(sizeof *l);
@@ -66,6 +71,8 @@ static struct lunette *new_one(const struct lunette_options *options)
     l->state = (struct lun_pair){ "state", l->state_folder ? l->state_folder : "false" };
     l->source.options = (struct lun_load_options){ .environment = l->options.environment, .set = &l->state, .n_set = 1, .cpu = LUN_CPU_CLOCK };
     pthread_mutex_init(&l->lock, NULL);
+    l->last = &l->parcels;
+    l->stop.run = stop_now;
     return l;
 }
 
@@ -107,7 +114,7 @@ static struct lunette *check(struct lunette *l, char **error)
 struct lunette *lun_open(const char *path, const struct lunette_options *options, char **error)
 {
     struct lunette *l = new_one(options);
-    l->source.path = l->path = lun_strdup(path);
+    l->source.path = l->path = absolute(path);          /* the program may change its folder */
     return check(l, error);
 }
 
@@ -116,7 +123,7 @@ struct lunette *lun_open_string(const char *name, const char *text, const char *
     struct lunette *l = new_one(options);
     l->source.name = l->name = lun_strdup(name);
     l->source.text = l->text = lun_strdup(text);
-    l->source.folder = l->folder = lun_strdup(folder ? folder : "");
+    l->source.folder = l->folder = folder && *folder ? absolute(folder) : lun_strdup("");
     l->source.n = strlen(text);
     return check(l, error);
 }
@@ -140,14 +147,36 @@ bool lun_function(struct lunette *l, const char *name, lunette_function function
 
 /* ---- running ---- */
 
-static void move_to(struct lunette *l, int phase)
+static void end_phase(struct lunette *l)
 {
     pthread_mutex_lock(&l->lock);
-    l->phase = phase;
+    l->phase = OVER;
     pthread_mutex_unlock(&l->lock);
 }
 
-/* What was asked for before there was somebody to do it is told its end. */
+/* Both under the lock. */
+static void put_in(struct lunette *l, struct parcel *p)
+{
+    p->next = NULL;
+    p->at = l->last;
+    *l->last = p;
+    l->last = &p->next;
+}
+
+static void take_out(struct lunette *l, struct parcel *p)
+{
+    if ((*p->at = p->next)) p->next->at = p->at;
+    else l->last = p->at;
+}
+
+/* Under the lock: on its way to the thread that it is for. */
+static void dispatch(struct lunette *l, struct parcel *p)
+{
+    if (p->asks) p->worker = (int)(l->turn++ % (unsigned)lun_gateway_workers(l->gateway));
+    lun_reactor_post(p->asks ? lun_worker_reactor(lun_gateway_worker(l->gateway, p->worker)) : lun_gateway_reactor(l->gateway), &p->post);
+}
+
+/* What was asked for when there was nobody (any more) to do it is told its end. */
 static void end_parcel(struct parcel *p)
 {
     if (p->query && p->callbacks.end) p->callbacks.end(p->user, false, NULL, 0);
@@ -161,7 +190,7 @@ static void end_parcels(struct lunette *l)
     for (;;) {
         pthread_mutex_lock(&l->lock);
         struct parcel *p = l->parcels;
-        if (p && (l->parcels = p->next)) p->next->at = &l->parcels;
+        if (p) take_out(l, p);
         pthread_mutex_unlock(&l->lock);
         if (!p) return;
         end_parcel(p);
@@ -181,7 +210,7 @@ static void end_inquiries(struct lunette *l)
 static void ended(void *self)
 {
     struct lunette *l = self;
-    move_to(l, OVER);
+    end_phase(l);
     end_inquiries(l);
     end_parcels(l);
 }
@@ -202,7 +231,7 @@ static void stop_now(struct lun_post *p)
     bool first = !l->close.stops && !l->close.home;
     pthread_mutex_unlock(&l->lock);
     if (first) {
-        struct lun_worker *workers[256];
+        struct lun_worker *workers[WORKERS];
         int n = lun_gateway_workers(l->gateway);
         for (int i = 0; i < n; i++) workers[i] = lun_gateway_worker(l->gateway, i);
         l->close = (struct lun_errand){ .visit = close_inquiries, .done = closed };
@@ -217,6 +246,10 @@ static bool start(struct lunette *l, struct event_base *base, char **error)
     char *why = NULL;
     struct lun_gateway_options options = { .log = &l->log, .source = &l->source, .limits = LUN_BY_CLOCK, .listen = l->options.listen, .base = base,
                                            .workers = l->options.workers, .ended = ended, .self = l };
+    if (l->options.workers < 0 || l->options.workers > WORKERS) {
+        say(error, lun_printf("lunette_options.workers is %d: 1 to %d threads, or 0 for as many as the configuration says", l->options.workers, WORKERS));
+        return false;
+    }
     if (l->phase != OPENED) {
         say(error, lun_strdup("the gateway is attached or runs already, or has stopped: open another one"));
         return false;
@@ -229,21 +262,27 @@ static bool start(struct lunette *l, struct event_base *base, char **error)
     return l->gateway;
 }
 
+/* What has been asked for before goes on its way. */
+static void begin(struct lunette *l, int phase)
+{
+    pthread_mutex_lock(&l->lock);
+    l->phase = phase;
+    for (struct parcel *p = l->parcels; p; p = p->next) dispatch(l, p);
+    if (l->stop_asked) lun_reactor_post(lun_gateway_reactor(l->gateway), &l->stop);
+    pthread_mutex_unlock(&l->lock);
+}
+
 bool lun_attach(struct lunette *l, struct event_base *base, char **error)
 {
     if (!start(l, base, error)) return false;
-    move_to(l, ATTACHED);
+    begin(l, ATTACHED);
     return true;
 }
 
 bool lun_run(struct lunette *l, char **error)
 {
     if (!start(l, NULL, error)) return false;
-    pthread_mutex_lock(&l->lock);
-    bool stop = l->stop_asked;
-    l->phase = RUNNING;
-    if (stop) lun_reactor_post(lun_gateway_reactor(l->gateway), &l->stop);
-    pthread_mutex_unlock(&l->lock);
+    begin(l, RUNNING);
     bool good = lun_gateway_run(l->gateway);
     if (!good) say(error, lun_strdup("the system gives no thread"));
     ended(l);
@@ -258,7 +297,6 @@ void lun_stop(struct lunette *l, double grace)
     pthread_mutex_lock(&l->lock);
     l->grace = l->stop_asked ? shorter(l->grace, wanted) : wanted;
     l->stop_asked = true;
-    l->stop.run = stop_now;
     if (l->phase == ATTACHED || l->phase == RUNNING) lun_reactor_post(lun_gateway_reactor(l->gateway), &l->stop);
     pthread_mutex_unlock(&l->lock);
 }
@@ -279,13 +317,17 @@ void lun_free(struct lunette *l)
 
 /* ---- asking ---- */
 
-/* The worker whose thread this is; -1: none. */
-static int here(const struct lunette *l)
+/* The worker whose thread this is; -1: none. After lun_stop it takes nothing new, though word of that may still be under way. */
+static int here(struct lunette *l)
 {
-    if (l->phase == ATTACHED) return 0;
-    for (int i = 0; l->phase == RUNNING && i < lun_gateway_workers(l->gateway); i++)
-        if (lun_worker_is_here(lun_gateway_worker(l->gateway, i))) return i;
-    return -1;
+    int at = -1;
+    pthread_mutex_lock(&l->lock);
+    if (l->phase == ATTACHED) at = 0;
+    for (int i = 0; l->phase == RUNNING && at < 0 && i < lun_gateway_workers(l->gateway); i++)
+        if (lun_worker_is_here(lun_gateway_worker(l->gateway, i))) at = i;
+    if (at >= 0 && l->stop_asked) l->inquiries[at].closed = true;
+    pthread_mutex_unlock(&l->lock);
+    return at;
 }
 
 struct lunette_call *lun_ask(struct lunette *l, const struct lunette_query *query, const struct lunette_callbacks *callbacks, void *user)
@@ -324,24 +366,19 @@ static void arrive(struct parcel *p)
 {
     struct lunette *l = p->of;
     pthread_mutex_lock(&l->lock);
-    if ((*p->at = p->next)) p->next->at = p->at;
+    take_out(l, p);
     pthread_mutex_unlock(&l->lock);
 }
 
 /* The phase is looked at under the lock that ends parcels, so that none is forgotten. */
-static void send_to(struct lunette *l, struct parcel *p, bool any_worker)
+static void send_to(struct lunette *l, struct parcel *p)
 {
     p->of = l;
     pthread_mutex_lock(&l->lock);
-    bool alive = l->phase == ATTACHED || l->phase == RUNNING;
-    if (alive) {
-        p->worker = any_worker ? (int)(l->turn++ % (unsigned)lun_gateway_workers(l->gateway)) : -1;
-        p->next = l->parcels;
-        p->at = &l->parcels;
-        if (p->next) p->next->at = &p->next;
-        l->parcels = p;
-        lun_reactor_post(any_worker ? lun_worker_reactor(lun_gateway_worker(l->gateway, p->worker)) : lun_gateway_reactor(l->gateway), &p->post);
-    }
+    bool alive = l->phase != OVER;
+    p->late = l->stop_asked;
+    if (alive) put_in(l, p);
+    if (alive && l->phase != OPENED) dispatch(l, p);
     pthread_mutex_unlock(&l->lock);
     if (!alive) end_parcel(p);
 }
@@ -351,6 +388,7 @@ static void ask_here(struct lun_post *post)
     struct parcel *p = (struct parcel *)(void *)post;
     struct lunette *l = p->of;
     arrive(p);
+    if (p->late) l->inquiries[p->worker].closed = true;
     lun_inquire(&l->inquiries[p->worker], lun_worker_station(lun_gateway_worker(l->gateway, p->worker)), p->query, &p->callbacks, p->user);
     free(p->query);
     free(p);
@@ -360,11 +398,12 @@ void lun_ask_post(struct lunette *l, const struct lunette_query *query, const st
 {
     struct parcel *p = lun_zalloc(sizeof *p);
     p->post.run = ask_here;
+    p->asks = true;
     p->query = lun_query_copy(query);
     memcpy(&p->callbacks, callbacks, callbacks->size < sizeof p->callbacks ? callbacks->size : sizeof p->callbacks);
     p->callbacks.size = sizeof p->callbacks;
     p->user = user;
-    send_to(l, p, true);
+    send_to(l, p);
 }
 
 /* ---- changing ---- */
@@ -393,7 +432,7 @@ void lun_reload(struct lunette *l, lunette_changed done, void *user)
     p->post.run = reload_here;
     p->done = done;
     p->user = user;
-    send_to(l, p, false);
+    send_to(l, p);
 }
 
 static void refuse(struct parcel *p, const char *why)
@@ -425,5 +464,5 @@ void lun_set(struct lunette *l, const char *name, const char *value, lunette_cha
     p->value = lun_strdup(value);
     p->done = done;
     p->user = user;
-    send_to(l, p, false);
+    send_to(l, p);
 }

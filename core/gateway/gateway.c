@@ -173,7 +173,7 @@ bool lun_gateway_run(struct lun_gateway *g)
 
 void lun_gateway_stop(struct lun_gateway *g, lun_us grace)
 {
-    for (int i = 0; i < g->n; i++) lun_worker_drain(g->workers[i], g->stopping ? 0 : grace);
+    for (int i = 0; i < g->n; i++) lun_worker_drain(g->workers[i], grace);
     if (!g->stopping) lun_changes_stop(g->changes);
     g->stopping = true;                 /* lun_gateway_run returns when the last worker has ended */
 }

@@ -32,7 +32,7 @@ const struct lun_snapshot *lun_gateway_snapshot(const struct lun_gateway *);   /
 /* Starts the workers and serves until lun_gateway_stop; on the calling thread runs what is not a worker's (admin, signals). False: could
  * not be started. Not with a host's base. */
 bool lun_gateway_run(struct lun_gateway *);
-/* On the thread of lun_gateway_run, or of the host's base: no new connections, those open have `grace` to finish. Called again: at once. */
+/* On the thread of lun_gateway_run, or of the host's base: no new connections, those open have `grace` to finish. Called again: the sooner end counts. */
 void lun_gateway_stop(struct lun_gateway *, lun_us grace);
 void lun_gateway_reopen_log(struct lun_gateway *);                  /* after log rotation */
 void lun_gateway_free(struct lun_gateway *);                        /* not while running; NULL is fine */

@@ -115,14 +115,28 @@ static const struct lun_client asker = { say_head, say_bytes, say_end };
 
 static double seconds(lun_us t) { return t == LUN_NEVER ? 0 : lun_us_to_seconds(t); }
 
+_Static_assert((int)LUNETTE_SET == (int)LUN_EDIT_SET && (int)LUNETTE_DROP == (int)LUN_EDIT_DROP && (int)LUNETTE_RENAME == (int)LUN_EDIT_RENAME, "one scale");
+
+static const struct lunette_edit *edits_of(struct lun_question *q, const struct lun_step *s, size_t *n)
+{
+    *n = 0;
+    for (const struct lun_edit *e = s->edits; e; e = e->next) ++*n;
+    struct lunette_edit *out = lun_arena_alloc(q->arena, (*n + 1) * sizeof *out), *at = out;
+    for (const struct lun_edit *e = s->edits; e; e = e->next) *at++ = (struct lunette_edit){ (enum lunette_edit_kind)e->what, e->field, e->value };
+    return out;
+}
+
 static const struct lunette_step *step_of(struct lun_question *q, const struct lun_step *s)
 {
     struct lunette_step *out = lun_arena_alloc(q->arena, sizeof *out);
     const struct lun_target *t = s->target;
+    size_t n_edits;
+    const struct lunette_edit *edits = edits_of(q, s, &n_edits);
     *out = (struct lunette_step){
         .target = t->name, .model = lun_question_model_of(q, t), .upstream_model = lun_question_upstream(q, t), .provider = t->provider->name,
         .base_url = t->provider->base_url, .connect = seconds(s->connect), .first_byte = seconds(s->first_byte), .idle = seconds(s->idle),
-        .total = seconds(s->total), .hedge_after = seconds(s->hedge_after) };
+        .total = seconds(s->total), .hedge_after = seconds(s->hedge_after), .wait = s->wait == LUN_NEVER ? -1 : seconds(s->wait),
+        .edits = edits, .n_edits = n_edits };
     return out;
 }
 

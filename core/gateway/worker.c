@@ -5,6 +5,7 @@
 #include "gateway/web.h"
 #include "wire/upstream.h"
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/random.h>
 #include <unistd.h>
@@ -18,17 +19,19 @@ struct lun_worker {
     struct lun_front front;
     struct lun_server *server;                  /* NULL: nobody connects */
     struct lun_waiting waiting; struct lun_post moved;
-    struct lun_post ready, drain; lun_us grace;
+    struct lun_post ready, drain; _Atomic lun_us until;        /* cut then, at the latest */
     struct lun_timer reaper, cutter;
     bool stopping;
     pthread_t thread; bool started;
 };
 
+static _Thread_local struct lun_worker *here;      /* whose thread this is */
+
 #define WORKER_OF(member, at) ((struct lun_worker *)((char *)(at) - offsetof(struct lun_worker, member)))
 #define REAP_EVERY (100 * LUN_MS)
 
 struct lun_reactor *lun_worker_reactor(struct lun_worker *w) { return w->reactor; }
-bool lun_worker_is_here(const struct lun_worker *w) { return w->started && pthread_equal(w->thread, pthread_self()); }
+bool lun_worker_is_here(const struct lun_worker *w) { return here == w; }
 static void reap_soon(struct lun_worker *w) { lun_timer_set(&w->reactor->loop, &w->reaper, w->reactor->loop.now + REAP_EVERY); }
 
 /* ---- desks ---- */
@@ -195,14 +198,15 @@ static void cut_all(struct lun_timer *t) { end(WORKER_OF(cutter, t)); }
 static void drain_now(struct lun_post *p)
 {
     struct lun_worker *w = WORKER_OF(drain, p);
-    lun_timer_set(&w->reactor->loop, &w->cutter, w->reactor->loop.now + w->grace);
+    lun_timer_set(&w->reactor->loop, &w->cutter, atomic_load(&w->until));
     if (w->server) lun_server_drain(w->server, drained, w);
     else drained(w);
 }
 
 void lun_worker_drain(struct lun_worker *w, lun_us grace)
 {
-    w->grace = grace;
+    lun_us now = lun_clock_now(), until = grace < LUN_NEVER - now ? now + grace : LUN_NEVER, before = atomic_load(&w->until);
+    while (until < before && !atomic_compare_exchange_weak(&w->until, &before, until)) { }
     lun_reactor_post(w->reactor, &w->drain);
 }
 
@@ -222,7 +226,7 @@ struct lun_worker *lun_worker_new(const struct lun_worker_options *options, stru
 {
     struct lun_worker *w = lun_zalloc(sizeof *w);
     struct lun_snapshot *snapshot = kit->snapshot;
-    *w = (struct lun_worker){ .options = *options, .moved.run = look, .ready.run = be_ready, .drain.run = drain_now, .reaper.fire = reap, .cutter.fire = cut_all };
+    *w = (struct lun_worker){ .options = *options, .moved.run = look, .ready.run = be_ready, .drain.run = drain_now, .until = LUN_NEVER, .reaper.fire = reap, .cutter.fire = cut_all };
     w->waiting = (struct lun_waiting){ .post = moved, .self = w };
     if ((w->reactor = lun_reactor_new(options->base))) w->upstream = lun_upstream_new(w->reactor, NULL);
     if (!w->upstream) {
@@ -246,7 +250,7 @@ struct lun_worker *lun_worker_new(const struct lun_worker_options *options, stru
 
 static void *run(void *self)
 {
-    struct lun_worker *w = self;
+    struct lun_worker *w = here = self;
     lun_reactor_run(w->reactor);
     if (w->options.ended) w->options.ended(w->options.self);
     return NULL;

@@ -31,7 +31,7 @@ bool lun_worker_start(struct lun_worker *);     /* begins its thread; false: the
 void lun_worker_ready(struct lun_worker *);     /* all workers listen: readiness says so from now on. Any thread */
 struct lun_reactor *lun_worker_reactor(struct lun_worker *);
 bool lun_worker_is_here(const struct lun_worker *);     /* this is its thread */
-/* Any thread. No new connections; busy ones have `grace` to finish, then they are cut. */
+/* Any thread. No new connections; busy ones have `grace` to finish, then they are cut. Called again: the sooner end counts. */
 void lun_worker_drain(struct lun_worker *, lun_us grace);
 void lun_worker_join(struct lun_worker *);      /* waits for the thread to end, after lun_worker_drain */
 void lun_worker_free(struct lun_worker *);      /* not started, or joined. NULL is fine */

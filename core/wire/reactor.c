@@ -108,8 +108,9 @@ void lun_reactor_stop(struct lun_reactor *r) { event_base_loopbreak(r->base); }
 
 void lun_reactor_detach(struct lun_reactor *r)
 {
-    event_del(r->timer);
-    event_del(r->mail);
+    event_free(r->timer);
+    event_free(r->mail);
+    r->timer = r->mail = NULL;
     r->detached = true;
 }
 

@@ -39,6 +39,6 @@ void lun_reactor_leave_later(struct lun_reactor *);     /* instead of leave, by 
 void lun_reactor_post(struct lun_reactor *, struct lun_post *);     /* any thread; the order of posts is kept */
 void lun_reactor_run(struct lun_reactor *);     /* until lun_reactor_stop */
 void lun_reactor_stop(struct lun_reactor *);    /* on its thread */
-void lun_reactor_detach(struct lun_reactor *);  /* takes its events off its base for good: nothing runs any more */
+void lun_reactor_detach(struct lun_reactor *);  /* takes its events off its base for good: nothing runs any more, and the base may go */
 void lun_reactor_free(struct lun_reactor *);    /* not while running; posts not yet run are dropped */
 #endif

@@ -52,6 +52,51 @@ local hello = [[
 int main(void) { struct lunette_options options; memset(&options, 0, sizeof options); options.size = sizeof options; puts(lun_version()); return 0; }
 ]]
 
+-- Loads the library for itself alone, and asks it.
+local loads = [[
+#include <dlfcn.h>
+#include <event2/event.h>
+#include <lunette.h>
+#include <stdio.h>
+#include <string.h>
+#define LIST(X) X(lun_version) X(lun_open_string) X(lun_attach) X(lun_ask) X(lun_stop) X(lun_free)
+#define X(name) static __typeof__(name) *the_##name;
+LIST(X)
+#undef X
+static struct lunette *l;
+static bool on_bytes(void *user, const char *bytes, size_t n) { (void)user; printf("%.*s\n", (int)n, bytes); return true; }
+static void on_end(void *user, bool clean, const struct lunette_header *h, size_t n)
+{
+    (void)user, (void)h, (void)n;
+    puts(clean ? "complete" : "torn");
+    the_lun_stop(l, 5);
+}
+static const char text[] = "return { providers = { a = { dialect = 'openai', script = 'a.lua' } }, models = { m = { { provider = 'a', model = 'a-1' } } } }";
+static const char body[] = "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}]}";
+int main(int n, char **a)
+{
+    struct lunette_query query;
+    struct lunette_callbacks callbacks;
+    char *error = NULL;
+    void *library = n == 3 ? dlopen(a[1], RTLD_NOW | RTLD_LOCAL) : NULL;
+    struct event_base *base = event_base_new();
+    if (!library) { puts(dlerror()); return 1; }
+#define X(name) if (!(*(void **)&the_##name = dlsym(library, #name))) return 2;
+    LIST(X)
+    puts(the_lun_version());
+    l = the_lun_open_string("mine.lua", text, a[2], NULL, &error);
+    if (!l || !the_lun_attach(l, base, &error)) { puts(error); return 3; }
+    memset(&query, 0, sizeof query), memset(&callbacks, 0, sizeof callbacks);
+    query.size = sizeof query, query.body = body, query.length = strlen(body);
+    callbacks.size = sizeof callbacks, callbacks.bytes = on_bytes, callbacks.end = on_end;
+    if (!the_lun_ask(l, &query, &callbacks, NULL)) return 4;
+    event_base_dispatch(base);
+    the_lun_free(l);
+    event_base_free(base);
+    return dlclose(library);
+}
+]]
+
 describe("make install", function()
   setup(function()
     if sanitized then return end
@@ -78,25 +123,17 @@ describe("make install", function()
     end
   end)
 
-  it("lets a C program link the shared library, and dlopen it for itself alone", function()
+  it("lets a C program link the shared library, or dlopen it for itself alone and ask it", function()
     if sanitized then return end
     local version = e2e.read(installed "lib/pkgconfig/lunette.pc"):match "Version: (%S+)"
     local program = compile("shared", hello, flags("--cflags", "--libs", "lunette"))
     assert.equal(version, run("env", "LD_LIBRARY_PATH=" .. installed "lib", program))
-    program = compile("loads", [[
-#include <dlfcn.h>
-#include <stdio.h>
-int main(int n, char **a)
-{
-    void *l = n == 2 ? dlopen(a[1], RTLD_NOW | RTLD_LOCAL) : NULL;
-    const char *(*version)(void);
-    if (!l) { puts(dlerror()); return 1; }
-    *(void **)&version = dlsym(l, "lun_version");
-    puts(version());
-    return dlclose(l);
-}
-]], { "-ldl" })
-    assert.equal(version, run(program, installed "lib/liblunette.so.0"))
+    program = compile("loads", loads, flags("--cflags", "lunette"), "-ldl", "-levent")
+    e2e.write(root .. "/a.lua", 'return function(request) return { text = "you said " .. request.text } end')
+    local said = run(program, installed "lib/liblunette.so.0", root)
+    assert.equal(version, said:match "^[^\n]*")
+    assert.truthy(said:find('"content":"you said hello"', 1, true), said)
+    assert.truthy(said:find "complete%s*$", said)
   end)
 
   it("lets a C program link the static library beside names of its own", function()

@@ -34,7 +34,8 @@ static const char policy[] =
     "  end,\n"
     "  budget = function(request) if request.text == 'dear' then return lunette.refuse { message = 'Enough.' } end end,\n"
     "  select = function(request, targets)\n"
-    "    if request.model == 'auto' then return targets:of('large'):steps { first_byte = 2, hedge_after = 0.5 } .. targets:of('small') end\n"
+    "    if request.model == 'auto' then return targets:of('large'):steps { first_byte = 2, hedge_after = 0.5, wait = 3,\n"
+    "      set = { seed = 7 }, drop = 'user', rename = { max_tokens = 'max_completion_tokens' } } .. targets:of('small') end\n"
     "  end,\n"
     "  finish = function(request, outcome) lunette.store.set('finished', outcome.status) end,\n"
     "}\n";
@@ -467,7 +468,8 @@ TEST(a_query_can_be_copied_for_another_thread)
 
 /* ---- deciding ---- */
 
-struct decided { int n, status; char code[32], message[200], labels[64], steps[400], version[64], id[40]; struct lunette_step first; struct lunette_call *call; };
+struct decided { int n, status; char code[32], message[200], labels[64], steps[400], edits[200], version[64], id[40]; double last_wait; struct lunette_step first;
+                 struct lunette_call *call; };
 
 static void on_decided(void *user, const struct lunette_decision *d)
 {
@@ -484,6 +486,11 @@ static void on_decided(void *user, const struct lunette_decision *d)
         if (!i) out->first = *s;
         size_t at = strlen(out->steps);
         snprintf(out->steps + at, sizeof out->steps - at, "%s %s %s %s %s\n", s->target, s->model, s->upstream_model, s->provider, s->base_url ? s->base_url : "-");
+        out->last_wait = s->wait;
+        for (size_t e = 0; e < s->n_edits; e++) {
+            at = strlen(out->edits);
+            snprintf(out->edits + at, sizeof out->edits - at, "%d:%d %s %s\n", (int)i, (int)s->edits[e].what, s->edits[e].field, s->edits[e].value ? s->edits[e].value : "-");
+        }
     }
 }
 
@@ -507,6 +514,8 @@ TEST(a_decision_holds_labels_and_the_steps_of_the_plan)
     assert_string_equal(d.code, "");
     assert_string_equal(d.labels, "first none ");
     assert_string_equal(d.steps, "big large b-large b https://api.example.com/v1\na/a-small small a-small a -\n");
+    assert_true(d.first.wait == 3 && d.last_wait < 0);
+    for (const char **e = (const char *[]){ "0:0 seed 7\n", "0:1 user -\n", "0:2 max_tokens max_completion_tokens\n", NULL }; *e; e++) assert_true(has(d.edits, *e));
     assert_true(d.first.connect == 5 && d.first.first_byte == 2 && d.first.idle == 60 && d.first.total == 600 && d.first.hedge_after == 0.5);
     assert_true(!strncmp(d.version, "policy.lua@", 11));
     assert_int_equal(strlen(d.id), 32);

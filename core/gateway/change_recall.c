@@ -1,0 +1,88 @@
+/* What an earlier run of the program has left in the state folder: settings, versions, what was taken back. */
+#include "base/alloc.h"
+#include "gateway/change.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void read_settings(struct lun_changes *c, struct lun_json object)
+{
+    struct lun_arena arena = {0};
+    struct lun_json_each e = lun_json_each(object);
+    struct lun_tuned *items = lun_arena_alloc(&arena, (lun_json_count(object) + 1) * sizeof *items);
+    int n = 0;
+    while (lun_json_next(&e)) {
+        items[n].name = lun_json_string_in(e.key, true, &arena, NULL);
+        n += items[n].name && lun_plain_of_json(e.value, &arena, &items[n].value);
+    }
+    lun_tuning_unref(c->settings);
+    c->settings = lun_tuning_new(items, n);
+    lun_arena_free(&arena);
+}
+
+/* What an earlier run has left. One that nobody understands is put aside, never overwritten. */
+static void recall(struct lun_changes *c, const char *folder)
+{
+    size_t n;
+    int64_t format = 0;
+    struct lun_json all;
+    char *text = lun_keep_read(c->keep, &n);
+    if (!text) return;
+    bool good = lun_json_check(text, n, &all, NULL) && lun_json_int(lun_json_get(all, "format"), &format) && format == LUN_STATE_FORMAT && lun_versions_read(&c->versions, all);
+    if (good) read_settings(c, lun_json_get(all, "settings"));
+    else {
+        char *from = lun_printf("%s/state.json", folder), *to = lun_printf("%s/state.json.unreadable", folder);
+        lun_log(c->options.log, LUN_LOG_ERROR, "%s cannot be understood: settings, versions and what was taken back begin anew (it is kept as %s)", from, to);
+        if (rename(from, to)) lun_log(c->options.log, LUN_LOG_ERROR, "%s: %m", to);
+        free(from), free(to);
+        lun_versions_free(&c->versions);
+    }
+    free(text);
+}
+
+bool lun_change_recall(struct lun_changes *c, const struct lun_snapshot *s, char **error)
+{
+    char *why = NULL;
+    if (!s->state) return true;
+    if ((c->keep = lun_keep_open(s->state, &why))) {
+        recall(c, s->state);
+        return true;
+    }
+    if (s->state_said) *error = why;
+    else {
+        lun_log(c->options.log, LUN_LOG_WARN, "%s: settings and rollbacks will not survive a restart", why);
+        free(why);
+    }
+    return !s->state_said;
+}
+
+/* The newest version that was kept and not taken back. */
+static struct lun_snapshot *kept_version(struct lun_changes *c, const char *but)
+{
+    for (int i = 0; i < c->versions.n; i++) {
+        const struct lun_version *v = c->versions.items[i];
+        struct lun_mistakes mistakes = {0};
+        struct lun_kept kept;
+        if (v->bad || !strcmp(v->name, but) || !lun_kept_read(c->keep, v->name, &kept)) continue;
+        struct lun_snapshot *s = lun_config_source_load_kept(c->options.source, &kept, &mistakes);
+        lun_kept_free(&kept);
+        lun_mistakes_free(&mistakes);
+        if (s && !strcmp(s->version, v->name)) return s;
+        lun_snapshot_unref(s);
+    }
+    return NULL;
+}
+
+struct lun_snapshot *lun_change_choose(struct lun_changes *c, struct lun_snapshot *s)
+{
+    const struct lun_version *v = lun_versions_find(&c->versions, s->version);
+    struct lun_snapshot *earlier = v && v->bad ? kept_version(c, s->version) : NULL;
+    if (!v || !v->bad) return s;
+    if (!earlier) {
+        lun_log(c->options.log, LUN_LOG_ERROR, "%s was taken back by %s (%s), but no earlier version was kept: it is used all the same", s->version, v->bad_by, v->bad_why);
+        return s;
+    }
+    lun_log(c->options.log, LUN_LOG_WARN, "%s was taken back by %s (%s) and its files are as they were: %s goes on", s->version, v->bad_by, v->bad_why, earlier->version);
+    lun_snapshot_unref(s);
+    return earlier;
+}

@@ -1,0 +1,82 @@
+/* What is written down of a change: the audit line, the process log, metrics. */
+#include "base/alloc.h"
+#include "gateway/change.h"
+#include "state/registry.h"
+#include <string.h>
+
+typedef struct lun_change change;
+
+static const char *kind_name(const change *ch)
+{
+    static const char *const names[] = { "start", "reload", "rollback", "set" };
+    return names[ch->kind];
+}
+
+static void put_audit(struct lun_changes *c, const change *ch, const char *what, const char *name, const char *before, const char *after)
+{
+    struct lun_buf line = {0};
+    char at[25];
+    lun_clock_text(lun_clock_wall(), at);
+    lun_buf_putc(&line, '{');
+    const char *const pairs[][2] = { { "time", at }, { "by", ch->by }, { "what", what }, { "name", name }, { "why", ch->why } };
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
+        if (pairs[i][1] && *pairs[i][1]) lun_json_put_key(&line, pairs[i][0]), lun_json_put_text(&line, pairs[i][1]);
+    lun_json_put_key(&line, "before"), lun_buf_puts(&line, before);
+    lun_json_put_key(&line, "after"), lun_buf_puts(&line, after);
+    lun_buf_putc(&line, '}');
+    lun_log(c->options.log, LUN_LOG_INFO, "audit %s", lun_buf_text(&line));
+    if (c->audit) lun_writer_put(c->audit, line.at, line.n);
+    lun_buf_free(&line);
+}
+
+static void audit_settings(struct lun_changes *c, const change *ch)
+{
+    for (int i = 0; i < ch->result.n_settings; i++) {
+        const struct lun_setting_change *s = &ch->result.settings[i];
+        struct lun_buf before = {0}, after = {0};
+        lun_plain_put(&before, &s->before);
+        lun_plain_put(&after, &s->after);
+        put_audit(c, ch, "set", s->name, lun_buf_text(&before), lun_buf_text(&after));
+        lun_buf_free(&before), lun_buf_free(&after);
+    }
+}
+
+static void audit(struct lun_changes *c, const change *ch)
+{
+    struct lun_buf before = {0}, after = {0};
+    if (ch->kind == LUN_CHANGE_SET) { audit_settings(c, ch); return; }
+    lun_json_put_text(&before, ch->result.from);
+    lun_json_put_text(&after, ch->result.version);
+    put_audit(c, ch, kind_name(ch), NULL, lun_buf_text(&before), lun_buf_text(&after));
+    lun_buf_free(&before), lun_buf_free(&after);
+}
+
+static const char *outcome(const change *ch)
+{
+    return ch->result.status != 200 ? "refused" : ch->result.changed ? "changed" : "unchanged";
+}
+
+static void log_texts(struct lun_changes *c, enum lun_log_level level, const change *ch, const char *what, const struct lun_texts *texts)
+{
+    for (int i = 0; i < texts->n; i++) lun_log(c->options.log, level, "%s (%s): %s%s", kind_name(ch), ch->by, what, texts->at[i]);
+}
+
+static void log_end(struct lun_changes *c, const change *ch)
+{
+    struct lun_metrics *m = c->options.registry->metrics;
+    log_texts(c, LUN_LOG_ERROR, ch, "", &ch->result.errors);
+    log_texts(c, LUN_LOG_WARN, ch, "", &ch->result.warnings);
+    log_texts(c, LUN_LOG_WARN, ch, "counts from the next start: ", &ch->result.restart);
+    if (ch->kind == LUN_CHANGE_SET || ch->kind == LUN_CHANGE_START) return;
+    lun_metrics_add(m, LUN_METRIC_RELOADS, (const char *[]){ kind_name(ch), outcome(ch) }, 1);
+    if (ch->result.status == 200) lun_metrics_set(m, LUN_METRIC_RELOADED, NULL, (double)lun_clock_wall() / 1e6);
+    if (ch->result.status == 200 && !ch->result.changed && strcmp(ch->by, LUN_CHANGE_BY_FILES)) lun_log(c->options.log, LUN_LOG_INFO, "%s (%s): %s, nothing has changed", kind_name(ch), ch->by, c->current->version);
+    if (ch->result.status != 200) lun_log(c->options.log, LUN_LOG_ERROR, "%s (%s) refused: %s goes on", kind_name(ch), ch->by, c->current->version);
+}
+
+void lun_change_report(change *ch)
+{
+    struct lun_changes *c = ch->of;
+    if (ch->result.changed && ch->kind != LUN_CHANGE_START) audit(c, ch);
+    log_end(c, ch);
+}

@@ -1,0 +1,4 @@
+-- A provider that exists only here.
+return function(request)
+  return { text = request.model .. " heard: " .. request.text }
+end
