@@ -20,8 +20,10 @@ char *lun_file_slurp(const char *path, size_t *n, const char **why)
     else if (!S_ISREG(st.st_mode)) *why = "is not a file";
     else if (st.st_size > LUN_FILE_MOST) *why = "is over 1 MiB long";
     else {
-        text = lun_alloc(LUN_FILE_MOST + 1);
-        while (*n <= LUN_FILE_MOST && (got = read(fd, text + *n, LUN_FILE_MOST + 1 - *n)) > 0) *n += (size_t)got;
+        size_t room = (size_t)st.st_size + 1;           /* one more than there is, so that its end is seen */
+        text = lun_alloc(room);
+        while (*n <= LUN_FILE_MOST && (got = read(fd, text + *n, room - *n)) > 0)
+            if ((*n += (size_t)got) == room) text = lun_realloc(text, room = LUN_FILE_MOST + 1);    /* it has grown meanwhile */
         if (got < 0) *why = strerror(errno);
         else if (*n > LUN_FILE_MOST) *why = "is over 1 MiB long";
     }
@@ -56,11 +58,11 @@ static bool sync_folder_of(const char *path)
     return good;
 }
 
-static bool write_new(const char *path, const void *bytes, size_t n)
+static bool write_new(const char *path, const void *bytes, size_t n, bool sync)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0) return false;
-    bool good = !fchmod(fd, 0600) && write_all(fd, bytes, n) && !fsync(fd);
+    bool good = !fchmod(fd, 0600) && write_all(fd, bytes, n) && (!sync || !fsync(fd));
     int kept = errno;
     if (close(fd) && good) return false;
     errno = kept;
@@ -70,10 +72,17 @@ static bool write_new(const char *path, const void *bytes, size_t n)
 bool lun_file_replace(const char *path, const void *bytes, size_t n, const char **why)
 {
     char *beside = lun_printf("%s.new", path);
-    bool good = write_new(beside, bytes, n) && !rename(beside, path) && sync_folder_of(path);
+    bool good = write_new(beside, bytes, n, true) && !rename(beside, path) && sync_folder_of(path);
     *why = good ? NULL : strerror(errno);
     if (!good) unlink(beside);
     free(beside);
+    return good;
+}
+
+bool lun_file_put(const char *path, const void *bytes, size_t n, const char **why)
+{
+    bool good = write_new(path, bytes, n, false);
+    *why = good ? NULL : strerror(errno);
     return good;
 }
 

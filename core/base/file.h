@@ -15,6 +15,10 @@ char *lun_file_slurp(const char *path, size_t *n, const char **why);
  * the old one stands, unless only the last step failed. A symbolic link is replaced, not followed. */
 bool lun_file_replace(const char *path, const void *bytes, size_t n, const char **why);
 
+/* Writes a file of its owner's (0600), and does not wait for the disk: after a power cut it may be there in part. For what can be told from its
+ * content, or is named by a file that is replaced afterwards. A symbolic link is refused. */
+bool lun_file_put(const char *path, const void *bytes, size_t n, const char **why);
+
 /* Makes a folder for its owner alone (0700). One that is there is good as it is; the folder around it must be there. */
 bool lun_folder_make(const char *path, const char **why);
 

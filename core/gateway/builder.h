@@ -1,12 +1,14 @@
-/* A thread for what takes too long for a loop: reading files, compiling policies, waiting for a disk, giving up the memory of a machine. It does
- * one job after the other, in the order they were given, and steps back where threads that serve want the processor (nice 19, in slices of 0.1 ms): on a
- * machine that is busy throughout it takes its time. It begins with the first job. */
+/* A thread for what takes too long for a loop: reading files, compiling policies, waiting for a disk, giving up the memory of a machine. One job after
+ * the other, in the order they were given; it begins with the first. It runs where no other thread wants the processor (SCHED_IDLE), so that those who
+ * serve do not notice it. When a job had to wait for more than 200 ms, there is none to spare: for the next 30 s jobs go to a second thread that has a
+ * share (nice 19). So that nobody waits for one that waits: a job takes no lock that those who serve take too. */
 #ifndef LUN_GATEWAY_BUILDER_H
 #define LUN_GATEWAY_BUILDER_H
 #include "wire/reactor.h"
 
 struct lun_job {                        /* embed it; set run */
     struct lun_job *next;
+    bool disk;                          /* most of its time it waits for a disk */
     void (*run)(struct lun_job *);      /* on the builder's thread; where `done` is NULL it may free itself */
     void (*done)(struct lun_job *);     /* afterwards, on the reactor's thread; NULL: nobody is told */
     struct lun_post back;

@@ -40,6 +40,7 @@ struct lun_change {
     bool refreshed;                             /* the file holds what was taken back: the current version, with today's secrets */
 
     struct lun_snapshot *snapshot;              /* to be taken over, with a reference; NULL: nothing is */
+    bool unbound;                               /* it is not tied yet to what outlives it */
     struct lun_kit **kits; int n_kits;          /* one for each worker, in the arena; taken by the workers as they make ready */
     struct lun_tuning *tuning;                  /* of that snapshot, or new ones of the current one */
     char *text; size_t n_text;                  /* of state.json */

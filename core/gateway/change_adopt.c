@@ -98,6 +98,8 @@ void lun_change_take_over(change *ch)
     c->waits_for_room = !atomic_load(&ch->snapshot->desks) && lun_versions_live(&c->versions) >= LUN_VERSIONS_MOST;
     if (!c->waits_for_room) {
         lun_timer_set(loop, &ch->limit, LUN_NEVER);
+        if (ch->unbound) lun_registry_bind(c->options.registry, ch->snapshot);      /* here: it takes locks that workers take */
+        ch->unbound = false;
         lun_tuning_unref(ch->tuning);
         ch->tuning = lun_change_fitting(c->settings, ch->snapshot);
         warn_unfit(c, ch, ch->snapshot);

@@ -2,7 +2,6 @@
  * the builder's thread. */
 #include "base/alloc.h"
 #include "gateway/change.h"
-#include "state/registry.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,15 +87,12 @@ static bool make_kits(struct lun_change *ch, struct lun_snapshot *s)
     return true;
 }
 
-/* Tried, unless it served before, and tied to what outlives it. */
+/* Tried, unless it served before. */
 static bool fit_in(struct lun_change *ch, struct lun_snapshot *s, bool served)
 {
-    if (!served && !lun_rehearse(s, lun_changes_means(ch->of)->options->source->path, hook_is_wrong, ch) && !ch->force) {
-        refuse(ch, 422);
-        return false;
-    }
-    lun_registry_bind(lun_changes_means(ch->of)->options->registry, s);
-    return true;
+    ch->unbound = served || lun_rehearse(s, lun_changes_means(ch->of)->options->source->path, hook_is_wrong, ch) || ch->force;
+    if (!ch->unbound) refuse(ch, 422);
+    return ch->unbound;
 }
 
 /* A version that was loaded, which is taken: the one there is already, one of those that are still known, or a new one. */

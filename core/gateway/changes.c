@@ -77,7 +77,7 @@ void lun_change_fail(change *ch, int status, const char *format, ...)
 
 void lun_change_aside(change *ch, void (*run)(struct lun_job *), void (*done)(struct lun_job *))
 {
-    ch->job = (struct lun_job){ .run = run, .done = done };
+    ch->job = (struct lun_job){ .run = run, .done = done, .disk = run == lun_change_write };
     if (!lun_builder_do(ch->of->builder, &ch->job)) lun_change_fail(ch, 503, "the system gives no thread");
 }
 

@@ -115,11 +115,13 @@ void lun_kept_free(struct lun_kept *kept) { lun_arena_free(&kept->arena); }
 static bool write_files(const char *folder, const struct lun_kept *kept, char **error)
 {
     struct lun_buf index = {0};
+    const char *why;
     bool good = true;
     lun_buf_putc(&index, '[');
     for (int i = 0; good && i < kept->n; i++) {
         char *path = lun_printf("%s/%d", folder, i);
-        good = replace(path, kept->files[i].text, kept->files[i].n, error);
+        good = lun_file_put(path, kept->files[i].text, kept->files[i].n, &why);     /* their hash is looked at when they are read */
+        if (!good) *error = lun_printf("%s cannot be written: %s", path, why);
         if (i) lun_buf_putc(&index, ',');
         lun_json_put_text(&index, kept->files[i].name);
         free(path);
