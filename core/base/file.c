@@ -67,6 +67,13 @@ static bool write_new(const char *path, const void *bytes, size_t n)
     return good;
 }
 
+bool lun_file_write(const char *path, const void *bytes, size_t n, const char **why)
+{
+    bool good = write_new(path, bytes, n);
+    *why = good ? NULL : strerror(errno);
+    return good;
+}
+
 bool lun_file_replace(const char *path, const void *bytes, size_t n, const char **why)
 {
     char *beside = lun_printf("%s.new", path);

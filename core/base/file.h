@@ -10,6 +10,10 @@ enum { LUN_FILE_MOST = 1 << 20 };
 /* The bytes of a regular file of at most LUN_FILE_MOST bytes, yours to free. NULL: see *why. */
 char *lun_file_slurp(const char *path, size_t *n, const char **why);
 
+/* Writes a file whose name means nothing yet, and waits until its bytes are on the disk. Its name is for sure when its folder is, which
+ * lun_file_replace of another file in it sees to. It may be read by its owner alone. False: *why; what is there may be half of it. */
+bool lun_file_write(const char *path, const void *bytes, size_t n, const char **why);
+
 /* Makes `path` a file of these bytes, for its owner alone (0600), so that whoever reads it, also after a crash or a power cut, finds all of the old
  * or all of the new: written beside (`path`.new, a leftover is overwritten), fsync, rename, fsync of the folder. One at a time for a path. False:
  * the old one stands, unless only the last step failed. A symbolic link is replaced, not followed. */

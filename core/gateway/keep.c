@@ -112,6 +112,15 @@ void lun_kept_copy(const struct lun_snapshot *s, struct lun_kept *kept)
 
 void lun_kept_free(struct lun_kept *kept) { lun_arena_free(&kept->arena); }
 
+/* The index, which is written last, brings the folder onto the disk with it. */
+static bool write_part(const char *path, const struct lun_file *f, char **error)
+{
+    const char *why;
+    if (lun_file_write(path, f->text, f->n, &why)) return true;
+    if (!*error) *error = lun_printf("%s cannot be written: %s", path, why);
+    return false;
+}
+
 static bool write_files(const char *folder, const struct lun_kept *kept, char **error)
 {
     struct lun_buf index = {0};
@@ -119,7 +128,7 @@ static bool write_files(const char *folder, const struct lun_kept *kept, char **
     lun_buf_putc(&index, '[');
     for (int i = 0; good && i < kept->n; i++) {
         char *path = lun_printf("%s/%d", folder, i);
-        good = replace(path, kept->files[i].text, kept->files[i].n, error);
+        good = write_part(path, &kept->files[i], error);
         if (i) lun_buf_putc(&index, ',');
         lun_json_put_text(&index, kept->files[i].name);
         free(path);
