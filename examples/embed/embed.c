@@ -31,10 +31,12 @@ static int plan_of(void *self, const struct lunette_value *in, int n, struct lun
 
 static bool on_head(void *user, int status, const struct lunette_header *headers, size_t n)
 {
+    flockfile(stdout);                  /* with threads of its own others may print meanwhile */
     printf("%s: %d", (char *)user, status);
     for (size_t i = 0; i < n; i++)
         if (!strcmp(headers[i].name, "x-lunette-target") || !strcmp(headers[i].name, "x-lunette-labels")) printf(" %s", headers[i].value);
     printf("\n");
+    funlockfile(stdout);
     return true;                        /* false: nobody wants the answer any more */
 }
 
