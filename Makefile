@@ -103,7 +103,7 @@ $(BUILD)/tests/%: tests/unit/%.c $(INTERNAL) Makefile
 	@$(CC) $(ALL_CFLAGS) -Itests/unit -MMD -MP -o $@ $< $(wildcard $(if $(filter $(BUILD)/tests/test_walk,$@),tests/unit/walk_*.c)) $(INTERNAL) $(ALL_LIBS) $$(pkg-config --libs cmocka)
 
 # lunette.pc, and lunette-static.pc for programs that take the library into themselves.
-PC = printf '%s\n' 'prefix=$(PREFIX)' 'includedir=$(INCLUDEDIR)' 'libdir=$(LIBDIR)' '' 'Name: lunette' 'Description: a gateway to language models, inside a program' \
+PC = printf '%s\n' 'prefix=$(PREFIX)' 'includedir=$(patsubst $(PREFIX)/%,$${prefix}/%,$(INCLUDEDIR))' 'libdir=$(patsubst $(PREFIX)/%,$${prefix}/%,$(LIBDIR))' '' 'Name: lunette' 'Description: a gateway to language models, inside a program' \
      'Version: $(VERSION)' 'Cflags: -I$${includedir}' $(1)
 FILES = $(BINDIR)/lunette $(LIBDIR)/liblunette.so.0 $(LIBDIR)/liblunette.so $(LIBDIR)/liblunette.a $(LIBDIR)/pkgconfig/lunette.pc $(LIBDIR)/pkgconfig/lunette-static.pc \
         $(INCLUDEDIR)/lunette.h $(MANDIR)/man1/lunette.1

@@ -8,7 +8,7 @@ const char lun_usage_reload[] =
     "\n"
     "Has a running gateway read gateway.lua, its policy and what they require again, and waits until all workers have the new version. Prints the\n"
     "version, warnings, and which settings take effect only with a restart. What does not load changes nothing: the mistakes are printed on stderr.\n"
-    "  --force        also a version that was rolled back, or is the same\n"
+    "  --force        also a version that was taken back, or whose hooks fail when they are tried\n"
     LUN_REMOTE_HELP;
 
 int lun_command_reload(int argc, char **argv)

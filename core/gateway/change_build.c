@@ -26,13 +26,28 @@ void lun_texts_add(struct lun_change *ch, struct lun_texts *to, const char *form
 
 static void refuse(struct lun_change *ch, int status) { if (ch->result.status == 200) ch->result.status = status; }
 
-static void take_mistakes(struct lun_change *ch, struct lun_mistakes *m)
+static void add_all(struct lun_change *ch, struct lun_texts *to, const struct lun_mistakes *m)
 {
     for (int i = 0; i < m->n; i++)
-        if (m->items[i].line) lun_texts_add(ch, &ch->result.errors, "%s:%d: %s", m->items[i].file, m->items[i].line, m->items[i].what);
-        else lun_texts_add(ch, &ch->result.errors, "%s: %s", m->items[i].file, m->items[i].what);
-    if (m->more) lun_texts_add(ch, &ch->result.errors, "and %d more", m->more);
+        if (m->items[i].line) lun_texts_add(ch, to, "%s:%d: %s", m->items[i].file, m->items[i].line, m->items[i].what);
+        else lun_texts_add(ch, to, "%s: %s", m->items[i].file, m->items[i].what);
+    if (m->more) lun_texts_add(ch, to, "and %d more", m->more);
+}
+
+static void take_mistakes(struct lun_change *ch, const struct lun_mistakes *m)
+{
+    add_all(ch, &ch->result.errors, m);
     refuse(ch, 422);
+}
+
+/* The files as they are now, with what `lunette check` would remark on; NULL, with the mistakes. */
+static struct lun_snapshot *load_files(struct lun_change *ch, struct lun_mistakes *mistakes)
+{
+    struct lun_mistakes notes = {0};
+    struct lun_snapshot *s = lun_config_source_load(lun_changes_means(ch->of)->options->source, mistakes, &notes, &ch->looked_at);
+    add_all(ch, &ch->result.warnings, &notes);
+    lun_mistakes_free(&notes);
+    return s;
 }
 
 /* ---- what was changed and does not count yet ---- */
@@ -48,6 +63,12 @@ static void tell_restart(struct lun_change *ch, const struct lun_snapshot *s)
         { "log.audit", differs(s->audit_log, now->audit_log) } };
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
         if (fixed[i].other) lun_texts_add(ch, &ch->result.restart, "%s", fixed[i].name);
+}
+
+static void tell_opened(struct lun_change *ch, const struct lun_snapshot *s)
+{
+    const struct lun_snapshot *now = ch->known[0].snapshot;
+    if (lun_changes_means(ch->of)->running->admin && now && now->admin_token && !s->admin_token) lun_texts_add(ch, &ch->result.warnings, "the admin interface asks for no token any more");
 }
 
 /* ---- one version ---- */
@@ -100,6 +121,7 @@ static void consider(struct lun_change *ch, struct lun_snapshot *s, bool served)
 {
     const struct lun_known *before = known(ch, s->version);
     tell_restart(ch, s);
+    tell_opened(ch, s);
     if (equal(s, ch->known[0].snapshot)) { lun_snapshot_unref(s); return; }
     if (before && equal(s, before->snapshot)) {
         lun_snapshot_unref(s);
@@ -143,7 +165,7 @@ static void refresh(struct lun_change *ch, const struct lun_known *bad)
 {
     struct lun_mistakes mistakes = {0};
     struct lun_snapshot *s = load_known(ch, &ch->known[0], &mistakes);
-    lun_texts_add(ch, &ch->result.errors, "%s was taken back %s: it stays so until a file of it changes (or force is said)", bad->name, bad->taken_back);
+    lun_texts_add(ch, &ch->result.errors, "%s was taken back %s: it stays so until a file of it changes (`lunette reload --force` takes it all the same)", bad->name, bad->taken_back);
     ch->refreshed = true;
     if (s) consider(ch, s, true);
     lun_mistakes_free(&mistakes);
@@ -154,7 +176,7 @@ void lun_change_build_reload(struct lun_job *j)
 {
     struct lun_change *ch = lun_change_of(j);
     struct lun_mistakes mistakes = {0};
-    struct lun_snapshot *s = lun_config_source_load(lun_changes_means(ch->of)->options->source, &mistakes, &ch->looked_at);
+    struct lun_snapshot *s = load_files(ch, &mistakes);
     const struct lun_known *before = s ? known(ch, s->version) : NULL;
     if (!s) take_mistakes(ch, &mistakes);
     else if (before && before->taken_back && !ch->force) {
@@ -188,7 +210,7 @@ void lun_change_build_start(struct lun_job *j)
 {
     struct lun_change *ch = lun_change_of(j);
     struct lun_mistakes mistakes = {0};
-    struct lun_snapshot *s = lun_config_source_load(lun_changes_means(ch->of)->options->source, &mistakes, &ch->looked_at);
+    struct lun_snapshot *s = load_files(ch, &mistakes);
     if (s) lun_rehearse(s, lun_changes_means(ch->of)->options->source->path, hook_is_wrong, ch);
     ch->outdated = !s || strcmp(s->version, lun_changes_means(ch->of)->read);
     lun_snapshot_unref(s);

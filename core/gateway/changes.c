@@ -288,8 +288,10 @@ static void take_out(struct lun_post *p)
     memcpy(why, c->troubles.why, sizeof why);
     pthread_mutex_unlock(&c->troubles.lock);
     if (!sick || c->stopping) return;
-    if (lun_versions_earlier_served(&c->versions)) lun_changes_rollback(c, "lunette", why, NULL, NULL);
-    else lun_log(c->options.log, LUN_LOG_WARN, "policy %s: %s. No earlier version has answered requests, so it goes on", c->current->version, why);
+    if (lun_versions_earlier_served(&c->versions)) {
+        lun_log(c->options.log, LUN_LOG_ERROR, "policy %s is taken back: %s", c->current->version, why);
+        lun_changes_rollback(c, "lunette", why, NULL, NULL);
+    } else lun_log(c->options.log, LUN_LOG_WARN, "policy %s: %s. No earlier version has answered requests, so it goes on", c->current->version, why);
 }
 
 /* ---- life ---- */
@@ -303,7 +305,7 @@ struct lun_changes *lun_changes_new(const struct lun_changes_options *options, s
 {
     lun_us before = lun_watch_clock();
     struct lun_paths looked_at = {0};
-    struct lun_snapshot *s = lun_config_source_load(options->source, mistakes, &looked_at);
+    struct lun_snapshot *s = lun_config_source_load(options->source, mistakes, NULL, &looked_at);
     *error = NULL;
     if (!s) {
         lun_paths_free(&looked_at);

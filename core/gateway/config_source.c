@@ -24,9 +24,10 @@ static struct lun_snapshot *with_host(const struct lun_config_source *s, struct 
     return snapshot;
 }
 
-struct lun_snapshot *lun_config_source_load(const struct lun_config_source *s, struct lun_mistakes *mistakes, struct lun_paths *looked_at)
+struct lun_snapshot *lun_config_source_load(const struct lun_config_source *s, struct lun_mistakes *mistakes, struct lun_mistakes *notes, struct lun_paths *looked_at)
 {
     struct lun_load_options options = s->options;
+    options.notes = notes;
     if (looked_at) {
         options.looked_at = note;
         options.looked_at_self = looked_at;

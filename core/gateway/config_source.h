@@ -16,8 +16,8 @@ struct lun_config_source {             /* strings borrowed until the gateway is 
 struct lun_paths { char **at; int n, room; };
 void lun_paths_free(struct lun_paths *);
 
-/* As it is now. `looked_at` (may be NULL) gets every file that it depends on, also when it fails. */
-struct lun_snapshot *lun_config_source_load(const struct lun_config_source *, struct lun_mistakes *, struct lun_paths *looked_at);
+/* As it is now. `notes` (may be NULL): see load.h. `looked_at` (may be NULL) gets every file that it depends on, also when it fails. */
+struct lun_snapshot *lun_config_source_load(const struct lun_config_source *, struct lun_mistakes *, struct lun_mistakes *notes, struct lun_paths *looked_at);
 /* As it was: the files of an earlier version, with today's environment and secrets. */
 struct lun_snapshot *lun_config_source_load_kept(const struct lun_config_source *, const struct lun_kept *, struct lun_mistakes *);
 #endif

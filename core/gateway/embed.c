@@ -100,7 +100,7 @@ static struct lunette *check(struct lunette *l, char **error)
         lun_free(l);
         return NULL;
     }
-    struct lun_snapshot *s = lun_config_source_load(&l->source, &mistakes, NULL);
+    struct lun_snapshot *s = lun_config_source_load(&l->source, &mistakes, NULL, NULL);
     lun_snapshot_unref(s);
     if (!s) {
         say(error, text_of(&mistakes));

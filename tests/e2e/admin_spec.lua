@@ -101,6 +101,8 @@ describe("with a token, the admin listener", function()
     local code, _, err = e2e.run({ e2e.lunette, "reload", "--admin", "127.0.0.1:" .. g.admin })
     assert.equal(1, code)
     assert.truthy(err:find("LUNETTE_ADMIN_TOKEN", 1, true))
+    g:replace("gateway.lua", config)
+    e2e.eventually("the log warns", function() return g.process:stderr():find("the admin interface asks for no token any more", 1, true) end)
   end)
 end)
 

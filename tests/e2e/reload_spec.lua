@@ -193,6 +193,19 @@ describe("what does not load", function()
     assert.equal("forced", labels(served(g)))
   end)
 
+  it("is told of what `lunette check` would remark on, taken or not", function()
+    local remark = 'policy.lua:2: note: provider "aa": the configuration has no such provider'
+    local text = "return { select = function(request, targets)\n  targets:provider 'aa' MORE end, classify = function() return 'remarked' end }"
+    local answer = g:reload { ["policy.lua"] = text:gsub("MORE", "") }
+    assert.equal(200, answer.status, answer.body)
+    assert.truthy(answer.json.warnings[1]:find(remark, 1, true), answer.body)
+    assert.equal("remarked", labels(served(g)))
+    answer = g:reload { ["policy.lua"] = text:gsub("MORE", "error 'not taken'") }
+    assert.equal(422, answer.status, answer.body)
+    assert.truthy(answer.json.warnings[1]:find(remark, 1, true), answer.body)
+    assert.same({}, g:reload({ ["policy.lua"] = named "one" }).json.warnings)
+  end)
+
   it("at the start is a warning where hooks fail when they are tried: there is no better version yet", function()
     local other = serve { ["policy.lua"] = "return { select = function() error 'never' end }" }
     e2e.eventually("the log warns", function() return other.process:stderr():find("policy.lua:1: never", 1, true) end)

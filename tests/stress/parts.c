@@ -99,7 +99,7 @@ static void measure(struct bench *b, int round)
     char *error = NULL;
     put_policy(round);
     double start = now();
-    struct lun_snapshot *s = lun_config_source_load(&b->source, &mistakes, &paths);
+    struct lun_snapshot *s = lun_config_source_load(&b->source, &mistakes, NULL, &paths);
     times[PART_load][round] = now() - start;
     if (!s) { lun_mistakes_add(&mistakes, "parts", 0, "its own configuration does not load"); exit(1); }
     start = now();
