@@ -19,35 +19,57 @@ static uint64_t round_of(const struct lun_line *line, uint64_t who)
     return line->first ? line->first->round : 0;
 }
 
-static void enter(struct lun_limiter *l, struct lun_turn *t)
+static struct lun_line *line_of(struct lun_limiter *l, const struct lun_turn *t) { return &l->lines[t->where - 1]; }
+
+static void stand_behind(struct lun_limiter *l, struct lun_turn *t, struct lun_turn *before)
 {
-    struct lun_line *line = &l->lines[t->batch];
-    struct lun_turn *before = line->last;
-    t->round = round_of(line, t->who);
-    while (before && before->round > t->round) before = before->previous;
+    struct lun_line *line = line_of(l, t);
     t->previous = before;
     t->next = before ? before->next : line->first;
     *(t->next ? &t->next->previous : &line->last) = t;
     *(before ? &before->next : &line->first) = t;
-    t->where = 1;
-    lun_tally_add(&line->waiting, weight(t));
+}
+
+static void step_out(struct lun_limiter *l, struct lun_turn *t)
+{
+    struct lun_line *line = line_of(l, t);
+    *(t->previous ? &t->previous->next : &line->first) = t->next;
+    *(t->next ? &t->next->previous : &line->last) = t->previous;
+}
+
+static void enter(struct lun_limiter *l, struct lun_turn *t)
+{
+    t->where = 1 + (t->batch ? LUN_LINE_BATCH : LUN_LINE_OTHERS);
+    struct lun_turn *before = line_of(l, t)->last;
+    t->round = round_of(line_of(l, t), t->who);
+    while (before && before->round > t->round) before = before->previous;
+    stand_behind(l, t, before);
+    lun_tally_add(&l->waiting[t->batch], weight(t));
 }
 
 static void quit(struct lun_limiter *l, struct lun_turn *t)
 {
-    struct lun_line *line = &l->lines[t->batch];
-    *(t->previous ? &t->previous->next : &line->first) = t->next;
-    *(t->next ? &t->next->previous : &line->last) = t->previous;
+    step_out(l, t);
     t->where = 0;
-    lun_tally_take(&line->waiting, weight(t));
+    lun_tally_take(&l->waiting[t->batch], weight(t));
 }
 
-static struct lun_turn *first(const struct lun_limiter *l) { return l->lines[0].first ? l->lines[0].first : l->lines[1].first; }
-
-static struct lun_turn *behind(const struct lun_limiter *l, const struct lun_turn *t)
+static void grant(struct lun_limiter *l, struct lun_turn *t)
 {
-    return t->next || t->batch ? t->next : l->lines[1].first;
+    if (t->where == 1 + LUN_LINE_GRANTED) return;
+    step_out(l, t);
+    t->where = 1 + LUN_LINE_GRANTED;
+    stand_behind(l, t, line_of(l, t)->last);
 }
+
+static struct lun_turn *first_from(const struct lun_limiter *l, int line)
+{
+    while (line < LUN_LINES && !l->lines[line].first) line++;
+    return line < LUN_LINES ? l->lines[line].first : NULL;
+}
+
+static struct lun_turn *first(const struct lun_limiter *l) { return first_from(l, 0); }
+static struct lun_turn *behind(const struct lun_limiter *l, const struct lun_turn *t) { return t->next ? t->next : first_from(l, t->where); }
 
 /* ---- when their slots come ---- */
 
@@ -67,11 +89,11 @@ static bool fits(struct lun_tally in, struct lun_tally more, struct lun_tally li
 static bool all_fit(const struct lun_limiter *l)
 {
     struct lun_tally all = l->window.all, batch = l->window.batch, limit = limits(l), of_batch = batch_limits(l);
-    lun_tally_add(&all, l->lines[0].waiting);
-    lun_tally_add(&all, l->lines[1].waiting);
-    lun_tally_add(&batch, l->lines[1].waiting);
+    lun_tally_add(&all, l->waiting[0]);
+    lun_tally_add(&all, l->waiting[1]);
+    lun_tally_add(&batch, l->waiting[1]);
     return (!limit.requests || all.requests <= limit.requests) && (!limit.tokens || all.tokens <= limit.tokens)
-        && (!l->lines[1].first || ((!limit.requests || batch.requests <= of_batch.requests) && (!limit.tokens || batch.tokens <= of_batch.tokens)));
+        && (!l->waiting[1].requests || ((!limit.requests || batch.requests <= of_batch.requests) && (!limit.tokens || batch.tokens <= of_batch.tokens)));
 }
 
 /* The old end of a window that slides over what went out and, behind it, over those who wait at their planned times. */
@@ -211,6 +233,7 @@ bool lun_turn_granted(struct lun_turn *t, lun_us now)
     lock(l, now);
     if (t->where && !all_fit(l)) replan(l);
     bool granted = t->where && t->due <= l->window.now;
+    if (granted) grant(l, t);
     pthread_mutex_unlock(&l->lock);
     return granted;
 }
@@ -269,7 +292,7 @@ struct lun_tally lun_limiter_left(struct lun_limiter *l, lun_us now)
     lock(l, now);
     struct lun_tally left = limits(l);
     lun_tally_take(&left, l->window.all);
-    for (int i = 0; i < 2; i++) lun_tally_take(&left, l->lines[i].waiting);
+    for (int i = 0; i < 2; i++) lun_tally_take(&left, l->waiting[i]);
     left.requests = l->requests ? positive(left.requests) : -1;
     left.tokens = l->tokens ? positive(left.tokens) : -1;
     pthread_mutex_unlock(&l->lock);

@@ -32,7 +32,7 @@ struct lun_turn {
     int key;                    /* which of the provider's keys the turn is for */
     lun_us due;                 /* when its slot comes (atomic; read with lun_turn_due) */
     struct lun_turn *next, *previous;
-    int where;                  /* 1: in the limiter's list */
+    int where;                  /* in which of the limiter's lines, from 1; 0: in none */
     uint64_t round;             /* of its class, in which clients take turns */
     lun_us planned;
 };
@@ -42,7 +42,8 @@ struct lun_turn {
  * unusable while its turn is waited for: ask lun_health_key_usable before use; if it is, leave and take again. */
 lun_us lun_turn_take(const struct lun_target *, struct lun_turn *, lun_us now);
 lun_us lun_turn_due(const struct lun_turn *);
-bool   lun_turn_granted(struct lun_turn *, lun_us now);         /* its time has come and it is its turn, those before it reckoned in */
+bool   lun_turn_granted(struct lun_turn *, lun_us now);         /* its time has come and it is its turn, those before it reckoned in. From
+                                                                   then on, until use or leave, nobody goes before it */
 void   lun_turn_use(struct lun_turn *, lun_us now);             /* it is sent: counts in the window for 60 s from now, also when it was
                                                                    not granted (insisted on) */
 void   lun_turn_leave(struct lun_turn *, lun_us now);           /* leaves the queue, or gives back a turn not used; nothing after use */

@@ -8,12 +8,15 @@
 
 #define LUN_BATCH_PERCENT 70
 
-struct lun_line { struct lun_turn *first, *last; struct lun_tally waiting; };
+/* In this order: turns that were granted and are about to be used, whose place nobody takes any more; those who wait; batch work that waits. */
+enum { LUN_LINE_GRANTED, LUN_LINE_OTHERS, LUN_LINE_BATCH, LUN_LINES };
+struct lun_line { struct lun_turn *first, *last; };
 struct lun_limiter {
     pthread_mutex_t lock;
     _Atomic int64_t requests, tokens;   /* per minute; 0: no such limit */
     struct lun_window window;
-    struct lun_line lines[2];           /* [0] goes first, [1] is batch work */
+    struct lun_line lines[LUN_LINES];
+    struct lun_tally waiting[2];        /* in all lines; [1]: batch work */
 };
 
 bool   lun_limiter_limits(const struct lun_limiter *);

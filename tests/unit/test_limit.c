@@ -177,6 +177,38 @@ static void a_turn_that_is_granted_and_not_used_holds_its_place(void **s)
     bound_close(&w);
 }
 
+static void who_comes_between_a_grant_and_its_use_does_not_take_its_place(void **s)
+{
+    (void)s;
+    struct bound w = world(1, 2, 0);
+    struct told mine[2] = { waiter(1, 0, false), waiter(1, 0, false) }, other = waiter(2, 0, false);
+    lun_turn_take(w.one, &mine[0].turn, 0);
+    lun_turn_take(w.one, &mine[1].turn, 0);
+    assert_true(lun_turn_granted(&mine[1].turn, 0));
+    assert_int_equal(lun_turn_take(w.one, &other.turn, 0), 60 * S);     /* would go before the first one's second, were that not granted */
+    assert_false(lun_turn_granted(&other.turn, 0));
+    assert_true(lun_turn_granted(&mine[0].turn, 0));
+    lun_turn_use(&mine[1].turn, 0);
+    lun_turn_use(&mine[0].turn, 0);
+    lun_turn_leave(&other.turn, 0);
+    assert_int_equal(lun_limit_requests_left(w.one, 0), 0);
+    bound_close(&w);
+
+    w = world(1, 2, 0);                                         /* batch work gives way to all other, but not once it was granted */
+    struct told batch = waiter(1, 0, true), one = waiter(2, 0, false), two = waiter(3, 0, false);
+    lun_turn_take(w.one, &batch.turn, 0);
+    assert_true(lun_turn_granted(&batch.turn, 0));
+    assert_int_equal(lun_turn_take(w.one, &one.turn, 0), 0);
+    assert_int_equal(lun_turn_take(w.one, &two.turn, 0), 60 * S);
+    assert_true(lun_turn_granted(&one.turn, 0));
+    assert_false(lun_turn_granted(&two.turn, 0));
+    lun_turn_leave(&batch.turn, 0);                             /* not used: its place is free */
+    assert_true(lun_turn_granted(&two.turn, 0));
+    lun_turn_use(&one.turn, 0);
+    lun_turn_use(&two.turn, 0);
+    bound_close(&w);
+}
+
 static void a_slot_that_was_used_late_moves_those_behind_to_a_later_time_and_nobody_overruns(void **s)
 {
     (void)s;
@@ -664,7 +696,7 @@ int main(void)
         cmocka_unit_test(a_use_counts_for_sixty_seconds_and_not_longer), cmocka_unit_test(tokens_have_a_window_of_their_own),
         cmocka_unit_test(more_tokens_than_the_limit_go_when_the_window_is_empty),
         cmocka_unit_test(who_leaves_frees_its_slot_and_those_behind_move_up_and_are_told),
-        cmocka_unit_test(a_turn_that_is_granted_and_not_used_holds_its_place),
+        cmocka_unit_test(a_turn_that_is_granted_and_not_used_holds_its_place), cmocka_unit_test(who_comes_between_a_grant_and_its_use_does_not_take_its_place),
         cmocka_unit_test(a_slot_that_was_used_late_moves_those_behind_to_a_later_time_and_nobody_overruns),
         cmocka_unit_test(who_insists_is_counted_though_it_was_not_its_turn), cmocka_unit_test(clients_take_turns_within_a_class),
         cmocka_unit_test(on_an_open_gateway_who_comes_first_goes_first), cmocka_unit_test(batch_work_has_at_most_seventy_percent_of_a_window),
