@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include <dirent.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -112,45 +113,6 @@ void lun_kept_copy(const struct lun_snapshot *s, struct lun_kept *kept)
 
 void lun_kept_free(struct lun_kept *kept) { lun_arena_free(&kept->arena); }
 
-static bool write_files(const char *folder, const struct lun_kept *kept, char **error)
-{
-    struct lun_buf index = {0};
-    const char *why;
-    bool good = true;
-    lun_buf_putc(&index, '[');
-    for (int i = 0; good && i < kept->n; i++) {
-        char *path = lun_printf("%s/%d", folder, i);
-        good = lun_file_put(path, kept->files[i].text, kept->files[i].n, &why);     /* their hash is looked at when they are read */
-        if (!good) *error = lun_printf("%s cannot be written: %s", path, why);
-        if (i) lun_buf_putc(&index, ',');
-        lun_json_put_text(&index, kept->files[i].name);
-        free(path);
-    }
-    lun_buf_putc(&index, ']');
-    char *path = lun_printf("%s/index", folder);
-    good = good && replace(path, index.at, index.n, error);
-    free(path);
-    lun_buf_free(&index);
-    return good;
-}
-
-bool lun_keep_version(struct lun_keep *k, const struct lun_snapshot *s, char **error)
-{
-    struct lun_kept kept;
-    const char *why;
-    char *folder = lun_printf("%s/versions/%s", k->folder, hash_of(s->version)), *index = lun_printf("%s/index", folder);
-    bool there = make_sure(k, error), good = there && access(index, F_OK) == 0;
-    if (there && !good) {
-        good = lun_folder_make(folder, &why);
-        if (!good) *error = lun_printf("%s cannot be made: %s", folder, why);
-        lun_kept_copy(s, &kept);
-        good = good && write_files(folder, &kept, error);
-        lun_kept_free(&kept);
-    }
-    free(folder), free(index);
-    return good;
-}
-
 static void read_files(struct lun_kept *kept, const char *folder, struct lun_json names)
 {
     struct lun_json_each e = lun_json_each(names);
@@ -180,6 +142,63 @@ bool lun_kept_read(struct lun_keep *k, const char *version, struct lun_kept *kep
     free(text), free(path), free(folder);
     if (!kept->n) lun_kept_free(kept);
     return kept->n > 0;
+}
+
+static bool put(const char *path, const char *text, size_t n, char **error)
+{
+    const char *why;
+    if (lun_file_put(path, text, n, &why)) return true;
+    *error = lun_printf("%s cannot be written: %s", path, why);
+    return false;
+}
+
+static bool write_files(const char *folder, const struct lun_kept *kept, char **error)
+{
+    struct lun_buf index = {0};
+    bool good = true;
+    lun_buf_putc(&index, '[');
+    for (int i = 0; good && i < kept->n; i++) {
+        char *path = lun_printf("%s/%d", folder, i);
+        good = put(path, kept->files[i].text, kept->files[i].n, error);
+        if (i) lun_buf_putc(&index, ',');
+        lun_json_put_text(&index, kept->files[i].name);
+        free(path);
+    }
+    lun_buf_putc(&index, ']');
+    char *path = lun_printf("%s/index", folder);
+    good = good && put(path, index.at, index.n, error);
+    free(path);
+    lun_buf_free(&index);
+    return good;
+}
+
+static bool is_whole(struct lun_keep *k, const char *version, const struct lun_kept *kept)
+{
+    struct lun_kept there;
+    if (!lun_kept_read(k, version, &there)) return false;
+    bool same = there.n == kept->n;
+    for (int i = 0; same && i < kept->n; i++) {
+        const struct lun_file *a = &kept->files[i], *b = &there.files[i];
+        same = a->n == b->n && !strcmp(a->name, b->name) && !memcmp(a->text, b->text, a->n);
+    }
+    lun_kept_free(&there);
+    return same;
+}
+
+bool lun_keep_version(struct lun_keep *k, const struct lun_snapshot *s, char **error)
+{
+    struct lun_kept kept;
+    char *folder = lun_printf("%s/versions/%s", k->folder, hash_of(s->version));
+    lun_kept_copy(s, &kept);
+    bool good = make_sure(k, error);
+    if (good && !is_whole(k, s->version, &kept)) {
+        good = !mkdir(folder, 0700) || errno == EEXIST;
+        if (!good) *error = lun_printf("%s cannot be made: %s", folder, strerror(errno));
+        good = good && write_files(folder, &kept, error);
+    }
+    lun_kept_free(&kept);
+    free(folder);
+    return good;
 }
 
 /* ---- what nobody needs any more ---- */

@@ -1,6 +1,8 @@
 /* The folder `state`: what of a gateway must survive a restart. `state.json` (settings, the list of versions, what was taken back) and, in
- * `versions/HASH/`, the text of the last versions, file by file, with an index that is written last. All of it may be read by its owner alone,
- * and each file is replaced as a whole, so that a crash leaves the old or the new one. Where somebody removed the folder it is made again. Blocks on the disk: not on a loop. One thread at a time. */
+ * `versions/HASH/`, the text of the last versions, file by file, with an index that is written last. All of it may be read by its owner alone.
+ * `state.json` is replaced as a whole and on the disk when that is said: a crash, of the machine too, leaves the old or the new one. The text of
+ * versions is not waited for: it outlives the process, and a machine without power loses that of the last seconds, which its hash shows. Where
+ * somebody removed the folder it is made again. Blocks on the disk: not on a loop. One thread at a time. */
 #ifndef LUN_GATEWAY_KEEP_H
 #define LUN_GATEWAY_KEEP_H
 #include "gateway/versions.h"
@@ -12,7 +14,7 @@ void lun_keep_close(struct lun_keep *);         /* NULL is fine */
 
 char *lun_keep_read(struct lun_keep *, size_t *n);                              /* state.json, yours to free; NULL: there is none */
 bool lun_keep_write(struct lun_keep *, const char *text, size_t n, char **error);
-/* The text of a version, if it is not there yet; what is there of none of `known` goes. */
+/* The text of a version, if it is not there yet, whole; what is there of none of `known` goes. */
 bool lun_keep_version(struct lun_keep *, const struct lun_snapshot *, char **error);
 void lun_keep_only(struct lun_keep *, const char *const *known, int n);
 

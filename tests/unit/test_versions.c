@@ -210,6 +210,29 @@ static void a_version_of_which_a_file_is_missing_is_not_there(void **state)
     free(path);
 }
 
+static void what_a_power_cut_spoiled_is_written_again(void **state)
+{
+    static const char *const spoiled[] = { "1", "index" };
+    struct lun_snapshot *s = snapshot("policy.lua@0123456789ab");
+    struct lun_keep *k = opened("cut");
+    struct lun_kept kept;
+    char *error = NULL;
+    (void)state;
+    assert_true(lun_keep_version(k, s, &error));
+    for (int i = 0; i < 2; i++) {
+        char *path = lun_printf("%s/cut/versions/0123456789ab/%s", folder, spoiled[i]);
+        assert_int_equal(truncate(path, 2), 0);
+        assert_true(lun_keep_version(k, s, &error));
+        assert_true(lun_kept_read(k, "policy.lua@0123456789ab", &kept));
+        assert_int_equal(kept.n, 2);
+        assert_int_equal(kept.files[1].n, 5);
+        lun_kept_free(&kept);
+        free(path);
+    }
+    lun_keep_close(k);
+    lun_snapshot_unref(s);
+}
+
 static void only_the_versions_that_are_known_stay(void **state)
 {
     static const char *const names[] = { "p@00000000000a", "p@00000000000b", "p@00000000000c" };
@@ -346,6 +369,7 @@ int main(void)
         cmocka_unit_test(what_is_no_list_is_not_read),
         cmocka_unit_test(the_files_of_a_version_come_back_byte_for_byte_without_ours),
         cmocka_unit_test(a_version_of_which_a_file_is_missing_is_not_there),
+        cmocka_unit_test(what_a_power_cut_spoiled_is_written_again),
         cmocka_unit_test(only_the_versions_that_are_known_stay),
         cmocka_unit_test(the_folder_is_its_owners_alone_and_one_process_has_it),
         cmocka_unit_test(a_folder_that_cannot_be_made_is_an_error_for_people),
