@@ -26,6 +26,7 @@ struct lun_step {
     lun_us connect, first_byte, idle, total;    /* LUN_UNSET: the provider's; filled in before the walk sees it */
     lun_us hedge_after;         /* 0: no hedge */
     lun_us wait;                /* how long to queue for a slot; LUN_UNSET: up to the deadline when it is the last, else 0 */
+    const char *warning;        /* for the client, when this step answers; NULL: none */
     const struct lun_edit *edits;
 };
 #define LUN_STEPS 64            /* a plan longer than that is cut, and noted */
