@@ -41,7 +41,7 @@ enum lun_verb {
 };
 struct lun_answer {
     enum lun_verb verb;
-    lun_us delay;               /* AGAIN, TRY */
+    lun_us delay;               /* AGAIN, TRY, NEXT */
     struct lun_step step;       /* TRY */
     struct lun_plan plan;       /* PLAN; may be empty */
     const struct lun_target **targets; int n_targets;   /* DEGRADE, in order */

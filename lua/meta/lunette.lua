@@ -458,9 +458,10 @@ function lunette.json.array(t) end
 ---@return lunette.Decision
 function lunette.again(delay) end
 
----`retry`, `judge`: the next step of the plan
+---`retry`, `judge`: the next step of the plan; in `retry`, after delay seconds (0)
+---@param delay? number
 ---@return lunette.Decision
-function lunette.next() end
+function lunette.next(delay) end
 
 ---`retry`: this target (or the name of one) next
 ---@param target lunette.Target|string
