@@ -18,6 +18,9 @@ function chance.new(seed, name)
   return self
 end
 
+-- Another that will draw the same from here.
+function chance:copy() return setmetatable({ state = self.state }, chance) end
+
 -- Between 0 and 1, neither of them.
 function chance:uniform()
   self.state = self.state * 48271 % modulus

@@ -7,9 +7,9 @@ local day = {}
 
 local path_of_gateway = debug.getinfo(1, "S").source:match "^@(.*/)" .. "gateway.lua"
 
-local function body_of(question)
+local function body_of(asked)
   return ('{"model":"auto","stream":true,"metadata":{"number":"%d"},"messages":[{"role":"user","content":%s}]}')
-    :format(question.number, t.encode(question.text))
+    :format(asked.question.number, t.encode(asked.text))
 end
 
 -- Names and values in turn, as the gateway's core takes them.
@@ -93,15 +93,16 @@ function class:run()
   for asked in self.next do
     index = index + 1
     self.gateway:advance(asked.at - self.gateway:now())
-    local handle = simulation:ask("chat", nil, body_of(asked.question), headers_of(asked, words))
+    local handle = simulation:ask("chat", nil, body_of(asked), headers_of(asked, words))
     self.open[simulation:look(handle).id] = { handle = handle, index = index, kind = asked.question.kind.name }
     if index % 16 == 0 then self:take_all() end
+    if index % 2048 == 0 then collectgarbage() end
   end
   self.gateway:advance(3600)
   self:take_all()
   assert(next(self.open) == nil, "a request has not ended")
   self.messages = self.gateway.messages
-  self.gateway = nil
+  self.gateway, self.next, self.questions = nil, nil, nil
   return self
 end
 
