@@ -34,8 +34,16 @@ static const struct lun_answer *ask(request *r, enum lun_hook hook, attempt *abo
     return &r->answer;
 }
 
+/* What it has rested until now is counted, once. */
+static void end_rest(request *r)
+{
+    if (r->rests_since) r->done.rested += r->loop->now - r->rests_since;
+    r->rests_since = 0;
+}
+
 static void close_all(request *r)
 {
+    end_rest(r);
     if (r->hook == LUN_ASKED) r->ask.policy->drop(r->ask.policy_self, r);
     r->hook = LUN_IDLE;
     for (attempt *a = r->attempts; a; a = a->next) lun_attempt_close(a, LUN_KIND_CANCELLED);
@@ -219,12 +227,15 @@ static enum go retry(request *r)
         if (lun_kind_rule(a->trial.kind) == LUN_RULE_STOP) return give_up(r);
         if (lun_course_other_key(r, a)) repeat(r, &a->step, a->index, 0);
     }
+    r->rests_since = r->loop->now;
     return to(r, LUN_AT_REST);
 }
 
 static enum go rest(request *r)
 {
-    return r->loop->now >= r->rest_until ? to(r, LUN_AT_NEXT) : WAIT;
+    if (r->loop->now < r->rest_until) return WAIT;
+    end_rest(r);
+    return to(r, LUN_AT_NEXT);
 }
 
 static enum go commit(request *r)

@@ -238,7 +238,7 @@ local steps = {}
 ---@field idle number? seconds of silence in the middle
 ---@field total number? seconds for all of it
 ---@field hedge_after number? no first good event after so many seconds: the next step starts beside it
----@field wait number? seconds to queue for the target's rate limit; nil: none, but for the last step up to the deadline
+---@field wait number? seconds to queue for the target: for its rate limit, and, where no later step can serve, for the end of its rest; nil: none, but for the last step, for its rate limit, up to the deadline
 ---@field warning string? what the client is told in `x-lunette-warning` when this step answers
 local step = {}
 
@@ -271,6 +271,7 @@ local budget = {}
 ---@field billed "no"|"maybe"|"yes" whether it costs: `no`, `maybe` or `yes`
 ---@field retry_after number? seconds that the provider asks to wait
 ---@field elapsed number seconds from its beginning to its end, or until now
+---@field waited number of that, seconds in the queue for its turn at the target's rate limit
 ---@field ttft number? seconds to the first byte
 ---@field committed boolean its answer goes to the client
 ---@field hedge boolean it was started beside another
@@ -294,6 +295,7 @@ function attempt:body() end
 ---@field cost number USD, over all attempts
 ---@field latency number seconds from the request's arrival to its end
 ---@field ttft number? seconds until the first byte of the answer
+---@field waited number of the latency, seconds before retries that were delayed, and in the queue of a rate limit, with nothing under way
 ---@field fallback boolean another than the first step answered
 ---@field cached boolean the answer came from the cache
 ---@field labels string[] what `classify` answered
@@ -310,7 +312,7 @@ local decision = {}
 ---@field idle? number seconds of silence in the middle
 ---@field total? number seconds for all of it
 ---@field hedge_after? number no first good event after so many seconds: the next step starts beside it
----@field wait? number seconds to queue for the target's rate limit; by default none, but for the last step up to the deadline
+---@field wait? number seconds to queue for the target: for its rate limit, and, where no later step can serve, for the end of its rest. By default none, but for the last step, for its rate limit, up to the deadline
 ---@field warning? string what the client is told in `x-lunette-warning` when this step answers
 ---@field set? table<string, any> top-level fields of the body and their values
 ---@field drop? string|string[] top-level fields of the body to leave out
@@ -417,6 +419,11 @@ function lunette.store.incr(key, by, ttl) end
 ---@param name string
 ---@return any
 function lunette.setting(name) end
+
+---whether `models` of the configuration has that name, as it is or by a pattern with `*`. Also while the file is loaded, so that a policy can refuse itself: `if not lunette.has_model "small" then error "this policy needs a model `small`" end`
+---@param name string
+---@return boolean
+function lunette.has_model(name) end
 
 ---puts a value into the request's log line. `nil, "too_large"` over 1 KiB
 ---@param key string
