@@ -10,7 +10,7 @@ end
 local function block(name, call) return ("require('lunette.%s').%s"):format(name, call) end
 
 local wrong = {
-  { "a stage that falls out of a ladder", block("backoff", "ladder { 5, -10 }"), "number 2 is to be seconds, got %-10" },
+  { "a negative wait", block("backoff", "ladder { 5, -10 }"), "number 2 is to be seconds, got %-10" },
   { "an empty ladder", block("backoff", "ladder {}"), "a list of seconds is wanted" },
   { "a negative base", block("backoff", "exponential { base = -1 }"), "base is to be seconds, got %-1" },
   { "a max below the base", block("backoff", "exponential { base = 10, max = 5 }"), "max is to be base or more" },
@@ -24,11 +24,14 @@ local wrong = {
   { "levels without otherwise", block("complexity", "levels { { 'hard', over_words = 2 } }"), "otherwise is missing" },
   { "a negative length", block("complexity", "levels { { 'hard', over_words = -2 }, otherwise = 'easy' }"), "over_words is to be a whole number" },
   { "a tier without seconds", block("tiers", "timeouts { fast = {}, otherwise = 'fast' }"), "seconds is missing" },
-  { "a tier of no time", block("tiers", "timeouts { fast = { seconds = 0 }, otherwise = 'fast' }"), "seconds is to be seconds, 0.001 or more" },
-  { "a task in two tiers", block("tiers", "timeouts { a = { seconds = 1, tasks = { 'x' } }, b = { seconds = 2, tasks = { 'x' } }, otherwise = 'a' }"), "'x' is in two tiers" },
+  { "a tier of no time", block("tiers", "timeouts { fast = { seconds = 0 }, otherwise = 'fast' }"),
+    "seconds is to be seconds, 0.001 or more" },
+  { "a task in two tiers", block("tiers", "timeouts { a = { seconds = 1, tasks = { 'x' } }, b = { seconds = 2, tasks = { 'x' } }, otherwise = 'a' }"),
+    "'x' is in two tiers" },
   { "a tier that is none", block("tiers", "timeouts { fast = { seconds = 1 }, otherwise = 'slow' }"), "'slow' is none of the tiers" },
   { "no tier of users", block("tiers", "user {}"), "a list of tiers is wanted" },
-  { "a model that the configuration does not have", block("tasks", "models { chat = { 'small', 'smal' }, otherwise = 'chat' }"), "chat is to be a name in `models` of gateway.lua, got \"smal\"" },
+  { "a model that the configuration does not have", block("tasks", "models { chat = { 'small', 'smal' }, otherwise = 'chat' }"),
+    "chat is to be a name in `models` of gateway.lua, got \"smal\"" },
   { "a task without models", block("tasks", "models { chat = {}, otherwise = 'chat' }"), "chat is to be a list of names of models" },
   { "no task for the rest", block("tasks", "models { chat = { 'small' }, otherwise = 'talk' }"), "otherwise is to be one of the tasks" },
   { "a task in two groups", block("tasks", "groups { a = { 'x' }, b = { 'x' }, otherwise = 'a' }"), "'x' is in two groups" },
