@@ -18,8 +18,8 @@ function chance.new(seed, name)
   return self
 end
 
--- Another that will draw the same from here.
-function chance:copy() return setmetatable({ state = self.state }, chance) end
+-- Another, in a state that this one was in: draws again what was drawn from there on.
+function chance:at(state) return setmetatable({ state = state }, chance) end
 
 -- Between 0 and 1, neither of them.
 function chance:uniform()

@@ -7,9 +7,9 @@ local day = {}
 
 local path_of_gateway = debug.getinfo(1, "S").source:match "^@(.*/)" .. "gateway.lua"
 
-local function body_of(asked)
+local function body_of(question)
   return ('{"model":"auto","stream":true,"metadata":{"number":"%d"},"messages":[{"role":"user","content":%s}]}')
-    :format(asked.question.number, t.encode(asked.text))
+    :format(question.number, t.encode(question.text))
 end
 
 -- Names and values in turn, as the gateway's core takes them.
@@ -38,11 +38,11 @@ function day.new(what)
   local self = setmetatable({ what = what, open = {}, costs = {}, latencies = {}, n = 0, answered = 0, cost = 0, wasted = 0, attempts = 0,
                               hedges = 0, fallbacks = 0, kinds = {}, by_model = {}, by_kind = {}, refused = {} }, class)
   local all, play = providers.day(what.seed), {}
-  self.next, self.questions = traffic.day(what.seed, what.requests)
+  self.next, self.question_of = traffic.day(what.seed, what.requests)
   for name, provider in pairs(all) do
     play[name] = function(request, n)
       self.gateway:provider(name).calls[n] = nil        -- nobody asks for them
-      return provider:play(self.questions[tonumber(request.body:match '"number":"(%d+)"')], self.gateway:now(), request.model)
+      return provider:play(self.question_of(tonumber(request.body:match '"number":"(%d+)"')), self.gateway:now(), request.model)
     end
   end
   self.gateway = t.gateway {
@@ -93,16 +93,16 @@ function class:run()
   for asked in self.next do
     index = index + 1
     self.gateway:advance(asked.at - self.gateway:now())
-    local handle = simulation:ask("chat", nil, body_of(asked), headers_of(asked, words))
+    local handle = simulation:ask("chat", nil, body_of(asked.question), headers_of(asked, words))
     self.open[simulation:look(handle).id] = { handle = handle, index = index, kind = asked.question.kind.name }
     if index % 16 == 0 then self:take_all() end
-    if index % 2048 == 0 then collectgarbage() end
+    if index % 1024 == 0 then collectgarbage() end      -- LuaJIT finds a string among all that are alike, and these are
   end
   self.gateway:advance(3600)
   self:take_all()
   assert(next(self.open) == nil, "a request has not ended")
   self.messages = self.gateway.messages
-  self.gateway, self.next, self.questions = nil, nil, nil
+  self.gateway, self.next, self.question_of = nil, nil, nil
   return self
 end
 

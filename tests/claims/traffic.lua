@@ -61,15 +61,12 @@ local function tokens(of, times, draw)
   return math.max(1, math.min(of.most, math.floor(of.median * times * math.exp(of.sigma * draw:normal()) + 0.5)))
 end
 
--- A question and its text. Texts are not kept but made again: LuaJIT looks up strings in lists of those that are alike, and these are.
 local function question(number, draw)
-  local from, kind = draw:copy(), draw:pick(model.kinds)
+  local kind = draw:pick(model.kinds)
   local text = text_of(kind, draw:uniform() < model.traffic.vietnamese and "vi" or "en", draw)
-  return { number = number, kind = kind, from = from, input = tokens(model.traffic.input, 1, draw),
-           output = tokens(model.traffic.output, kind.output, draw) }, text
+  return { number = number, kind = kind, text = text, input = tokens(model.traffic.input, 1, draw),
+           output = tokens(model.traffic.output, kind.output, draw) }
 end
-
-local function again(asked) return asked, select(2, question(asked.number, asked.from:copy())) end
 
 ---- who ----
 
@@ -87,24 +84,26 @@ end
 
 ---- all of it ----
 
--- n requests of a day: a function that gives them in order, { at =, question =, text =, tier =, user = }; `question.number` is that of the first that asked it.
--- `questions` holds those by number.
+-- n requests of a day: a function that gives them in order, { at =, question =, tier =, user = }, and one that gives a question by its `number`, which is
+-- that of the first request that asked it. Questions are not kept but drawn again: a day of them is more than LuaJIT likes to hold.
 function traffic.day(seed, n)
   local clock, content, who = chance.new(seed, "arrivals"), chance.new(seed, "questions"), chance.new(seed, "users")
-  local questions, share, i, different = {}, 0, 0, {}
+  local share, i, different, states = 0, 0, {}, {}
+  local function question_of(number) return question(number, content:at(states[number])) end
   return function()
     if i == n then return nil end
     share = 1 - (1 - share) * clock:uniform() ^ (1 / (n - i))          -- the next smallest of what is left of n draws
     i = i + 1
-    local asked, text
-    if #different > 0 and content:uniform() < model.traffic.repeats then asked, text = again(different[content:index(#different)])
+    states[i] = false
+    local asked
+    if #different > 0 and content:uniform() < model.traffic.repeats then asked = question_of(different[content:index(#different)])
     else
-      asked, text = question(i, content)
-      different[#different + 1], questions[i] = asked, asked
+      different[#different + 1], states[i] = i, content.state
+      asked = question(i, content)
     end
     local tier, user = asker(who)
-    return { at = traffic.when(share), question = asked, text = text, tier = tier, user = user }
-  end, questions
+    return { at = traffic.when(share), question = asked, tier = tier, user = user }
+  end, question_of
 end
 
 return traffic
