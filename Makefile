@@ -167,8 +167,10 @@ stress: test-deps ## minutes: a gateway reloaded every 50 ms under load, a thous
 	    lua5.1 /usr/bin/busted --output=plainTerminal --lpath "tests/e2e/?.lua" --pattern _spec $$spec || failed=1; done; exit $$failed
 
 # CLAIMS_REQUESTS, CLAIMS_SEED, …: tests/claims/README.md.
-claims: test-deps build ## minutes: a day of traffic with providers that fail, claimed against reached; exit status 1 if one is not
-	@$(BUILD)/lunette test tests/claims/day_spec.lua
+claims: test-deps build $(BUILD)/tests/load ## minutes: a day of traffic with providers that fail, claimed against reached; exit status 1 if one is not
+	@failed=0; $(BUILD)/lunette test tests/claims/day_spec.lua || failed=1; \
+	LUNETTE=$(abspath $(BUILD)/lunette) lua5.1 /usr/bin/busted --output=plainTerminal --lpath "tests/e2e/?.lua" --pattern _spec tests/claims/carried_spec.lua || failed=1; \
+	exit $$failed
 
 test-clients: deps build ## the official SDKs of npm and PyPI against the gateway
 	@tests/tools/install $(CLIENT_DEPS)
