@@ -41,8 +41,8 @@ local function say_money(before, d, requests)
   say("%s a month are %.0f requests a day at that price, not %.0f million: these would be %s before, %s after.\n",
       usd(model.claims.bill.before), model.claims.bill.before / 30 / each, model.claims.requests / 1e6,
       usd(each * model.claims.requests * 30), usd(d.cost / d.n * model.claims.requests * 30))
-  say("Sent: %d attempts for %d requests, %d more than one each, %d of them hedges; %d requests were answered by another than the first step.\n",
-      d.attempts, requests, d.attempts - requests, d.hedges, d.fallbacks)
+  say("Sent: %d attempts for %d requests, %d of them hedges; %d requests were answered by another than the first step.\n",
+      d.attempts, requests, d.hedges, d.fallbacks)
   say("Charged for attempts that failed: $%.2f, %s of the cost.\n", d.wasted, percent(2)(d.wasted / d.cost))
 end
 
