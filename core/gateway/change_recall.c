@@ -75,14 +75,14 @@ static struct lun_snapshot *kept_version(struct lun_changes *c, const char *but)
 
 struct lun_snapshot *lun_change_choose(struct lun_changes *c, struct lun_snapshot *s)
 {
-    const struct lun_version *v = lun_versions_find(&c->versions, s->version);
-    struct lun_snapshot *earlier = v && v->bad ? kept_version(c, s->version) : NULL;
-    if (!v || !v->bad) return s;
+    const struct lun_version *v = lun_versions_taken_back(&c->versions, s);
+    struct lun_snapshot *earlier = v ? kept_version(c, s->version) : NULL;
+    if (!v) return s;
     if (!earlier) {
-        lun_log(c->options.log, LUN_LOG_ERROR, "%s was taken back by %s (%s), but no earlier version was kept: it is used all the same", s->version, v->bad_by, v->bad_why);
+        lun_log(c->options.log, LUN_LOG_ERROR, "%s was taken back by %s (%s), but no earlier version was kept: its files are used all the same", v->name, v->bad_by, v->bad_why);
         return s;
     }
-    lun_log(c->options.log, LUN_LOG_WARN, "%s was taken back by %s (%s) and its files are as they were: %s goes on", s->version, v->bad_by, v->bad_why, earlier->version);
+    lun_log(c->options.log, LUN_LOG_WARN, "%s was taken back by %s (%s) and its files are as they were: %s goes on", v->name, v->bad_by, v->bad_why, earlier->version);
     lun_snapshot_unref(s);
     return earlier;
 }

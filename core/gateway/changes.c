@@ -129,6 +129,7 @@ static void know(change *ch)
         *k = (struct lun_known){ .name = lun_arena_strdup(&ch->arena, v->name), .snapshot = v->snapshot };
         if (!v->bad) continue;
         lun_clock_text(v->bad, at);
+        k->files = lun_arena_strdup(&ch->arena, v->bad_files);
         k->taken_back = lun_arena_printf(&ch->arena, "at %s by %s (%s)", at, v->bad_by, v->bad_why);
     }
 }

@@ -344,6 +344,31 @@ describe("a rollback", function()
     assert.equal("two", labels(served(g)))
   end)
 
+  it("stays though another file is saved, also over a restart: what it was taken back for is as it was", function()
+    local g = serve {}
+    local one = current(g)
+    local two = g:reload({ ["policy.lua"] = named "two" }).json.version
+    assert.equal(200, g:tell("rollback", { why = "two is worse" }).status)
+    local gateway = e2e.read(g.folder .. "/gateway.lua")
+    local answer = g:reload { ["gateway.lua"] = gateway .. "\n-- saved anew" }
+    assert.equal(422, answer.status)
+    assert.truthy(answer.json.errors[1]:find(two .. " was taken back", 1, true))
+    assert.truthy(answer.json.errors[1]:find("and policy.lua is as it was then: it stays so until that changes", 1, true))
+    assert.same({ one, "one" }, { current(g), labels(served(g)) })
+    g:restart()
+    assert.same({ one, "one" }, { current(g), labels(served(g)) })
+    assert.equal(422, g:tell("reload").status)
+    g:reload { ["policy.lua"] = named "three" }
+    assert.equal("three", labels(served(g)))
+    g:reload { ["policy.lua"] = named "two" }                   -- it was changed since
+    assert.equal("two", labels(served(g)))
+    assert.equal(200, g:tell("rollback").status)
+    g:reload { ["gateway.lua"] = gateway }
+    assert.equal("three", labels(served(g)))
+    assert.equal(200, g:tell("reload?force=true").status)
+    assert.equal("two", labels(served(g)))
+  end)
+
   it("goes back step by step, and ends where there is no earlier version", function()
     local g = serve {}
     for _, name in ipairs { "two", "three" } do g:reload { ["policy.lua"] = named(name) } end
