@@ -102,6 +102,9 @@ struct lun_tuning *lun_change_fitting(const struct lun_tuning *all, const struct
 void lun_change_report(struct lun_change *);
 bool lun_change_recall(struct lun_changes *, const struct lun_snapshot *, char **error);        /* opens the state folder. False: it was asked for by
                                                                                            name and cannot be used */
+/* What to begin with where the files cannot be used: the newest version that an earlier run has kept and that was not taken back. Opens the state
+ * folder, as recall does. NULL: there is none, and nothing was opened or made. */
+struct lun_snapshot *lun_change_last_good(struct lun_changes *);
 /* What to begin with: the version that was loaded, which is taken, or where that was taken back, an earlier one. */
 struct lun_snapshot *lun_change_choose(struct lun_changes *, struct lun_snapshot *);
 

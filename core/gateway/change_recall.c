@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static void read_settings(struct lun_changes *c, struct lun_json object)
 {
@@ -71,6 +72,42 @@ static struct lun_snapshot *kept_version(struct lun_changes *c, const char *but)
         lun_snapshot_unref(s);
     }
     return NULL;
+}
+
+/* Where the state folder is, though the policy may be what cannot be used, or all of gateway.lua: then where it is by default. Yours to free; NULL:
+ * nowhere. */
+static char *state_folder(const struct lun_config_source *source)
+{
+    struct lun_config_source plain = *source;
+    struct lun_mistakes mistakes = {0};
+    plain.options.no_policy_check = plain.options.no_secrets = true;
+    plain.options.origins = NULL;
+    struct lun_snapshot *s = lun_config_source_load(&plain, &mistakes, NULL, NULL);
+    const char *slash = source->path ? strrchr(source->path, '/') : NULL;
+    char *folder = s ? lun_strdup(s->state) : source->path ? lun_printf("%.*s.lunette", slash ? (int)(slash + 1 - source->path) : 0, source->path) : NULL;
+    lun_mistakes_free(&mistakes);
+    lun_snapshot_unref(s);
+    return folder;
+}
+
+static bool has_state(const char *folder)
+{
+    char *path = lun_printf("%s/state.json", folder);
+    bool there = !access(path, R_OK);
+    free(path);
+    return there;
+}
+
+struct lun_snapshot *lun_change_last_good(struct lun_changes *c)
+{
+    char *folder = state_folder(c->options.source), *why = NULL;
+    struct lun_snapshot *s = NULL;
+    if (folder && has_state(folder) && (c->keep = lun_keep_open(folder, &why))) {
+        recall(c, folder);
+        s = kept_version(c, "");
+    }
+    free(folder), free(why);
+    return s;
 }
 
 struct lun_snapshot *lun_change_choose(struct lun_changes *c, struct lun_snapshot *s)

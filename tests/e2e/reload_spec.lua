@@ -316,6 +316,52 @@ describe("the files", function()
   end)
 end)
 
+describe("a start with files that do not load", function()
+  local function mistakes(g) return g.process:stderr() end
+
+  it("goes on with the version that served last, says so, and takes over the mended file", function()
+    local g = serve {}
+    g:reload { ["policy.lua"] = named "two" }
+    local two = current(g)
+    for _, broken in ipairs { { "policy.lua", "return {\n select = 5 }", "policy.lua:2: select: must be a function, not 5" },
+                              { "gateway.lua", config .. "\n}", "gateway.lua:6: " } } do
+      local whole = e2e.read(g.folder .. "/" .. broken[1])
+      g.process:stop(e2e.SIGKILL)
+      g:replace(broken[1], broken[2])
+      g:restart()
+      assert.same({ two, "two" }, { current(g), labels(served(g)) })
+      assert.truthy(mistakes(g):find(broken[3], 1, true), mistakes(g))
+      assert.truthy(mistakes(g):find("THE FILES CANNOT BE USED: " .. two .. ", which served last, goes on until they are mended", 1, true))
+      assert.equal("the files cannot be used", g:look("versions").versions[1].why)
+      assert.equal(422, g:tell("reload").status)
+      g:replace(broken[1], whole)
+      assert.equal(200, g:tell("reload").status)
+      assert.equal("two", labels(served(g)))
+    end
+    g:replace("policy.lua", named "three")
+    becomes(g, "three")
+  end)
+
+  it("passes over what was taken back", function()
+    local g = serve {}
+    g:reload { ["policy.lua"] = named "two" }
+    assert.equal(200, g:tell("rollback").status)
+    g.process:stop(e2e.SIGKILL)
+    g:replace("policy.lua", "return {")
+    g:restart()
+    assert.equal("one", labels(served(g)))
+  end)
+
+  it("ends where nothing was kept", function()
+    local g = serve({}, { config = config:gsub("return {", "return { state = false,", 1) })
+    g.process:stop(e2e.SIGKILL)
+    g:replace("policy.lua", "return {\n select = 5 }")
+    local status, out, err = e2e.run({ e2e.lunette, "serve", g.folder .. "/gateway.lua" }, g.env)
+    assert.same({ 1, "" }, { status, out })
+    assert.truthy(err:find("policy.lua:2: select: must be a function, not 5", 1, true))
+  end)
+end)
+
 describe("a rollback", function()
   it("takes the previous version back, until the file changes, and over a kill -9", function()
     local g = serve {}
@@ -407,6 +453,7 @@ describe("a rollback", function()
     local list = g:look("versions").versions
     assert.same({ two, "taken_back", "lunette", 5 }, { list[2].version, list[2].state, list[2].taken_back_by, list[2].hook_failures })
     assert.truthy(list[2].taken_back_why:find("5 failures of its hooks within 10 s, the last: policy.lua:3: it broke", 1, true))
+    e2e.eventually("it is written down", function() return g.process:stderr():find("audit [^\n]*rollback") end)     -- once it is kept
     g:restart()
     assert.equal("one", labels(served(g)))
   end)
