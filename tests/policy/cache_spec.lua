@@ -238,6 +238,8 @@ describe("refusals hold", function()
                classify = function() return n >= 3 and "late" or "early" end }]] }
     assert.equal("dear", g:ask("hi").text)
     assert.equal("cheap", g:ask("hi").text)
+    assert.equal("dear", g:ask("hi").text)                  -- again that of the first
+    assert.equal(1, asked(g))
     assert.equal("miss", cache(g:ask "hi"))
     assert.equal("hit", cache(g:ask "hi"))
   end)
