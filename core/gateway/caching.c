@@ -271,7 +271,7 @@ void lun_caching_keep(request *r, const struct lun_attempt *a)
     struct lun_cached like = { .events = q->stream, .usage_shown = q->stream && !a->events.hide_usage, .fallback = a->trial.fallback, .target = a->trial.target->name,
                                .content_type = a->content_type, .provider_request_id = a->trial.provider_request_id, .usage = q->stream ? a->events.usage : a->trial.usage,
                                .bytes = q->stream ? c->shown.at : a->in.at, .n = q->stream ? c->shown.n : a->in.n,
-                               .hidden = c->hidden.at, .hidden_n = c->hidden.n, .made = r->loop->now };
+                               .hidden = c->hidden.at, .hidden_n = c->hidden.n, .made = a->trial.ended };
     bool fits = like.n + like.hidden_n <= (size_t)rules_of(r)->answer;
     if (!fits && !lun_cache_awaited(cache_of(r), &c->visit)) { leave(r, LUN_CACHE_UNFIT); return; }
     struct lun_cached *answer = lun_cached_new(&like);

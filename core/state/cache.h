@@ -25,7 +25,7 @@ struct lun_cached {
     const char *bytes; size_t n;
     const char *hidden; size_t hidden_n;        /* events: usage alone, that the client had not asked for */
     size_t size;                        /* bytes, all in all */
-    lun_us made;                        /* loop time at which it was whole */
+    lun_us made;                        /* loop time at which its maker had it whole */
     struct lun_cached *next;            /* the cache's: of those that have left it */
 };
 /* Copies what it is like, strings and bytes too; one reference, yours. `references`, `size` and `next` of `like` mean nothing. */
