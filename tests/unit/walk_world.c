@@ -293,6 +293,7 @@ static void *start(void *self, const struct lun_call *asked, struct lun_attempt 
     int i = asked->step->target->index, *n = &w->n_scripts[i];
     *k = (struct call){ .w = w, .asked = a->request->ask.client_self, .a = a, .target = asked->step->target, .id = ++w->n_calls, .number = a->trial.number, .key = asked->key, .timer.fire = call_fire,
                         .stream = asked->stream, .start = w->loop.now, .heard = w->loop.now, .step = *asked->step, .insist = a->insist, .talk = w->talks ? (int)(random64(w) % 5) : 9 };
+    k->hides = hides_usage(k);
     check_start(k);
     k->next = w->calls;
     w->calls = k;
@@ -428,10 +429,11 @@ static void cached_bytes(struct asked *c, const char *bytes, size_t n)
     struct call *k = c->from;
     MUST(w, k->closed && (!k->stream || k->complete), "an answer that was not all there");
     MUST(w, !k->asked->policy == !c->policy, "the answer to a hook's own question");
+    MUST(w, c->q.include_usage || !c->stream || !memmem(bytes, n, "usage", 5), "usage shown that was not asked for");
     MUST(w, k->asked->topic == c->topic, "the answer to another question");
     if (c->r->done.cache == LUN_CACHE_HIT)
         MUST(w, w->loop.now - k->closed_at < w->snapshot->cache.ttl, "an answer that is too old");
-    if (k->stream == c->stream && (!c->stream || (hides_usage(k) && !c->q.include_usage))) MUST(w, is_of(k, bytes, n), "not the bytes that the provider sent");
+    if (k->stream == c->stream && (!c->stream || (k->hides && !c->q.include_usage))) MUST(w, is_of(k, bytes, n), "not the bytes that the provider sent");
 }
 
 static void client_bytes(void *self, const char *bytes, size_t n)

@@ -40,7 +40,7 @@ struct item { lun_us after; enum { ITEM_HEAD, ITEM_BYTES, ITEM_END } what; int s
 struct call {
     struct call *next; struct world *w; struct asked *asked; struct lun_attempt *a; const struct lun_target *target;
     int id, number, key, n, at, content, talk; struct item item[96]; struct lun_timer timer; const char *script; struct lun_buf body, want;
-    bool stream, started, closed, ended, paused, head, complete, claimed, insist, bytes, alien; int inside, status; unsigned finished; lun_us complete_at, closed_at;
+    bool stream, hides, started, closed, ended, paused, head, complete, claimed, insist, bytes, alien; int inside, status; unsigned finished; lun_us complete_at, closed_at;
     lun_us start, heard, held_all, held_heard, held_since; struct lun_step step;
 };
 
