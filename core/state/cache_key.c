@@ -24,11 +24,27 @@ static void blanks(struct reader *r)
 
 static const char *string(struct reader *r)         /* to its end; where it began */
 {
-    const char *start = r->at++;
-    while (r->at < r->end && *r->at != '"') r->at += *r->at == '\\' ? 2 : 1;
-    if (r->at < r->end) r->at++;
-    else r->at = r->end;
+    const char *start = r->at++, *quote = r->at;
+    while ((quote = memchr(quote, '"', (size_t)(r->end - quote)))) {
+        const char *before = quote++;
+        while (before[-1] == '\\') before--;                    /* the first quote stands before all of them */
+        if ((quote - 1 - before) % 2) continue;
+        r->at = quote;
+        return start;
+    }
+    r->at = r->end;
     return start;
+}
+
+/* A text as it enters a fold, which is keyed: a short one is itself (its length is the last byte), of a longer one the digest, which nobody can
+ * know and so nobody can write. */
+static struct lun_digest text_of(const struct reader *r, const char *text, size_t n)
+{
+    struct lun_digest d = {0};
+    if (n >= sizeof d) return lun_siphash_digest(r->secret, text, n);
+    memcpy(&d, text, n);
+    d.b |= (uint64_t)n << 56;
+    return d;
 }
 
 static struct lun_digest scalar(struct reader *r)
@@ -36,13 +52,13 @@ static struct lun_digest scalar(struct reader *r)
     const char *start = r->at;
     if (*start == '"') string(r);
     else while (r->at < r->end && !strchr(",]} \n\r\t", *r->at)) r->at++;
-    return lun_siphash_digest(r->secret, start, (size_t)(r->at - start));
+    return text_of(r, start, (size_t)(r->at - start));
 }
 
-/* A digest of digests, divided from those of texts by a first byte that no text has. */
+/* A digest of digests; `kind` divides arrays, objects and their members. */
 static struct lun_digest fold(const struct reader *r, char kind, struct lun_digest a, struct lun_digest b, uint64_t n)
 {
-    struct { uint64_t kind; struct lun_digest a, b; uint64_t n; } all = { (uint64_t)(unsigned char)kind, a, b, n };
+    struct { struct lun_digest a, b; uint64_t kind; } all = { a, b, (uint64_t)(unsigned char)kind | n << 8 };
     return lun_siphash_digest(r->secret, &all, sizeof all);
 }
 
@@ -76,17 +92,18 @@ static bool twice(const struct member *m, int n)
 static struct lun_digest name_of(const struct reader *r, struct lun_json name)
 {
     struct lun_buf text = {0};
-    if (!memchr(name.at, '\\', name.n)) return lun_siphash_digest(r->secret, name.at + 1, name.n >= 2 ? name.n - 2 : 0);
+    if (!memchr(name.at, '\\', name.n)) return text_of(r, name.at + 1, name.n >= 2 ? name.n - 2 : 0);
     lun_json_string(name, false, &text);
-    struct lun_digest d = lun_siphash_digest(r->secret, text.n ? text.at : "", text.n);
+    struct lun_digest d = text_of(r, text.n ? text.at : "", text.n);
     lun_buf_free(&text);
     return d;
 }
 
 /* Members at the top that say who asks or how the answer is to come, not what is wanted. */
-static const struct rule { const char *name; unsigned reads; } rules[] = {
-    { "stream", LUN_READS_STREAM }, { "stream_options", LUN_READS_BODY }, { "user", LUN_READS_BODY }, { "safety_identifier", LUN_READS_BODY },
-    { "metadata", LUN_READS_BODY }, { "prompt_cache_key", LUN_READS_BODY }, { "store", LUN_READS_BODY }, { NULL, 0 } };
+#define RULE(name, reads) { name, sizeof name - 1, reads }
+static const struct rule { const char *name; size_t n; unsigned reads; } rules[] = {
+    RULE("store", LUN_READS_BODY), RULE("stream", LUN_READS_STREAM), RULE("stream_options", LUN_READS_BODY), RULE("user", LUN_READS_BODY),
+    RULE("safety_identifier", LUN_READS_BODY), RULE("metadata", LUN_READS_BODY), RULE("prompt_cache_key", LUN_READS_BODY), { NULL, 0, 0 } };
 
 unsigned lun_cache_key_field(const char *name)
 {
@@ -94,11 +111,14 @@ unsigned lun_cache_key_field(const char *name)
     return 0;
 }
 
-static bool left_out(const struct reader *r, struct lun_json name)
+/* The rule for a member; NULL: it counts as it is. */
+static const struct rule *rule_of(const struct reader *r, struct lun_json name)
 {
-    for (const struct rule *rule = r->depth ? NULL : r->rules; rule && rule->name; rule++)
-        if (lun_json_is(name, rule->name)) return !(r->without & rule->reads);
-    return false;
+    if (r->depth || !r->rules) return NULL;
+    bool escaped = memchr(name.at, '\\', name.n);
+    for (const struct rule *rule = r->rules; rule->name; rule++)
+        if (escaped ? lun_json_is(name, rule->name) : name.n - 2 == rule->n && !memcmp(name.at + 1, rule->name, rule->n)) return rule;
+    return NULL;
 }
 
 static struct lun_digest object(struct reader *r)
@@ -110,7 +130,7 @@ static struct lun_digest object(struct reader *r)
     for (r->at++, blanks(r); r->at < r->end && *r->at != '}'; blanks(r)) {
         const char *start = string(r);
         struct lun_json name = { start, (size_t)(r->at - start) };
-        bool out = left_out(r, name), stored = !r->depth && r->rules && lun_json_is(name, "store");
+        const struct rule *rule = rule_of(r, name);
         blanks(r);
         r->at++;                                                /* the colon */
         blanks(r);
@@ -118,10 +138,10 @@ static struct lun_digest object(struct reader *r)
         const char *text = r->at;
         struct lun_digest v = value(r), key = name_of(r, name);
         r->depth--;
-        if (stored && r->at - text == 4 && !memcmp(text, "true", 4)) r->stored = true;
+        if (rule == rules && r->at - text == 4 && !memcmp(text, "true", 4)) r->stored = true;      /* store */
         blanks(r);
         if (r->at < r->end && *r->at == ',') r->at++;
-        if (out) continue;
+        if (rule && !(r->without & rule->reads)) continue;
         n++;
         if (known < KNOWN) m[known++] = (struct member){ key, v };
         else add(&sum, fold(r, 3, key, v, n));                  /* its place counts */
@@ -142,7 +162,8 @@ static struct lun_digest value(struct reader *r)
 struct lun_digest lun_cache_key_json(struct lun_siphash secret, const char *text, size_t n)
 {
     struct reader r = { .secret = secret, .at = text, .end = text + n };
-    return value(&r);
+    struct lun_digest d = value(&r);
+    return fold(&r, 5, d, d, 0);
 }
 
 /* ---- the request ---- */

@@ -60,27 +60,31 @@ describe("the response cache", function()
     assert.equal(shown.bytes, g:metric "lunette_cache_bytes")
   end)
 
+  -- Which worker takes a connection is the system's choice: until both have. Each counts those that it has finished.
   it("asks once for many who ask at once, on both workers", function()
-    local g = serve()
-    local visits, call = crowd(g, 40)
-    assert.is_true(a:quiet())
-    local list, breaks = g:look("requests").requests, 0         -- each worker's from the youngest on, one worker's after the other's
-    for i = 2, #list do breaks = breaks + (list[i].age_ms < list[i - 1].age_ms and 1 or 0) end
-    assert.equal(40, #list)
-    assert.equal(1, breaks)
-    call:answer(200, whole "for all")
-    local cost = 0
-    for i, visit in ipairs(visits) do
-      local answer = visit:rest()
-      assert.equal(200, answer.status)
-      assert.equal("for all", answer.text)
-      assert.equal(i == 1 and "miss" or "shared", cache(answer))
-      cost = cost + g:line(answer).cost
-    end
-    assert.equal(1, g:metric 'lunette_attempts_total{target="a/up",kind="ok"}')
-    assert.is_true(math.abs(cost - 5e-6) < 1e-12)
-    assert.equal(39, g:metric "lunette_cache_waits_total")
-    assert.is_true(a:quiet())
+    local g = serve(nil, nil, "local l, n = require 'lunette', 0 return { finish = function() n = n + 1 l.note('nth', n) end }")
+    local asked, both = 0, false
+    repeat
+      asked = asked + 1
+      local visits, call = crowd(g, 40, { text = "question " .. asked })
+      assert.is_true(a:quiet())
+      call:answer(200, whole "for all")
+      local cost, most = 0, 0
+      for i, visit in ipairs(visits) do
+        local answer = visit:rest()
+        assert.equal(200, answer.status)
+        assert.equal("for all", answer.text)
+        assert.equal(i == 1 and "miss" or "shared", cache(answer))
+        cost = cost + g:line(answer).cost
+        most = math.max(most, g:line(answer).notes.nth)
+      end
+      assert.equal(asked, g:metric 'lunette_attempts_total{target="a/up",kind="ok"}')
+      assert.is_true(math.abs(cost - 5e-6) < 1e-12)
+      assert.equal(39 * asked, g:metric "lunette_cache_waits_total")
+      assert.is_true(a:quiet())
+      both = most < 40 * asked
+    until both or asked == 20
+    assert.is_true(both)
   end)
 
   it("gives a stream to all who wait for it, and to who wants it whole", function()
