@@ -74,12 +74,7 @@ GET(max_tokens)
     return 1;
 }
 
-GET(budget)
-{
-    (void)self;
-    reads(mind, LUN_READS_BUDGET);
-    return lun_push_usd(L, mind->question->budget);
-}
+GET(budget) { (void)self; return lun_push_usd(L, mind->question->budget); }
 
 GET(deadline)
 {

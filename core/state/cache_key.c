@@ -217,7 +217,6 @@ static void put_read(struct list *l, const struct lun_question *q, unsigned read
     if (reads & LUN_READS_USER) put_text(l, q->user);
     if (reads & LUN_READS_SESSION) put_text(l, q->session);
     if (reads & LUN_READS_CLIENT) put_text(l, q->client ? q->client->name : NULL);
-    if (reads & LUN_READS_BUDGET) put_number(l, (uint64_t)q->budget);
     if (reads & LUN_READS_RETRY) put_number(l, (uint64_t)q->client_retry);
     if (!(reads & LUN_READS_HEADERS)) return;
     for (int i = 0; i < q->n_headers; i++) {
@@ -235,6 +234,7 @@ static void put_facts(struct list *l, const struct lun_question *q)
     put_number(l, (uint64_t)q->endpoint << 1 | (q->client && !q->client->substitute));
     put_text(l, q->task);
     put_text(l, q->class);
+    put_number(l, (uint64_t)q->budget);                         /* the core itself passes over what does not fit it */
     put_number(l, (uint64_t)q->n_labels);
     for (int i = 0; i < q->n_labels; i++) put_text(l, q->labels[i]);
     put_number(l, (uint64_t)q->n_tags);

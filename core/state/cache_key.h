@@ -1,7 +1,7 @@
 /* Which requests are equal, for the response cache: one digest of 128 bits, keyed so that nobody can make two that collide.
  *
  * Two requests are equal if the same policy of the same version and settings would have to decide the same for both: same client (unless answers
- * are shared), endpoint, targets that may be used, labels, task, class and tags, and a body that means the same, whatever the order of members and
+ * are shared), endpoint, targets that may be used, labels, task, class, tags and budget, and a body that means the same, whatever the order of members and
  * the white space. What a policy decides by besides (user, session, headers, who the client is …) belongs to the key once a hook of that version has
  * looked at it: see enum lun_reads in state/question.h. */
 #ifndef LUN_STATE_CACHE_KEY_H

@@ -30,12 +30,12 @@ const char *lun_endpoint_path(enum lun_endpoint);
 enum lun_field { LUN_ROUTING_KEYS(X) LUN_FIELD_COUNT };
 #undef X
 
-/* What a hook can look at that is not the same for two requests with the same body, labels, task, class and tags. Once a hook of a version has, all
+/* What a hook can look at that is not the same for two requests with the same body, labels, task, class, tags and budget. Once a hook of a version has, all
  * its requests are told apart by it (state/cache_key.h). */
 enum lun_reads {
-    LUN_READS_USER = 1, LUN_READS_SESSION = 2, LUN_READS_HEADERS = 4, LUN_READS_CLIENT = 8, LUN_READS_BUDGET = 16, LUN_READS_RETRY = 32,
-    LUN_READS_STREAM = 64,      /* whether a stream is wanted */
-    LUN_READS_BODY = 128,       /* fields of the body that only say who asks */
+    LUN_READS_USER = 1, LUN_READS_SESSION = 2, LUN_READS_HEADERS = 4, LUN_READS_CLIENT = 8, LUN_READS_RETRY = 16,
+    LUN_READS_STREAM = 32,      /* whether a stream is wanted */
+    LUN_READS_BODY = 64,        /* fields of the body that only say who asks */
 };
 
 /* An attempt, as the world may know it: policies, log lines, error messages. */
