@@ -63,7 +63,7 @@ describe("the response cache", function()
   -- Which worker takes a connection is the system's choice: until both have. Each counts those that it has finished.
   it("asks once for many who ask at once, on both workers", function()
     local g = serve(nil, nil, "local l, n = require 'lunette', 0 return { finish = function() n = n + 1 l.note('nth', n) end }")
-    local asked, both = 0, false
+    local asked, both = 0
     repeat
       asked = asked + 1
       local visits, call = crowd(g, 40, { text = "question " .. asked })

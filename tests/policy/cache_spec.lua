@@ -59,7 +59,8 @@ describe("an equal request", function()
   local other = {
     { "another text", { text = "ho" } }, { "another system", { text = "hi", system = "be brief" } }, { "another parameter", { text = "hi", temperature = 1 } },
     { "a seed", { text = "hi", seed = 1 } }, { "tools", { text = "hi", tools = { { type = "function", ["function"] = { name = "f" } } } } },
-    { "another task", { text = "hi", task = "faq" } }, { "other tags", { text = "hi", tags = { tier = "gold" } } }, { "another model", { text = "hi", model = "auto" } },
+    { "another task", { text = "hi", task = "faq" } }, { "other tags", { text = "hi", tags = { tier = "gold" } } },
+    { "another model", { text = "hi", model = "auto" } },
     { "several choices", { text = "hi", n = 2 } } }
   for _, case in ipairs(other) do
     it("is another one with " .. case[1], function()
@@ -73,7 +74,8 @@ describe("an equal request", function()
   it("is the same one whoever it says it is from, and however it wants the answer", function()
     local g = gateway()
     g:ask "hi"
-    for _, more in ipairs { { user = "ann" }, { metadata = { trace = "1" } }, { prompt_cache_key = "k" }, { safety_identifier = "x" }, { session = "s" }, { stream = true },
+    for _, more in ipairs { { user = "ann" }, { metadata = { trace = "1" } }, { prompt_cache_key = "k" },
+                            { safety_identifier = "x" }, { session = "s" }, { stream = true },
                             { stream = true, stream_options = { include_usage = true } }, { headers = { ["x-anything"] = "1" } } } do
       more.text = "hi"
       assert.equal("hit", cache(g:ask(more)))
@@ -94,7 +96,8 @@ describe("an equal request", function()
   end)
 
   it("may be one for embeddings or completions", function()
-    local g = gateway { providers = { a = { body = { object = "list", data = { { index = 0, embedding = { 0.5 } } }, usage = { prompt_tokens = 1, total_tokens = 1 } } } } }
+    local g = gateway { providers = {
+      a = { body = { object = "list", data = { { index = 0, embedding = { 0.5 } } }, usage = { prompt_tokens = 1, total_tokens = 1 } } } } }
     assert.equal("miss", cache(g:ask { input = "hi" }))
     assert.equal("hit", cache(g:ask { input = "hi" }))
     g = gateway()
@@ -183,7 +186,8 @@ end)
 
 describe("what is not kept", function()
   for _, case in ipairs {
-    { "an error", 500 }, { "a refusal", 400 }, { "an answer cut off", { text = "hello", cut = "fin" } }, { "one that ends at a length nobody asked for", { text = "hel", finish_reason = "length" } },
+    { "an error", 500 }, { "a refusal", 400 }, { "an answer cut off", { text = "hello", cut = "fin" } },
+    { "one that ends at a length nobody asked for", { text = "hel", finish_reason = "length" } },
     { "one that a filter ended", { text = "hel", finish_reason = "content_filter" } }, { "one larger than cache.answer", { text = ("x"):rep(2000) } } } do
     it(case[1], function()
       for _, stream in ipairs { false, true } do
@@ -271,7 +275,8 @@ describe("what a policy decides by", function()
   end
 
   it("an answer that a hook made by what the key did not have in it is not kept, and not given to others", function()
-    local g = gateway { providers = { a = function(_, n) return { text = "answer " .. n, after = 1 } end }, policy = "return { judge = function(r) return r.text == 'hi' and r.user and nil end }" }
+    local g = gateway { providers = { a = function(_, n) return { text = "answer " .. n, after = 1 } end },
+                        policy = "return { judge = function(r) return r.text == 'hi' and r.user and nil end }" }
     local first, second = g:start { text = "hi", user = "ann" }, g:start { text = "hi", user = "bob" }
     assert.not_equal(first:answer().text, second:answer().text)
     assert.equal("miss", cache(second:answer()))
@@ -293,7 +298,8 @@ describe("what a policy decides by", function()
   end)
 
   it("finish is told", function()
-    local g = gateway { policy = "local l = require 'lunette' return { finish = function(r, o) l.note('cached', o.cached) l.note('target', o.target.name) end }" }
+    local g = gateway { policy = [[local l = require "lunette"
+      return { finish = function(r, o) l.note("cached", o.cached) l.note("target", o.target.name) end }]] }
     assert.is_false(g:ask("hi").notes.cached)
     local answer = g:ask "hi"
     assert.is_true(answer.notes.cached)
@@ -312,9 +318,13 @@ describe("what a policy decides by", function()
 end)
 
 describe("a stream", function()
-  local function chunk(delta, finish) return { id = "c", object = "chat.completion.chunk", created = 5, model = "up", choices = { { index = 0, delta = delta, finish_reason = finish } } } end
+  local tokens = { prompt_tokens = 7, completion_tokens = 2, total_tokens = 9 }
+  local function with(choices, usage)
+    return { id = "c", object = "chat.completion.chunk", created = 5, model = "up", choices = choices, usage = usage }
+  end
+  local function chunk(delta, finish) return with { { index = 0, delta = delta, finish_reason = finish } } end
   local events = { chunk { role = "assistant", content = "" }, chunk { content = "Xin " }, chunk { content = "chào" }, chunk({}, "stop"),
-                   { id = "c", object = "chat.completion.chunk", created = 5, model = "up", choices = t.array {}, usage = { prompt_tokens = 7, completion_tokens = 2, total_tokens = 9 } }, "[DONE]" }
+                   with(t.array {}, tokens), "[DONE]" }
 
   local function datas(answer)
     local out = {}
@@ -360,8 +370,10 @@ describe("a stream", function()
   end)
 
   it("is made of a whole answer", function()
-    local body = { id = "c", object = "chat.completion", created = 5, model = "up", usage = { prompt_tokens = 7, completion_tokens = 2, total_tokens = 9 }, choices = {
-      { index = 0, finish_reason = "tool_calls", message = { role = "assistant", content = "Xin chào", tool_calls = { { id = "t", type = "function", ["function"] = { name = "f", arguments = "{}" } } } } } } }
+    local call = { id = "t", type = "function", ["function"] = { name = "f", arguments = "{}" } }
+    local message = { role = "assistant", content = "Xin chào", tool_calls = { call } }
+    local body = { id = "c", object = "chat.completion", created = 5, model = "up", usage = tokens,
+                   choices = { { index = 0, finish_reason = "tool_calls", message = message } } }
     local g = gateway { providers = { a = { body = body } } }
     g:ask "hi"
     local answer = g:ask { stream = true, stream_options = { include_usage = true } }
