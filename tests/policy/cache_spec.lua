@@ -319,12 +319,12 @@ end)
 
 describe("a stream", function()
   local tokens = { prompt_tokens = 7, completion_tokens = 2, total_tokens = 9 }
-  local function with(choices, usage)
+  local function said(choices, usage)
     return { id = "c", object = "chat.completion.chunk", created = 5, model = "up", choices = choices, usage = usage }
   end
-  local function chunk(delta, finish) return with { { index = 0, delta = delta, finish_reason = finish } } end
+  local function chunk(delta, finish) return said { { index = 0, delta = delta, finish_reason = finish } } end
   local events = { chunk { role = "assistant", content = "" }, chunk { content = "Xin " }, chunk { content = "chào" }, chunk({}, "stop"),
-                   with(t.array {}, tokens), "[DONE]" }
+                   said(t.array {}, tokens), "[DONE]" }
 
   local function datas(answer)
     local out = {}
