@@ -131,7 +131,7 @@ void lun_caching_tell(request *r)
     size_t n = as_it_is ? a->n : c->shown.n;
     struct lun_trial *maker = lun_arena_zalloc(q->arena, sizeof *maker);       /* nobody was tried: it stands for the one who answered then */
     *maker = (struct lun_trial){ .target = lun_snapshot_target(q->snapshot, a->target), .key = -1, .closed = true, .committed = true, .fallback = a->fallback,
-                                 .provider_request_id = lun_arena_strdup(q->arena, a->provider_request_id) };
+                                 .provider_request_id = lun_arena_strdup(q->arena, a->provider_request_id), .warning = lun_arena_strdup(q->arena, a->warning) };
     r->done.trial = maker;
     lun_done_add_up(q, &r->done);
     lun_tell_head(r, maker, a->events == q->stream ? lun_arena_strdup(q->arena, a->content_type) : NULL, (int64_t)n);
@@ -269,7 +269,7 @@ void lun_caching_keep(request *r, const struct lun_attempt *a)
     if (q->reads & ~c->key.reads) { leave(r, LUN_CACHE_UNFIT); return; }        /* a hook has looked at what the key was made without */
     if (q->policy_failed || !all_there(r, a)) { leave(r, LUN_CACHE_FAILED); return; }
     struct lun_cached like = { .events = q->stream, .usage_shown = q->stream && !a->events.hide_usage, .fallback = a->trial.fallback, .target = a->trial.target->name,
-                               .content_type = a->content_type, .provider_request_id = a->trial.provider_request_id, .usage = q->stream ? a->events.usage : a->trial.usage,
+                               .content_type = a->content_type, .provider_request_id = a->trial.provider_request_id, .warning = a->trial.warning, .usage = q->stream ? a->events.usage : a->trial.usage,
                                .bytes = q->stream ? c->shown.at : a->in.at, .n = q->stream ? c->shown.n : a->in.n,
                                .hidden = c->hidden.at, .hidden_n = c->hidden.n, .made = a->trial.ended };
     bool fits = like.n + like.hidden_n <= (size_t)rules_of(r)->answer;

@@ -119,6 +119,7 @@ static void put_trial(struct lun_buf *out, const struct lun_question *q, const s
     if (t->status) put_int(out, LUN_LOG_ATTEMPT_STATUS, t->status);
     put_ms(out, LUN_LOG_ATTEMPT_AT, t->began - q->arrived);
     put_ms(out, LUN_LOG_ATTEMPT_DURATION, t->ended - t->began);
+    if (lun_trial_waited(t, t->ended)) put_ms(out, LUN_LOG_ATTEMPT_WAITED, lun_trial_waited(t, t->ended));
     if (spoke(t)) put_ms(out, LUN_LOG_ATTEMPT_TTFT, t->first_byte - t->sent);
     if (t->key > 0) put_int(out, LUN_LOG_ATTEMPT_KEY, t->key);
     if (t->hedge) put_true(out, LUN_LOG_ATTEMPT_HEDGE);
@@ -216,6 +217,7 @@ void lun_record_line(struct lun_question *q, const struct lun_done *done, struct
     if (done->trial) put_text(out, LUN_LOG_TARGET, done->trial->target->name);
     if (done->fallback) put_true(out, LUN_LOG_FALLBACK);
     put_text(out, LUN_LOG_CACHE, lun_cache_result_name(done->cache));
+    if (done->trial && done->trial->warning) put_text(out, LUN_LOG_WARNING, done->trial->warning);
     put_decision(out, q);
     put_trials(out, q);
     put_usage(out, &done->usage);
@@ -223,6 +225,7 @@ void lun_record_line(struct lun_question *q, const struct lun_done *done, struct
     put_ms(out, LUN_LOG_LATENCY, done->latency);
     if (done->ttft) put_ms(out, LUN_LOG_TTFT, done->ttft);
     put_ms(out, LUN_LOG_OVERHEAD, done->latency > done->upstream_wait ? done->latency - done->upstream_wait : 0);
+    if (done->waited) put_ms(out, LUN_LOG_WAITED, done->waited);
     if (in_full(q, done)) lun_dropped_put(q, out);
     if (q->snapshot->log_text) {
         size_t n;

@@ -42,11 +42,20 @@ static void tell_trials(const struct lun_question *q, struct lun_buf *out, bool 
     }
 }
 
+/* When a target can take something again: after its rest, and when its queue had a turn to give. */
+static lun_us free_again(const struct lun_question *q, const struct lun_target *target)
+{
+    lun_us until = lun_health_rests_until(target, q->loop->now);
+    for (const struct lun_trial *t = q->trials; t; t = t->next)
+        if (t->target == target && t->kind == LUN_KIND_POOL_FULL && t->ended + t->retry_after > until) until = t->ended + t->retry_after;
+    return until;
+}
+
 static lun_us soonest(const struct lun_question *q)
 {
     lun_us now = q->loop->now, due = LUN_NEVER;
     for (int i = 0; i < q->n_asked; i++) {
-        lun_us until = lun_health_rests_until(q->asked[i], now);
+        lun_us until = free_again(q, q->asked[i]);
         if (until < due) due = until;
     }
     return due == LUN_NEVER ? 0 : due > now ? due - now : LUN_SECOND;
@@ -189,6 +198,7 @@ static void put_target(struct list *l, struct lun_question *q, const struct lun_
     put(l, LUN_HEADER_TARGET, visible(q->arena, t->target->name));
     put(l, LUN_HEADER_PROVIDER, visible(q->arena, t->target->provider->name));
     put(l, LUN_HEADER_FALLBACK, t->fallback ? "true" : "false");
+    if (t->warning) put(l, LUN_HEADER_WARNING, visible(q->arena, t->warning));
     if (t->provider_request_id) put(l, LUN_HEADER_PROVIDER_REQUEST_ID, visible(q->arena, t->provider_request_id));
 }
 

@@ -34,8 +34,16 @@ static const struct lun_answer *ask(request *r, enum lun_hook hook, attempt *abo
     return &r->answer;
 }
 
+/* What it has rested until now is counted, once. */
+static void end_rest(request *r)
+{
+    if (r->rests_since) r->done.rested += r->loop->now - r->rests_since;
+    r->rests_since = 0;
+}
+
 static void close_all(request *r)
 {
+    end_rest(r);
     if (r->hook == LUN_ASKED) r->ask.policy->drop(r->ask.policy_self, r);
     r->hook = LUN_IDLE;
     for (attempt *a = r->attempts; a; a = a->next) lun_attempt_close(a, LUN_KIND_CANCELLED);
@@ -215,7 +223,7 @@ static enum go retry(request *r)
     const struct lun_answer *answer = ask(r, LUN_HOOK_RETRY, a);
     if (!answer) return WAIT;
     r->failed = NULL;
-    r->allowed = false;
+    r->allowed = a->trial.kind == LUN_KIND_POOL_FULL;   /* nothing was sent: what comes now costs nobody more than the first would have */
     r->rest_until = r->loop->now;
     struct lun_step other = answer->step;
     switch (answer->verb) {
@@ -225,17 +233,20 @@ static enum go retry(request *r)
         if (r->question->pinned && other.target != a->step.target) return give_up(r);
         if (lun_plan_step(r->question, &other)) repeat(r, &other, -1, answer->delay);
         break;
-    case LUN_NEXT: break;
+    case LUN_NEXT: r->rest_until = after(r->loop->now, answer->delay); break;
     default:
         if (lun_kind_rule(a->trial.kind) == LUN_RULE_STOP) return give_up(r);
         if (lun_course_other_key(r, a)) repeat(r, &a->step, a->index, 0);
     }
+    r->rests_since = r->loop->now;
     return to(r, LUN_AT_REST);
 }
 
 static enum go rest(request *r)
 {
-    return r->loop->now >= r->rest_until ? to(r, LUN_AT_NEXT) : WAIT;
+    if (r->loop->now < r->rest_until) return WAIT;
+    end_rest(r);
+    return to(r, LUN_AT_NEXT);
 }
 
 static enum go commit(request *r)
@@ -301,12 +312,20 @@ static enum go (*const states[])(request *) = {
 
 /* ---- turning it ---- */
 
+/* A step of the plan whose target had no turn to give and was not waited for: it counts as little as one that was passed over. Those that a policy
+ * insists on count, or it could do so without end. */
+static bool no_turn(const attempt *a)
+{
+    return a->trial.kind == LUN_KIND_POOL_FULL && !a->insist && !a->trial.sent && a->trial.ended == a->trial.began;
+}
+
 static void look(request *r)
 {
     for (attempt *a = r->attempts; a; a = a->next) {
         if (a->trial.closed) continue;
         lun_attempt_look(a);
         if (a->state != LUN_FAILED) continue;
+        if (no_turn(a)) r->tried--;
         if (a->trial.kind != LUN_KIND_SKIPPED) { r->failed = a; continue; }
         r->tried--;
         if (!a->rested) r->skipped = a;

@@ -169,6 +169,7 @@ int lun_chance_random(lua_State *L);
 int lun_chance_pick(lua_State *L);
 int lun_chance_split(lua_State *L);
 int lun_chance_hash(lua_State *L);
+int lun_words_keywords(lua_State *L);
 int lun_chance_backoff(lua_State *L);
 int lun_store_get_function(lua_State *L);
 int lun_store_set_function(lua_State *L);
@@ -193,8 +194,9 @@ int lun_json_array_function(lua_State *L);
 struct lun_host_function;
 void lun_bind_host(struct lun_vm *, const struct lun_host_function *, int n);
 
-/* Shows `require "lunette"`, classes and all, to a sandboxed machine: enough to load a policy; hooks need a mind. Outside of runs, before the lock. */
-void lun_bind_open(struct lun_vm *);
+/* Shows `require "lunette"`, classes and all, to a sandboxed machine: enough to load a policy; hooks need a mind. The configuration, for
+ * `lunette.has_model`, is borrowed as long as the machine lives; NULL: there is none to ask. Outside of runs, before the lock. */
+void lun_bind_open(struct lun_vm *, const struct lun_snapshot *);
 /* The reference of everything a policy can see, in Markdown, for policies/README.md; and the table of hooks. */
 void lun_bind_reference(struct lun_buf *);
 void lun_bind_hooks_reference(struct lun_buf *);

@@ -1,5 +1,5 @@
 /* `require "lunette"`: the functions that policies call, in one table, and those that tell: now, setting, note, log, metric. The others are in
- * bind_chance.c, bind_store.c, bind_decide.c, bind_json.c and, where they wait, bind_wish.c; what calls back is in lua/lunette.lua. */
+ * bind_chance.c, bind_words.c, bind_store.c, bind_decide.c, bind_json.c and, where they wait, bind_wish.c; what calls back is in lua/lunette.lua. */
 #include "script/bind.h"
 #include <math.h>
 #include <stdio.h>
@@ -90,6 +90,16 @@ static int metric(lua_State *L)
     return 1;
 }
 
+/* Also while the policy's file is loaded, when there is no request yet. */
+static int has_model(lua_State *L)
+{
+    const struct lun_snapshot *s = lua_touserdata(L, lua_upvalueindex(1));
+    const char *name = luaL_checkstring(L, 1);
+    if (!s) return luaL_error(L, "lunette.has_model can be used only in a policy");
+    lua_pushboolean(L, lun_configured(s, LUN_NAMED_MODEL, name));
+    return 1;
+}
+
 /* ---- the table ---- */
 
 const struct lun_function lun_functions[] = {
@@ -106,6 +116,9 @@ const struct lun_function lun_functions[] = {
       .lua = "(salt: string, who: string?, weights: table<string|integer, number>): string|integer" },
     { "hash", "(s)", "number", "a whole number below 2^53 made of the text, the same on every machine: `lunette.hash(user) % 100`", lun_chance_hash,
       .lua = "(s: string): integer" },
+    { "keywords", "(list)", "function", "a function of a text that says how many of these words and phrases are in it: `local hard = lunette.keywords { \"phân tích\", \"analyze\" }`, then "
+      "`hard(request.text) >= 2`. Upper and lower case are the same, accents may be composed or not, a word may go on (`compared`). It looks at the first 64 KiB. Made at load", lun_words_keywords,
+      .lua = "(list: string[]): fun(text: string): integer" },
     { "backoff", "(n, { base = 1, max = 60, jitter = })", "number", "seconds before try n + 1: base × 2^(n−1), at most max. `jitter = 0.5`: ± 50 %; `jitter = \"full\"`: anything from 0 to that; "
       "`jitter_seconds = 0.5`: ± 0.5 s; none of them: exact", lun_chance_backoff,
       .lua = "(n: number, options?: { base?: number, max?: number, jitter?: number|\"full\", jitter_seconds?: number }): number" },
@@ -123,6 +136,9 @@ const struct lun_function lun_functions[] = {
       .lua = "(key: string, by?: number, ttl?: number): number?, string?" },
     { "setting", "(name)", "any", "the value of one of the policy's own `settings`", setting,
       .lua = "(name: string): any" },
+    { "has_model", " \"NAME\"", "boolean", "whether `models` of the configuration has that name, as it is or by a pattern with `*`. Also while the file is loaded, so that a policy can refuse "
+      "itself: `if not lunette.has_model \"small\" then error \"this policy needs a model `small`\" end`", has_model,
+      .lua = "(name: string): boolean" },
     { "note", "(key, value)", "true", "puts a value into the request's log line. `nil, \"too_large\"` over 1 KiB", note,
       .lua = "(key: string, value: any): true?, string?" },
     { "log", "(…)", "nothing", "writes a line to the gateway's log; 20 a request", log_line,
@@ -141,8 +157,8 @@ const struct lun_function lun_functions[] = {
       .lua = "(...: string|number|boolean|nil): any" },
     { "again", "(delay)", "decision", "`retry`: the same target again, after delay seconds (0)", lun_decide_again,
       .lua = "(delay?: number): lunette.Decision" },
-    { "next", "()", "decision", "`retry`, `judge`: the next step of the plan", lun_decide_next,
-      .lua = "(): lunette.Decision" },
+    { "next", "(delay)", "decision", "`retry`, `judge`: the next step of the plan; in `retry`, after delay seconds (0)", lun_decide_next,
+      .lua = "(delay?: number): lunette.Decision" },
     { "try", "(target, delay)", "decision", "`retry`: this target (or the name of one) next", lun_decide_try,
       .lua = "(target: lunette.Target|string, delay?: number): lunette.Decision" },
     { "stop", "()", "decision", "`retry`: give up; the client gets the last failure", lun_decide_stop,
@@ -155,11 +171,12 @@ const struct lun_function lun_functions[] = {
       .lua = "(...: lunette.Policy): lunette.Policy" },
     { 0 } };
 
-static void set_function(lua_State *L, const struct lun_function *f)
+static void set_function(lua_State *L, const struct lun_function *f, const struct lun_snapshot *s)
 {
     const char *point = strchr(f->name, '.');
     if (!point) {
-        lua_pushcfunction(L, f->call);
+        lua_pushlightuserdata(L, (void *)s);
+        lua_pushcclosure(L, f->call, 1);
         lua_setfield(L, -2, f->name);
         return;
     }
@@ -192,7 +209,7 @@ static void set_native(lua_State *L)
     lua_setfield(L, -2, "native");
 }
 
-void lun_bind_open(struct lun_vm *vm)
+void lun_bind_open(struct lun_vm *vm, const struct lun_snapshot *snapshot)
 {
     lua_State *L = vm->L;
     lun_class_open(vm);
@@ -201,7 +218,7 @@ void lun_bind_open(struct lun_vm *vm)
     lua_setfield(L, -2, "store");
     lua_newtable(L);
     lua_setfield(L, -2, "json");
-    for (const struct lun_function *f = lun_functions; f->name; f++) if (f->call) set_function(L, f);
+    for (const struct lun_function *f = lun_functions; f->name; f++) if (f->call) set_function(L, f, snapshot);
     freeze_field(L, "store");
     freeze_field(L, "json");
     lua_newtable(L);

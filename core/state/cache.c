@@ -43,8 +43,8 @@ static size_t length(const char *text) { return text ? strlen(text) : 0; }
 
 struct lun_cached *lun_cached_new(const struct lun_cached *like)
 {
-    size_t target = length(like->target), type = length(like->content_type), id = length(like->provider_request_id);
-    size_t size = sizeof *like + target + type + id + like->n + like->hidden_n + 5;
+    size_t target = length(like->target), type = length(like->content_type), id = length(like->provider_request_id), warning = length(like->warning);
+    size_t size = sizeof *like + target + type + id + warning + like->n + like->hidden_n + 6;
     struct lun_cached *c = lun_alloc(size);
     char *at = (char *)(c + 1);
     *c = *like;
@@ -53,6 +53,7 @@ struct lun_cached *lun_cached_new(const struct lun_cached *like)
     c->target = put(&at, like->target, target);
     c->content_type = put(&at, like->content_type, type);
     c->provider_request_id = put(&at, like->provider_request_id, id);
+    c->warning = put(&at, like->warning, warning);
     c->bytes = put(&at, like->n ? like->bytes : "", like->n);
     c->hidden = put(&at, like->hidden_n ? like->hidden : "", like->hidden_n);
     c->next = NULL;

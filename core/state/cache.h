@@ -21,6 +21,7 @@ struct lun_cached {
     const char *target;                 /* the name of the target that made it */
     const char *content_type;
     const char *provider_request_id;    /* or NULL */
+    const char *warning;                /* of the step that it came by, for the client; or NULL */
     struct lun_usage usage;
     const char *bytes; size_t n;
     const char *hidden; size_t hidden_n;        /* events: usage alone, that the client had not asked for */

@@ -45,6 +45,7 @@ struct lun_trial {
     int try;                        /* from 1, on this target */
     const struct lun_target *target;
     const char *upstream;           /* the model's name at the provider */
+    const char *warning;            /* of its step, for the client; NULL: none */
     int key;                        /* -1: none */
     bool closed, committed, hedge;  /* committed: its answer goes to the client */
     bool fallback;                  /* committed, though it is not that of the plan's first step */
@@ -125,6 +126,9 @@ struct lun_question {
     struct { bool text_done, counted, looked; const char *text; size_t n; int words, chars; bool has_code; } last_user;
 };
 
+/* How long it stood in the queue for its turn, until now if it still does. */
+static inline lun_us lun_trial_waited(const struct lun_trial *t, lun_us now) { return (t->sent ? t->sent : t->ended ? t->ended : now) - t->began; }
+
 extern const struct lun_json_keys lun_question_keys;
 
 /* Empty, with an arena of its own, a reference to the snapshot, and the time. `seed`: what all its randomness comes from, and its id. */
@@ -139,7 +143,7 @@ void    lun_question_survey(struct lun_question *);
 /* Text parts of the last user message (chat), the prompt (completions) or input (embeddings; the first one), decoded. */
 const char *lun_question_text(struct lun_question *, size_t *n);
 int     lun_question_words(struct lun_question *);
-int     lun_question_chars(struct lun_question *);      /* code points */
+int     lun_question_chars(struct lun_question *);      /* code points without combining marks */
 bool    lun_question_has_code(struct lun_question *);
 int64_t lun_question_tokens(struct lun_question *);     /* of the whole input, estimated */
 int     lun_question_messages(struct lun_question *);

@@ -34,7 +34,7 @@
 ---@field stream boolean whether the client wants a stream
 ---@field text string the text of the last user message (completions: the prompt; embeddings: the first input)
 ---@field words number words of `text`
----@field chars number characters (code points) of `text`
+---@field chars number characters of `text`: code points without combining marks
 ---@field tokens number tokens of the whole input, estimated
 ---@field max_tokens number? the output cap the client asked for
 ---@field messages number how many messages there are
@@ -238,7 +238,8 @@ local steps = {}
 ---@field idle number? seconds of silence in the middle
 ---@field total number? seconds for all of it
 ---@field hedge_after number? no first good event after so many seconds: the next step starts beside it
----@field wait number? seconds to queue for the target's rate limit; nil: none, but for the last step up to the deadline
+---@field wait number? seconds to queue for the target: for its rate limit, and, where no later step can serve, for the end of its rest; nil: none, but for the last step, for its rate limit, up to the deadline
+---@field warning string? what the client is told in `x-lunette-warning` when this step answers
 local step = {}
 
 ---The budgets that this request counts to: the second argument of `budget`. Each is there, limited or not: `spend.team.left < 1` never fails.
@@ -270,6 +271,7 @@ local budget = {}
 ---@field billed "no"|"maybe"|"yes" whether it costs: `no`, `maybe` or `yes`
 ---@field retry_after number? seconds that the provider asks to wait
 ---@field elapsed number seconds from its beginning to its end, or until now
+---@field waited number of that, seconds in the queue for its turn at the target's rate limit
 ---@field ttft number? seconds to the first byte
 ---@field committed boolean its answer goes to the client
 ---@field hedge boolean it was started beside another
@@ -293,6 +295,7 @@ function attempt:body() end
 ---@field cost number USD, over all attempts
 ---@field latency number seconds from the request's arrival to its end
 ---@field ttft number? seconds until the first byte of the answer
+---@field waited number of the latency, seconds before retries that were delayed, and in the queue of a rate limit, with nothing under way
 ---@field fallback boolean another than the first step answered
 ---@field cached boolean the answer came from the cache
 ---@field labels string[] what `classify` answered
@@ -309,7 +312,8 @@ local decision = {}
 ---@field idle? number seconds of silence in the middle
 ---@field total? number seconds for all of it
 ---@field hedge_after? number no first good event after so many seconds: the next step starts beside it
----@field wait? number seconds to queue for the target's rate limit; by default none, but for the last step up to the deadline
+---@field wait? number seconds to queue for the target: for its rate limit, and, where no later step can serve, for the end of its rest. By default none, but for the last step, for its rate limit, up to the deadline
+---@field warning? string what the client is told in `x-lunette-warning` when this step answers
 ---@field set? table<string, any> top-level fields of the body and their values
 ---@field drop? string|string[] top-level fields of the body to leave out
 ---@field rename? table<string, string> old names of top-level fields and new ones
@@ -367,6 +371,11 @@ function lunette.split(salt, who, weights) end
 ---@return integer
 function lunette.hash(s) end
 
+---a function of a text that says how many of these words and phrases are in it: `local hard = lunette.keywords { "phân tích", "analyze" }`, then `hard(request.text) >= 2`. Upper and lower case are the same, accents may be composed or not, a word may go on (`compared`). It looks at the first 64 KiB. Made at load
+---@param list string[]
+---@return fun(text: string): integer
+function lunette.keywords(list) end
+
 ---seconds before try n + 1: base × 2^(n−1), at most max. `jitter = 0.5`: ± 50 %; `jitter = "full"`: anything from 0 to that; `jitter_seconds = 0.5`: ± 0.5 s; none of them: exact
 ---@param n number
 ---@param options? { base?: number, max?: number, jitter?: number|"full", jitter_seconds?: number }
@@ -411,6 +420,11 @@ function lunette.store.incr(key, by, ttl) end
 ---@return any
 function lunette.setting(name) end
 
+---whether `models` of the configuration has that name, as it is or by a pattern with `*`. Also while the file is loaded, so that a policy can refuse itself: `if not lunette.has_model "small" then error "this policy needs a model `small`" end`
+---@param name string
+---@return boolean
+function lunette.has_model(name) end
+
 ---puts a value into the request's log line. `nil, "too_large"` over 1 KiB
 ---@param key string
 ---@param value any
@@ -451,9 +465,10 @@ function lunette.json.array(t) end
 ---@return lunette.Decision
 function lunette.again(delay) end
 
----`retry`, `judge`: the next step of the plan
+---`retry`, `judge`: the next step of the plan; in `retry`, after delay seconds (0)
+---@param delay? number
 ---@return lunette.Decision
-function lunette.next() end
+function lunette.next(delay) end
 
 ---`retry`: this target (or the name of one) next
 ---@param target lunette.Target|string

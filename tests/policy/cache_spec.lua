@@ -306,6 +306,14 @@ describe("what a policy decides by", function()
     assert.equal("a", answer.notes.target)
   end)
 
+  it("what its step warned of is told again", function()
+    local g = gateway { policy = "return { select = function(r, targets) return targets:steps { warning = 'dear' } end }" }
+    g:ask "hi"
+    local answer = g:ask "hi"
+    assert.equal("hit", cache(answer))
+    assert.equal("dear", answer.headers["x-lunette-warning"])
+  end)
+
   it("its own questions have answers of their own", function()
     local g = gateway { policy = [[local l = require "lunette"
       return { classify = function(r) return l.chat { model = "m", messages = { { role = "user", content = "what is it?" } } } end }]] }

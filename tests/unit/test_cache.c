@@ -93,14 +93,15 @@ static void an_answer_is_there_until_it_is_too_old_or_another_takes_its_place(vo
 static void everything_of_an_answer_is_copied(void **state)
 {
     (void)state;
-    char target[] = "target", type[] = "type", id[] = "id", bytes[] = "by\0tes", hidden[] = "hidden";
-    struct lun_cached like = { .events = true, .usage_shown = true, .fallback = true, .target = target, .content_type = type, .provider_request_id = id,
+    char target[] = "target", type[] = "type", id[] = "id", warning[] = "warn", bytes[] = "by\0tes", hidden[] = "hidden";
+    struct lun_cached like = { .events = true, .usage_shown = true, .fallback = true, .target = target, .content_type = type, .provider_request_id = id, .warning = warning,
                                .usage = { .known = true, .input = 7 }, .bytes = bytes, .n = 6, .hidden = hidden, .hidden_n = 6, .made = 9 };
     struct lun_cached *a = lun_cached_new(&like);
-    memset(target, 'x', 6), memset(type, 'x', 4), memset(id, 'x', 2), memset(bytes, 'x', 6), memset(hidden, 'x', 6);
+    memset(target, 'x', 6), memset(type, 'x', 4), memset(id, 'x', 2), memset(warning, 'x', 4), memset(bytes, 'x', 6), memset(hidden, 'x', 6);
     assert_string_equal(a->target, "target");
     assert_string_equal(a->content_type, "type");
     assert_string_equal(a->provider_request_id, "id");
+    assert_string_equal(a->warning, "warn");
     assert_memory_equal(a->bytes, "by\0tes", 6);
     assert_string_equal(a->hidden, "hidden");
     assert_true(a->events && a->usage_shown && a->fallback && a->usage.input == 7 && a->made == 9 && a->n == 6 && a->hidden_n == 6);
@@ -108,6 +109,7 @@ static void everything_of_an_answer_is_copied(void **state)
     lun_cached_unref(a);
     a = lun_cached_new(&(struct lun_cached){ .target = "t" });
     assert_null(a->provider_request_id);
+    assert_null(a->warning);
     assert_string_equal(a->bytes, "");
     lun_cached_unref(a);
 }
