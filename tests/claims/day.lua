@@ -33,7 +33,8 @@ end
 local class = {}
 class.__index = class
 
--- `what`: seed, requests; policy (a file; nil: none), before (the one model that is passed through; nil: all), prices ("page" or "published").
+-- `what`: seed, requests; policy (a file; nil: none), before (the one model that is passed through; nil: all), prices ("page" or "published"), cache
+-- (seconds that answers are kept; nil: there is none).
 function day.new(what)
   local self = setmetatable({ what = what, open = {}, costs = {}, latencies = {}, n = 0, answered = 0, cost = 0, wasted = 0, attempts = 0,
                               hedges = 0, fallbacks = 0, kinds = {}, by_model = {}, by_kind = {}, refused = {} }, class)
@@ -47,7 +48,8 @@ function day.new(what)
   end
   self.gateway = t.gateway {
     config = path_of_gateway, providers = play, seed = what.seed,
-    environment = { CLAIMS_POLICY = what.policy, CLAIMS_BEFORE = what.before, CLAIMS_PRICES = what.prices or "page" } }
+    environment = { CLAIMS_POLICY = what.policy, CLAIMS_BEFORE = what.before, CLAIMS_PRICES = what.prices or "page",
+                    CLAIMS_CACHE = what.cache and tostring(what.cache) } }
   return self
 end
 

@@ -87,9 +87,14 @@ describe("a day of traffic", function()
     say_counts("Answers by model", after.by_model)
     say_counts("Attempts by kind", after.kinds)
     say_counts("Requests that failed", after.refused)
-    say("\nThe same day through other policies, which do not count:\n")
+    say("\nThe same day with a response cache, and through other policies, which do not count:\n")
     local rows = { { "policy", "saving", "uptime", "p50", "p99", "attempts each", "hard to strong", "rest to strong" },
                    row_of("(before)", before, first), row_of(policy, after, second) }
+    local cache = number("CLAIMS_CACHE", 86400, 0)
+    if cache > 0 then
+      local cached = day.run { seed = seed, requests = requests, policy = file_of(policy), prices = prices, cache = cache }
+      rows[#rows + 1] = row_of(policy .. ", cache", cached, report.measure(cached, before))
+    end
     for name in text("CLAIMS_ALSO", "smart_router fallback_router degradation_chain"):gmatch "%S+" do
       if name ~= "none" then
         local other = day.run { seed = seed, requests = requests, policy = file_of(name), prices = prices }

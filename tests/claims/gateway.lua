@@ -14,6 +14,7 @@ local at = {
 local prices = env("CLAIMS_PRICES", "page") == "published" and published or page
 local before = env "CLAIMS_BEFORE"
 local policy = env "CLAIMS_POLICY"
+local cache = tonumber(env("CLAIMS_CACHE", ""))          -- seconds
 
 local providers, models = {}, {}
 for provider, names in pairs(at) do
@@ -35,4 +36,5 @@ return {
   models = models,
   limits = before and { attempts = 1, retries = false } or nil,
   health = not before and {} or false,
+  cache = cache and not before and { ttl = cache, size = "4GiB" } or false,
 }

@@ -211,6 +211,13 @@ describe("a day", function()
     assert.is_true(d.kinds.cut == nil or d.kinds.cut <= d.refused.upstream_failed)
   end)
 
+  it("has a response cache on demand, which answers what was asked before", function()
+    local policy = only "gemini-2.5-flash"
+    local without, with = day.run { seed = 1, requests = 1000, policy = policy }, day.run { seed = 1, requests = 1000, policy = policy, cache = 86400 }
+    assert.is_true(with.attempts < 0.95 * without.attempts and with.cost < without.cost)
+    assert.is_true(with.answered >= without.answered)
+  end)
+
   it("has other prices on demand", function()
     local policy = only "gpt-4.1"
     local page, published = day.run { seed = 1, requests = 500, policy = policy }, day.run { seed = 1, requests = 500, policy = policy, prices = "published" }
@@ -294,7 +301,7 @@ describe("make claims", function()
   end
 
   it("prints what is not reached and ends with a status that is not 0", function()
-    local text, status = run("CLAIMS_ALSO=none CLAIMS_SCORES= CLAIMS_REQUESTS=1000 CLAIMS_POLICY=" .. only "gpt-4.1")
+    local text, status = run("CLAIMS_ALSO=none CLAIMS_CACHE=0 CLAIMS_SCORES= CLAIMS_REQUESTS=1000 CLAIMS_POLICY=" .. only "gpt-4.1")
     assert.not_equal(0, status)
     assert.matches("uptime +96.2 %% %-> 99.97 %% or more.-NOT REACHED", text)
     assert.matches("cost reduction +85 %% or more.-NOT REACHED", text)
