@@ -52,8 +52,9 @@ describe("a canary", function()
     assert.same({ "waiting", 0 }, { kimi(g).state, kimi(g).share })
     local told = tell(g, "start", "try it")
     assert.equal(200, told.status)
-    assert.same({ "running", 50, 1, "try it", true }, { told.json.canary.state, told.json.canary.share, told.json.canary.stage, told.json.canary.why, told.json.kept })
-    assert.is_truthy(told.json.canary.by:find("^admin ann@host"))
+    local is = told.json.canary
+    assert.same({ "running", 50, 1, "try it", true }, { is.state, is.share, is.stage, is.why, told.json.kept })
+    assert.is_truthy(is.by:find("^admin ann@host"))
     local user = 0
     e2e.eventually("it has passed", function()
       user = user + 1
