@@ -28,7 +28,10 @@ static void load_stages(struct lun_loading *l, const struct lun_value *table, st
     const struct lun_setting *s = lun_setting_find(LUN_SCOPE_CANARY, "stages");
     memcpy(rule->stages, stages_default, sizeof stages_default);
     rule->n_stages = STAGES_DEFAULT;
-    if (!v) return;
+    if (!v) {
+        if (!lun_value_get(table, "stages")) lun_origin(l, NULL, lun_value_path_of(table, "stages", &l->scratch), s->fallback);
+        return;
+    }
     if (!v->n_items) lun_wrong(l, v, "has no stage");
     else if (v->n_items > LUN_CANARY_STAGES) lun_wrong(l, v, "has more than %d stages", LUN_CANARY_STAGES);
     else for (int i = rule->n_stages = 0; i < v->n_items; i++) {

@@ -114,6 +114,26 @@ describe("a canary", function()
     assert.equal("new", g:line(ask(g)).target)
   end)
 
+  it("goes on over reloads with its probes under way, and takes other stages over", function()
+    local slow = [[return function(request) return { text = "new", after = request.method == "GET" and 0.05 or 0 } end]]
+    new = e2e.provider(slow)
+    local old = e2e.provider [[return function() return { text = "old" } end]]
+    local text = config "stages = { %d, 100 }, every = 0.3, samples = 1000000, p99 = false"
+    local g = e2e.gateway { config = text:format(10), files = { ["policy.lua"] = policy }, workers = 4, env = { NEW = new.url, OLD = old.url } }
+    for share = 11, 30 do
+      assert.equal(200, g:reload { ["gateway.lua"] = text:format(share) }.status)
+      assert.same({ "running", share }, { kimi(g).state, kimi(g).share })
+      assert.equal(200, ask(g).status)
+    end
+    e2e.eventually("the latest version's probe was answered", function() return kimi(g).probe_status == 200 end)
+    assert.equal(200, g:reload { ["gateway.lua"] = (text:format(30):gsub("canaries", "--")) }.status)
+    assert.same({}, g:look("canaries").canaries)
+    assert.equal(404, tell(g, "start").status)
+    assert.is_nil(g:line(ask(g)).canaries)
+    assert.equal(200, g:reload { ["gateway.lua"] = text:format(40) }.status)
+    assert.same({ "running", 40 }, { kimi(g).state, kimi(g).share })       -- it is remembered by its name
+  end)
+
   it("is asked what makes sense, by name", function()
     local g = serve "start = false"
     assert.equal(404, g:tell("canaries/kim", { ["do"] = "start" }).status)
