@@ -333,6 +333,13 @@ const struct lun_grouped *lun_question_group(struct lun_question *q, const struc
     return g;
 }
 
+void lun_question_read(struct lun_question *q, unsigned what)
+{
+    if (!(what & ~q->reads)) return;
+    q->reads |= what;
+    if (what & ~atomic_load_explicit(&q->snapshot->reads, memory_order_relaxed)) atomic_fetch_or(&q->snapshot->reads, what);
+}
+
 const char *lun_question_header(const struct lun_question *q, const char *name)
 {
     for (int i = 0; i < q->n_headers; i++) if (!strcmp(q->headers[i].name, name)) return q->headers[i].value;

@@ -23,6 +23,7 @@
 ---@field log? lunette.Config.Log What is written down about requests.
 ---@field watch? boolean A change of one of the files is taken over by itself; false: only when a reload is asked for. Default: true
 ---@field zone? "UTC" The time zone in which budgets begin anew. UTC, so far. Default: UTC
+---@field cache? lunette.Config.Cache|false Equal requests are answered once: {} for the defaults. Nothing said, or false: there is none.
 
 ---@class (exact) lunette.Config.Listen
 ---@field [1]? string
@@ -130,6 +131,12 @@
 ---@field model? string The same of the targets of a name in models; with provider: of those that are both. Without either a request counts by how it ended.
 ---@field probe? string|false The provider whose GET /models must be answered 200 all along; default: provider; false: none.
 ---@field start? boolean Begins when the gateway first sees it; false: when asked, by `lunette canary NAME start`. Default: true
+
+---@class (exact) lunette.Config.Cache
+---@field size? integer|string Of all answers together; the least recently used makes room. Default: 64MiB
+---@field ttl? number How long an answer is given again. Default: 300
+---@field shared? boolean One client's answers are given to others too; otherwise each of `clients` has its own. Default: false
+---@field answer? integer|string Of one answer; a larger one is not kept. Default: 1MiB
 
 ---@class (exact) lunette.Config.Log
 ---@field requests? string|false The file for a line per request; "-": standard output.

@@ -341,3 +341,13 @@ describe("lunette.canary", function()
     assert.same({ "nil", "unknown_canary", true, false }, g:ask().notes.is)
   end)
 end)
+
+describe("an answer from the cache", function()
+  it("says nothing about a canary", function()
+    local g = gateway({ stages = { 100 } }, nil, { cache = {}, clients = { { name = "ann" } } })
+    for _ = 1, 3 do assert.equal("new", g:ask { user = "a", temperature = 0 }.text) end
+    assert.equal(1, g:provider "new".requests)
+    assert.equal(1, g:canary "kimi".samples)
+    assert.equal(2, g:metric("lunette_canary_requests_total", { group = "new", result = "none" }))
+  end)
+end)
