@@ -182,8 +182,11 @@ simulation *lun_simulation_new(struct lun_snapshot *snapshot, const struct lun_s
         .loop = &s->loop, .snapshot = snapshot, .registry = s->registry, .upstream = &lun_upstreams_port, .upstream_self = &s->upstreams,
         .web = &s->web, .waiting = &s->waiting, .log = options->log, .wall = wall, .wall_self = s, .line = options->line,
         .line_self = options->line_self, .trouble = options->trouble, .trouble_self = options->trouble_self, .rehearsal = options->rehearsal, .random = options->seed ? options->seed : 1 };
-    s->probe = lun_probe_new(&s->loop, snapshot, s->carrier, s->carrier, options->log);
-    if (open_all(s, error)) return s;
+    if (open_all(s, error)) {
+        s->probe = lun_probe_new(&(struct lun_probe_ways){ .loop = &s->loop, .snapshot = snapshot, .registry = s->registry, .upstreams = &s->upstreams,
+            .wall = wall, .wall_self = s }, options->log);
+        return s;
+    }
     lun_simulation_free(s);
     return NULL;
 }

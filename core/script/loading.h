@@ -96,6 +96,7 @@ void lun_wrong_lua(struct lun_loading *, const char *message, const char *otherw
 
 void lun_load_providers(struct lun_loading *);
 void lun_load_models(struct lun_loading *);     /* after providers */
+void lun_load_probes(struct lun_loading *);     /* after models: whom probes by completion ask */
 void lun_load_clients(struct lun_loading *);    /* after models; teams too */
 void lun_load_policy(struct lun_loading *);
 void lun_load_policy_settings(struct lun_loading *, struct lun_value *settings);    /* of lun_load_policy */

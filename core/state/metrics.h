@@ -23,6 +23,9 @@ enum lun_metric_type { LUN_COUNTER, LUN_GAUGE, LUN_HISTOGRAM };
     X(COST,            "lunette_cost_usd_total",                    COUNTER,   "model,target",          "Cost of attempts, in USD") \
     X(IN_FLIGHT,       "lunette_requests_in_flight",                GAUGE,     "",                      "Requests being answered") \
     X(CIRCUIT,         "lunette_circuit_open",                      GAUGE,     "target",                "1 while the target's circuit is open, 0.5 half open") \
+    X(PROBES,          "lunette_probes_total",                      COUNTER,   "provider,result",       "Probes of providers that are down and of keys: good, failed, refused (401), unclear, unpaid") \
+    X(PROVIDER,        "lunette_provider_state",                    GAUGE,     "provider",              "1 healthy, 0.5 degraded, 0 down") \
+    X(KEY,             "lunette_key_in_use",                        GAUGE,     "provider,key",          "1; 0 while the provider does not accept that key; by the name of the secret") \
     X(OVERHEAD,        "lunette_overhead_seconds",                  HISTOGRAM, "",                      "What the gateway itself added to an answer") \
     X(CONNECTIONS,     "lunette_connections",                       GAUGE,     "",                      "Client connections open") \
     X(REFUSED,         "lunette_refused_total",                     COUNTER,   "status",                "Requests refused before a policy saw them") \
