@@ -47,9 +47,9 @@ static int check(const char *path, bool table, bool json, bool keys)
     }
     bool good = rehearse(snapshot, path);
     if (!good) table = true;            /* and no word that it is fine */
-    if (keys && good) {
-        good = lun_keys_print(snapshot, json, &out);
-    } else if (json) { lun_origins_json(&origins, &out); lun_buf_putc(&out, '\n'); }
+    struct lun_registry *registry = lun_registry_new();
+    if (keys && good) good = lun_keys_print(snapshot, registry, json, &out);
+    else if (json) { lun_origins_json(&origins, &out); lun_buf_putc(&out, '\n'); }
     else lun_origins_print(&origins, &out);
     if (!json && !table && !keys) lun_buf_printf(&out, "%s: fine. %d provider%s, %d model%s, %d target%s, policy %s\n", path, snapshot->n_providers, snapshot->n_providers == 1 ? "" : "s",
                         snapshot->n_models, snapshot->n_models == 1 ? "" : "s", snapshot->n_targets, snapshot->n_targets == 1 ? "" : "s", snapshot->version);
@@ -58,6 +58,7 @@ static int check(const char *path, bool table, bool json, bool keys)
     lun_origins_free(&origins);
     lun_mistakes_free(&mistakes);
     lun_snapshot_unref(snapshot);
+    lun_registry_free(registry);
     return !good;
 }
 

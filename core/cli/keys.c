@@ -51,11 +51,10 @@ static void put_list(const struct lun_key_checks *checks, struct lun_buf *out)
     lun_buf_putc(out, ']');
 }
 
-bool lun_keys_print(struct lun_snapshot *s, bool json, struct lun_buf *out)
+bool lun_keys_print(struct lun_snapshot *s, struct lun_registry *registry, bool json, struct lun_buf *out)
 {
     static const struct lun_column columns[] = { { "PROVIDER", "provider" }, { "KEY", "key" }, { "STATUS", "status" }, { "WHAT IT MEANS", "meaning" },
                                                  { "MODELS", "models" }, { .head = "NOT IN ITS LIST", .put = put_missing } };
-    struct lun_registry *registry = lun_registry_new();
     struct lun_key_checks checks;
     struct lun_buf list = {0};
     char *error = NULL;

@@ -24,11 +24,14 @@ end
 after_each(e2e.stop)
 
 describe("a key", function()
-  local config = [[return { providers = { a = { base_url = "http://127.0.0.1:1/v1", key = secret "HS_KEY", key_pattern = "^hs_%w+$", key_length = { 19, 35 } } },
+  local config = [[return { providers = { a = { base_url = "http://127.0.0.1:1/v1", key = secret "HS_KEY",
+      key_pattern = "^hs_%w+$", key_length = { 19, 35 } } },
     models = { m = { { provider = "a" } } } }]]
 
-  local refused = { [""] = "is blank", ["  \n"] = "is blank", ["YOUR_API_KEY"] = "placeholder", ["hs_xxxxxxxxxxxxxxxxxxxx"] = "placeholder", changeme = "placeholder",
-    ["<key>"] = "placeholder", ["…"] = "placeholder", ["sk-xxx"] = "placeholder", ["hs_canary0good0key\0010abc"] = "a character|another character",
+  local refused = { [""] = "is blank", ["  \n"] = "is blank", ["YOUR_API_KEY"] = "placeholder",
+    ["hs_xxxxxxxxxxxxxxxxxxxx"] = "placeholder", changeme = "placeholder",
+    ["<key>"] = "placeholder", ["…"] = "placeholder", ["sk-xxx"] = "placeholder",
+    ["hs_canary0good0key\0010abc"] = "another character",
     ["hs_canary-good-key0abc"] = "does not fit key_pattern", ["xs_canary0good0key0abc"] = "does not fit key_pattern", ["hs_canary0short"] = "is too short",
     ["hs_canary0good0key0abchs_canary0good0key0abc"] = "is too long", ['"hs_canary0good0key0abc'] = "quotation mark" }
   for value, why in pairs(refused) do
@@ -38,7 +41,7 @@ describe("a key", function()
       assert.equal(1, status)
       assert.truthy(said:find("HS_KEY", 1, true))
       assert.truthy(said:find("providers.a.key", 1, true))
-      assert.truthy(said:find(why:match "[^|]+$", 1, true), said)
+      assert.truthy(said:find(why, 1, true), said)
       clean(said)
       if #value > 12 then assert.is_nil(said:find(value, 1, true)) end
     end)
@@ -114,7 +117,8 @@ describe("lunette check --keys", function()
     e2e.write(folder .. "/dialects/odd.lua", [[return { auth = { header = "x-api-key", prefix = "" },
       request = function(body) return { path = "/messages", headers = { ["x-version"] = "7" }, body = body } end,
       answer = function(body) return body end, event = function() return {} end }]])
-    e2e.write(folder .. "/gateway.lua", [[return { providers = { a = { dialect = "odd", base_url = env "A", key = secret "GOOD" } }, models = { up = { { provider = "a" } } } }]])
+    e2e.write(folder .. "/gateway.lua", [[return { providers = { a = { dialect = "odd", base_url = env "A", key = secret "GOOD" } },
+      models = { up = { { provider = "a" } } } }]])
     local a = e2e.provider(asked_for_keys)
     local status, out = e2e.run({ e2e.lunette, "check", folder .. "/gateway.lua", "--keys" }, { A = a.url, GOOD = canary.good })
     assert.equal(0, status)

@@ -4,7 +4,8 @@ local e2e = require "support"
 local in_order = [[return { select = function(request, targets) return targets:asked() end }]]
 
 local config = [[return { policy = "policy.lua", limits = { retries = false },
-  providers = { a = { base_url = env "A", KEY timeouts = { first_byte = 0.5 }, health = { rest = 1 }, probe = { every = 1, timeout = 1 MORE } }, b = { base_url = env "B" } },
+  providers = { a = { base_url = env "A", KEY timeouts = { first_byte = 0.5 }, health = { rest = 1 },
+    probe = { every = 1, timeout = 1 MORE } }, b = { base_url = env "B" } },
   models = { m = { { provider = "a", model = "x", price = { input = 1, output = 1 } }, { provider = "b", model = "x" } } } }]]
 
 local function filled(more, key) return (config:gsub("MORE", function() return more or "" end):gsub("KEY", function() return key or "" end)) end

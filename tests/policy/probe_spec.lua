@@ -1,7 +1,8 @@
 -- C1: 5 failures in a row and a provider is down; every 30 s it is probed, and comes back by itself, with no request risked on it. C3: keys.
 local t = require "lunette.test"
 
-local failures = { ["429"] = 429, ["500"] = 500, ["503"] = 503, ["a network error"] = { fail = "connect_refused" }, ["a name that is not found"] = { fail = "dns" } }
+local failures = { ["429"] = 429, ["500"] = 500, ["503"] = 503, ["a network error"] = { fail = "connect_refused" },
+                   ["a name that is not found"] = { fail = "dns" } }
 
 -- `first` answers as first.says; `second` always well.
 local function gateway(first, more)
@@ -153,7 +154,8 @@ describe("C1 a probe by completion", function()
 
   it("that the total has no money for is not sent", function()
     local g = gateway({ says = 503, probe = { with = "completion" } }, { budgets = { total = { limit = 0.004 } }, targets = {
-      { provider = "first", name = "first", price = { input = 0, output = 1000 } }, { provider = "second", name = "second", price = { input = 0, output = 0 } } } })
+      { provider = "first", name = "first", price = { input = 0, output = 1000 } },
+      { provider = "second", name = "second", price = { input = 0, output = 0 } } } })
     for _ = 1, 5 do assert.equal("second", g:ask({ text = "hi", max_tokens = 1 }).target) end
     assert.equal(5, g:provider "first".requests)
     g:advance(30)
