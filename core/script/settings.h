@@ -22,6 +22,7 @@
     X(BUDGETS,  "budgets.") \
     X(BUDGET,   "budgets.total.") \
     X(LIMITS,   "limits.") \
+    X(CACHE,    "cache.") \
     X(LOG,      "log.")
 enum lun_scope {
 #define X(id, path) LUN_SCOPE_##id,

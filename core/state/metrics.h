@@ -21,6 +21,11 @@ enum lun_metric_type { LUN_COUNTER, LUN_GAUGE, LUN_HISTOGRAM };
     X(POLICY_ERRORS,   "lunette_policy_errors_total",               COUNTER,   "hook,reason",           "Hooks that failed; the default decided") \
     X(POLICY_SECONDS,  "lunette_policy_seconds",                    HISTOGRAM, "hook",                  "CPU time of hooks") \
     X(COST,            "lunette_cost_usd_total",                    COUNTER,   "model,target",          "Cost of attempts, in USD") \
+    X(CACHE_REQUESTS,  "lunette_cache_requests_total",              COUNTER,   "result",                "What the response cache was to requests: `hit`, `shared`, `miss`, `refresh`, `bypass`") \
+    X(CACHE_WAITS,     "lunette_cache_waits_total",                 COUNTER,   "",                      "Requests that waited because an equal one was under way") \
+    X(CACHE_EVICTIONS, "lunette_cache_evictions_total",             COUNTER,   "",                      "Answers that left the response cache to make room") \
+    X(CACHE_BYTES,     "lunette_cache_bytes",                       GAUGE,     "",                      "What the response cache holds") \
+    X(CACHE_ENTRIES,   "lunette_cache_entries",                     GAUGE,     "",                      "Answers in the response cache") \
     X(IN_FLIGHT,       "lunette_requests_in_flight",                GAUGE,     "",                      "Requests being answered") \
     X(CIRCUIT,         "lunette_circuit_open",                      GAUGE,     "target",                "1 while the target's circuit is open, 0.5 half open") \
     X(PROBES,          "lunette_probes_total",                      COUNTER,   "provider,result",       "Probes of providers that are down and of keys: good, failed, refused (401), unclear, unpaid") \
