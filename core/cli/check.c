@@ -1,4 +1,5 @@
 #include "cli/cli.h"
+#include "cli/keys.h"
 #include "cli/print.h"
 #include "gateway/rehearsal.h"
 #include "script/load.h"
@@ -6,14 +7,17 @@
 #include <string.h>
 
 const char lun_usage_check[] =
-    "usage: lunette check [gateway.lua] [--table] [--json]\n"
+    "usage: lunette check [gateway.lua] [--table] [--json] [--keys]\n"
     "\n"
     "Loads a configuration with its policy, as `serve` would, tries every hook on sample requests, as a reload would, and says everything that is wrong: file, line,\n"
     "what, and what was probably meant. Exit status 1 if anything is. Without a file: ./gateway.lua. What is fine is printed as the merged\n"
     "table: every setting, its value, where it came from; secrets as names; and last a line that says so. Names of models, targets\n"
     "and providers that the policy says and the configuration does not have are noted on stderr, and no mistake.\n"
     "  --table   the table alone\n"
-    "  --json    the table alone, as JSON\n";
+    "  --json    the table alone, as JSON\n"
+    "  --keys    then asks each provider for GET /models with each of its keys, and prints what it says of them instead of the table (with\n"
+    "            --json as JSON): the key by its name, never itself; and which models of the configuration its list does not have. Exit\n"
+    "            status 1 if a key is refused\n";
 
 static void hook_is_wrong(void *self, const char *what)
 {
@@ -30,7 +34,7 @@ static bool rehearse(struct lun_snapshot *s, const char *path)
     return false;
 }
 
-static int check(const char *path, bool table, bool json)
+static int check(const char *path, bool table, bool json, bool keys)
 {
     struct lun_mistakes mistakes = {0}, notes = {0};
     struct lun_origins origins = {0};
@@ -43,28 +47,32 @@ static int check(const char *path, bool table, bool json)
     }
     bool good = rehearse(snapshot, path);
     if (!good) table = true;            /* and no word that it is fine */
-    if (json) { lun_origins_json(&origins, &out); lun_buf_putc(&out, '\n'); }
+    struct lun_registry *registry = lun_registry_new();
+    if (keys && good) good = lun_keys_print(snapshot, registry, json, &out);
+    else if (json) { lun_origins_json(&origins, &out); lun_buf_putc(&out, '\n'); }
     else lun_origins_print(&origins, &out);
-    if (!json && !table) lun_buf_printf(&out, "%s: fine. %d provider%s, %d model%s, %d target%s, policy %s\n", path, snapshot->n_providers, snapshot->n_providers == 1 ? "" : "s",
+    if (!json && !table && !keys) lun_buf_printf(&out, "%s: fine. %d provider%s, %d model%s, %d target%s, policy %s\n", path, snapshot->n_providers, snapshot->n_providers == 1 ? "" : "s",
                         snapshot->n_models, snapshot->n_models == 1 ? "" : "s", snapshot->n_targets, snapshot->n_targets == 1 ? "" : "s", snapshot->version);
     lun_print(&out, stdout);
     lun_print_notes(&notes, stderr);
     lun_origins_free(&origins);
     lun_mistakes_free(&mistakes);
     lun_snapshot_unref(snapshot);
+    lun_registry_free(registry);
     return !good;
 }
 
 int lun_command_check(int argc, char **argv)
 {
-    static const struct option options[] = { { "table", no_argument, NULL, 't' }, { "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' }, { 0 } };
-    bool table = false, json = false;
+    static const struct option options[] = { { "table", no_argument, NULL, 't' }, { "json", no_argument, NULL, 'j' }, { "keys", no_argument, NULL, 'k' }, { "help", no_argument, NULL, 'h' }, { 0 } };
+    bool table = false, json = false, keys = false;
     for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1; ) {
         if (c == 'h') return fputs(lun_usage_check, stdout) < 0;
         if (c == '?') return fputs(lun_usage_check, stderr), 2;
         table |= c == 't';
         json |= c == 'j';
+        keys |= c == 'k';
     }
     if (argc - optind > 1) return fputs(lun_usage_check, stderr), 2;
-    return check(optind < argc ? argv[optind] : "gateway.lua", table, json);
+    return check(optind < argc ? argv[optind] : "gateway.lua", table, json, keys);
 }

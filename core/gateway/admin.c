@@ -99,6 +99,19 @@ static void set_canaries(struct lun_admin *a, const struct lun_snapshot *s)
     }
 }
 
+static void set_providers(struct lun_admin *a, const struct lun_snapshot *s)
+{
+    lun_metrics_clear(a->options.registry->metrics, LUN_METRIC_PROVIDER);
+    lun_metrics_clear(a->options.registry->metrics, LUN_METRIC_KEY);
+    for (int i = 0; i < s->n_providers; i++) {
+        const struct lun_provider *p = &s->providers[i];
+        enum lun_provider_health is = lun_health_provider(s, p, a->options.reactor->loop.now);
+        gauge(a, LUN_METRIC_PROVIDER, (const char *[]){ p->name }, is == LUN_HEALTHY ? 1 : is == LUN_DEGRADED ? 0.5 : 0);
+        for (int key = 0; key < p->n_keys; key++)
+            gauge(a, LUN_METRIC_KEY, (const char *[]){ p->name, p->keys[key].name }, !lun_health_key_is_out(p, key));
+    }
+}
+
 static void set_cache(struct lun_admin *a)
 {
     struct lun_cache_view v;
@@ -125,6 +138,7 @@ static void set_gauges(struct lun_admin *a)
     gauge(a, LUN_METRIC_VERSIONS_LIVE, NULL, lun_versions_live(versions));
     set_circuits(a, s);
     set_canaries(a, s);
+    set_providers(a, s);
     set_cache(a);
 }
 

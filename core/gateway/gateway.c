@@ -1,6 +1,7 @@
 #include "gateway/gateway.h"
 #include "base/alloc.h"
 #include "gateway/admin.h"
+#include "gateway/keys.h"
 #include "state/registry.h"
 #include <stdlib.h>
 #include <string.h>
@@ -133,6 +134,7 @@ static bool open_all(struct lun_gateway *g, struct lun_mistakes *mistakes, char 
     const struct lun_snapshot *s = lun_changes_first(g->changes);
     g->shared.buffered_max = s->limits.buffered;
     g->shared.connections_max = s->limits.connections;
+    if (!g->options.base) lun_keys_check_first(lun_changes_first(g->changes), g->registry, g->options.log);
     if (s->request_log && !(g->writer = lun_writer_new(s->request_log, error))) return false;
     return open_workers(g, s, error) && open_admin(g, s, error);
 }

@@ -1,15 +1,19 @@
-/* Brings keys back: a key that a provider did not accept (401) is out for all of its targets; every 30 s the provider is asked for GET /models
- * with it, and takes it in again with a 2xx. One per gateway. (Wider probes, of providers that are down, will stand beside it.) */
+/* Looks after providers that are down and keys that are out; one per gateway, on one of its workers.
+ *   A provider with `probe` that is down (state/health.h) is asked `every` seconds after it went down and after each probe. A good answer closes
+ *   all of its circuits: traffic returns at once. One that says 401 takes that key out and is sent again with the next. A failed one has open
+ *   circuits rest on, so that no client's request is risked; only where probes can tell nothing (UNCLEAR, UNPAID) does `rest` run out.
+ *   A key that was refused (401) is out for all of the provider's targets; every 30 s GET /models asks whether it is taken again. Likewise at once
+ *   about a key that was never asked about, with `check_keys`.
+ * What happens is a line of the process log, once: down, back, a key out, a key taken again. */
 #ifndef LUN_GATEWAY_PROBE_H
 #define LUN_GATEWAY_PROBE_H
 #include "base/log.h"
-#include "gateway/carrier.h"
+#include "gateway/probe_call.h"
 
-#define LUN_PROBE_EVERY (30 * LUN_SECOND)
+#define LUN_PROBE_EVERY (30 * LUN_SECOND)       /* keys */
+#define LUN_PROBE_LOOK  LUN_SECOND              /* how often it looks who is down */
 
 struct lun_probe;
-/* All borrowed until free. A carrier may be NULL: its providers are not probed. */
-struct lun_probe *lun_probe_new(struct lun_loop *, const struct lun_snapshot *, const struct lun_carrier *network, const struct lun_carrier *script,
-                                const struct lun_log *);
+struct lun_probe *lun_probe_new(const struct lun_probe_ways *, const struct lun_log *);     /* the ways are copied, what they name is borrowed */
 void lun_probe_free(struct lun_probe *);        /* NULL is fine */
 #endif

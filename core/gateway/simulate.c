@@ -205,9 +205,12 @@ simulation *lun_simulation_new(struct lun_snapshot *snapshot, const struct lun_s
         .web = &s->web, .waiting = &s->waiting, .log = options->log, .wall = wall, .wall_self = s, .line = options->line,
         .line_self = options->line_self, .trouble = options->trouble, .trouble_self = options->trouble_self, .canary = tell_canaries, .canary_self = s,
         .rehearsal = options->rehearsal, .random = options->seed ? options->seed : 1 };
-    s->probe = lun_probe_new(&s->loop, snapshot, s->carrier, s->carrier, options->log);
-    if (!options->rehearsal) s->rollout = lun_rollout_new(&s->loop, snapshot, s->carrier, s->carrier, tell_canaries, s);
-    if (open_all(s, error)) return s;
+    if (open_all(s, error)) {
+        s->probe = lun_probe_new(&(struct lun_probe_ways){ .loop = &s->loop, .snapshot = snapshot, .registry = s->registry, .upstreams = &s->upstreams,
+            .wall = wall, .wall_self = s }, options->log);
+        if (!options->rehearsal) s->rollout = lun_rollout_new(&s->loop, snapshot, s->carrier, s->carrier, tell_canaries, s);
+        return s;
+    }
     lun_simulation_free(s);
     return NULL;
 }

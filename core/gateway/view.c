@@ -84,6 +84,20 @@ static void put_keys(const struct lun_provider *p, struct lun_buf *out)
     lun_buf_putc(out, ']');
 }
 
+static void put_probe(const struct lun_provider *p, lun_us now, struct lun_buf *out)
+{
+    struct lun_probe_view last = lun_health_last_probe(p);
+    if (!p->probe.every) return;
+    lun_json_put_key(out, "probe");
+    lun_buf_putc(out, '{');
+    put_text(out, "with", p->probe.completion ? "completion" : "models");
+    put_ms(out, "every_ms", p->probe.every, -1);
+    if (last.at) put_ms(out, "ago_ms", now - last.at, -1);
+    put_text(out, "result", lun_probe_result_name(last.at ? last.result : LUN_PROBE_NONE));
+    if (last.at && last.status) put_int(out, "status", last.status);
+    lun_buf_putc(out, '}');
+}
+
 static void put_provider(const struct lun_snapshot *s, const struct lun_provider *p, lun_us now, struct lun_buf *out)
 {
     static const char *const states[] = { [LUN_HEALTHY] = "healthy", [LUN_DEGRADED] = "degraded", [LUN_DOWN] = "down" };
@@ -99,6 +113,7 @@ static void put_provider(const struct lun_snapshot *s, const struct lun_provider
     put_number(out, "success_rate", v.success_rate);
     put_ms(out, "latency_ms", v.latency, 0);
     put_keys(p, out);
+    put_probe(p, now, out);
     lun_json_put_key(out, "targets");
     lun_buf_putc(out, '[');
     for (int i = 0; i < s->n_targets; i++) {
@@ -198,7 +213,7 @@ static void put_stages(const struct lun_canary_rule *c, struct lun_buf *out)
     lun_buf_putc(out, ']');
 }
 
-static void put_probe(const struct lun_canary_rule *c, int status, struct lun_buf *out)
+static void put_canary_probe(const struct lun_canary_rule *c, int status, struct lun_buf *out)
 {
     if (!c->probe) return;
     put_text(out, "probe", c->probe->name);
@@ -227,7 +242,7 @@ void lun_view_canary(const struct lun_canary_rule *c, lun_us now, struct lun_buf
     if (c->errors >= 0) put_number(out, "errors_limit", c->errors);
     put_ms(out, "p99_ms", v.p99, 0);
     if (c->p99) put_ms(out, "p99_limit_ms", c->p99, 0);
-    put_probe(c, v.probe, out);
+    put_canary_probe(c, v.probe, out);
     if (v.at) {
         lun_clock_text(v.at, at);
         put_text(out, "since", at);

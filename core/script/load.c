@@ -54,6 +54,7 @@ static void load_table(struct lun_loading *l)
     lun_check(l, LUN_SCOPE_TOP, l->root, l->snapshot, 0, "");
     lun_load_providers(l);
     lun_load_models(l);
+    lun_load_probes(l);
     lun_load_clients(l);
     lun_load_canaries(l);
     lun_load_policy(l);

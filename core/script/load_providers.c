@@ -195,6 +195,23 @@ static void load_health(struct one *o, const struct lun_health_rules *top)
     lun_check(o->l, LUN_SCOPE_HEALTH, v, &o->draft.provider.health, LUN_KEEP, "");
 }
 
+/* A circuit's own rest lasts until a probe has been answered: then it is the probe that decides, not a client's request. */
+static void load_probe(struct one *o)
+{
+    struct lun_provider *p = &o->draft.provider;
+    struct lun_value *said_it = said(o, "probe"), *v = get(o, "probe");
+    if (!v) return;
+    lun_check(o->l, LUN_SCOPE_PROBE, v, &p->probe, 0, lun_arena_printf(&o->l->scratch, "%s.", lun_value_path(v, &o->l->scratch)));
+    if (p->health.off) lun_wrong(o->l, said_it, "cannot stand beside health = false: nothing is taken out that it could bring back");
+    if (p->probe.path && *p->probe.path != '/') lun_wrong(o->l, lun_value_get(v, "path"), "must begin with /");
+    else if (p->probe.path && strpbrk(p->probe.path, " #")) lun_wrong(o->l, lun_value_get(v, "path"), "must be a path: no blank, no #");
+    struct lun_value *odd = lun_value_get(v, p->probe.completion ? "path" : "model");
+    if (odd && p->probe.completion) lun_wrong(o->l, odd, "is for with = \"models\": a completion has the path that its dialect says");
+    else if (odd) lun_wrong(o->l, odd, "is for with = \"completion\"");
+    if ((odd = lun_value_get(v, "max_tokens")) && !p->probe.completion) lun_wrong(o->l, odd, "is for with = \"completion\"");
+    if (p->health.rest < p->probe.every + p->probe.timeout) p->health.rest = p->probe.every + p->probe.timeout;
+}
+
 static void check_where(struct one *o)
 {
     struct lun_value *url = said(o, "base_url"), *script = said(o, "script"), *proxy = said(o, "proxy");
@@ -214,6 +231,7 @@ static void load_one(struct lun_loading *l, struct lun_value *table, struct lun_
     load_keys(&o);
     load_headers(&o);
     load_health(&o, health);
+    load_probe(&o);
     check_where(&o);
     load_script(&o);
     load_dialect(&o);

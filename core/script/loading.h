@@ -98,6 +98,7 @@ void lun_load_providers(struct lun_loading *);
 void lun_load_models(struct lun_loading *);     /* after providers */
 /* The provider of that name, which `v` says; NULL: there is none, which is told. */
 const struct lun_provider *lun_load_provider_of(struct lun_loading *, const struct lun_value *v, const char *name);
+void lun_load_probes(struct lun_loading *);     /* after models: whom probes by completion ask */
 void lun_load_clients(struct lun_loading *);    /* after models; teams too */
 void lun_load_canaries(struct lun_loading *);   /* after models */
 void lun_load_policy(struct lun_loading *);

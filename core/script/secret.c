@@ -16,7 +16,7 @@ struct lun_secrets { const char *const *environment; const char *folder; struct 
 /* fnmatch patterns, case-insensitive. */
 static const char *const placeholders[] = {
     "your_*", "your-*", "your *", "*your[_-]api[_-]key*", "*your[_-]key*", "<*>", "{*}", "[[]*]", "$*",
-    "sk-xxx*", "sk-your*", "sk-...*", "xxx*", "*...", "…", "\\*\\*\\**", "sk-\\*\\**",
+    "sk-xxx*", "*[-_]xxx*", "*xxxxxxxx*", "sk-your*", "undefined", "my[_-]api[_-]key", "my[_-]key", "sk-...*", "xxx*", "*...", "…", "\\*\\*\\**", "sk-\\*\\**",
     "changeme*", "change[_-]me*", "replace[_-]*", "replaceme*", "insert[_-]*", "enter[_-]*", "put[_-]*here*",
     "todo*", "tbd", "fixme*", "placeholder*", "*api[_-]key[_-]here*", "key[_-]here", "api[_-]key", "apikey", "example", "dummy[_-]key",
 };
@@ -94,27 +94,46 @@ static ssize_t read_file(const char *path, char out[LUN_SECRET_MOST + 1])
 
 static bool blank(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
+static bool quote(char c) { return c == '"' || c == '\''; }
+
 /* What is wrong with a value as a whole; NULL: nothing. */
 static const char *unfit(const char *value, size_t n)
 {
     if (n > LUN_SECRET_MOST) return "is over 16 KiB long";
+    if (quote(value[0]) || quote(value[n - 1])) return "has a quotation mark at one end: the key is to stand there without, or between two of them";
     for (size_t i = 0; i < n; i++)
         if (value[i] < ' ' || value[i] > '~') return "has a line break, or another character that a key cannot have, in it";
     return NULL;
 }
 
+static void strip(const char **text, size_t *n)
+{
+    while (*n && blank(**text)) ++*text, --*n;
+    while (*n && blank((*text)[*n - 1])) --*n;
+}
+
+/* What editors and shells put round a key: white space, line ends, a byte order mark, a pair of quotation marks. */
+static void unwrap(const char **text, size_t *n)
+{
+    strip(text, n);
+    if (*n >= 3 && !memcmp(*text, "\xEF\xBB\xBF", 3)) *text += 3, *n -= 3;
+    strip(text, n);
+    if (*n < 2 || (**text != '"' && **text != '\'') || (*text)[*n - 1] != **text) return;
+    ++*text, *n -= 2;
+    strip(text, n);
+}
+
 /* Takes it if it is not blank. True: the search is over. */
 static bool take(struct lun_secrets *s, struct lun_found *f, const char *text, size_t n, const char *from)
 {
-    while (n && blank(*text)) text++, n--;
-    while (n && blank(text[n - 1])) n--;
+    unwrap(&text, &n);
     f->from = from;
     if (!n) return false;
-    const char *why = unfit(text, n);
-    char *value = why ? NULL : lun_arena_strndup(&s->arena, text, n);
-    if (value && lun_secret_placeholder(value)) {
+    char *value = n > LUN_SECRET_MOST ? NULL : lun_arena_strndup(&s->arena, text, n);
+    const char *why = value && lun_secret_placeholder(value) ? "holds the placeholder of an example, not a key" : unfit(text, n);
+    if (why && value) {
         explicit_bzero(value, n);
-        why = "holds the placeholder of an example, not a key", value = NULL;
+        value = NULL;
     }
     if (why) f->problem = lun_arena_printf(&s->arena, "%s %s (%s)", f->name, why, from);
     f->value = value;

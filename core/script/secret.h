@@ -2,7 +2,7 @@
  *   1. the environment variable NAME,
  *   2. the file $CREDENTIALS_DIRECTORY/NAME (systemd's LoadCredential=),
  *   3. the file /run/secrets/NAME (Docker, Podman, Kubernetes).
- * White space and line ends round it are taken off; what is empty then counts as not there, and the next place is looked at.
+ * White space, line ends, a byte order mark and one pair of quotation marks round it are taken off; what is empty then counts as not there, and the next place is looked at.
  * Nobody but who sends it ever reads a value: problems name the variable, never what stands in it. */
 #ifndef LUN_SCRIPT_SECRET_H
 #define LUN_SCRIPT_SECRET_H

@@ -63,11 +63,14 @@ const struct lun_setting lun_settings[] = {
     S("base_url", LUN_TEXT, LUN_HIDDEN, 1, 2048, NULL, NULL, 0, AT(lun_provider, base_url), "Where it is, up to and with /v1. Either this or script."),
     S("script", LUN_TEXT, 0, 1, 1024, NULL, NULL, 0, AT(lun_provider, script_name), "A scenario that the gateway plays itself instead of asking anyone."),
     S("key", LUN_SECRETS, LUN_HIDDEN, 0, 0, NULL, NULL, 0, NOWHERE, "secret \"NAME\", or a list of several that are used in turn; none: no key is sent."),
-    S("key_pattern", LUN_TEXT, 0, 1, 256, NULL, NULL, 0, AT(lun_provider_draft, key_pattern), "A Lua pattern that each key must fit."),
+    S("key_pattern", LUN_TEXT, 0, 1, 256, NULL, NULL, 0, AT(lun_provider_draft, key_pattern), "A Lua pattern that each key must fit: \"^hs_%w+$\". ^ is the key's beginning, $ its end; without them it may fit anywhere in it."),
     S("key_length", LUN_TABLE, 0, 0, 0, NULL, NULL, LUN_SCOPE_LENGTH, NOWHERE, "{ least, most } characters that each key must have."),
     S("connections", LUN_INT, 0, 1, 100000, "512", NULL, 0, AT(lun_provider, connections), "How many at once, over all workers."),
     S("timeouts", LUN_TABLE, 0, 0, 0, NULL, NULL, LUN_SCOPE_TIMEOUTS, AT(lun_provider, timeouts), "Clocks of one attempt."),
-    LATER(PROVIDER, "probe", "Looking whether a provider that is down is back."),
+    S("probe", LUN_TABLE, LUN_CAN_BE_OFF, 0, 0, NULL, NULL, LUN_SCOPE_PROBE, AT(lun_provider, probe),
+      "How it is asked whether it is back, once it is down: then no request is risked on it before. {}: by GET /models; not said, or false: not at all."),
+    S("check_keys", LUN_BOOL, 0, 0, 0, "false", NULL, 0, AT(lun_provider, check_keys),
+      "Ask it about each key by GET /models before the first request is let in, and about a new one after a reload; one that it refuses is out from the beginning."),
     S("http2", LUN_BOOL, 0, 0, 0, "false", NULL, 0, AT(lun_provider, http2), "Speak HTTP/2 with it."),
     S("transport", LUN_CHOICE, 0, 0, 0, "auto", "auto|curl", 0, NOWHERE, "What carries the bytes."),
     S("ca", LUN_TEXT, 0, 1, 1024, NULL, NULL, 0, AT(lun_provider, ca), "A file of certificates to trust instead of the system's."),
@@ -80,6 +83,14 @@ const struct lun_setting lun_settings[] = {
 #define S(name, ...) { LUN_SCOPE_LENGTH, name, __VA_ARGS__ }
     S("min", LUN_INT, 0, 1, 65536, NULL, NULL, 0, AT(lun_provider_draft, key_min), "The shortest key that can be right; may stand first without its name."),
     S("max", LUN_INT, 0, 1, 65536, NULL, NULL, 0, AT(lun_provider_draft, key_max), "The longest; may stand second without its name."),
+#undef S
+#define S(name, ...) { LUN_SCOPE_PROBE, name, __VA_ARGS__ }
+    S("every", LUN_SECONDS, 0, 1, DAY, "30", NULL, 0, AT(lun_probe_rules, every), "How long after it went down, and after each probe."),
+    S("with", LUN_CHOICE, 0, 0, 0, "models", "models|completion", 0, AT(lun_probe_rules, completion), "A GET, which costs nothing; or a tiny completion, held and billed to budgets.total."),
+    S("path", LUN_TEXT, 0, 1, 1024, "/models", NULL, 0, AT(lun_probe_rules, path), "What is got, behind base_url; any answer of 2xx is good."),
+    S("model", LUN_TEXT, 0, 1, 256, NULL, NULL, 0, AT(lun_probe_rules, model), "Who is asked for a completion, as the provider calls it; default: its cheapest."),
+    S("max_tokens", LUN_INT, 0, 1, 5, "5", NULL, 0, AT(lun_probe_rules, max_tokens), "How long a completion may be."),
+    S("timeout", LUN_SECONDS, LUN_MORE_THAN_MIN, 0, 600, "10", NULL, 0, AT(lun_probe_rules, timeout), "Of a whole probe, and of a question about a key."),
 #undef S
 #define S(name, fallback, doc) { LUN_SCOPE_TIMEOUTS, #name, LUN_SECONDS, LUN_MORE_THAN_MIN, 0, DAY, fallback, NULL, 0, AT(lun_timeouts, name), doc }
     S(connect,    "5",   "Until the connection stands, TLS included."),

@@ -13,6 +13,7 @@
     X(PROVIDER, "providers.NAME.") \
     X(LENGTH,   "providers.NAME.key_length.") \
     X(TIMEOUTS, "providers.NAME.timeouts.") \
+    X(PROBE,    "providers.NAME.probe.") \
     X(HEALTH,   "health.") \
     X(TARGET,   "models.NAME[N].") \
     X(PRICE,    "models.NAME[N].price.") \

@@ -71,4 +71,14 @@ void lun_breaker_end(struct lun_breaker *b, const struct lun_health_rules *rules
     if (verdict == LUN_VERDICT_BAD) bad(b, rules, who, began, now);
 }
 
+void lun_breaker_mend(struct lun_breaker *b, lun_us began, lun_us now)
+{
+    if (began >= b->changed) good(b, began, now);
+}
+
+void lun_breaker_extend(struct lun_breaker *b, lun_us until)
+{
+    if (b->is == LUN_CIRCUIT_OPEN && b->until < until) b->until = until;
+}
+
 void lun_breaker_free(struct lun_breaker *b) { free(b->culprits); }

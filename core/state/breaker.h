@@ -23,5 +23,8 @@ lun_us lun_breaker_until(const struct lun_breaker *, const struct lun_health_rul
                                                                                         for a probe taken: a second from now, as a guess */
 void lun_breaker_begin(struct lun_breaker *, lun_us now);       /* something goes, let through or insisted on */
 void lun_breaker_end(struct lun_breaker *, const struct lun_health_rules *, enum lun_verdict, uint64_t who, lun_us began, lun_us now);
+void lun_breaker_mend(struct lun_breaker *, lun_us began, lun_us now);  /* something that went at `began` and was not counted was good: closes it,
+                                                                   unless it has changed since */
+void lun_breaker_extend(struct lun_breaker *, lun_us until);    /* open: rests until then at least */
 void lun_breaker_free(struct lun_breaker *);
 #endif

@@ -47,7 +47,7 @@ static lun_us until_locked(const struct lun_target *t, lun_us now)
 {
     if (rules_of(t)->off) return 0;
     lun_us cooling = resting(&provider_record(t->provider)->cooling_until, now);
-    return later(later(cooling, keys_until(t, now)), lun_breaker_until(&record_of(t)->breaker, rules_of(t), now));
+    return later(later(later(cooling, keys_until(t, now)), lun_breaker_until(&record_of(t)->breaker, rules_of(t), now)), lun_standing_down_until(t->provider, now));
 }
 
 lun_us lun_health_rests_until(const struct lun_target *t, lun_us now)
@@ -67,7 +67,10 @@ bool lun_health_begin(const struct lun_target *t, lun_us now, bool insist)
     pthread_mutex_lock(&r->lock);
     bool go = insist || !until_locked(t, now);
     if (go) {
-        if (!rules_of(t)->off) lun_breaker_begin(&r->breaker, now);
+        if (!rules_of(t)->off) {
+            lun_breaker_begin(&r->breaker, now);
+            lun_standing_down_begin(t->provider, now);
+        }
         atomic_fetch_add_explicit(&r->in_flight, 1, memory_order_relaxed);
     }
     pthread_mutex_unlock(&r->lock);
@@ -104,6 +107,7 @@ static void break_or_mend(const struct lun_target *t, const struct lun_report *r
     atomic_int *row = &provider_record(t->provider)->failures;
     enum lun_verdict v = report->kind == LUN_KIND_OK ? LUN_VERDICT_GOOD : lun_kind_breaks(report->kind) ? LUN_VERDICT_BAD : LUN_VERDICT_NEITHER;
     lun_breaker_end(&record_of(t)->breaker, rules_of(t), v, report->who, began(report, now), now);
+    lun_standing_down_end(t->provider, report->kind == LUN_KIND_RATE_LIMITED ? LUN_VERDICT_BAD : v, report->who, began(report, now), now);
     if (v == LUN_VERDICT_GOOD) atomic_store_explicit(row, 0, memory_order_relaxed);
     if (v == LUN_VERDICT_BAD) atomic_fetch_add_explicit(row, 1, memory_order_relaxed);
 }

@@ -12,6 +12,7 @@
  *   auth with 401                the key is out at all targets of the provider, until lun_health_key_back
  *   auth otherwise, or no key    (target, key) rests 10 min
  *   with cooling_provider, these waits of rate_limited and overloaded rest all targets of the provider, whichever the key
+ *   with `probe`, five of the kinds above or rate_limited in a row over all of a provider's targets let all of them rest: it is down
  *   cancelled skipped bad_request filtered too_long not_found    neither good nor bad: the target is as it was
  * A target all of whose keys rest or are out rests until the earliest of them comes back.
  *
@@ -24,7 +25,7 @@
 #include "state/snapshot.h"
 
 enum lun_circuit { LUN_CIRCUIT_CLOSED, LUN_CIRCUIT_OPEN, LUN_CIRCUIT_HALF_OPEN };
-enum lun_provider_health { LUN_HEALTHY, LUN_DEGRADED, LUN_DOWN };   /* derived: no target rests / some / all */
+enum lun_provider_health { LUN_HEALTHY, LUN_DEGRADED, LUN_DOWN };   /* derived: no target rests / some do, or its own circuit is half open / all */
 
 struct lun_report {             /* what an attempt came to */
     enum lun_kind kind;
@@ -78,6 +79,34 @@ lun_us lun_health_quantile(const struct lun_target *, bool first_byte, double q)
 /* Peak EWMA in seconds × (in flight + 1): less is better. A peak fades while nothing is in flight. Where no answer has come yet
  * it is 0, and very much once one is under way, so that one goes and looks and no herd follows. */
 double lun_health_load(const struct lun_target *, lun_us now);
+
+/* ---- probes (gateway/probe.h): questions of the gateway's own, which count toward no latency, rate or row of a target ---- */
+
+/*  id, name, what it means */
+#define LUN_PROBE_RESULTS(X) \
+    X(NONE,    "none",    "was not probed yet") \
+    X(GOOD,    "good",    "it answered well") \
+    X(FAILED,  "failed",  "no connection, no answer in time, 408, 429 or 5xx: still down") \
+    X(REFUSED, "refused", "401: it did not accept the key") \
+    X(UNCLEAR, "unclear", "another status: says nothing of whether it is back") \
+    X(UNPAID,  "unpaid",  "the completion does not fit the budget `total`, and was not sent")
+#define X(id, ...) LUN_PROBE_##id,
+enum lun_probe_result { LUN_PROBE_RESULTS(X) LUN_PROBE_RESULT_COUNT };
+#undef X
+const char *lun_probe_result_name(enum lun_probe_result);
+
+/* Since when a provider is down: its own circuit, or that of each of its targets, is not closed. 0: it is not (never, with `health = false`). */
+lun_us lun_health_down_since(const struct lun_snapshot *, const struct lun_provider *, lun_us now);
+/* What a probe that went at `began` came to. GOOD closes all circuits that are not younger; FAILED and REFUSED have those that are open rest
+ * for `health.rest` from now on; the others leave it to the circuits' own rest. */
+void lun_health_probed(const struct lun_snapshot *, const struct lun_provider *, enum lun_probe_result, int status, lun_us began, lun_us now);
+struct lun_probe_view { lun_us at; enum lun_probe_result result; int status; };    /* at 0: none was; status 0: no answer */
+struct lun_probe_view lun_health_last_probe(const struct lun_provider *);
+/* What has changed since it was last asked, for whoever says so: 1 went down, or out; -1 is back; 0 nothing. One thread at a time. */
+int lun_health_down_news(const struct lun_snapshot *, const struct lun_provider *, lun_us now);
+int lun_health_key_news(const struct lun_provider *, int key);
+/* Whether a provider was ever asked about that key; marks that it was. */
+bool lun_health_key_checked(const struct lun_provider *, int key, bool mark);
 
 enum lun_provider_health lun_health_provider(const struct lun_snapshot *, const struct lun_provider *, lun_us now);
 struct lun_provider_view {

@@ -28,6 +28,9 @@ enum lun_metric_type { LUN_COUNTER, LUN_GAUGE, LUN_HISTOGRAM };
     X(CACHE_ENTRIES,   "lunette_cache_entries",                     GAUGE,     "",                      "Answers in the response cache") \
     X(IN_FLIGHT,       "lunette_requests_in_flight",                GAUGE,     "",                      "Requests being answered") \
     X(CIRCUIT,         "lunette_circuit_open",                      GAUGE,     "target",                "1 while the target's circuit is open, 0.5 half open") \
+    X(PROBES,          "lunette_probes_total",                      COUNTER,   "provider,result",       "Probes of providers that are down and of keys: good, failed, refused (401), unclear, unpaid") \
+    X(PROVIDER,        "lunette_provider_state",                    GAUGE,     "provider",              "1 healthy, 0.5 degraded, 0 down") \
+    X(KEY,             "lunette_key_in_use",                        GAUGE,     "provider,key",          "1; 0 while the provider does not accept that key; by the name of the secret") \
     X(OVERHEAD,        "lunette_overhead_seconds",                  HISTOGRAM, "",                      "What the gateway itself added to an answer") \
     X(CANARY_REQUESTS, "lunette_canary_requests_total",             COUNTER,   "canary,group,result",   "Requests that have a group at a canary, by how they count: ok, error, or none") \
     X(CANARY_ROLLBACKS, "lunette_canary_rollbacks_total",           COUNTER,   "canary",                "Times that a canary was rolled back by itself") \

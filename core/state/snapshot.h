@@ -47,6 +47,18 @@ struct lun_health_rules {
     bool cooling_provider;      /* a Retry-After rests all of the provider's targets, not one */
 };
 
+#define LUN_DEFAULT_PROBE_EVERY   (30 * LUN_SECOND)
+#define LUN_DEFAULT_PROBE_TIMEOUT (10 * LUN_SECOND)
+struct lun_probe_rules {        /* how a provider that is down is asked whether it is back */
+    lun_us every;               /* 0: it is not */
+    bool completion;            /* by a tiny completion; else by a GET of `path` */
+    const char *path;           /* behind base_url */
+    const char *model;          /* of a completion, as the provider calls it; NULL: its cheapest */
+    const struct lun_target *target;    /* the target that `model` belongs to; NULL: by GET */
+    int max_tokens;
+    lun_us timeout;             /* of the whole probe */
+};
+
 struct lun_secret { const char *name, *value; };    /* name: of the variable or file. The value is never shown anywhere */
 
 struct lun_file { const char *name, *text; size_t n; };         /* name: as shown in errors, relative to the folder */
@@ -73,6 +85,8 @@ struct lun_provider {
     int connections;            /* at most; 0: no limit */
     bool http2, usage;          /* usage: it understands stream_options.include_usage */
     struct lun_health_rules health;
+    struct lun_probe_rules probe;
+    bool check_keys;            /* each key is asked about before the first request, and a new one when it comes */
     struct lun_provider_state *state;
 };
 

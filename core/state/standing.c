@@ -3,7 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct lun_provider_record *lun_provider_record_new(void) { return lun_zalloc(sizeof(struct lun_provider_record)); }
+struct lun_provider_record *lun_provider_record_new(void)
+{
+    struct lun_provider_record *r = lun_zalloc(sizeof *r);
+    pthread_mutex_init(&r->lock, NULL);
+    return r;
+}
 
 struct lun_target_record *lun_target_record_new(void)
 {
@@ -16,6 +21,8 @@ struct lun_target_record *lun_target_record_new(void)
 void lun_provider_record_free(struct lun_provider_record *r)
 {
     for (struct lun_key_record *k; (k = r->keys); free(k)) r->keys = k->next;
+    lun_breaker_free(&r->breaker);
+    pthread_mutex_destroy(&r->lock);
     free(r);
 }
 

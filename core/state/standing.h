@@ -14,10 +14,16 @@
 struct lun_key_record {         /* a key of a provider, at all of its targets */
     struct lun_key_record *next;
     uint64_t fingerprint;       /* 0: the provider has no keys */
-    atomic_bool out;
+    atomic_bool out, told_out;
+    atomic_bool checked;        /* the provider was asked about it, whatever came of it */
     _Atomic lun_us rests_until;
 };
 struct lun_provider_record {
+    pthread_mutex_t lock;       /* of the breaker; taken inside of a target's */
+    struct lun_breaker breaker; /* over all of its targets; fed only where it is probed */
+    _Atomic lun_us probed_at;   /* when its last probe was over; 0: none was */
+    atomic_int probe_result, probe_status;
+    atomic_bool told_down;
     struct lun_key_record *keys;
     atomic_int failures;        /* in a row, over all of its targets */
     atomic_int calls;           /* under way: lun_limit_calls */
@@ -53,6 +59,11 @@ void lun_target_record_free(struct lun_target_record *);
 struct lun_provider_state *lun_provider_state_new(struct lun_arena *, struct lun_provider_record *, const struct lun_provider *);
 void lun_target_state_apply(const struct lun_target *);      /* its limits are in force from now on */
 struct lun_target_state *lun_target_state_new(struct lun_arena *, struct lun_target_record *, const struct lun_target *);
+
+/* The circuit of a provider as a whole, for lun_health_rests_until, _begin and _end. Nothing, where it is not probed. */
+lun_us lun_standing_down_until(const struct lun_provider *, lun_us now);
+void lun_standing_down_begin(const struct lun_provider *, lun_us now);
+void lun_standing_down_end(const struct lun_provider *, enum lun_verdict, uint64_t who, lun_us began, lun_us now);
 
 /* The usable key that comes after the one taken last, trying `n` of them from there on; -1: none. */
 int lun_standing_key_after(const struct lun_target *, int from, lun_us now);

@@ -34,10 +34,12 @@
 ---@field base_url? string Where it is, up to and with /v1. Either this or script.
 ---@field script? string A scenario that the gateway plays itself instead of asking anyone.
 ---@field key? lunette.Secret|lunette.Secret[] secret "NAME", or a list of several that are used in turn; none: no key is sent.
----@field key_pattern? string A Lua pattern that each key must fit.
+---@field key_pattern? string A Lua pattern that each key must fit: "^hs_%w+$". ^ is the key's beginning, $ its end; without them it may fit anywhere in it.
 ---@field key_length? lunette.Config.Length { least, most } characters that each key must have.
 ---@field connections? integer How many at once, over all workers. Default: 512
 ---@field timeouts? lunette.Config.Timeouts Clocks of one attempt.
+---@field probe? lunette.Config.Probe|false How it is asked whether it is back, once it is down: then no request is risked on it before. {}: by GET /models; not said, or false: not at all.
+---@field check_keys? boolean Ask it about each key by GET /models before the first request is let in, and about a new one after a reload; one that it refuses is out from the beginning. Default: false
 ---@field http2? boolean Speak HTTP/2 with it. Default: false
 ---@field transport? "auto"|"curl" What carries the bytes. Default: auto
 ---@field ca? string A file of certificates to trust instead of the system's.
@@ -57,6 +59,14 @@
 ---@field first_byte? number From sending to a stream's first good event, or to the head of a whole answer. Default: 60
 ---@field idle? number Between two bytes. Default: 60
 ---@field total? number All of it. Default: 600
+
+---@class (exact) lunette.Config.Probe
+---@field every? number How long after it went down, and after each probe. Default: 30
+---@field with? "models"|"completion" A GET, which costs nothing; or a tiny completion, held and billed to budgets.total. Default: models
+---@field path? string What is got, behind base_url; any answer of 2xx is good. Default: /models
+---@field model? string Who is asked for a completion, as the provider calls it; default: its cheapest.
+---@field max_tokens? integer How long a completion may be. Default: 5
+---@field timeout? number Of a whole probe, and of a question about a key. Default: 10
 
 ---@class (exact) lunette.Config.Health
 ---@field failures? integer So many in a row take a target out. Default: 5

@@ -69,12 +69,19 @@ local function scene_of(gateway, scripts, name, request, n)
   return scenario(function(r, count) return completed(script(r, count), name) end)(request, n)
 end
 
--- GET /models: every 30 s with a key that it had refused, and for canaries. That is none of the requests a spec speaks of.
+-- What a GET is answered: as `key_probe` says; of a provider that is probed, as its other answers say; else well, unless it has refused a key.
+local function probe_script(what, seen)
+  if is_settings(what) and what.key_probe ~= nil then return what.key_probe end
+  if is_settings(what) and what.probe then return what.answer or {} end
+  return seen.refused and 401 or 200
+end
+
+-- A GET is the gateway's own question: about a key that was refused, whether a provider is back, for a canary. That is none of the requests a spec speaks of.
 local function probe_scene(gateway, scripts, name, request)
   local seen, what = gateway:provider(name), scripts[name]
   seen.probes = seen.probes + 1
   if what == nil and gateway.simulation:has_script(name) then return nil end
-  local script = script_of(is_settings(what) and what.key_probe or seen.refused and 401 or 200, name)
+  local script = script_of(probe_script(what, seen), name)
   return scenario(function(r, n) return completed(script(r, n), name) end)(request, seen.probes)
 end
 

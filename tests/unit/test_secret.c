@@ -63,6 +63,24 @@ static void what_is_missing_blank_or_unfit_is_told_by_name(void **state)
     is_problem(none, "..", "a secret's name must be letters, digits and _ - . (at most 128)");
 }
 
+static void what_editors_and_shells_put_round_a_key_is_taken_off(void **state)
+{
+    (void)state;
+    static const char *const written[] = { "sk-1234", " sk-1234\t", "sk-1234\r\n", "\"sk-1234\"", "'sk-1234'", " \" sk-1234 \"\n", "\xEF\xBB\xBFsk-1234\n", "\xEF\xBB\xBF\"sk-1234\"" };
+    for (size_t i = 0; i < sizeof written / sizeof *written; i++) {
+        put_file("run/WRAPPED", written[i]);
+        struct lun_secrets *s = lun_secrets_new((const char *[]){ NULL }, path("run"));
+        assert_string_equal(lun_secrets_find(s, "WRAPPED")->value, "sk-1234");
+        lun_secrets_free(s);
+    }
+    const char *odd[] = { "HALF=\"sk-1234", "OTHER=sk-1234'", "NOTHING=\"\"", "NBSP=\xC2\xA0sk-1234", "YOURS=YOUR_\xE2\x80\xA6", NULL };
+    is_problem(odd, "HALF", "HALF has a quotation mark at one end: the key is to stand there without, or between two of them (environment)");
+    is_problem(odd, "OTHER", "OTHER has a quotation mark at one end: the key is to stand there without, or between two of them (environment)");
+    is_problem(odd, "NOTHING", "NOTHING is blank (environment): set the environment variable NOTHING");
+    is_problem(odd, "NBSP", "NBSP has a line break, or another character that a key cannot have, in it (environment)");
+    is_problem(odd, "YOURS", "YOURS holds the placeholder of an example, not a key (environment)");
+}
+
 static void a_value_that_is_too_long_is_refused(void **state)
 {
     (void)state;
@@ -79,7 +97,7 @@ static void a_value_that_is_too_long_is_refused(void **state)
 static void placeholders_are_known(void **state)
 {
     static const char *const fakes[] = { "YOUR_API_KEY", "your-key", "Your key here", "<key>", "<YOUR KEY>", "sk-xxx", "sk-xxxxxxxxxxxx", "SK-XXXX", "changeme", "ChangeMe123", "change_me", "...", "sk-...", "sk-ab...", "…", "TODO",
-        "todo: fill in", "xxx", "XXXXXXXX", "replace_me", "REPLACE-WITH-KEY", "insert_key", "placeholder", "${OPENAI_API_KEY}", "$OPENAI_API_KEY", "{{ key }}", "[key]", "my-api-key-here", "api_key", "***", "sk-****", "put_your_key_here", "sk-your-key", "enter_key" };
+        "todo: fill in", "xxx", "XXXXXXXX", "replace_me", "REPLACE-WITH-KEY", "insert_key", "placeholder", "${OPENAI_API_KEY}", "$OPENAI_API_KEY", "{{ key }}", "[key]", "my-api-key-here", "api_key", "***", "sk-****", "put_your_key_here", "sk-your-key", "enter_key", "sk-proj-xxxxxx", "hs_xxxxxxxx", "undefined", "my-api-key" };
     static const char *const keys[] = { "sk-proj-abc123", "sk-ant-api03-x", "gsk_123", "AIzaSyD", "none", "local", "ollama", "test", "0123456789abcdef", "sk-x", "Bearer", "key-123", "sk-or-v1-1", "hf_abc", "xai-123", "a<b>c", "sk-axxx" };
     (void)state;
     for (size_t i = 0; i < sizeof fakes / sizeof *fakes; i++)
@@ -133,7 +151,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_environment_comes_first_then_credentials_then_run_secrets),
         cmocka_unit_test(what_is_missing_blank_or_unfit_is_told_by_name),
-        cmocka_unit_test(a_value_that_is_too_long_is_refused),
+        cmocka_unit_test(what_editors_and_shells_put_round_a_key_is_taken_off), cmocka_unit_test(a_value_that_is_too_long_is_refused),
         cmocka_unit_test(placeholders_are_known),
         cmocka_unit_test(a_missing_key_is_told_at_its_line),
         cmocka_unit_test(each_setting_is_there_once_and_explained),
