@@ -15,6 +15,7 @@
     X("POST", "/admin/rollback",  rollback,  "Takes the previous version back, as reload answers; `{\"why\":\"…\"}` is noted. The version that it leaves is not taken again until a file of it changes. 409: there is no earlier one") \
     X("GET",  "/admin/settings",  settings,  "The policy's settings: `name value default min max`") \
     X("POST", "/admin/settings",  set,       "Sets them: `{\"share\":15,\"mode\":\"fast\"}`, null is the default; all or none. Answers `{\"settings\":[{\"name\",\"before\",\"value\"}],\"kept\":…}`, or 422") \
+    X("GET",  "/admin/report",    report,    "What was asked for and what came of it, since the process started: see [the report](#the-report)") \
     X("GET",  "/admin/providers", providers, "Providers with their keys and targets, as health sees them") \
     X("GET",  "/admin/requests",  requests,  "Requests under way, oldest first on each worker: `id age_ms model endpoint stream key policy attempts target labels`")
 

@@ -34,8 +34,17 @@ static const struct lun_answer *ask(request *r, enum lun_hook hook, attempt *abo
     return &r->answer;
 }
 
+/* What of a rest is over. */
+static void count_rest(request *r)
+{
+    if (r->state != LUN_AT_REST) return;
+    r->done.waited += r->loop->now - r->rest_since;
+    r->rest_since = r->loop->now;
+}
+
 static void close_all(request *r)
 {
+    count_rest(r);
     if (r->hook == LUN_ASKED) r->ask.policy->drop(r->ask.policy_self, r);
     r->hook = LUN_IDLE;
     for (attempt *a = r->attempts; a; a = a->next) lun_attempt_close(a, LUN_KIND_CANCELLED);
@@ -205,7 +214,7 @@ static enum go retry(request *r)
     if (!answer) return WAIT;
     r->failed = NULL;
     r->allowed = false;
-    r->rest_until = r->loop->now;
+    r->rest_since = r->rest_until = r->loop->now;
     struct lun_step other = answer->step;
     switch (answer->verb) {
     case LUN_STOP: case LUN_REFUSE: return give_up(r);
@@ -224,7 +233,9 @@ static enum go retry(request *r)
 
 static enum go rest(request *r)
 {
-    return r->loop->now >= r->rest_until ? to(r, LUN_AT_NEXT) : WAIT;
+    if (r->loop->now < r->rest_until) return WAIT;
+    count_rest(r);
+    return to(r, LUN_AT_NEXT);
 }
 
 static enum go commit(request *r)

@@ -21,7 +21,8 @@
     X(BUDGETS,  "budgets.") \
     X(BUDGET,   "budgets.total.") \
     X(LIMITS,   "limits.") \
-    X(LOG,      "log.")
+    X(LOG,      "log.") \
+    X(REPORT,   "report.")
 enum lun_scope {
 #define X(id, path) LUN_SCOPE_##id,
     LUN_SCOPES(X)
