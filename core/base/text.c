@@ -80,6 +80,19 @@ size_t lun_text_points(const char *text, size_t n)
     return points;
 }
 
+size_t lun_text_chars(const char *text, size_t n)
+{
+    size_t chars = lun_text_points(text, n), at = 0;
+    for (size_t run; at + 1 < n && (run = ascii_run(text + at, n - at)) < n - at; at++) {      /* U+0300 to U+036F: CC 80 to CD AF */
+        unsigned char a, b;
+        at += run;
+        if (at + 1 == n) break;
+        a = (unsigned char)text[at], b = (unsigned char)text[at + 1];
+        chars -= (a == 0xcc && follows(b)) || (a == 0xcd && follows(b) && b < 0xb0);
+    }
+    return chars;
+}
+
 static bool among(uint32_t c, const uint32_t (*ranges)[2], size_t n)
 {
     for (size_t i = 0; i < n; i++) if (c >= ranges[i][0] && c <= ranges[i][1]) return true;

@@ -27,6 +27,10 @@ bool lun_text_valid(const char *text, size_t n);
 /* The number of code points; each ill-formed byte counts as one. */
 size_t lun_text_points(const char *text, size_t n);
 
+/* The number of characters as a person counts them: code points without combining marks (U+0300 to U+036F), so that an accented letter is one
+ * however it is composed. */
+size_t lun_text_chars(const char *text, size_t n);
+
 /* The number of words: runs between white space (the Unicode property White_Space, so NBSP and the ideographic space
  * too) or CJK punctuation. Each Han, Hiragana and Katakana character is a word of its own, because those scripts write no
  * spaces; Korean does, and is counted by them. Thai, Lao, Khmer and Burmese write none either, and are under-counted: a

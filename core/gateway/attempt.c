@@ -44,7 +44,7 @@ attempt *lun_attempt_begin(struct lun_request *r, const struct lun_step *step, i
     a->held_since = LUN_NEVER;
     a->requests_left = a->tokens_left = -1;
     a->trial = (struct lun_trial){ .number = ++r->begun, .target = step->target, .upstream = lun_question_upstream(r->question, step->target),
-                                   .key = -1, .step = step_of(r, step, index), .hedge = hedge, .began = r->loop->now };
+                                   .warning = step->warning, .key = -1, .step = step_of(r, step, index), .hedge = hedge, .began = r->loop->now };
     a->wait_until = sooner(r->deadline, step->wait ? after(a->trial.began, step->wait) : a->trial.began);
     a->events = (struct lun_stream){ .limit = LUN_STREAM_EVENT_MAX, .choices = r->question->n,
                                      .hide_usage = !r->question->include_usage && step->target->provider->usage };

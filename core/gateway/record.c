@@ -282,6 +282,7 @@ void lun_record_line(struct lun_question *q, const struct lun_done *done, struct
     if (done->stream_torn) put_true(out, LUN_LOG_TORN);
     if (done->trial) put_text(out, LUN_LOG_TARGET, done->trial->target->name);
     if (done->fallback) put_true(out, LUN_LOG_FALLBACK);
+    if (done->trial && done->trial->warning) put_text(out, LUN_LOG_WARNING, done->trial->warning);
     put_decision(out, q);
     put_trials(out, q);
     put_usage(out, &done->usage);

@@ -189,6 +189,7 @@ static void put_target(struct list *l, struct lun_question *q, const struct lun_
     put(l, LUN_HEADER_TARGET, visible(q->arena, t->target->name));
     put(l, LUN_HEADER_PROVIDER, visible(q->arena, t->target->provider->name));
     put(l, LUN_HEADER_FALLBACK, t->fallback ? "true" : "false");
+    if (t->warning) put(l, LUN_HEADER_WARNING, visible(q->arena, t->warning));
     if (t->provider_request_id) put(l, LUN_HEADER_PROVIDER_REQUEST_ID, visible(q->arena, t->provider_request_id));
 }
 

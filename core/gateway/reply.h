@@ -40,6 +40,7 @@ enum lun_code lun_code_of_status(int status);       /* the first of that status;
     X(POLICY,       "x-lunette-policy",      "always",            "who decided: the policy's file and the first digits of the hash over configuration, policy and what it requires") \
     X(ATTEMPTS,     "x-lunette-attempts",    "not in a head that only keeps a stream alive", "how many attempts there were") \
     X(FALLBACK,     "x-lunette-fallback",    "a target answered", "`true`: another than the first step answered") \
+    X(WARNING,      "x-lunette-warning",     "the step that answered has one", "what the policy warns of: `warning` of the step") \
     X(LABELS,       "x-lunette-labels",      "there are any",     "what `classify` answered, with commas") \
     X(COST,         "x-lunette-cost",        "not in a stream's head", "USD, over all attempts; missing where the price is not known") \
     X(LATENCY,      "x-lunette-latency-ms",  "not in a stream's head", "from the request's arrival to its end") \

@@ -223,7 +223,7 @@ static enum go retry(request *r)
         if (r->question->pinned && other.target != a->step.target) return give_up(r);
         if (lun_plan_step(r->question, &other)) repeat(r, &other, -1, answer->delay);
         break;
-    case LUN_NEXT: break;
+    case LUN_NEXT: r->rest_until = after(r->loop->now, answer->delay); break;
     default:
         if (lun_kind_rule(a->trial.kind) == LUN_RULE_STOP) return give_up(r);
         if (lun_course_other_key(r, a)) repeat(r, &a->step, a->index, 0);

@@ -25,7 +25,7 @@ static const char *const expected[LUN_HOOK_COUNT] = {
     [LUN_HOOK_BUDGET]   = "nil, degrade(…) or refuse{…}",
     [LUN_HOOK_SELECT]   = "nil, targets, a target, steps, a list of them or refuse{…}",
     [LUN_HOOK_JUDGE]    = "nil, next() or refuse{…}",
-    [LUN_HOOK_RETRY]    = "nil, again(delay), next(), try(target) or stop()",
+    [LUN_HOOK_RETRY]    = "nil, again(delay), next(delay), try(target, delay) or stop()",
     [LUN_HOOK_FINISH]   = "nothing",
 };
 
@@ -266,6 +266,7 @@ static bool read_decision(struct reading *r, const struct lun_decision *d)
     struct lun_answer *a = r->answer;
     if (!may(r->hook, d->verb)) return wrong(r, verb_name(d->verb));
     if (!lun_class_mine(r->mind, d)) return foreign(r, verb_name(d->verb));
+    if (d->verb == LUN_NEXT && d->delay && r->hook == LUN_HOOK_JUDGE) return wrong(r, "next(delay), but only `retry` can wait");
     a->verb = d->verb;
     a->delay = d->delay;
     if (d->verb == LUN_TRY) {

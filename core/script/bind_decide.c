@@ -27,7 +27,13 @@ int lun_decide_again(lua_State *L)
     return 1;
 }
 
-int lun_decide_next(lua_State *L) { decide(L, NULL, LUN_NEXT, 0); return 1; }
+int lun_decide_next(lua_State *L)
+{
+    lun_us delay = delay_at(L, 1, "next(delay)");
+    decide(L, NULL, LUN_NEXT, 0)->delay = delay;
+    return 1;
+}
+
 int lun_decide_stop(lua_State *L) { decide(L, NULL, LUN_STOP, 0); return 1; }
 
 static const struct lun_target *target_named(lua_State *L, const struct lun_question *q, const char *name)

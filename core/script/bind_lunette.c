@@ -1,5 +1,5 @@
 /* `require "lunette"`: the functions that policies call, in one table, and those that tell: now, setting, note, log, metric. The others are in
- * bind_chance.c, bind_store.c, bind_decide.c, bind_json.c and, where they wait, bind_wish.c; what calls back is in lua/lunette.lua. */
+ * bind_chance.c, bind_words.c, bind_store.c, bind_decide.c, bind_json.c and, where they wait, bind_wish.c; what calls back is in lua/lunette.lua. */
 #include "script/bind.h"
 #include <math.h>
 #include <stdio.h>
@@ -106,6 +106,9 @@ const struct lun_function lun_functions[] = {
       .lua = "(salt: string, who: string?, weights: table<string|integer, number>): string|integer" },
     { "hash", "(s)", "number", "a whole number below 2^53 made of the text, the same on every machine: `lunette.hash(user) % 100`", lun_chance_hash,
       .lua = "(s: string): integer" },
+    { "keywords", "(list)", "function", "a function of a text that says how many of these words and phrases are in it: `local hard = lunette.keywords { \"phân tích\", \"analyze\" }`, then "
+      "`hard(request.text) >= 2`. Upper and lower case are the same, accents may be composed or not, a word may go on (`compared`). It looks at the first 64 KiB. Made at load", lun_words_keywords,
+      .lua = "(list: string[]): fun(text: string): integer" },
     { "backoff", "(n, { base = 1, max = 60, jitter = })", "number", "seconds before try n + 1: base × 2^(n−1), at most max. `jitter = 0.5`: ± 50 %; `jitter = \"full\"`: anything from 0 to that; "
       "`jitter_seconds = 0.5`: ± 0.5 s; none of them: exact", lun_chance_backoff,
       .lua = "(n: number, options?: { base?: number, max?: number, jitter?: number|\"full\", jitter_seconds?: number }): number" },
@@ -141,8 +144,8 @@ const struct lun_function lun_functions[] = {
       .lua = "(...: string|number|boolean|nil): any" },
     { "again", "(delay)", "decision", "`retry`: the same target again, after delay seconds (0)", lun_decide_again,
       .lua = "(delay?: number): lunette.Decision" },
-    { "next", "()", "decision", "`retry`, `judge`: the next step of the plan", lun_decide_next,
-      .lua = "(): lunette.Decision" },
+    { "next", "(delay)", "decision", "`retry`, `judge`: the next step of the plan; in `retry`, after delay seconds (0)", lun_decide_next,
+      .lua = "(delay?: number): lunette.Decision" },
     { "try", "(target, delay)", "decision", "`retry`: this target (or the name of one) next", lun_decide_try,
       .lua = "(target: lunette.Target|string, delay?: number): lunette.Decision" },
     { "stop", "()", "decision", "`retry`: give up; the client gets the last failure", lun_decide_stop,

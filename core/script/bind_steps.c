@@ -8,6 +8,7 @@
 
 #define LONGEST (24 * 3600.0)           /* seconds */
 #define FIELD_MAX 128
+#define WARNING_MAX 200
 #define VALUE_MAX ((size_t)64 << 10)
 
 struct step { uint64_t serial; struct lun_step step; };
@@ -115,6 +116,17 @@ static bool read_rename(struct reading *r)
     return true;
 }
 
+static bool read_warning(struct reading *r)
+{
+    size_t n = 0;
+    const char *text = lua_type(r->L, -1) == LUA_TSTRING ? lua_tolstring(r->L, -1, &n) : NULL;
+    if (!text || !n || n > WARNING_MAX || strlen(text) != n || !lun_text_valid(text, n)) {
+        snprintf(r->problem, 200, "warning: expected a text of 1 to %d bytes", WARNING_MAX);
+        return false;
+    }
+    return (r->step->warning = copy(r, text, n));
+}
+
 const struct lun_step_option lun_step_option_words[] = {
     { "connect", "number", "seconds for the connection; as the next three, by default the provider's `timeouts`" },
     { "first_byte", "number", "seconds until the first good event, or the head of a whole answer" },
@@ -122,6 +134,7 @@ const struct lun_step_option lun_step_option_words[] = {
     { "total", "number", "seconds for all of it" },
     { "hedge_after", "number", "no first good event after so many seconds: the next step starts beside it" },
     { "wait", "number", "seconds to queue for the target's rate limit; by default none, but for the last step up to the deadline" },
+    { "warning", "string", "what the client is told in `x-lunette-warning` when this step answers" },
     { "set", "table<string, any>", "top-level fields of the body and their values" },
     { "drop", "string|string[]", "top-level fields of the body to leave out" },
     { "rename", "table<string, string>", "old names of top-level fields and new ones" },
@@ -137,7 +150,7 @@ static bool read_option(struct reading *r, const char *name)
     case 'i': return read_time(r, name, 1e-6, &s->idle);
     case 't': return read_time(r, name, 1e-6, &s->total);
     case 'h': return read_time(r, name, 0, &s->hedge_after);
-    case 'w': return read_time(r, name, 0, &s->wait);
+    case 'w': return !strcmp(name, "wait") ? read_time(r, name, 0, &s->wait) : read_warning(r);
     case 's': return read_set(r);
     case 'd': return read_drop(r);
     default:  return read_rename(r);
@@ -281,6 +294,7 @@ TIME(idle)
 TIME(total)
 TIME(wait)
 GET(hedge_after) { (void)mind; return lun_push_seconds(L, ((struct step *)self)->step.hedge_after, 0); }
+GET(warning) { (void)mind; lua_pushstring(L, ((struct step *)self)->step.warning); return 1; }
 GET(target)
 {
     lun_push_target(L, mind, ((struct step *)self)->step.target);
@@ -295,6 +309,7 @@ static const struct lun_member step_members[] = {
     { "total", NULL, "number or nil", "seconds for all of it", get_total },
     { "hedge_after", NULL, "number or nil", "no first good event after so many seconds: the next step starts beside it", get_hedge_after },
     { "wait", NULL, "number or nil", "seconds to queue for the target's rate limit; nil: none, but for the last step up to the deadline", get_wait },
+    { "warning", NULL, "string or nil", "what the client is told in `x-lunette-warning` when this step answers", get_warning },
     { 0 } };
 const struct lun_class lun_step_class = {
     .name = "step", .members = step_members,

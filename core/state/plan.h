@@ -26,6 +26,7 @@ struct lun_step {
     lun_us connect, first_byte, idle, total;    /* LUN_UNSET: the provider's; filled in before the walk sees it */
     lun_us hedge_after;         /* 0: no hedge */
     lun_us wait;                /* how long to queue for a slot; LUN_UNSET: up to the deadline when it is the last, else 0 */
+    const char *warning;        /* for the client, when this step answers; NULL: none */
     const struct lun_edit *edits;
 };
 #define LUN_STEPS 64            /* a plan longer than that is cut, and noted */
@@ -40,7 +41,7 @@ enum lun_verb {
 };
 struct lun_answer {
     enum lun_verb verb;
-    lun_us delay;               /* AGAIN, TRY */
+    lun_us delay;               /* AGAIN, TRY, NEXT */
     struct lun_step step;       /* TRY */
     struct lun_plan plan;       /* PLAN; may be empty */
     const struct lun_target **targets; int n_targets;   /* DEGRADE, in order */

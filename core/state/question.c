@@ -175,7 +175,7 @@ static void count(struct lun_question *q)
     q->last_user.counted = true;
     touch_text(q);
     q->last_user.words = (int)lun_text_words(q->last_user.text, q->last_user.n);
-    q->last_user.chars = (int)lun_text_points(q->last_user.text, q->last_user.n);
+    q->last_user.chars = (int)lun_text_chars(q->last_user.text, q->last_user.n);
 }
 
 const char *lun_question_text(struct lun_question *q, size_t *n)

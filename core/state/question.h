@@ -37,6 +37,7 @@ struct lun_trial {
     int try;                        /* from 1, on this target */
     const struct lun_target *target;
     const char *upstream;           /* the model's name at the provider */
+    const char *warning;            /* of its step, for the client; NULL: none */
     int key;                        /* -1: none */
     bool closed, committed, hedge;  /* committed: its answer goes to the client */
     int step;                       /* of the plan, from 1; 0: a target beside it, which retry() chose */
@@ -132,7 +133,7 @@ void    lun_question_survey(struct lun_question *);
 /* Text parts of the last user message (chat), the prompt (completions) or input (embeddings; the first one), decoded. */
 const char *lun_question_text(struct lun_question *, size_t *n);
 int     lun_question_words(struct lun_question *);
-int     lun_question_chars(struct lun_question *);      /* code points */
+int     lun_question_chars(struct lun_question *);      /* code points without combining marks */
 bool    lun_question_has_code(struct lun_question *);
 int64_t lun_question_tokens(struct lun_question *);     /* of the whole input, estimated */
 int     lun_question_messages(struct lun_question *);

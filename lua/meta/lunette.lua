@@ -34,7 +34,7 @@
 ---@field stream boolean whether the client wants a stream
 ---@field text string the text of the last user message (completions: the prompt; embeddings: the first input)
 ---@field words number words of `text`
----@field chars number characters (code points) of `text`
+---@field chars number characters of `text`: code points without combining marks
 ---@field tokens number tokens of the whole input, estimated
 ---@field max_tokens number? the output cap the client asked for
 ---@field messages number how many messages there are
@@ -239,6 +239,7 @@ local steps = {}
 ---@field total number? seconds for all of it
 ---@field hedge_after number? no first good event after so many seconds: the next step starts beside it
 ---@field wait number? seconds to queue for the target's rate limit; nil: none, but for the last step up to the deadline
+---@field warning string? what the client is told in `x-lunette-warning` when this step answers
 local step = {}
 
 ---The budgets that this request counts to: the second argument of `budget`. Each is there, limited or not: `spend.team.left < 1` never fails.
@@ -310,6 +311,7 @@ local decision = {}
 ---@field total? number seconds for all of it
 ---@field hedge_after? number no first good event after so many seconds: the next step starts beside it
 ---@field wait? number seconds to queue for the target's rate limit; by default none, but for the last step up to the deadline
+---@field warning? string what the client is told in `x-lunette-warning` when this step answers
 ---@field set? table<string, any> top-level fields of the body and their values
 ---@field drop? string|string[] top-level fields of the body to leave out
 ---@field rename? table<string, string> old names of top-level fields and new ones
@@ -366,6 +368,11 @@ function lunette.split(salt, who, weights) end
 ---@param s string
 ---@return integer
 function lunette.hash(s) end
+
+---a function of a text that says how many of these words and phrases are in it: `local hard = lunette.keywords { "phân tích", "analyze" }`, then `hard(request.text) >= 2`. Upper and lower case are the same, accents may be composed or not, a word may go on (`compared`). It looks at the first 64 KiB. Made at load
+---@param list string[]
+---@return fun(text: string): integer
+function lunette.keywords(list) end
 
 ---seconds before try n + 1: base × 2^(n−1), at most max. `jitter = 0.5`: ± 50 %; `jitter = "full"`: anything from 0 to that; `jitter_seconds = 0.5`: ± 0.5 s; none of them: exact
 ---@param n number
@@ -451,9 +458,10 @@ function lunette.json.array(t) end
 ---@return lunette.Decision
 function lunette.again(delay) end
 
----`retry`, `judge`: the next step of the plan
+---`retry`, `judge`: the next step of the plan; in `retry`, after delay seconds (0)
+---@param delay? number
 ---@return lunette.Decision
-function lunette.next() end
+function lunette.next(delay) end
 
 ---`retry`: this target (or the name of one) next
 ---@param target lunette.Target|string

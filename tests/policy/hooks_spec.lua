@@ -200,6 +200,12 @@ describe("retry", function()
     assert.same({ "true", true }, { answer.headers["x-lunette-fallback"], answer.fallback })
   end)
 
+  it("next(delay): the next step, that much later", function()
+    local answer = retry("return l.next(2)", { providers = { a = 500 } }):ask "hi"
+    assert.equal("b", answer.target)
+    assert.equal(2, answer.latency)
+  end)
+
   it("next(): the next step, though the default would stop", function()
     local g = retry("return l.next()", { providers = { a = 400 } })
     assert.equal("b", g:ask("hi").target)

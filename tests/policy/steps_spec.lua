@@ -172,6 +172,27 @@ describe("wait", function()
   end)
 end)
 
+describe("warning", function()
+  local dear = "{ targets[1] .. targets[2]:steps { warning = 'dear: costs 20 × the first' } }"
+  local function gateway(first)
+    return t.gateway { targets = { "a", "b" }, providers = { a = first },
+                       policy = "return { select = function(r, targets) return " .. dear .. " end }" }
+  end
+
+  it("is told to the client of the step that answered, and to the log", function()
+    local answer = gateway(500):ask "hi"
+    assert.equal("dear: costs 20 ?? the first", answer.headers["x-lunette-warning"])
+    assert.equal("dear: costs 20 × the first", answer.record.warning)
+    assert.equal("dear: costs 20 ?? the first", gateway(500):ask({ stream = true }).headers["x-lunette-warning"])
+  end)
+
+  it("is not told where another answered", function()
+    local answer = gateway("fine"):ask "hi"
+    assert.is_nil(answer.headers["x-lunette-warning"])
+    assert.is_nil(answer.record.warning)
+  end)
+end)
+
 describe("set, drop, rename", function()
   local function seen(options, body)
     local g = steps(options)

@@ -187,7 +187,7 @@ static struct lun_question *full_question(struct world *w, struct lun_trial **an
     lun_question_note(q, "why", "\"so\"");
     q->plan = lun_arena_zalloc(q->arena, sizeof *q->plan);
     struct lun_trial *t = *answered = tried(w, q, &w->target[0], LUN_KIND_CUT, 200);
-    t->first_byte = t->sent + 1000, t->key = 1, t->hedge = true, t->detail = "it was cut", t->cost = usd(0.5), t->provider_request_id = "req-1";
+    t->first_byte = t->sent + 1000, t->key = 1, t->hedge = true, t->detail = "it was cut", t->cost = usd(0.5), t->provider_request_id = "req-1", t->warning = "dear";
     return q;
 }
 

@@ -179,6 +179,7 @@ static void judge_can_go_on_or_refuse(void **state)
     RIGHT(JUDGE, "return next()", LUN_NEXT);
     assert_int_equal(RIGHT(JUDGE, "return refuse{ message = 'bad' }", LUN_REFUSE).status, 502);
     WRONG(JUDGE, "return true", "judge returned boolean; expected nil, next() or refuse{…}");
+    WRONG(JUDGE, "return next(1)", "judge returned next(delay), but only `retry` can wait");
     WRONG(JUDGE, "return again()", "judge returned again(…)");
     over(w, q);
 }
@@ -190,7 +191,8 @@ static void retry_can_try_again_go_on_try_another_and_stop(void **state)
     tried(w, q, &w->target[0], LUN_KIND_CUT, 0);
     assert_int_equal(RIGHT(RETRY, "return again(1.5)", LUN_AGAIN).delay, 1500 * LUN_MS);
     assert_int_equal(RIGHT(RETRY, "return again()", LUN_AGAIN).delay, 0);
-    RIGHT(RETRY, "return next()", LUN_NEXT);
+    assert_int_equal(RIGHT(RETRY, "return next()", LUN_NEXT).delay, 0);
+    assert_int_equal(RIGHT(RETRY, "return next(1.5)", LUN_NEXT).delay, 1500 * LUN_MS);
     RIGHT(RETRY, "return stop()", LUN_STOP);
     struct lun_answer a = RIGHT(RETRY, "return try(request.targets[3], 2)", LUN_TRY);
     assert_string_equal(a.step.target->name, "a/large");
@@ -199,7 +201,7 @@ static void retry_can_try_again_go_on_try_another_and_stop(void **state)
     assert_string_equal(RIGHT(RETRY, "return try 'c/odd'", LUN_TRY).step.target->name, "c/odd");
     assert_string_equal(RIGHT(RETRY, "return try(request.targets:named 'c/odd')", LUN_TRY).step.target->name, "c/odd");
     assert_string_equal(RIGHT(RETRY, "return try(about.target)", LUN_TRY).step.target->name, "a/small");
-    WRONG(RETRY, "return refuse{}", "retry returned refuse{…}; expected nil, again(delay), next(), try(target) or stop()");
+    WRONG(RETRY, "return refuse{}", "retry returned refuse{…}; expected nil, again(delay), next(delay), try(target, delay) or stop()");
     WRONG(RETRY, "return request.targets[1]", "retry returned target");
     over(w, q);
 }

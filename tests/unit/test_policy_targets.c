@@ -140,7 +140,7 @@ static void steps_say_how_a_target_is_asked(void **state)
 {
     W;
     world_policy(w, "local lunette = require 'lunette' return { select = function(request, targets)\n"
-        "return targets:of('small'):steps{ connect = 0.5, first_byte = 2, idle = 3, total = 9.5, hedge_after = 0.8, wait = 0,\n"
+        "return targets:of('small'):steps{ connect = 0.5, first_byte = 2, idle = 3, total = 9.5, hedge_after = 0.8, wait = 0, warning = 'dear',\n"
         "  set = { temperature = 0, stop = { 'a' }, a = lunette.json.array{} }, drop = { 'user', 'seed' }, rename = { max_tokens = 'max_completion_tokens' } } .. targets end }");
     struct lun_question *q = ask(w, HELLO);
     struct lun_thought *t = think(w, q, LUN_HOOK_SELECT);
@@ -154,6 +154,7 @@ static void steps_say_how_a_target_is_asked(void **state)
     assert_int_equal(s[0].total, 9500 * LUN_MS);
     assert_int_equal(s[0].hedge_after, 800 * LUN_MS);
     assert_int_equal(s[0].wait, 0);
+    assert_string_equal(s[0].warning, "dear");
     int seen = 0;
     for (const struct lun_edit *e = s[1].edits; e; e = e->next) {
         if (e->what == LUN_EDIT_SET && !strcmp(e->field, "temperature")) { assert_string_equal(e->value, "0"); seen |= 1; }
@@ -186,6 +187,8 @@ static void wrong_options_of_steps_are_told_where_they_stand(void **state)
     FAILS("request.targets:steps{ set = { x = { 1, nil, 3, a = 1 } } }", "neither a list");
     FAILS("request.targets:steps{ drop = 5 }", "drop: expected a field's name or a list of them, got 5");
     FAILS("request.targets:steps{ rename = { a = 5 } }", "rename: expected the name of a field, got 5");
+    FAILS("request.targets:steps{ warning = 5 }", "warning: expected a text of 1 to 200 bytes");
+    FAILS("request.targets:steps{ warning = ('x'):rep(201) }", "warning: expected a text of 1 to 200 bytes");
     FAILS("request.targets:steps(5)", "table expected");
     FAILS("for i = 1, 1e6 do request.targets:steps{ set = { x = ('y'):rep(1000) } } end", "the steps of one request may say 256 KiB in all");
     FAILS("return request.targets .. 5", "joins targets and steps, not a number");

@@ -1,0 +1,16 @@
+-- Rules about who is fit to be asked. Circuits, rests and probes are the gateway's; these say what a policy makes of them.
+local health = {}
+
+local function is_up(target) return target.provider.state ~= "down" end
+local function has_room(target) return target.requests_left > 0 and target.tokens_left > 0 end
+
+-- Those whose provider is not down.
+function health.up(targets) return targets:where(is_up) end
+
+-- Those whose provider is not down, then, at last, all the others too.
+function health.up_first(targets) return targets:where(is_up) .. targets end
+
+-- Those with room under their rate limits now.
+function health.with_room(targets) return targets:where(has_room) end
+
+return health

@@ -1,0 +1,24 @@
+-- Rate limits of providers: one that says 429 is left alone for as long as it says (Retry-After, retry-after-ms, x-ratelimit-reset-*); meanwhile whoever else
+-- serves the model is asked, at once. When nobody else can, the request waits that long and tries again, without a word from the provider after
+-- 1, 2, 4, 8 s (at most 60) ± 50 %, five tries in all.
+-- Change the back-off and `limits`. `health = { cooling = "provider" }` in gateway.lua: a 429 of one model lets all of that provider's rest.
+local backoff = require "lunette.backoff"
+local lunette = require "lunette"
+
+local wait = backoff.exponential { base = 1, max = 60, jitter = 0.5 }
+
+return {
+  limits = { attempts = 5 },
+
+  select = function(_, targets)
+    local mine = targets:asked()
+    return mine:healthy() .. mine
+  end,
+
+  retry = function(request, attempt)
+    if attempt.kind ~= "rate_limited" then return nil end
+    local others = request.targets:asked():healthy():where(function(target) return target.name ~= attempt.target.name end)
+    if #others > 0 then return lunette.try(others[1]) end
+    return lunette.again(attempt.retry_after or wait(attempt.try))
+  end,
+}
