@@ -212,8 +212,8 @@ describe("lunette report", function()
   after_each(e2e.stop)
   local null = e2e.json.null
   local totals = { requests = 1204, answered = 1190, failed = 10, refused = 2, left = 2, success_rate = 0.99, mean_ms = 812.4, p99_ms = 3204,
-                   primary_rate = 0.9123, fallbacks = 105, fallback_rate = 0.0877, retried = 77, retried_answered = 70, retry_rate = 0.064, retries = 90, retries_denied = 3,
-                   retry_wait_seconds = 12.34, hedges = 4, queued = 12, queue_seconds = 0.0031 }
+                   primary_rate = 0.9123, fallbacks = 105, fallback_rate = 0.0877, retried = 77, retried_answered = 70, retry_rate = 0.064,
+                   retries = 90, retries_denied = 3, retry_wait_seconds = 12.34, hedges = 4, queued = 12, queue_seconds = 0.0031 }
   local function row(fields)
     local r = { attempts = 7, answered = 6, failed = 1, cancelled = 0, success_rate = 6 / 7, mean_ms = 5.25, p99_ms = 61234, tokens_input = 1234,
                 tokens_output = 45678901, cost_usd = 0.000123456, premium_usd = null, saved_usd = null, saved_percent = null }
