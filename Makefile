@@ -181,6 +181,7 @@ layers: ## no include may climb or go in a circle
 # The tests of pages write them too.
 docs: test-deps units ## puts right what pages say of the code's tables
 	@for t in $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(shell grep -l PAGE_WRITES tests/unit/test_*.c)); do $$t --write || exit 1; done
+	@WRITE_PAGES=1 $(BUILD)/lunette test tests/policy/systems/transcripts_spec.lua
 
 examples: test-deps all ## runs every example, and what its page says
 	@examples/run $(BUILD)/lunette

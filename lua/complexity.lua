@@ -27,7 +27,8 @@ local function read_level(level)
   if type(level) ~= "table" or type(level[1]) ~= "string" then
     error('complexity.levels: a level is written { "name", keywords = 2, … }', 3)
   end
-  return options.read("complexity.levels: " .. level[1], level, LEVEL, { "text" }, 2)
+  options.read("complexity.levels: " .. level[1], level, LEVEL, { "text" }, 2)
+  return level
 end
 
 -- levels { keywords = { "analyze", … }, { "hard", keywords = 2, over_chars = 500 }, { "medium", keywords = 1 }, otherwise = "simple" }: a function of

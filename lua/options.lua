@@ -71,7 +71,7 @@ end
 
 function kinds.model(v)
   if kinds.text(v) then return "the name of a model" end
-  if lunette.has_model and not lunette.has_model(v) then return "a name in `models` of gateway.lua" end
+  if not lunette.has_model(v) then return "a name in `models` of gateway.lua" end
 end
 
 function kinds.models(v)

@@ -1,5 +1,5 @@
 -- Classifier: a small model says what kind of question it is. It has one second; when it is late, fails, or says something else, keywords decide instead.
--- Change the kinds, what they are asked by, the words, and which models answer which kind. Its answers cost the client little, and are kept a day for equal questions.
+-- Change the kinds, the words, and which models answer which kind. What the small model said of a text is kept for a day.
 local complexity = require "lunette.complexity"
 local lunette = require "lunette"
 local options = require "lunette.options"

@@ -10,7 +10,7 @@
 const char lun_usage_set[] =
     "usage: lunette set [name=value…] [--admin ADDR] [--json]\n"
     "\n"
-    "Without arguments prints the settings of a running gateway's policy: name, value, default, bounds. With some changes them, all or none, and\n"
+    "Without arguments prints the settings of a running gateway's policy: name, value, default, what is allowed. With some changes them, all or none, and\n"
     "prints each with its value before and after. A value is a number, true, false or text, as the setting is; without one (`name=`) the setting\n"
     "goes back to its default.\n"
     LUN_REMOTE_HELP;
@@ -19,8 +19,18 @@ static const char settings_path[] = "/admin/settings";
 
 /* ---- showing ---- */
 
-static void put_bounds(struct lun_buf *out, struct lun_json setting)
+static void put_choices(struct lun_buf *out, struct lun_json choices)
 {
+    int n = 0;
+    for (struct lun_json_each e = lun_json_each(choices); lun_json_next(&e); ) {
+        if (n++) lun_buf_puts(out, ", ");
+        lun_remote_put(out, e.value);
+    }
+}
+
+static void put_allowed(struct lun_buf *out, struct lun_json setting)
+{
+    put_choices(out, lun_json_get(setting, "choices"));
     struct lun_json min = lun_json_get(setting, "min"), max = lun_json_get(setting, "max");
     bool least = lun_json_type(min) == LUN_JSON_NUMBER, most = lun_json_type(max) == LUN_JSON_NUMBER;
     if (least && !most) lun_buf_puts(out, "at least ");
@@ -30,7 +40,7 @@ static void put_bounds(struct lun_buf *out, struct lun_json setting)
     if (most) lun_remote_put(out, max);
 }
 
-static const struct lun_column columns[] = { { "name", "name", NULL }, { "value", "value", NULL }, { "default", "default", NULL }, { "bounds", NULL, put_bounds } };
+static const struct lun_column columns[] = { { "name", "name", NULL }, { "value", "value", NULL }, { "default", "default", NULL }, { "allowed", NULL, put_allowed } };
 
 static int show(const struct lun_remote *r, bool json)
 {

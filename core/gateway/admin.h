@@ -13,7 +13,7 @@
     X("POST", "/admin/reload",    reload,    "Reads the configuration now and answers when every worker has it: `{\"version\":…,\"generation\":…,\"changed\":…,\"from\":…,\"kept\":…,\"restart\":[…],\"warnings\":[…]}`, " \
                                              "or 422 `{\"errors\":[\"policy.lua:4: …\"]}` and nothing has changed. `?force=true` takes a version that was taken back, or whose hooks fail when they are tried") \
     X("POST", "/admin/rollback",  rollback,  "Takes the previous version back, as reload answers; `{\"why\":\"…\"}` is noted. The version that it leaves is not taken again until a file of it changes. 409: there is no earlier one") \
-    X("GET",  "/admin/settings",  settings,  "The policy's settings: `name value default min max`") \
+    X("GET",  "/admin/settings",  settings,  "The policy's settings: `name value default min max choices`, and `from`: the environment variable that says its default") \
     X("POST", "/admin/settings",  set,       "Sets them: `{\"share\":15,\"mode\":\"fast\"}`, null is the default; all or none. Answers `{\"settings\":[{\"name\",\"before\",\"value\"}],\"kept\":…}`, or 422") \
     X("GET",  "/admin/report",    report,    "What was asked for and what came of it, since the process started: see [the report](#the-report)") \
     X("GET",  "/admin/providers", providers, "Providers with their keys and targets, as health sees them") \

@@ -10,7 +10,7 @@ typedef struct lun_change change;
 
 static void warn_unfit(struct lun_changes *c, change *ch, const struct lun_snapshot *s)
 {
-    char problem[200];
+    char problem[LUN_SETTING_PROBLEM];
     for (int i = 0; i < c->settings->n; i++) {
         const struct lun_policy_setting *rule = lun_snapshot_setting(s, c->settings->items[i].name);
         if (rule && !lun_policy_setting_takes(rule, &c->settings->items[i].value, problem))

@@ -9,7 +9,7 @@ typedef struct lun_change change;
 struct lun_tuning *lun_change_fitting(const struct lun_tuning *all, const struct lun_snapshot *s)
 {
     struct lun_tuned *items = lun_alloc((size_t)(all->n + 1) * sizeof *items);
-    char problem[200];
+    char problem[LUN_SETTING_PROBLEM];
     int n = 0;
     for (int i = 0; i < all->n; i++) {
         const struct lun_policy_setting *rule = lun_snapshot_setting(s, all->items[i].name);
@@ -65,7 +65,7 @@ static bool check_setting(change *ch, struct lun_setting_change *s)
 {
     const struct lun_policy_setting *rule = lun_snapshot_setting(ch->of->current, s->name);
     const struct lun_plain *before = lun_tuning_get(ch->of->tuning, s->name);
-    char problem[200] = "the policy has no such setting";
+    char problem[LUN_SETTING_PROBLEM] = "the policy has no such setting";
     if (rule && (!s->is_set || lun_policy_setting_takes(rule, &s->after, problem))) {
         s->was_set = before != NULL;
         s->before = before ? *before : rule->initial;

@@ -446,7 +446,7 @@ static void set_here(struct lun_post *post)
     struct parcel *p = (struct parcel *)(void *)post;
     const struct lun_policy_setting *rule = lun_snapshot_setting(lun_gateway_snapshot(p->of->gateway), p->name);
     struct lun_plain value;
-    char problem[200] = "the policy has no such setting", why[512];
+    char problem[LUN_SETTING_PROBLEM] = "the policy has no such setting", why[LUN_SETTING_PROBLEM + 256];
     arrive(p);
     if (rule && (!p->value || lun_policy_setting_read(rule, p->value, &value, problem))) {
         lun_changes_set(lun_gateway_changes(p->of->gateway), "host", &(struct lun_wanted){ p->name, p->value ? &value : NULL }, 1, told, p);

@@ -98,8 +98,9 @@ struct lun_done {                           /* how it ended, for the log line an
     bool stream_torn; bool fallback;
     struct lun_usage usage; int64_t cost;   /* over all attempts */
     lun_us latency, ttft;                   /* from arrival to the end, and to the first byte said (0: none) */
-    lun_us upstream_wait;                   /* of latency: what was spent waiting for providers and slots */
-    lun_us waited;                          /* of latency: what was spent waiting before further attempts */
+    lun_us upstream_wait;                   /* of latency: what was spent waiting for providers, slots and between attempts */
+    lun_us rested;                          /* of that: between attempts, as a retry was delayed */
+    lun_us waited;                          /* rested, and for turns at limiters while nothing else was under way */
 };
 struct lun_request *lun_request_open(struct lun_loop *, const struct lun_ask *);   /* runs nothing before the next drain; frees itself */
 struct lun_question *lun_request_question(struct lun_request *);

@@ -99,7 +99,7 @@ static void record_result(struct lun_question *q, const struct lun_done *done)
     lun_metrics_add(m, LUN_METRIC_REQUEST_SECONDS, &result, seconds(done->latency));
     record_labels(q, done, result);
     if (done->trial && !strcmp(result, "answered")) record_stage(m, done);
-    if (done->waited) lun_metrics_add(m, LUN_METRIC_RETRY_WAIT, NULL, seconds(done->waited));
+    if (done->rested) lun_metrics_add(m, LUN_METRIC_RETRY_WAIT, NULL, seconds(done->rested));
     if (attempts <= 1) return;
     lun_metrics_add(m, LUN_METRIC_RETRIED, &result, 1);
     lun_metrics_add(m, LUN_METRIC_RETRIES, NULL, attempts - 1);
@@ -186,6 +186,7 @@ static void put_trial(struct lun_buf *out, const struct lun_question *q, const s
     if (t->status) put_int(out, LUN_LOG_ATTEMPT_STATUS, t->status);
     put_ms(out, LUN_LOG_ATTEMPT_AT, t->began - q->arrived);
     put_ms(out, LUN_LOG_ATTEMPT_DURATION, t->ended - t->began);
+    if (lun_trial_waited(t, t->ended)) put_ms(out, LUN_LOG_ATTEMPT_WAITED, lun_trial_waited(t, t->ended));
     if (spoke(t)) put_ms(out, LUN_LOG_ATTEMPT_TTFT, t->first_byte - t->sent);
     if (t->key > 0) put_int(out, LUN_LOG_ATTEMPT_KEY, t->key);
     if (t->hedge) put_true(out, LUN_LOG_ATTEMPT_HEDGE);
@@ -290,6 +291,7 @@ void lun_record_line(struct lun_question *q, const struct lun_done *done, struct
     put_ms(out, LUN_LOG_LATENCY, done->latency);
     if (done->ttft) put_ms(out, LUN_LOG_TTFT, done->ttft);
     put_ms(out, LUN_LOG_OVERHEAD, done->latency > done->upstream_wait ? done->latency - done->upstream_wait : 0);
+    if (done->waited) put_ms(out, LUN_LOG_WAITED, done->waited);
     if (in_full(q, done)) lun_dropped_put(q, out);
     if (q->snapshot->log_text) {
         size_t n;

@@ -36,7 +36,8 @@
     X(COST,        "cost",        "USD",     "over all attempts") \
     X(LATENCY,     "latency_ms",  "ms",      "from its arrival to its end") \
     X(TTFT,        "ttft_ms",     "ms",      "until the first byte of the answer") \
-    X(OVERHEAD,    "overhead_ms", "ms",      "of the latency, what was not spent waiting for a provider") \
+    X(OVERHEAD,    "overhead_ms", "ms",      "of the latency, what was not spent waiting for a provider, a turn or a delayed retry") \
+    X(WAITED,      "waited_ms",   "ms",      "of the latency, what went by before retries that were delayed, and in the queue of a rate limit, with nothing under way") \
     X(DROPPED,     "dropped",     "object",  "targets asked for that were left out, and why: when something failed, with `x-lunette-explain`, and for one " \
                                              "request in 256. One that rests, after a 429 or with an open circuit, with how long it still does") \
     X(TEXT,        "text",        "text",    "the last user message, up to 8 KiB; only with `log.text = true`")
@@ -47,6 +48,7 @@
     X(ATTEMPT_STATUS,   "status",   "number",  "of the provider's answer") \
     X(ATTEMPT_AT,       "at_ms",    "ms",      "when it began, from the request's arrival") \
     X(ATTEMPT_DURATION, "ms",       "ms",      "from its beginning to its end") \
+    X(ATTEMPT_WAITED,   "waited_ms", "ms",   "of that, in the queue of the target's rate limit") \
     X(ATTEMPT_TTFT,     "ttft_ms",  "ms",      "from sending it to the first byte") \
     X(ATTEMPT_KEY,      "key",      "number",  "which of the provider's keys, from 0; the first is left out") \
     X(ATTEMPT_HEDGE,    "hedge",    "boolean", "it was started beside another") \

@@ -34,17 +34,16 @@ static const struct lun_answer *ask(request *r, enum lun_hook hook, attempt *abo
     return &r->answer;
 }
 
-/* What of a rest is over. */
-static void count_rest(request *r)
+/* What it has rested until now is counted, once. */
+static void end_rest(request *r)
 {
-    if (r->state != LUN_AT_REST) return;
-    r->done.waited += r->loop->now - r->rest_since;
-    r->rest_since = r->loop->now;
+    if (r->rests_since) r->done.rested += r->loop->now - r->rests_since;
+    r->rests_since = 0;
 }
 
 static void close_all(request *r)
 {
-    count_rest(r);
+    end_rest(r);
     if (r->hook == LUN_ASKED) r->ask.policy->drop(r->ask.policy_self, r);
     r->hook = LUN_IDLE;
     for (attempt *a = r->attempts; a; a = a->next) lun_attempt_close(a, LUN_KIND_CANCELLED);
@@ -214,7 +213,7 @@ static enum go retry(request *r)
     if (!answer) return WAIT;
     r->failed = NULL;
     r->allowed = false;
-    r->rest_since = r->rest_until = r->loop->now;
+    r->rest_until = r->loop->now;
     struct lun_step other = answer->step;
     switch (answer->verb) {
     case LUN_STOP: case LUN_REFUSE: return give_up(r);
@@ -228,13 +227,14 @@ static enum go retry(request *r)
         if (lun_kind_rule(a->trial.kind) == LUN_RULE_STOP) return give_up(r);
         if (lun_course_other_key(r, a)) repeat(r, &a->step, a->index, 0);
     }
+    r->rests_since = r->loop->now;
     return to(r, LUN_AT_REST);
 }
 
 static enum go rest(request *r)
 {
     if (r->loop->now < r->rest_until) return WAIT;
-    count_rest(r);
+    end_rest(r);
     return to(r, LUN_AT_NEXT);
 }
 

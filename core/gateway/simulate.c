@@ -137,7 +137,7 @@ static void *fetch(void *self, const struct lun_wish *wish, void (*done)(void *,
 static bool tune(simulation *s, char **error)
 {
     struct lun_tuned *items = lun_alloc((size_t)(s->options.n_settings + 1) * sizeof *items);
-    char problem[200];
+    char problem[LUN_SETTING_PROBLEM];
     bool good = true;
     for (int i = 0; good && i < s->options.n_settings; i++) {
         const struct lun_pair *p = &s->options.settings[i];

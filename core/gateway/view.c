@@ -119,6 +119,17 @@ void lun_view_providers(const struct lun_snapshot *s, lun_us now, struct lun_buf
 
 /* ---- settings ---- */
 
+static void put_texts(struct lun_buf *out, const char *key, const struct lun_texts *texts)
+{
+    lun_json_put_key(out, key);
+    lun_buf_putc(out, '[');
+    for (int i = 0; i < texts->n; i++) {
+        if (i) lun_buf_putc(out, ',');
+        lun_json_put_text(out, texts->at[i]);
+    }
+    lun_buf_putc(out, ']');
+}
+
 static void put_plain(struct lun_buf *out, const char *key, const struct lun_plain *v)
 {
     lun_json_put_key(out, key);
@@ -140,23 +151,14 @@ void lun_view_settings(const struct lun_snapshot *s, const struct lun_tuning *tu
         put_plain(out, "default", &r->initial);
         if (r->initial.type == LUN_PLAIN_NUMBER && r->min != -HUGE_VAL) put_number(out, "min", r->min);
         if (r->initial.type == LUN_PLAIN_NUMBER && r->max != HUGE_VAL) put_number(out, "max", r->max);
+        if (r->n_choices) put_texts(out, "choices", &(struct lun_texts){ .at = (const char **)r->choices, .n = r->n_choices });
+        if (r->from) put_text(out, "from", r->from);
         lun_buf_putc(out, '}');
     }
     lun_buf_puts(out, "]}");
 }
 
 /* ---- changes ---- */
-
-static void put_texts(struct lun_buf *out, const char *key, const struct lun_texts *texts)
-{
-    lun_json_put_key(out, key);
-    lun_buf_putc(out, '[');
-    for (int i = 0; i < texts->n; i++) {
-        if (i) lun_buf_putc(out, ',');
-        lun_json_put_text(out, texts->at[i]);
-    }
-    lun_buf_putc(out, ']');
-}
 
 static void put_settings(struct lun_buf *out, const struct lun_change_result *r)
 {

@@ -70,7 +70,7 @@ struct lun_request {
     bool again; struct lun_step once; int once_index;   /* this one first: again(), try() */
     bool allowed;                       /* the retry budget has let the next attempt through */
     bool no_hedge;
-    lun_us rest_since, rest_until;
+    lun_us rest_until, rests_since;     /* rests_since: 0: it does not */
     struct lun_attempt *attempts, **tail;
     struct lun_attempt *about;          /* judged, or the winner */
     struct lun_attempt *failed;         /* the last to fail, until retry has decided */

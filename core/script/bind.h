@@ -194,8 +194,9 @@ int lun_json_array_function(lua_State *L);
 struct lun_host_function;
 void lun_bind_host(struct lun_vm *, const struct lun_host_function *, int n);
 
-/* Shows `require "lunette"`, classes and all, to a sandboxed machine: enough to load a policy; hooks need a mind. Outside of runs, before the lock. */
-void lun_bind_open(struct lun_vm *);
+/* Shows `require "lunette"`, classes and all, to a sandboxed machine: enough to load a policy; hooks need a mind. The configuration, for
+ * `lunette.has_model`, is borrowed as long as the machine lives; NULL: there is none to ask. Outside of runs, before the lock. */
+void lun_bind_open(struct lun_vm *, const struct lun_snapshot *);
 /* The reference of everything a policy can see, in Markdown, for policies/README.md; and the table of hooks. */
 void lun_bind_reference(struct lun_buf *);
 void lun_bind_hooks_reference(struct lun_buf *);

@@ -40,6 +40,11 @@ GET(elapsed)
     return lun_push_seconds(L, until > t->began ? until - t->began : 0, -1);
 }
 
+GET(waited)
+{
+    return lun_push_seconds(L, lun_trial_waited(TRIAL(self), mind->question->loop->now), -1);
+}
+
 GET(ttft)
 {
     const struct lun_trial *t = TRIAL(self);
@@ -88,6 +93,7 @@ static const struct lun_member attempt_members[] = {
       .lua = "\"no\"|\"maybe\"|\"yes\"" },
     { "retry_after", NULL, "number or nil", "seconds that the provider asks to wait", get_retry_after },
     { "elapsed", NULL, "number", "seconds from its beginning to its end, or until now", get_elapsed },
+    { "waited", NULL, "number", "of that, seconds in the queue for its turn at the target's rate limit", get_waited },
     { "ttft", NULL, "number or nil", "seconds to the first byte", get_ttft },
     { "committed", NULL, "boolean", "its answer goes to the client", get_committed },
     { "hedge", NULL, "boolean", "it was started beside another", get_hedge },
@@ -123,6 +129,7 @@ GET(outcome_status) { (void)self; lua_pushinteger(L, outcome_of(L, mind)->status
 GET(outcome_cost) { (void)self; return lun_push_usd(L, outcome_of(L, mind)->cost); }
 GET(outcome_latency) { (void)self; return lun_push_seconds(L, outcome_of(L, mind)->latency, -1); }
 GET(outcome_ttft) { (void)self; return lun_push_seconds(L, outcome_of(L, mind)->ttft, 0); }
+GET(outcome_waited) { (void)self; return lun_push_seconds(L, outcome_of(L, mind)->waited, -1); }
 GET(outcome_fallback) { (void)self; lua_pushboolean(L, outcome_of(L, mind)->fallback); return 1; }
 GET(outcome_cached) { (void)self; lua_pushboolean(L, outcome_of(L, mind)->cached); return 1; }
 
@@ -183,6 +190,7 @@ static const struct lun_member outcome_members[] = {
     { "cost", NULL, "number", "USD, over all attempts", get_outcome_cost },
     { "latency", NULL, "number", "seconds from the request's arrival to its end", get_outcome_latency },
     { "ttft", NULL, "number or nil", "seconds until the first byte of the answer", get_outcome_ttft },
+    { "waited", NULL, "number", "of the latency, seconds before retries that were delayed, and in the queue of a rate limit, with nothing under way", get_outcome_waited },
     { "fallback", NULL, "boolean", "another than the first step answered", get_outcome_fallback },
     { "cached", NULL, "boolean", "the answer came from the cache", get_outcome_cached },
     { "labels", NULL, "list", "what `classify` answered", get_outcome_labels },

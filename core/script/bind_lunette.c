@@ -90,6 +90,16 @@ static int metric(lua_State *L)
     return 1;
 }
 
+/* Also while the policy's file is loaded, when there is no request yet. */
+static int has_model(lua_State *L)
+{
+    const struct lun_snapshot *s = lua_touserdata(L, lua_upvalueindex(1));
+    const char *name = luaL_checkstring(L, 1);
+    if (!s) return luaL_error(L, "lunette.has_model can be used only in a policy");
+    lua_pushboolean(L, lun_configured(s, LUN_NAMED_MODEL, name));
+    return 1;
+}
+
 /* ---- the table ---- */
 
 const struct lun_function lun_functions[] = {
@@ -126,6 +136,9 @@ const struct lun_function lun_functions[] = {
       .lua = "(key: string, by?: number, ttl?: number): number?, string?" },
     { "setting", "(name)", "any", "the value of one of the policy's own `settings`", setting,
       .lua = "(name: string): any" },
+    { "has_model", " \"NAME\"", "boolean", "whether `models` of the configuration has that name, as it is or by a pattern with `*`. Also while the file is loaded, so that a policy can refuse "
+      "itself: `if not lunette.has_model \"small\" then error \"this policy needs a model `small`\" end`", has_model,
+      .lua = "(name: string): boolean" },
     { "note", "(key, value)", "true", "puts a value into the request's log line. `nil, \"too_large\"` over 1 KiB", note,
       .lua = "(key: string, value: any): true?, string?" },
     { "log", "(…)", "nothing", "writes a line to the gateway's log; 20 a request", log_line,
@@ -158,11 +171,12 @@ const struct lun_function lun_functions[] = {
       .lua = "(...: lunette.Policy): lunette.Policy" },
     { 0 } };
 
-static void set_function(lua_State *L, const struct lun_function *f)
+static void set_function(lua_State *L, const struct lun_function *f, const struct lun_snapshot *s)
 {
     const char *point = strchr(f->name, '.');
     if (!point) {
-        lua_pushcfunction(L, f->call);
+        lua_pushlightuserdata(L, (void *)s);
+        lua_pushcclosure(L, f->call, 1);
         lua_setfield(L, -2, f->name);
         return;
     }
@@ -195,7 +209,7 @@ static void set_native(lua_State *L)
     lua_setfield(L, -2, "native");
 }
 
-void lun_bind_open(struct lun_vm *vm)
+void lun_bind_open(struct lun_vm *vm, const struct lun_snapshot *snapshot)
 {
     lua_State *L = vm->L;
     lun_class_open(vm);
@@ -204,7 +218,7 @@ void lun_bind_open(struct lun_vm *vm)
     lua_setfield(L, -2, "store");
     lua_newtable(L);
     lua_setfield(L, -2, "json");
-    for (const struct lun_function *f = lun_functions; f->name; f++) if (f->call) set_function(L, f);
+    for (const struct lun_function *f = lun_functions; f->name; f++) if (f->call) set_function(L, f, snapshot);
     freeze_field(L, "store");
     freeze_field(L, "json");
     lua_newtable(L);

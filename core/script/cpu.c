@@ -1,4 +1,5 @@
 #include "script/cpu.h"
+#include "script/bundle.h"
 #include <errno.h>
 #include <lauxlib.h>
 #include <pthread.h>
@@ -34,17 +35,23 @@ void         *lun_cpu_ticker(void)  { return &ticker; }
 
 /* ---- stopping ---- */
 
-void lun_cpu_place(lua_State *L, char *out, size_t room)
+static bool is_sandbox(const char *source) { return !strcmp(source, "@lua/sandbox.lua"); }
+static bool is_ours(const char *source)    { return !strncmp(source, "@lua/", 5) && lun_bundle_find(source + 1); }
+
+static void place(lua_State *L, bool (*passed)(const char *source), char *out, size_t room)
 {
     lua_Debug at;
     out[0] = 0;
     for (int level = 0; level < 50 && lua_getstack(L, level, &at); level++) {
         lua_getinfo(L, "Sl", &at);
-        if (at.currentline <= 0 || !strcmp(at.source, "@lua/sandbox.lua")) continue;
+        if (at.currentline <= 0 || passed(at.source)) continue;
         snprintf(out, room, "%s:%d: ", at.short_src, at.currentline);
         return;
     }
 }
+
+void lun_cpu_place(lua_State *L, char *out, size_t room)        { place(L, is_sandbox, out, room); }
+void lun_cpu_place_theirs(lua_State *L, char *out, size_t room) { place(L, is_ours, out, room); }
 
 static void stop_now(lua_State *L, struct lun_vm *vm)
 {

@@ -14,6 +14,8 @@ void    lun_cpu_stop(struct lun_vm *, enum lun_failure);
 
 /* "file:line: " of the innermost Lua function of L that is not sandbox.lua's, into `out`; empty when there is none. */
 void    lun_cpu_place(lua_State *L, char *out, size_t room);
+/* The same of the innermost one that is none of the binary's lua/: where the user's own code stood. */
+void    lun_cpu_place_theirs(lua_State *L, char *out, size_t room);
 
 /* For tests. How often the timer signal came to this thread; whether its timer goes (only while code runs and up to 10 ms
  * after); and the value that marks a timer's SIGURG as a tick of this thread, for who wants more of them. */

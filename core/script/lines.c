@@ -130,6 +130,8 @@ static void place(struct lun_lines *l, const struct found *in, struct lun_value 
     }
 }
 
+int lun_lines_returned(const struct lun_lines *l) { return l->first ? l->first->line : 1; }
+
 void lun_lines_place(struct lun_lines *l, struct lun_value *root)
 {
     struct found in = { .n = 0 };

@@ -16,6 +16,8 @@ void lun_lines_add(struct lun_lines *, const char *file, const char *module, con
 /* Fills in the places of all values of a table; file names point into `lines`. Not called: file NULL, line 0. */
 void lun_lines_place(struct lun_lines *, struct lun_value *root);
 
+int lun_lines_returned(const struct lun_lines *);      /* the line of the first file's last `return`; 1: it has none */
+
 /* A name that one constructor has twice, which Lua takes the last of without a word. Called for each that the table came from. */
 typedef void lun_lines_twice(void *self, const char *file, int line, int line_before, const char *name);
 void lun_lines_each_twice(struct lun_lines *, lun_lines_twice *, void *self);

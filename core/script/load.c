@@ -56,6 +56,7 @@ static void load_table(struct lun_loading *l)
     lun_load_models(l);
     lun_load_clients(l);
     lun_load_policy(l);
+    lun_override_rest(l);
     lun_load_top(l);
 }
 

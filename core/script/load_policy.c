@@ -7,7 +7,6 @@
 #include "script/sandbox.h"
 #include "state/plan.h"
 #include <lauxlib.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,55 +55,6 @@ static bool is_hook(const char *name)
     return false;
 }
 
-static bool within(const struct lun_value *v, const struct lun_value *min, const struct lun_value *max)
-{
-    return v->number == v->number && (!min || v->number >= min->number) && (!max || v->number <= max->number);
-}
-
-/* What can be changed while it runs. */
-static void keep_setting(struct lun_loading *l, const struct lun_value *v, const struct lun_value *first, const struct lun_value *min, const struct lun_value *max)
-{
-    struct lun_snapshot *s = l->snapshot;
-    struct lun_policy_setting *to = (struct lun_policy_setting *)&s->settings[s->n_settings++];
-    *to = (struct lun_policy_setting){ .name = lun_arena_strdup(&s->arena, v->key), .min = min ? min->number : -HUGE_VAL, .max = max ? max->number : HUGE_VAL };
-    to->initial.type = first->type == LUN_VALUE_NUMBER ? LUN_PLAIN_NUMBER : first->type == LUN_VALUE_BOOL ? LUN_PLAIN_BOOL : LUN_PLAIN_TEXT;
-    to->initial.number = first->number;
-    to->initial.yes = first->yes;
-    to->initial.text = first->type == LUN_VALUE_TEXT ? lun_arena_strdup(&s->arena, first->text) : NULL;
-}
-
-static void check_policy_setting(struct lun_loading *l, struct lun_value *v)
-{
-    int told = l->mistakes->told;
-    static const char *const names[] = { "default", "min", "max" };
-    struct lun_value *first = lun_value_get(v, "default"), *min = lun_value_get(v, "min"), *max = lun_value_get(v, "max");
-    if (v->type != LUN_VALUE_TABLE) { lun_wrong(l, v, "must be a table: { default = …, min = …, max = … }"); return; }
-    for (int i = 0; i < v->n_items; i++) {
-        struct lun_value *item = v->items[i];
-        if (item == first || item == min || item == max) continue;
-        lun_wrong(l, item, "is not known here%s", item->key ? lun_hint(l, lun_text_nearest(item->key, names, 3)) : "");
-    }
-    if (!first) { lun_wrong(l, v, "has no default"); return; }
-    if (first->type != LUN_VALUE_NUMBER && first->type != LUN_VALUE_TEXT && first->type != LUN_VALUE_BOOL) lun_wrong(l, first, "must be a number, text, true or false");
-    for (int i = 0; i < 2; i++) {
-        struct lun_value *bound = i ? max : min;
-        if (bound && bound->type != LUN_VALUE_NUMBER) { lun_wrong(l, bound, "must be a number, not %s", lun_value_show(bound, &l->scratch)); return; }
-    }
-    if (first->type != LUN_VALUE_NUMBER) {
-        if (min || max) lun_wrong(l, v, "can have min and max only with a number as default");
-    } else if (!within(first, min, max)) lun_wrong(l, first, "is outside of min and max");
-    if (told == l->mistakes->told) keep_setting(l, v, first, min, max);
-}
-
-static void check_settings(struct lun_loading *l, struct lun_value *v)
-{
-    if (v->type != LUN_VALUE_TABLE || v->n_list) { lun_wrong(l, v, "must be a table of settings by name"); return; }
-    l->snapshot->settings = lun_arena_alloc(&l->snapshot->arena, (size_t)(v->n_items + 1) * sizeof *l->snapshot->settings);
-    for (int i = 0; i < v->n_items; i++)
-        if (v->items[i]->type == LUN_VALUE_BAD) lun_wrong(l, v->items[i], "%s", v->items[i]->text);
-        else check_policy_setting(l, v->items[i]);
-}
-
 static void check_limits(struct lun_loading *l, struct lun_value *v)
 {
     static const char *const names[] = { "attempts", "retries" };
@@ -127,7 +77,7 @@ static void check_entry(struct lun_loading *l, struct lun_value *v)
     else if (is_hook(v->key)) {
         if (v->type != LUN_VALUE_FUNCTION) lun_wrong(l, v, "must be a function, not %s", lun_value_show(v, &l->scratch));
     }
-    else if (!strcmp(v->key, "settings")) check_settings(l, v);
+    else if (!strcmp(v->key, "settings")) lun_load_policy_settings(l, v);
     else if (!strcmp(v->key, "limits")) check_limits(l, v);
     else if (!strcmp(v->key, "on_error")) {
         bool refuse = v->type == LUN_VALUE_TEXT && !strcmp(v->text, "refuse");
@@ -146,6 +96,13 @@ static void check_returned(struct policy *p, struct lun_value *root)
     else lun_mistakes_add(l->mistakes, root->place.file, root->place.line, "must return a table of hooks, not %s", lun_value_show(root, &l->scratch));
 }
 
+/* One whose line is lost, because a function of ours was returned from (`return lunette.x { … }`), has that of the last return. */
+static void tell(struct policy *p, const struct lun_vm_error *error, const char *shown)
+{
+    if (error->lost) lun_mistakes_add(p->l->mistakes, shown, lun_lines_returned(p->lines), "%s", error->text);
+    else lun_wrong_lua(p->l, error->text, shown);
+}
+
 static void check_policy(struct policy *p)
 {
     struct lun_loading *l = p->l;
@@ -153,10 +110,10 @@ static void check_policy(struct policy *p)
     const char *shown = lun_file_shown(l, p->file->name);
     struct lun_vm_options options = { .cpu = l->options->cpu, .host = { .source = source, .user = p } };
     struct lun_vm *vm = lun_vm_new(&options);
-    lun_bind_open(vm);
+    lun_bind_open(vm, l->snapshot);
     lun_lines_add(p->lines, shown, NULL, p->file->text, p->file->n);
     int ref = lun_vm_load(vm, shown, p->file->text, p->file->n, 0, &error);
-    if (ref == LUA_NOREF) lun_wrong_lua(l, error.text, shown);
+    if (ref == LUA_NOREF) tell(p, &error, shown);
     else {
         lua_rawgeti(vm->L, LUA_REGISTRYINDEX, ref);
         check_returned(p, lun_value_read(vm->L, -1, &l->scratch, NULL, NULL));
@@ -172,6 +129,8 @@ void lun_load_policy(struct lun_loading *l)
     if (!v || v->type != LUN_VALUE_TEXT || !v->n || v->n > 1024) return;
     if (!read_policy(l, v->text) || l->options->no_policy_check) return;
     p.lines = lun_lines_new();
+    int told = l->mistakes->told;
     check_policy(&p);
+    l->policy_read = told + l->outside_wrong == l->mistakes->told;
     lun_lines_free(p.lines);
 }

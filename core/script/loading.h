@@ -24,6 +24,9 @@ struct lun_loading {
     struct lun_value *root;
     struct lun_part *parts; int n_parts, parts_room;        /* in scratch until the end */
     struct lun_secret *used; int n_used, used_room;         /* secrets whose values are in the snapshot's arena */
+    struct lun_outside *outside; int n_outside, outside_room, outside_wrong;    /* LUNETTE_… of the environment that gateway.lua has no place
+                                           for; how many of them had a wrong value */
+    bool policy_read;                   /* it was run, and its table is fine: its settings are known */
     struct lun_place *target_places;    /* by target index, for mistakes that name two lines */
 };
 
@@ -62,8 +65,14 @@ struct lun_pair *lun_check_pairs(struct lun_loading *, struct lun_value *table, 
 
 /* ---- overrides (override.c) ---- */
 
+struct lun_outside { const char *name, *text, *from; bool used; };     /* the variable, its value, how mistakes call it */
+
 /* Lays the environment, then the command line over loading->root. */
 void lun_override(struct lun_loading *);
+/* What the environment says of a policy's setting of that name (LUNETTE_SETTINGS_<NAME>), and that it was asked; NULL: nothing. */
+const struct lun_outside *lun_override_setting(struct lun_loading *, const char *name);
+/* Tells the variables that nobody has asked for. Last. */
+void lun_override_rest(struct lun_loading *);
 
 /* ---- files (load_files.c) ---- */
 
@@ -89,5 +98,6 @@ void lun_load_providers(struct lun_loading *);
 void lun_load_models(struct lun_loading *);     /* after providers */
 void lun_load_clients(struct lun_loading *);    /* after models; teams too */
 void lun_load_policy(struct lun_loading *);
+void lun_load_policy_settings(struct lun_loading *, struct lun_value *settings);    /* of lun_load_policy */
 void lun_load_top(struct lun_loading *);        /* listen, admin, budgets, log …; last */
 #endif

@@ -1,4 +1,5 @@
 #include "base/text.h"
+#include "state/tuning.h"
 #include "script/loading.h"
 #include <ctype.h>
 #include <stdio.h>
@@ -6,7 +7,9 @@
 
 extern char **environ;
 
-enum { DEEP = 8, NAMES = 256 };
+#define POLICY "SETTINGS_"      /* what the variables of a policy's settings begin with, after LUNETTE_ */
+
+enum { DEEP = 8, NAMES = 320 };
 
 struct way { const char *key[DEEP]; int n; };       /* to one setting */
 
@@ -76,12 +79,52 @@ static void gather(enum lun_scope scope, struct lun_loading *l, const char **nam
     }
 }
 
-static void unknown(struct lun_loading *l, const char *name)
+static void gather_policy(struct lun_loading *l, const char **names, int *n)
+{
+    char variable[256];
+    for (int i = 0; i < l->snapshot->n_settings && *n < NAMES; i++) {
+        if (strlen(l->snapshot->settings[i].name) > 200) continue;
+        lun_setting_variable(lun_arena_printf(&l->scratch, "settings.%s", l->snapshot->settings[i].name), variable);
+        names[(*n)++] = lun_arena_strdup(&l->scratch, variable);
+    }
+}
+
+static bool is_policys(const struct lun_outside *o) { return !strncmp(o->name, "LUNETTE_" POLICY, strlen("LUNETTE_" POLICY)); }
+
+static void unknown(struct lun_loading *l, const struct lun_outside *o)
 {
     const char *names[NAMES];
     int n = 0;
+    if (is_policys(o) && !l->policy_read && l->snapshot->policy.text) return;      /* its mistakes come first */
     gather(LUN_SCOPE_TOP, l, names, &n);
-    lun_mistakes_add(l->mistakes, name, 0, "there is no such setting%s", lun_hint(l, lun_text_nearest(name, names, (size_t)n)));
+    gather_policy(l, names, &n);
+    lun_mistakes_add(l->mistakes, o->from, 0, "%s%s", is_policys(o) ? "the policy has no such setting" : "there is no such setting",
+                     lun_hint(l, lun_text_nearest(o->name, names, (size_t)n)));
+}
+
+static void set_aside(struct lun_loading *l, const char *name, const char *text, const char *from)
+{
+    if (l->n_outside == l->outside_room) {
+        struct lun_outside *more = lun_arena_alloc(&l->scratch, (size_t)(l->outside_room = l->outside_room ? 2 * l->outside_room : 8) * sizeof *more);
+        if (l->n_outside) memcpy(more, l->outside, (size_t)l->n_outside * sizeof *more);
+        l->outside = more;
+    }
+    l->outside[l->n_outside++] = (struct lun_outside){ lun_arena_strdup(&l->scratch, name), lun_arena_strdup(&l->scratch, text), from, false };
+}
+
+const struct lun_outside *lun_override_setting(struct lun_loading *l, const char *name)
+{
+    const struct lun_outside *found = NULL;
+    for (struct lun_outside *o = l->outside; o < l->outside + l->n_outside; o++) {
+        const char *more = is_policys(o) ? after(o->name + strlen("LUNETTE_" POLICY), name) : NULL;
+        if (more && !*more) o->used = true, found = o;
+    }
+    return found;
+}
+
+void lun_override_rest(struct lun_loading *l)
+{
+    for (const struct lun_outside *o = l->outside; o < l->outside + l->n_outside; o++) if (!o->used) unknown(l, o);
 }
 
 /* What container platforms put into the environment of everyone for a service called lunette. */
@@ -98,7 +141,7 @@ static void override(struct lun_loading *l, const char *variable, const char *te
     if (l->root->type != LUN_VALUE_TABLE) return;
     if (!lun_text_valid(text, strlen(text))) lun_mistakes_add(l->mistakes, from, 0, "must be UTF-8 text");
     else if (find(LUN_SCOPE_TOP, l->root, variable + strlen("LUNETTE_"), &way)) put(l, &way, lun_arena_strdup(&l->scratch, text), from);
-    else unknown(l, from);
+    else set_aside(l, variable, text, from);
 }
 
 void lun_override(struct lun_loading *l)

@@ -77,9 +77,34 @@ static struct lun_vm *machine(struct lun_policy *p, enum lun_policy_limits limit
     static const enum lun_vm_cpu cpu[] = { [LUN_BY_SIGNAL] = LUN_CPU_SIGNAL, [LUN_BY_CLOCK] = LUN_CPU_CLOCK, [LUN_BY_COUNT] = LUN_CPU_STEPS };
     struct lun_vm_options options = { .cpu = cpu[limits], .host = { .wall = wall, .now = now, .random = chance, .source = source, .user = p } };
     struct lun_vm *vm = lun_vm_new(&options);
-    lun_bind_open(vm);
+    lun_bind_open(vm, p->snapshot);
     lun_bind_host(vm, p->snapshot->host, p->snapshot->n_host);
     return vm;
+}
+
+static void push_plain(lua_State *L, const struct lun_plain *v)
+{
+    switch (v->type) {
+    case LUN_PLAIN_NUMBER: lua_pushnumber(L, v->number); break;
+    case LUN_PLAIN_BOOL:   lua_pushboolean(L, v->yes); break;
+    case LUN_PLAIN_TEXT:   lua_pushstring(L, v->text); break;
+    }
+}
+
+/* What the environment says of a setting stands instead of the default that the file returned. */
+static void apply_environment(struct lun_policy *p)
+{
+    lua_State *L = p->vm->L;
+    if (p->table.settings == LUA_NOREF) return;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, p->table.settings);
+    for (int i = 0; i < p->snapshot->n_settings; i++) {
+        const struct lun_policy_setting *s = &p->snapshot->settings[i];
+        if (!s->from) continue;
+        lua_pushstring(L, s->name);
+        push_plain(L, &s->initial);
+        lua_rawset(L, -3);
+    }
+    lua_pop(L, 1);
 }
 
 static bool load(struct lun_policy *p, struct lun_buf *problems)
@@ -93,6 +118,7 @@ static bool load(struct lun_policy *p, struct lun_buf *problems)
     }
     lua_rawgeti(p->vm->L, LUA_REGISTRYINDEX, ref);
     bool good = lun_policy_table_read(p->vm->L, f->name, &p->table, problems);
+    if (good) apply_environment(p);
     lua_settop(p->vm->L, 0);
     luaL_unref(p->vm->L, LUA_REGISTRYINDEX, ref);
     lun_sandbox_lock(p->vm);
@@ -216,15 +242,15 @@ static void read_answer(struct lun_mind *mind)
     fail(mind, "answer", text);
 }
 
-/* A mistake that one of our own Lua files tells, at the end of a tail call, or a stop that was noticed when all was over: where the policy
- * made it is lost, but not in which hook. */
+/* A mistake that a function of ours tells after a tail call, or a stop that was noticed when all was over: where the policy made it is lost, but
+ * not in which hook. */
 static void read_error(struct lun_mind *mind)
 {
     const struct lun_vm_error *e = &mind->run->error;
     char text[700], where[128];
-    bool ours = !strncmp(e->text, "lua/", 4) || !strncmp(e->text, "stopped: ", 9);
-    if (ours) place(mind, where, sizeof where);
-    snprintf(text, sizeof text, "%s%s", ours ? where : "", e->text);
+    bool lost = e->lost || !strncmp(e->text, "stopped: ", 9);
+    if (lost) place(mind, where, sizeof where);
+    snprintf(text, sizeof text, "%s%s", lost ? where : "", e->text);
     fail(mind, reason_of(e->failure), text);
 }
 
@@ -305,15 +331,6 @@ void lun_thought_end(struct lun_thought *t)
 }
 
 /* ---- settings ---- */
-
-static void push_plain(lua_State *L, const struct lun_plain *v)
-{
-    switch (v->type) {
-    case LUN_PLAIN_NUMBER: lua_pushnumber(L, v->number); break;
-    case LUN_PLAIN_BOOL:   lua_pushboolean(L, v->yes); break;
-    case LUN_PLAIN_TEXT:   lua_pushstring(L, v->text); break;
-    }
-}
 
 bool lun_policy_setting(struct lun_policy *p, lua_State *L, const struct lun_tuning *tuning, const char *name)
 {

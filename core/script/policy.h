@@ -51,7 +51,7 @@ struct lun_thought {
 /* What `finish` is told. */
 struct lun_outcome {
     int status; const struct lun_trial *trial;      /* the one that answered; NULL: none */
-    struct lun_usage usage; int64_t cost; lun_us latency, ttft;
+    struct lun_usage usage; int64_t cost; lun_us latency, ttft, waited;
     bool fallback, cached;
 };
 

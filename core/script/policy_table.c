@@ -53,14 +53,15 @@ static bool is_plain(lua_State *L, int index)
     }
 }
 
-static const char *const setting_names[] = { "default", "min", "max" };
+static const char *const setting_names[] = { "default", "min", "max", "choices" };
+enum { SETTING_NAMES = 4 };
 
 static void check_names(struct reading *r, const char *name)
 {
     char in[100];
     snprintf(in, sizeof in, "settings.%s", name);
     for (lua_pushnil(r->L); lua_next(r->L, -2); lua_pop(r->L, 1))
-        if (place_in(r->L, -2, setting_names, 3) < 0) unknown(r, in, setting_names, 3);
+        if (place_in(r->L, -2, setting_names, SETTING_NAMES) < 0) unknown(r, in, setting_names, SETTING_NAMES);
 }
 
 static double bound(struct reading *r, const char *name, const char *which, double otherwise)
@@ -81,6 +82,31 @@ static void check_range(struct reading *r, const char *name)
     } else if (n < min || n > max) wrong(r, "settings.%s: its default %.14g is not between min and max", name, n);
 }
 
+/* Of the list on top, whose entry i is a text: whether it is the default, which stands below. */
+static bool is_choice(struct reading *r, const char *name, int i, bool *fine)
+{
+    lua_rawgeti(r->L, -1, i);
+    bool text = lua_type(r->L, -1) == LUA_TSTRING, same = text && lua_rawequal(r->L, -1, -3);
+    if (!text && *fine) wrong(r, "settings.%s.choices is to be a list of texts", name);
+    *fine &= text;
+    lua_pop(r->L, 1);
+    return same;
+}
+
+static void check_choices(struct reading *r, const char *name)
+{
+    bool fine = true, found = false;
+    lua_pushliteral(r->L, "choices");
+    lua_rawget(r->L, -3);                                   /* table, default, choices */
+    int n = lua_type(r->L, -1) == LUA_TTABLE ? (int)lua_objlen(r->L, -1) : 0;
+    if (!lua_isnil(r->L, -1)) {
+        if (!n) wrong(r, "settings.%s.choices is to be a list of texts", name);
+        for (int i = 1; i <= n; i++) found |= is_choice(r, name, i, &fine);
+        if (n && fine && !found) wrong(r, "settings.%s: its default is none of choices", name);
+    }
+    lua_pop(r->L, 1);
+}
+
 /* The table of one setting is on top; pushes its default. */
 static void push_default(struct reading *r, const char *name)
 {
@@ -89,6 +115,7 @@ static void push_default(struct reading *r, const char *name)
     lua_rawget(r->L, -2);
     if (!is_plain(r->L, -1)) { wrong(r, "settings.%s needs a default: a number, text or boolean", name); return; }
     check_range(r, name);
+    check_choices(r, name);
 }
 
 static void read_setting(struct reading *r, int values)
@@ -98,7 +125,7 @@ static void read_setting(struct reading *r, int values)
     int top = lua_gettop(L);
     shown(L, -2, name);
     if (lua_type(L, -2) != LUA_TSTRING) wrong(r, "settings: a setting's name is a text");
-    else if (lua_type(L, -1) != LUA_TTABLE) wrong(r, "settings.%s is to be a table, { default =, min =, max = }, not %s", name, lun_bind_type(L, -1));
+    else if (lua_type(L, -1) != LUA_TTABLE) wrong(r, "settings.%s is to be a table, { default =, min =, max =, choices = }, not %s", name, lun_bind_type(L, -1));
     else {
         push_default(r, name);
         lua_pushvalue(L, -3);

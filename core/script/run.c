@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/alloc.h"
+#include "script/bundle.h"
 #include "script/cpu.h"
 
 #define SPARES      64
@@ -50,6 +51,29 @@ static void skip_inside(const char **text, size_t *n)
     *n -= k;
 }
 
+/* Whether it begins with the place of one of our own files: "lua/retry.lua:7: ". */
+static bool is_ours(const char *text, size_t n)
+{
+    char name[64];
+    const char *end = n > 4 && !memcmp(text, "lua/", 4) ? memchr(text, ':', n) : NULL;
+    if (!end || (size_t)(end - text) >= sizeof name) return false;
+    snprintf(name, sizeof name, "%.*s", (int)(end - text), text);
+    return lun_bundle_find(name);
+}
+
+/* The line of the user's own code, where the text does not say it. What a function of ours says after `return lunette.x(…)` has none: that call has
+ * taken its caller's place. */
+static void put_place(struct lun_run *run, const char *text, size_t n)
+{
+    char where[128];
+    bool ours = is_ours(text, n);
+    if (!ours && has_line(text, n)) return;
+    lun_cpu_place_theirs(run->L, where, sizeof where);
+    run->error.lost = !where[0];
+    if (!where[0] && run->vm->options.open && !ours) lun_cpu_place(run->L, where, sizeof where);
+    put(run, where);
+}
+
 static void tell_error(struct lun_run *run)
 {
     char where[128], what[64];
@@ -62,7 +86,7 @@ static void tell_error(struct lun_run *run)
         text = what;
     }
     if (where[0]) skip_inside(&text, &n);
-    if (!has_line(text, n)) put(run, where);
+    put_place(run, text, n);
     put_text(run->error.text, text, n);
 }
 
@@ -139,6 +163,7 @@ struct lun_run *lun_run_new(struct lun_vm *vm, struct lun_run_account *account, 
     run->state = LUN_RUN_READY;
     run->error.failure = LUN_FAILURE_NONE;
     run->error.text[0] = 0;
+    run->error.lost = false;
     run->serial = ++vm->serial;
     run->wishing = run->loading = false;
     vm->busy++;

@@ -70,7 +70,7 @@ struct lun_scenario *lun_scenario_new(const char *name, const char *text, size_t
     struct lun_vm_error why = {0};
     *s = (struct lun_scenario){ .wall = wall, .wall_self = wall_self, .random = 42 };
     s->vm = lun_vm_new(&(struct lun_vm_options){ .cpu = LUN_CPU_CLOCK, .limits = { .run_cpu = LUN_SECOND }, .host = { .wall = wall_of, .random = draw, .user = s } });
-    lun_bind_open(s->vm);
+    lun_bind_open(s->vm, NULL);
     if (load(s, name, text, n, &why)) return s;
     *error = lun_strdup(why.text);
     lun_scenario_free(s);

@@ -97,6 +97,7 @@ struct lun_run;
 /* A message for people: at most 500 bytes, control characters escaped, with file and line where there are any. */
 struct lun_vm_error {
     enum lun_failure failure;
+    bool             lost;              /* none of the lines on the way to it is known but those of our own files: the text has no place */
     char             text[512];
 };
 

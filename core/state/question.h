@@ -119,6 +119,9 @@ struct lun_question {
     struct { bool text_done, counted, looked; const char *text; size_t n; int words, chars; bool has_code; } last_user;
 };
 
+/* How long it stood in the queue for its turn, until now if it still does. */
+static inline lun_us lun_trial_waited(const struct lun_trial *t, lun_us now) { return (t->sent ? t->sent : t->ended ? t->ended : now) - t->began; }
+
 extern const struct lun_json_keys lun_question_keys;
 
 /* Empty, with an arena of its own, a reference to the snapshot, and the time. `seed`: what all its randomness comes from, and its id. */

@@ -1,6 +1,7 @@
 #include "state/tuning.h"
 #include "base/alloc.h"
 #include "base/decimal.h"
+#include "base/text.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,40 +17,68 @@ static const char *bounds(const struct lun_policy_setting *s, char out[120])
     return out;
 }
 
-static bool wrong(const struct lun_policy_setting *s, char problem[200])
+#define CHOICES_SHOWN 400       /* bytes of them in a message */
+
+const char *lun_policy_setting_choices(const struct lun_policy_setting *s, char out[LUN_SETTING_PROBLEM])
+{
+    size_t n = 0;
+    for (int i = 0; i < s->n_choices; i++) {
+        const char *between = !i ? "" : i == s->n_choices - 1 ? " or " : ", ";
+        if (n + strlen(s->choices[i]) > CHOICES_SHOWN) return snprintf(out + n, LUN_SETTING_PROBLEM - n, " or %d more", s->n_choices - i), out;
+        n += (size_t)snprintf(out + n, LUN_SETTING_PROBLEM - n, "%s\"%s\"", between, s->choices[i]);
+    }
+    return out;
+}
+
+static void tell_choices(const struct lun_policy_setting *s, const char *text, char problem[LUN_SETTING_PROBLEM])
+{
+    char may[LUN_SETTING_PROBLEM];
+    const char *near = text ? lun_text_nearest(text, s->choices, (size_t)s->n_choices) : NULL;
+    snprintf(problem, LUN_SETTING_PROBLEM, "must be %s%s%s%s", lun_policy_setting_choices(s, may), near ? " (did you mean " : "", near ? near : "", near ? "?)" : "");
+}
+
+static bool wrong(const struct lun_policy_setting *s, const struct lun_plain *v, char problem[LUN_SETTING_PROBLEM])
 {
     char must[120];
     switch (s->initial.type) {
-    case LUN_PLAIN_NUMBER: snprintf(problem, 200, "%s", bounds(s, must)); break;
-    case LUN_PLAIN_BOOL:   snprintf(problem, 200, "must be true or false"); break;
-    case LUN_PLAIN_TEXT:   snprintf(problem, 200, "must be a text of at most %d bytes", LUN_PLAIN_TEXT_MOST); break;
+    case LUN_PLAIN_NUMBER: snprintf(problem, LUN_SETTING_PROBLEM, "%s", bounds(s, must)); break;
+    case LUN_PLAIN_BOOL:   snprintf(problem, LUN_SETTING_PROBLEM, "must be true or false"); break;
+    case LUN_PLAIN_TEXT:
+        if (s->n_choices) tell_choices(s, v->type == LUN_PLAIN_TEXT ? v->text : NULL, problem);
+        else snprintf(problem, LUN_SETTING_PROBLEM, "must be a text of at most %d bytes", LUN_PLAIN_TEXT_MOST);
     }
     return false;
 }
 
-bool lun_policy_setting_takes(const struct lun_policy_setting *s, const struct lun_plain *v, char problem[200])
+static bool is_choice(const struct lun_policy_setting *s, const char *text)
 {
-    if (v->type != s->initial.type) return wrong(s, problem);
+    for (int i = 0; i < s->n_choices; i++) if (!strcmp(s->choices[i], text)) return true;
+    return !s->n_choices;
+}
+
+bool lun_policy_setting_takes(const struct lun_policy_setting *s, const struct lun_plain *v, char problem[LUN_SETTING_PROBLEM])
+{
+    if (v->type != s->initial.type) return wrong(s, v, problem);
     switch (v->type) {
-    case LUN_PLAIN_NUMBER: return (isfinite(v->number) && v->number >= s->min && v->number <= s->max) || wrong(s, problem);
-    case LUN_PLAIN_TEXT:   return strlen(v->text) <= LUN_PLAIN_TEXT_MOST || wrong(s, problem);
+    case LUN_PLAIN_NUMBER: return (isfinite(v->number) && v->number >= s->min && v->number <= s->max) || wrong(s, v, problem);
+    case LUN_PLAIN_TEXT:   return (strlen(v->text) <= LUN_PLAIN_TEXT_MOST && is_choice(s, v->text)) || wrong(s, v, problem);
     case LUN_PLAIN_BOOL:   break;
     }
     return true;
 }
 
-bool lun_policy_setting_read(const struct lun_policy_setting *s, const char *text, struct lun_plain *v, char problem[200])
+bool lun_policy_setting_read(const struct lun_policy_setting *s, const char *text, struct lun_plain *v, char problem[LUN_SETTING_PROBLEM])
 {
     char *end;
     *v = (struct lun_plain){ .type = s->initial.type, .text = text };
     switch (v->type) {
     case LUN_PLAIN_NUMBER:
         v->number = lun_decimal_read(text, &end);
-        if (!*text || *end) return wrong(s, problem);
+        if (!*text || *end) return wrong(s, v, problem);
         break;
     case LUN_PLAIN_BOOL:
         v->yes = !strcmp(text, "true");
-        if (!v->yes && strcmp(text, "false")) return wrong(s, problem);
+        if (!v->yes && strcmp(text, "false")) return wrong(s, v, problem);
         break;
     case LUN_PLAIN_TEXT: break;
     }

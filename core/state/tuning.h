@@ -15,14 +15,20 @@ struct lun_policy_setting {     /* what a policy says of one of its settings */
     const char *name;
     struct lun_plain initial;
     double min, max;            /* numbers; -HUGE_VAL, HUGE_VAL: no bound */
+    const char *const *choices; int n_choices;      /* texts: what it may be; none: anything */
+    const char *from;           /* the environment variable that said `initial`, "LUNETTE_SETTINGS_SHARE"; NULL: the policy's own default */
 };
 
 #define LUN_PLAIN_TEXT_MOST 1024        /* bytes of a setting that is a text */
+#define LUN_CHOICES_MOST 32             /* of one setting */
+#define LUN_SETTING_PROBLEM 600         /* bytes that a problem takes */
 
 /* Whether the setting may have that value. False: `problem` says what it must be, to follow the setting's name and ": ". */
-bool lun_policy_setting_takes(const struct lun_policy_setting *, const struct lun_plain *, char problem[200]);
+bool lun_policy_setting_takes(const struct lun_policy_setting *, const struct lun_plain *, char problem[LUN_SETTING_PROBLEM]);
+/* Those choices as words: `"fast" or "slow"`; many are cut short. */
+const char *lun_policy_setting_choices(const struct lun_policy_setting *, char out[LUN_SETTING_PROBLEM]);
 /* Reads a value said as text ("15", "true", "fast") as the setting's own type. The text is borrowed. False: as above. */
-bool lun_policy_setting_read(const struct lun_policy_setting *, const char *text, struct lun_plain *, char problem[200]);
+bool lun_policy_setting_read(const struct lun_policy_setting *, const char *text, struct lun_plain *, char problem[LUN_SETTING_PROBLEM]);
 /* A JSON value as it is; texts are decoded into the arena. False: it is no number, text, true or false. */
 bool lun_plain_of_json(struct lun_json, struct lun_arena *, struct lun_plain *);
 bool lun_plain_same(const struct lun_plain *, const struct lun_plain *);

@@ -10,9 +10,10 @@ local function provider(name, base_url)
   return { base_url = url, script = not url and "simulated.lua" or nil, key = key }
 end
 
--- A model of one provider under its own name. Prices in USD per million tokens, of input and output.
+-- A model of one provider under its own name, 500 requests a minute. Prices in USD per million tokens, of input and output.
 local function model(by, name, input, output, quality)
-  return { provider = by, model = name, name = name, price = { input = input, output = output }, facts = { quality = quality } }
+  return { provider = by, model = name, name = name, price = { input = input, output = output }, requests_per_minute = 500,
+           facts = { quality = quality } }
 end
 
 return {

@@ -271,6 +271,7 @@ local budget = {}
 ---@field billed "no"|"maybe"|"yes" whether it costs: `no`, `maybe` or `yes`
 ---@field retry_after number? seconds that the provider asks to wait
 ---@field elapsed number seconds from its beginning to its end, or until now
+---@field waited number of that, seconds in the queue for its turn at the target's rate limit
 ---@field ttft number? seconds to the first byte
 ---@field committed boolean its answer goes to the client
 ---@field hedge boolean it was started beside another
@@ -294,6 +295,7 @@ function attempt:body() end
 ---@field cost number USD, over all attempts
 ---@field latency number seconds from the request's arrival to its end
 ---@field ttft number? seconds until the first byte of the answer
+---@field waited number of the latency, seconds before retries that were delayed, and in the queue of a rate limit, with nothing under way
 ---@field fallback boolean another than the first step answered
 ---@field cached boolean the answer came from the cache
 ---@field labels string[] what `classify` answered
@@ -417,6 +419,11 @@ function lunette.store.incr(key, by, ttl) end
 ---@param name string
 ---@return any
 function lunette.setting(name) end
+
+---whether `models` of the configuration has that name, as it is or by a pattern with `*`. Also while the file is loaded, so that a policy can refuse itself: `if not lunette.has_model "small" then error "this policy needs a model `small`" end`
+---@param name string
+---@return boolean
+function lunette.has_model(name) end
 
 ---puts a value into the request's log line. `nil, "too_large"` over 1 KiB
 ---@param key string

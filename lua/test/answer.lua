@@ -74,7 +74,8 @@ local function attempts_of(record)
   local out = {}
   for i, a in ipairs(record.attempts) do
     out[i] = { number = i, target = a.target, kind = a.kind, status = a.status, key = (a.key or 0) + 1, hedge = a.hedge or false,
-               at = seconds(a.at_ms), took = seconds(a.ms), ttft = seconds(a.ttft_ms), billed = a.billed, detail = a.detail, cost = a.cost }
+               at = seconds(a.at_ms), took = seconds(a.ms), ttft = seconds(a.ttft_ms), waited = seconds(a.waited_ms) or 0,
+               billed = a.billed, detail = a.detail, cost = a.cost }
   end
   return out
 end
@@ -84,6 +85,7 @@ local from_record = {
   target = function(r) return r.target end, labels = function(r) return r.labels or {} end, attempts = attempts_of,
   notes = function(r) return r.notes or {} end, cost = function(r) return r.cost end, usage = function(r) return r.tokens end,
   policy = function(r) return r.policy end, code = function(r) return r.code end, fallback = function(r) return r.fallback or false end,
+  waited = function(r) return seconds(r.waited_ms) or 0 end,
   model = function(r, g) return r.target and g:target(r.target).model end,
   provider = function(r, g) return r.target and g:target(r.target).provider end,
 }

@@ -198,6 +198,25 @@ return lunette.chain(one, two)]] }, {
     refused(policy "\nerror 'at load'", { { "policies/p.lua:2: ", "at load" } })
     refused(policy "return 'x'", { { "policies/p.lua:1: " } })
   end)
+
+  it("whose policy refuses itself is told its own words at the user's line, also where a function of ours says them", function()
+    local function policy(text) return { ["gateway.lua"] = with("", 'policy = "p.lua"'), ["p.lua"] = "local lunette = require \"lunette\"\n" .. text } end
+    refused(policy "if not lunette.has_model 'large' then\n error 'needs a model `large`' end\nreturn {}", { { "p.lua:3: needs a model `large`" } })
+    refused(policy "local p = {}\np = lunette.chain(\n p, 5)\nreturn p", { { "p.lua:3: chain: argument 2 is to be a policy" } })
+    refused(policy "local a = {}\n\nreturn lunette.chain(a, 5)", { { "p.lua:4: chain: argument 2 is to be a policy" } })
+    local files = policy "local words = require 'words'\nreturn words.make(5)"
+    files["words.lua"] = "return { make = function(n)\n  if n ~= 6 then error('n must be 6', 2) end\nend }"
+    refused(files, { { "words.lua:2: n must be 6" } })
+  end)
+
+  it("whose policy has settings that make no sense is told which", function()
+    local function policy(text) return { ["gateway.lua"] = with("", 'policy = "p.lua"'), ["p.lua"] = "return { settings = {\n" .. text .. "\n} }" } end
+    refused(policy 'a = { default = "x", choises = { "x" } },\nb = { default = "z",\n choices = { "x" } },\nc = { default = "x", choices = {} }', {
+      { "p.lua:2: settings.a.choises: is not known here", "did you mean choices?" },
+      { "p.lua:3: settings.b.default: \"z\" is none of choices" },
+      { "p.lua:5: settings.c.choices: must be a list of 1 to 32 texts" },
+    })
+  end)
 end)
 
 describe("where values come from:", function()
@@ -240,6 +259,42 @@ describe("where values come from:", function()
   it("of a variable that is no setting the nearest is told", function()
     refused(good, { { "LUNETTE_LIMITS_DEADLIN: ", "did you mean LUNETTE_LIMITS_DEADLINE?" } }, { LUNETTE_LIMITS_DEADLIN = "3" })
     refused(good, { { "LUNETTE_KEEPALIVE: ", "not \"soon\"" } }, { LUNETTE_KEEPALIVE = "soon" })
+  end)
+
+  local tuned = { ["gateway.lua"] = with("", 'policy = "p.lua"'),
+                  ["p.lua"] = 'return { settings = {\n share = { default = 5, max = 100 },\n ["fall-back"] = ' ..
+                               '{ default = "a", choices = { "a", "bright" } } } }' }
+
+  it("a policy's settings too", function()
+    local out = table_of(tuned, { LUNETTE_SETTINGS_FALL_BACK = "bright" })
+    assert.same({ "5", "p.lua:2" }, { value_of(out, "settings.share") })
+    assert.same({ '"bright"', "LUNETTE_SETTINGS_FALL_BACK" }, { value_of(out, "settings.fall-back") })
+    refused(tuned, {
+      { "LUNETTE_SETTINGS_FALL_BACK: must be \"a\" or \"bright\"", "(did you mean bright?), not \"brigth\"" },
+      { "LUNETTE_SETTINGS_SHAR: the policy has no such setting (did you mean LUNETTE_SETTINGS_SHARE?)" },
+    }, { LUNETTE_SETTINGS_FALL_BACK = "brigth", LUNETTE_SETTINGS_SHAR = "1" })
+  end)
+
+  it("D3: port, threshold and time-out of the circuit breaker by environment", function()
+    local provider = e2e.provider [[return function(request, n) return n <= 2 and { status = 500 } or { text = "back" } end]]
+    local folder = e2e.folder()
+    e2e.write(folder .. "/gateway.lua", with("", 'health = { failures = 5, rest = 60 }, limits = { attempts = 1 }, listen = "127.0.0.1:1", admin = false'))
+    local process = e2e.start({ e2e.lunette, "serve", folder .. "/gateway.lua" }, { LUNETTE_LISTEN = "127.0.0.1:0", LUNETTE_HEALTH_FAILURES = "2",
+      LUNETTE_HEALTH_REST = "86000", LUNETTE_WORKERS = "1", LUNETTE_PROVIDERS_A_BASE_URL = provider.url, LUNETTE_ADMIN = "127.0.0.1:0" })
+    local port, admin = process:expect "listening on http://127%.0%.0%.1:(%d+), metrics on http://127%.0%.0%.1:(%d+)"
+    local body = { model = "m", messages = { { role = "user", content = "hi" } } }
+    for _ = 1, 2 do assert.equal(502, e2e.request(tonumber(port), { path = "/v1/chat/completions", body = body }).status) end
+    local target = e2e.request(tonumber(admin), { path = "/admin/providers" }).json.providers[1].targets[1]
+    assert.equal("open", target.circuit)
+    assert.equal(200, e2e.request(tonumber(port), { method = "GET", path = "/health" }).status)
+    process:stop(e2e.SIGKILL)
+    process = e2e.start({ e2e.lunette, "serve", folder .. "/gateway.lua" }, { LUNETTE_LISTEN = "127.0.0.1:0", LUNETTE_HEALTH_FAILURES = "1",
+      LUNETTE_HEALTH_REST = "0.01", LUNETTE_WORKERS = "1", LUNETTE_PROVIDERS_A_BASE_URL = provider.url })
+    port = process:expect "listening on http://127%.0%.0%.1:(%d+)"
+    e2e.eventually("it is tried again after its rest", function()
+      return e2e.request(tonumber(port), { path = "/v1/chat/completions", body = body }).status == 200
+    end)
+    process:stop(e2e.SIGKILL)
   end)
 
   it("they hold in the running gateway", function()

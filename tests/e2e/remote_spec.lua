@@ -117,7 +117,7 @@ describe("lunette set", function()
     local status, out, err, calls = ask({ "set" }, { { 200, settings } })
     assert.same({ 0, "", "GET", "/admin/settings" }, { status, err, calls[1].method, calls[1].path })
     assert.is_nil(calls[1].headers["x-lunette-by"])
-    assert.equal("name   value  default  bounds\nshare  15     5        0 to 100\nmode   fast   slow\noff    true   false\n" ..
+    assert.equal("name   value  default  allowed\nshare  15     5        0 to 100\nmode   fast   slow\noff    true   false\n" ..
                  "least  1      1        at least 0\nmost   2      2        at most 9\n", out)
     status, out = ask({ "set" }, { { 200, '{"settings":[]}' } })
     assert.same({ 0, "The policy has no settings.\n" }, { status, out })

@@ -147,6 +147,51 @@ describe("a setting", function()
     assert.equal(90, (share(g)))
   end)
 
+  local strategies = [[
+local lunette = require "lunette"
+return {
+  settings = { strategy = { default = "round_robin", choices = { "round_robin", "weighted" } } },
+  classify = function() return lunette.setting "strategy" end,
+}]]
+
+  local function label(g) return g:line(served(g)).labels[1] end
+
+  it("with choices is one of them: shown, refused with the nearest, back to its default where a version lacks the choice", function()
+    local g = serve { ["policy.lua"] = strategies }
+    assert.same({ name = "strategy", value = "round_robin", default = "round_robin", choices = { "round_robin", "weighted" } }, setting(g, "strategy"))
+    local told = g:tell("settings", { strategy = "weihgted" })
+    assert.equal(422, told.status)
+    assert.same({ 'strategy: must be "round_robin" or "weighted" (did you mean weighted?)' }, told.json.errors)
+    assert.equal(422, g:tell("settings", { strategy = 5 }).status)
+    assert.equal("round_robin", label(g))
+    assert.equal(200, g:tell("settings", { strategy = "weighted" }).status)
+    assert.equal("weighted", label(g))
+    told = g:reload { ["policy.lua"] = (strategies:gsub('"weighted"', '"cheapest"')) }
+    assert.same({ 'setting strategy: what it was set to does not fit any more (must be "round_robin" or "cheapest"); its default holds' }, told.json.warnings)
+    assert.equal("round_robin", label(g))
+    assert.equal(200, g:reload({ ["policy.lua"] = strategies .. "-- again" }).status)
+    assert.equal("weighted", label(g))
+    g:restart()
+    assert.equal("weighted", label(g))
+  end)
+
+  it("has its default from the environment, and `lunette set` wins over it, also after a restart", function()
+    local environment = { A = a.url, LUNETTE_SETTINGS_SHARE = "15", LUNETTE_SETTINGS_MODE = "slow" }
+    local g = e2e.gateway { config = config, files = { ["policy.lua"] = policy }, workers = 2, env = environment }
+    assert.same({ name = "share", value = 15, default = 15, min = 0, max = 100, from = "LUNETTE_SETTINGS_SHARE" }, setting(g, "share"))
+    local now, line = share(g)
+    assert.equal(15, now)
+    assert.same({ "slow/true" }, line.labels)
+    g:tell("settings", { share = 40 })
+    assert.equal(40, (share(g)))
+    g:restart()
+    assert.equal(40, (share(g)))
+    g:tell("settings", '{"share":null}')
+    assert.equal(15, (share(g)))
+    assert.equal(200, g:reload({ ["policy.lua"] = policy .. "-- two" }).status)
+    assert.equal(15, (share(g)))
+  end)
+
   it("leaves an audit line: who, what, before, after", function()
     local g = serve()
     g:tell("settings", { share = 15 }, { ["x-lunette-by"] = "ann@desk\"}" })
@@ -165,11 +210,22 @@ end)
 describe("lunette set, reload and rollback", function()
   local function run(g, ...) return e2e.run({ e2e.lunette, ... }, { LUNETTE_ADMIN = "127.0.0.1:" .. g.admin }) end
 
+  it("show choices and refuse others", function()
+    local g = serve { ["policy.lua"] = 'return { settings = { mode = { default = "a", choices = { "a", "bright" } } } }' }
+    local status, out = run(g, "set")
+    assert.equal(0, status)
+    assert.truthy(out:find("mode +a +a +a, bright$"))
+    local refused, none, err = run(g, "set", "mode=brigth")
+    assert.same({ 1, "" }, { refused, none })
+    assert.truthy(err:find('mode: must be "a" or "bright" (did you mean bright?)', 1, true))
+  end)
+
   it("work on a running gateway", function()
     local g = serve()
     local status, out = run(g, "set")
     assert.equal(0, status)
     assert.truthy(out:find("share +5 +5 +0 to 100"))
+    assert.truthy(out:find "^name +value +default +allowed\n")
     status, out = run(g, "set", "share=15", "mode=slow")
     assert.equal(0, status)
     assert.truthy(out:find("share", 1, true) and out:find("15", 1, true) and out:find("slow", 1, true))
@@ -189,6 +245,10 @@ describe("lunette set, reload and rollback", function()
     status, out, err = run(g, "reload")
     assert.same({ 1, "" }, { status, out })
     assert.truthy(err:find("policy.lua:1: clasify: there is no such hook (did you mean classify?)", 1, true))
+    g:replace("policy.lua", 'local lunette = require "lunette"\nlocal a = {}\nreturn lunette.chain(a, 5)')
+    status, out, err = run(g, "reload")
+    assert.same({ 1, "" }, { status, out })
+    assert.truthy(err:find("policy.lua:3: chain: argument 2 is to be a policy", 1, true))
     status, out = run(g, "rollback", "--why", "two was a try")
     assert.equal(0, status)
     assert.truthy(out:find(g:look("versions").current, 1, true))

@@ -106,6 +106,21 @@ describe("a policy's file", function()
     assert.matches("policy.lua:3: judge", why, 1, true)
   end)
 
+  it("can ask whether the configuration has a model, at load and in hooks, and refuse itself", function()
+    local policy = [[local l = require "lunette"
+      if not l.has_model "large" then
+        error "this policy needs a model `large`"
+      end
+      return { classify = function(r) return tostring(l.has_model(r.text)) end }]]
+    local function label(g, name) return g:ask({ text = name, model = "large" }).labels[1] end
+    local g = t.gateway { models = { large = { "a" }, ["open/*"] = { "b" } }, policy = policy }
+    assert.same({ "true", "true", "true", "false", "false" },
+                { label(g, "large"), label(g, "open/any"), label(g, "open/*"), label(g, "larg"), label(g, "auto") })
+    local good, why = pcall(t.gateway, { models = { small = { "a" } }, policy = policy })
+    assert.is_false(good)
+    assert.matches("policy.lua:3: this policy needs a model `large`", why, 1, true)
+  end)
+
   it("has settings with a default", function()
     local g = t.gateway { targets = { "a" }, policy = [[local l = require "lunette"
       return { settings = { share = { default = 5, min = 0, max = 100 } },

@@ -253,6 +253,30 @@ describe("finish", function()
     assert.same({ 200, "b", 2, true, 2, 4 }, g.store:get "last")
   end)
 
+  it("is told how long it waited: before delayed retries and in queues, not while a provider was asked", function()
+    local g = t.gateway {
+      targets = { { name = "a", provider = "a", requests_per_minute = 1 }, "b" }, providers = { b = { status = 500, after = 4 } },
+      policy = [[local l = require "lunette" return {
+        select = function(r, targets) return r.text == "first" and targets:named "a" or targets:named "b" .. targets:named "a" end,
+        retry = function(r, attempt) l.note("failed", attempt.waited) return l.next(5) end,
+        finish = function(r, o) l.note("waited", { o.waited, o.attempts[1].waited, o.attempts[2] and o.attempts[2].waited }) end }]] }
+    local first, second = g:ask "first", g:ask { text = "second", at = 20 }
+    local queued = second.attempts[2].waited
+    assert.is_true(queued > 25 and queued <= 31)
+    assert.same({ 0, { 5 + queued, 0, queued } }, { second.notes.failed, second.notes.waited })
+    assert.same({ 5 + queued, 9 + queued, 0 }, { second.waited, second.latency, second.record.overhead_ms })
+    assert.same({ 0, 0, nil }, { first.waited, first.attempts[1].waited, first.record.waited_ms })
+  end)
+
+  it("is told how long it waited until its client left", function()
+    local g = t.gateway { providers = { a = 500 }, policy = [[local l = require "lunette" return {
+      retry = function() return l.again(100) end, finish = function(r, outcome) l.note("waited", outcome.waited) end }]] }
+    local visit = g:start "hi"
+    t.advance(30)
+    visit:leave()
+    assert.equal(30, visit:answer().notes.waited)
+  end)
+
   it("is told of a client that left: 499", function()
     local g = with([[local l = require "lunette" return { finish = function(request, outcome) l.store.set("status", outcome.status) end }]],
                    { targets = { "a" }, providers = { a = { stall = true, text = "x" } } })

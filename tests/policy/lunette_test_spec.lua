@@ -88,6 +88,21 @@ describe("a gateway of a spec", function()
     assert.equal("Bearer spec-TWO_KEY", g:provider "two".calls[1].headers.authorization)
   end)
 
+  it("has a policy's settings from `environment`, unless `settings` says them", function()
+    local policy = [[local lunette = require "lunette"
+      return { settings = { share = { default = 5 }, mode = { default = "a", choices = { "a", "b" } } },
+               classify = function() return lunette.setting "share" .. lunette.setting "mode" end }]]
+    local environment = { LUNETTE_SETTINGS_SHARE = "15", LUNETTE_SETTINGS_MODE = "b" }
+    assert.same({ "15b" }, t.gateway({ policy = policy, environment = environment }):ask("hi").labels)
+    assert.same({ "20b" }, t.gateway({ policy = policy, environment = environment, settings = { share = 20 } }):ask("hi").labels)
+    local good, why = pcall(t.gateway, { policy = policy, environment = { LUNETTE_SETTINGS_MODE = "c" } })
+    assert.is_false(good)
+    assert.matches('LUNETTE_SETTINGS_MODE: must be "a" or "b", not "c"', why, 1, true)
+    good, why = pcall(t.gateway, { policy = policy, settings = { mode = "c" } })
+    assert.is_false(good)
+    assert.matches('settings.mode: must be "a" or "b"', why, 1, true)
+  end)
+
   it("does not see the environment that the specs run in", function()
     local g = t.gateway { config = "shared/gateway.lua", environment = { STAGE = "test", TWO_KEY = "given" },
                           providers = { one = 503, two = "x" } }

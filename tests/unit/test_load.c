@@ -423,6 +423,58 @@ static void unknown_variables_are_mistakes(void **state)
                  "LUNETTE_FOO_BAR: there is no such setting\n");
 }
 
+#define TUNED SMALL ", policy = \"tuned.lua\" }"
+
+static void the_environment_says_a_policys_settings(void **state)
+{
+    static const char *const environment[] = { "LUNETTE_SETTINGS_SHARE=15", "LUNETTE_SETTINGS_FALL_BACK_MS=3000", "LUNETTE_SETTINGS_ON=false", "LUNETTE_SETTINGS_MODE=weighted",
+                                               "LUNETTE_SETTINGS_FREE=", NULL };
+    struct lun_origins origins = { 0 };
+    struct lun_buf out = { 0 };
+    (void)state;
+    put_file("tuned.lua", "return { settings = {\n share = { default = 5, min = 0, max = 100 }, [\"fall-back_ms\"] = { default = 1 }, on = { default = true },\n"
+             " mode = { default = \"fair\", choices = { \"fair\", \"weighted\" } }, free = { default = \"x\" } } }");
+    struct lun_snapshot *s = load_with(TUNED, environment, &origins, NULL);
+    const struct lun_policy_setting *share = lun_snapshot_setting(s, "share"), *mode = lun_snapshot_setting(s, "mode"), *free_one = lun_snapshot_setting(s, "free");
+    assert_true(share->initial.number == 15 && share->max == 100);
+    assert_string_equal(share->from, "LUNETTE_SETTINGS_SHARE");
+    assert_true(lun_snapshot_setting(s, "fall-back_ms")->initial.number == 3000);
+    assert_false(lun_snapshot_setting(s, "on")->initial.yes);
+    assert_string_equal(mode->initial.text, "weighted");
+    assert_int_equal(mode->n_choices, 2);
+    assert_string_equal(mode->choices[0], "fair");
+    assert_string_equal(free_one->initial.text, "x");                   /* an empty variable is not set */
+    assert_null(free_one->from);
+    lun_origins_print(&origins, &out);
+    const struct { const char *what, *from; } shown[] = { { "settings.share = 15 ", "LUNETTE_SETTINGS_SHARE" }, { "settings.mode = \"weighted\" ", "LUNETTE_SETTINGS_MODE" },
+        { "settings.on = false ", "LUNETTE_SETTINGS_ON" }, { "settings.free = \"x\" ", "tuned.lua:3" } };
+    for (size_t i = 0; i < sizeof shown / sizeof *shown; i++) {
+        const char *line = strstr(lun_buf_text(&out), shown[i].what), *from = line ? strstr(line, "-- ") : NULL;
+        if (!from || strncmp(from + 3, shown[i].from, strlen(shown[i].from))) fail_msg("%s-- %s is not in\n%s", shown[i].what, shown[i].from, lun_buf_text(&out));
+    }
+    lun_buf_free(&out);
+    lun_origins_free(&origins);
+    lun_snapshot_unref(s);
+}
+
+static void wrong_values_and_names_for_a_policys_settings_are_mistakes(void **state)
+{
+    static const char *const wrong[] = { "LUNETTE_SETTINGS_SHARE=101", "LUNETTE_SETTINGS_MODE=weighed", "LUNETTE_SETTINGS_ON=yes", NULL };
+    static const char *const unknown[] = { "LUNETTE_SETTINGS_SHORE=1", "LUNETTE_SETINGS_MODE=fair", "LUNETTE_SETTINGS_=1", NULL };
+    static const char *const any[] = { "LUNETTE_SETTINGS_SHARE=1", NULL };
+    (void)state;
+    put_file("tuned.lua", "return { settings = { share = { default = 5, min = 0, max = 100 }, on = { default = true }, mode = { default = \"fair\", choices = { \"fair\", \"weighted\" } } } }");
+    refused_with(TUNED, wrong, "LUNETTE_SETTINGS_MODE: must be \"fair\" or \"weighted\" (did you mean weighted?), not \"weighed\"\n"
+                               "LUNETTE_SETTINGS_ON: must be true or false, not \"yes\"\n"
+                               "LUNETTE_SETTINGS_SHARE: must be a number from 0 to 100, not \"101\"\n");
+    refused_with(TUNED, unknown, "LUNETTE_SETTINGS_SHORE: the policy has no such setting (did you mean LUNETTE_SETTINGS_SHARE?)\n"
+                                 "LUNETTE_SETINGS_MODE: there is no such setting (did you mean LUNETTE_SETTINGS_MODE?)\n"
+                                 "LUNETTE_SETTINGS_: the policy has no such setting (did you mean LUNETTE_SETTINGS_ON?)\n");
+    refused_with(SMALL "}", any, "LUNETTE_SETTINGS_SHARE: the policy has no such setting\n");
+    put_file("tuned.lua", "return { settings = {\n share = { default = 5, mim = 0 } } }");
+    refused_with(TUNED, any, "tuned.lua:2: settings.share.mim: is not known here (did you mean min?)\n");
+}
+
 static void the_command_line_wins(void **state)
 {
     static const char *const environment[] = { "LUNETTE_LISTEN=127.0.0.1:9", "LUNETTE_WORKERS=9", NULL };
@@ -570,6 +622,8 @@ int main(void)
         cmocka_unit_test(the_environment_overrides_the_file),
         cmocka_unit_test(every_single_setting_has_a_variable),
         cmocka_unit_test(unknown_variables_are_mistakes),
+        cmocka_unit_test(the_environment_says_a_policys_settings),
+        cmocka_unit_test(wrong_values_and_names_for_a_policys_settings_are_mistakes),
         cmocka_unit_test(the_command_line_wins),
         cmocka_unit_test(the_merged_table_says_where_each_value_is_from),
         cmocka_unit_test(the_version_changes_with_each_file_and_with_nothing_else),

@@ -255,7 +255,16 @@ static void policies_that_are_wrong(void **state)
         { "return {\n on_error = \"refus\" }", "policy.lua:2: on_error: must be \"refuse\" or \"default\", not \"refus\"" },
         { "return {\n limits = { attempts = 0 } }", "policy.lua:2: limits.attempts: must be a whole number from 1 to 100, not 0" },
         { "return {\n limits = { atempts = 1 } }", "policy.lua:2: limits.atempts: a policy has no such limit (did you mean attempts?)" },
-        { "return { settings = {\n a = 5 } }", "policy.lua:2: settings.a: must be a table: { default = …, min = …, max = … }" },
+        { "return { settings = {\n a = 5 } }", "policy.lua:2: settings.a: must be a table: { default = …, min = …, max = … } or { default = …, choices = { … } }" },
+        { "return { settings = { a = {\n default = \"x\", choices = {} } } }", "policy.lua:2: settings.a.choices: must be a list of 1 to 32 texts, not an empty one" },
+        { "return { settings = { a = {\n default = \"x\", choices = \"x\" } } }", "policy.lua:2: settings.a.choices: must be a list of 1 to 32 texts, not \"x\"" },
+        { "return { settings = { a = { default = \"x\",\n choices = { x = 1 } } } }", "policy.lua:2: settings.a.choices: must be a list of 1 to 32 texts, not a table" },
+        { "return { settings = { a = { default = \"x\", choices = { \"x\",\n 5 } } } }", "policy.lua:2: settings.a.choices[2]: must be a text of 1 to 64 bytes, not 5" },
+        { "return { settings = { a = { default = \"x\", choices = { \"x\",\n \"\" } } } }", "policy.lua:2: settings.a.choices[2]: must be a text of 1 to 64 bytes, not \"\"" },
+        { "return { settings = { a = { default = \"x\", choices = { \"x\",\n \"x\" } } } }", "policy.lua:2: settings.a.choices[2]: \"x\" stands there twice" },
+        { "return { settings = { a = {\n default = \"z\",\n choices = { \"x\", \"y\" } } } }", "policy.lua:2: settings.a.default: \"z\" is none of choices" },
+        { "return { settings = { a = {\n default = 5,\n choices = { \"x\", \"y\" } } } }", "policy.lua:3: settings.a.choices: can stand only with a text as default" },
+        { "return { settings = { a = { default = \"x\",\n choises = { \"x\" } } } }", "policy.lua:2: settings.a.choises: is not known here (did you mean choices?)" },
         { "return { settings = {\n a = {} } }", "policy.lua:2: settings.a: has no default" },
         { "return { settings = {\n a = { default = 5, max = 4 } } }", "policy.lua:2: settings.a.default: is outside of min and max" },
         { "return { settings = {\n a = { default = \"x\", max = 4 } } }", "policy.lua:2: settings.a: can have min and max only with a number as default" },
@@ -263,6 +272,11 @@ static void policies_that_are_wrong(void **state)
         { "return {\n x = = 1 }", "policy.lua:2: unexpected symbol near '='" },
         { "local x\nreturn x.y", "policy.lua:2: attempt to index local 'x' (a nil value)" },
         { "return secret 'X'", "policy.lua:1: attempt to call global 'secret' (a nil value)" },
+        { "local l = require 'lunette'\nif not l.has_model 'x' then\n error 'needs a model `x`' end\nreturn {}", "policy.lua:3: needs a model `x`" },
+        { "local l = require 'lunette'\nlocal p = l.chain(\n 5)\nreturn p", "policy.lua:2: chain: argument 1 is to be a policy (a table of hooks), got number" },
+        { "local l = require 'lunette'\nlocal function f() return 1 end\nreturn l.chain(f(), { classify = function() return 'x' end })", "policy.lua:3: chain: argument 1 is to be a policy (a table of hooks), got number" },
+        { "local l = require 'lunette'\nlocal function mine()\n return l.chain(5) end\nlocal p = mine()\nreturn p", "policy.lua:4: chain: argument 1 is to be a policy (a table of hooks), got number" },
+        { "local l = require 'lunette'\nlocal p = l.chain({ settings = { x = {} } }, { settings = { x = {} } })\nreturn p", "policy.lua:2: chain: two of the policies have a setting 'x'" },
     };
     (void)state;
     for (size_t i = 0; i < sizeof policies / sizeof *policies; i++) {
@@ -286,8 +300,8 @@ static void all_mistakes_are_told_at_once_by_file_and_line(void **state)
                  "more.lua:2: limits.attempts: must be a whole number from 1 to 100, not 0\n"
                  "policy.lua:2: juge: there is no such hook (did you mean judge?)\n"
                  "policy.lua:3: retry: must be a function, not 1\n"
-                 "LUNETTE_LISTN: there is no such setting (did you mean LUNETTE_LISTEN?)\n"
-                 "LUNETTE_WORKERS: must be a whole number from 1 to 256 or \"auto\", not \"many\"\n");
+                 "LUNETTE_WORKERS: must be a whole number from 1 to 256 or \"auto\", not \"many\"\n"
+                 "LUNETTE_LISTN: there is no such setting (did you mean LUNETTE_LISTEN?)\n");
 }
 
 static void no_mistake_shows_a_key(void **state)

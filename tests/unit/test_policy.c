@@ -144,6 +144,10 @@ static void a_wrong_policy_is_refused_with_a_reason(void **state)
     REFUSED("return { settings = { a = { min = 1 } } }", "settings.a needs a default");
     REFUSED("return { settings = { a = { default = 1, mim = {} } } }", "settings.a has no 'mim' (did you mean 'min'?)");
     REFUSED("return { settings = { a = { default = 'x', min = 1 } } }", "min and max are for numbers");
+    REFUSED("return { settings = { a = { default = 'x', choices = {} } } }", "settings.a.choices is to be a list of texts");
+    REFUSED("return { settings = { a = { default = 'x', choices = { 'x', 5 } } } }", "settings.a.choices is to be a list of texts");
+    REFUSED("return { settings = { a = { default = 'x', choices = { 'y' } } } }", "settings.a: its default is none of choices");
+    REFUSED("return { settings = { a = { default = 'x', choises = { 'x' } } } }", "settings.a has no 'choises' (did you mean 'choices'?)");
     REFUSED("return { settings = { a = function() end } }", "settings.a is to be");
     REFUSED("return { settings = 5 }", "settings is to be a table");
     REFUSED("return { slect = 1, select = 5, on_error = 1 }", "\n");        /* all at once */

@@ -60,7 +60,7 @@ static void sets_are_narrowed_and_ordered_by_functions_and_fields(void **state)
     FAILS("return request.targets:by(function(t) return {} end)", "for target 'a/small' it gave a table");
     FAILS("return request.targets:by('latecny')", "target has no field 'latecny' (did you mean 'latency'?)");
     FAILS("local t = request.targets:where(5) return t", "policies/test.lua:2: where(f): expected a function");
-    FAILS("return request.targets:where(5)", "policies/test.lua:1: lua/targets.lua");
+    FAILS("return request.targets:where(5)", "policies/test.lua:1: where(f): expected a function");
     FAILS("return request.targets:where(function(t) error('x', 0) end)", "x");
 }
 

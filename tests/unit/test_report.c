@@ -117,7 +117,7 @@ static void traffic(struct world *w)
     attempt(w, q, 0, LUN_KIND_SERVER_ERROR, 1);
     attempt(w, q, 1, LUN_KIND_CUT, 2)->began -= 500 * LUN_MS;               /* queued for half a second */
     struct lun_trial *t = costs(attempt(w, q, 3, LUN_KIND_OK, 3), 1000, 100);
-    ends(w, q, (struct lun_done){ .status = 200, .trial = t, .fallback = true, .latency = 4 * LUN_SECOND, .waited = 1500 * LUN_MS });
+    ends(w, q, (struct lun_done){ .status = 200, .trial = t, .fallback = true, .latency = 4 * LUN_SECOND, .rested = 1500 * LUN_MS });
     q = ask(w, HELLO);
     labels(q, "fast", NULL);
     t = costs(attempt(w, q, 0, LUN_KIND_OK, 1), 1000000, 0);

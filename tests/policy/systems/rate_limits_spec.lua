@@ -50,7 +50,9 @@ describe("D6 rate limits", function()
   end)
 
   it("with cooling = \"provider\" all of that provider's models rest", function()
-    local g = gateway({ a = limited { ["retry-after"] = "20" } }, { models = { m = { "a/m", "b/m" }, n = { "a/n", "b/n" } }, health = { cooling = "provider" } })
+    local g = gateway({ a = limited { ["retry-after"] = "20" } }, {
+      models = { m = { "a/m", "b/m" }, n = { "a/n", "b/n" } }, health = { cooling = "provider" },
+    })
     g:ask { model = "m" }
     for at = 1, 4 do assert.equal("b", g:ask({ model = "n", at = at }).provider) end
     assert.equal(1, #g:provider "a".calls)
