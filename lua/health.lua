@@ -10,7 +10,14 @@ function health.up(targets) return targets:where(is_up) end
 -- Those whose provider is not down, then, at last, all the others too.
 function health.up_first(targets) return targets:where(is_up) .. targets end
 
--- Those with room under their rate limits now.
+-- The same targets, of which the last is waited for, up to so many seconds, where it rests and nobody before it can serve.
+function health.patient(targets, seconds)
+  local n = #targets
+  return n == 0 and targets or targets:first(n - 1) .. targets[n]:steps { wait = seconds }
+end
+
+-- Whether a target has room under its rate limits now; those that have.
+health.has_room = has_room
 function health.with_room(targets) return targets:where(has_room) end
 
 return health

@@ -166,7 +166,9 @@ local function last_text(json)
   end
   if type(text) == "string" then return text end
   local parts = {}
-  for _, part in ipairs(type(text) == "table" and text or {}) do parts[#parts + 1] = part.text end
+  for _, part in ipairs(type(text) == "table" and text or {}) do
+    if type(part) == "table" and type(part.text) == "string" then parts[#parts + 1] = part.text end
+  end
   return concat(parts, "\n")
 end
 

@@ -32,7 +32,8 @@ return {
   end,
 
   retry = function(request, attempt)
-    if attempt.kind ~= "connect_timeout" and attempt.kind ~= "pool_full" then return nil end
+    local overloaded = attempt.kind == "connect_timeout" or attempt.kind == "pool_full" and health.has_room(attempt.target)
+    if not overloaded then return nil end
     local wait = overload(attempt.number)
     return #request.targets:asked() > 1 and lunette.next(wait) or lunette.again(wait)
   end,

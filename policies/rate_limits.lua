@@ -3,6 +3,7 @@
 -- 1, 2, 4, 8 s (at most 60) ± 50 %, five tries in all.
 -- Change the back-off and `limits`. `health = { cooling = "provider" }` in gateway.lua: a 429 of one model lets all of that provider's rest.
 local backoff = require "lunette.backoff"
+local health = require "lunette.health"
 local lunette = require "lunette"
 
 local wait = backoff.exponential { base = 1, max = 60, jitter = 0.5 }
@@ -10,9 +11,9 @@ local wait = backoff.exponential { base = 1, max = 60, jitter = 0.5 }
 return {
   limits = { attempts = 5 },
 
-  select = function(_, targets)
+  select = function(request, targets)
     local mine = targets:asked()
-    return mine:healthy() .. mine
+    return health.patient(mine:healthy() .. mine, request.deadline)
   end,
 
   retry = function(request, attempt)

@@ -2,6 +2,7 @@
 -- limit after 5, 10, 20 s, or when the provider says; what is wrong with the request is never tried again. Waits vary by ± 50 %.
 -- Change the table. `lunette set fallback=true`: instead of waiting, another model is asked. What came of it: `lunette report`.
 local backoff = require "lunette.backoff"
+local health = require "lunette.health"
 local lunette = require "lunette"
 
 local function rules(passing, busy)
@@ -22,8 +23,9 @@ return {
   settings = { fallback = { default = false } },
   limits = { attempts = 4 },
 
-  select = function(_, targets)
-    return lunette.setting "fallback" and targets:asked() .. targets or targets:asked()
+  select = function(request, targets)
+    local mine = targets:asked()
+    return health.patient(lunette.setting "fallback" and mine .. targets or mine, request.deadline)
   end,
 
   retry = function(_, attempt)

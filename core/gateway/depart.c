@@ -70,6 +70,22 @@ static void skip(attempt *a, const char *why)
     lun_attempt_fail(a, LUN_KIND_SKIPPED, why);
 }
 
+/* Its step says how long it may queue, and the rest is over by then: it is waited for, where no later step can serve meanwhile. */
+static bool sits_it_out(attempt *a)
+{
+    lun_us until = lun_health_rests_until(a->step.target, now(a)), soon = now(a) + LUN_SECOND;
+    if (!a->step.wait || a->step.wait == LUN_NEVER || a->trial.hedge || until > a->wait_until || now(a) >= a->wait_until) return false;
+    if (lun_plan_passes(a->request->question, &a->request->plan, a->index)) return false;
+    lun_depart_leave(a);
+    a->look_at = until <= now(a) ? now(a) + LUN_MS : until < soon ? until : soon;       /* it may be well again before that */
+    return true;
+}
+
+static void stay_away(attempt *a)
+{
+    if (!sits_it_out(a)) skip(a, "its target rests");
+}
+
 void lun_depart_leave(attempt *a)
 {
     leave_waiting(a);
@@ -94,7 +110,7 @@ static void start(attempt *a, int key)
 static void send(attempt *a, int key)
 {
     const char *detail = NULL;
-    if (must_rest(a)) { skip(a, "its target rests"); return; }
+    if (must_rest(a)) { stay_away(a); return; }
     if (!a->insist && lun_course_barred(a->request, a->step.target)) { skip(a, "its target has said in the meantime what it would say again"); return; }
     if (!lun_bill_take(&a->bill, a->request->question, a->request->ask.source, &detail)) { lun_attempt_fail(a, LUN_KIND_SKIPPED, detail); return; }
     a->begun = lun_health_begin(a->step.target, now(a), true);
@@ -117,7 +133,7 @@ static void without_turn(attempt *a)
 {
     lun_depart_leave(a);
     if (a->insist) send(a, key_left(a->step.target->provider));
-    else skip(a, "its target rests");
+    else stay_away(a);
 }
 
 /* The key that its turn was for went out, or rests by now: another's turn, at the end of that queue. */
@@ -132,7 +148,7 @@ void lun_depart_look(attempt *a)
     const char *detail = NULL;
     if (p->n_keys && key_left(p) < 0) { lun_attempt_fail(a, LUN_KIND_AUTH, "none of its keys is accepted"); return; }
     if (!a->queued) {
-        if (must_rest(a)) { skip(a, "its target rests"); return; }
+        if (must_rest(a)) { stay_away(a); return; }
         if (!lun_bill_fits(&a->bill, a->request->question, &a->step, &detail)) { lun_attempt_fail(a, LUN_KIND_SKIPPED, detail); return; }
         take_turn(a);
     } else if (lost_its_key(a)) {

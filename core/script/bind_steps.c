@@ -133,7 +133,7 @@ const struct lun_step_option lun_step_option_words[] = {
     { "idle", "number", "seconds of silence in the middle" },
     { "total", "number", "seconds for all of it" },
     { "hedge_after", "number", "no first good event after so many seconds: the next step starts beside it" },
-    { "wait", "number", "seconds to queue for the target's rate limit; by default none, but for the last step up to the deadline" },
+    { "wait", "number", "seconds to queue for the target: for its rate limit, and, where no later step can serve, for the end of its rest. By default none, but for the last step, for its rate limit, up to the deadline" },
     { "warning", "string", "what the client is told in `x-lunette-warning` when this step answers" },
     { "set", "table<string, any>", "top-level fields of the body and their values" },
     { "drop", "string|string[]", "top-level fields of the body to leave out" },
@@ -308,7 +308,7 @@ static const struct lun_member step_members[] = {
     { "idle", NULL, "number or nil", "seconds of silence in the middle", get_idle },
     { "total", NULL, "number or nil", "seconds for all of it", get_total },
     { "hedge_after", NULL, "number or nil", "no first good event after so many seconds: the next step starts beside it", get_hedge_after },
-    { "wait", NULL, "number or nil", "seconds to queue for the target's rate limit; nil: none, but for the last step up to the deadline", get_wait },
+    { "wait", NULL, "number or nil", "seconds to queue for the target: for its rate limit, and, where no later step can serve, for the end of its rest; nil: none, but for the last step, for its rate limit, up to the deadline", get_wait },
     { "warning", NULL, "string or nil", "what the client is told in `x-lunette-warning` when this step answers", get_warning },
     { 0 } };
 const struct lun_class lun_step_class = {

@@ -25,7 +25,8 @@ struct lun_step {
     const struct lun_target *target;
     lun_us connect, first_byte, idle, total;    /* LUN_UNSET: the provider's; filled in before the walk sees it */
     lun_us hedge_after;         /* 0: no hedge */
-    lun_us wait;                /* how long to queue for a slot; LUN_UNSET: up to the deadline when it is the last, else 0 */
+    lun_us wait;                /* how long to queue for a slot, and for its target to be rested; LUN_UNSET: for a slot alone, up to the
+                                   deadline when it is the last, else 0 */
     const char *warning;        /* for the client, when this step answers; NULL: none */
     const struct lun_edit *edits;
 };

@@ -238,7 +238,7 @@ local steps = {}
 ---@field idle number? seconds of silence in the middle
 ---@field total number? seconds for all of it
 ---@field hedge_after number? no first good event after so many seconds: the next step starts beside it
----@field wait number? seconds to queue for the target's rate limit; nil: none, but for the last step up to the deadline
+---@field wait number? seconds to queue for the target: for its rate limit, and, where no later step can serve, for the end of its rest; nil: none, but for the last step, for its rate limit, up to the deadline
 ---@field warning string? what the client is told in `x-lunette-warning` when this step answers
 local step = {}
 
@@ -312,7 +312,7 @@ local decision = {}
 ---@field idle? number seconds of silence in the middle
 ---@field total? number seconds for all of it
 ---@field hedge_after? number no first good event after so many seconds: the next step starts beside it
----@field wait? number seconds to queue for the target's rate limit; by default none, but for the last step up to the deadline
+---@field wait? number seconds to queue for the target: for its rate limit, and, where no later step can serve, for the end of its rest. By default none, but for the last step, for its rate limit, up to the deadline
 ---@field warning? string what the client is told in `x-lunette-warning` when this step answers
 ---@field set? table<string, any> top-level fields of the body and their values
 ---@field drop? string|string[] top-level fields of the body to leave out

@@ -163,6 +163,56 @@ describe("wait", function()
     assert.is_true(second.latency > 10 and second.latency <= 61)
   end)
 
+  local busy = { { status = 429, headers = { ["retry-after"] = "20" } }, "well again" }
+
+  it("waits for the end of a rest, where no later step can serve", function()
+    local g = t.gateway { targets = { "a" }, providers = { a = busy },
+                          policy = "return { select = function(r, targets) return targets:steps { wait = 30 } end }" }
+    assert.equal(429, g:ask("hi").status)
+    local second = g:ask { at = 5 }
+    assert.equal("well again", second.text)
+    assert.near(15, second.latency, 0.001)
+  end)
+
+  it("not when it would be too long", function()
+    local g = t.gateway { targets = { "a" }, providers = { a = busy },
+                          policy = "return { select = function(r, targets) return targets:steps { wait = 10 } end }" }
+    g:ask "hi"
+    local second = g:ask { at = 5 }
+    assert.equal(429, second.status)
+    assert.equal(0, second.latency)
+    assert.equal("15", second.headers["retry-after"])
+  end)
+
+  it("nor when a later step can serve", function()
+    local g = steps("wait = 30", { providers = { a = busy } })
+    g:ask "hi"
+    local second = g:ask { at = 5 }
+    assert.equal("b", second.target)
+    assert.equal(0, second.latency)
+  end)
+
+  it("one whose circuit is open is asked all the same when nobody else can serve", function()
+    local g = t.gateway { targets = { "a" }, providers = { a = { 500, 500, 500, 500, 500, "well again" } }, health = { rest = 60 },
+                          policy = "return { select = function(r, targets) return targets:steps { wait = 100 } end }" }
+    for _ = 1, 5 do g:ask "hi" end
+    local answer = g:ask "hi"
+    assert.equal("well again", answer.text)
+    assert.equal(0, answer.latency)
+  end)
+
+  it("a client that leaves meanwhile leaves nothing behind", function()
+    local g = t.gateway { targets = { "a" }, providers = { a = busy },
+                          policy = "return { select = function(r, targets) return targets:steps { wait = 30 } end }" }
+    g:ask "hi"
+    local second = g:start { at = 5 }
+    t.advance(3)
+    second:leave()
+    t.advance(60)
+    assert.equal(1, #g:provider "a".calls)
+    assert.equal("well again", g:ask("hi").text)
+  end)
+
   it("the last step queues up to the deadline", function()
     local g = t.gateway { targets = { { provider = "a", name = "a", requests_per_minute = 1 } } }
     g:ask "hi"

@@ -5,6 +5,16 @@ local PAGE = "policies/README.md"
 local slow = { text = "too late", after = 60 }
 local function limited(seconds) return { status = 429, headers = { ["retry-after"] = tostring(seconds) } } end
 
+local function first_is_slow()
+  local n, providers = 0, {}
+  local function answer()
+    n = n + 1
+    return { text = "fine", after = n == 1 and 3 or 0.05 }
+  end
+  for _, name in ipairs { "deepseek", "moonshot", "google", "openai", "anthropic" } do providers[name] = answer end
+  return providers
+end
+
 -- What a provider does, where it is not the simulated one that answers after 0.05 s; then who asks what.
 local scenes = {
   { "timeout_tiers", "deepseek says nothing for a minute", { deepseek = slow },
@@ -27,13 +37,13 @@ local scenes = {
     { text = "One" }, { text = "Two" }, { text = "Three" } },
   { "intelligent_router", "google is down", { google = 500 },
     { text = "Hello" }, { text = "Which algorithm is best?" }, { text = "Hello", tags = { tier = "premium" } } },
-  { "cheapest_healthy", "anthropic is down", { anthropic = 500 },
-    { text = "Hello" }, { task = "legal", text = "May I?" } },
+  { "cheapest_healthy", "moonshot is down; the floor is 0.7, for code 0.8", { moonshot = 500 },
+    { text = "Hello" }, { task = "code", text = "Sort this" }, { task = "legal", text = "May I?" } },
   { "tenant_budget", "team shop has spent 80 of its 100 USD", {}, { model = "gpt-4.1", text = "Hello" }, spent = true },
   { "classifier", "google's small model is asked first, then is late", { google = { "complaint", slow } },
     { text = "My kettle leaks" }, { text = "I want a refund" } },
-  { "interactive_and_batch", "openai takes 3 s", { openai = { text = "fine", after = 3 } },
-    { model = "gpt-4.1", text = "Hello", session = "s" } },
+  { "interactive_and_batch", "whoever is asked first takes 3 s", first_is_slow(),
+    { text = "Hello" }, { text = "Sum up the day", headers = { ["x-lunette-class"] = "batch" } } },
 }
 
 local function gateway(scene)
@@ -56,13 +66,14 @@ local function asked(q)
     if q[name] then words[#words + 1] = name .. " " .. q[name] end
   end
   if q.tags then words[#words + 1] = "tier " .. q.tags.tier end
+  if q.headers then words[#words + 1] = "class batch" end
   return ("> %s%s"):format(q.text, #words > 0 and "  (" .. table.concat(words, ", ") .. ")" or "")
 end
 
 local function answered(a)
   local words = { ("%d"):format(a.status) }
   if a.target then words[1] = words[1] .. " from " .. a.target end
-  if a.labels then words[#words + 1] = table.concat(a.labels, " ") end
+  if a.labels and a.labels[1] then words[#words + 1] = table.concat(a.labels, " ") end
   if a.fallback then words[#words + 1] = "fallback" end
   words[#words + 1] = ("%.2f s"):format(a.latency)
   if a.headers["x-lunette-warning"] then words[#words + 1] = a.headers["x-lunette-warning"] end
