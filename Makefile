@@ -4,7 +4,7 @@
 
 DEPS      = gcc make pkg-config libc6-dev libluajit2-5.1-dev libcurl4-openssl-dev libevent-dev libssl-dev libutf8proc-dev \
             ca-certificates curl
-TEST_DEPS = lua5.1 lua-cjson lua-busted lua-socket lua-posix libcmocka-dev nginx openssl lua-check valgrind
+TEST_DEPS = lua5.1 lua-cjson lua-busted lua-socket lua-posix libcmocka-dev nginx openssl lua-check valgrind prometheus
 CLIENT_DEPS = nodejs npm python3 python3-venv
 
 BUILD  ?= build

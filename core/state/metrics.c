@@ -78,6 +78,16 @@ static struct lun_series *make(struct lun_family *f, enum lun_metric id, uint64_
     return s;
 }
 
+/* Series that are known beforehand and rise seldom stand at 0 from the start: of one that appears as 1, rate() sees nothing rise. */
+static const struct { enum lun_metric id; const char *labels[2]; } known[] = {
+#define X(result) { LUN_METRIC_REQUEST_SECONDS, { result } }, { LUN_METRIC_RETRIED, { result } },
+    X("answered") X("failed") X("refused") X("left")
+#undef X
+#define X(kind) { LUN_METRIC_RELOADS, { kind, "changed" } }, { LUN_METRIC_RELOADS, { kind, "unchanged" } }, { LUN_METRIC_RELOADS, { kind, "refused" } },
+    X("reload") X("rollback")
+#undef X
+};
+
 struct lun_metrics *lun_metrics_new(void)
 {
     struct lun_metrics *m = lun_zalloc(sizeof *m);
@@ -86,6 +96,10 @@ struct lun_metrics *lun_metrics_new(void)
         const char *labels = whats[id].labels;
         if (*labels) for (m->families[id].n_labels = 1; (labels = strchr(labels, ',')); labels++) m->families[id].n_labels++;
         else make(&m->families[id], id, hash_of(NULL, 0), NULL);        /* what has no labels is there from the start */
+    }
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        struct lun_family *f = &m->families[known[i].id];
+        make(f, known[i].id, hash_of(known[i].labels, f->n_labels), known[i].labels);
     }
     return m;
 }
