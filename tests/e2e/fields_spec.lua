@@ -25,7 +25,7 @@ end
 describe("the check of fields", function()
   it("takes a policy that names only what is there", function()
     assert.same({ "", "0" }, { run(hook("select", "r, set", [[
-      if r.key.name and r.tags.anything and r.text:lower():find "x" then lunette.note("a", set[1].price.input) end
+      if r.key.name and r.class == "batch" and r.tags.anything and r.text:lower():find "x" then lunette.note("a", set[1].price.input) end
       return set:where(function(target) return target.facts.quality end):by "latency" .. set:of("a"):healthy():steps { idle = 1 }]])) })
   end)
 

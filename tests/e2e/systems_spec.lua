@@ -161,6 +161,30 @@ describe("D1 fallback router", function()
   end)
 end)
 
+describe("D3 gateway in production", function()
+  it("answers GET /health, and takes its port, circuit breaker and fallback threshold from the environment", function()
+    local free = e2e.socket.bind("127.0.0.1", 0)
+    local port = select(2, free:getsockname())
+    free:close()
+    local g = e2e.start({ e2e.lunette, "serve", "examples/policies/gateway.lua", "--admin", "127.0.0.1:0" }, {
+      POLICY = "policies/fallback_router.lua", LUNETTE_LISTEN = "127.0.0.1:" .. port, LUNETTE_STATE = "false", LUNETTE_HEALTH_FAILURES = "1",
+      LUNETTE_HEALTH_REST = "60", LUNETTE_SETTINGS_FALLBACK_AFTER = "0.3", DEEPSEEK_URL = provider.url, MOONSHOT_URL = provider.url,
+    })
+    assert.equal(tostring(port), g:expect "listening on http://127%.0%.0%.1:(%d+)")
+    local health = e2e.request(port, { path = "/health" })
+    assert.equal(200, health.status)
+    assert.equal("ok", health.json.status)
+    local function model(text)
+      return e2e.request(port, { path = "/v1/chat/completions", body = { model = "auto", messages = { { role = "user", content = text } } } }).headers
+    end
+    local started = e2e.socket.gettime()
+    assert.equal("kimi-k2", model("hi [deepseek-v3 slow]")["x-lunette-model"])
+    assert.is_true(e2e.socket.gettime() - started < 3)
+    assert.equal("1", model("hi")["x-lunette-attempts"])            -- one failure was enough: the primary rests
+    assert.equal("kimi-k2", model("hi")["x-lunette-model"])
+  end)
+end)
+
 describe("D6 rate limits", function()
   it("a provider is left alone for as long as it says", function()
     local g = e2e.gateway { config = three, env = { FIRST = provider.url, SECOND = provider.url, LUNETTE_POLICY = "policies/rate_limits.lua" } }

@@ -87,3 +87,39 @@ describe("D1 stages", function()
     assert.equal(1.5, gateway(all_late, { settings = { fallback_after = 1.5 } }):ask({ task = "code" }).attempts[1].took)
   end)
 end)
+
+describe("D3 settings by environment", function()
+  local function from(environment, providers)
+    environment.POLICY = "policies/fallback_router.lua"
+    return t.gateway { config = "../../../examples/policies/gateway.lua", environment = environment, providers = providers }
+  end
+
+  it("the fallback threshold is 3000 ms unless the environment says otherwise", function()
+    assert.equal(3, from({}, all_late):ask({ task = "code" }).attempts[1].took)
+    assert.equal(1.5, from({ LUNETTE_SETTINGS_FALLBACK_AFTER = "1.5" }, all_late):ask({ task = "code" }).attempts[1].took)
+  end)
+
+  it("a circuit opens after 5 failures for 60 s unless the environment says otherwise", function()
+    local function times(environment)
+      local broken = true
+      local g = from(environment, { deepseek = function() return broken and 500 or "well again" end })
+      local failures = 0
+      repeat
+        failures = failures + 1
+        local answer = g:ask { task = "code", at = failures * 0.1 }
+      until answer.attempts[1].target ~= "deepseek-v3"
+      broken = false
+      local at = 1
+      while g:ask({ task = "code", at = at }).target ~= "deepseek-v3" do at = at + 1 end
+      return failures - 1, at
+    end
+    assert.same({ 5, 61 }, { times {} })
+    assert.same({ 2, 8 }, { times { LUNETTE_HEALTH_FAILURES = "2", LUNETTE_HEALTH_REST = "7" } })
+  end)
+
+  it("what makes no sense is refused by name", function()
+    assert.matches("LUNETTE_SETTINGS_FALLBACK_AFTER", tostring(select(2, pcall(from, { LUNETTE_SETTINGS_FALLBACK_AFTER = "-3" }))))
+    assert.matches("LUNETTE_SETTINGS_FALLBACK_AFER", tostring(select(2, pcall(from, { LUNETTE_SETTINGS_FALLBACK_AFER = "3" }))))
+    assert.matches("LUNETTE_HEALTH_FAILURES", tostring(select(2, pcall(from, { LUNETTE_HEALTH_FAILURES = "0" }))))
+  end)
+end)

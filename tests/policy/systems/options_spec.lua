@@ -10,7 +10,7 @@ end
 local function block(name, call) return ("require('lunette.%s').%s"):format(name, call) end
 
 local wrong = {
-  { "a stage that falls out of a ladder", block("backoff", "ladder { 5, -10 }"), "number 2 is to be seconds, got %-10" },
+  { "a negative wait", block("backoff", "ladder { 5, -10 }"), "number 2 is to be seconds, got %-10" },
   { "an empty ladder", block("backoff", "ladder {}"), "a list of seconds is wanted" },
   { "a negative base", block("backoff", "exponential { base = -1 }"), "base is to be seconds, got %-1" },
   { "a max below the base", block("backoff", "exponential { base = 10, max = 5 }"), "max is to be base or more" },
