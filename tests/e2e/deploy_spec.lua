@@ -155,7 +155,8 @@ describe("what examples/deploy watches with", function()
   teardown(e2e.stop)
 
   it("is what promtool takes", function()
-    for _, command in ipairs { { "promtool", "check", "config", prometheus.folder .. "/prometheus.yml" }, { "promtool", "check", "rules", deploy .. "prometheus/alerts.yml" },
+    for _, command in ipairs { { "promtool", "check", "config", prometheus.folder .. "/prometheus.yml" },
+                               { "promtool", "check", "rules", deploy .. "prometheus/alerts.yml" },
                                { "promtool", "test", "rules", deploy .. "prometheus/alerts_test.yml" } } do
       local words = table.concat(command, " ")
       local status, out, err = e2e.run(command)
