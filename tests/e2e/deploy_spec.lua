@@ -242,6 +242,18 @@ describe("what examples/deploy watches with", function()
     end
   end)
 
+  it("has a page that names each alert, and no other", function()
+    local page, rules = {}, {}
+    for name in e2e.read(deploy .. "README.md"):gmatch "\n| `(Lunette%w+)` |" do page[name] = true end
+    for name in e2e.read(deploy .. "prometheus/alerts.yml"):gmatch "alert: (Lunette%w+)" do rules[name] = true end
+    assert.same(rules, page)
+    local tests = e2e.read(deploy .. "prometheus/alerts_test.yml")
+    for name in pairs(rules) do
+      assert.truthy(tests:find("alertname: " .. name .. "\n        exp_alerts:", 1, true), name .. " has no test that it fires")
+      assert.truthy(tests:find("alertname: " .. name .. " }", 1, true), name .. " has no test that it does not")
+    end
+  end)
+
   it("alerts of what is wrong here, and of nothing else", function()
     local expected = { LunetteProviderDown = "gone", LunetteCircuitOpen = "gone/x", LunetteKeyOut = "b", LunetteErrorRate = "", LunettePolicyFails = "classify",
                        LunetteRetriesDenied = "", LunetteReloadRefused = "127.0.0.1:" .. g.admin, LunetteFallbacks = "" }

@@ -363,6 +363,22 @@ static void two_hundred_labels_and_no_more(void **state)
     lun_buf_free(&t.text);
 }
 
+static void labels_may_be_any_text(void **state)
+{
+    W;
+    char longer[300] = "a";
+    for (size_t i = 1; i + 2 < sizeof longer; i += 2) memcpy(longer + i, "\xC3\xA9", 2);       /* is cut inside of a letter */
+    static const char *const odd[] = { "\xFF\"\\\n", "", "other" };
+    for (size_t i = 0; i < 4; i++) {
+        struct lun_question *q = ask(w, HELLO);
+        labels(q, i < 3 ? odd[i] : longer, NULL);
+        ends(w, q, (struct lun_done){ .status = 200 });
+    }
+    struct told t = report(w);
+    assert_int_equal(lun_json_count(at(&t, "labels")), 4);
+    lun_buf_free(&t.text);
+}
+
 static void targets_that_a_reload_took_away_are_told_without_a_state(void **state)
 {
     W;
@@ -396,7 +412,7 @@ int main(void)
         unit(the_report_and_the_table_have_the_same_fields), unit(p99_is_that_of_what_was_answered), unit(each_end_has_its_result),
         unit(stages_stand_in_their_order_and_others_last), unit(savings_are_against_the_mean_of_the_premium_targets),
         unit(what_is_not_known_saves_nothing), unit(a_premium_target_itself_may_cost_more_than_the_mean),
-        unit(exactly_the_limit_is_not_premium_and_the_mean_fills_in_what_is_open), unit(two_hundred_labels_and_no_more),
+        unit(exactly_the_limit_is_not_premium_and_the_mean_fills_in_what_is_open), unit(two_hundred_labels_and_no_more), unit(labels_may_be_any_text),
         unit(targets_that_a_reload_took_away_are_told_without_a_state), unit(open_circuits_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
