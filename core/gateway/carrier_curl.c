@@ -1,5 +1,6 @@
 #include "gateway/carrier_curl.h"
 #include "base/alloc.h"
+#include "state/limit.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,7 +40,7 @@ static void *send_letter(void *self, const struct lun_provider *provider, int ke
     *c = (struct carried){ ear, ear_self, NULL };
     c->call = lun_upstream_call(u->upstream, u->sites[provider->index], &(struct lun_upstream_request){
         .method = letter->method, .path = letter->path, .headers = headers, .headers_n = (size_t)n, .body = letter->body,
-        .body_n = (size_t)letter->n_body, .connect_timeout = connect_timeout, .stream = letter->stream }, &events, c);
+        .body_n = (size_t)letter->n_body, .connect_timeout = connect_timeout, .busy = lun_limit_calls(provider), .stream = letter->stream }, &events, c);
     if (secret) explicit_bzero(secret, strlen(secret));
     free(secret);
     return c;

@@ -42,11 +42,20 @@ static void tell_trials(const struct lun_question *q, struct lun_buf *out, bool 
     }
 }
 
+/* When a target can take something again: after its rest, and when its queue had a turn to give. */
+static lun_us free_again(const struct lun_question *q, const struct lun_target *target)
+{
+    lun_us until = lun_health_rests_until(target, q->loop->now);
+    for (const struct lun_trial *t = q->trials; t; t = t->next)
+        if (t->target == target && t->kind == LUN_KIND_POOL_FULL && t->ended + t->retry_after > until) until = t->ended + t->retry_after;
+    return until;
+}
+
 static lun_us soonest(const struct lun_question *q)
 {
     lun_us now = q->loop->now, due = LUN_NEVER;
     for (int i = 0; i < q->n_asked; i++) {
-        lun_us until = lun_health_rests_until(q->asked[i], now);
+        lun_us until = free_again(q, q->asked[i]);
         if (until < due) due = until;
     }
     return due == LUN_NEVER ? 0 : due > now ? due - now : LUN_SECOND;

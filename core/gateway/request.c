@@ -212,7 +212,7 @@ static enum go retry(request *r)
     const struct lun_answer *answer = ask(r, LUN_HOOK_RETRY, a);
     if (!answer) return WAIT;
     r->failed = NULL;
-    r->allowed = false;
+    r->allowed = a->trial.kind == LUN_KIND_POOL_FULL;   /* nothing was sent: what comes now costs nobody more than the first would have */
     r->rest_until = r->loop->now;
     struct lun_step other = answer->step;
     switch (answer->verb) {
@@ -298,12 +298,20 @@ static enum go (*const states[])(request *) = {
 
 /* ---- turning it ---- */
 
+/* A step of the plan whose target had no turn to give and was not waited for: it counts as little as one that was passed over. Those that a policy
+ * insists on count, or it could do so without end. */
+static bool no_turn(const attempt *a)
+{
+    return a->trial.kind == LUN_KIND_POOL_FULL && !a->insist && !a->trial.sent && a->trial.ended == a->trial.began;
+}
+
 static void look(request *r)
 {
     for (attempt *a = r->attempts; a; a = a->next) {
         if (a->trial.closed) continue;
         lun_attempt_look(a);
         if (a->state != LUN_FAILED) continue;
+        if (no_turn(a)) r->tried--;
         if (a->trial.kind != LUN_KIND_SKIPPED) { r->failed = a; continue; }
         r->tried--;
         if (!a->rested) r->skipped = a;

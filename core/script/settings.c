@@ -89,7 +89,7 @@ const struct lun_setting lun_settings[] = {
     S("failures", LUN_INT, 0, 1, 100000, "5", NULL, 0, AT(lun_health_rules, failures), "So many in a row take a target out."),
     S("rest", LUN_SECONDS, 0, 0, DAY, "60", NULL, 0, AT(lun_health_rules, rest), "How long, before it is tried again."),
     S("half_open", LUN_INT, 0, 1, 1000, "1", NULL, 0, AT(lun_health_rules, half_open), "How many requests may try it at once."),
-    S("cooling", LUN_CHOICE, 0, 0, 0, "target", "target|provider", 0, AT(lun_health_rules, cooling_provider), "What a Retry-After lets rest: the target, or all of the provider's."),
+    S("cooling", LUN_CHOICE, 0, 0, 0, "target", "target|provider", 0, AT(lun_health_rules, cooling_provider), "What rests after a 429, or as long as a Retry-After says: the target, or all of the provider's."),
 #undef S
 #define S(name, ...) { LUN_SCOPE_TARGET, name, __VA_ARGS__ }
     S("provider", LUN_TEXT, LUN_REQUIRED, 1, 256, NULL, NULL, 0, AT(lun_target_draft, provider), "A name in providers."),

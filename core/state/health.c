@@ -97,19 +97,23 @@ static void measure(struct lun_measures *m, const struct lun_report *report, lun
         lun_measures_waited(m, report->latency, now);
 }
 
+static lun_us began(const struct lun_report *report, lun_us now) { return report->began ? report->began : now - later(report->latency, 0); }
+
 static void break_or_mend(const struct lun_target *t, const struct lun_report *report, lun_us now)
 {
     atomic_int *row = &provider_record(t->provider)->failures;
     enum lun_verdict v = report->kind == LUN_KIND_OK ? LUN_VERDICT_GOOD : lun_kind_breaks(report->kind) ? LUN_VERDICT_BAD : LUN_VERDICT_NEITHER;
-    lun_us began = report->began ? report->began : now - later(report->latency, 0);
-    lun_breaker_end(&record_of(t)->breaker, rules_of(t), v, report->who, began, now);
+    lun_breaker_end(&record_of(t)->breaker, rules_of(t), v, report->who, began(report, now), now);
     if (v == LUN_VERDICT_GOOD) atomic_store_explicit(row, 0, memory_order_relaxed);
     if (v == LUN_VERDICT_BAD) atomic_fetch_add_explicit(row, 1, memory_order_relaxed);
 }
 
-static lun_us next_backoff(struct lun_lane *l)
+/* One that was under way already when the last was made is of the same burst: it says nothing new. */
+static lun_us next_backoff(struct lun_lane *l, lun_us began, lun_us now)
 {
+    if (l->backoff && began < l->backed_off) return l->backoff;
     lun_us wait = l->backoff ? 2 * l->backoff : LUN_HEALTH_BACKOFF;
+    l->backed_off = now;
     return l->backoff = wait < LUN_HEALTH_BACKOFF_MOST ? wait : LUN_HEALTH_BACKOFF_MOST;
 }
 
@@ -123,13 +127,13 @@ static void cool(const struct lun_target *t, const struct lun_report *report, lu
 {
     struct lun_lane *l = lane_of(t, report->key);
     lun_us said = report->retry_after < 0 ? 0 : report->retry_after > A_DAY ? A_DAY : report->retry_after;
+    lun_us wait = said || !l || report->kind != LUN_KIND_RATE_LIMITED ? said : next_backoff(l, began(report, now), now);
     bool busy = report->kind == LUN_KIND_RATE_LIMITED || report->kind == LUN_KIND_OVERLOADED;
-    if (busy && said && rules_of(t)->cooling_provider) rest_until(&provider_record(t->provider)->cooling_until, now + said);
+    if (busy && wait && rules_of(t)->cooling_provider) rest_until(&provider_record(t->provider)->cooling_until, now + wait);
     if (!l) return;
     switch (report->kind) {
     case LUN_KIND_OK:           l->backoff = 0; break;
-    case LUN_KIND_RATE_LIMITED: rest_until(&l->rests_until, now + (said ? said : next_backoff(l))); break;
-    case LUN_KIND_OVERLOADED:   rest_until(&l->rests_until, now + said); break;
+    case LUN_KIND_RATE_LIMITED: case LUN_KIND_OVERLOADED: rest_until(&l->rests_until, now + wait); break;
     case LUN_KIND_QUOTA:        rest_until(&l->key->rests_until, now + (said ? said : LUN_HEALTH_QUOTA_REST)); break;
     case LUN_KIND_AUTH:         refuse_key(t, l, report->status, now); break;
     default: break;

@@ -5,12 +5,13 @@
  * What follows from an attempt's kind (nothing of it under `health = false`; waits are cut to one day):
  *   kinds of lun_kind_breaks     count toward the circuit: `failures` in a row open it, after `rest` probes are let through
  *   ok                           closes it, ends the row, ends the key's back-off
- *   rate_limited                 (target, key) rests as said, else 1 s, doubling to 60 s until an answer is good
+ *   rate_limited                 (target, key) rests as said, else 1 s, doubling to 60 s until an answer is good; attempts that were under way
+ *                                together count once
  *   overloaded, with a wait said (target, key) rests as said
  *   quota                        the key rests at all targets of the provider, as said, else 5 min
  *   auth with 401                the key is out at all targets of the provider, until lun_health_key_back
  *   auth otherwise, or no key    (target, key) rests 10 min
- *   with cooling_provider, a wait that was said rests all targets of the provider, whichever the key
+ *   with cooling_provider, these waits of rate_limited and overloaded rest all targets of the provider, whichever the key
  *   cancelled skipped bad_request filtered too_long not_found    neither good nor bad: the target is as it was
  * A target all of whose keys rest or are out rests until the earliest of them comes back.
  *
@@ -91,9 +92,9 @@ struct lun_provider_view {
 void lun_health_provider_look(const struct lun_snapshot *, const struct lun_provider *, lun_us now, struct lun_provider_view *);
 
 /* The wait a provider asked for, out of the headers of an answer that failed, in this order: retry-after-ms; Retry-After (RFC 9110:
- * seconds, also with a fraction, or one of the three forms of an HTTP date); the largest of x-ratelimit-reset-requests, -tokens and
- * x-ratelimit-reset ("1s", "6m0s", "20ms", seconds, or a Unix time in seconds or milliseconds), without those whose
- * x-ratelimit-remaining- says that something is left. Absurd ones (negative, over a day) are cut to 0 and one day; what cannot be
+ * seconds, also with a fraction, or one of the three forms of an HTTP date); the largest of x-ratelimit-reset, x-ratelimit-reset-* (requests,
+ * tokens and what else there is), anthropic-ratelimit-*-reset and ratelimit-reset ("1s", "6m0s", "20ms", seconds, a Unix time in seconds or
+ * milliseconds, or a time as in RFC 3339), without those whose relative with `remaining` instead of `reset` says that something is left. Absurd ones (negative, over a day) are cut to 0 and one day; what cannot be
  * read is passed over. 0: not said. `wall` for dates. Names of headers in any case. */
 lun_us lun_retry_after(const struct lun_pair *headers, int n, lun_us wall);
 #endif

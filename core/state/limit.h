@@ -14,6 +14,7 @@
 #define LUN_STATE_LIMIT_H
 #include "base/clock.h"
 #include "state/snapshot.h"
+#include <stdatomic.h>
 
 struct lun_limiter;             /* one window; NULL is one without a limit */
 struct lun_limiter *lun_limiter_new(int64_t requests_per_minute, int64_t tokens_per_minute);    /* 0: no such limit */
@@ -55,6 +56,9 @@ void   lun_turn_correct(const struct lun_target *, int key, int64_t estimated, i
 void lun_limit_told(const struct lun_target *, int key, int64_t requests_left, int64_t tokens_left, lun_us now);
 int64_t lun_limit_requests_left(const struct lun_target *, lun_us now); /* over all keys; -1: no limit */
 int64_t lun_limit_tokens_left(const struct lun_target *, lun_us now);
+
+/* Calls to a provider that are under way, over all workers: what its `connections` bounds. Whoever makes one counts it. */
+atomic_int *lun_limit_calls(const struct lun_provider *);
 
 /* A client's own requests per minute: no queue. 0: go (counted); otherwise how long until the next would be let in. */
 lun_us lun_limit_client(const struct lun_client_rule *, lun_us now);

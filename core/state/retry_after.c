@@ -102,27 +102,64 @@ static bool retry_after(const char *text, lun_us wall, lun_us *wait)
     return true;
 }
 
+/* "2026-01-31T12:00:30Z", also with a fraction or another zone: RFC 3339. */
+static bool stamp(const char *text, double *wall)
+{
+    struct tm t = {0};
+    int end = 0, hours, minutes, zone = 0;
+    double fraction = 0;
+    text += strspn(text, " \t");
+    if (sscanf(text, "%4d-%2d-%2d%*1[Tt]%2d:%2d:%2d%n", &t.tm_year, &t.tm_mon, &t.tm_mday, &t.tm_hour, &t.tm_min, &t.tm_sec, &end) != 6 || !end) return false;
+    text += end;
+    if (*text == '.' && !(text = number(text, &fraction))) return false;
+    if (*text == 'Z' || *text == 'z') text++;
+    else if (sscanf(text, "%*1[+-]%2d:%2d%n", &hours, &minutes, &zone) == 2 && zone == 6) {
+        int sign = *text == '-' ? 1 : -1;
+        t.tm_hour += sign * hours, t.tm_min += sign * minutes;
+        text += zone;
+    } else return false;
+    t.tm_year -= 1900, t.tm_mon -= 1;
+    *wall = (double)timegm(&t) * 1e6 + fraction * 1e6;
+    return ends(text);
+}
+
 static lun_us reset(const char *text, const char *remaining, lun_us wall)
 {
     double value;
-    if (!text || (remaining && plain(remaining, &value) && value > 0)) return 0;
+    if (remaining && plain(remaining, &value) && value > 0) return 0;
     if (plain(text, &value)) return cut(value >= UNIX_MS ? value * 1e3 - (double)wall : value >= UNIX_TIME ? value * 1e6 - (double)wall : value * 1e6);
-    return with_units(text, &value) ? cut(value) : 0;
+    if (with_units(text, &value)) return cut(value);
+    return stamp(text, &value) ? cut(value - (double)wall) : 0;
+}
+
+/* How providers call the moment at which there is enough again, and how much is left now. * is what it is of. */
+static const struct { const char *reset, *remaining; } forms[] = {
+    { "x-ratelimit-reset", "x-ratelimit-remaining" }, { "x-ratelimit-reset-*", "x-ratelimit-remaining-*" }, { "anthropic-ratelimit-*-reset", "anthropic-ratelimit-*-remaining" }, { "ratelimit-reset", "ratelimit-remaining" } };
+
+/* Whether a header's name has that form; then `other` is the other form of the same thing. */
+static bool has_form(const char *name, const char *form, const char *other_form, char other[80])
+{
+    const char *star = strchr(form, '*'), *other_star = strchr(other_form, '*');
+    if (!star) return snprintf(other, 80, "%s", other_form), !strcasecmp(name, form);
+    size_t n = strlen(name), before = (size_t)(star - form), behind = strlen(star + 1);
+    if (n <= before + behind || n > 60 || strncasecmp(name, form, before) || strcasecmp(name + n - behind, star + 1)) return false;
+    snprintf(other, 80, "%.*s%.*s%s", (int)(other_star - other_form), other_form, (int)(n - before - behind), name + before, other_star + 1);
+    return true;
 }
 
 lun_us lun_retry_after(const struct lun_pair *headers, int n, lun_us wall)
 {
-    static const char *const resets[][2] = { { "x-ratelimit-reset-requests", "x-ratelimit-remaining-requests" },
-                                             { "x-ratelimit-reset-tokens", "x-ratelimit-remaining-tokens" },
-                                             { "x-ratelimit-reset", "x-ratelimit-remaining" } };
+    char remaining[80];
     const char *ms = find(headers, n, "retry-after-ms");
     double value;
     lun_us longest = 0, wait;
     if (ms && plain(ms, &value)) return cut(value * 1e3);
     if (retry_after(find(headers, n, "retry-after"), wall, &wait)) return wait;
-    for (size_t i = 0; i < sizeof resets / sizeof *resets; i++) {
-        wait = reset(find(headers, n, resets[i][0]), find(headers, n, resets[i][1]), wall);
-        if (wait > longest) longest = wait;
-    }
+    for (int i = 0; i < n; i++)
+        for (size_t f = 0; f < sizeof forms / sizeof *forms; f++) {
+            if (!has_form(headers[i].name, forms[f].reset, forms[f].remaining, remaining)) continue;
+            wait = reset(headers[i].value, find(headers, n, remaining), wall);
+            if (wait > longest) longest = wait;
+        }
     return longest;
 }

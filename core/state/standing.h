@@ -20,6 +20,7 @@ struct lun_key_record {         /* a key of a provider, at all of its targets */
 struct lun_provider_record {
     struct lun_key_record *keys;
     atomic_int failures;        /* in a row, over all of its targets */
+    atomic_int calls;           /* under way: lun_limit_calls */
     _Atomic lun_us cooling_until;
 };
 struct lun_lane {               /* a target with one of the keys: the window of its rates, and its own rest */
@@ -27,7 +28,7 @@ struct lun_lane {               /* a target with one of the keys: the window of 
     struct lun_key_record *key;
     struct lun_limiter *limiter;
     _Atomic lun_us rests_until;
-    lun_us backoff;             /* the last wait that nobody said; under the target's lock */
+    lun_us backoff, backed_off; /* the last wait that nobody said, and since when; under the target's lock */
 };
 struct lun_target_record {
     struct lun_lane *lanes;

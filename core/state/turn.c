@@ -69,6 +69,8 @@ static struct lun_tally left(const struct lun_target *t, lun_us now)
 int64_t lun_limit_requests_left(const struct lun_target *t, lun_us now) { return left(t, now).requests; }
 int64_t lun_limit_tokens_left(const struct lun_target *t, lun_us now)   { return left(t, now).tokens; }
 
+atomic_int *lun_limit_calls(const struct lun_provider *p) { return &p->state->record->calls; }
+
 lun_us lun_limit_client(const struct lun_client_rule *c, lun_us now)
 {
     return c->requests_per_minute > 0 ? lun_limiter_pass(c->state->limiter, c->requests_per_minute, now) : 0;

@@ -119,6 +119,17 @@ static void refuse(struct lun_upstream_call *c, enum lun_kind kind, const char *
     wake(c);
 }
 
+/* Counts it in, where there is room. */
+static bool finds_connection(struct lun_upstream_call *c)
+{
+    const struct lun_upstream_site *site = c->site;
+    if (!c->busy) return site->busy < site->connections;
+    int n = atomic_load_explicit(c->busy, memory_order_relaxed);
+    do if (n >= site->connections) return false;
+    while (!atomic_compare_exchange_weak_explicit(c->busy, &n, n + 1, memory_order_relaxed, memory_order_relaxed));
+    return c->counted = true;
+}
+
 struct lun_upstream_call *lun_upstream_call(struct lun_upstream *u, struct lun_upstream_site *site, const struct lun_upstream_request *request,
                                             const struct lun_upstream_events *events, void *self)
 {
@@ -129,14 +140,16 @@ struct lun_upstream_call *lun_upstream_call(struct lun_upstream *u, struct lun_u
     c->fd = -1;
     c->begun = c->opened = 0;
     c->ready = false;
+    c->busy = request->busy;
+    c->counted = false;
     c->paused = c->ended = c->told = c->closed = c->needs_seal = c->sealed = false;
     c->kind = LUN_KIND_COUNT;
     c->detail[0] = c->error[0] = 0;
     c->times = (struct lun_upstream_times){ .started = u->reactor->loop.now };
     const char *wrong = request_set(c, request);
     if (wrong) refuse(c, LUN_KIND_BAD_REQUEST, wrong);
-    else if (site->busy >= site->connections) refuse(c, LUN_KIND_POOL_FULL, "all its connections are busy");
     else if (u->calls >= u->limit) refuse(c, LUN_KIND_POOL_FULL, "too many calls to providers are in flight");
+    else if (!finds_connection(c)) refuse(c, LUN_KIND_POOL_FULL, "all its connections are busy");
     else lane_add(c);
     return c;
 }

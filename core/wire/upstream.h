@@ -26,6 +26,7 @@
 #include "state/outcome.h"
 #include "state/snapshot.h"
 #include "wire/reactor.h"
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -47,7 +48,7 @@ struct lun_upstream_site_spec {
     const char *proxy;          /* URL, may carry a password; NULL: none, whatever the environment says */
     bool http2;                 /* offer it by ALPN (https only); otherwise HTTP/1.1 alone */
     lun_us connect_timeout;     /* for calls that say none; 0: 10 s */
-    int connections;            /* calls in flight at once; 0: 512. With http2 100 times as many, as one connection carries 100. Idle ones
+    int connections;            /* calls in flight at once, over all who count in the same place; 0: 512. With http2 100 times as many, as one connection carries 100. Idle ones
                                    kept for reuse are not counted */
     const struct lun_pair *headers; size_t headers_n;    /* sent with every call; each replaces one of its name in the request */
 };
@@ -67,6 +68,7 @@ struct lun_upstream_request {
                                    keep-alive, proxy-…) is left out */
     const struct lun_slice *body; size_t body_n;           /* sent one after the other; array and bytes borrowed until close */
     lun_us connect_timeout;     /* 0: the site's */
+    atomic_int *busy;           /* calls in flight to this provider, counted with those of other workers; borrowed until close. NULL: the site's own count */
     bool stream;                /* expected to last: keeps apart from short calls, which would pay for each stream beside them */
 };
 

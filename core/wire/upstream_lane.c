@@ -141,5 +141,7 @@ void lane_remove(struct lun_upstream_call *c)
     socket_leave(c);
     c->upstream->calls--;
     c->site->busy--;
+    if (c->counted) atomic_fetch_sub_explicit(c->busy, 1, memory_order_relaxed);
+    c->counted = false;
     if (!--l->calls) lun_timer_set(&c->upstream->reactor->loop, &l->idle, c->upstream->reactor->loop.now + lane_age);
 }

@@ -104,6 +104,8 @@ struct lun_upstream_call {
     int opened;                 /* sockets, for the connection it is waiting for */
     bool ready;                 /* its connection stands */
 
+    atomic_int *busy;           /* where it is counted with those of other workers; NULL: nowhere */
+    bool counted;               /* there */
     bool stream, bodiless;      /* bodiless: HEAD */
     bool once;                  /* may leave only once */
     int begun;                  /* times it was about to leave */

@@ -319,7 +319,18 @@ static void a_403_rests_the_key_at_that_target_only(void **state)
     assert_true(lun_health_key_usable(w->two, 0, 10 * S));
 }
 
-static void with_cooling_provider_a_said_wait_rests_all_of_its_targets(void **state)
+static void a_burst_that_is_limited_together_rests_as_long_as_one(void **state)
+{
+    struct bound *w = *state;
+    for (int i = 0; i < 50; i++) ends(w->one, (struct lun_report){ .kind = LUN_KIND_RATE_LIMITED, .key = 0, .began = 10 * S + i }, 11 * S + i);
+    assert_false(lun_health_key_usable(w->one, 0, 12 * S));
+    assert_true(lun_health_key_usable(w->one, 0, 12 * S + 50));
+    ends(w->one, (struct lun_report){ .kind = LUN_KIND_RATE_LIMITED, .key = 0, .began = 13 * S }, 14 * S);     /* this one has waited */
+    assert_false(lun_health_key_usable(w->one, 0, 16 * S - 1));
+    assert_true(lun_health_key_usable(w->one, 0, 16 * S));
+}
+
+static void with_cooling_provider_a_wait_rests_all_of_its_targets(void **state)
 {
     struct bound *w = *state;
     struct lun_provider_view v;
@@ -334,8 +345,8 @@ static void with_cooling_provider_a_said_wait_rests_all_of_its_targets(void **st
     assert_int_equal(v.state, LUN_DOWN);
     lun_health_provider_look(w->snapshot, w->a, 15 * S, &v);
     assert_int_equal(v.cooling_until, 0);
-    ends(w->other, (struct lun_report){ .kind = LUN_KIND_RATE_LIMITED, .key = 0 }, 10 * S);    /* nothing said: its own back-off */
-    assert_false(lun_health_rests(w->other, 10 * S));
+    ends(w->other, (struct lun_report){ .kind = LUN_KIND_RATE_LIMITED, .key = 0 }, 10 * S);    /* nothing said: a second */
+    assert_int_equal(lun_health_rests_until(w->other, 10 * S), 11 * S);
 }
 
 static void health_off_means_nothing_rests_and_nothing_is_taken_out(void **state)
@@ -621,6 +632,24 @@ static void resets_come_as_units_seconds_or_unix_times(void **state)
     assert_int_equal(said("x-ratelimit-reset-tokens", "12", wall), 12 * S);
     assert_int_equal(said("x-ratelimit-reset-tokens", "1800000042", wall), 42 * S);
     assert_int_equal(said("X-RateLimit-Reset", "1800000042000", wall), 42 * S);
+    assert_int_equal(said("x-ratelimit-reset-requests-day", "33011.382867", wall), 33011382867);
+    assert_int_equal(said("ratelimit-reset", "42", wall), 42 * S);
+}
+
+static void resets_come_as_points_in_time_too(void **state)
+{
+    (void)state;
+    assert_int_equal(said("anthropic-ratelimit-requests-reset", "2026-11-21T12:00:30Z", noon()), 30 * S);
+    assert_int_equal(said("Anthropic-RateLimit-Input-Tokens-Reset", "2026-11-21T12:00:30.5Z", noon()), 30500 * LUN_MS);
+    assert_int_equal(said("x-ratelimit-reset-tokens", "2026-11-21T14:00:30+02:00", noon()), 30 * S);
+    assert_int_equal(said("x-ratelimit-reset-tokens", "2026-11-21T11:30:30-00:30", noon()), 30 * S);
+    assert_int_equal(said("x-ratelimit-reset-tokens", "2026-11-21T11:59:30Z", noon()), 0);
+    static const char *const rubbish[] = { "2026-11-21T12:00:30", "2026-11-21 12:00:30Z", "2026-11-21T12:00:30.Z", "2026-11-21T12:00:30+2:00", "2026-11-21T12:00:30Zz", "2026-11-21TT12:00:30Z" };
+    for (size_t i = 0; i < sizeof rubbish / sizeof *rubbish; i++) if (said("x-ratelimit-reset", rubbish[i], noon())) fail_msg("'%s'", rubbish[i]);
+    assert_int_equal(said("x-ratelimit-resets", "5", 0), 0);
+    assert_int_equal(said("x-ratelimit-reset-", "5", 0), 0);
+    assert_int_equal(said("anthropic-ratelimit-reset", "5", 0), 0);
+    assert_int_equal(said("my-ratelimit-reset", "5", 0), 0);
 }
 
 static void of_resets_the_largest_that_applies_counts(void **state)
@@ -629,6 +658,10 @@ static void of_resets_the_largest_that_applies_counts(void **state)
     struct lun_pair headers[] = { { "x-ratelimit-reset-requests", "2s" }, { "x-ratelimit-reset-tokens", "9s" }, { "x-ratelimit-remaining-tokens", "1200" } };
     assert_int_equal(lun_retry_after(headers, 2, 0), 9 * S);
     assert_int_equal(lun_retry_after(headers, 3, 0), 2 * S);    /* tokens are left: it was the requests */
+    struct lun_pair other[] = { { "anthropic-ratelimit-tokens-reset", "2026-11-21T12:00:50Z" }, { "anthropic-ratelimit-requests-reset", "2026-11-21T12:00:30Z" },
+                                { "anthropic-ratelimit-tokens-remaining", "7" }, { "anthropic-ratelimit-requests-remaining", "0" } };
+    assert_int_equal(lun_retry_after(other, 2, noon()), 50 * S);
+    assert_int_equal(lun_retry_after(other, 4, noon()), 30 * S);
 }
 
 static void absurd_waits_are_cut_and_rubbish_is_passed_over(void **state)
@@ -708,7 +741,8 @@ int main(void)
         T(a_wait_that_was_said_rests_that_target_with_that_key), T(a_target_all_of_whose_keys_rest_rests_until_the_earliest),
         T(without_a_said_wait_a_rate_limit_rests_longer_each_time_until_an_answer_is_good), T(a_shorter_wait_does_not_end_a_longer_one),
         T(used_up_quota_rests_the_key_at_the_whole_provider), T(a_401_takes_the_key_out_until_it_is_brought_back),
-        T(a_403_rests_the_key_at_that_target_only), T(with_cooling_provider_a_said_wait_rests_all_of_its_targets),
+        T(a_403_rests_the_key_at_that_target_only), T(with_cooling_provider_a_wait_rests_all_of_its_targets),
+        T(a_burst_that_is_limited_together_rests_as_long_as_one),
         T(health_off_means_nothing_rests_and_nothing_is_taken_out), T(what_is_neither_good_nor_bad_changes_nothing),
         T(keys_are_taken_in_turn_over_those_usable), T(without_keys_there_is_one_lane_and_nothing_to_take_out),
         T(a_key_that_is_not_there_is_not_usable_and_does_no_harm), T(over_a_reload_health_follows_the_target_and_the_text_of_the_key),
@@ -718,7 +752,7 @@ int main(void)
         T(means_and_quantiles_are_over_the_last_good_ones), T(quantiles_are_right_for_any_samples),
         T(a_provider_is_degraded_when_some_of_its_targets_rest_and_down_when_all_do),
         cmocka_unit_test(retry_after_is_seconds_or_one_of_the_three_http_dates), cmocka_unit_test(retry_after_ms_is_more_exact_and_goes_first),
-        cmocka_unit_test(resets_come_as_units_seconds_or_unix_times), cmocka_unit_test(of_resets_the_largest_that_applies_counts),
+        cmocka_unit_test(resets_come_as_units_seconds_or_unix_times), cmocka_unit_test(resets_come_as_points_in_time_too), cmocka_unit_test(of_resets_the_largest_that_applies_counts),
         cmocka_unit_test(absurd_waits_are_cut_and_rubbish_is_passed_over),
         T(any_thread_may_report_and_nothing_is_lost),
     };

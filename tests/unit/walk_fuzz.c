@@ -91,7 +91,7 @@ struct mind {           /* of a client, and of its policy */
     struct mind *next;
     struct asked *asked, *child;
     struct mind *parent;
-    int leave_odds, pauses, slow, retries;
+    int leave_odds, pauses, slow, retries, passed;
     bool waiting;
     enum lun_hook hook;
     struct lun_timer leave_timer, pause_timer, answer_timer;
@@ -203,7 +203,11 @@ static void ask_policy(void *self, struct lun_request *r, enum lun_hook hook, co
     MUST(w, !about || about->closed, "a hook about a live attempt");
     MUST(w, !c->n_hooks[LUN_HOOK_FINISH], "a hook after finish");
     MUST(w, hook != LUN_HOOK_JUDGE || (about->body_n && about != m->judged), "judged twice");
-    MUST(w, hook != LUN_HOOK_RETRY || ++m->retries < w->snapshot->limits.attempts, "retry asked too often");
+    if (hook == LUN_HOOK_RETRY) {
+        m->passed += no_turn(about);
+        int more = m->passed < c->r->plan.n ? m->passed : c->r->plan.n;
+        MUST(w, ++m->retries < w->snapshot->limits.attempts + more, "retry asked too often");
+    }
     MUST(w, hook != LUN_HOOK_FINISH || c->ended || c->left, "finish before the end");
     if (hook == LUN_HOOK_JUDGE) m->judged = about;
     c->n_hooks[hook]++;

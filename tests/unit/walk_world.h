@@ -94,6 +94,7 @@ void world_until(struct world *, lun_us at);
 void world_settle(struct world *);                          /* all that is ready now */
 void world_check(struct world *);                           /* what must hold between walks */
 
+bool no_turn(const struct lun_trial *);          /* it came to nothing at once, as its target had no turn to give */
 void leave(struct asked *);
 void pause_client(struct asked *, bool);
 struct lun_plan plan_of(struct asked *, const char *letters);       /* steps like w->step, in the question's arena */
