@@ -56,11 +56,11 @@ void lun_record_trial(struct lun_question *q, const struct lun_trial *t)
         lun_metrics_add(m, LUN_METRIC_PER_TOKEN, (const char *[]){ model, provider }, seconds(t->ended - t->first_byte) / (double)(t->usage.output - 1));
 }
 
-/* How many attempts were made one after the other. */
+/* How many attempts were sent one after the other. What found no turn at a rate limit is none. */
 static int in_turn(const struct lun_question *q)
 {
     int n = 0;
-    for (const struct lun_trial *t = q->trials; t; t = t->next) n += t->kind != LUN_KIND_SKIPPED && !t->hedge;
+    for (const struct lun_trial *t = q->trials; t; t = t->next) n += t->sent && t->kind != LUN_KIND_SKIPPED && !t->hedge;
     return n;
 }
 

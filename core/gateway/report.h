@@ -29,8 +29,8 @@
     X(REQUESTS,      "requests",      "number",  "totals labels",    "that ended") \
     X(ATTEMPTS,      "attempts",      "number",  "models targets",   "that were sent; of targets also those that found no turn or no key") \
     X(ANSWERED,      "answered",      "number",  "all lists",        "with an answer that was whole") \
-    X(FAILED,        "failed",        "number",  "all but stages",   "of requests: for good, with an attempt made, or 5xx; of attempts: any other end") \
-    X(REFUSED,       "refused",       "number",  "totals labels",    "before an attempt was made") \
+    X(FAILED,        "failed",        "number",  "all but stages",   "of requests: for good, something was sent, or 5xx; of attempts: any other end") \
+    X(REFUSED,       "refused",       "number",  "totals labels",    "before anything was sent") \
     X(LEFT,          "left",          "number",  "totals labels",    "the client hung up first") \
     X(CANCELLED,     "cancelled",     "number",  "models targets",   "no longer wanted: another was faster, or the client hung up") \
     X(SUCCESS_RATE,  "success_rate",  "0 to 1",  "all but stages",   "answered, of all but those left or cancelled; null: there was none") \
@@ -41,7 +41,7 @@
     X(PRIMARY_RATE,  "primary_rate",  "0 to 1",  "totals",           "answers of the first step, of all answers that came by a plan") \
     X(FALLBACKS,     "fallbacks",     "number",  "totals",           "answers of another step") \
     X(FALLBACK_RATE, "fallback_rate", "0 to 1",  "totals",           "of all answers that came by a plan") \
-    X(RETRIED,       "retried",       "number",  "totals",           "requests of which more than one attempt was made, hedges apart") \
+    X(RETRIED,       "retried",       "number",  "totals",           "requests of which more than one attempt was sent, hedges apart") \
     X(RETRIED_ANSWERED, "retried_answered", "number", "totals",      "of these, answered in the end") \
     X(RETRY_RATE,    "retry_rate",    "0 to 1",  "totals",           "retried, of all requests") \
     X(RETRIES,       "retries",       "number",  "totals",           "attempts after the first of a request") \

@@ -21,12 +21,12 @@ enum lun_metric_type { LUN_COUNTER, LUN_GAUGE, LUN_HISTOGRAM };
     X(PLAN_EMPTY,      "lunette_plan_empty_total",                  COUNTER,   "",                      "Plans of a policy that held no usable step; the default plan took their place") \
     X(POLICY_ERRORS,   "lunette_policy_errors_total",               COUNTER,   "hook,reason",           "Hooks that failed; the default decided") \
     X(POLICY_SECONDS,  "lunette_policy_seconds",                    HISTOGRAM, "hook",                  "CPU time of hooks") \
-    X(REQUEST_SECONDS, "lunette_request_seconds",                   HISTOGRAM, "result",                "From arrival to end of a client's request, by what came of it: answered; failed (an attempt was made, or 5xx); refused (none was); left (the client, first)") \
+    X(REQUEST_SECONDS, "lunette_request_seconds",                   HISTOGRAM, "result",                "From a request's arrival to its end, by what came of it: answered; failed (something was sent, or 5xx); refused (nothing was); left (the client, first)") \
     X(LABEL_REQUESTS,  "lunette_label_requests_total",              COUNTER,   "label,result",          "Requests by the labels that classify answered; past 200 labels the rest counts as other") \
     X(LABEL_SECONDS,   "lunette_label_seconds",                     HISTOGRAM, "label",                 "From arrival to end of requests that were answered, by label") \
     X(STAGE_SECONDS,   "lunette_stage_seconds",                     HISTOGRAM, "stage",                 "From arrival to end of requests that were answered, by the step of the plan that did; other: a target that the hook retry chose beside the plan") \
     X(TARGET_SECONDS,  "lunette_target_seconds",                    HISTOGRAM, "target",                "From sending an attempt to its end, of those that answered") \
-    X(RETRIED,         "lunette_retried_requests_total",            COUNTER,   "result",                "Requests of which more than one attempt was made, hedges apart, by what came of them") \
+    X(RETRIED,         "lunette_retried_requests_total",            COUNTER,   "result",                "Requests of which more than one attempt was sent, hedges apart, by what came of them") \
     X(RETRIES,         "lunette_retries_total",                     COUNTER,   "",                      "Attempts after the first of a request, hedges apart") \
     X(RETRY_WAIT,      "lunette_retry_wait_seconds_total",          COUNTER,   "",                      "Time that requests spent waiting before they tried again") \
     X(QUEUE_SECONDS,   "lunette_queue_seconds",                     HISTOGRAM, "target",                "Time that attempts queued for a turn at the target's rate limit: those that had to, also in vain") \

@@ -61,7 +61,7 @@
 ---@field failures? integer So many in a row take a target out. Default: 5
 ---@field rest? number How long, before it is tried again. Default: 60
 ---@field half_open? integer How many requests may try it at once. Default: 1
----@field cooling? "target"|"provider" What a Retry-After lets rest: the target, or all of the provider's. Default: target
+---@field cooling? "target"|"provider" What rests after a 429, or as long as a Retry-After says: the target, or all of the provider's. Default: target
 
 ---@class (exact) lunette.Config.Target
 ---@field provider string A name in providers.

@@ -226,6 +226,10 @@ static void each_end_has_its_result(void **state)
     q = ask(w, HELLO);
     attempt(w, q, 0, LUN_KIND_SKIPPED, 1);
     ends(w, q, (struct lun_done){ .status = 402 });                                         /* none was */
+    q = ask(w, HELLO);
+    attempt(w, q, 0, LUN_KIND_POOL_FULL, 1)->sent = 0;
+    attempt(w, q, 1, LUN_KIND_POOL_FULL, 2)->sent = 0;
+    ends(w, q, (struct lun_done){ .status = 429 });                                         /* none had a turn */
     ends(w, ask(w, HELLO), (struct lun_done){ .status = 503 });
     ends(w, ask(w, HELLO), (struct lun_done){ .status = 499 });
     q = ask(w, HELLO);
@@ -239,10 +243,11 @@ static void each_end_has_its_result(void **state)
     q->decide_only = true;
     ends(w, q, (struct lun_done){ .status = 200 });
     struct told r = report(w);
-    is_number(&r, "totals.requests", 5);
+    is_number(&r, "totals.requests", 6);
+    is_number(&r, "totals.retried", 0);
     is_number(&r, "totals.answered", 0);
     is_number(&r, "totals.failed", 3);
-    is_number(&r, "totals.refused", 1);
+    is_number(&r, "totals.refused", 2);
     is_number(&r, "totals.left", 1);
     is_number(&r, "totals.success_rate", 0);
     is_number(&r, "models.0.attempts", 3);                  /* the policy's own counts here */
