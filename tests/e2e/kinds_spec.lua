@@ -143,21 +143,6 @@ local function refused()
   return "http://127.0.0.1:" .. port .. "/v1", s
 end
 
--- A port whose queue is full: the kernel drops what knocks.
-local function deaf()
-  local s = e2e.socket.tcp4()
-  s:bind("127.0.0.1", 0)
-  s:listen(0)
-  local _, port = s:getsockname()
-  local crowd = { s }
-  for _ = 1, 3 do
-    local c = e2e.socket.tcp4()
-    c:settimeout(0)
-    c:connect("127.0.0.1", port)
-    crowd[#crowd + 1] = c
-  end
-  return "http://127.0.0.1:" .. port .. "/v1", crowd
-end
 
 describe("an attempt at a provider that", function()
   local a, good, g, crowd, occupant, puppet
@@ -180,13 +165,11 @@ describe("an attempt at a provider that", function()
     local ca = tls.authority()
     a, good = e2e.provider(script()), e2e.provider [[return function() return { text = "from good" } end]]
     local front = tls.nginx { cert = ca:certificate "IP:127.0.0.1", to = good.port }
-    local deaf_url, refused_url, taken
-    deaf_url, crowd = deaf()
-    refused_url, taken = refused()
-    crowd[#crowd + 1] = taken
+    local refused_url, taken = refused()
+    crowd = { taken }
     puppet = e2e.puppet()
     g = e2e.gateway { config = config, files = { ["policy.lua"] = policy }, env = {
-      A = a.url, GOOD = good.url, REFUSED = refused_url, DEAF = deaf_url, PUPPET = puppet.url, FRONT = tostring(front.port),
+      A = a.url, GOOD = good.url, REFUSED = refused_url, DEAF = e2e.deaf(), PUPPET = puppet.url, FRONT = tostring(front.port),
       CA = ca.file } }
     occupant = g:open { model = "full alone", text = "say nothing" }
     g:chat { model = "limited alone", text = "the one of this minute" }

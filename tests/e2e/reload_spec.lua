@@ -382,6 +382,7 @@ describe("a rollback", function()
     local list = g:look("versions").versions
     assert.same({ two, "taken_back", "lunette", 5 }, { list[2].version, list[2].state, list[2].taken_back_by, list[2].hook_failures })
     assert.truthy(list[2].taken_back_why:find("5 failures of its hooks within 10 s, the last: policy.lua:3: it broke", 1, true))
+    e2e.eventually("it is written down", function() return g.process:stderr():find("audit [^\n]*rollback") end)     -- once it is kept
     g:restart()
     assert.equal("one", labels(served(g)))
   end)

@@ -30,6 +30,20 @@ function wire.connect(port, window)
   return c
 end
 
+-- The base URL of a port whose queue is full: the kernel drops what knocks.
+function wire.deaf()
+  local s = hold(socket.tcp4())
+  s:bind("127.0.0.1", 0)
+  s:listen(0)
+  local _, port = s:getsockname()
+  for _ = 1, 3 do
+    local c = hold(socket.tcp4())
+    c:settimeout(0)
+    c:connect("127.0.0.1", port)
+  end
+  return "http://127.0.0.1:" .. port .. "/v1"
+end
+
 -- Resets instead of closing.
 function wire.reset(c)
   c:setoption("linger", { on = true, timeout = 0 })

@@ -5,6 +5,12 @@ local PAGE = "policies/README.md"
 local slow = { text = "too late", after = 60 }
 local function limited(seconds) return { status = 429, headers = { ["retry-after"] = tostring(seconds) } } end
 
+local shop = {
+  teams = { shop = { budget = { limit = 100, per = "day" } } }, clients = { { name = "ann", team = "shop" } },
+  models = { ["gpt-4.1"] = { { provider = "openai", name = "gpt-4.1", price = { input = 0, output = 24 } } },
+             ["deepseek-v3.2"] = { { provider = "deepseek", name = "deepseek-v3.2", price = { input = 0, output = 0.84 } } } },
+}
+
 local function first_is_slow()
   local n, providers = 0, {}
   local function answer()
@@ -15,7 +21,7 @@ local function first_is_slow()
   return providers
 end
 
--- What a provider does, where it is not the simulated one that answers after 0.05 s; then who asks what.
+-- What a provider does, where it is not the simulated one that answers after 0.05 s; then who asks what. `spec`: another gateway than that of the example.
 local scenes = {
   { "timeout_tiers", "deepseek says nothing for a minute", { deepseek = slow },
     { task = "faq", text = "When do you open?" }, { task = "analysis", text = "Why are sales down?" } },
@@ -25,21 +31,22 @@ local scenes = {
     { text = "Phân tích và so sánh hai báo cáo này" }, { text = "Giải thích giúp tôi" }, { text = "Hi" } },
   { "exponential_backoff", "openai: 503 three times", { openai = { 503, 503, 503, "fine" } },
     { model = "gpt-4.1", text = "Hello" } },
-  { "failover", "openai is gone, and is down after five", { openai = { fail = "connect_refused" } },
-    { text = "Hello" }, n = 7 },
+  { "failover", "the first of two providers is gone, and is down after five", { first = { fail = "connect_refused" } },
+    { text = "Hello" }, n = 6, spec = { targets = { "first", "second" } } },
   { "smart_router", "deepseek is down", { deepseek = 500 },
     { task = "simple_chat", text = "Hello" }, { task = "complex_reasoning", text = "Prove it" }, { task = "fast_response", text = "Quick!" } },
   { "rate_limits", "openai: 429, retry-after 20", { openai = { limited(20), "fine" } },
     { model = "gpt-4.1", text = "Hello" } },
   { "fallback_router", "deepseek is slow, moonshot down", { deepseek = slow, moonshot = 500 },
     { task = "legal", text = "May I?" }, { task = "summarize", text = "In short" } },
-  { "load_balancer", "nobody fails; openai has three models", {},
-    { text = "One" }, { text = "Two" }, { text = "Three" } },
+  { "load_balancer", "three targets, of which `b` has a full pool of connections", { b = { fail = "pool_full" } },
+    { text = "One" }, { text = "Two" }, { text = "Three" }, spec = { targets = { "a", "b", "c" } } },
   { "intelligent_router", "google is down", { google = 500 },
     { text = "Hello" }, { text = "Which algorithm is best?" }, { text = "Hello", tags = { tier = "premium" } } },
   { "cheapest_healthy", "moonshot is down; the floor is 0.7, for code 0.8", { moonshot = 500 },
     { text = "Hello" }, { task = "code", text = "Sort this" }, { task = "legal", text = "May I?" } },
-  { "tenant_budget", "team shop has spent 80 of its 100 USD", {}, { model = "gpt-4.1", text = "Hello" }, spent = true },
+  { "tenant_budget", "team shop has spent 80 of its 100 USD", { openai = { text = "x", usage = { input = 0, output = 3333334 } } },
+    { model = "gpt-4.1", text = "Hello" }, spec = shop, before = { model = "gpt-4.1", max_tokens = 3333334 } },
   { "classifier", "google's small model is asked first, then is late", { google = { "complaint", slow } },
     { text = "My kettle leaks" }, { text = "I want a refund" } },
   { "interactive_and_batch", "whoever is asked first takes 3 s", first_is_slow(),
@@ -47,16 +54,13 @@ local scenes = {
 }
 
 local function gateway(scene)
-  if not scene.spent then
-    return t.gateway { config = "../../../examples/policies/gateway.lua", environment = { POLICY = "policies/" .. scene[1] .. ".lua" }, providers = scene[3] }
+  local spec = { policy = "policies/" .. scene[1] .. ".lua", providers = scene[3] }
+  if not scene.spec then
+    spec = { config = "../../../examples/policies/gateway.lua", environment = { POLICY = spec.policy }, providers = scene[3] }
   end
-  local g = t.gateway {
-    policy = "policies/tenant_budget.lua", teams = { shop = { budget = { limit = 100, per = "day" } } }, clients = { { name = "ann", team = "shop" } },
-    models = { ["gpt-4.1"] = { { provider = "openai", name = "gpt-4.1", price = { input = 0, output = 24 } } },
-               ["deepseek-v3.2"] = { { provider = "deepseek", name = "deepseek-v3.2", price = { input = 0, output = 0.84 } } } },
-    providers = { openai = { text = "x", usage = { input = 0, output = 3333334 } } },
-  }
-  g:ask { model = "gpt-4.1", max_tokens = 3333334 }
+  for name, value in pairs(scene.spec or {}) do spec[name] = value end
+  local g = t.gateway(spec)
+  if scene.before then g:ask(scene.before) end
   return g
 end
 
