@@ -74,6 +74,15 @@ static void gauge(struct lun_admin *a, enum lun_metric metric, const char *const
     lun_metrics_set(a->options.registry->metrics, metric, labels, value);
 }
 
+static void set_cache(struct lun_admin *a)
+{
+    struct lun_cache_view v;
+    lun_cache_look_at(a->options.registry->cache, &v);
+    gauge(a, LUN_METRIC_CACHE_BYTES, NULL, (double)v.bytes);
+    gauge(a, LUN_METRIC_CACHE_ENTRIES, NULL, (double)v.entries);
+    gauge(a, LUN_METRIC_CACHE_EVICTIONS, NULL, (double)v.evictions);
+}
+
 /* What is a state, not an event, is looked up when somebody asks. */
 static void set_gauges(struct lun_admin *a)
 {
@@ -91,6 +100,7 @@ static void set_gauges(struct lun_admin *a)
     gauge(a, LUN_METRIC_VERSIONS_LIVE, NULL, lun_versions_live(versions));
     gauge(a, LUN_METRIC_STARTED, NULL, (double)a->started / 1e6);
     lun_gauges_set(a->options.registry->metrics, s, a->options.reactor->loop.now, lun_clock_wall());
+    set_cache(a);
 }
 
 static void metrics(struct visit *v)
@@ -136,6 +146,13 @@ static void report(struct visit *v)
     struct lun_buf out = {0};
     lun_report_write(&(struct lun_reported){ a->options.registry->metrics, lun_changes_current(a->options.changes), a->options.reactor->loop.now,
                                              lun_clock_wall(), a->started }, &out);
+    reply_json(v->exchange, 200, &out);
+}
+
+static void cache(struct visit *v)
+{
+    struct lun_buf out = {0};
+    lun_view_cache(lun_changes_current(v->admin->options.changes), v->admin->options.registry, &out);
     reply_json(v->exchange, 200, &out);
 }
 
@@ -257,6 +274,15 @@ static void set_settings(struct visit *v, struct lun_arena *arena)
     free(by);
 }
 
+static void purge(struct visit *v)
+{
+    char *by = who(v);
+    lun_cache_purge(v->admin->options.registry->cache);
+    lun_log(v->admin->options.log, LUN_LOG_INFO, "the response cache was emptied by %s", by);
+    free(by);
+    cache(v);
+}
+
 static void set(struct visit *v)
 {
     struct lun_arena arena = {0};
@@ -305,15 +331,16 @@ static void wrong_method(struct lun_exchange *x, const char *allow)
 
 static void route(struct visit *v)
 {
-    const char *other = NULL;
+    struct lun_buf allow = {0};
     bool head = lun_slice_is(v->head->method, "HEAD");
     for (int i = 0; i < PATHS; i++) {
         if (!lun_slice_is(v->head->path, paths[i].path)) continue;
-        if (lun_slice_is(v->head->method, paths[i].method) || (head && !strcmp(paths[i].method, "GET"))) { functions[i](v); return; }
-        other = other ? "GET, HEAD, POST" : !strcmp(paths[i].method, "GET") ? "GET, HEAD" : "POST";
+        if (lun_slice_is(v->head->method, paths[i].method) || (head && !strcmp(paths[i].method, "GET"))) { lun_buf_free(&allow); functions[i](v); return; }
+        lun_buf_printf(&allow, "%s%s", allow.n ? ", " : "", !strcmp(paths[i].method, "GET") ? "GET, HEAD" : paths[i].method);
     }
-    if (other) wrong_method(v->exchange, other);
+    if (allow.n) wrong_method(v->exchange, lun_buf_text(&allow));
     else refuse(v->exchange, 404, nothing_there);
+    lun_buf_free(&allow);
 }
 
 static void on_request(void *self, struct lun_exchange *x, const struct lun_http_request *head, const char *body, size_t n)

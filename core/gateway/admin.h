@@ -16,8 +16,10 @@
     X("GET",  "/admin/settings",  settings,  "The policy's settings: `name value default min max choices`, and `from`: the environment variable that says its default") \
     X("POST", "/admin/settings",  set,       "Sets them: `{\"share\":15,\"mode\":\"fast\"}`, null is the default; all or none. Answers `{\"settings\":[{\"name\",\"before\",\"value\"}],\"kept\":…}`, or 422") \
     X("GET",  "/admin/report",    report,    "What was asked for and what came of it, since the process started: see [the report](#the-report)") \
+    X("GET",  "/admin/cache",     cache,     "What the response cache holds: `size bytes entries evictions asking waiting ttl shared answer`; `asking`: requests whose answer others may get, `waiting`: those who wait for one") \
+    X("DELETE", "/admin/cache",   purge,     "Empties it, and answers as GET does. What is being answered now still goes to who waits for it, and is not kept") \
     X("GET",  "/admin/providers", providers, "Providers with their keys and targets, as health sees them") \
-    X("GET",  "/admin/requests",  requests,  "Requests under way, oldest first on each worker: `id age_ms model endpoint stream key policy attempts target labels`")
+    X("GET",  "/admin/requests",  requests,  "Requests under way, on each worker the latest first: `id age_ms model endpoint stream key policy attempts target labels`")
 
 struct lun_admin;
 struct lun_admin_options {              /* copied; what it points to is borrowed until free */

@@ -236,11 +236,24 @@ void lun_answer_scrub(char *text, size_t n, const struct lun_secret *keys, int n
 
 /* ---- whole answers ---- */
 
+unsigned lun_answer_finish(struct lun_json reason)
+{
+    static const char *const length[] = { "length", "max_tokens", "model_length", "MAX_TOKENS" };
+    static const char *const broken[] = { "content_filter", "error", "incomplete", "safety", "SAFETY", "recitation", "RECITATION", "cancelled", "abort",
+                                          "insufficient_system_resource" };
+    if (lun_json_type(reason) != LUN_JSON_STRING) return LUN_FINISH_BROKEN;
+    for (size_t i = 0; i < sizeof length / sizeof *length; i++) if (lun_json_is(reason, length[i])) return LUN_FINISH_LENGTH;
+    for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) if (lun_json_is(reason, broken[i])) return LUN_FINISH_BROKEN;
+    return 0;
+}
+
 static void read_choices(struct lun_json choices, struct lun_arena *arena, struct lun_reading *r)
 {
     for (struct lun_json_each e = lun_json_each(choices); lun_json_next(&e);) {
         r->text_bytes += lun_answer_text_bytes(e.value);
-        if (!e.index) r->finish_reason = lun_json_string_in(lun_json_get(e.value, "finish_reason"), true, arena, NULL);
+        struct lun_json reason = lun_json_get(e.value, "finish_reason");
+        r->finishes |= lun_answer_finish(reason);
+        if (!e.index) r->finish_reason = lun_json_string_in(reason, true, arena, NULL);
     }
 }
 

@@ -10,12 +10,18 @@
 
 enum { LUN_ANSWER_KEPT = 256 << 10 };       /* bytes of an answer that policies and messages see */
 
+/* What the finish_reasons of the choices say of an answer that is all there. */
+enum { LUN_FINISH_LENGTH = 1,       /* one ends because it has the length that it may have */
+       LUN_FINISH_BROKEN = 2 };     /* one was ended by a filter or an error, or has no end */
+unsigned lun_answer_finish(struct lun_json finish_reason);
+
 struct lun_reading {
     enum lun_kind kind;
     const char *detail;             /* for people; NULL: the kind says it all. In the arena */
     struct lun_usage usage;
     const char *finish_reason;      /* of the first choice; NULL: none. In the arena */
     uint64_t text_bytes;            /* of what the model wrote, all choices */
+    unsigned finishes;              /* LUN_FINISH_…, of all choices */
 };
 
 /* An answer that arrived whole, of any status. 2xx and a JSON object without `error` is ok; an error in a 2xx answer counts by its own code. */

@@ -199,6 +199,7 @@ static void read_whole(attempt *a)
     a->trial.usage = reading.usage;
     a->trial.finish_reason = reading.finish_reason;
     a->text_bytes = reading.text_bytes;
+    a->finishes = reading.finishes;
     if (reading.kind != LUN_KIND_OK) lun_attempt_fail(a, reading.kind, reading.detail);
     else if (a->request->question->stream) lun_attempt_fail(a, LUN_KIND_BAD_ANSWER, "a whole answer came where a stream was asked for");
     else {

@@ -326,6 +326,7 @@ struct lun_changes *lun_changes_new(const struct lun_changes_options *options, s
     c->current = lun_snapshot_ref(c->first);
     c->tuning = lun_change_fitting(c->settings, c->first);
     lun_registry_bind(options->registry, c->first);
+    lun_registry_apply(options->registry, c->first);
     const struct lun_version *last = lun_versions_current(&c->versions);
     bool same = last && !strcmp(last->name, c->first->version);
     lun_versions_take(&c->versions, lun_snapshot_ref(c->first), lun_clock_wall(), "start", same ? "the program was started again" : "");

@@ -13,33 +13,7 @@ static lun_us now(const attempt *a) { return a->request->loop->now; }
 /* On any thread, under the limiter's lock. */
 static void moved(struct lun_turn *turn)
 {
-    attempt *a = (attempt *)(void *)((char *)turn - offsetof(attempt, turn));
-    atomic_store(&a->moved, true);
-    struct lun_waiting *w = a->request->ask.waiting;
-    w->post(w->self);
-}
-
-void lun_waiting_look(struct lun_waiting *w)
-{
-    for (attempt *a = w->first; a; a = a->waits_next)
-        if (atomic_exchange(&a->moved, false)) lun_loop_wake(a->request->loop, &a->request->task);
-}
-
-static void join_waiting(attempt *a)
-{
-    struct lun_waiting *w = a->request->ask.waiting;
-    if (!w) return;
-    a->waits_at = &w->first;
-    if ((a->waits_next = w->first)) w->first->waits_at = &a->waits_next;
-    w->first = a;
-}
-
-static void leave_waiting(attempt *a)
-{
-    if (!a->waits_at) return;
-    *a->waits_at = a->waits_next;
-    if (a->waits_next) a->waits_next->waits_at = a->waits_at;
-    a->waits_at = NULL;
+    lun_waiter_move(&((attempt *)(void *)((char *)turn - offsetof(attempt, turn)))->waiter);
 }
 
 static void take_turn(attempt *a)
@@ -48,7 +22,7 @@ static void take_turn(attempt *a)
     int64_t output = q->max_tokens >= 0 ? q->max_tokens * q->n : OUTPUT_GUESS;
     a->turn = (struct lun_turn){ .batch = q->class && !strcmp(q->class, "batch"), .who = q->who, .moved = a->request->ask.waiting ? moved : NULL,
                                  .tokens = lun_question_tokens(q) + output };
-    join_waiting(a);
+    lun_waiter_join(&a->waiter, a->request);
     a->queued = true;
     lun_turn_take(a->step.target, &a->turn, now(a));
 }
@@ -88,7 +62,7 @@ static void stay_away(attempt *a)
 
 void lun_depart_leave(attempt *a)
 {
-    leave_waiting(a);
+    lun_waiter_leave(&a->waiter);
     if (a->queued) lun_turn_leave(&a->turn, now(a));
     a->queued = false;
 }
@@ -114,7 +88,7 @@ static void send(attempt *a, int key)
     if (!a->insist && lun_course_barred(a->request, a->step.target)) { skip(a, "its target has said in the meantime what it would say again"); return; }
     if (!lun_bill_take(&a->bill, a->request->question, a->request->ask.source, &detail)) { lun_attempt_fail(a, LUN_KIND_SKIPPED, detail); return; }
     a->begun = lun_health_begin(a->step.target, now(a), true);
-    leave_waiting(a);
+    lun_waiter_leave(&a->waiter);
     if (a->queued) lun_turn_use(&a->turn, now(a));
     a->queued = false;
     start(a, key);

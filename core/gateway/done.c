@@ -24,7 +24,8 @@ void lun_done_add_up(const struct lun_question *q, struct lun_done *done)
     lun_us covered = q->arrived, now = q->loop->now;
     done->usage = (struct lun_usage){0};
     done->cost = 0;
-    done->upstream_wait = done->waited = done->rested;
+    done->waited = done->rested;
+    done->upstream_wait = done->rested + done->shared_wait;
     done->latency = now - q->arrived + lun_loop_lag(q->loop);
     for (const struct lun_trial *t = q->trials; t; t = t->next) {
         lun_us from = t->began > covered ? t->began : covered, to = t->closed ? t->ended : now;

@@ -70,14 +70,26 @@ void lun_attempt_end(struct lun_attempt *, enum lun_kind, const char *detail);  
 
 /* ---- requests ---- */
 
-/* Those of one worker's attempts that queue for a turn (zero-initialise; set `post`). A turn can move up because of what another thread
- * did: then `post` is called, on that thread and under the limiter's lock, so it may do nothing but see to it that lun_waiting_look
- * is called soon on the worker's own thread. Several posts before one look are one. */
+/* Those of one worker's requests that wait for what another thread may do: for a turn at a rate limit, for an equal request's answer
+ * (zero-initialise; set `post`). When it is done, `post` is called, on that thread and under the limiter's or the cache's lock, so it may
+ * do nothing but see to it that lun_waiting_look is called soon on the worker's own thread. Several posts before one look are one. */
 struct lun_waiting {
     void (*post)(void *self); void *self;
-    struct lun_attempt *first;              /* the walks' */
+    struct lun_waiter *first;               /* the walks' */
 };
-void lun_waiting_look(struct lun_waiting *);                /* wakes those whose turn has moved up; a fact like the others */
+void lun_waiting_look(struct lun_waiting *);                /* wakes those that have news; a fact like the others */
+
+/*  id, name, meaning: what the response cache was to a request */
+#define LUN_CACHE_RESULTS(X) \
+    X(HIT,     "hit",     "an answer that was given before is given again") \
+    X(SHARED,  "shared",  "an equal request was under way: its answer is this one's too") \
+    X(MISS,    "miss",    "there was none: a provider was asked") \
+    X(REFRESH, "refresh", "a provider was asked because the client wanted it anew (`cache-control: no-cache`)") \
+    X(BYPASS,  "bypass",  "neither looked for nor kept: the client wanted it so, or it is a request that cannot be answered twice")
+#define X(id, ...) LUN_CACHE_##id,
+enum lun_cache_result { LUN_CACHE_OFF, LUN_CACHE_RESULTS(X) LUN_CACHE_RESULT_COUNT };     /* OFF: there is no cache, or it did not come to that */
+#undef X
+const char *lun_cache_result_name(enum lun_cache_result);   /* "hit"; NULL for OFF. Static */
 
 struct lun_done;
 struct lun_ask {                            /* copied */
@@ -87,18 +99,20 @@ struct lun_ask {                            /* copied */
     const struct lun_policy_port *policy;      void *policy_self;
     struct lun_source *source;              /* where holds come from */
     const struct lun_limits *limits;        /* attempts, retries, hedges, answer; NULL: the snapshot's. Borrowed until `over` */
-    struct lun_waiting *waiting;            /* NULL: turns that move up are noticed at their old time only */
+    struct lun_waiting *waiting;            /* NULL: turns that move up are noticed at their old time only; no equal request is waited for */
     /* The request is over and will be freed: log it, free the question. Called once, after `finish`, from its last walk. */
     void (*over)(void *self, struct lun_question *, const struct lun_done *); void *over_self;
 };
 struct lun_done {                           /* how it ended, for the log line and metrics */
     int status;                             /* 499: the client left first */
     const char *code, *message;             /* of the error body, or NULL; message: in the question's arena, or static */
-    const struct lun_trial *trial;          /* whose answer went out, or NULL */
+    const struct lun_trial *trial;          /* whose answer went out, or NULL. One from the cache is not among the question's */
+    enum lun_cache_result cache;
     bool stream_torn; bool fallback;
     struct lun_usage usage; int64_t cost;   /* over all attempts */
     lun_us latency, ttft;                   /* from arrival to the end, and to the first byte said (0: none) */
-    lun_us upstream_wait;                   /* of latency: what was spent waiting for providers, slots and between attempts */
+    lun_us upstream_wait;                   /* of latency: what was spent waiting for providers, slots, between attempts and for an equal request's answer */
+    lun_us shared_wait;                     /* of that: for an equal request's answer */
     lun_us rested;                          /* of that: between attempts, as a retry was delayed */
     lun_us waited;                          /* rested, and for turns at limiters while nothing else was under way */
 };

@@ -112,6 +112,8 @@ void lun_record_request(struct lun_question *q, const struct lun_done *done)
     snprintf(status, sizeof status, "%d", done->status);
     const char *model = q->entry ? q->entry->name : q->model && !strcmp(q->model, "auto") ? "auto" : "";    /* never a client's own text */
     lun_metrics_add(m, LUN_METRIC_REQUESTS, (const char *[]){ model, status }, 1);
+    const char *cache = lun_cache_result_name(done->cache);
+    if (cache) lun_metrics_add(m, LUN_METRIC_CACHE_REQUESTS, &cache, 1);
     if (done->fallback) lun_metrics_add(m, LUN_METRIC_FALLBACKS, (const char *[]){ model }, 1);
     if (done->trial) lun_metrics_add(m, LUN_METRIC_OVERHEAD, NULL, seconds(done->latency > done->upstream_wait ? done->latency - done->upstream_wait : 0));
     if (!q->inner && !q->decide_only) record_result(q, done);
@@ -283,6 +285,7 @@ void lun_record_line(struct lun_question *q, const struct lun_done *done, struct
     if (done->stream_torn) put_true(out, LUN_LOG_TORN);
     if (done->trial) put_text(out, LUN_LOG_TARGET, done->trial->target->name);
     if (done->fallback) put_true(out, LUN_LOG_FALLBACK);
+    put_text(out, LUN_LOG_CACHE, lun_cache_result_name(done->cache));
     if (done->trial && done->trial->warning) put_text(out, LUN_LOG_WARNING, done->trial->warning);
     put_decision(out, q);
     put_trials(out, q);

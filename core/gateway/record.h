@@ -26,6 +26,7 @@
     X(TORN,        "torn",        "boolean", "a stream that had begun was cut") \
     X(TARGET,      "target",      "text",    "the name of the target that answered") \
     X(FALLBACK,    "fallback",    "boolean", "another than the first step answered") \
+    X(CACHE,       "cache",       "text",    "as in `x-lunette-cache`; left out where there is no cache") \
     X(WARNING,     "warning",     "text",    "of the step that answered, as in `x-lunette-warning`") \
     X(POLICY,      "policy",      "text",    "the version that decided, as in `x-lunette-policy`") \
     X(LABELS,      "labels",      "list",    "what `classify` answered") \

@@ -175,7 +175,7 @@ static void put_figures(struct list *l, struct lun_question *q, const struct lun
     char cost[24];
     lun_price_text(done->cost, cost);
     lun_us overhead = done->latency - done->upstream_wait;
-    if (!done->trial || lun_price_known(&done->trial->target->price)) put(l, LUN_HEADER_COST, lun_arena_strdup(q->arena, cost));
+    if (!done->trial || !q->trials || lun_price_known(&done->trial->target->price)) put(l, LUN_HEADER_COST, lun_arena_strdup(q->arena, cost));
     put(l, LUN_HEADER_LATENCY, ms(q->arena, done->latency));
     put(l, LUN_HEADER_OVERHEAD, ms(q->arena, overhead > 0 ? overhead : 0));
     put(l, LUN_HEADER_BUDGET_LEFT, budget_left(q));
@@ -220,7 +220,8 @@ void lun_reply_head(struct lun_question *q, int status, const char *content_type
     put(&l, LUN_HEADER_POLICY, visible(q->arena, q->snapshot->version));
     put(&l, LUN_HEADER_LABELS, visible(q->arena, labels(q)));
     if (t || e || done) put_target(&l, q, t);
-    if (done) put_figures(&l, q, done);
+    if (done) put(&l, LUN_HEADER_CACHE, lun_cache_result_name(done->cache));
+    if (done && length >= 0) put_figures(&l, q, done);
     if (e) put(&l, LUN_HEADER_SHOULD_RETRY, codes[e->code].should_retry);
     if (e && e->retry_after) put(&l, LUN_HEADER_RETRY_AFTER, lun_arena_printf(q->arena, "%lld", (long long)((e->retry_after + LUN_SECOND - 1) / LUN_SECOND)));
     *head = (struct lun_head){ .status = status, .stream = length < 0, .length = length, .headers = l.at, .n_headers = l.n };
@@ -230,6 +231,7 @@ int lun_reply_trailers(struct lun_question *q, const struct lun_done *done, cons
 {
     struct list l = list_in(q->arena);
     put_target(&l, q, done->trial);
+    put(&l, LUN_HEADER_CACHE, lun_cache_result_name(done->cache));
     put_figures(&l, q, done);
     *out = l.at;
     return l.n;

@@ -42,6 +42,7 @@ enum lun_code lun_code_of_status(int status);       /* the first of that status;
     X(FALLBACK,     "x-lunette-fallback",    "a target answered", "`true`: another than the first step answered") \
     X(WARNING,      "x-lunette-warning",     "the step that answered has one", "what the policy warns of: `warning` of the step") \
     X(LABELS,       "x-lunette-labels",      "there are any",     "what `classify` answered, with commas") \
+    X(CACHE,        "x-lunette-cache",       "there is a `cache`, and nothing refused it before", LUN_CACHE_RESULTS(LUN_CACHE_RESULT_TEXT) "see [Cache](#cache)") \
     X(COST,         "x-lunette-cost",        "not in a stream's head", "USD, over all attempts; missing where the price is not known") \
     X(LATENCY,      "x-lunette-latency-ms",  "not in a stream's head", "from the request's arrival to its end") \
     X(OVERHEAD,     "x-lunette-overhead-ms", "not in a stream's head", "of that, what was not spent waiting for a provider") \
@@ -55,6 +56,8 @@ enum lun_code lun_code_of_status(int status);       /* the first of that status;
 #define X(id, ...) LUN_HEADER_##id,
 enum lun_answer_header { LUN_ANSWER_HEADERS(X) LUN_HEADER_COUNT };
 #undef X
+
+#define LUN_CACHE_RESULT_TEXT(id, name, text) "`" name "`: " text "; "
 
 /* A refusal or failure, as it goes out. */
 struct lun_error {
@@ -72,8 +75,8 @@ struct lun_error lun_reply_verdict(struct lun_question *);
 /* The same when its deadline has passed; what was under way then was cancelled. */
 struct lun_error lun_reply_late(struct lun_question *);
 
-/* `done` NULL: head of a stream (cost, latency, overhead and budget-left are not known yet). `trial` NULL: nobody answered (errors,
- * keep-alive): the headers that tell of a target are left out. Fills `head`; length -1 for streams. */
+/* `done` NULL: a head that only keeps a stream alive. `trial` NULL: nobody answered (errors, keep-alive): the headers that tell of a target are left
+ * out. Fills `head`; length -1 for streams, of which cost, latency, overhead and budget-left are not known yet. */
 void lun_reply_head(struct lun_question *, int status, const char *content_type, const struct lun_trial *, const struct lun_done *,
                     const struct lun_error *, int64_t length, struct lun_head *head);
 

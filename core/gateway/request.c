@@ -47,6 +47,7 @@ static void close_all(request *r)
     if (r->hook == LUN_ASKED) r->ask.policy->drop(r->ask.policy_self, r);
     r->hook = LUN_IDLE;
     for (attempt *a = r->attempts; a; a = a->next) lun_attempt_close(a, LUN_KIND_CANCELLED);
+    lun_caching_leave(r);
     lun_done_add_up(r->question, &r->done);
 }
 
@@ -126,7 +127,17 @@ static enum go budget(request *r)
     if (!answer) return WAIT;
     if (answer->verb == LUN_REFUSE) return refuse(r, answer, LUN_CODE_BUDGET_EXCEEDED);
     if (answer->verb == LUN_DEGRADE && !lun_course_narrow(r->question, answer)) return fail(r, &(struct lun_error){ .code = LUN_CODE_BUDGET_EXCEEDED });
-    return to(r, LUN_AT_SELECT);
+    return to(r, LUN_AT_CACHE);
+}
+
+/* After who may not ask was refused, and before it is decided who answers: what is there already needs nobody. */
+static enum go recall(request *r)
+{
+    enum lun_caching_look found = lun_caching_look(r);
+    if (found == LUN_CACHING_WAIT) return WAIT;
+    if (found == LUN_CACHING_GO) return to(r, LUN_AT_SELECT);
+    lun_caching_tell(r);
+    return over(r, LUN_CLEAN);
 }
 
 static enum go choose(request *r)
@@ -247,7 +258,8 @@ static enum go commit(request *r)
     r->done.trial = &a->trial;
     r->done.fallback = a->trial.fallback = a->index > 0 || (a->index < 0 && a->trial.target != r->plan.steps[0].target);
     lun_done_add_up(r->question, &r->done);
-    lun_tell_head(r, a);
+    if (!r->question->stream) lun_caching_keep(r, a);
+    lun_tell_head(r, &a->trial, a->content_type, (int64_t)a->in.n);
     if (r->question->stream) return to(r, LUN_AT_STREAM);
     lun_tell_bytes(r, a->in.at, a->in.n);
     return over(r, LUN_CLEAN);
@@ -257,6 +269,7 @@ static enum go complete(request *r)
 {
     static const char done[] = "data: [DONE]\n\n";
     lun_attempt_close(r->about, LUN_KIND_OK);
+    lun_caching_keep(r, r->about);
     if (!r->ended_events) lun_tell_bytes(r, done, sizeof done - 1);
     return over(r, LUN_CLEAN);
 }
@@ -270,6 +283,7 @@ static enum go stream(request *r)
             lun_attempt_fail(a, e.failure, e.detail);
             return give_up(r);
         }
+        if (!r->ended_events) lun_caching_event(r, &e);
         if (e.kind != LUN_EVENT_HIDDEN && !broken && !r->ended_events) lun_tell_bytes(r, e.bytes, e.n);
         r->ended_events |= e.kind == LUN_EVENT_DONE;
     }
@@ -291,7 +305,7 @@ static enum go finish(request *r)
 }
 
 static enum go (*const states[])(request *) = {
-    [LUN_AT_CLASSIFY] = classify, [LUN_AT_BUDGET] = budget, [LUN_AT_SELECT] = choose, [LUN_AT_NEXT] = next,
+    [LUN_AT_CLASSIFY] = classify, [LUN_AT_BUDGET] = budget, [LUN_AT_CACHE] = recall, [LUN_AT_SELECT] = choose, [LUN_AT_NEXT] = next,
     [LUN_AT_RACE] = race, [LUN_AT_JUDGE] = judge, [LUN_AT_RETRY] = retry, [LUN_AT_REST] = rest,
     [LUN_AT_COMMIT] = commit, [LUN_AT_STREAM] = stream, [LUN_AT_FINISH] = finish,
 };

@@ -174,6 +174,7 @@ simulation *lun_simulation_new(struct lun_snapshot *snapshot, const struct lun_s
     *s = (simulation){ .options = *options, .loop.now = START, .registry = lun_registry_new(), .snapshot = snapshot, .moved.run = look };
     if (!s->options.wall) s->options.wall = LUN_SIMULATION_WALL;
     lun_registry_bind(s->registry, snapshot);
+    lun_registry_apply(s->registry, snapshot);
     s->waiting = (struct lun_waiting){ .post = post, .self = s };
     s->web = (struct lun_web){ .self = s, .fetch = fetch, .cancel = forget };
     s->carrier = lun_carrier_scenes_new(&s->loop, (struct lun_scenes){ s, play });

@@ -39,6 +39,7 @@ static void read_choice(struct lun_stream *s, struct lun_json choice, int64_t in
     s->seen_n += mark(s->seen, index);
     if (lun_json_type(reason) != LUN_JSON_STRING) return;
     s->finished_n += mark(s->ended, index);
+    s->next.finishes |= lun_answer_finish(reason);
     if (index || reason.n - 2 >= sizeof s->finish_reason) return;
     snprintf(s->next.finish_reason, sizeof s->next.finish_reason, "%.*s", (int)reason.n - 2, reason.at + 1);
 }
@@ -182,6 +183,7 @@ size_t lun_stream_take(struct lun_stream *s)
     if (s->next.has_usage) s->usage = s->next.usage;
     if (*s->next.finish_reason) memcpy(s->finish_reason, s->next.finish_reason, sizeof s->finish_reason);
     s->text_bytes += s->next.text_bytes;
+    s->finishes |= s->next.finishes;
     s->finished = s->finished_n && s->finished_n >= s->choices && s->finished_n == s->seen_n;
     s->next.kind = LUN_EVENT_NONE;
     return s->next.raw;

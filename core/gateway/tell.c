@@ -14,19 +14,19 @@ static void head(request *r, const struct lun_head *h)
     r->ask.client->head(r->ask.client_self, h);
 }
 
-static const char *type_of(const struct lun_attempt *a, bool stream)
+static const char *type_of(const char *given, bool stream)
 {
     const char *type = stream ? "text/event-stream" : "application/json";
-    return a->content_type && (!stream || !strncasecmp(a->content_type, type, strlen(type))) ? a->content_type : type;
+    return given && (!stream || !strncasecmp(given, type, strlen(type))) ? given : type;
 }
 
-void lun_tell_head(request *r, const struct lun_attempt *a)
+void lun_tell_head(request *r, const struct lun_trial *t, const char *content_type, int64_t length)
 {
     struct lun_head h;
     bool stream = r->question->stream;
     if (!r->done.ttft) r->done.ttft = r->loop->now - r->question->arrived;
     if (r->headed) return;
-    lun_reply_head(r->question, 200, type_of(a, stream), &a->trial, stream ? NULL : &r->done, NULL, stream ? -1 : (int64_t)a->in.n, &h);
+    lun_reply_head(r->question, 200, type_of(content_type, stream), t, &r->done, NULL, stream ? -1 : length, &h);
     head(r, &h);
 }
 

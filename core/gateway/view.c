@@ -117,6 +117,27 @@ void lun_view_providers(const struct lun_snapshot *s, lun_us now, struct lun_buf
     lun_buf_puts(out, "]}");
 }
 
+/* ---- the response cache ---- */
+
+void lun_view_cache(const struct lun_snapshot *s, struct lun_registry *registry, struct lun_buf *out)
+{
+    struct lun_cache_view v;
+    lun_cache_look_at(registry->cache, &v);
+    lun_buf_putc(out, '{');
+    put_int(out, "size", (int64_t)v.size);
+    put_int(out, "bytes", (int64_t)v.bytes);
+    put_int(out, "entries", (int64_t)v.entries);
+    put_int(out, "evictions", (int64_t)v.evictions);
+    put_int(out, "asking", (int64_t)v.asking);
+    put_int(out, "waiting", (int64_t)v.waiting);
+    if (s->cache.size) {
+        put_number(out, "ttl", lun_us_to_seconds(s->cache.ttl));
+        put_bool(out, "shared", s->cache.shared);
+        put_int(out, "answer", s->cache.answer);
+    }
+    lun_buf_putc(out, '}');
+}
+
 /* ---- settings ---- */
 
 static void put_texts(struct lun_buf *out, const char *key, const struct lun_texts *texts)

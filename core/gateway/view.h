@@ -4,6 +4,7 @@
 #include "gateway/changes.h"
 
 void lun_view_providers(const struct lun_snapshot *, lun_us now, struct lun_buf *out);
+void lun_view_cache(const struct lun_snapshot *, struct lun_registry *, struct lun_buf *out);
 void lun_view_settings(const struct lun_snapshot *, const struct lun_tuning *, struct lun_buf *out);
 void lun_view_result(const struct lun_change_result *, struct lun_buf *out);    /* of a reload, rollback or set; also errors */
 void lun_view_errors(struct lun_buf *out, const char *error);                   /* {"errors":["…"]} */

@@ -4,6 +4,7 @@
 #include "gateway/bill.h"
 #include "gateway/ports.h"
 #include "gateway/stream.h"
+#include "state/cache_key.h"
 #include "state/limit.h"
 #include <stdatomic.h>
 
@@ -13,6 +14,16 @@ enum lun_attempt_state {
     LUN_GOOD,               /* a stream: its first good event is there (and not taken); a whole answer: is there, and the attempt closed */
     LUN_FAILED,             /* closed, trial.kind says how */
 };
+
+/* Who waits for what another thread may do (waiting.c); embedded in what waits. */
+struct lun_waiter {
+    struct lun_request *request;
+    struct lun_waiter *next, **at;
+    atomic_bool moved;                  /* told by another thread */
+};
+void lun_waiter_join(struct lun_waiter *, struct lun_request *);    /* nothing where its request has no list of those who wait */
+void lun_waiter_leave(struct lun_waiter *);                         /* again: nothing */
+void lun_waiter_move(struct lun_waiter *);                          /* it has news. Any thread, while it is in the list */
 
 /* What an answer is read as. */
 enum lun_attempt_form { LUN_UNDECIDED, LUN_AS_WHOLE, LUN_AS_EVENTS };
@@ -37,8 +48,7 @@ struct lun_attempt {
     struct lun_stream events;
     /* owned until close() */
     struct lun_turn turn; bool queued;  /* in the limiter's hands */
-    atomic_bool moved;                  /* told by another thread */
-    struct lun_attempt *waits_next, **waits_at;
+    struct lun_waiter waiter;
     struct lun_bill bill;
     bool begun;                         /* health counts it in flight */
     bool rested;                        /* SKIPPED because of its target, not for want of money */
@@ -47,9 +57,21 @@ struct lun_attempt {
     lun_us wait_until, look_at;         /* while queued */
     lun_us held_since, held_for;        /* held_since: LUN_NEVER when it is not held */
     uint64_t text_bytes;                /* of a whole answer */
+    unsigned finishes;                  /* the same: LUN_FINISH_… */
 };
 
-enum lun_state { LUN_AT_CLASSIFY, LUN_AT_BUDGET, LUN_AT_SELECT, LUN_AT_NEXT, LUN_AT_RACE, LUN_AT_JUDGE, LUN_AT_RETRY, LUN_AT_REST,
+/* A request's part in the response cache (caching.c). */
+struct lun_caching {
+    enum { LUN_CACHING_NOT_YET, LUN_CACHING_WAITS, LUN_CACHING_ASKS, LUN_CACHING_OVER } state;
+    struct lun_cache_visit visit;       /* open while it waits or asks */
+    struct lun_waiter waiter;
+    struct lun_cache_key key;
+    lun_us since;                       /* when it began to wait */
+    struct lun_cached *answer;          /* its own reference */
+    struct lun_buf shown, hidden;       /* a stream's events, as long as they may be kept */
+};
+
+enum lun_state { LUN_AT_CLASSIFY, LUN_AT_BUDGET, LUN_AT_CACHE, LUN_AT_SELECT, LUN_AT_NEXT, LUN_AT_RACE, LUN_AT_JUDGE, LUN_AT_RETRY, LUN_AT_REST,
                  LUN_AT_COMMIT, LUN_AT_STREAM, LUN_AT_FINISH, LUN_AT_END };
 
 struct lun_request {
@@ -75,6 +97,7 @@ struct lun_request {
     struct lun_attempt *about;          /* judged, or the winner */
     struct lun_attempt *failed;         /* the last to fail, until retry has decided */
     struct lun_attempt *skipped;        /* the last whose hold did not fit */
+    struct lun_caching caching;
     /* the client */
     bool headed, ended_events; lun_us spoke;    /* ended_events: [DONE] was said */
     struct lun_done done;
@@ -107,11 +130,20 @@ bool lun_course_other_key(const struct lun_request *, const struct lun_attempt *
 
 /* What the client is told (tell.c). It may leave inside any of these; nothing is said to it after that. */
 struct lun_error;
-void lun_tell_head(struct lun_request *, const struct lun_attempt *winner);     /* once; again: nothing */
+void lun_tell_head(struct lun_request *, const struct lun_trial *, const char *content_type, int64_t length);  /* once; again: nothing.
+                                                           content_type NULL, or another form's: the question's own */
 void lun_tell_bytes(struct lun_request *, const char *, size_t);
 void lun_tell_error(struct lun_request *, const struct lun_error *);    /* status and body; after a head an error event */
 lun_us lun_tell_keepalive_due(const struct lun_request *);
 void lun_tell_keepalive(struct lun_request *);          /* a comment line, if it is due; the head before it, if there was none */
+
+/* The response cache (caching.c). */
+enum lun_caching_look { LUN_CACHING_WAIT, LUN_CACHING_GO, LUN_CACHING_HIT };
+enum lun_caching_look lun_caching_look(struct lun_request *);     /* HIT: there is an answer. GO: ask a provider. WAIT: an equal request does */
+void lun_caching_tell(struct lun_request *);            /* the answer there is goes out, all of it */
+void lun_caching_event(struct lun_request *, const struct lun_event *);     /* an event of its stream was taken: it may be kept */
+void lun_caching_keep(struct lun_request *, const struct lun_attempt *);    /* that answer is good and all there: kept, if it may be; who waits has it */
+void lun_caching_leave(struct lun_request *);           /* there will be none (any more): who waits is not kept. Again: nothing */
 
 /* Adds up what the trials came to: done->usage, cost, latency, upstream_wait. */
 void lun_done_add_up(const struct lun_question *, struct lun_done *);

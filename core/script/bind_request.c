@@ -3,6 +3,7 @@
 #include <string.h>
 #include "base/loop.h"
 #include "script/sandbox.h"
+#include "state/cache_key.h"
 
 #define SCANNED ((size_t)8 << 20)       /* a larger body is not searched for one of its fields: it would take longer than a hook may */
 
@@ -13,18 +14,24 @@ struct key { uint64_t serial; };
 #define GET(name) static int get_##name(lua_State *L, struct lun_mind *mind, void *self)
 #define TEXT_FIELD(name, value) GET(name) { (void)self; struct lun_question *q = mind->question; return lun_push_text(L, value); }
 #define NUMBER_FIELD(name, value) GET(name) { (void)self; struct lun_question *q = mind->question; lua_pushnumber(L, (double)(value)); return 1; }
+/* What is not the same for requests that are equal otherwise: the response cache has to know that it was looked at. What `finish` looks at decides
+ * nothing any more. */
+static void reads(const struct lun_mind *mind, unsigned what)
+{
+    if (mind->hook != LUN_HOOK_FINISH) lun_question_read(mind->question, what);
+}
+#define READ_TEXT_FIELD(name, what, value) GET(name) { (void)self; struct lun_question *q = mind->question; reads(mind, what); return lun_push_text(L, value); }
 #define BOOL_FIELD(name, value) GET(name) { (void)self; struct lun_question *q = mind->question; lua_pushboolean(L, value); return 1; }
 
 TEXT_FIELD(model, q->model)
 TEXT_FIELD(endpoint, lun_endpoint_name(q->endpoint))
-TEXT_FIELD(user, q->user)
-TEXT_FIELD(session, q->session)
+READ_TEXT_FIELD(user, LUN_READS_USER, q->user)
+READ_TEXT_FIELD(session, LUN_READS_SESSION, q->session)
 TEXT_FIELD(pinned, q->pinned)
 TEXT_FIELD(task, q->task)
 TEXT_FIELD(class, q->class)
 TEXT_FIELD(label, q->n_labels ? q->labels[0] : NULL)
 TEXT_FIELD(id, q->id)
-BOOL_FIELD(stream, q->stream)
 BOOL_FIELD(has_code, lun_question_has_code(q))
 BOOL_FIELD(has_tools, q->has_tools)
 BOOL_FIELD(has_image, q->has_image)
@@ -33,7 +40,22 @@ NUMBER_FIELD(words, lun_question_words(q))
 NUMBER_FIELD(chars, lun_question_chars(q))
 NUMBER_FIELD(tokens, lun_question_tokens(q))
 NUMBER_FIELD(messages, lun_question_messages(q))
-NUMBER_FIELD(client_retry, q->client_retry)
+
+GET(stream)
+{
+    (void)self;
+    reads(mind, LUN_READS_STREAM);
+    lua_pushboolean(L, mind->question->stream);
+    return 1;
+}
+
+GET(client_retry)
+{
+    (void)self;
+    reads(mind, LUN_READS_RETRY);
+    lua_pushnumber(L, mind->question->client_retry);
+    return 1;
+}
 
 GET(text)
 {
@@ -78,6 +100,7 @@ GET(labels)
 GET(headers)
 {
     (void)self;
+    reads(mind, LUN_READS_HEADERS);
     if (lun_bind_kept(L, mind, LUN_KEPT_HEADERS)) return 1;
     lun_push_pairs(L, mind->question->headers, mind->question->n_headers);
     lun_bind_keep(L, mind, LUN_KEPT_HEADERS);
@@ -116,6 +139,7 @@ GET(targets)
 GET(key)
 {
     (void)self;
+    reads(mind, LUN_READS_CLIENT);
     if (lun_bind_kept(L, mind, LUN_KEPT_KEY)) return 1;
     lun_class_new(L, &lun_key_class, mind, sizeof(struct key));
     lun_bind_keep(L, mind, LUN_KEPT_KEY);
@@ -194,6 +218,7 @@ static int request_param(lua_State *L)
     const struct lun_question *q = mind->question;
     struct lun_json value = { 0 };
     if (!q->body) return 0;
+    reads(mind, lun_cache_key_field(name));
     if (!routing_field(q, name, &value)) {
         if (q->body_n > SCANNED) return lun_bind_nil(L, "too_large");
         value = lun_json_get(body_of(q), name);
@@ -208,6 +233,7 @@ static int request_body(lua_State *L)
     struct lun_mind *mind;
     lun_class_check(L, 1, &lun_request_class, &mind);
     if (!mind->question->body) return lun_bind_nil(L, "no_body");
+    reads(mind, LUN_READS_BODY | LUN_READS_STREAM);
     return decoded(L, body_of(mind->question));
 }
 

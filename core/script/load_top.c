@@ -80,6 +80,19 @@ static void load_log(struct lun_loading *l)
     if (s->audit_log) s->audit_log = lun_file_path(l, s->audit_log, &s->arena);
 }
 
+static void load_cache(struct lun_loading *l)
+{
+    struct lun_cache_rules *rules = &l->snapshot->cache;
+    struct lun_value *said_top = lun_value_get(l->root, "cache"), *v = lun_check_get(l, LUN_SCOPE_TOP, l->root, "cache");
+    if (!v) {
+        lun_origin(l, said_top, "cache", "false");
+        return;
+    }
+    lun_check(l, LUN_SCOPE_CACHE, v, rules, 0, "cache.");
+    if (rules->answer > rules->size && lun_value_get(v, "answer")) lun_wrong(l, lun_value_get(v, "answer"), "is more than cache.size");
+    if (rules->answer > rules->size) rules->answer = rules->size;
+}
+
 static void load_budgets(struct lun_loading *l)
 {
     struct lun_value *v = lun_check_get(l, LUN_SCOPE_TOP, l->root, "budgets");
@@ -105,6 +118,7 @@ void lun_load_top(struct lun_loading *l)
     load_state(l);
     load_log(l);
     load_report(l);
+    load_cache(l);
     load_budgets(l);
     check_reach(l);
     check_admin(l);

@@ -46,7 +46,8 @@ const struct lun_setting lun_settings[] = {
     S("zone", LUN_CHOICE, 0, 0, 0, "UTC", "UTC", 0, NOWHERE, "The time zone in which budgets begin anew. UTC, so far."),
     LATER(TOP, "webhook", "The URL that is told of budgets and outages."),
     LATER(TOP, "prices", "A file with the prices of many models."),
-    LATER(TOP, "cache", "Equal requests answered once."),
+    S("cache", LUN_TABLE, LUN_CAN_BE_OFF, 0, 0, NULL, NULL, LUN_SCOPE_CACHE, NOWHERE,
+      "Equal requests are answered once: {} for the defaults. Nothing said, or false: there is none."),
     LATER(TOP, "ledger", "The file in which what was spent is kept."),
     LATER(TOP, "redis", "Budgets, limits and cache shared by several gateways."),
     LATER(TOP, "routes", "Other paths, passed through."),
@@ -144,6 +145,12 @@ const struct lun_setting lun_settings[] = {
     S("retries", LUN_NUMBER, LUN_CAN_BE_OFF, 0, 100, "0.2", NULL, 0, AT(lun_limits, retries), "Share of the requests of 10 s that may be tried again, at least 10; false: no such limit."),
     S("hedges", LUN_NUMBER, 0, 0, 1, "0.05", NULL, 0, AT(lun_limits, hedges), "Share of a minute's requests that may have a second attempt beside the first, at least 10."),
     S("output", LUN_COUNT, 0, 1, MANY, "16384", NULL, 0, AT(lun_limits, output), "Tokens reckoned with where a request names no max_tokens."),
+#undef S
+#define S(name, ...) { LUN_SCOPE_CACHE, name, __VA_ARGS__ }
+    S("size", LUN_SIZE, 0, 65536, LARGE, "64MiB", NULL, 0, AT(lun_cache_rules, size), "Of all answers together; the least recently used makes room."),
+    S("ttl", LUN_SECONDS, LUN_MORE_THAN_MIN, 0, YEAR, "300", NULL, 0, AT(lun_cache_rules, ttl), "How long an answer is given again."),
+    S("shared", LUN_BOOL, 0, 0, 0, "false", NULL, 0, AT(lun_cache_rules, shared), "One client's answers are given to others too; otherwise each of `clients` has its own."),
+    S("answer", LUN_SIZE, 0, 1024, LARGE, "1MiB", NULL, 0, AT(lun_cache_rules, answer), "Of one answer; a larger one is not kept."),
 #undef S
 #define S(name, ...) { LUN_SCOPE_LOG, name, __VA_ARGS__ }
     S("requests", LUN_TEXT, LUN_CAN_BE_OFF, 1, 1024, NULL, NULL, 0, AT(lun_snapshot, request_log), "The file for a line per request; \"-\": standard output."),

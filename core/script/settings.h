@@ -21,6 +21,7 @@
     X(BUDGETS,  "budgets.") \
     X(BUDGET,   "budgets.total.") \
     X(LIMITS,   "limits.") \
+    X(CACHE,    "cache.") \
     X(LOG,      "log.") \
     X(REPORT,   "report.")
 enum lun_scope {

@@ -32,6 +32,11 @@ enum lun_metric_type { LUN_COUNTER, LUN_GAUGE, LUN_HISTOGRAM };
     X(QUEUE_SECONDS,   "lunette_queue_seconds",                     HISTOGRAM, "target",                "Time that attempts queued for a turn at the target's rate limit: those that had to, also in vain") \
     X(COST,            "lunette_cost_usd_total",                    COUNTER,   "model,target",          "Cost of attempts, in USD") \
     X(PREMIUM_COST,    "lunette_premium_cost_usd_total",            COUNTER,   "model,target",          "What the same tokens would have cost at the mean price of the premium targets (report.premium); where there is none, or the tokens are not known: their cost") \
+    X(CACHE_REQUESTS,  "lunette_cache_requests_total",              COUNTER,   "result",                "What the response cache was to requests: `hit`, `shared`, `miss`, `refresh`, `bypass`") \
+    X(CACHE_WAITS,     "lunette_cache_waits_total",                 COUNTER,   "",                      "Requests that waited because an equal one was under way") \
+    X(CACHE_EVICTIONS, "lunette_cache_evictions_total",             COUNTER,   "",                      "Answers that left the response cache to make room") \
+    X(CACHE_BYTES,     "lunette_cache_bytes",                       GAUGE,     "",                      "What the response cache holds") \
+    X(CACHE_ENTRIES,   "lunette_cache_entries",                     GAUGE,     "",                      "Answers in the response cache") \
     X(IN_FLIGHT,       "lunette_requests_in_flight",                GAUGE,     "",                      "Requests being answered") \
     X(CIRCUIT,         "lunette_circuit_open",                      GAUGE,     "target",                "1 while the target's circuit is open, 0.5 half open") \
     X(REST,            "lunette_target_rest_seconds",               GAUGE,     "target",                "How long the target still rests, after a 429 or with an open circuit; 86400: a day, or until somebody acts") \

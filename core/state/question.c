@@ -323,6 +323,13 @@ void lun_question_note(struct lun_question *q, const char *key, const char *json
     q->notes[q->n_notes++] = (struct lun_pair){ lun_arena_strdup(q->arena, key), value };
 }
 
+void lun_question_read(struct lun_question *q, unsigned what)
+{
+    if (!(what & ~q->reads)) return;
+    q->reads |= what;
+    if (what & ~atomic_load_explicit(&q->snapshot->reads, memory_order_relaxed)) atomic_fetch_or(&q->snapshot->reads, what);
+}
+
 const char *lun_question_header(const struct lun_question *q, const char *name)
 {
     for (int i = 0; i < q->n_headers; i++) if (!strcmp(q->headers[i].name, name)) return q->headers[i].value;

@@ -30,6 +30,14 @@ const char *lun_endpoint_path(enum lun_endpoint);
 enum lun_field { LUN_ROUTING_KEYS(X) LUN_FIELD_COUNT };
 #undef X
 
+/* What a hook can look at that is not the same for two requests with the same body, labels, task, class, tags and budget. Once a hook of a version has, all
+ * its requests are told apart by it (state/cache_key.h). */
+enum lun_reads {
+    LUN_READS_USER = 1, LUN_READS_SESSION = 2, LUN_READS_HEADERS = 4, LUN_READS_CLIENT = 8, LUN_READS_RETRY = 16,
+    LUN_READS_STREAM = 32,      /* whether a stream is wanted */
+    LUN_READS_BODY = 64,        /* fields of the body that only say who asks */
+};
+
 /* An attempt, as the world may know it: policies, log lines, error messages. */
 struct lun_trial {
     struct lun_trial *next;         /* in the order they began */
@@ -103,6 +111,7 @@ struct lun_question {
     struct lun_trial *trials, **trials_tail;
     const struct lun_plan *plan;    /* what `select` or the default came to; NULL: it has not come to that */
     struct lun_dropped { struct lun_dropped *next; const struct lun_target *target; const char *why; } *dropped;    /* left out on the way */
+    unsigned reads;                 /* what its hooks have looked at: LUN_READS_… */
     bool policy_failed;             /* a hook failed and the default decided */
     bool retry_denied;              /* the retry budget did not allow one more */
 
@@ -145,6 +154,7 @@ uint64_t lun_question_random(struct lun_question *);    /* 64 random bits; repea
 double  lun_question_random_unit(struct lun_question *);    /* [0, 1) */
 void    lun_question_note(struct lun_question *, const char *key, const char *json);    /* both copied; same key: replaced */
 const char *lun_question_header(const struct lun_question *, const char *name);        /* lower case; NULL: absent */
+void    lun_question_read(struct lun_question *, unsigned reads);   /* a hook looks at that now: LUN_READS_…; remembered with the version too */
 
 /* Money: the dearest this request can cost at a target once `edits` (may be NULL) are made (input: the bytes of all strings + a fixed overhead
  * per message and tool; output: n × cap), and a guess. -1: its price is unknown, or the input holds what nobody can count. *cap (may be NULL):

@@ -16,6 +16,7 @@ struct lun_registry *lun_registry_new(void)
     struct lun_registry *r = lun_zalloc(sizeof *r);
     r->money = lun_money_new();
     r->store = lun_store_new(STORE_BYTES);
+    r->cache = lun_cache_new();
     r->retries = lun_quota_new(RETRY_WINDOW, AT_LEAST);
     r->hedges = lun_quota_new(HEDGE_WINDOW, AT_LEAST);
     r->metrics = lun_metrics_new();
@@ -43,6 +44,7 @@ void lun_registry_free(struct lun_registry *r)
     lun_metrics_free(r->metrics);
     lun_quota_free(r->hedges);
     lun_quota_free(r->retries);
+    lun_cache_free(r->cache);
     lun_store_free(r->store);
     lun_money_free(r->money);
     free(r);
@@ -79,6 +81,7 @@ void lun_registry_apply(struct lun_registry *r, const struct lun_snapshot *s)
     for (int i = 0; i < s->n_teams; i++) account(r, "team ", s->teams[i].name, &s->teams[i].budget);
     for (int i = 0; i < s->n_clients; i++) account(r, "key ", s->clients[i].name, &s->clients[i].budget);
     account(r, "total", "", &s->total);
+    lun_cache_resize(r->cache, (size_t)s->cache.size);
 }
 
 /* The snapshot is not published yet: its parts may still be written to. */

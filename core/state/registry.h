@@ -1,8 +1,9 @@
 /* What outlives a configuration, found by name: the states of targets, providers and clients, the accounts, the store, the
- * quotas, the metrics. One per gateway (never global: two gateways may live in one process). */
+ * response cache, the quotas, the metrics. One per gateway (never global: two gateways may live in one process). */
 #ifndef LUN_STATE_REGISTRY_H
 #define LUN_STATE_REGISTRY_H
 #include "state/budget.h"
+#include "state/cache.h"
 #include "state/limit.h"
 #include "state/metrics.h"
 #include "state/snapshot.h"
@@ -11,6 +12,7 @@
 struct lun_registry {
     struct lun_money *money;
     struct lun_store *store;
+    struct lun_cache *cache;
     struct lun_quota *retries, *hedges;
     struct lun_metrics *metrics;
     struct lun_registry_names *names;

@@ -28,9 +28,8 @@ static void word(uint64_t v[4], uint64_t m)
     v[0] ^= m;
 }
 
-uint64_t lun_siphash(struct lun_siphash key, const void *bytes, size_t n)
+static void take_all(uint64_t v[4], const void *bytes, size_t n)
 {
-    uint64_t v[4] = { key.a ^ 0x736f6d6570736575u, key.b ^ 0x646f72616e646f6du, key.a ^ 0x6c7967656e657261u, key.b ^ 0x7465646279746573u };
     const char *at = bytes;
     uint64_t m;
     for (size_t left = n / 8; left; left--, at += 8) {
@@ -40,7 +39,33 @@ uint64_t lun_siphash(struct lun_siphash key, const void *bytes, size_t n)
     m = 0;
     if (n % 8) memcpy(&m, at, n % 8);
     word(v, m | (uint64_t)n << 56);
-    v[2] ^= 0xff;
+}
+
+static uint64_t finish(uint64_t v[4])
+{
     mix(v); mix(v); mix(v);
     return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+#define BEGIN(key) { key.a ^ 0x736f6d6570736575u, key.b ^ 0x646f72616e646f6du, key.a ^ 0x6c7967656e657261u, key.b ^ 0x7465646279746573u }
+
+uint64_t lun_siphash(struct lun_siphash key, const void *bytes, size_t n)
+{
+    uint64_t v[4] = BEGIN(key);
+    take_all(v, bytes, n);
+    v[2] ^= 0xff;
+    return finish(v);
+}
+
+struct lun_digest lun_siphash_digest(struct lun_siphash key, const void *bytes, size_t n)
+{
+    uint64_t v[4] = BEGIN(key);
+    struct lun_digest d;
+    v[1] ^= 0xee;
+    take_all(v, bytes, n);
+    v[2] ^= 0xee;
+    d.a = finish(v);
+    v[1] ^= 0xdd;
+    d.b = finish(v);
+    return d;
 }

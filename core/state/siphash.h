@@ -9,4 +9,8 @@ struct lun_siphash { uint64_t a, b; };          /* the key */
 
 struct lun_siphash lun_siphash_new(void);       /* from the system's randomness */
 uint64_t lun_siphash(struct lun_siphash, const void *bytes, size_t n);
+
+/* Its form of 128 bits: so long that what it stands for need not be compared any more. */
+struct lun_digest { uint64_t a, b; };
+struct lun_digest lun_siphash_digest(struct lun_siphash, const void *bytes, size_t n);
 #endif

@@ -140,6 +140,13 @@ struct lun_limits {
 
 extern const struct lun_limits lun_limits_default;
 
+struct lun_cache_rules {
+    int64_t size;               /* bytes, all in all; 0: there is no cache */
+    lun_us ttl;
+    bool shared;                /* by all clients; otherwise each has its own */
+    int64_t answer;             /* bytes of one; a larger one is not kept */
+};
+
 struct lun_host_function;
 
 struct lun_snapshot {
@@ -148,6 +155,7 @@ struct lun_snapshot {
     atomic_int desks;           /* workers that have it, for new requests or for those that are not over */
     atomic_ullong requests;     /* that began with it and are over */
     atomic_ullong hook_failures;
+    atomic_uint reads;          /* what its hooks have looked at so far: LUN_READS_… of state/question.h */
     struct lun_arena arena;     /* all of the strings and arrays */
     const char *version;        /* "support.lua@a1b2c3d4e5f6": file @ first 12 hex digits of the hash over configuration,
                                    policy and every file they required; "default@…" without a policy */
@@ -179,6 +187,7 @@ struct lun_snapshot {
     struct lun_budget_rule total; struct lun_account *total_account;
     struct lun_limits limits;
     lun_us keepalive;           /* 0: none */
+    struct lun_cache_rules cache;
     const char *request_log;    /* a path, "-" or NULL */
     const char *audit_log;      /* a path or NULL */
     bool log_text;              /* whether message text may stand in the log */

@@ -23,6 +23,7 @@
 ---@field report? lunette.Config.Report What `lunette report` compares with.
 ---@field watch? boolean A change of one of the files is taken over by itself; false: only when a reload is asked for. Default: true
 ---@field zone? "UTC" The time zone in which budgets begin anew. UTC, so far. Default: UTC
+---@field cache? lunette.Config.Cache|false Equal requests are answered once: {} for the defaults. Nothing said, or false: there is none.
 
 ---@class (exact) lunette.Config.Listen
 ---@field [1]? string
@@ -119,6 +120,12 @@
 ---@field retries? number|false Share of the requests of 10 s that may be tried again, at least 10; false: no such limit. Default: 0.2
 ---@field hedges? number Share of a minute's requests that may have a second attempt beside the first, at least 10. Default: 0.05
 ---@field output? integer Tokens reckoned with where a request names no max_tokens. Default: 16384
+
+---@class (exact) lunette.Config.Cache
+---@field size? integer|string Of all answers together; the least recently used makes room. Default: 64MiB
+---@field ttl? number How long an answer is given again. Default: 300
+---@field shared? boolean One client's answers are given to others too; otherwise each of `clients` has its own. Default: false
+---@field answer? integer|string Of one answer; a larger one is not kept. Default: 1MiB
 
 ---@class (exact) lunette.Config.Log
 ---@field requests? string|false The file for a line per request; "-": standard output.

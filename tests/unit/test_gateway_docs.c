@@ -199,7 +199,7 @@ static void the_line_and_the_table_have_the_same_fields(void **state)
     struct lun_trial *t;
     struct lun_json json;
     struct lun_question *q = full_question(w, &t);
-    struct lun_done done = { .status = 200, .code = "upstream_failed", .stream_torn = true, .trial = t, .fallback = true, .cost = usd(0.5),
+    struct lun_done done = { .status = 200, .code = "upstream_failed", .stream_torn = true, .trial = t, .cache = LUN_CACHE_MISS, .fallback = true, .cost = usd(0.5),
                              .latency = 2 * LUN_SECOND, .ttft = LUN_SECOND, .upstream_wait = LUN_SECOND, .waited = 1000,
                              .usage = { .known = true, .input = 5, .cached_input = 1, .output = 3, .reasoning = 2, .estimated = true } };
     lun_record_line(q, &done, &line);

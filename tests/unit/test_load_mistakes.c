@@ -79,7 +79,11 @@ static const struct { enum where where; const char *text, *told; } table[] = {
     /* a later version's */
     { TOP, "webhook = \"http://x\"", "gateway.lua:4: webhook: is not built yet" },
     { TOP, "prices = \"p.json\"", "gateway.lua:4: prices: is not built yet" },
-    { TOP, "cache = { size = 5 }", "gateway.lua:4: cache: is not built yet" },
+    { TOP, "cache = true", "gateway.lua:4: cache: must be a table or false, not true" },
+    { TOP, "cache = { size = 5 }", "gateway.lua:4: cache.size: must be a size, 65536 bytes or more, as a number or as in \"64MiB\", not 5" },
+    { TOP, "cache = { ttl = 0 }", "gateway.lua:4: cache.ttl: must be a number of seconds over 0 and up to 31622400, not 0" },
+    { TOP, "cache = { size = \"1MiB\", answer = \"2MiB\" }", "gateway.lua:4: cache.answer: is more than cache.size" },
+    { TOP, "cache = { tll = 5 }", "gateway.lua:4: cache.tll: there is no such setting (did you mean ttl?)" },
     { TOP, "ledger = \"l.db\"", "gateway.lua:4: ledger: is not built yet" },
     { TOP, "redis = \"redis://x\"", "gateway.lua:4: redis: is not built yet" },
     { TOP, "routes = {}", "gateway.lua:4: routes: is not built yet" },

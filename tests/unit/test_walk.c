@@ -1157,6 +1157,200 @@ TEST(a_chain_of_skipped_and_failed_steps_is_told_in_the_order_they_began)
     assert_string_equal(header(q, "x-lunette-attempts"), "2");
 }
 
+/* ---- the response cache ---- */
+
+static void cached_house(void)
+{
+    house(1);
+    w->snapshot->cache = (struct lun_cache_rules){ .size = 1 << 20, .ttl = SECONDS(60), .answer = 1 << 16 };
+}
+
+static struct asked *meanwhile(bool as_stream)
+{
+    struct asked *q = ask(w, as_stream);
+    world_settle(w);
+    return q;
+}
+
+static void is_cached(struct asked *q, enum lun_cache_result result)
+{
+    assert_true(q->over);
+    assert_int_equal(q->done.cache, result);
+    assert_int_equal(q->status, 200);
+}
+
+TEST(a_hit_asks_holds_and_waits_for_nothing)
+{
+    cached_house();
+    w->target[0].requests_per_minute = 1;
+    w->client.budget.limit = USD(0.0003);               /* one answer is all that can be held */
+    world_open(w);
+    struct asked *first = whole("+20 200 w end", NULL, NULL);
+    is_cached(first, LUN_CACHE_MISS);
+    int64_t used = budget_view().used;
+    struct asked *second = meanwhile(false);
+    is_cached(second, LUN_CACHE_HIT);
+    assert_string_equal(got(second), got(first));
+    assert_string_equal(header(second, "x-lunette-cache"), "hit");
+    assert_string_equal(header(second, "x-lunette-target"), "a");
+    assert_string_equal(header(second, "x-lunette-attempts"), "0");
+    assert_string_equal(header(second, "x-lunette-cost"), "0");
+    assert_string_equal(header(second, "x-request-id"), "req_upstream");
+    assert_int_equal(second->n_hooks[LUN_HOOK_BUDGET], 1);
+    assert_int_equal(second->n_hooks[LUN_HOOK_SELECT], 0);
+    assert_int_equal(second->n_hooks[LUN_HOOK_JUDGE], 0);
+    assert_int_equal(budget_view().used, used);
+    assert_int_equal(w->n_calls, 1);
+}
+
+TEST(an_equal_request_waits_for_the_first_ones_answer)
+{
+    cached_house();
+    world_open(w);
+    world_script(w, 'a', "+500 200 +500 e e f u d end");
+    struct asked *first = ask(w, true), *second = meanwhile(true), *third = meanwhile(false);
+    world_run(w);
+    is_cached(first, LUN_CACHE_MISS);
+    is_cached(second, LUN_CACHE_SHARED);
+    is_cached(third, LUN_CACHE_SHARED);
+    assert_string_equal(got(second), got(first));
+    assert_true(has(got(third), "\"content\":\"012\"") && has(got(third), "\"total_tokens\":7"));
+    assert_int_equal(second->done.upstream_wait, SECONDS(1));
+    assert_int_equal(second->cost + third->cost, 0);
+    assert_int_equal(w->n_calls, 1);
+}
+
+TEST(when_the_first_ones_client_leaves_the_next_one_asks)
+{
+    cached_house();
+    world_open(w);
+    world_script(w, 'a', "+500 200 w end");
+    struct asked *first = ask(w, false), *second = meanwhile(false), *third = meanwhile(false);
+    world_until(w, SECONDS(0.2));
+    leave(first);
+    world_run(w);
+    is_cached(second, LUN_CACHE_MISS);
+    is_cached(third, LUN_CACHE_SHARED);
+    assert_int_equal(w->n_calls, 2);
+    assert_int_equal(second->done.latency, SECONDS(0.7));
+}
+
+TEST(who_waits_may_leave_and_is_not_waited_for)
+{
+    cached_house();
+    world_open(w);
+    world_script(w, 'a', "+500 200 w end");
+    struct asked *first = ask(w, false), *second = meanwhile(false);
+    leave(second);
+    world_run(w);
+    is_cached(first, LUN_CACHE_MISS);
+    assert_int_equal(second->done.status, 499);
+    assert_int_equal(w->n_calls, 1);
+}
+
+TEST(who_waits_has_his_own_deadline)
+{
+    cached_house();
+    world_open(w);
+    world_script(w, 'a', "+5000 200 w end");
+    struct asked *first = ask(w, false), *second = world_prepare(w, false);
+    second->q.deadline = w->loop.now + SECONDS(1);
+    world_ask(second);
+    world_until(w, SECONDS(1));
+    assert_int_equal(second->status, 504);
+    assert_int_equal(second->done.latency, SECONDS(1));
+    world_run(w);
+    is_cached(first, LUN_CACHE_MISS);
+}
+
+TEST(when_the_first_one_fails_who_waits_asks)
+{
+    cached_house();
+    world_open(w);
+    world_script(w, 'a', "+100 400 j end");
+    world_script(w, 'a', "+100 200 w end");
+    struct asked *first = ask(w, false), *second = meanwhile(false), *third = meanwhile(false);
+    world_run(w);
+    assert_int_equal(first->status, 400);
+    is_cached(second, LUN_CACHE_MISS);
+    is_cached(third, LUN_CACHE_SHARED);
+    assert_int_equal(w->n_calls, 2);
+}
+
+TEST(a_stream_that_breaks_is_nobodys_answer)
+{
+    cached_house();
+    world_open(w);
+    world_script(w, 'a', "+100 200 e cut");
+    world_script(w, 'a', "+100 200 e f u d end");
+    struct asked *first = ask(w, true), *second = meanwhile(true);
+    world_run(w);
+    assert_int_equal(first->end, LUN_TORN);
+    is_cached(second, LUN_CACHE_MISS);
+    assert_int_equal(meanwhile(true)->done.cache, LUN_CACHE_HIT);
+    assert_int_equal(w->n_calls, 2);
+}
+
+TEST(what_judge_found_wanting_is_nobodys_answer)
+{
+    house(2);
+    w->snapshot->cache = (struct lun_cache_rules){ .size = 1 << 20, .ttl = SECONDS(60), .answer = 1 << 16 };
+    world_open(w);
+    world_script(w, 'a', "+10 200 w end");
+    world_script(w, 'b', "+10 200 w- end");
+    struct asked *first = world_prepare(w, false);
+    first->answer = judging;
+    world_ask(first);
+    world_run(w);
+    is_cached(first, LUN_CACHE_MISS);
+    struct asked *second = meanwhile(false);
+    is_cached(second, LUN_CACHE_HIT);
+    assert_string_equal(header(second, "x-lunette-target"), "b");
+    assert_string_equal(header(second, "x-lunette-fallback"), "true");
+}
+
+TEST(what_was_answered_by_what_the_key_was_made_without_is_not_kept)
+{
+    cached_house();
+    world_open(w);
+    world_script(w, 'a', "+10 200 w end");
+    struct asked *first = world_prepare(w, false);
+    first->q.reads = LUN_READS_USER;
+    world_ask(first);
+    struct asked *second = meanwhile(false);
+    world_run(w);
+    is_cached(first, LUN_CACHE_MISS);
+    is_cached(second, LUN_CACHE_MISS);
+    assert_int_equal(w->n_calls, 2);
+}
+
+TEST(a_stream_that_waits_is_kept_alive)
+{
+    cached_house();
+    world_open(w);
+    world_script(w, 'a', "+7000 200 +13000 w end");
+    struct asked *first = ask(w, false), *second = meanwhile(true);
+    world_run(w);
+    is_cached(first, LUN_CACHE_MISS);
+    is_cached(second, LUN_CACHE_SHARED);
+    assert_int_equal(second->comments, 1);
+    assert_true(has(second->trailers, "x-lunette-cache: shared"));
+}
+
+TEST(without_a_list_of_those_who_wait_nobody_waits)
+{
+    cached_house();
+    world_open(w);
+    world_script(w, 'a', "+10 200 w end");
+    struct asked *first = ask(w, false), *second = world_prepare(w, false);
+    second->alone = true;
+    world_ask(second);
+    world_run(w);
+    is_cached(first, LUN_CACHE_MISS);
+    is_cached(second, LUN_CACHE_MISS);
+    assert_int_equal(w->n_calls, 2);
+}
+
 /* ---- all of it, at random ---- */
 
 TEST(random_schedules_break_no_promise)
@@ -1250,6 +1444,17 @@ int main(int argc, char **argv)
         T(what_is_only_decided_adds_nothing_to_the_retry_budget),
         T(who_only_wanted_a_decision_can_leave_while_a_hook_waits),
         T(a_chain_of_skipped_and_failed_steps_is_told_in_the_order_they_began),
+        T(a_hit_asks_holds_and_waits_for_nothing),
+        T(an_equal_request_waits_for_the_first_ones_answer),
+        T(when_the_first_ones_client_leaves_the_next_one_asks),
+        T(who_waits_may_leave_and_is_not_waited_for),
+        T(who_waits_has_his_own_deadline),
+        T(when_the_first_one_fails_who_waits_asks),
+        T(a_stream_that_breaks_is_nobodys_answer),
+        T(what_judge_found_wanting_is_nobodys_answer),
+        T(what_was_answered_by_what_the_key_was_made_without_is_not_kept),
+        T(a_stream_that_waits_is_kept_alive),
+        T(without_a_list_of_those_who_wait_nobody_waits),
         T(random_schedules_break_no_promise),
     };
     return cmocka_run_group_tests_name("walk", tests, NULL, NULL);

@@ -5,7 +5,7 @@
 static struct world *w;
 static uint64_t rng;
 static bool verbose;
-static long n_requests, n_good, n_torn, n_left, n_calls, n_facts, n_hedges, n_children, n_refused[600];
+static long n_requests, n_good, n_torn, n_left, n_calls, n_facts, n_hedges, n_children, n_hits, n_shared, n_refused[600];
 
 static uint64_t rnd(void)
 {
@@ -241,6 +241,18 @@ static const struct lun_policy_port policy = { ask_policy, drop_policy };
 
 /* ---- worlds ---- */
 
+/* Nothing of this is drawn: the schedules without a cache stay what they were. */
+static void ask_of_cache(struct asked *c)
+{
+    static struct lun_pair anew[] = { { "cache-control", "no-cache" } }, bypass[] = { { "x-lunette-cache", "bypass" } };
+    uint64_t dice = (w->seed * 31 + (uint64_t)c->id) * 0x9E3779B97F4A7C15u >> 32;
+    if (!w->snapshot->cache.size) return;
+    if (dice % 4 == 0) c->q.task = "other", c->topic = 1;
+    if (dice % 9 == 1) c->q.headers = anew, c->q.n_headers = 1;
+    if (dice % 13 == 2) c->q.headers = bypass, c->q.n_headers = 1;
+    if (dice % 17 == 3) c->q.reads |= LUN_READS_USER;           /* as if a hook looked, later than the key is made */
+}
+
 static struct asked *open_request(struct mind *parent, bool stream, lun_us deadline)
 {
     struct asked *c = world_prepare(w, stream);
@@ -256,6 +268,7 @@ static struct asked *open_request(struct mind *parent, bool stream, lun_us deadl
     c->policy_self = m;
     c->decide_only = !parent && (w->seed + (uint64_t)c->id) % 16 == 0;     /* not drawn: the other schedules stay what they were */
     c->q.deadline = deadline;
+    ask_of_cache(c);
     c->q.who = (uint64_t)upto(3);
     c->q.n = odds(6) ? 2 : 1;
     c->q.max_tokens = PICK(-1, 10, 10, 1000);
@@ -307,8 +320,13 @@ static void make_world(uint64_t seed, char mode)
         if (odds(10)) w->target[i].price = lun_price_unknown;
         if (odds(4)) w->target[i].price.output = 20 * LUN_NANO_PER_USD;
     }
+    int arrivals = 1 + upto(4);
+    if (seed % 3 == 0) {
+        w->snapshot->cache = (struct lun_cache_rules){ .size = seed % 2 ? 1 << 20 : 2048, .ttl = seed % 5 ? 60 * LUN_SECOND : 3 * LUN_SECOND, .answer = seed % 7 ? 1 << 16 : 300 };
+        arrivals *= 4;
+    }
     world_open(w);
-    for (int i = 1 + upto(4); i--; ) {
+    while (arrivals--) {
         struct arrival *a = lun_zalloc(sizeof *a);
         a->timer.fire = arrive;
         lun_timer_set(&w->loop, &a->timer, w->loop.now + ms(PICK(0, 0, 1, 500, 5000)));
@@ -324,6 +342,8 @@ static void count(void)
     }
     n_calls += w->n_calls;
     n_facts += w->facts;
+    n_hits += w->hits;
+    n_shared += w->shared;
 }
 
 void fuzz_run(uint64_t seed, char mode)
@@ -353,8 +373,8 @@ int fuzz_main(int argc, char **argv)
     char mode = argc > 3 ? *argv[3] : ' ';
     verbose = mode == 'v' || argc > 4;
     for (uint64_t i = 0; i < n; i++) fuzz_run(from + i, mode);
-    printf("seeds %llu..%llu: %ld requests, %ld calls, %ld facts; good %ld, torn %ld, left %ld, hedges %ld, chats cancelled with their parent %ld; refused:",
-           (unsigned long long)from, (unsigned long long)(from + n - 1), n_requests, n_calls, n_facts, n_good, n_torn, n_left, n_hedges, n_children);
+    printf("seeds %llu..%llu: %ld requests, %ld calls, %ld facts; good %ld, torn %ld, left %ld, hedges %ld, chats cancelled with their parent %ld, from the cache %ld, shared %ld; refused:",
+           (unsigned long long)from, (unsigned long long)(from + n - 1), n_requests, n_calls, n_facts, n_good, n_torn, n_left, n_hedges, n_children, n_hits, n_shared);
     for (int i = 0; i < 600; i++) if (n_refused[i]) printf(" %d: %ld", i, n_refused[i]);
     putchar('\n');
     return 0;

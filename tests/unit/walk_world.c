@@ -66,6 +66,7 @@ void world_open(struct world *w)
     w->snapshot->models = m;
     w->snapshot->n_models = 1;
     lun_registry_bind(w->registry, w->snapshot);
+    lun_cache_resize(w->registry->cache, (size_t)w->snapshot->cache.size);
 }
 
 const struct lun_target *target(struct world *w, char letter) { return &w->target[letter - 'a']; }
@@ -292,6 +293,7 @@ static void *start(void *self, const struct lun_call *asked, struct lun_attempt 
     int i = asked->step->target->index, *n = &w->n_scripts[i];
     *k = (struct call){ .w = w, .asked = a->request->ask.client_self, .a = a, .target = asked->step->target, .id = ++w->n_calls, .number = a->trial.number, .key = asked->key, .timer.fire = call_fire,
                         .stream = asked->stream, .start = w->loop.now, .heard = w->loop.now, .step = *asked->step, .insist = a->insist, .talk = w->talks ? (int)(random64(w) % 5) : 9 };
+    k->hides = hides_usage(k);
     check_start(k);
     k->next = w->calls;
     w->calls = k;
@@ -354,6 +356,7 @@ static void close_call(void *call)
     k->complete = complete;
     k->want.n = want;
     k->closed = true;
+    k->closed_at = w->loop.now;
     lun_timer_set(&w->loop, &k->timer, LUN_NEVER);
     k->a = NULL;
 }
@@ -387,6 +390,52 @@ static struct call *call_of(struct asked *c, const char *bytes, size_t n)
     return NULL;
 }
 
+static bool is_cached(const struct asked *c) { return c->r->done.cache == LUN_CACHE_HIT || c->r->done.cache == LUN_CACHE_SHARED; }
+
+/* The call whose answer it is, whoever asked. */
+static struct call *maker_of(struct world *w, const char *bytes, size_t n)
+{
+    const char *id = memmem(bytes, n, "\"id\":\"c", 7);
+    int number = id ? atoi(id + 7) : 0;
+    for (struct call *k = w->calls; k; k = k->next) if (k->id == number) return k;
+    return NULL;
+}
+
+/* Of a stream what has no data in it is not kept. */
+static bool is_of(const struct call *k, const char *bytes, size_t n)
+{
+    const char *end = k->want.at + k->want.n, *next;
+    for (const char *at = k->want.at; at < end && n; at = next) {
+        const char *stop = k->stream ? memmem(at, (size_t)(end - at), "\n\n", 2) : NULL;
+        next = stop ? stop + 2 : end;
+        if (k->stream && strncmp(at, "data:", 5)) continue;
+        size_t block = (size_t)(next - at);
+        if (n < block || memcmp(at, bytes, block)) return false;
+        bytes += block, n -= block;
+    }
+    return !n;
+}
+
+/* An answer that was given before: a good one, all of it, to somebody who may have it. */
+static void cached_bytes(struct asked *c, const char *bytes, size_t n)
+{
+    struct world *w = c->w;
+    bool done = n == 14 && !memcmp(bytes, "data: [DONE]\n\n", 14);
+    MUST(w, c->status == 200 && !c->q.trials, "an answer of the cache after an attempt");
+    lun_buf_add(&c->content, bytes, n);
+    if (done) { MUST(w, c->from && c->stream, "[DONE] out of place"); return; }
+    MUST(w, !c->from, "an answer of the cache twice");
+    MUST(w, c->from = maker_of(w, bytes, n), "bytes of nobody");
+    struct call *k = c->from;
+    MUST(w, k->closed && (!k->stream || k->complete), "an answer that was not all there");
+    MUST(w, !k->asked->policy == !c->policy, "the answer to a hook's own question");
+    MUST(w, c->q.include_usage || !c->stream || !memmem(bytes, n, "usage", 5), "usage shown that was not asked for");
+    MUST(w, k->asked->topic == c->topic, "the answer to another question");
+    if (c->r->done.cache == LUN_CACHE_HIT)
+        MUST(w, w->loop.now - k->closed_at < w->snapshot->cache.ttl, "an answer that is too old");
+    if (k->stream == c->stream && (!c->stream || (k->hides && !c->q.include_usage))) MUST(w, is_of(k, bytes, n), "not the bytes that the provider sent");
+}
+
 static void client_bytes(void *self, const char *bytes, size_t n)
 {
     struct asked *c = self;
@@ -401,6 +450,7 @@ static void client_bytes(void *self, const char *bytes, size_t n)
         MUST(w, c->stream, "a comment in a whole answer");
         c->comments++;
     } else if (memmem(bytes, n, "{\"error\":{\"message\"", 19) && memmem(bytes, n, "\"request_id\"", 12)) c->error = true;
+    else if (is_cached(c)) cached_bytes(c, bytes, n);
     else {
         MUST(w, c->status == 200, "content under an error");
         if (!c->from) c->from = call_of(c, bytes, n);
@@ -426,6 +476,11 @@ static void check_end(struct asked *c, enum lun_end end)
     if (c->decide_only && !c->heads) { MUST(w, end == LUN_CLEAN && c->q.plan && c->q.plan->n, "decided nothing"); return; }
     if (end == LUN_CLEAN) MUST(w, c->status == 200 ? !c->error && from : c->error, "an empty clean answer");
     if (!from) return;
+    if (is_cached(c)) {
+        MUST(w, end == LUN_CLEAN, "an answer of the cache torn");
+        MUST(w, !c->stream || !memcmp(c->content.at + c->content.n - 14, "data: [DONE]\n\n", 14), "a clean stream without [DONE]");
+        return;
+    }
     if (c->stream && from->complete && from->complete_at < w->loop.now) MUST(w, end == LUN_CLEAN, "a complete stream torn");
     if (!c->stream || end == LUN_TORN) return;
     MUST(w, from->complete, "a cut stream ended clean");
@@ -539,6 +594,8 @@ static const struct lun_trial *trial_of(struct asked *c, int number)
     return t;
 }
 
+static bool q_tried(const struct asked *c) { return c->q.trials != NULL; }
+
 /* Steps without a turn are passed over: they count only where a policy insists on them. */
 bool no_turn(const struct lun_trial *t) { return t->kind == LUN_KIND_POOL_FULL && !t->sent && t->ended == t->began; }
 
@@ -566,7 +623,11 @@ static void check_trials(struct asked *c, const struct lun_done *done)
     for (struct call *k = w->calls; k; k = k->next)
         if (k->asked == c && k->claimed && k->stream && w->snapshot->limits.answer > 1000)
             MUST(w, trial_of(c, k->number)->usage.known && !trial_of(c, k->number)->usage.estimated, "usage came and was not charged");
-    MUST(w, committed <= 1 && committed == !!done->trial, "two answers");
+    bool cached = done->cache == LUN_CACHE_HIT || done->cache == LUN_CACHE_SHARED;
+    w->hits += done->cache == LUN_CACHE_HIT;
+    w->shared += done->cache == LUN_CACHE_SHARED;
+    MUST(w, committed <= 1 && committed == (done->trial && !cached), "two answers");
+    MUST(w, !cached || (!q_tried(c) && !done->cost && !done->usage.known), "an answer of the cache that cost something");
     MUST(w, c->n_trials - (passed < c->r->plan.n ? passed : c->r->plan.n) <= c->r->limits->attempts, "more attempts than allowed");
     MUST(w, cost == done->cost, "cost does not add up");
     c->cost = cost;
@@ -620,7 +681,7 @@ struct asked *world_ask(struct asked *c)
 {
     struct world *w = c->w;
     c->ask = (struct lun_ask){ .question = &c->q, .client = &client, .client_self = c, .upstream = &upstream, .upstream_self = w, .policy = c->policy,
-                               .policy_self = c->policy_self, .source = lun_money_source(w->registry->money), .waiting = &w->waiting, .over = over, .over_self = c };
+                               .policy_self = c->policy_self, .source = lun_money_source(w->registry->money), .waiting = c->alone ? NULL : &w->waiting, .over = over, .over_self = c };
     c->deadline = c->q.deadline;
     c->q.decide_only = c->decide_only;
     SAY(w, "client %d asks, %s, deadline in %.3f s", c->id, c->stream ? "a stream" : "whole", (double)(c->deadline - w->loop.now) / 1e6);
@@ -702,6 +763,30 @@ static void check_money(struct world *w)
     }
 }
 
+/* Nobody waits for an answer that nobody asks for. */
+static void check_cache(struct world *w)
+{
+    size_t asking = 0, waiting = 0;
+    struct lun_cache_view v;
+    for (struct asked *c = w->asked; c; c = c->next) {
+        if (!c->r || c->over) continue;
+        enum lun_cache_state s = c->r->caching.visit.state;
+        asking += s == LUN_CACHE_ASKS;
+        waiting += s == LUN_CACHE_WAITS;
+        if (s != LUN_CACHE_AWAY) MUST(w, !c->left && !c->ended, "takes part in the cache after its end");
+        MUST(w, s != LUN_CACHE_SERVED, "served, and does not know it");
+        MUST(w, (c->r->caching.state == LUN_CACHING_WAITS) == (s == LUN_CACHE_WAITS) && (c->r->caching.state == LUN_CACHING_ASKS) == (s == LUN_CACHE_ASKS), "does not know its part");
+        if (s != LUN_CACHE_WAITS) continue;
+        bool any = false;
+        for (struct asked *other = w->asked; other; other = other->next)
+            any |= other->r && !other->over && other->r->caching.visit.state == LUN_CACHE_ASKS && other->r->caching.visit.line == c->r->caching.visit.line;
+        MUST(w, any, "waits for nobody");
+    }
+    lun_cache_look_at(w->registry->cache, &v);
+    MUST(w, v.asking == asking && v.waiting == waiting, "somebody takes part in the cache who is gone");
+    MUST(w, v.bytes <= v.size, "the cache is larger than it may be");
+}
+
 void world_check(struct world *w)
 {
     int flying[TARGETS] = {0};
@@ -716,6 +801,7 @@ void world_check(struct world *w)
         MUST(w, v.in_flight == flying[i], "health does not know what is in flight");
     }
     check_money(w);
+    check_cache(w);
 }
 
 static void check_left_behind(struct world *w)
@@ -729,6 +815,9 @@ static void check_left_behind(struct world *w)
     for (struct call *k = w->calls; k; k = k->next) MUST(w, k->closed, "a call left open");
     MUST(w, !w->waiting.first, "somebody waits for ever");
     MUST(w, !w->loop.n, "a timer left");
+    struct lun_cache_view cache;
+    lun_cache_look_at(w->registry->cache, &cache);
+    MUST(w, !cache.asking && !cache.waiting, "somebody takes part in the cache for ever");
     if (w->client.account) {
         lun_account_look(w->client.account, WALL, &v);
         MUST(w, !v.held, "a hold left open");

@@ -40,7 +40,7 @@ struct item { lun_us after; enum { ITEM_HEAD, ITEM_BYTES, ITEM_END } what; int s
 struct call {
     struct call *next; struct world *w; struct asked *asked; struct lun_attempt *a; const struct lun_target *target;
     int id, number, key, n, at, content, talk; struct item item[96]; struct lun_timer timer; const char *script; struct lun_buf body, want;
-    bool stream, started, closed, ended, paused, head, complete, claimed, insist, bytes, alien; int inside, status; unsigned finished; lun_us complete_at;
+    bool stream, hides, started, closed, ended, paused, head, complete, claimed, insist, bytes, alien; int inside, status; unsigned finished; lun_us complete_at, closed_at;
     lun_us start, heard, held_all, held_heard, held_since; struct lun_step step;
 };
 
@@ -51,6 +51,8 @@ struct asked {
     char head[2048], trailers[1024];            /* "name: value\n" each */
     struct lun_buf got, content;                /* all bytes; those of a provider */
     int comments; bool error; struct call *from;
+    bool alone;                                 /* has no list of those who wait */
+    int topic;                                  /* questions of one topic are equal */
     /* what the test wants of it */
     void (*told)(struct asked *);               /* after each head and bytes; may leave or pause */
     void *mind;                                 /* the test's */
@@ -76,6 +78,7 @@ struct world {
     uint64_t random; bool verbose, late, talks; /* talks: facts from inside start, pause and close */
     uint64_t seed; long facts;
     int moved;
+    long hits, shared;                          /* requests that were answered by the cache, and by another request */
     const char *(*make_script)(struct call *);      /* instead of the scripts above; in the question's arena */
     bool failed_money;                          /* somebody claimed more than was held: budgets may be passed */
 };
