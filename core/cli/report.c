@@ -199,6 +199,16 @@ static void put_fallbacks(struct lun_buf *out, struct lun_json t)
     lun_buf_putc(out, '\n');
 }
 
+static void put_cache(struct lun_buf *out, struct lun_json t)
+{
+    if (isnan(number(t, "cache_rate"))) return;         /* there is none, or nothing was looked up */
+    lun_buf_puts(out, "cache     ");
+    put_count(out, number(t, "cached"));
+    lun_buf_puts(out, " answered from it (");
+    put_percent(out, number(t, "cache_rate") * 100);
+    lun_buf_puts(out, " of those looked up)\n");
+}
+
 static void put_retries(struct lun_buf *out, struct lun_json t)
 {
     lun_buf_puts(out, "retries   ");
@@ -267,6 +277,7 @@ static void put_all(struct lun_buf *out, struct lun_json report, bool colour)
     put_head(out, report);
     put_requests(out, totals);
     put_fallbacks(out, totals);
+    put_cache(out, totals);
     put_retries(out, totals);
     put_queue(out, totals);
     put_circuits(out, report, colour);

@@ -2,6 +2,7 @@
 #include "base/alloc.h"
 #include "base/decimal.h"
 #include "base/json.h"
+#include "gateway/ports.h"
 #include "state/health.h"
 #include "state/names.h"
 #include <math.h>
@@ -377,13 +378,31 @@ static void put_open_circuits(struct lun_buf *out, const struct lun_reported *r)
 
 /* ---- totals ---- */
 
+static double stage(const struct lines *stages, const char *name)
+{
+    const struct line *l = lun_names_get(&stages->names, name);
+    return l ? l->answered : 0;
+}
+
 static void put_plan(struct lun_buf *out, struct lines *stages)
 {
-    double all = answers_of(stages), first = 0;
-    for (size_t i = 0; i < stages->n; i++) if (!strcmp(stages->at[i]->name, "1")) first = stages->at[i]->answered;
+    double all = answers_of(stages) - stage(stages, "cache"), first = stage(stages, "1");
     put_share(out, LUN_REPORT_PRIMARY_RATE, first, all);
     put(out, LUN_REPORT_FALLBACKS, all - first);
     put_share(out, LUN_REPORT_FALLBACK_RATE, all - first, all);
+}
+
+static double cached(const struct lun_reported *r, enum lun_cache_result result)
+{
+    const char *name = lun_cache_result_name(result);
+    return lun_metrics_get(r->metrics, LUN_METRIC_CACHE_REQUESTS, &name);
+}
+
+static void put_cache(struct lun_buf *out, const struct lun_reported *r)
+{
+    double given = cached(r, LUN_CACHE_HIT) + cached(r, LUN_CACHE_SHARED);
+    put(out, LUN_REPORT_CACHED, given);
+    put_share(out, LUN_REPORT_CACHE_RATE, given, given + cached(r, LUN_CACHE_MISS));
 }
 
 static void put_retries(struct lun_buf *out, const struct lun_reported *r, double requests)
@@ -412,6 +431,7 @@ static void put_totals(struct lun_buf *out, const struct lun_reported *r, struct
     lun_buf_putc(out, '{');
     put_requests(out, all);
     put_plan(out, stages);
+    put_cache(out, r);
     put_retries(out, r, all->ended);
     put(out, LUN_REPORT_HEDGES, all->hedges);
     put(out, LUN_REPORT_QUEUED, all->queued);

@@ -21,7 +21,7 @@
     X(TARGETS,       "targets",       "list",    "top",              "by target that was asked") \
     X(MODEL,         "model",         "text",    "models",           "its name") \
     X(LABEL,         "label",         "text",    "labels",           "its text") \
-    X(STAGE,         "stage",         "text",    "stages",           "`1` is the first step; `other`: a target that the hook `retry` chose beside the plan") \
+    X(STAGE,         "stage",         "text",    "stages",           "`1` is the first step; `cache`: the response cache answered; `other`: a target that the hook `retry` chose beside the plan") \
     X(TARGET,        "target",        "text",    "targets",          "its name") \
     X(PROVIDER,      "provider",      "text",    "targets",          "its provider; null: the configuration in force has no such target") \
     X(CIRCUIT,       "circuit",       "text",    "targets",          "`closed`, `open`, `half_open`") \
@@ -41,6 +41,8 @@
     X(PRIMARY_RATE,  "primary_rate",  "0 to 1",  "totals",           "answers of the first step, of all answers that came by a plan") \
     X(FALLBACKS,     "fallbacks",     "number",  "totals",           "answers of another step") \
     X(FALLBACK_RATE, "fallback_rate", "0 to 1",  "totals",           "of all answers that came by a plan") \
+    X(CACHED,        "cached",        "number",  "totals",           "answers that the response cache gave, those of an equal request under way too") \
+    X(CACHE_RATE,    "cache_rate",    "0 to 1",  "totals",           "of all requests that were looked up in it; null: there were none") \
     X(RETRIED,       "retried",       "number",  "totals",           "requests of which more than one attempt was sent, hedges apart") \
     X(RETRIED_ANSWERED, "retried_answered", "number", "totals",      "of these, answered in the end") \
     X(RETRY_RATE,    "retry_rate",    "0 to 1",  "totals",           "retried, of all requests") \

@@ -24,7 +24,7 @@ enum lun_metric_type { LUN_COUNTER, LUN_GAUGE, LUN_HISTOGRAM };
     X(REQUEST_SECONDS, "lunette_request_seconds",                   HISTOGRAM, "result",                "From a request's arrival to its end, by what came of it: answered; failed (something was sent, or 5xx); refused (nothing was); left (the client, first)") \
     X(LABEL_REQUESTS,  "lunette_label_requests_total",              COUNTER,   "label,result",          "Requests by the labels that classify answered; past 200 labels the rest counts as other") \
     X(LABEL_SECONDS,   "lunette_label_seconds",                     HISTOGRAM, "label",                 "From arrival to end of requests that were answered, by label") \
-    X(STAGE_SECONDS,   "lunette_stage_seconds",                     HISTOGRAM, "stage",                 "From arrival to end of requests that were answered, by the step of the plan that did; other: a target that the hook retry chose beside the plan") \
+    X(STAGE_SECONDS,   "lunette_stage_seconds",                     HISTOGRAM, "stage",                 "From arrival to end of requests that were answered, by the step of the plan that did; cache: none had to; other: a target that the hook retry chose beside the plan") \
     X(TARGET_SECONDS,  "lunette_target_seconds",                    HISTOGRAM, "target",                "From sending an attempt to its end, of those that answered") \
     X(RETRIED,         "lunette_retried_requests_total",            COUNTER,   "result",                "Requests of which more than one attempt was sent, hedges apart, by what came of them") \
     X(RETRIES,         "lunette_retries_total",                     COUNTER,   "",                      "Attempts after the first of a request, hedges apart") \

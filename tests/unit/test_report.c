@@ -256,6 +256,28 @@ static void each_end_has_its_result(void **state)
     lun_buf_free(&r.text);
 }
 
+static void what_the_cache_answered_is_no_fallback(void **state)
+{
+    W;
+    static const enum lun_cache_result results[] = { LUN_CACHE_MISS, LUN_CACHE_HIT, LUN_CACHE_SHARED, LUN_CACHE_BYPASS, LUN_CACHE_REFRESH };
+    for (size_t i = 0; i < 5; i++) {
+        struct lun_question *q = ask(w, HELLO);
+        struct lun_trial *t = attempt(w, q, 0, LUN_KIND_OK, i == 3 ? 2 : 1);
+        if (results[i] == LUN_CACHE_HIT || results[i] == LUN_CACHE_SHARED) q->trials = NULL;       /* another request's */
+        ends(w, q, (struct lun_done){ .status = 200, .trial = t, .cache = results[i], .latency = LUN_SECOND });
+    }
+    struct told t = report(w);
+    is_number(&t, "totals.cached", 2);
+    is_number(&t, "totals.cache_rate", 0.666667);
+    is_number(&t, "totals.primary_rate", 0.666667);
+    is_number(&t, "totals.fallbacks", 1);
+    is_number(&t, "totals.retried", 0);
+    is_text(&t, "stages.2.stage", "cache");
+    is_number(&t, "stages.2.answered", 2);
+    is_number(&t, "stages.2.share", 0.4);
+    lun_buf_free(&t.text);
+}
+
 static void stages_stand_in_their_order_and_others_last(void **state)
 {
     W;
@@ -415,7 +437,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         unit(an_empty_report_has_every_field_that_is_no_list), unit(everything_is_counted_where_it_belongs),
         unit(the_report_and_the_table_have_the_same_fields), unit(p99_is_that_of_what_was_answered), unit(each_end_has_its_result),
-        unit(stages_stand_in_their_order_and_others_last), unit(savings_are_against_the_mean_of_the_premium_targets),
+        unit(what_the_cache_answered_is_no_fallback), unit(stages_stand_in_their_order_and_others_last), unit(savings_are_against_the_mean_of_the_premium_targets),
         unit(what_is_not_known_saves_nothing), unit(a_premium_target_itself_may_cost_more_than_the_mean),
         unit(exactly_the_limit_is_not_premium_and_the_mean_fills_in_what_is_open), unit(two_hundred_labels_and_no_more), unit(labels_may_be_any_text),
         unit(targets_that_a_reload_took_away_are_told_without_a_state), unit(open_circuits_are_named),

@@ -32,6 +32,7 @@ return {
   health = { failures = 5, rest = 60 },                 -- LUNETTE_HEALTH_FAILURES, LUNETTE_HEALTH_REST
   clients = { { name = "app", hash = env "APP_KEY_HASH", trust = { "task", "tags", "budget" } } },
   budgets = { total = { limit = 50, per = "day", soft = 0.8 } },        -- LUNETTE_BUDGETS_TOTAL_LIMIT
+  -- cache = { size = "64MiB", ttl = 300 },             equal requests are answered once
   report = { premium = 20 },                            -- what is saved is told against gpt-4.1
   log = { requests = "-" },                             -- `docker compose logs gateway`
 }
