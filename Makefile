@@ -43,7 +43,7 @@ INCLUDEDIR ?= $(PREFIX)/include
 MANDIR     ?= $(PREFIX)/share/man
 UNITS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
 
-.PHONY: all deps test-deps build library install uninstall units run test test-unit test-policy test-e2e test-clients sanitize sanitize-address sanitize-thread stress lint layers docs examples mutants help clean
+.PHONY: all deps test-deps build library install uninstall units run test test-unit test-policy test-e2e test-clients sanitize sanitize-address sanitize-thread stress claims lint layers docs examples mutants help clean
 all: deps
 	@$(MAKE) --no-print-directory -j$$(nproc) build
 
@@ -165,6 +165,12 @@ stress: test-deps ## minutes: a gateway reloaded every 50 ms under load, a thous
 	@failed=0; for spec in tests/stress/reload_spec.lua tests/e2e/broken_spec.lua tests/e2e/attacks_spec.lua; do \
 	    LUNETTE=$(abspath $(BUILD)/lunette) STRESS_FIGURES=1 STRESS_MUTANTS=$${STRESS_MUTANTS:-1000} STRESS_KILLS=$${STRESS_KILLS:-100} \
 	    lua5.1 /usr/bin/busted --output=plainTerminal --lpath "tests/e2e/?.lua" --pattern _spec $$spec || failed=1; done; exit $$failed
+
+# CLAIMS_REQUESTS, CLAIMS_SEED, …: tests/claims/README.md.
+claims: test-deps build $(BUILD)/tests/load ## minutes: a day of traffic with providers that fail, claimed against reached; exit status 1 if one is not
+	@failed=0; $(BUILD)/lunette test tests/claims/day_spec.lua || failed=1; \
+	LUNETTE=$(abspath $(BUILD)/lunette) lua5.1 /usr/bin/busted --output=plainTerminal --lpath "tests/e2e/?.lua" --pattern _spec tests/claims/carried_spec.lua || failed=1; \
+	exit $$failed
 
 test-clients: deps build ## the official SDKs of npm and PyPI against the gateway
 	@tests/tools/install $(CLIENT_DEPS)

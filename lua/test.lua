@@ -76,6 +76,12 @@ function request_class:resume()
   blame(self.gateway)
 end
 
+-- Frees what it saw; its answer can be read no more.
+function request_class:release()
+  if not self.gateway.simulation:release(self.handle) then fail "the request has not ended" end
+  self.handle = nil
+end
+
 ---- asking ----
 
 local ask_fields = {}
@@ -174,6 +180,14 @@ end
 function gateway_class:log()
   self:record ""
   return self.decoded
+end
+
+-- The log lines since the last time, which are then forgotten.
+function gateway_class:take_log()
+  local taken = self:log()
+  self.decoded, self.by_id = {}, {}
+  for i = #self.lines, 1, -1 do self.lines[i] = nil end
+  return taken
 end
 
 function gateway_class:target(name)

@@ -40,6 +40,6 @@ return {
   end,
 
   select = function(request, targets)
-    if request.model == "auto" then return targets:of(models_for(request.label)) end
+    if request.model == "auto" then return targets:of((models_for(request.label))) end
   end,
 }

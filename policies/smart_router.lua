@@ -25,7 +25,7 @@ return {
 
   select = function(request, targets)
     if request.model ~= "auto" then return nil end
-    local cheapest_first = targets:of(models_for(request.label)):by "price.input"
+    local cheapest_first = targets:of((models_for(request.label))):by "price.input"
     local healthy = cheapest_first:healthy()
     if #healthy > 0 then return healthy end
     if lunette.setting "fallback" then return cheapest_first:first() end

@@ -17,7 +17,8 @@
 enum lun_change_kind { LUN_CHANGE_START, LUN_CHANGE_RELOAD, LUN_CHANGE_ROLLBACK, LUN_CHANGE_SET };
 
 struct lun_change_waiter { struct lun_change_waiter *next; lun_change_told *told; void *self; };
-struct lun_known { const char *name; struct lun_snapshot *snapshot; const char *taken_back; };     /* taken_back: by whom, when, why; NULL: it was not */
+struct lun_known { const char *name; struct lun_snapshot *snapshot; const char *taken_back, *files; };     /* taken_back: by whom, when, why;
+                                           NULL: it was not. files: for which, as blame.h has them */
 
 struct lun_change {
     struct lun_change *next;
@@ -35,6 +36,7 @@ struct lun_change {
 
     struct lun_known *known; int n_known;       /* the versions, current first; they do not change while it is under way */
     const struct lun_known *back_to;            /* ROLLBACK */
+    const char *blame;                          /* ROLLBACK: the files that are taken back by it */
     struct lun_paths looked_at;                 /* RELOAD, START */
     bool outdated;                              /* START: the files are no longer as they were read */
     bool refreshed;                             /* the file holds what was taken back: the current version, with today's secrets */
@@ -100,6 +102,9 @@ struct lun_tuning *lun_change_fitting(const struct lun_tuning *all, const struct
 void lun_change_report(struct lun_change *);
 bool lun_change_recall(struct lun_changes *, const struct lun_snapshot *, char **error);        /* opens the state folder. False: it was asked for by
                                                                                            name and cannot be used */
+/* What to begin with where the files cannot be used: the newest version that an earlier run has kept and that was not taken back. Opens the state
+ * folder, as recall does. NULL: there is none, and nothing was opened or made. */
+struct lun_snapshot *lun_change_last_good(struct lun_changes *);
 /* What to begin with: the version that was loaded, which is taken, or where that was taken back, an earlier one. */
 struct lun_snapshot *lun_change_choose(struct lun_changes *, struct lun_snapshot *);
 

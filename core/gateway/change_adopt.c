@@ -26,7 +26,7 @@ static void adopted(struct lun_errand *e)
     lun_us wall = lun_clock_wall();
     ch->result.changed = true;
     ch->result.from = lun_arena_strdup(&ch->arena, c->current->version);
-    if (ch->kind == LUN_CHANGE_ROLLBACK) lun_version_mark_bad(lun_versions_current(&c->versions), wall, ch->by, ch->why);
+    if (ch->kind == LUN_CHANGE_ROLLBACK) lun_version_mark_bad(lun_versions_current(&c->versions), wall, ch->by, ch->why, ch->blame);
     else if (!ch->refreshed) lun_versions_forgive(&c->versions, NULL);
     lun_versions_take(&c->versions, lun_snapshot_ref(ch->snapshot), wall, ch->by, ch->why);
     lun_snapshot_unref(c->current);

@@ -1,6 +1,7 @@
 /* The half of a change that takes its time: files are read, a version is loaded and tried, its machines are made, the state folder is written. On
  * the builder's thread. */
 #include "base/alloc.h"
+#include "gateway/blame.h"
 #include "gateway/change.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -155,9 +156,30 @@ void lun_change_build_rollback(struct lun_job *j)
     struct lun_change *ch = lun_change_of(j);
     struct lun_mistakes mistakes = {0};
     struct lun_snapshot *s = load_known(ch, ch->back_to, &mistakes);
-    if (s) consider(ch, s, true);
-    else take_mistakes(ch, &mistakes);
+    if (s) {
+        char *blame = ch->known[0].snapshot ? lun_blame(ch->known[0].snapshot, s) : NULL;
+        ch->blame = lun_arena_strdup(&ch->arena, blame);
+        free(blame);
+        consider(ch, s, true);
+    } else take_mistakes(ch, &mistakes);
     lun_mistakes_free(&mistakes);
+}
+
+/* What was taken back and is in the files still, though others of them may have changed. */
+static const struct lun_known *taken_back(const struct lun_change *ch, const struct lun_snapshot *s)
+{
+    for (int i = 0; i < ch->n_known; i++)
+        if (ch->known[i].taken_back && (!strcmp(ch->known[i].name, s->version) || lun_blame_holds(ch->known[i].files, s))) return &ch->known[i];
+    return NULL;
+}
+
+static void tell_taken_back(struct lun_change *ch, const struct lun_known *bad)
+{
+    char names[200];
+    if (bad->files && *bad->files)
+        lun_texts_add(ch, &ch->result.errors, "%s was taken back %s, and %s is as it was then: it stays so until that changes (`lunette reload --force` takes it all the same)",
+                      bad->name, bad->taken_back, lun_blame_names(bad->files, names));
+    else lun_texts_add(ch, &ch->result.errors, "%s was taken back %s: it stays so until a file of it changes (`lunette reload --force` takes it all the same)", bad->name, bad->taken_back);
 }
 
 /* The file holds what was taken back; what runs in its place may have other secrets by now. */
@@ -165,7 +187,7 @@ static void refresh(struct lun_change *ch, const struct lun_known *bad)
 {
     struct lun_mistakes mistakes = {0};
     struct lun_snapshot *s = load_known(ch, &ch->known[0], &mistakes);
-    lun_texts_add(ch, &ch->result.errors, "%s was taken back %s: it stays so until a file of it changes (`lunette reload --force` takes it all the same)", bad->name, bad->taken_back);
+    tell_taken_back(ch, bad);
     ch->refreshed = true;
     if (s) consider(ch, s, true);
     lun_mistakes_free(&mistakes);
@@ -177,11 +199,11 @@ void lun_change_build_reload(struct lun_job *j)
     struct lun_change *ch = lun_change_of(j);
     struct lun_mistakes mistakes = {0};
     struct lun_snapshot *s = load_files(ch, &mistakes);
-    const struct lun_known *before = s ? known(ch, s->version) : NULL;
+    const struct lun_known *bad = s && !ch->force ? taken_back(ch, s) : NULL;
     if (!s) take_mistakes(ch, &mistakes);
-    else if (before && before->taken_back && !ch->force) {
+    else if (bad) {
         lun_snapshot_unref(s);
-        refresh(ch, before);
+        refresh(ch, bad);
     } else consider(ch, s, false);
     lun_mistakes_free(&mistakes);
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static void read_settings(struct lun_changes *c, struct lun_json object)
 {
@@ -73,16 +74,52 @@ static struct lun_snapshot *kept_version(struct lun_changes *c, const char *but)
     return NULL;
 }
 
+/* Where the state folder is, though the policy may be what cannot be used, or all of gateway.lua: then where it is by default. Yours to free; NULL:
+ * nowhere. */
+static char *state_folder(const struct lun_config_source *source)
+{
+    struct lun_config_source plain = *source;
+    struct lun_mistakes mistakes = {0};
+    plain.options.no_policy_check = plain.options.no_secrets = true;
+    plain.options.origins = NULL;
+    struct lun_snapshot *s = lun_config_source_load(&plain, &mistakes, NULL, NULL);
+    const char *slash = source->path ? strrchr(source->path, '/') : NULL;
+    char *folder = s ? lun_strdup(s->state) : source->path ? lun_printf("%.*s.lunette", slash ? (int)(slash + 1 - source->path) : 0, source->path) : NULL;
+    lun_mistakes_free(&mistakes);
+    lun_snapshot_unref(s);
+    return folder;
+}
+
+static bool has_state(const char *folder)
+{
+    char *path = lun_printf("%s/state.json", folder);
+    bool there = !access(path, R_OK);
+    free(path);
+    return there;
+}
+
+struct lun_snapshot *lun_change_last_good(struct lun_changes *c)
+{
+    char *folder = state_folder(c->options.source), *why = NULL;
+    struct lun_snapshot *s = NULL;
+    if (folder && has_state(folder) && (c->keep = lun_keep_open(folder, &why))) {
+        recall(c, folder);
+        s = kept_version(c, "");
+    }
+    free(folder), free(why);
+    return s;
+}
+
 struct lun_snapshot *lun_change_choose(struct lun_changes *c, struct lun_snapshot *s)
 {
-    const struct lun_version *v = lun_versions_find(&c->versions, s->version);
-    struct lun_snapshot *earlier = v && v->bad ? kept_version(c, s->version) : NULL;
-    if (!v || !v->bad) return s;
+    const struct lun_version *v = lun_versions_taken_back(&c->versions, s);
+    struct lun_snapshot *earlier = v ? kept_version(c, s->version) : NULL;
+    if (!v) return s;
     if (!earlier) {
-        lun_log(c->options.log, LUN_LOG_ERROR, "%s was taken back by %s (%s), but no earlier version was kept: it is used all the same", s->version, v->bad_by, v->bad_why);
+        lun_log(c->options.log, LUN_LOG_ERROR, "%s was taken back by %s (%s), but no earlier version was kept: its files are used all the same", v->name, v->bad_by, v->bad_why);
         return s;
     }
-    lun_log(c->options.log, LUN_LOG_WARN, "%s was taken back by %s (%s) and its files are as they were: %s goes on", s->version, v->bad_by, v->bad_why, earlier->version);
+    lun_log(c->options.log, LUN_LOG_WARN, "%s was taken back by %s (%s) and its files are as they were: %s goes on", v->name, v->bad_by, v->bad_why, earlier->version);
     lun_snapshot_unref(s);
     return earlier;
 }

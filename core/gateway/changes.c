@@ -129,6 +129,7 @@ static void know(change *ch)
         *k = (struct lun_known){ .name = lun_arena_strdup(&ch->arena, v->name), .snapshot = v->snapshot };
         if (!v->bad) continue;
         lun_clock_text(v->bad, at);
+        k->files = lun_arena_strdup(&ch->arena, v->bad_files);
         k->taken_back = lun_arena_printf(&ch->arena, "at %s by %s (%s)", at, v->bad_by, v->bad_why);
     }
 }
@@ -301,25 +302,38 @@ static bool open_audit(struct lun_changes *c, char **error)
     return !c->first->audit_log || (c->audit = lun_writer_new(c->first->audit_log, error));
 }
 
+/* The files, or where these cannot be used what served last: as a reload of them would have changed nothing. */
+static bool begin_with(struct lun_changes *c, struct lun_snapshot *s, struct lun_mistakes *mistakes, char **error)
+{
+    if (s) {
+        bool good = lun_change_recall(c, s, error);
+        c->first = lun_change_choose(c, s);
+        return good;
+    }
+    if (!(c->first = lun_change_last_good(c))) return false;
+    for (int i = 0; i < mistakes->n; i++) {
+        const struct lun_mistake *m = &mistakes->items[i];
+        if (m->line) lun_log(c->options.log, LUN_LOG_ERROR, "%s:%d: %s", m->file, m->line, m->what);
+        else lun_log(c->options.log, LUN_LOG_ERROR, "%s: %s", m->file, m->what);
+    }
+    lun_log(c->options.log, LUN_LOG_ERROR, "THE FILES CANNOT BE USED: %s, which served last, goes on until they are mended", c->first->version);
+    lun_mistakes_free(mistakes);
+    return true;
+}
+
 struct lun_changes *lun_changes_new(const struct lun_changes_options *options, struct lun_mistakes *mistakes, char **error)
 {
     lun_us before = lun_watch_clock();
     struct lun_paths looked_at = {0};
     struct lun_snapshot *s = lun_config_source_load(options->source, mistakes, NULL, &looked_at);
     *error = NULL;
-    if (!s) {
-        lun_paths_free(&looked_at);
-        return NULL;
-    }
     struct lun_changes *c = lun_zalloc(sizeof *c);
     *c = (struct lun_changes){ .options = *options, .released.run = released, .sick.run = take_out, .settings = lun_tuning_new(NULL, 0),
-                                .read = lun_strdup(s->version), .read_at = before, .looked_at = looked_at };
+                                .read = lun_strdup(s ? s->version : ""), .read_at = before, .looked_at = looked_at };
     c->last_change = &c->first_change;
     lun_troubles_init(&c->troubles);
     c->builder = lun_builder_new(options->reactor, options->aside);
-    bool good = lun_change_recall(c, s, error);
-    c->first = lun_change_choose(c, s);
-    if (!good || !open_audit(c, error)) {
+    if (!begin_with(c, s, mistakes, error) || !open_audit(c, error)) {
         lun_changes_free(c);
         return NULL;
     }
@@ -329,7 +343,8 @@ struct lun_changes *lun_changes_new(const struct lun_changes_options *options, s
     lun_registry_apply(options->registry, c->first);
     const struct lun_version *last = lun_versions_current(&c->versions);
     bool same = last && !strcmp(last->name, c->first->version);
-    lun_versions_take(&c->versions, lun_snapshot_ref(c->first), lun_clock_wall(), "start", same ? "the program was started again" : "");
+    lun_versions_take(&c->versions, lun_snapshot_ref(c->first), lun_clock_wall(), "start",
+                      !s ? "the files cannot be used" : same ? "the program was started again" : "");
     if (s == c->first) lun_versions_forgive(&c->versions, NULL);
     lun_troubles_watch(&c->troubles, c->current);
     c->means = (struct lun_change_means){ .options = &c->options, .running = c->first, .read = c->read, .keep = c->keep };

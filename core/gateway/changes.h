@@ -40,7 +40,8 @@ struct lun_change_result {              /* borrowed until the function that is t
 typedef void lun_change_told(void *self, const struct lun_change_result *);
 
 /* Chooses what to begin with: the source as it is, or, where that was taken back, the last good version that was kept. NULL: `mistakes` says why
- * it cannot be loaded, or *error (yours to free) what else is wrong. */
+ * it cannot be loaded and that no version was kept, or *error (yours to free) what else is wrong. One that was kept goes on in place of files that cannot be
+ * loaded: that is logged as an error, and `mistakes` are none. */
 struct lun_changes *lun_changes_new(const struct lun_changes_options *, struct lun_mistakes *, char **error);
 struct lun_snapshot *lun_changes_first(const struct lun_changes *);             /* bound to the registry; borrowed */
 struct lun_tuning *lun_changes_tuning(const struct lun_changes *);              /* what its settings are set to; borrowed */

@@ -48,6 +48,7 @@ struct lun_snapshot *lun_config_source_load_kept(const struct lun_config_source 
     char *folder = s->path ? folder_of(s->path) : lun_strdup(s->folder);
     options.files = kept->files;
     options.n_files = kept->n;
+    options.as_it_was = true;
     struct lun_snapshot *snapshot = lun_load_text(kept->files[0].name, kept->files[0].text, kept->files[0].n, folder, &options, mistakes);
     free(folder);
     return with_host(s, snapshot);

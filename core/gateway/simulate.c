@@ -19,7 +19,7 @@
 struct worn { struct worn *next; struct lun_policy *policy; };
 struct visit {
     struct lun_simulated_answer answer; /* first */
-    struct visit *next;
+    struct visit *next, **link;         /* link: what points here */
     struct lun_simulation *of;
     struct lun_request *request;        /* NULL: over */
     struct lun_arena arena;
@@ -207,6 +207,8 @@ static bool end_all(simulation *s)
 
 static void free_visit(struct visit *v)
 {
+    *v->link = v->next;
+    if (v->next) v->next->link = v->link;
     lun_buf_free(&v->answer.bytes);
     free(v->answer.pieces);
     lun_arena_free(&v->arena);
@@ -216,7 +218,7 @@ static void free_visit(struct visit *v)
 void lun_simulation_free(simulation *s)
 {
     if (!s || !end_all(s)) return;
-    for (struct visit *v; (v = s->visits); free_visit(v)) s->visits = v->next;
+    while (s->visits) free_visit(s->visits);
     for (struct worn *w; (w = s->worn); free(w)) {
         s->worn = w->next;
         lun_policy_close(w->policy);
@@ -313,6 +315,8 @@ struct lun_simulated_answer *lun_simulation_ask(simulation *s, const struct lun_
     struct lun_error error;
     v->of = s;
     v->next = s->visits;
+    v->link = &s->visits;
+    if (v->next) v->next->link = &v->next;
     s->visits = v;
     v->answer.started = lun_simulation_now(s);
     renew_policy(s);
@@ -337,6 +341,14 @@ void lun_simulation_leave(simulation *s, struct lun_simulated_answer *a)
     a->left = a->ended = true;
     a->ended_at = lun_simulation_now(s);
     lun_loop_drain(&s->loop);
+}
+
+bool lun_simulation_release(simulation *s, struct lun_simulated_answer *a)
+{
+    (void)s;
+    if (!a->ended) return false;
+    free_visit((struct visit *)a);
+    return true;
 }
 
 void lun_simulation_pause(simulation *s, struct lun_simulated_answer *a, bool paused)

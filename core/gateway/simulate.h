@@ -56,7 +56,7 @@ bool lun_simulation_advance(struct lun_simulation *, lun_us by);
 /* ---- asking ---- */
 
 struct lun_simulated_piece { lun_us at; size_t from, n; };      /* of `bytes`; at: since the simulation's start */
-struct lun_simulated_answer {           /* the simulation's, until it is freed */
+struct lun_simulated_answer {           /* the simulation's, until it is freed or this one released */
     char id[33];                        /* as in the request log; "" where the request had no question (an unknown path or key) */
     bool headed, ended, clean, left;    /* clean: the end was not torn */
     int status;
@@ -78,5 +78,6 @@ struct lun_simulated_answer *lun_simulation_ask(struct lun_simulation *, const s
 /* Moves the clock until the answer has ended. False: it never does (as lun_simulation_advance), or not within two days. */
 bool lun_simulation_await(struct lun_simulation *, struct lun_simulated_answer *);
 void lun_simulation_leave(struct lun_simulation *, struct lun_simulated_answer *);              /* the client hangs up; after the end: nothing */
+bool lun_simulation_release(struct lun_simulation *, struct lun_simulated_answer *);            /* frees what has ended, for days of traffic; false: it has not */
 void lun_simulation_pause(struct lun_simulation *, struct lun_simulated_answer *, bool paused); /* its buffer is full, or has room again */
 #endif

@@ -301,6 +301,16 @@ static int leave(lua_State *L)
     return 0;
 }
 
+/* simulation:release(answer) → whether it had ended; then it is gone, and its name with it */
+static int release(lua_State *L)
+{
+    struct lun_spec *s;
+    struct lun_simulated_answer *a = lun_spec_answer(L);
+    lua_pushboolean(L, lun_simulation_release(enter(L, &s), a));
+    s->L = NULL;
+    return 1;
+}
+
 static int hold(lua_State *L)
 {
     struct lun_spec *s;
@@ -324,7 +334,7 @@ static int hash(lua_State *L)           /* of a client's key, as `clients` wants
     return lua_pushfstring(L, "sha256:%s", text), 1;
 }
 
-static const luaL_Reg methods[] = { { "ask", ask }, { "await", await }, { "advance", advance }, { "leave", leave }, { "pause", hold }, { NULL, NULL } };
+static const luaL_Reg methods[] = { { "ask", ask }, { "await", await }, { "advance", advance }, { "leave", leave }, { "release", release }, { "pause", hold }, { NULL, NULL } };
 static const luaL_Reg functions[] = {
     { "open", open_simulation }, { "hash", hash }, { "json_decode", lun_spec_json_decode }, { "json_quote", lun_spec_json_quote }, { NULL, NULL } };
 

@@ -1,13 +1,14 @@
 #include "gateway/versions.h"
 #include "base/alloc.h"
 #include "base/json.h"
+#include "gateway/blame.h"
 #include <stdlib.h>
 #include <string.h>
 
 static void version_free(struct lun_version *v)
 {
     lun_snapshot_unref(v->snapshot);
-    free(v->name), free(v->by), free(v->why), free(v->bad_by), free(v->bad_why);
+    free(v->name), free(v->by), free(v->why), free(v->bad_by), free(v->bad_why), free(v->bad_files);
     free(v);
 }
 
@@ -21,6 +22,13 @@ static void set(char **to, const char *text)
 struct lun_version *lun_versions_find(const struct lun_versions *vs, const char *name)
 {
     for (int i = 0; i < vs->n; i++) if (!strcmp(vs->items[i]->name, name)) return vs->items[i];
+    return NULL;
+}
+
+struct lun_version *lun_versions_taken_back(const struct lun_versions *vs, const struct lun_snapshot *s)
+{
+    for (int i = 0; i < vs->n; i++)
+        if (vs->items[i]->bad && (!strcmp(vs->items[i]->name, s->version) || lun_blame_holds(vs->items[i]->bad_files, s))) return vs->items[i];
     return NULL;
 }
 
@@ -99,9 +107,10 @@ struct lun_version *lun_versions_take(struct lun_versions *vs, struct lun_snapsh
     return v;
 }
 
-void lun_version_mark_bad(struct lun_version *v, lun_us wall, const char *by, const char *why)
+void lun_version_mark_bad(struct lun_version *v, lun_us wall, const char *by, const char *why, const char *files)
 {
     v->bad = wall;
+    set(&v->bad_files, files);
     set(&v->bad_by, by);
     set(&v->bad_why, why);
 }
@@ -187,6 +196,7 @@ void lun_versions_write(const struct lun_versions *vs, struct lun_buf *out)
         put_int(out, "bad", v->bad);
         put_text(out, "bad_by", v->bad_by);
         put_text(out, "bad_why", v->bad_why);
+        put_text(out, "bad_files", v->bad ? v->bad_files : "");
         lun_buf_putc(out, '}');
     }
     lun_buf_puts(out, "\n]");
@@ -216,7 +226,8 @@ bool lun_versions_read(struct lun_versions *vs, struct lun_json object)
         struct lun_version *v = lun_zalloc(sizeof *v);
         *v = (struct lun_version){ .name = text_of(e.value, "version"), .generation = (int)int_of(e.value, "generation"), .taken = int_of(e.value, "taken"),
             .by = text_of(e.value, "by"), .why = text_of(e.value, "why"), .requests = (uint64_t)int_of(e.value, "requests"),
-            .failures = (uint64_t)int_of(e.value, "failures"), .bad = int_of(e.value, "bad"), .bad_by = text_of(e.value, "bad_by"), .bad_why = text_of(e.value, "bad_why") };
+            .failures = (uint64_t)int_of(e.value, "failures"), .bad = int_of(e.value, "bad"), .bad_by = text_of(e.value, "bad_by"), .bad_why = text_of(e.value, "bad_why"),
+            .bad_files = text_of(e.value, "bad_files") };
         if (*v->name) vs->items[vs->n++] = v;
         else version_free(v);
     }

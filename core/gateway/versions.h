@@ -16,12 +16,14 @@ struct lun_version {
     uint64_t requests;                  /* that it answered before this snapshot of it */
     uint64_t failures;                  /* of its hooks, likewise */
     lun_us bad;                         /* wall time at which it was taken back; 0: it was not */
-    char *bad_by, *bad_why;
+    char *bad_by, *bad_why, *bad_files;     /* bad_files: as blame.h has them */
 };
 struct lun_versions { struct lun_version *items[2 * LUN_VERSIONS_MOST]; int n; int generation; };    /* zero-initialised: none */
 
 struct lun_version *lun_versions_find(const struct lun_versions *, const char *name);       /* NULL: not known */
 struct lun_version *lun_versions_current(const struct lun_versions *);      /* the first; NULL: none yet */
+/* The one that was taken back which a snapshot is, or whose files it still has; NULL: none. */
+struct lun_version *lun_versions_taken_back(const struct lun_versions *, const struct lun_snapshot *);
 /* The one before the current that was not taken back; NULL: there is none. */
 struct lun_version *lun_versions_previous(const struct lun_versions *);
 /* An earlier one than the current that answered requests and was not taken back. */
@@ -29,7 +31,7 @@ bool lun_versions_earlier_served(const struct lun_versions *);
 /* Makes it the current one, with the next generation (which goes into the snapshot too, where nobody has begun with it yet). The snapshot's
  * reference is taken. Of those that go beyond LUN_VERSIONS_MOST the oldest without requests is forgotten. */
 struct lun_version *lun_versions_take(struct lun_versions *, struct lun_snapshot *, lun_us wall, const char *by, const char *why);
-void lun_version_mark_bad(struct lun_version *, lun_us wall, const char *by, const char *why);
+void lun_version_mark_bad(struct lun_version *, lun_us wall, const char *by, const char *why, const char *files);
 void lun_versions_forgive(struct lun_versions *, const char *but);  /* all that were taken back, `but` (may be NULL) not */
 uint64_t lun_version_requests(const struct lun_version *);          /* answered by it in all */
 uint64_t lun_version_failures(const struct lun_version *);          /* of its hooks, in all */

@@ -163,7 +163,7 @@ static const struct lun_member target_members[] = {
     { "weight", NULL, "number", "from the configuration; 1", get_weight },
     { "context", NULL, "number or nil", "tokens of input and output together", get_context },
     { "max_output", NULL, "number or nil", "tokens of output", get_max_output },
-    { "healthy", NULL, "boolean", "its circuit is closed and it does not rest", get_healthy },
+    { "healthy", NULL, "boolean", "it does not rest and its circuit is not open, or lets this request through as a trial", get_healthy },
     { "circuit", NULL, "string", "`closed`, `open` or `half_open`", get_circuit,
       .lua = "\"closed\"|\"open\"|\"half_open\"" },
     { "in_flight", NULL, "number", "attempts under way", get_in_flight },

@@ -294,7 +294,7 @@ static const struct lun_member members[] = {
       .lua = "(...: string|string[]): lunette.Targets" },
     { "can", "(request)", "targets", "those whose context takes the input and `max_tokens`, and that support the tools, images and schema asked for", NULL, targets_can,
       .lua = "(request?: lunette.Request): lunette.Targets" },
-    { "healthy", "()", "targets", "those whose circuit is closed and that do not rest", NULL, targets_healthy,
+    { "healthy", "()", "targets", "those that do not rest and whose circuit is not open. One whose circuit was open is among them again when its rest is over, for one request at a time (`health.half_open`) until an answer is good", NULL, targets_healthy,
       .lua = "(): lunette.Targets" },
     { "where", "(f)", "targets", "those for which `f(target)` is true; f may wait",
       .lua = "(f: fun(target: lunette.Target): any): lunette.Targets" },

@@ -39,6 +39,7 @@ struct lun_load_options {           /* NULL, or zero: as said */
     struct lun_mistakes *notes;     /* not NULL: added to, what is no mistake and worth a look: names in the policy that the configuration does not have */
     enum lun_vm_cpu cpu;            /* how the machine's time is limited */
     bool no_policy_check;           /* the policy's text is read, but not run */
+    bool as_it_was;                 /* a version that served before is to come back: LUNETTE_SETTINGS_… that its policy does not take are no mistake */
     bool no_secrets;                /* one that is not there is no mistake: what it belongs to goes without. For who asks nobody */
     /* Told of every file that the load looks at, found or not, also when it fails: so that its change can be noticed. Borrowed. */
     void (*looked_at)(void *self, const char *path); void *looked_at_self;

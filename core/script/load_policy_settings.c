@@ -93,6 +93,7 @@ static void ask_environment(struct lun_loading *l, struct lun_policy_setting *s,
     const struct lun_outside *outside = lun_override_setting(l, s->name);
     if (!outside) return;
     if (!lun_policy_setting_read(s, outside->text, &value, problem)) {
+        if (l->options->as_it_was) return;
         l->outside_wrong++;
         lun_mistakes_add(l->mistakes, outside->from, 0, "%s, not %s", problem, lun_value_quote(outside->text, &l->scratch));
         return;

@@ -66,7 +66,8 @@ bool lun_health_key_is_out(const struct lun_provider *, int key);
 
 /* What policies, metrics and the balanced order read. Rates are over the last 100 attempts, 1 when there was none. */
 struct lun_health_view {
-    enum lun_circuit circuit; bool healthy;     /* healthy: closed circuit, not resting */
+    enum lun_circuit circuit; bool healthy;     /* healthy: does not rest; a half-open circuit is while it has a place for
+                                                   a probe, or who takes only healthy ones would never give it one */
     int in_flight; int failures_in_a_row;
     lun_us latency;             /* peak EWMA (decay 10 s) of good answers and of time-outs; 0: unknown */
     lun_us ttft;                /* EWMA of the first byte */

@@ -29,7 +29,7 @@ void lun_health_look(const struct lun_target *t, lun_us now, struct lun_health_v
     int n = lun_measures_rated(m, &good);
     pthread_mutex_unlock(&r->lock);
     v->success_rate = share(good, n);
-    v->healthy = v->circuit == LUN_CIRCUIT_CLOSED && !until;
+    v->healthy = !until;
 }
 
 lun_us lun_health_mean_latency(const struct lun_target *t, int last_n)

@@ -115,7 +115,7 @@ function targets:provider(...) end
 ---@return lunette.Targets
 function targets:can(request) end
 
----those whose circuit is closed and that do not rest
+---those that do not rest and whose circuit is not open. One whose circuit was open is among them again when its rest is over, for one request at a time (`health.half_open`) until an answer is good
 ---@return lunette.Targets
 function targets:healthy() end
 
@@ -157,7 +157,7 @@ function targets:steps(options) end
 ---@field weight number from the configuration; 1
 ---@field context number? tokens of input and output together
 ---@field max_output number? tokens of output
----@field healthy boolean its circuit is closed and it does not rest
+---@field healthy boolean it does not rest and its circuit is not open, or lets this request through as a trial
 ---@field circuit "closed"|"open"|"half_open" `closed`, `open` or `half_open`
 ---@field in_flight number attempts under way
 ---@field failures number failures in a row

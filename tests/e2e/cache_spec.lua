@@ -221,7 +221,7 @@ describe("the response cache", function()
     assert.equal(2, g:look("cache").entries)
     assert.equal(200, g:tell("rollback").status)
     assert.same({ "hit", "of one" }, { ask() })
-    assert.equal(200, g:reload({ ["gateway.lua"] = config '{ size = "64KiB", ttl = 7 }' }).status)
+    assert.equal(200, g:reload({ ["gateway.lua"] = config '{ size = "64KiB", ttl = 7 }', ["policy.lua"] = "return {}" }).status)
     local shown = g:look "cache"
     assert.equal(65536, shown.size)
     assert.equal(7, shown.ttl)

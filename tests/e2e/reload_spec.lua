@@ -316,6 +316,52 @@ describe("the files", function()
   end)
 end)
 
+describe("a start with files that do not load", function()
+  local function mistakes(g) return g.process:stderr() end
+
+  it("goes on with the version that served last, says so, and takes over the mended file", function()
+    local g = serve {}
+    g:reload { ["policy.lua"] = named "two" }
+    local two = current(g)
+    for _, broken in ipairs { { "policy.lua", "return {\n select = 5 }", "policy.lua:2: select: must be a function, not 5" },
+                              { "gateway.lua", config .. "\n}", "gateway.lua:6: " } } do
+      local whole = e2e.read(g.folder .. "/" .. broken[1])
+      g.process:stop(e2e.SIGKILL)
+      g:replace(broken[1], broken[2])
+      g:restart()
+      assert.same({ two, "two" }, { current(g), labels(served(g)) })
+      assert.truthy(mistakes(g):find(broken[3], 1, true), mistakes(g))
+      assert.truthy(mistakes(g):find("THE FILES CANNOT BE USED: " .. two .. ", which served last, goes on until they are mended", 1, true))
+      assert.equal("the files cannot be used", g:look("versions").versions[1].why)
+      assert.equal(422, g:tell("reload").status)
+      g:replace(broken[1], whole)
+      assert.equal(200, g:tell("reload").status)
+      assert.equal("two", labels(served(g)))
+    end
+    g:replace("policy.lua", named "three")
+    becomes(g, "three")
+  end)
+
+  it("passes over what was taken back", function()
+    local g = serve {}
+    g:reload { ["policy.lua"] = named "two" }
+    assert.equal(200, g:tell("rollback").status)
+    g.process:stop(e2e.SIGKILL)
+    g:replace("policy.lua", "return {")
+    g:restart()
+    assert.equal("one", labels(served(g)))
+  end)
+
+  it("ends where nothing was kept", function()
+    local g = serve({}, { config = config:gsub("return {", "return { state = false,", 1) })
+    g.process:stop(e2e.SIGKILL)
+    g:replace("policy.lua", "return {\n select = 5 }")
+    local status, out, err = e2e.run({ e2e.lunette, "serve", g.folder .. "/gateway.lua" }, g.env)
+    assert.same({ 1, "" }, { status, out })
+    assert.truthy(err:find("policy.lua:2: select: must be a function, not 5", 1, true))
+  end)
+end)
+
 describe("a rollback", function()
   it("takes the previous version back, until the file changes, and over a kill -9", function()
     local g = serve {}
@@ -341,6 +387,31 @@ describe("a rollback", function()
     assert.same({ "admin ann@desk (127.0.0.1)", "two is worse" }, { list[2].taken_back_by, list[2].taken_back_why })
     assert.equal(200, g:reload({ ["policy.lua"] = named "three" }).status)
     assert.equal(200, g:reload({ ["policy.lua"] = named "two" }).status)        -- it has changed since
+    assert.equal("two", labels(served(g)))
+  end)
+
+  it("stays though another file is saved, also over a restart: what it was taken back for is as it was", function()
+    local g = serve {}
+    local one = current(g)
+    local two = g:reload({ ["policy.lua"] = named "two" }).json.version
+    assert.equal(200, g:tell("rollback", { why = "two is worse" }).status)
+    local gateway = e2e.read(g.folder .. "/gateway.lua")
+    local answer = g:reload { ["gateway.lua"] = gateway .. "\n-- saved anew" }
+    assert.equal(422, answer.status)
+    assert.truthy(answer.json.errors[1]:find(two .. " was taken back", 1, true))
+    assert.truthy(answer.json.errors[1]:find("and policy.lua is as it was then: it stays so until that changes", 1, true))
+    assert.same({ one, "one" }, { current(g), labels(served(g)) })
+    g:restart()
+    assert.same({ one, "one" }, { current(g), labels(served(g)) })
+    assert.equal(422, g:tell("reload").status)
+    g:reload { ["policy.lua"] = named "three" }
+    assert.equal("three", labels(served(g)))
+    g:reload { ["policy.lua"] = named "two" }                   -- it was changed since
+    assert.equal("two", labels(served(g)))
+    assert.equal(200, g:tell("rollback").status)
+    g:reload { ["gateway.lua"] = gateway }
+    assert.equal("three", labels(served(g)))
+    assert.equal(200, g:tell("reload?force=true").status)
     assert.equal("two", labels(served(g)))
   end)
 

@@ -192,6 +192,24 @@ return {
     assert.equal(15, (share(g)))
   end)
 
+  it("of the environment that an earlier version does not take does not keep it from coming back", function()
+    for _, before in ipairs { "return {}", (policy:gsub("max = 100", "max = 10")) } do
+      local g = serve { ["policy.lua"] = before }
+      local first = g:look("versions").current
+      e2e.eventually("it is kept", function()
+        local file = io.open(g.folder .. "/.lunette/state.json")
+        return file and file:close()
+      end)
+      g.process:stop(e2e.SIGKILL)
+      g:replace("policy.lua", policy)
+      g:restart(nil, { A = a.url, LUNETTE_SETTINGS_SHARE = "15", LUNETTE_LOG_REQUESTS = g.folder .. "/requests.jsonl" })
+      assert.equal(15, setting(g, "share").value)
+      assert.equal(200, g:tell("rollback").status)
+      assert.equal(first, g:look("versions").current)
+      assert.equal(before ~= "return {}" and 5 or nil, (setting(g, "share") or {}).value)
+    end
+  end)
+
   it("leaves an audit line: who, what, before, after", function()
     local g = serve()
     g:tell("settings", { share = 15 }, { ["x-lunette-by"] = "ann@desk\"}" })

@@ -165,6 +165,31 @@ describe("a circuit", function()
   end)
 end)
 
+describe("a policy that takes only healthy targets", function()
+  local policy = 'return { select = function(_, targets) return targets:healthy() end }'
+
+  it("gives one that is over its rest a trial, and has it back when that is good", function()
+    local g = t.gateway { targets = { "a", "b" }, policy = policy, providers = { a = { 500, 500, 500, 500, 500, "well again" }, b = "b" } }
+    for _ = 1, 6 do g:ask "hi" end
+    assert.equal(5, g:provider "a".requests)
+    t.advance(60)
+    assert.equal("a", g:ask("hi").target)
+    assert.equal("a", g:ask("hi").target)
+  end)
+
+  it("loses no request by a trial that fails, and none goes beside it", function()
+    local g = t.gateway { targets = { "a", "b" }, policy = policy, providers = { a = { answer = { status = 500, after = 1 } }, b = "b" } }
+    for _ = 1, 6 do g:ask "hi" end
+    t.advance(60)
+    local trial, beside = g:start "hi", g:start "hi"
+    assert.equal(6, g:provider "a".requests)
+    assert.equal("b", beside:answer().target)
+    assert.same({ 200, "b" }, { trial:answer().status, trial:answer().target })
+    g:ask "hi"
+    assert.equal(6, g:provider "a".requests)
+  end)
+end)
+
 describe("several keys", function()
   local function key_of(call) return call.headers.authorization end
 

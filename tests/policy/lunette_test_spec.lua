@@ -155,6 +155,22 @@ describe("asking", function()
     assert.equal(5, one:answer().latency)
   end)
 
+  it("is released once it has ended, in any order, and its log line taken: memory does not grow with a day's requests", function()
+    local g = t.gateway { providers = { a = { text = "x", after = 1 } } }
+    local first, second, third = g:start "first", g:start "second", g:start "third"
+    assert.has_error(function() second:release() end, "the request has not ended")
+    t.advance(1)
+    second:release()
+    first:release()
+    assert.equal(3, #g:take_log())
+    assert.equal(0, #g:take_log())
+    assert.equal(0, #g:log())
+    g:ask "fourth"
+    assert.equal("x", third:so_far().text)
+    third:release()
+    assert.equal(1, #g:take_log())
+  end)
+
   it("in other endpoints", function()
     local g = t.gateway {}
     assert.equal("embedding", g:ask({ input = "x" }).json.data[1].object)

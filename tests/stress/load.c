@@ -1,4 +1,4 @@
-/* load PORT CONNECTIONS STREAMS RATE: asks a gateway, over so many connections, RATE questions a second in all; those of the first STREAMS connections
+/* load PORT CONNECTIONS STREAMS RATE [MODEL]: asks a gateway for MODEL (m), over so many connections, RATE questions a second in all; those of the first STREAMS connections
  * want a stream. A latency counts from the moment a question was due, so that a slow answer also shows in those that wait behind it.
  *
  * Prints, a line each: `ready` when signals are taken; `pair VERSION LABELS` for each x-lunette-policy when it is first seen; `wrong …` for what must not happen, at most 20 of
@@ -34,6 +34,7 @@ struct pair { char policy[128], labels[128]; };
 static struct event_base *base;
 static struct connection *all;
 static int port, n_all, n_busy;
+static const char *model = "m";
 static bool ending;
 static struct pair *pairs;
 static double latencies[LATENCIES], since;
@@ -183,7 +184,7 @@ static void ask(evutil_socket_t fd, short what, void *self)
     char body[256];
     (void)fd, (void)what;
     if (ending || c->busy) return;
-    int n = snprintf(body, sizeof body, "{\"model\":\"m\",%s\"messages\":[{\"role\":\"user\",\"content\":\"What is it?\"}]}", c->stream ? "\"stream\":true," : "");
+    int n = snprintf(body, sizeof body, "{\"model\":\"%.99s\",%s\"messages\":[{\"role\":\"user\",\"content\":\"What is it?\"}]}", model, c->stream ? "\"stream\":true," : "");
     evbuffer_add_printf(bufferevent_get_output(c->io), "POST /v1/chat/completions HTTP/1.1\r\nHost: l\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", n, body);
     c->busy = true;
     n_busy++;
@@ -212,13 +213,14 @@ static void on_end(evutil_socket_t fd, short what, void *self)
 
 int main(int argc, char **argv)
 {
-    if (argc != 5) { fputs("usage: load PORT CONNECTIONS STREAMS RATE\n", stderr); return 2; }
+    if (argc != 5 && argc != 6) { fputs("usage: load PORT CONNECTIONS STREAMS RATE [MODEL]\n", stderr); return 2; }
     struct event_config *config = event_config_new();
     event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER);
     base = event_base_new_with_config(config);
     event_config_free(config);
     setvbuf(stdout, NULL, _IOLBF, 0);
     signal(SIGPIPE, SIG_IGN);
+    if (argc == 6) model = argv[5];
     port = atoi(argv[1]), n_all = atoi(argv[2]);
     int n_streams = atoi(argv[3]);
     double rate = atof(argv[4]), start = now();

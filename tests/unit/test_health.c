@@ -127,9 +127,11 @@ static void after_its_rest_one_probe_goes_and_its_success_closes(void **state)
     opened(w, 1 * S);
     assert_false(lun_health_begin(w->one, 61 * S - 1, false));
     assert_int_equal(look(w->one, 61 * S).circuit, LUN_CIRCUIT_HALF_OPEN);
-    assert_false(look(w->one, 61 * S).healthy);
+    assert_false(look(w->one, 61 * S - 1).healthy);
+    assert_true(look(w->one, 61 * S).healthy);                  /* or who takes only healthy ones would never send the probe */
     assert_false(lun_health_rests(w->one, 61 * S));
     assert_true(lun_health_begin(w->one, 61 * S, false));
+    assert_false(look(w->one, 61 * S).healthy);
     assert_false(lun_health_begin(w->one, 61 * S, false));      /* one at a time */
     assert_int_equal(lun_health_rests_until(w->one, 61 * S), 62 * S);
     lun_health_end(w->one, &(struct lun_report){ .kind = LUN_KIND_OK, .key = 0, .latency = S, .began = 61 * S }, 62 * S);

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/alloc.h"
+#include "gateway/blame.h"
 #include "gateway/keep.h"
 #include "gateway/troubles.h"
 
@@ -60,11 +61,67 @@ static void the_previous_one_is_the_newest_that_was_not_taken_back(void **state)
     take(&vs, "p@b");
     take(&vs, "p@c");
     assert_string_equal(name_of(lun_versions_previous(&vs)), "p@b");
-    lun_version_mark_bad(lun_versions_find(&vs, "p@b"), 5, "ann", "slow");
+    lun_version_mark_bad(lun_versions_find(&vs, "p@b"), 5, "ann", "slow", NULL);
     assert_string_equal(name_of(lun_versions_previous(&vs)), "p@a");
     lun_versions_forgive(&vs, NULL);
     assert_string_equal(name_of(lun_versions_previous(&vs)), "p@b");
     lun_versions_free(&vs);
+}
+
+/* A version whose gateway.lua and policy.lua have these texts. */
+static struct lun_snapshot *with_files(const char *version, const char *config, const char *policy)
+{
+    struct lun_snapshot *s = snapshot(version);
+    struct lun_part *parts = (struct lun_part *)s->parts;
+    parts[0].file.text = config, parts[0].file.n = strlen(config);
+    parts[1].file.text = policy, parts[1].file.n = strlen(policy);
+    return s;
+}
+
+static void blamed(const char *config, const char *policy, bool expected, const char *blame)
+{
+    struct lun_snapshot *s = with_files("p@x", config, policy);
+    if (lun_blame_holds(blame, s) != expected) fail_msg("%s %s: %d", config, policy, !expected);
+    lun_snapshot_unref(s);
+}
+
+static void what_was_taken_back_is_to_blame_in_the_files_that_differ_as_long_as_all_of_them_are_as_they_were(void **state)
+{
+    struct lun_snapshot *good = with_files("p@a", "c1", "p1"), *policy = with_files("p@b", "c1", "p2"), *both = with_files("p@c", "c2", "p2");
+    char *one = lun_blame(policy, good), *two = lun_blame(both, good), *none = lun_blame(good, good), names[200];
+    struct lun_versions vs = {0}, again = {0};
+    struct lun_buf out = {0};
+    struct lun_json all;
+    (void)state;
+    assert_string_equal(none, "");
+    assert_string_equal(lun_blame_names(one, names), "policy.lua");
+    assert_string_equal(lun_blame_names(two, names), "gateway.lua, policy.lua");
+    blamed("c9", "p2", true, one);
+    blamed("c1", "p1", false, one);
+    blamed("c1", "p3", false, one);
+    blamed("c2", "p2", true, two);
+    blamed("c2", "p3", false, two);
+    blamed("c9", "p2", false, two);
+    blamed("c1", "p1", false, none);
+    blamed("c1", "p1", false, NULL);
+    blamed("c1", "p1", false, "rubbish");
+    blamed("c1", "p1", false, "rubbish\n\n");
+    lun_version_mark_bad(lun_versions_take(&vs, policy, 1, "test", ""), 5, "ann", "slow", one);
+    lun_versions_take(&vs, good, 1, "test", "");
+    assert_null(lun_versions_taken_back(&vs, good));
+    assert_string_equal(name_of(lun_versions_taken_back(&vs, both)), "p@b");       /* its policy is the same */
+    lun_buf_putc(&out, '{');                                                       /* what was kept says so too */
+    lun_json_put_key(&out, "format");
+    lun_buf_putc(&out, '1');
+    lun_versions_write(&vs, &out);
+    lun_buf_putc(&out, '}');
+    assert_true(lun_json_check(out.at, out.n, &all, NULL) && lun_versions_read(&again, all));
+    assert_string_equal(name_of(lun_versions_taken_back(&again, both)), "p@b");
+    lun_buf_free(&out);
+    lun_versions_free(&vs);
+    lun_versions_free(&again);
+    lun_snapshot_unref(both);
+    free(one), free(two), free(none);
 }
 
 static void one_that_is_taken_again_comes_first_with_its_counts_and_the_next_generation(void **state)
@@ -75,7 +132,7 @@ static void one_that_is_taken_again_comes_first_with_its_counts_and_the_next_gen
     atomic_store(&a->snapshot->requests, 7);
     atomic_store(&a->snapshot->hook_failures, 2);
     take(&vs, "p@b");
-    lun_version_mark_bad(a, 5, "ann", "slow");
+    lun_version_mark_bad(a, 5, "ann", "slow", NULL);
     assert_ptr_equal(take(&vs, "p@a"), a);
     assert_ptr_equal(lun_versions_current(&vs), a);
     assert_int_equal(vs.n, 2);
@@ -93,7 +150,7 @@ static void eight_are_kept_those_in_use_and_those_taken_back_longest(void **stat
     (void)state;
     struct lun_version *used = take(&vs, "p@used"), *bad = take(&vs, "p@bad");
     atomic_store(&used->snapshot->desks, 1);
-    lun_version_mark_bad(bad, 5, "ann", "slow");
+    lun_version_mark_bad(bad, 5, "ann", "slow", NULL);
     for (int i = 0; i < 20; i++) {
         snprintf(name, sizeof name, "p@%d", i);
         take(&vs, name);
@@ -116,7 +173,7 @@ static void an_earlier_one_has_served_only_if_it_answered_and_was_not_taken_back
     assert_false(lun_versions_earlier_served(&vs));
     atomic_store(&a->snapshot->requests, 1);
     assert_true(lun_versions_earlier_served(&vs));
-    lun_version_mark_bad(a, 5, "ann", "slow");
+    lun_version_mark_bad(a, 5, "ann", "slow", NULL);
     assert_false(lun_versions_earlier_served(&vs));
     lun_versions_free(&vs);
 }
@@ -129,7 +186,7 @@ static void what_is_kept_of_the_list_is_read_as_it_was(void **state)
     (void)state;
     take(&vs, "p@a");
     struct lun_version *b = take(&vs, "p@b");
-    lun_version_mark_bad(b, 1795838673789466, "ann \"x\"", "slow\n");
+    lun_version_mark_bad(b, 1795838673789466, "ann \"x\"", "slow\n", NULL);
     atomic_store(&b->snapshot->requests, 12);
     take(&vs, "p@c");
     lun_buf_putc(&out, '{');
@@ -362,6 +419,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_previous_one_is_the_newest_that_was_not_taken_back),
+        cmocka_unit_test(what_was_taken_back_is_to_blame_in_the_files_that_differ_as_long_as_all_of_them_are_as_they_were),
         cmocka_unit_test(one_that_is_taken_again_comes_first_with_its_counts_and_the_next_generation),
         cmocka_unit_test(eight_are_kept_those_in_use_and_those_taken_back_longest),
         cmocka_unit_test(an_earlier_one_has_served_only_if_it_answered_and_was_not_taken_back),

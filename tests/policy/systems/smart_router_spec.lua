@@ -48,6 +48,12 @@ describe("C2 smart router", function()
     assert.equal("deepseek-v3.2", gateway():ask("hi").target)
   end)
 
+  it("names no model that is none", function()
+    local g = gateway()
+    for task in pairs(table_of_tasks) do g:ask { task = task } end
+    assert.same({}, g.messages)
+  end)
+
   it("one whose provider is not healthy is not picked", function()
     local g = gateway { ["deepseek-v3.2"] = 500 }
     for _ = 1, 5 do g:ask "hi" end

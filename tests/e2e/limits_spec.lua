@@ -1,5 +1,5 @@
 -- The rows E6, E4, D6 and C4 through real sockets, once each: queues at a rate limit, overload, providers that ask to be left alone, attempts that
--- take too long. tests/policy/rows_limits_spec.lua holds them to every number.
+-- take too long. tests/policy/systems/limits_spec.lua holds them to every number.
 local e2e = require "support"
 
 local function hello(text, usage)
