@@ -153,7 +153,7 @@ enum { TABLES = sizeof tables / sizeof *tables };
 
 static void put_table(struct lun_buf *out, struct lun_json report, int i)
 {
-    lun_table_put(out, lun_json_get(report, tables[i].list), tables[i].last ? lun_json_get(report, tables[i].last) : (struct lun_json){0},
+    lun_table_put_summed(out, lun_json_get(report, tables[i].list), tables[i].last ? lun_json_get(report, tables[i].last) : (struct lun_json){0},
                   tables[i].columns, tables[i].n);
 }
 

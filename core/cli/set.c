@@ -50,7 +50,7 @@ static int show(const struct lun_remote *r, bool json)
     if (json) lun_remote_print_json(&answer);
     else if (!status) {
         struct lun_json list = lun_json_get(answer.json, "settings");
-        if (lun_json_count(list)) lun_table_put(&out, list, (struct lun_json){0}, columns, sizeof columns / sizeof *columns);
+        if (lun_json_count(list)) lun_table_put(&out, list, columns, sizeof columns / sizeof *columns);
         else lun_buf_puts(&out, "The policy has no settings.\n");
         lun_print(&out, stdout);
     }

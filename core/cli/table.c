@@ -37,7 +37,7 @@ static void widen(size_t wide[MOST], struct lun_json row, const struct lun_colum
     for (int i = 0; i < n; i++) if (width(row, &c[i]) > wide[i]) wide[i] = width(row, &c[i]);
 }
 
-void lun_table_put(struct lun_buf *out, struct lun_json list, struct lun_json last, const struct lun_column *c, int n)
+void lun_table_put_summed(struct lun_buf *out, struct lun_json list, struct lun_json last, const struct lun_column *c, int n)
 {
     const struct lun_json head = {0};
     size_t wide[MOST] = {0};
@@ -47,4 +47,9 @@ void lun_table_put(struct lun_buf *out, struct lun_json list, struct lun_json la
     put_row(out, head, c, n, wide);
     for (struct lun_json_each e = lun_json_each(list); lun_json_next(&e); ) put_row(out, e.value, c, n, wide);
     if (last.n) put_row(out, last, c, n, wide);
+}
+
+void lun_table_put(struct lun_buf *out, struct lun_json list, const struct lun_column *c, int n)
+{
+    lun_table_put_summed(out, list, (struct lun_json){0}, c, n);
 }

@@ -11,6 +11,7 @@ struct lun_column {
     void (*put)(struct lun_buf *, struct lun_json row); /* what writes the cell */
     bool right;                                         /* a number: stands at the right end of its column */
 };
-/* `last`: one more row below the list, say of sums; {0}: none. */
-void lun_table_put(struct lun_buf *out, struct lun_json list, struct lun_json last, const struct lun_column *, int columns);
+void lun_table_put(struct lun_buf *out, struct lun_json list, const struct lun_column *, int columns);
+/* The same with one more row below the list, say of sums; {0}: none. */
+void lun_table_put_summed(struct lun_buf *out, struct lun_json list, struct lun_json last, const struct lun_column *, int columns);
 #endif

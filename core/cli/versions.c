@@ -37,7 +37,7 @@ static int show(const struct lun_remote *r, bool json)
     int status = lun_remote_get(r, "/admin/versions", json, &answer);
     if (json) lun_remote_print_json(&answer);
     else if (!status) {
-        lun_table_put(&out, lun_json_get(answer.json, "versions"), (struct lun_json){0}, columns, sizeof columns / sizeof *columns);
+        lun_table_put(&out, lun_json_get(answer.json, "versions"), columns, sizeof columns / sizeof *columns);
         lun_print(&out, stdout);
     }
     lun_remote_answer_free(&answer);
