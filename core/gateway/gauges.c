@@ -19,11 +19,8 @@ static void set_target(struct lun_metrics *m, const struct lun_target *t, lun_us
 static void set_provider(struct lun_metrics *m, const struct lun_snapshot *s, const struct lun_provider *p, lun_us now)
 {
     enum lun_provider_health is = lun_health_provider(s, p, now);
-    int out = 0;
-    for (int i = LUN_HEALTHY; i <= LUN_DOWN; i++)
-        lun_metrics_set(m, LUN_METRIC_PROVIDER, (const char *[]){ p->name, lun_provider_health_name((enum lun_provider_health)i) }, i == (int)is);
-    for (int i = 0; i < p->n_keys; i++) out += lun_health_key_is_out(p, i);
-    lun_metrics_set(m, LUN_METRIC_KEYS_OUT, &p->name, out);
+    lun_metrics_set(m, LUN_METRIC_PROVIDER, &p->name, is == LUN_HEALTHY ? 1 : is == LUN_DEGRADED ? 0.5 : 0);
+    for (int i = 0; i < p->n_keys; i++) lun_metrics_set(m, LUN_METRIC_KEY, (const char *[]){ p->name, p->keys[i].name }, !lun_health_key_is_out(p, i));
 }
 
 static void set_budget(struct lun_metrics *m, struct lun_account *a, lun_us wall)
@@ -39,7 +36,7 @@ static void set_budget(struct lun_metrics *m, struct lun_account *a, lun_us wall
 
 void lun_gauges_set(struct lun_metrics *m, const struct lun_snapshot *s, lun_us now, lun_us wall)
 {
-    static const enum lun_metric anew[] = { LUN_METRIC_CIRCUIT, LUN_METRIC_REST, LUN_METRIC_PROVIDER, LUN_METRIC_KEYS_OUT,
+    static const enum lun_metric anew[] = { LUN_METRIC_CIRCUIT, LUN_METRIC_REST, LUN_METRIC_PROVIDER, LUN_METRIC_KEY,
                                             LUN_METRIC_BUDGET_LIMIT, LUN_METRIC_BUDGET_USED, LUN_METRIC_BUDGET_HELD };
     for (size_t i = 0; i < sizeof anew / sizeof *anew; i++) lun_metrics_clear(m, anew[i]);
     for (int i = 0; i < s->n_targets; i++) set_target(m, &s->targets[i], now);

@@ -40,8 +40,8 @@ enum lun_metric_type { LUN_COUNTER, LUN_GAUGE, LUN_HISTOGRAM };
     X(IN_FLIGHT,       "lunette_requests_in_flight",                GAUGE,     "",                      "Requests being answered") \
     X(CIRCUIT,         "lunette_circuit_open",                      GAUGE,     "target",                "1 while the target's circuit is open, 0.5 half open") \
     X(REST,            "lunette_target_rest_seconds",               GAUGE,     "target",                "How long the target still rests, after a 429 or with an open circuit; 86400: a day, or until somebody acts") \
-    X(PROVIDER,        "lunette_provider_state",                    GAUGE,     "provider,state",        "1 for the state it is in: healthy, degraded (some of its targets rest) or down (all do)") \
-    X(KEYS_OUT,        "lunette_provider_keys_out",                 GAUGE,     "provider",              "Keys taken out of use, because the provider does not accept them") \
+    X(PROVIDER,        "lunette_provider_state",                    GAUGE,     "provider",              "1 healthy, 0.5 degraded, 0 down") \
+    X(KEY,             "lunette_key_in_use",                        GAUGE,     "provider,key",          "1; 0 while the provider does not accept that key; by the name of the secret") \
     X(BUDGET_LIMIT,    "lunette_budget_limit_usd",                  GAUGE,     "budget",                "The limit of a budget that has one") \
     X(BUDGET_USED,     "lunette_budget_used_usd",                   GAUGE,     "budget",                "What is spent of it in its current period") \
     X(BUDGET_HELD,     "lunette_budget_held_usd",                   GAUGE,     "budget",                "What is held of it for requests under way") \
