@@ -31,7 +31,7 @@ local function crowd(g, n, options)
   return visits, call
 end
 
-describe("the response cache", function()
+describe("D4 the response cache", function()
   it("answers a question again without the provider, byte for byte, and says so", function()
     local g = serve()
     local first = g:open {}

@@ -13,7 +13,7 @@ end
 local function cache(answer) return answer.headers["x-lunette-cache"] end
 local function asked(g) return g:provider "a".requests end
 
-describe("without a cache", function()
+describe("D4 the response cache: without a cache", function()
   it("everybody asks, and nothing is said of it", function()
     local g = gateway { cache = false }
     g:ask "hi"
@@ -24,7 +24,7 @@ describe("without a cache", function()
   end)
 end)
 
-describe("an equal request", function()
+describe("D4 the response cache: an equal request", function()
   it("is given the answer again, for nothing", function()
     local g = gateway()
     local first, second = g:ask "hi", g:ask "hi"
@@ -106,7 +106,7 @@ describe("an equal request", function()
   end)
 end)
 
-describe("whose an answer is", function()
+describe("D4 the response cache: whose an answer is", function()
   local clients = { { name = "ann" }, { name = "bob" } }
 
   it("its client's alone", function()
@@ -138,7 +138,7 @@ describe("whose an answer is", function()
   end)
 end)
 
-describe("what the client says of it", function()
+describe("D4 the response cache: what the client says of it", function()
   it("x-lunette-cache: bypass and no-store: neither looked for nor kept", function()
     for _, headers in ipairs { { ["x-lunette-cache"] = "bypass" }, { ["cache-control"] = "no-store" }, { ["cache-control"] = "max-age=5 , NO-STORE" } } do
       local g = gateway()
@@ -184,7 +184,7 @@ describe("what the client says of it", function()
   end)
 end)
 
-describe("what is not kept", function()
+describe("D4 the response cache: what is not kept", function()
   for _, case in ipairs {
     { "an error", 500 }, { "a refusal", 400 }, { "an answer cut off", { text = "hello", cut = "fin" } },
     { "one that ends at a length nobody asked for", { text = "hel", finish_reason = "length" } },
@@ -225,7 +225,7 @@ describe("what is not kept", function()
   end)
 end)
 
-describe("refusals hold", function()
+describe("D4 the response cache: refusals hold", function()
   it("though the answer is there", function()
     local g = gateway { policy = [[local l = require "lunette"
       local n = 0
@@ -249,7 +249,7 @@ describe("refusals hold", function()
   end)
 end)
 
-describe("what a policy decides by", function()
+describe("D4 the response cache: what a policy decides by", function()
   local cases = {
     user = { { user = "ann" }, { user = "bob" } }, session = { { session = "s" }, { session = "t" } },
     ["headers['x-a']"] = { { headers = { ["x-a"] = "1" } }, { headers = { ["x-a"] = "2" } } },
@@ -325,7 +325,7 @@ describe("what a policy decides by", function()
   end)
 end)
 
-describe("a stream", function()
+describe("D4 the response cache: a stream", function()
   local tokens = { prompt_tokens = 7, completion_tokens = 2, total_tokens = 9 }
   local function said(choices, usage)
     return { id = "c", object = "chat.completion.chunk", created = 5, model = "up", choices = choices, usage = usage }
@@ -418,7 +418,7 @@ describe("a stream", function()
   end)
 end)
 
-describe("several at once", function()
+describe("D4 the response cache: several at once", function()
   local slow = { a = function(_, n) return { text = "answer " .. n, after = 2, usage = { input = 10, output = 5 } } end }
 
   it("ask once: the first pays, the others wait and have its answer", function()
@@ -528,7 +528,7 @@ describe("several at once", function()
   end)
 end)
 
-describe("its size", function()
+describe("D4 the response cache: its size", function()
   it("is never passed: the least recently used makes room", function()
     local g = gateway { cache = { size = "64KiB", answer = "32KiB" }, providers = { a = function(request) return request.text .. ("x"):rep(10000) end } }
     for i = 1, 8 do g:ask("q" .. i) g:ask "q1" end
