@@ -74,6 +74,15 @@ function kinds.model(v)
   if not lunette.has_model(v) then return "a name in `models` of gateway.lua" end
 end
 
+function kinds.canary(v)
+  if kinds.text(v) then return "the name of a canary" end
+  if not lunette.has_canary(v) then return "a name in `canaries` of gateway.lua" end
+end
+
+function kinds.policy(v)
+  if type(v) ~= "table" then return "a policy, a table of hooks" end
+end
+
 function kinds.models(v)
   if type(v) ~= "table" or #v == 0 then return "a list of names of models" end
   for _, model in ipairs(v) do

@@ -205,6 +205,12 @@ function gateway_class:provider(name)
   return self.played[name]
 end
 
+-- What there is to see of a canary; with a verb (`start pause resume promote rollback`) that is done: true, or nil and why it cannot be.
+function gateway_class:canary(name, verb, why)
+  if not verb then return self.simulation:canary(name) end
+  return self.simulation:canary_do(name, verb, why)
+end
+
 -- "lunette_attempts_total", { target = "a" }: the sum over all series that have these labels; histograms: how many.
 function gateway_class:metric(name, labels)
   local sum = 0

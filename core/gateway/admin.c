@@ -21,7 +21,7 @@ struct lun_admin {
 };
 /* Somebody who waits for an answer. The exchange is NULL once he has left. */
 struct asked { struct lun_exchange *exchange; };
-struct visit { struct lun_admin *admin; struct lun_exchange *exchange; const struct lun_http_request *head; struct lun_json body; };
+struct visit { struct lun_admin *admin; struct lun_exchange *exchange; const struct lun_http_request *head; struct lun_json body; struct lun_slice name; };      /* name: what a path ends with */
 
 /* ---- answers ---- */
 
@@ -74,6 +74,23 @@ static void gauge(struct lun_admin *a, enum lun_metric metric, const char *const
     lun_metrics_set(a->options.registry->metrics, metric, labels, value);
 }
 
+static void set_canaries(struct lun_admin *a, const struct lun_snapshot *s)
+{
+    static const enum lun_metric gauges[] = { LUN_METRIC_CANARY_SHARE, LUN_METRIC_CANARY_STATE, LUN_METRIC_CANARY_SAMPLES, LUN_METRIC_CANARY_ERRORS, LUN_METRIC_CANARY_P99 };
+    for (size_t i = 0; i < sizeof gauges / sizeof *gauges; i++) lun_metrics_clear(a->options.registry->metrics, gauges[i]);
+    for (int i = 0; i < s->n_canaries; i++) {
+        struct lun_canary_view v;
+        const char *name = s->canaries[i].name;
+        lun_canary_view(s->canaries[i].state, a->options.reactor->loop.now, &v);
+        gauge(a, LUN_METRIC_CANARY_SHARE, (const char *[]){ name }, v.share / 100);
+        for (int state = 0; state < LUN_CANARY_STATE_COUNT; state++)
+            gauge(a, LUN_METRIC_CANARY_STATE, (const char *[]){ name, lun_canary_state_name((enum lun_canary_state)state) }, v.state == (enum lun_canary_state)state);
+        gauge(a, LUN_METRIC_CANARY_SAMPLES, (const char *[]){ name }, (double)v.samples);
+        if (v.samples) gauge(a, LUN_METRIC_CANARY_ERRORS, (const char *[]){ name }, (double)v.errors / (double)v.samples);
+        if (v.p99) gauge(a, LUN_METRIC_CANARY_P99, (const char *[]){ name }, (double)v.p99 / 1e6);
+    }
+}
+
 static void set_cache(struct lun_admin *a)
 {
     struct lun_cache_view v;
@@ -100,6 +117,7 @@ static void set_gauges(struct lun_admin *a)
     gauge(a, LUN_METRIC_VERSIONS_LIVE, NULL, lun_versions_live(versions));
     gauge(a, LUN_METRIC_STARTED, NULL, (double)a->started / 1e6);
     lun_gauges_set(a->options.registry->metrics, s, a->options.reactor->loop.now, lun_clock_wall());
+    set_canaries(a, s);
     set_cache(a);
 }
 
@@ -123,6 +141,13 @@ static void versions(struct visit *v)
 {
     struct lun_buf out = {0};
     lun_versions_show(lun_changes_versions(v->admin->options.changes), &out);
+    reply_json(v->exchange, 200, &out);
+}
+
+static void canaries(struct visit *v)
+{
+    struct lun_buf out = {0};
+    lun_view_canaries(lun_changes_current(v->admin->options.changes), v->admin->options.reactor->loop.now, &out);
     reply_json(v->exchange, 200, &out);
 }
 
@@ -290,6 +315,49 @@ static void set(struct visit *v)
     lun_arena_free(&arena);
 }
 
+struct asked_canary { struct asked asked; struct lun_admin *admin; char name[65]; };    /* first, as who waits is known by it */
+
+static void told_canary(void *self, const struct lun_change_result *r)
+{
+    struct asked_canary *a = self;
+    struct lun_buf body = {0};
+    const struct lun_canary_rule *rule = a->asked.exchange ? lun_snapshot_canary(lun_changes_current(a->admin->options.changes), a->name) : NULL;
+    if (a->asked.exchange && (r->status != 200 || !rule)) {
+        lun_view_errors(&body, r->errors.n ? r->errors.at[0] : "it is gone meanwhile");
+        reply_json(a->asked.exchange, r->status == 200 ? 404 : r->status, &body);
+    } else if (a->asked.exchange) {
+        lun_buf_puts(&body, "{\"canary\":");
+        lun_view_canary(rule, a->admin->options.reactor->loop.now, &body);
+        lun_view_kept(r, &body);
+        lun_buf_putc(&body, '}');
+        reply_json(a->asked.exchange, 200, &body);
+    }
+    free(a);
+}
+
+static const char verbs_wanted[] = "an object is wanted: {\"do\":\"start\"}, or pause, resume, promote, rollback; with \"why\" what is to be noted";
+
+static void canary(struct visit *v)
+{
+    struct lun_buf verb = {0}, why = {0};
+    enum lun_canary_verb wanted;
+    lun_json_string(lun_json_get(v->body, "do"), true, &verb);
+    lun_json_string(lun_json_get(v->body, "why"), true, &why);
+    if (!lun_canary_verb_find(lun_buf_text(&verb), &wanted)) refuse(v->exchange, 422, verbs_wanted);
+    else if (v->name.n > 64) refuse(v->exchange, 404, "gateway.lua has no such canary");
+    else {
+        struct asked_canary *a = lun_zalloc(sizeof *a);
+        char *by = who(v);
+        a->asked.exchange = v->exchange;
+        a->admin = v->admin;
+        memcpy(a->name, v->name.at, v->name.n);
+        lun_exchange_set_user(v->exchange, &a->asked);
+        lun_changes_canary(v->admin->options.changes, by, a->name, wanted, lun_buf_text(&why), told_canary, a);
+        free(by);
+    }
+    lun_buf_free(&verb), lun_buf_free(&why);
+}
+
 /* ---- who and what ---- */
 
 static void (*const functions[])(struct visit *) = {
@@ -329,12 +397,23 @@ static void wrong_method(struct lun_exchange *x, const char *allow)
     lun_buf_free(&body);
 }
 
+/* A path of the table may end with a NAME. */
+static bool leads_to(const char *path, struct lun_slice asked, struct lun_slice *name)
+{
+    size_t n = strlen(path);
+    if (n < 5 || strcmp(path + n - 5, "/NAME")) return lun_slice_is(asked, path);
+    n -= 4;
+    if (asked.n <= n || memcmp(asked.at, path, n) || memchr(asked.at + n, '/', asked.n - n)) return false;
+    *name = (struct lun_slice){ asked.at + n, asked.n - n };
+    return true;
+}
+
 static void route(struct visit *v)
 {
     struct lun_buf allow = {0};
     bool head = lun_slice_is(v->head->method, "HEAD");
     for (int i = 0; i < PATHS; i++) {
-        if (!lun_slice_is(v->head->path, paths[i].path)) continue;
+        if (!leads_to(paths[i].path, v->head->path, &v->name)) continue;
         if (lun_slice_is(v->head->method, paths[i].method) || (head && !strcmp(paths[i].method, "GET"))) { lun_buf_free(&allow); functions[i](v); return; }
         lun_buf_printf(&allow, "%s%s", allow.n ? ", " : "", !strcmp(paths[i].method, "GET") ? "GET, HEAD" : paths[i].method);
     }

@@ -3,6 +3,7 @@
  *   changes.c           the queue: who asks, what is next, who is told
  *   change_build.c      the half on the builder's thread: files read, versions loaded and tried, machines made, the state folder written
  *   change_adopt.c      a version is taken over by every worker, or by none
+ *   change_canary.c     what becomes of canaries
  *   change_settings.c   other values for the policy's settings
  *   change_report.c     what is logged, counted and audited
  *   change_recall.c     what an earlier run of the program has left
@@ -14,11 +15,13 @@
 #include "gateway/errand.h"
 #include "gateway/rehearsal.h"
 
-enum lun_change_kind { LUN_CHANGE_START, LUN_CHANGE_RELOAD, LUN_CHANGE_ROLLBACK, LUN_CHANGE_SET };
+enum lun_change_kind { LUN_CHANGE_START, LUN_CHANGE_RELOAD, LUN_CHANGE_ROLLBACK, LUN_CHANGE_SET, LUN_CHANGE_CANARY };
 
 struct lun_change_waiter { struct lun_change_waiter *next; lun_change_told *told; void *self; };
 struct lun_known { const char *name; struct lun_snapshot *snapshot; const char *taken_back, *files; };     /* taken_back: by whom, when, why;
                                            NULL: it was not. files: for which, as blame.h has them */
+
+struct lun_canary_news { const char *name; struct lun_canary_event event; };
 
 struct lun_change {
     struct lun_change *next;
@@ -45,6 +48,8 @@ struct lun_change {
     bool unbound;                               /* it is not tied yet to what outlives it */
     struct lun_kit **kits; int n_kits;          /* one for each worker, in the arena; taken by the workers as they make ready */
     struct lun_tuning *tuning;                  /* of that snapshot, or new ones of the current one */
+    const char *canary; enum lun_canary_verb verb;      /* CANARY: what is asked of it; NULL: it has come by itself */
+    struct lun_canary_news *news; int n_news;   /* of canaries */
     char *text; size_t n_text;                  /* of state.json */
     pthread_mutex_t lock; char *prepare_error;  /* the first that a worker had */
 };
@@ -78,7 +83,7 @@ struct lun_changes {
     struct lun_change *now, *first_change, **last_change;
     bool waits_for_room, stopping;
     bool again;                         /* the files hold a version that found no room: as soon as there is some they are read again */
-    struct lun_post released, sick;
+    struct lun_post released, sick, canary;
 };
 
 static inline struct lun_change *lun_change_of(struct lun_job *j)      { return (struct lun_change *)(void *)((char *)j - offsetof(struct lun_change, job)); }
@@ -98,6 +103,9 @@ void lun_change_state(struct lun_change *);     /* makes the text of state.json 
 void lun_change_take_over(struct lun_change *); /* ch->snapshot, with ch->kits */
 void lun_change_room(struct lun_changes *);     /* a worker has let go of a version */
 void lun_change_settings(struct lun_change *);  /* ch->result.settings */
+void lun_change_canary(struct lun_change *);    /* ch->canary */
+void lun_change_write_canaries(const struct lun_changes *, struct lun_buf *out);    /* a member of state.json, with the comma before it */
+void lun_change_read_canaries(struct lun_changes *, struct lun_json object);
 struct lun_tuning *lun_change_fitting(const struct lun_tuning *all, const struct lun_snapshot *);      /* those that the version takes */
 void lun_change_report(struct lun_change *);
 bool lun_change_recall(struct lun_changes *, const struct lun_snapshot *, char **error);        /* opens the state folder. False: it was asked for by

@@ -221,7 +221,7 @@ void lun_change_write(struct lun_job *j)
     if (!keep) return;
     for (; n < ch->n_known; n++) names[n] = ch->known[n].name;
     names[n++] = s->version;
-    ch->result.kept = (ch->kind == LUN_CHANGE_SET || lun_keep_version(keep, s, &error)) && lun_keep_write(keep, ch->text, ch->n_text, &error);
+    ch->result.kept = (ch->kind == LUN_CHANGE_SET || ch->kind == LUN_CHANGE_CANARY || lun_keep_version(keep, s, &error)) && lun_keep_write(keep, ch->text, ch->n_text, &error);
     lun_keep_only(keep, names, n);
     if (!ch->result.kept) lun_texts_add(ch, &ch->result.warnings, "not kept over a restart: %s", error);
     free(error);

@@ -30,8 +30,10 @@ static void recall(struct lun_changes *c, const char *folder)
     char *text = lun_keep_read(c->keep, &n);
     if (!text) return;
     bool good = lun_json_check(text, n, &all, NULL) && lun_json_int(lun_json_get(all, "format"), &format) && format == LUN_STATE_FORMAT && lun_versions_read(&c->versions, all);
-    if (good) read_settings(c, lun_json_get(all, "settings"));
-    else {
+    if (good) {
+        read_settings(c, lun_json_get(all, "settings"));
+        lun_change_read_canaries(c, lun_json_get(all, "canaries"));
+    } else {
         char *from = lun_printf("%s/state.json", folder), *to = lun_printf("%s/state.json.unreadable", folder);
         lun_log(c->options.log, LUN_LOG_ERROR, "%s cannot be understood: settings, versions and what was taken back begin anew (it is kept as %s)", from, to);
         if (rename(from, to)) lun_log(c->options.log, LUN_LOG_ERROR, "%s: %m", to);

@@ -1,6 +1,7 @@
 /* What is written down of a change: the audit line, the process log, metrics. */
 #include "base/alloc.h"
 #include "gateway/change.h"
+#include "gateway/rollout.h"
 #include "state/registry.h"
 #include <string.h>
 
@@ -8,17 +9,17 @@ typedef struct lun_change change;
 
 static const char *kind_name(const change *ch)
 {
-    static const char *const names[] = { "start", "reload", "rollback", "set" };
+    static const char *const names[] = { "start", "reload", "rollback", "set", "canary" };
     return names[ch->kind];
 }
 
-static void put_audit(struct lun_changes *c, const change *ch, const char *what, const char *name, const char *before, const char *after)
+static void put_line(struct lun_changes *c, const char *by, const char *why, const char *what, const char *name, const char *before, const char *after)
 {
     struct lun_buf line = {0};
     char at[25];
     lun_clock_text(lun_clock_wall(), at);
     lun_buf_putc(&line, '{');
-    const char *const pairs[][2] = { { "time", at }, { "by", ch->by }, { "what", what }, { "name", name }, { "why", ch->why } };
+    const char *const pairs[][2] = { { "time", at }, { "by", by }, { "what", what }, { "name", name }, { "why", why } };
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
         if (pairs[i][1] && *pairs[i][1]) lun_json_put_key(&line, pairs[i][0]), lun_json_put_text(&line, pairs[i][1]);
     lun_json_put_key(&line, "before"), lun_buf_puts(&line, before);
@@ -27,6 +28,31 @@ static void put_audit(struct lun_changes *c, const change *ch, const char *what,
     lun_log(c->options.log, LUN_LOG_INFO, "audit %s", lun_buf_text(&line));
     if (c->audit) lun_writer_put(c->audit, line.at, line.n);
     lun_buf_free(&line);
+}
+
+static void put_audit(struct lun_changes *c, const change *ch, const char *what, const char *name, const char *before, const char *after)
+{
+    put_line(c, ch->by, ch->why, what, name, before, after);
+}
+
+static void put_canary(struct lun_buf *out, enum lun_canary_state state, double share)
+{
+    lun_buf_printf(out, "{\"state\":\"%s\",\"share\":", lun_canary_state_name(state));
+    lun_json_put_number(out, share);
+    lun_buf_putc(out, '}');
+}
+
+static void audit_canaries(struct lun_changes *c, const change *ch)
+{
+    for (int i = 0; i < ch->n_news; i++) {
+        const struct lun_canary_event *e = &ch->news[i].event;
+        struct lun_buf before = {0}, after = {0};
+        put_canary(&before, e->from, e->share_before);
+        put_canary(&after, e->to, e->share);
+        lun_rollout_tell(c->options.log, c->options.registry->metrics, ch->news[i].name, e);
+        put_line(c, e->by, e->why, "canary", ch->news[i].name, lun_buf_text(&before), lun_buf_text(&after));
+        lun_buf_free(&before), lun_buf_free(&after);
+    }
 }
 
 static void audit_settings(struct lun_changes *c, const change *ch)
@@ -45,6 +71,7 @@ static void audit(struct lun_changes *c, const change *ch)
 {
     struct lun_buf before = {0}, after = {0};
     if (ch->kind == LUN_CHANGE_SET) { audit_settings(c, ch); return; }
+    if (ch->kind == LUN_CHANGE_CANARY) { audit_canaries(c, ch); return; }
     lun_json_put_text(&before, ch->result.from);
     lun_json_put_text(&after, ch->result.version);
     put_audit(c, ch, kind_name(ch), NULL, lun_buf_text(&before), lun_buf_text(&after));
@@ -67,7 +94,7 @@ static void log_end(struct lun_changes *c, const change *ch)
     log_texts(c, LUN_LOG_ERROR, ch, "", &ch->result.errors);
     log_texts(c, LUN_LOG_WARN, ch, "", &ch->result.warnings);
     log_texts(c, LUN_LOG_WARN, ch, "counts from the next start: ", &ch->result.restart);
-    if (ch->kind == LUN_CHANGE_SET || ch->kind == LUN_CHANGE_START) return;
+    if (ch->kind == LUN_CHANGE_SET || ch->kind == LUN_CHANGE_START || ch->kind == LUN_CHANGE_CANARY) return;
     lun_metrics_add(m, LUN_METRIC_RELOADS, (const char *[]){ kind_name(ch), outcome(ch) }, 1);
     if (ch->result.status == 200) lun_metrics_set(m, LUN_METRIC_RELOADED, NULL, (double)lun_clock_wall() / 1e6);
     if (ch->result.status == 200 && !ch->result.changed && strcmp(ch->by, LUN_CHANGE_BY_FILES)) lun_log(c->options.log, LUN_LOG_INFO, "%s (%s): %s, nothing has changed", kind_name(ch), ch->by, c->current->version);

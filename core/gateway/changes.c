@@ -94,6 +94,7 @@ void lun_change_state(change *ch)
     struct lun_buf out = {0};
     lun_buf_printf(&out, "{\"format\":%d,\"settings\":%s", LUN_STATE_FORMAT, c->settings->json ? c->settings->json : "{}");
     lun_versions_write(&c->versions, &out);
+    lun_change_write_canaries(c, &out);
     lun_buf_puts(&out, "}\n");
     free(ch->text);
     ch->text = out.at;
@@ -170,6 +171,7 @@ static void begin(change *ch)
     case LUN_CHANGE_RELOAD:   lun_change_aside(ch, lun_change_build_reload, built); break;
     case LUN_CHANGE_ROLLBACK: roll_back(ch); break;
     case LUN_CHANGE_SET:      lun_change_settings(ch); break;
+    case LUN_CHANGE_CANARY:   lun_change_canary(ch); break;
     }
 }
 
@@ -179,7 +181,8 @@ static void go(struct lun_changes *c)
     if (c->now || !ch) return;
     if (!(c->first_change = ch->next)) c->last_change = &c->first_change;
     c->now = ch;
-    if (c->stopping) lun_change_fail(ch, 503, "the gateway is stopping");
+    bool by_itself = ch->kind == LUN_CHANGE_CANARY && !ch->canary;      /* is kept to the last */
+    if (c->stopping && !by_itself) lun_change_fail(ch, 503, "the gateway is stopping");
     else begin(ch);
 }
 
@@ -245,7 +248,34 @@ void lun_changes_set(struct lun_changes *c, const char *by, const struct lun_wan
     enqueue(ch);
 }
 
+void lun_changes_canary(struct lun_changes *c, const char *by, const char *name, enum lun_canary_verb verb, const char *why, lun_change_told *told, void *self)
+{
+    change *ch = change_new(c, LUN_CHANGE_CANARY, by, why);
+    ch->canary = lun_arena_strdup(&ch->arena, name);
+    ch->verb = verb;
+    wait_for(ch, told, self);
+    enqueue(ch);
+}
+
+/* Before all others: what waits longer may be forgotten by a crash. */
+static void canary_moved(struct lun_post *p)
+{
+    struct lun_changes *c = CHANGES_OF(canary, p);
+    change *first = c->first_change;
+    if (first && first->kind == LUN_CHANGE_CANARY && !first->canary) return;
+    change *ch = change_new(c, LUN_CHANGE_CANARY, "lunette", "");
+    if (!(ch->next = first)) c->last_change = &ch->next;
+    c->first_change = ch;
+    go(c);
+}
+
 /* ---- from workers ---- */
+
+void lun_changes_canary_moved(void *self)
+{
+    struct lun_changes *c = self;
+    lun_reactor_post(c->options.reactor, &c->canary);
+}
 
 struct retired { struct lun_job job; struct lun_kit *kit; };
 
@@ -328,7 +358,7 @@ struct lun_changes *lun_changes_new(const struct lun_changes_options *options, s
     struct lun_snapshot *s = lun_config_source_load(options->source, mistakes, NULL, &looked_at);
     *error = NULL;
     struct lun_changes *c = lun_zalloc(sizeof *c);
-    *c = (struct lun_changes){ .options = *options, .released.run = released, .sick.run = take_out, .settings = lun_tuning_new(NULL, 0),
+    *c = (struct lun_changes){ .options = *options, .released.run = released, .sick.run = take_out, .canary.run = canary_moved, .settings = lun_tuning_new(NULL, 0),
                                 .read = lun_strdup(s ? s->version : ""), .read_at = before, .looked_at = looked_at };
     c->last_change = &c->first_change;
     lun_troubles_init(&c->troubles);

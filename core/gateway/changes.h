@@ -27,7 +27,7 @@ struct lun_changes_options {            /* borrowed until free */
 struct lun_texts { const char **at; int n, room; };
 struct lun_setting_change { const char *name; bool was_set, is_set; struct lun_plain before, after; };
 struct lun_change_result {              /* borrowed until the function that is told returns */
-    int status;                         /* as HTTP has it: 200; 409 nothing to go back to; 422 refused; 503 cannot be done now */
+    int status;                         /* as HTTP has it: 200; 404, 409 nothing to go back to, or to do; 422 refused; 503 cannot be done now */
     bool changed;                       /* another version than before, or the same with other secrets */
     const char *version; int generation;        /* that new requests begin with now */
     const char *from;                   /* the version before; NULL: not changed */
@@ -59,6 +59,9 @@ void lun_changes_rollback(struct lun_changes *, const char *by, const char *why,
 struct lun_wanted { const char *name; const struct lun_plain *value; };
 void lun_changes_set(struct lun_changes *, const char *by, const struct lun_wanted *, int n, lun_change_told *told, void *self);
 
+/* 404: gateway.lua has no such canary; 409: that cannot be done with it now. */
+void lun_changes_canary(struct lun_changes *, const char *by, const char *name, enum lun_canary_verb, const char *why, lun_change_told *told, void *self);
+
 const struct lun_versions *lun_changes_versions(const struct lun_changes *);
 struct lun_snapshot *lun_changes_current(const struct lun_changes *);           /* borrowed */
 const char *lun_changes_state(const struct lun_changes *);                      /* the folder; NULL: nothing is kept */
@@ -66,5 +69,6 @@ const char *lun_changes_state(const struct lun_changes *);                      
 /* For workers, on their threads; `self` is the changes. */
 void lun_changes_retire(void *self, struct lun_kit *);
 void lun_changes_released(void *self);
+void lun_changes_canary_moved(void *self);
 void lun_changes_trouble(void *self, const struct lun_trouble *);
 #endif

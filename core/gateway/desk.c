@@ -3,6 +3,7 @@
 #include "gateway/carrier_curl.h"
 #include "gateway/carrier_script.h"
 #include "gateway/probe.h"
+#include "gateway/rollout.h"
 #include <stdlib.h>
 
 struct lun_desk *lun_desk_new(struct lun_upstream *upstream, const struct lun_station *like, struct lun_kit *kit, char **error)
@@ -31,9 +32,13 @@ struct lun_desk *lun_desk_new(struct lun_upstream *upstream, const struct lun_st
 void lun_desk_probe(struct lun_desk *d, bool on)
 {
     if (on && !d->probe) d->probe = lun_probe_new(d->station.loop, d->station.snapshot, d->network, d->script, d->station.log);
+    if (on && !d->rollout)
+        d->rollout = lun_rollout_new(d->station.loop, d->station.snapshot, d->network, d->script, d->station.canary, d->station.canary_self);
     if (on) return;
     lun_probe_free(d->probe);
     d->probe = NULL;
+    lun_rollout_free(d->rollout);
+    d->rollout = NULL;
 }
 
 void lun_desk_outdated(struct lun_desk *d, struct lun_snapshot *newest)
@@ -46,6 +51,7 @@ struct lun_kit *lun_desk_free(struct lun_desk *d)
 {
     struct lun_kit *kit = d->kit;
     lun_probe_free(d->probe);
+    lun_rollout_free(d->rollout);
     lun_carrier_curl_free(d->network);
     lun_carrier_script_free(d->script);
     lun_tuning_unref(d->station.tuning);

@@ -13,14 +13,14 @@ struct lun_desk {
     struct lun_kit *kit;
     struct lun_upstreams upstreams;
     struct lun_carrier *network, *script;
-    struct lun_probe *probe;            /* of the current desk of the worker that brings keys back; else NULL */
+    struct lun_probe *probe; struct lun_rollout *rollout;      /* of the current desk of the worker that brings keys back and looks after canaries; else NULL */
 };
 
 /* `like`: what the station is to begin with; loop, registry, log and line are taken from it. The kit is taken, also on failure. NULL: `error`
  * (yours to free) names the provider and what is wrong. */
 struct lun_desk *lun_desk_new(struct lun_upstream *, const struct lun_station *like, struct lun_kit *, char **error);
 
-void lun_desk_probe(struct lun_desk *, bool);   /* begins or stops to look whether keys are taken again */
+void lun_desk_probe(struct lun_desk *, bool);   /* begins or stops to look whether keys are taken again, and after canaries */
 
 /* A newer version is there: where it has other secrets for the same provider, attempts that begin from now on use those, also those of requests
  * that began with this version. */

@@ -51,6 +51,7 @@ static void worker_ended(void *self)
 /* A worker calls with the gateway; changes are what it means. */
 static void retire(void *self, struct lun_kit *kit)                     { lun_changes_retire(((struct lun_gateway *)self)->changes, kit); }
 static void released(void *self)                                        { lun_changes_released(((struct lun_gateway *)self)->changes); }
+static void canary(void *self)                                          { lun_changes_canary_moved(((struct lun_gateway *)self)->changes); }
 static void trouble(void *self, const struct lun_trouble *t)            { lun_changes_trouble(((struct lun_gateway *)self)->changes, t); }
 
 const char *lun_gateway_address(const struct lun_gateway *g)            { return g->address; }
@@ -79,7 +80,7 @@ static struct lun_worker *open_worker(struct lun_gateway *g, const struct lun_wo
 static bool open_workers(struct lun_gateway *g, const struct lun_snapshot *s, char **error)
 {
     struct lun_worker_options options = { .registry = g->registry, .log = g->options.log, .writer = g->writer, .shared = &g->shared, .limits = g->options.limits,
-        .base = g->options.base, .self = g, .ended = worker_ended, .retire = retire, .released = released, .trouble = trouble };
+        .base = g->options.base, .self = g, .ended = worker_ended, .retire = retire, .released = released, .canary = canary, .trouble = trouble };
     int wanted = workers_wanted(g, s);
     int *fds = lun_alloc((size_t)wanted * sizeof *fds);
     char why[256];

@@ -2,6 +2,7 @@
 #include "base/json.h"
 #include "base/loop.h"
 #include "base/text.h"
+#include "gateway/canary_sample.h"
 #include "gateway/dropped.h"
 #include <stdio.h>
 #include <string.h>
@@ -249,6 +250,12 @@ static void put_decision(struct lun_buf *out, const struct lun_question *q)
     if (q->tuning && q->tuning->json) {
         lun_record_key(out, LUN_LOG_SETTINGS);
         lun_buf_puts(out, q->tuning->json);
+    }
+    if (q->grouped) {
+        lun_record_key(out, LUN_LOG_CANARIES);
+        lun_buf_putc(out, '{');
+        for (const struct lun_grouped *g = q->grouped; g; g = g->next) lun_json_put_key(out, g->canary->name), lun_json_put_text(out, lun_canary_group(g));
+        lun_buf_putc(out, '}');
     }
     if (q->n_notes) {
         lun_record_key(out, LUN_LOG_NOTES);

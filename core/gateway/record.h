@@ -31,6 +31,7 @@
     X(POLICY,      "policy",      "text",    "the version that decided, as in `x-lunette-policy`") \
     X(LABELS,      "labels",      "list",    "what `classify` answered") \
     X(SETTINGS,    "settings",    "object",  "what the policy's settings were set to when it began, where that is not their default") \
+    X(CANARIES,    "canaries",    "object",  "its group at each canary that was asked about, `new` or `old`") \
     X(NOTES,       "notes",       "object",  "`lunette.note`, choices by chance, what was not trusted, names that the configuration does not have (`unknown_model` …)") \
     X(ATTEMPTS,    "attempts",    "list",    "one object for each, with the fields below") \
     X(TOKENS,      "tokens",      "object",  "as the provider counted them, with the fields below") \

@@ -171,7 +171,11 @@ bool lun_rehearse(struct lun_snapshot *snapshot, const char *path, void (*wrong)
     struct lun_simulation_options options = { .scenes = { &r, play }, .fetch = fetch, .fetch_self = &r, .trouble = trouble, .trouble_self = &r, .rehearsal = true };
     struct lun_simulation *s = lun_simulation_new(lun_snapshot_ref(snapshot), &options, &error);
     if (s) ask_all(&r, s);
-    else wrong(self, error);
+    if (s && snapshot->n_canaries) {                    /* the other side of what is asked about them */
+        lun_simulation_station(s)->rehearsal_new = true;
+        ask_all(&r, s);
+    }
+    if (!s) wrong(self, error);
     free(error);
     lun_simulation_free(s);
     atomic_store(&snapshot->requests, 0);     /* nobody asked these */

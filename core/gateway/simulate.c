@@ -4,6 +4,7 @@
 #include "gateway/admission.h"
 #include "gateway/carrier_script.h"
 #include "gateway/probe.h"
+#include "gateway/rollout.h"
 #include "gateway/station.h"
 #include "gateway/translate.h"
 #include "gateway/upstreams.h"
@@ -34,6 +35,7 @@ struct lun_simulation {
     struct lun_carrier *carrier;
     struct lun_upstreams upstreams;
     struct lun_probe *probe;
+    struct lun_rollout *rollout;
     struct lun_web web;
     struct lun_waiting waiting; struct lun_task moved;
     struct lun_station station;
@@ -90,6 +92,25 @@ static bool play(void *self, const struct lun_scene_request *request, struct lun
 /* A turn at a limiter has moved up. There is one thread, so this is told on it. */
 static void look(struct lun_task *t)  { lun_waiting_look(&((simulation *)((char *)t - offsetof(simulation, moved)))->waiting); }
 static void post(void *self)          { lun_loop_wake(&((simulation *)self)->loop, &((simulation *)self)->moved); }
+
+/* ---- canaries ---- */
+
+static void tell_canaries(void *self)
+{
+    simulation *s = self;
+    struct lun_canary_event e;
+    for (int i = 0; i < s->snapshot->n_canaries; i++) {
+        const struct lun_canary_rule *c = &s->snapshot->canaries[i];
+        if (lun_canary_event(c->state, lun_simulation_wall(s), &e)) lun_rollout_tell(s->station.log, s->registry->metrics, c->name, &e);
+    }
+}
+
+bool lun_simulation_canary(simulation *s, const struct lun_canary_rule *c, enum lun_canary_verb verb, const char *by, const char *why, char problem[120])
+{
+    bool good = lun_canary_do(c->state, verb, by, why, s->loop.now, problem);
+    tell_canaries(s);
+    return good;
+}
 
 /* ---- lunette.http ---- */
 
@@ -182,8 +203,10 @@ simulation *lun_simulation_new(struct lun_snapshot *snapshot, const struct lun_s
     s->station = (struct lun_station){
         .loop = &s->loop, .snapshot = snapshot, .registry = s->registry, .upstream = &lun_upstreams_port, .upstream_self = &s->upstreams,
         .web = &s->web, .waiting = &s->waiting, .log = options->log, .wall = wall, .wall_self = s, .line = options->line,
-        .line_self = options->line_self, .trouble = options->trouble, .trouble_self = options->trouble_self, .rehearsal = options->rehearsal, .random = options->seed ? options->seed : 1 };
+        .line_self = options->line_self, .trouble = options->trouble, .trouble_self = options->trouble_self, .canary = tell_canaries, .canary_self = s,
+        .rehearsal = options->rehearsal, .random = options->seed ? options->seed : 1 };
     s->probe = lun_probe_new(&s->loop, snapshot, s->carrier, s->carrier, options->log);
+    if (!options->rehearsal) s->rollout = lun_rollout_new(&s->loop, snapshot, s->carrier, s->carrier, tell_canaries, s);
     if (open_all(s, error)) return s;
     lun_simulation_free(s);
     return NULL;
@@ -199,6 +222,8 @@ static bool end_all(simulation *s)
     s->station.log = NULL;
     lun_probe_free(s->probe);
     s->probe = NULL;
+    lun_rollout_free(s->rollout);
+    s->rollout = NULL;
     if (s->station.policy) lun_policy_log_to(s->station.policy, NULL);
     for (struct worn *w = s->worn; w; w = w->next) lun_policy_log_to(w->policy, NULL);
     for (struct visit *v = s->visits; v; v = v->next) lun_simulation_leave(s, &v->answer);

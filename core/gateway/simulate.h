@@ -1,5 +1,5 @@
 /* A gateway without sockets, on a clock that moves only when it is told to: the real walk, policy machine, health, limits and budgets, with
- * key probes, scripted providers behind it and requests handed in from memory. Everything repeats: same configuration, seed and requests, same answers
+ * key probes and canaries, scripted providers behind it and requests handed in from memory. Everything repeats: same configuration, seed and requests, same answers
  * at the same microsecond. An hour of retries takes a millisecond.
  *
  * The wall clock starts where it is told and moves with the other; CPU time of hooks is counted in instructions. One thread. Nothing here
@@ -43,6 +43,9 @@ const struct lun_snapshot *lun_simulation_snapshot(const struct lun_simulation *
 /* For clients of another kind than lun_simulation_ask's (gateway/inquire.h): they ask here, and what they woke runs when the clock is moved,
  * by 0 at least. They are over before lun_simulation_free. */
 struct lun_station *lun_simulation_station(struct lun_simulation *);
+
+/* Asks for something of a canary, of its snapshot, as the admin interface does. False: `problem` says why that cannot be. */
+bool lun_simulation_canary(struct lun_simulation *, const struct lun_canary_rule *, enum lun_canary_verb, const char *by, const char *why, char problem[120]);
 
 /* ---- time ---- */
 

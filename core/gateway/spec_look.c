@@ -115,6 +115,47 @@ static int store_set(lua_State *L)
     return 1;
 }
 
+static const struct lun_canary_rule *canary_at(lua_State *L, struct lun_simulation *s)
+{
+    const char *name = luaL_checkstring(L, 2);
+    const struct lun_canary_rule *c = lun_snapshot_canary(lun_simulation_snapshot(s), name);
+    if (!c) luaL_error(L, "there is no canary %s", name);
+    return c;
+}
+
+/* simulation:canary(name) → what there is to see of it */
+static int canary(lua_State *L)
+{
+    struct lun_simulation *s = lun_spec_check(L)->simulation;
+    struct lun_canary_view v;
+    lun_canary_view(canary_at(L, s)->state, lun_simulation_loop_time(s), &v);
+    lua_newtable(L);
+    lua_pushstring(L, lun_canary_state_name(v.state)), lua_setfield(L, -2, "state");
+    lua_pushinteger(L, v.stage), lua_setfield(L, -2, "stage");
+    lua_pushnumber(L, v.share), lua_setfield(L, -2, "share");
+    lua_pushnumber(L, (double)v.samples), lua_setfield(L, -2, "samples");
+    lua_pushnumber(L, (double)v.errors), lua_setfield(L, -2, "errors");
+    set_time(L, "p99", v.p99);
+    lua_pushstring(L, v.by), lua_setfield(L, -2, "by");
+    lua_pushstring(L, v.why), lua_setfield(L, -2, "why");
+    return 1;
+}
+
+/* simulation:canary_do(name, verb, why) → true, or nil and why not */
+static int canary_do(lua_State *L)
+{
+    struct lun_simulation *s = lun_spec_check(L)->simulation;
+    const char *verb = luaL_checkstring(L, 3), *why = luaL_optstring(L, 4, "");
+    enum lun_canary_verb v = LUN_CANARY_DO_START;
+    char problem[120];
+    if (!lun_canary_verb_find(verb, &v)) return luaL_error(L, "nothing of a canary is called %s", verb);
+    if (lun_simulation_canary(s, canary_at(L, s), v, "spec", why, problem)) return lua_pushboolean(L, true), 1;
+    lua_pushnil(L);
+    lua_pushstring(L, problem);
+    return 2;
+}
+
 const luaL_Reg lun_spec_looks[] = {
+    { "canary", canary }, { "canary_do", canary_do },
     { "look", look }, { "now", now }, { "wall", wall }, { "metrics", metrics }, { "targets", targets }, { "has_provider", has_provider },
     { "has_script", has_script }, { "store_get", store_get }, { "store_set", store_set }, { NULL, NULL } };

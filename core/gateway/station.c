@@ -1,4 +1,5 @@
 #include "gateway/station.h"
+#include "gateway/canary_sample.h"
 #include "gateway/decide.h"
 #include "gateway/record.h"
 
@@ -9,6 +10,7 @@ struct lun_question *lun_station_question(struct lun_station *s)
     struct lun_question *q = lun_question_new(s->snapshot, s->registry, s->loop, wall, s->random);
     q->tuning = lun_tuning_ref(s->tuning);
     q->rehearsal = s->rehearsal;
+    q->rehearsal_new = s->rehearsal_new;
     return q;
 }
 
@@ -16,6 +18,7 @@ static void write_down(struct lun_station *s, struct lun_question *q, const stru
 {
     struct lun_buf line = {0};
     lun_record_request(q, done);
+    if (q->grouped && lun_canary_samples(q, done, s->loop->now) && s->canary) s->canary(s->canary_self);
     if (!s->line) return;
     lun_record_line(q, done, &line);
     s->line(s->line_self, line.at, line.n);

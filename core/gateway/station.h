@@ -34,7 +34,9 @@ struct lun_station {                    /* filled in by whoever owns it */
     lun_us (*wall)(void *self); void *wall_self;            /* the wall clock; NULL: the system's */
     void (*line)(void *self, const char *text, size_t n); void *line_self;  /* takes a line of the request log; NULL: nobody */
     void (*trouble)(void *self, const struct lun_trouble *); void *trouble_self;    /* told when a hook has failed; NULL: nobody */
+    void (*canary)(void *self); void *canary_self;          /* told when one has changed: by a request that ended, or by its clock; NULL: nobody */
     bool rehearsal;                     /* a trial run: functions of the host program are not called */
+    bool rehearsal_new;                 /* whose requests are new at every canary */
     uint64_t random;                    /* state of the generator that seeds each request's own */
     int open;                           /* requests not yet over */
     struct lun_decider *deciders;       /* theirs */

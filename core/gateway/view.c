@@ -179,6 +179,71 @@ void lun_view_settings(const struct lun_snapshot *s, const struct lun_tuning *tu
     lun_buf_puts(out, "]}");
 }
 
+/* ---- canaries ---- */
+
+static void put_stages(const struct lun_canary_rule *c, struct lun_buf *out)
+{
+    lun_json_put_key(out, "stages");
+    lun_buf_putc(out, '[');
+    for (int i = 0; i < c->n_stages; i++) {
+        if (i) lun_buf_putc(out, ',');
+        lun_json_put_number(out, c->stages[i]);
+    }
+    lun_buf_putc(out, ']');
+}
+
+static void put_probe(const struct lun_canary_rule *c, int status, struct lun_buf *out)
+{
+    if (!c->probe) return;
+    put_text(out, "probe", c->probe->name);
+    if (status > 0) put_int(out, "probe_status", status);
+}
+
+void lun_view_canary(const struct lun_canary_rule *c, lun_us now, struct lun_buf *out)
+{
+    struct lun_canary_view v;
+    char at[25];
+    lun_canary_view(c->state, now, &v);
+    lun_buf_putc(out, '{');
+    put_text(out, "name", c->name);
+    put_text(out, "state", lun_canary_state_name(v.state));
+    put_number(out, "share", v.share);
+    put_int(out, "stage", v.stage);
+    put_stages(c, out);
+    if (c->provider) put_text(out, "provider", c->provider->name);
+    if (c->model) put_text(out, "model", c->model);
+    put_number(out, "every_s", lun_us_to_seconds(c->every));
+    put_number(out, "lasts_s", lun_us_to_seconds(v.lasts));
+    put_int(out, "samples", v.samples);
+    put_int(out, "samples_wanted", v.enough);
+    put_int(out, "errors", v.errors);
+    put_number(out, "error_rate", v.samples ? (double)v.errors / (double)v.samples : NAN);
+    if (c->errors >= 0) put_number(out, "errors_limit", c->errors);
+    put_ms(out, "p99_ms", v.p99, 0);
+    if (c->p99) put_ms(out, "p99_limit_ms", c->p99, 0);
+    put_probe(c, v.probe, out);
+    if (v.at) {
+        lun_clock_text(v.at, at);
+        put_text(out, "since", at);
+    }
+    put_text(out, "by", v.by);
+    put_text(out, "why", v.why);
+    lun_buf_putc(out, '}');
+}
+
+void lun_view_canaries(const struct lun_snapshot *s, lun_us now, struct lun_buf *out)
+{
+    lun_buf_putc(out, '{');
+    put_text(out, "version", s->version);
+    lun_json_put_key(out, "canaries");
+    lun_buf_putc(out, '[');
+    for (int i = 0; i < s->n_canaries; i++) {
+        if (i) lun_buf_putc(out, ',');
+        lun_view_canary(&s->canaries[i], now, out);
+    }
+    lun_buf_puts(out, "]}");
+}
+
 /* ---- changes ---- */
 
 static void put_settings(struct lun_buf *out, const struct lun_change_result *r)
@@ -208,6 +273,12 @@ void lun_view_result(const struct lun_change_result *r, struct lun_buf *out)
     put_texts(out, "restart", &r->restart);
     put_texts(out, "warnings", &r->warnings);
     lun_buf_putc(out, '}');
+}
+
+void lun_view_kept(const struct lun_change_result *r, struct lun_buf *out)
+{
+    put_bool(out, "kept", r->kept);
+    put_texts(out, "warnings", &r->warnings);
 }
 
 void lun_view_errors(struct lun_buf *out, const char *error)

@@ -54,7 +54,7 @@ static uint64_t seed(void)
 static struct lun_desk *desk_new(struct lun_worker *w, struct lun_kit *kit, struct lun_tuning *tuning, char **error)
 {
     struct lun_station like = { .loop = &w->reactor->loop, .registry = w->options.registry, .tuning = tuning, .web = w->web, .waiting = &w->waiting,
-                                .log = w->options.log, .trouble = trouble, .trouble_self = w, .random = seed() };
+                                .log = w->options.log, .trouble = trouble, .trouble_self = w, .canary = w->options.canary, .canary_self = w->options.self, .random = seed() };
     if (w->options.writer) {
         like.line = write_line;
         like.line_self = w->options.writer;

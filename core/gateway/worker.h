@@ -16,11 +16,12 @@ struct lun_worker_options {             /* borrowed until free */
     struct lun_server_shared *shared;
     enum lun_policy_limits limits;
     struct event_base *base;            /* the host program's; NULL: its own, with a thread of its own */
-    bool probes;                        /* this one brings keys back */
+    bool probes;                        /* this one brings keys back, and looks after canaries */
     void *self;                         /* handed to the functions below, all on the worker's thread */
     void (*ended)(void *self);          /* its last act; NULL: nobody is told */
     void (*retire)(void *self, struct lun_kit *);   /* takes a kit that is done with; NULL: freed at once */
     void (*released)(void *self);       /* a version has no request left here; NULL: nobody is told */
+    void (*canary)(void *self);         /* one has changed; NULL: nobody is told */
     void (*trouble)(void *self, const struct lun_trouble *);    /* a hook failed; NULL: nobody is told */
 };
 

@@ -168,6 +168,7 @@ extern const struct lun_function lun_functions[];           /* ends with a NULL 
 int lun_chance_random(lua_State *L);
 int lun_chance_pick(lua_State *L);
 int lun_chance_split(lua_State *L);
+int lun_chance_canary(lua_State *L);
 int lun_chance_hash(lua_State *L);
 int lun_words_keywords(lua_State *L);
 int lun_chance_backoff(lua_State *L);

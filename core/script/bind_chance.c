@@ -1,4 +1,4 @@
-/* What is left to chance, to a hash, or to a clock: random, pick, split, hash, backoff. All of it repeats with the request. */
+/* What is left to chance, to a hash, or to a clock: random, pick, split, canary, hash, backoff. All of it repeats with the request. */
 #include "script/bind.h"
 #include <math.h>
 #include <stdio.h>
@@ -168,6 +168,7 @@ int lun_chance_split(lua_State *L)
     char note[NOTE_KEY];
     lua_settop(L, 3);
     luaL_checkstring(L, 1);
+    weights[0] = 0;
     table_at(L, 3);
     bool list = lua_objlen(L, 3) > 0;
     int n = list ? by_place(L, 3, weights) : by_name(L, 3, shares, weights);
@@ -181,6 +182,32 @@ int lun_chance_split(lua_State *L)
     note_draw(L, mind, note, probability);
     lua_pop(L, 1);
     return 1;
+}
+
+static int push_group(lua_State *L, struct lun_mind *mind, bool is_new, const char *name, double share)
+{
+    char note[NOTE_KEY];
+    lua_pushboolean(L, is_new);
+    if (!lua_isnil(L, 2)) return 1;                 /* nothing was left to chance */
+    snprintf(note, sizeof note, "canary_%.40s", name);
+    note_draw(L, mind, note, is_new ? share : 1 - share);
+    return 1;
+}
+
+int lun_chance_canary(lua_State *L)
+{
+    struct lun_mind *mind = lun_bind_mind(L, "lunette.canary");
+    struct lun_question *q = mind->question;
+    lua_settop(L, 2);
+    const struct lun_canary_rule *rule = lun_snapshot_canary(q->snapshot, luaL_checkstring(L, 1));
+    if (!lua_isnil(L, 2)) luaL_checkstring(L, 2);
+    if (!rule) return lun_bind_nil(L, "unknown_canary");
+    if (q->rehearsal) return lua_pushboolean(L, q->rehearsal_new), 1;
+    for (const struct lun_grouped *g = q->grouped; g; g = g->next)
+        if (g->canary == rule) return lua_pushboolean(L, g->is_new), 1;
+    lun_bind_take(L, mind, sizeof(struct lun_grouped));
+    double share = lun_canary_share(rule->state) / 100;
+    return push_group(L, mind, lun_question_group(q, rule, place_of(L, mind))->is_new, rule->name, share);
 }
 
 int lun_chance_hash(lua_State *L)

@@ -100,6 +100,15 @@ static int has_model(lua_State *L)
     return 1;
 }
 
+static int has_canary(lua_State *L)
+{
+    const struct lun_snapshot *s = lua_touserdata(L, lua_upvalueindex(1));
+    const char *name = luaL_checkstring(L, 1);
+    if (!s) return luaL_error(L, "lunette.has_canary can be used only in a policy");
+    lua_pushboolean(L, lun_snapshot_canary(s, name) != NULL);
+    return 1;
+}
+
 /* ---- the table ---- */
 
 const struct lun_function lun_functions[] = {
@@ -114,6 +123,12 @@ const struct lun_function lun_functions[] = {
     { "split", "(salt, who, weights)", "name or position", "which group `who` belongs to, always the same for the same salt: `split(\"trial\", request.user, { new = 5, old = 95 })`; "
       "weights by name, or a list. Without who: by chance. Its probability is noted", lun_chance_split,
       .lua = "(salt: string, who: string?, weights: table<string|integer, number>): string|integer" },
+    { "canary", "(name, who)", "boolean", "whether this request belongs to the new side of that canary of gateway.lua: true for as many percent as its stage says. By `who` (a user, "
+      "the name of a key, a session), so that whoever is new stays so in every later stage; without one by chance. The same all through a request, written into its log "
+      "line, and how it ends is counted. `nil, \"unknown_canary\"`", lun_chance_canary,
+      .lua = "(name: string, who?: string): boolean?, string?" },
+    { "has_canary", " \"NAME\"", "boolean", "whether `canaries` of the configuration has that name. Also while the file is loaded, as `has_model`", has_canary,
+      .lua = "(name: string): boolean" },
     { "hash", "(s)", "number", "a whole number below 2^53 made of the text, the same on every machine: `lunette.hash(user) % 100`", lun_chance_hash,
       .lua = "(s: string): integer" },
     { "keywords", "(list)", "function", "a function of a text that says how many of these words and phrases are in it: `local hard = lunette.keywords { \"phân tích\", \"analyze\" }`, then "

@@ -108,7 +108,7 @@ static void write_lua(const struct lun_value *v, struct lun_buf *out, struct lun
 
 static void show_table(struct lun_loading *l, const struct lun_setting *s, const struct lun_value *v)
 {
-    bool plain = s->type == LUN_TEXTS || s->type == LUN_PAIRS || s->type == LUN_WORDS || s->type == LUN_FACTS;
+    bool plain = s->type == LUN_NUMBERS || s->type == LUN_TEXTS || s->type == LUN_PAIRS || s->type == LUN_WORDS || s->type == LUN_FACTS;
     struct lun_buf out = { 0 };
     if (!plain || (s->flags & LUN_HIDDEN) || !l->options->origins || v->type != LUN_VALUE_TABLE) return;
     write_lua(v, &out, &l->scratch);
@@ -155,7 +155,7 @@ struct lun_value *lun_check_get(struct lun_loading *l, enum lun_scope scope, con
     const struct lun_setting *s = lun_setting_find(scope, name);
     struct lun_value *v = lun_value_get(table, name);
     if (!v || ((s->flags & LUN_CAN_BE_OFF) && is_off(v))) return NULL;
-    bool table_wanted = s->type >= LUN_TEXTS, list_wanted = s->type == LUN_TEXTS || s->type == LUN_WORDS || s->type == LUN_LIST;
+    bool table_wanted = s->type >= LUN_NUMBERS, list_wanted = s->type == LUN_TEXTS || s->type == LUN_NUMBERS || s->type == LUN_WORDS || s->type == LUN_LIST;
     bool right = !table_wanted || v->type == LUN_VALUE_TABLE;
     if (right && list_wanted) right = v->n_list == v->n_items;
     if (right && (s->type == LUN_MAP || s->type == LUN_LISTS || s->type == LUN_PAIRS)) right = !v->n_list;

@@ -8,5 +8,6 @@ struct lun_provider_draft {
     const char *key_pattern; int key_min, key_max;
 };
 struct lun_target_draft { struct lun_target target; const char *provider; };
+struct lun_canary_draft { struct lun_canary_rule rule; const char *provider, *probe; };
 struct lun_client_draft { struct lun_client_rule client; const char *team, *hash; };
 #endif

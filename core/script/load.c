@@ -55,6 +55,7 @@ static void load_table(struct lun_loading *l)
     lun_load_providers(l);
     lun_load_models(l);
     lun_load_clients(l);
+    lun_load_canaries(l);
     lun_load_policy(l);
     lun_override_rest(l);
     lun_load_top(l);

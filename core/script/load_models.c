@@ -23,10 +23,10 @@ static const char *name_problem(const char *name)
 
 /* ---- one target ---- */
 
-static const struct lun_provider *provider_of(struct lun_loading *l, const struct lun_value *table, const char *name)
+const struct lun_provider *lun_load_provider_of(struct lun_loading *l, const struct lun_value *v, const char *name)
 {
     const struct lun_snapshot *s = l->snapshot;
-    const struct lun_value *v = lun_value_get(table, "provider"), *map = lun_value_get(l->root, "providers"), *entry = lun_value_get(map, name);
+    const struct lun_value *map = lun_value_get(l->root, "providers"), *entry = lun_value_get(map, name);
     const char *names[256];
     size_t n = 0;
     for (int i = 0; i < s->n_providers; i++) {
@@ -81,7 +81,7 @@ static void load_target(struct lun_loading *l, struct lun_value *table, const st
     lun_check(l, LUN_SCOPE_TARGET, table, &d, 0, lun_arena_printf(&l->scratch, "%s.", lun_value_path(table, &l->scratch)));
     if (!d.target.upstream) d.target.upstream = m->name;
     if (d.provider) {
-        d.target.provider = provider_of(l, table, d.provider);
+        d.target.provider = lun_load_provider_of(l, lun_value_get(table, "provider"), d.provider);
         name_target(l, table, m, &d.target, d.provider);
     }
     load_supports(l, table, &d.target);

@@ -96,7 +96,10 @@ void lun_wrong_lua(struct lun_loading *, const char *message, const char *otherw
 
 void lun_load_providers(struct lun_loading *);
 void lun_load_models(struct lun_loading *);     /* after providers */
+/* The provider of that name, which `v` says; NULL: there is none, which is told. */
+const struct lun_provider *lun_load_provider_of(struct lun_loading *, const struct lun_value *v, const char *name);
 void lun_load_clients(struct lun_loading *);    /* after models; teams too */
+void lun_load_canaries(struct lun_loading *);   /* after models */
 void lun_load_policy(struct lun_loading *);
 void lun_load_policy_settings(struct lun_loading *, struct lun_value *settings);    /* of lun_load_policy */
 void lun_load_top(struct lun_loading *);        /* listen, admin, budgets, log …; last */

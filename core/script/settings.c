@@ -37,6 +37,8 @@ const struct lun_setting lun_settings[] = {
     S("teams", LUN_MAP, 0, 0, 0, NULL, NULL, LUN_SCOPE_TEAM, NOWHERE, "Teams that clients belong to, by name."),
     S("budgets", LUN_TABLE, 0, 0, 0, NULL, NULL, LUN_SCOPE_BUDGETS, NOWHERE, "Limits on what all of it may cost."),
     S("limits", LUN_TABLE, 0, 0, 0, NULL, NULL, LUN_SCOPE_LIMITS, AT(lun_snapshot, limits), "Bounds on requests and on the process."),
+    S("canaries", LUN_MAP, 0, 0, 0, NULL, NULL, LUN_SCOPE_CANARY, NOWHERE,
+      "What gets more and more of the requests, by name: a new provider, or another policy. Who is new, a policy asks with lunette.canary."),
     S("keepalive", LUN_SECONDS, LUN_CAN_BE_OFF | LUN_MORE_THAN_MIN, 0, DAY, "15", NULL, 0, AT(lun_snapshot, keepalive),
       "Silence after which a stream gets a comment line; false: never."),
     S("log", LUN_TABLE, 0, 0, 0, NULL, NULL, LUN_SCOPE_LOG, NOWHERE, "What is written down about requests."),
@@ -146,6 +148,22 @@ const struct lun_setting lun_settings[] = {
     S("hedges", LUN_NUMBER, 0, 0, 1, "0.05", NULL, 0, AT(lun_limits, hedges), "Share of a minute's requests that may have a second attempt beside the first, at least 10."),
     S("output", LUN_COUNT, 0, 1, MANY, "16384", NULL, 0, AT(lun_limits, output), "Tokens reckoned with where a request names no max_tokens."),
 #undef S
+#define S(name, ...) { LUN_SCOPE_CANARY, name, __VA_ARGS__ }
+    S("stages", LUN_NUMBERS, LUN_MORE_THAN_MIN, 0, 100, "{ 5, 15, 30, 50, 100 }", NULL, 0, NOWHERE, "How many percent are new in each stage; rising, 20 at most."),
+    S("every", LUN_SECONDS, LUN_MORE_THAN_MIN, 0, 30 * DAY, "60", NULL, 0, AT(lun_canary_rule, every),
+      "How long a stage lasts at least, and how far back it is looked once the last has passed."),
+    S("errors", LUN_NUMBER, LUN_CAN_BE_OFF, 0, 1, "0.01", NULL, 0, AT(lun_canary_rule, errors), "The share of a stage's samples that may fail; false: not looked at."),
+    S("p99", LUN_SECONDS, LUN_CAN_BE_OFF | LUN_MORE_THAN_MIN, 0, DAY, "0.5", NULL, 0, AT(lun_canary_rule, p99),
+      "What 99 of 100 good answers may take at most: whole ones to their end, streams to their first byte; false: not looked at."),
+    S("samples", LUN_INT, 0, 1, 1e6, "100", NULL, 0, AT(lun_canary_rule, samples), "A stage waits for so many new requests before it passes."),
+    S("provider", LUN_TEXT, 0, 1, 256, NULL, NULL, 0, AT(lun_canary_draft, provider),
+      "The provider that is new: what is not well answered by it counts as an error, also where another one helped out."),
+    S("model", LUN_TEXT, 0, 1, 256, NULL, NULL, 0, AT(lun_canary_draft, rule.model),
+      "The same of the targets of a name in models; with provider: of those that are both. Without either a request counts by how it ended."),
+    S("probe", LUN_TEXT, LUN_CAN_BE_OFF, 1, 256, NULL, NULL, 0, AT(lun_canary_draft, probe),
+      "The provider whose GET /models must be answered 200 all along; default: provider; false: none."),
+    S("start", LUN_BOOL, 0, 0, 0, "true", NULL, 0, AT(lun_canary_rule, start), "Begins when the gateway first sees it; false: when asked, by `lunette canary NAME start`."),
+#undef S
 #define S(name, ...) { LUN_SCOPE_CACHE, name, __VA_ARGS__ }
     S("size", LUN_SIZE, 0, 65536, LARGE, "64MiB", NULL, 0, AT(lun_cache_rules, size), "Of all answers together; the least recently used makes room."),
     S("ttl", LUN_SECONDS, LUN_MORE_THAN_MIN, 0, YEAR, "300", NULL, 0, AT(lun_cache_rules, ttl), "How long an answer is given again."),
@@ -208,8 +226,9 @@ static const char *words(const char *list, char out[120])
     return out;
 }
 
-static const char *phrase(const struct lun_setting *s, char buffer[120])
+static const char *phrase(const struct lun_setting *s, char buffer[160])
 {
+    char range_of[120];
     switch (s->type) {
     case LUN_BOOL:    return "true or false";
     case LUN_INT: case LUN_COUNT: return range(s, "a whole number", buffer);
@@ -223,6 +242,7 @@ static const char *phrase(const struct lun_setting *s, char buffer[120])
     case LUN_ADDRESS: return "an address as in \"127.0.0.1:4000\", \"[::1]:4000\", \":4000\" or \"unix:/run/lunette.sock\"";
     case LUN_CHOICE:  return words(s->words, buffer);
     case LUN_SECRETS: return "secret \"NAME\" or a list of them";
+    case LUN_NUMBERS: return strcat(strcpy(buffer, "a rising list of "), range(s, "numbers", range_of));
     case LUN_TEXTS:   return "a list of texts";
     case LUN_PAIRS:   return "a table of texts by name";
     case LUN_WORDS:   strcpy(buffer, "a list out of "), words(s->words, buffer + strlen(buffer)); return buffer;

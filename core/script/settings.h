@@ -21,6 +21,7 @@
     X(BUDGETS,  "budgets.") \
     X(BUDGET,   "budgets.total.") \
     X(LIMITS,   "limits.") \
+    X(CANARY,   "canaries.NAME.") \
     X(CACHE,    "cache.") \
     X(LOG,      "log.") \
     X(REPORT,   "report.")
@@ -44,6 +45,7 @@ enum lun_setting_type {
     LUN_CHOICE,         /* int or bool: which one of `words` */
     /* from here on not one value; read by whoever knows the table they are in, no override from the environment */
     LUN_SECRETS,        /* secret "NAME", or a list of them */
+    LUN_NUMBERS,        /* a list of numbers, rising */
     LUN_TEXTS,          /* a list of texts */
     LUN_PAIRS,          /* a table of texts by name */
     LUN_WORDS,          /* a list of words out of `words` */

@@ -46,6 +46,13 @@ enum lun_metric_type { LUN_COUNTER, LUN_GAUGE, LUN_HISTOGRAM };
     X(BUDGET_USED,     "lunette_budget_used_usd",                   GAUGE,     "budget",                "What is spent of it in its current period") \
     X(BUDGET_HELD,     "lunette_budget_held_usd",                   GAUGE,     "budget",                "What is held of it for requests under way") \
     X(OVERHEAD,        "lunette_overhead_seconds",                  HISTOGRAM, "",                      "What the gateway itself added to an answer") \
+    X(CANARY_REQUESTS, "lunette_canary_requests_total",             COUNTER,   "canary,group,result",   "Requests that have a group at a canary, by how they count: ok, error, or none") \
+    X(CANARY_ROLLBACKS, "lunette_canary_rollbacks_total",           COUNTER,   "canary",                "Times that a canary was rolled back by itself") \
+    X(CANARY_SHARE,    "lunette_canary_share_ratio",                GAUGE,     "canary",                "The share of requests that is new, by the stage it is in") \
+    X(CANARY_STATE,    "lunette_canary_state",                      GAUGE,     "canary,state",          "1 for the state it is in: waiting, running, paused, watching, rolled_back") \
+    X(CANARY_SAMPLES,  "lunette_canary_stage_samples",              GAUGE,     "canary",                "Requests counted in this stage, or in the window of a watch") \
+    X(CANARY_ERRORS,   "lunette_canary_stage_error_ratio",          GAUGE,     "canary",                "The share of these that failed") \
+    X(CANARY_P99,      "lunette_canary_stage_p99_seconds",          GAUGE,     "canary",                "What 99 of 100 of the good ones took at most") \
     X(CONNECTIONS,     "lunette_connections",                       GAUGE,     "",                      "Client connections open") \
     X(REFUSED,         "lunette_refused_total",                     COUNTER,   "status",                "Requests refused before a policy saw them") \
     X(LOG_DROPPED,     "lunette_log_dropped_total",                 COUNTER,   "",                      "Request log lines dropped because the disk was too slow") \

@@ -49,6 +49,19 @@ void lun_names_put(struct lun_names *t, const char *name, void *thing)
     enter(t, e);
 }
 
+struct lun_names_each lun_names_each(const struct lun_names *t) { return (struct lun_names_each){ .in = t }; }
+
+bool lun_names_next(struct lun_names_each *e)
+{
+    while (!e->next && e->slot < e->in->room) e->next = e->in->slots[e->slot++];
+    struct lun_name *at = e->next;
+    if (!at) return false;
+    e->name = at->text;
+    e->thing = at->thing;
+    e->next = at->next;
+    return true;
+}
+
 void lun_names_free(struct lun_names *t, void (*each)(void *))
 {
     for (size_t i = 0; i < t->room; i++)

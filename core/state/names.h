@@ -1,6 +1,7 @@
 /* A table from names of the configuration to things, which only grows. Not thread-safe: whoever owns it has the lock. */
 #ifndef LUN_STATE_NAMES_H
 #define LUN_STATE_NAMES_H
+#include <stdbool.h>
 #include <stddef.h>
 
 struct lun_names {              /* zero-initialised: empty and valid */
@@ -10,5 +11,9 @@ struct lun_names {              /* zero-initialised: empty and valid */
 
 void *lun_names_get(const struct lun_names *, const char *name);        /* NULL: not there */
 void  lun_names_put(struct lun_names *, const char *name, void *thing); /* the name must not be there yet; copied */
+/* Goes through them, in no order: e = lun_names_each(&names); while (lun_names_next(&e)) … e.name, e.thing. None is put in meanwhile. */
+struct lun_names_each { const struct lun_names *in; size_t slot; struct lun_name *next; const char *name; void *thing; };
+struct lun_names_each lun_names_each(const struct lun_names *);
+bool lun_names_next(struct lun_names_each *);
 void  lun_names_free(struct lun_names *, void (*each)(void *thing));    /* `each` (or NULL) is called for every thing */
 #endif

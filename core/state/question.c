@@ -323,6 +323,16 @@ void lun_question_note(struct lun_question *q, const char *key, const char *json
     q->notes[q->n_notes++] = (struct lun_pair){ lun_arena_strdup(q->arena, key), value };
 }
 
+const struct lun_grouped *lun_question_group(struct lun_question *q, const struct lun_canary_rule *rule, double place)
+{
+    struct lun_grouped **at = &q->grouped;
+    for (; *at; at = &(*at)->next) if ((*at)->canary == rule) return *at;
+    struct lun_grouped *g = *at = lun_arena_zalloc(q->arena, sizeof *g);
+    g->canary = rule;
+    g->is_new = lun_canary_draw(rule->state, place, &g->run);
+    return g;
+}
+
 void lun_question_read(struct lun_question *q, unsigned what)
 {
     if (!(what & ~q->reads)) return;

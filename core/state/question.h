@@ -102,6 +102,7 @@ struct lun_question {
     bool decide_only;               /* nothing but a decision is wanted: over once there is a plan, nothing is sent, held or counted */
     bool inner;                     /* a policy's own question (lunette.chat): not counted among those of clients */
     bool rehearsal;                 /* a trial run of hooks, before a version is adopted: functions of the host are not called */
+    bool rehearsal_new;             /* in which it is new at every canary */
 
     const struct lun_target **targets; int n_targets;   /* what this key may use and can answer this endpoint; narrowed by budget */
     const struct lun_target **asked; int n_asked;       /* those of the model named (all, for auto) */
@@ -111,6 +112,8 @@ struct lun_question {
     struct lun_trial *trials, **trials_tail;
     const struct lun_plan *plan;    /* what `select` or the default came to; NULL: it has not come to that */
     struct lun_dropped { struct lun_dropped *next; const struct lun_target *target; const char *why; } *dropped;    /* left out on the way */
+    struct lun_grouped { struct lun_grouped *next; const struct lun_canary_rule *canary; bool is_new; uint64_t run; } *grouped;    /* canaries that it
+                                       has a group of */
     unsigned reads;                 /* what its hooks have looked at: LUN_READS_… */
     bool policy_failed;             /* a hook failed and the default decided */
     bool retry_denied;              /* the retry budget did not allow one more */
@@ -155,6 +158,9 @@ double  lun_question_random_unit(struct lun_question *);    /* [0, 1) */
 void    lun_question_note(struct lun_question *, const char *key, const char *json);    /* both copied; same key: replaced */
 const char *lun_question_header(const struct lun_question *, const char *name);        /* lower case; NULL: absent */
 void    lun_question_read(struct lun_question *, unsigned reads);   /* a hook looks at that now: LUN_READS_…; remembered with the version too */
+
+/* Its group at a canary, the same from the first time it is asked: whether it is new, by its `place` in [0, 1) then. */
+const struct lun_grouped *lun_question_group(struct lun_question *, const struct lun_canary_rule *, double place);
 
 /* Money: the dearest this request can cost at a target once `edits` (may be NULL) are made (input: the bytes of all strings + a fixed overhead
  * per message and tool; output: n × cap), and a guess. -1: its price is unknown, or the input holds what nobody can count. *cap (may be NULL):

@@ -9,7 +9,7 @@
 #define RETRY_WINDOW  (10 * LUN_SECOND)
 #define HEDGE_WINDOW  (60 * LUN_SECOND)
 
-struct lun_registry_names { struct lun_names targets, providers, clients; };
+struct lun_registry_names { struct lun_names targets, providers, clients, canaries; };
 
 struct lun_registry *lun_registry_new(void)
 {
@@ -27,6 +27,8 @@ struct lun_registry *lun_registry_new(void)
 static void free_target(void *t)   { lun_target_record_free(t); }
 static void free_provider(void *p) { lun_provider_record_free(p); }
 
+static void free_canary(void *c)   { lun_canary_free(c); }
+
 static void free_client(void *of)
 {
     struct lun_client_state *c = of;
@@ -40,6 +42,7 @@ void lun_registry_free(struct lun_registry *r)
     lun_names_free(&r->names->targets, free_target);
     lun_names_free(&r->names->providers, free_provider);
     lun_names_free(&r->names->clients, free_client);
+    lun_names_free(&r->names->canaries, free_canary);
     free(r->names);
     lun_metrics_free(r->metrics);
     lun_quota_free(r->hedges);
@@ -52,6 +55,8 @@ void lun_registry_free(struct lun_registry *r)
 
 static void *make_provider(void) { return lun_provider_record_new(); }
 static void *make_target(void)   { return lun_target_record_new(); }
+
+static void *make_canary(void)   { return lun_canary_new(); }
 
 static void *make_client(void)
 {
@@ -75,12 +80,21 @@ static struct lun_account *account(struct lun_registry *r, const char *what, con
     return a;
 }
 
+struct lun_canary *lun_registry_canary(struct lun_registry *r, const char *name) { return known(&r->names->canaries, name, make_canary); }
+
+void lun_registry_canaries(struct lun_registry *r, void (*each)(void *self, const char *name, struct lun_canary *), void *self)
+{
+    struct lun_names_each e = lun_names_each(&r->names->canaries);
+    while (lun_names_next(&e)) each(self, e.name, e.thing);
+}
+
 void lun_registry_apply(struct lun_registry *r, const struct lun_snapshot *s)
 {
     for (int i = 0; i < s->n_targets; i++) lun_target_state_apply(&s->targets[i]);
     for (int i = 0; i < s->n_teams; i++) account(r, "team ", s->teams[i].name, &s->teams[i].budget);
     for (int i = 0; i < s->n_clients; i++) account(r, "key ", s->clients[i].name, &s->clients[i].budget);
     account(r, "total", "", &s->total);
+    for (int i = 0; i < s->n_canaries; i++) lun_canary_apply(s->canaries[i].state, &s->canaries[i]);
     lun_cache_resize(r->cache, (size_t)s->cache.size);
 }
 
@@ -103,6 +117,11 @@ void lun_registry_bind(struct lun_registry *r, struct lun_snapshot *s)
         struct lun_client_rule *c = (struct lun_client_rule *)&s->clients[i];
         c->account = account(r, "key ", c->name, &c->budget);
         c->state = known(&r->names->clients, c->name, make_client);
+    }
+    for (int i = 0; i < s->n_canaries; i++) {
+        struct lun_canary_rule *c = (struct lun_canary_rule *)&s->canaries[i];
+        c->state = lun_registry_canary(r, c->name);
+        lun_canary_apply(c->state, c);
     }
     s->total_account = account(r, "total", "", &s->total);
 }

@@ -17,6 +17,10 @@ struct lun_registry {
     struct lun_metrics *metrics;
     struct lun_registry_names *names;
 };
+/* The canary of that name, made where there is none yet. One thread at a time, and not beside lun_registry_bind. */
+struct lun_canary *lun_registry_canary(struct lun_registry *, const char *name);
+/* Calls for each there is, also those that the configuration has no more. Likewise. */
+void lun_registry_canaries(struct lun_registry *, void (*each)(void *self, const char *name, struct lun_canary *), void *self);
 struct lun_registry *lun_registry_new(void);
 void lun_registry_free(struct lun_registry *);      /* after the last snapshot that was bound to it */
 

@@ -112,6 +112,13 @@ const struct lun_policy_setting *lun_snapshot_setting(const struct lun_snapshot 
     return NULL;
 }
 
+const struct lun_canary_rule *lun_snapshot_canary(const struct lun_snapshot *s, const char *name)
+{
+    for (int i = 0; i < s->n_canaries; i++)
+        if (!strcmp(s->canaries[i].name, name)) return &s->canaries[i];
+    return NULL;
+}
+
 static bool same(const char *a, const char *b) { return a == b || (a && b && !strcmp(a, b)); }
 
 const struct lun_provider *lun_snapshot_heir(const struct lun_snapshot *newest, const struct lun_provider *p)

@@ -7,6 +7,7 @@
 #define LUN_STATE_SNAPSHOT_H
 #include "base/arena.h"
 #include "base/clock.h"
+#include "state/canary.h"
 #include "state/price.h"
 #include "state/tuning.h"
 #include <stdatomic.h>
@@ -178,6 +179,7 @@ struct lun_snapshot {
     bool refuse_on_error;       /* the policy's on_error = "refuse" */
     const struct lun_policy_setting *settings; int n_settings;  /* what the policy lets be changed while it runs */
     const struct lun_provider *providers; int n_providers;
+    const struct lun_canary_rule *canaries; int n_canaries;
     const struct lun_target *targets; int n_targets;
     const struct lun_model *models; int n_models;   /* names first, patterns after, each in the order of the file */
     const struct lun_team *teams; int n_teams;
@@ -205,6 +207,7 @@ bool lun_target_is_premium(const struct lun_snapshot *, const struct lun_target 
 bool lun_pattern_fits(const char *pattern, const char *name);   /* one * at most, anywhere; it may stand for nothing */
 const struct lun_target *lun_snapshot_target(const struct lun_snapshot *, const char *name);    /* by its own name */
 const struct lun_policy_setting *lun_snapshot_setting(const struct lun_snapshot *, const char *name);  /* of the policy's; NULL: there is none */
+const struct lun_canary_rule *lun_snapshot_canary(const struct lun_snapshot *, const char *name);      /* NULL: there is none */
 const struct lun_client_rule *lun_snapshot_client(const struct lun_snapshot *, const char *key, size_t n);  /* by a presented key;
                                                                    hashed, compared in constant time with all. NULL: nobody's */
 #define LUN_KEY_HASH 32

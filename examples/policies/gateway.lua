@@ -41,5 +41,11 @@ return {
     ["claude-opus-3.5"] = { model("anthropic", "claude-opus-3.5", 45, 45, 0.93) },
   },
 
+  -- For policies/canary.lua and policies/canary_policy.lua: `lunette canary kimi-k2 start`.
+  canaries = {
+    ["kimi-k2"] = { provider = "moonshot", model = "kimi-k2", start = false },
+    router = { probe = false, start = false },
+  },
+
   log = { requests = "-" },
 }

@@ -18,6 +18,7 @@
 ---@field teams? table<string, lunette.Config.Team|false> Teams that clients belong to, by name.
 ---@field budgets? lunette.Config.Budgets Limits on what all of it may cost.
 ---@field limits? lunette.Config.Limits Bounds on requests and on the process.
+---@field canaries? table<string, lunette.Config.Canary|false> What gets more and more of the requests, by name: a new provider, or another policy. Who is new, a policy asks with lunette.canary.
 ---@field keepalive? number|false Silence after which a stream gets a comment line; false: never. Default: 15
 ---@field log? lunette.Config.Log What is written down about requests.
 ---@field report? lunette.Config.Report What `lunette report` compares with.
@@ -120,6 +121,17 @@
 ---@field retries? number|false Share of the requests of 10 s that may be tried again, at least 10; false: no such limit. Default: 0.2
 ---@field hedges? number Share of a minute's requests that may have a second attempt beside the first, at least 10. Default: 0.05
 ---@field output? integer Tokens reckoned with where a request names no max_tokens. Default: 16384
+
+---@class (exact) lunette.Config.Canary
+---@field stages? number[] How many percent are new in each stage; rising, 20 at most. Default: { 5, 15, 30, 50, 100 }
+---@field every? number How long a stage lasts at least, and how far back it is looked once the last has passed. Default: 60
+---@field errors? number|false The share of a stage's samples that may fail; false: not looked at. Default: 0.01
+---@field p99? number|false What 99 of 100 good answers may take at most: whole ones to their end, streams to their first byte; false: not looked at. Default: 0.5
+---@field samples? integer A stage waits for so many new requests before it passes. Default: 100
+---@field provider? string The provider that is new: what is not well answered by it counts as an error, also where another one helped out.
+---@field model? string The same of the targets of a name in models; with provider: of those that are both. Without either a request counts by how it ended.
+---@field probe? string|false The provider whose GET /models must be answered 200 all along; default: provider; false: none.
+---@field start? boolean Begins when the gateway first sees it; false: when asked, by `lunette canary NAME start`. Default: true
 
 ---@class (exact) lunette.Config.Cache
 ---@field size? integer|string Of all answers together; the least recently used makes room. Default: 64MiB

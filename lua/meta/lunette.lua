@@ -366,6 +366,18 @@ function lunette.pick(list, weights) end
 ---@return string|integer
 function lunette.split(salt, who, weights) end
 
+---whether this request belongs to the new side of that canary of gateway.lua: true for as many percent as its stage says. By `who` (a user, the name of a key, a session), so that whoever is new stays so in every later stage; without one by chance. The same all through a request, written into its log line, and how it ends is counted. `nil, "unknown_canary"`
+---@param name string
+---@param who? string
+---@return boolean?
+---@return string?
+function lunette.canary(name, who) end
+
+---whether `canaries` of the configuration has that name. Also while the file is loaded, as `has_model`
+---@param name string
+---@return boolean
+function lunette.has_canary(name) end
+
 ---a whole number below 2^53 made of the text, the same on every machine: `lunette.hash(user) % 100`
 ---@param s string
 ---@return integer

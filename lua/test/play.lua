@@ -69,12 +69,12 @@ local function scene_of(gateway, scripts, name, request, n)
   return scenario(function(r, count) return completed(script(r, count), name) end)(request, n)
 end
 
--- Every 30 s a provider is asked GET /models with a key that it had refused. That is none of the requests a spec speaks of.
+-- GET /models: every 30 s with a key that it had refused, and for canaries. That is none of the requests a spec speaks of.
 local function probe_scene(gateway, scripts, name, request)
   local seen, what = gateway:provider(name), scripts[name]
   seen.probes = seen.probes + 1
   if what == nil and gateway.simulation:has_script(name) then return nil end
-  local script = script_of(is_settings(what) and what.key_probe or 401, name)
+  local script = script_of(is_settings(what) and what.key_probe or seen.refused and 401 or 200, name)
   return scenario(function(r, n) return completed(script(r, n), name) end)(request, seen.probes)
 end
 
@@ -89,6 +89,7 @@ local function player(gateway, scripts)
     local good, scene = xpcall(function() return scene_of(gateway, scripts, name, request, seen.requests) end, function(why)
       gateway.blamed = gateway.blamed or why
     end)
+    seen.refused = seen.refused or (good and scene and scene.status == 401)
     return good and scene or nil
   end
 end

@@ -185,6 +185,9 @@ static struct lun_question *full_question(struct world *w, struct lun_trial **an
     static const struct lun_tuned share = { "share", { .number = 15 } };
     q->tuning = lun_tuning_new(&share, 1);
     lun_question_note(q, "why", "\"so\"");
+    static const struct lun_canary_rule canary = { .name = "kimi" };
+    static struct lun_grouped grouped = { .canary = &canary, .is_new = true };
+    q->grouped = &grouped;
     q->plan = lun_arena_zalloc(q->arena, sizeof *q->plan);
     struct lun_trial *t = *answered = tried(w, q, &w->target[0], LUN_KIND_CUT, 200);
     t->first_byte = t->sent + 1000, t->key = 1, t->hedge = true, t->detail = "it was cut", t->cost = usd(0.5), t->provider_request_id = "req-1";

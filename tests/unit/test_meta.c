@@ -194,6 +194,7 @@ static void put_setting_type(struct lun_buf *out, const struct lun_setting *s)
     case LUN_TEXT: case LUN_ADDRESS: lun_buf_puts(out, "string"); break;
     case LUN_CHOICE:  put_words(out, s->words); break;
     case LUN_SECRETS: lun_buf_puts(out, "lunette.Secret|lunette.Secret[]"); break;
+    case LUN_NUMBERS: lun_buf_puts(out, "number[]"); break;
     case LUN_TEXTS:   lun_buf_puts(out, "string[]"); break;
     case LUN_PAIRS:   lun_buf_puts(out, "table<string, string|lunette.Secret>"); break;
     case LUN_WORDS:   lun_buf_putc(out, '('); put_words(out, s->words); lun_buf_puts(out, ")[]"); break;

@@ -125,6 +125,19 @@ static void a_client_with_a_small_rate_and_a_small_budget_is_tried_all_the_same(
     free(text);
 }
 
+#define CANARY AROUND(", canaries = { c = { probe = false, start = false } }")
+
+static void both_sides_of_a_canary_are_tried(void **state)
+{
+    (void)state;
+    char *text = told("return { classify = function(r) if require('lunette').canary('c', 'ann') then return r.nothing end end }", CANARY, NULL);
+    assert_string_equal(text, "policy.lua:1: request has no field 'nothing' (hook classify, tried with a chat request)\n");
+    free(text);
+    text = told("return { classify = function(r) if not require('lunette').canary('c') then return r.nothing end end }", CANARY, NULL);
+    assert_string_equal(text, "policy.lua:1: request has no field 'nothing' (hook classify, tried with a chat request)\n");
+    free(text);
+}
+
 static void files_are_named_as_they_can_be_opened(void **state)
 {
     struct lun_buf out = { 0 };
@@ -146,6 +159,7 @@ int main(void)
         cmocka_unit_test(nothing_outside_is_asked),
         cmocka_unit_test(functions_of_the_host_are_not_called),
         cmocka_unit_test(a_client_with_a_small_rate_and_a_small_budget_is_tried_all_the_same),
+        cmocka_unit_test(both_sides_of_a_canary_are_tried),
         cmocka_unit_test(files_are_named_as_they_can_be_opened),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -38,6 +38,9 @@ local wrong = {
   { "a mean of no answers", block("strategies", "least_latency { last = 0 }"), "last is to be a whole number from 1 to 100" },
   { "a negative price", block("strategies", "cheapest { limit = -1 }"), "limit is to be a number, 0 or more" },
   { "a price that is none", block("savings", "against { over = 'dear' }"), "over is to be a number, 0 or more, got \"dear\"" },
+  { "a canary that the configuration does not have", block("canary", "models { canary = 'c', old = 'small', new = 'small' }"),
+    "canary is to be a name in `canaries` of gateway.lua, got \"c\"" },
+  { "a canary between a policy and none", block("canary", "between { canary = 'c', old = {} }"), "canary.between: " },
   { "keywords that are no list", "require('lunette').keywords { 'a', 5 }", "number 2 is not" },
 }
 

@@ -49,6 +49,13 @@ local scenes = {
     { model = "gpt-4.1", text = "Hello" }, spec = shop, before = { model = "gpt-4.1", max_tokens = 3333334 } },
   { "classifier", "google's small model is asked first, then is late", { google = { "complaint", slow } },
     { text = "My kettle leaks" }, { text = "I want a refund" } },
+  { "canary", "half of the users are new; moonshot is down", { moonshot = 500 },
+    { user = "dora", text = "Hello" }, { user = "ann", text = "Hello" },
+    spec = { models = { ["deepseek-v3.2"] = { "deepseek/d" }, ["kimi-k2"] = { "moonshot/k" } }, providers = { deepseek = "fine", moonshot = 500 },
+             canaries = { ["kimi-k2"] = { provider = "moonshot", model = "kimi-k2", stages = { 50 } } } } },
+  { "canary_policy", "half of the users are routed by the new policy", {},
+    { user = "ann", text = "Hello" }, { user = "dora", text = "Hello" },
+    spec = { targets = { "a", "b" }, providers = { a = "fine", b = "fine" }, canaries = { router = { probe = false, stages = { 50 } } } } },
   { "interactive_and_batch", "whoever is asked first takes 3 s", first_is_slow(),
     { text = "Hello" }, { text = "Sum up the day", headers = { ["x-lunette-class"] = "batch" } } },
 }
@@ -66,7 +73,7 @@ end
 
 local function asked(q)
   local words = {}
-  for _, name in ipairs { "model", "task" } do
+  for _, name in ipairs { "model", "task", "user" } do
     if q[name] then words[#words + 1] = name .. " " .. q[name] end
   end
   if q.tags then words[#words + 1] = "tier " .. q.tags.tier end

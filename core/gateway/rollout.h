@@ -1,0 +1,18 @@
+/* Looks after the canaries of a configuration: whether a stage is over or fails, and that the provider that must be well is asked for GET /models, six
+ * times a stage. One per gateway, on one thread: the clock of stages is its loop's. What is known of them is in state/canary.h. */
+#ifndef LUN_GATEWAY_ROLLOUT_H
+#define LUN_GATEWAY_ROLLOUT_H
+#include "base/log.h"
+#include "gateway/carrier.h"
+#include "state/canary.h"
+
+struct lun_rollout;
+/* All borrowed until free. `moved` is told on the loop's thread when one has changed; NULL: nobody is. NULL: there are no canaries to look after.
+ * A carrier may be NULL: its providers are not asked, and what is to be asked of them does not pass. */
+struct lun_rollout *lun_rollout_new(struct lun_loop *, const struct lun_snapshot *, const struct lun_carrier *network, const struct lun_carrier *script,
+                                    void (*moved)(void *self), void *self);
+void lun_rollout_free(struct lun_rollout *);        /* NULL is fine */
+
+/* What came of one, in the process log (a rollback that came by itself: a warning) and in metrics. */
+void lun_rollout_tell(const struct lun_log *, struct lun_metrics *, const char *name, const struct lun_canary_event *);
+#endif
