@@ -26,12 +26,15 @@ local policy = [[local lunette = require "lunette"
       return request.text:match "^%a+"
     end,
     select = function(request, targets)
+      lunette.canary(request.text:find "dead" and "bad" or "good", request.text)
       if request.text:find "hedge" then return targets:asked():steps { hedge_after = 0.02 } end
       return targets:asked()
     end,
     retry = function(request, attempt) if attempt.kind == "rate_limited" then return lunette.again(0.02) end end }]]
 
 local config = [[return { policy = "p.lua", admin_token = secret "LUNETTE_ADMIN_TOKEN",
+  canaries = { bad = { stages = { 100 }, every = 3600, samples = 1, errors = 0, p99 = false, probe = false },
+               good = { stages = { 50, 100 }, every = 3600, p99 = 60, errors = false, probe = false } },
   cache = { size = "1MiB", ttl = 300 }, budgets = { total = { limit = 2, per = "day" } }, limits = { output = 100 },
   providers = { a = { base_url = env "A", health = false, key = secret "RIGHT" }, gone = { base_url = "http://127.0.0.1:1/v1", health = { failures = 1 } },
                 b = { base_url = env "A", key = { secret "WRONG", secret "RIGHT" } } },
@@ -198,7 +201,8 @@ describe("what examples/deploy watches with", function()
     for _, panel in ipairs(dashboard.panels) do
       for name in ((panel.description or ""):match "^([A-E]%d[, A-E%d]*):" or ""):gmatch "[A-E]%d" do found[name] = true end
     end
-    for _, name in ipairs { "A1", "A2", "A3", "A4", "B1", "B2", "C1", "C2", "C3", "C4", "D1", "D3", "D4", "D5", "D6", "E1", "E2", "E3", "E4", "E5", "E6" } do
+    for _, name in ipairs { "A1", "A2", "A3", "A4", "B1", "B2", "C1", "C2", "C3", "C4", "D1", "D2", "D3", "D4",
+                            "D5", "D6", "E1", "E2", "E3", "E4", "E5", "E6" } do
       assert.truthy(found[name], name)
     end
   end)
@@ -256,13 +260,14 @@ describe("what examples/deploy watches with", function()
   end)
 
   it("alerts of what is wrong here, and of nothing else", function()
-    local expected = { LunetteProviderDown = "gone", LunetteCircuitOpen = "gone/x", LunetteKeyOut = "b", LunetteErrorRate = "", LunettePolicyFails = "classify",
-                       LunetteRetriesDenied = "", LunetteReloadRefused = "127.0.0.1:" .. g.admin, LunetteFallbacks = "" }
+    local expected = { LunetteProviderDown = "gone", LunetteCircuitOpen = "gone/x", LunetteKeyOut = "b", LunetteErrorRate = "",
+                       LunettePolicyFails = "classify",
+                       LunetteRetriesDenied = "", LunetteCanaryRolledBack = "bad", LunetteReloadRefused = "127.0.0.1:" .. g.admin, LunetteFallbacks = "" }
     local alerts = e2e.eventually("they are noticed", function()
       local found = {}
       for _, alert in ipairs(api("alerts").alerts) do
         local l = alert.labels
-        found[l.alertname] = l.provider or l.target or l.hook or l.instance or ""
+        found[l.alertname] = l.provider or l.target or l.canary or l.hook or l.instance or ""
       end
       for name in pairs(expected) do if not found[name] then return nil end end
       return found
