@@ -13,7 +13,8 @@
     X(reload,   "",               "has a running gateway read its files again, and says what came of it") \
     X(rollback, "",               "has a running gateway go back to the version before") \
     X(canary,   "[name [do]]",    "canaries of a running gateway: shows them, starts and rolls back") \
-    X(versions, "",               "the versions that a running gateway has taken over, and what became of them")
+    X(versions, "",               "the versions that a running gateway has taken over, and what became of them") \
+    X(report,   "",               "what was asked of a running gateway and what came of it: success, latency, cost, by model and more")
 #define X(name, ...) int lun_command_##name(int argc, char **argv); extern const char lun_usage_##name[];     /* what --help prints */
 LUN_COMMANDS(X)
 #undef X

@@ -2,10 +2,11 @@
 #include "base/alloc.h"
 #include "base/loop.h"
 #include "gateway/errand.h"
+#include "gateway/gauges.h"
 #include "gateway/guard.h"
+#include "gateway/report.h"
 #include "gateway/version.h"
 #include "gateway/view.h"
-#include "state/health.h"
 #include "state/registry.h"
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 struct lun_admin {
     struct lun_admin_options options;
     struct lun_server *server;
+    lun_us started;                     /* wall time: what is counted is counted from here */
     struct gather *gathers;
 };
 /* Somebody who waits for an answer. The exchange is NULL once he has left. */
@@ -72,46 +74,6 @@ static void gauge(struct lun_admin *a, enum lun_metric metric, const char *const
     lun_metrics_set(a->options.registry->metrics, metric, labels, value);
 }
 
-static void set_circuits(struct lun_admin *a, const struct lun_snapshot *s)
-{
-    lun_metrics_clear(a->options.registry->metrics, LUN_METRIC_CIRCUIT);
-    for (int i = 0; i < s->n_targets; i++) {
-        struct lun_health_view v;
-        lun_health_look(&s->targets[i], a->options.reactor->loop.now, &v);
-        gauge(a, LUN_METRIC_CIRCUIT, (const char *[]){ s->targets[i].name }, v.circuit == LUN_CIRCUIT_OPEN ? 1 : v.circuit == LUN_CIRCUIT_HALF_OPEN ? 0.5 : 0);
-    }
-}
-
-static void set_canaries(struct lun_admin *a, const struct lun_snapshot *s)
-{
-    static const enum lun_metric gauges[] = { LUN_METRIC_CANARY_SHARE, LUN_METRIC_CANARY_STATE, LUN_METRIC_CANARY_SAMPLES, LUN_METRIC_CANARY_ERRORS, LUN_METRIC_CANARY_P99 };
-    for (size_t i = 0; i < sizeof gauges / sizeof *gauges; i++) lun_metrics_clear(a->options.registry->metrics, gauges[i]);
-    for (int i = 0; i < s->n_canaries; i++) {
-        struct lun_canary_view v;
-        const char *name = s->canaries[i].name;
-        lun_canary_view(s->canaries[i].state, a->options.reactor->loop.now, &v);
-        gauge(a, LUN_METRIC_CANARY_SHARE, (const char *[]){ name }, v.share / 100);
-        for (int state = 0; state < LUN_CANARY_STATE_COUNT; state++)
-            gauge(a, LUN_METRIC_CANARY_STATE, (const char *[]){ name, lun_canary_state_name((enum lun_canary_state)state) }, v.state == (enum lun_canary_state)state);
-        gauge(a, LUN_METRIC_CANARY_SAMPLES, (const char *[]){ name }, (double)v.samples);
-        if (v.samples) gauge(a, LUN_METRIC_CANARY_ERRORS, (const char *[]){ name }, (double)v.errors / (double)v.samples);
-        if (v.p99) gauge(a, LUN_METRIC_CANARY_P99, (const char *[]){ name }, (double)v.p99 / 1e6);
-    }
-}
-
-static void set_providers(struct lun_admin *a, const struct lun_snapshot *s)
-{
-    lun_metrics_clear(a->options.registry->metrics, LUN_METRIC_PROVIDER);
-    lun_metrics_clear(a->options.registry->metrics, LUN_METRIC_KEY);
-    for (int i = 0; i < s->n_providers; i++) {
-        const struct lun_provider *p = &s->providers[i];
-        enum lun_provider_health is = lun_health_provider(s, p, a->options.reactor->loop.now);
-        gauge(a, LUN_METRIC_PROVIDER, (const char *[]){ p->name }, is == LUN_HEALTHY ? 1 : is == LUN_DEGRADED ? 0.5 : 0);
-        for (int key = 0; key < p->n_keys; key++)
-            gauge(a, LUN_METRIC_KEY, (const char *[]){ p->name, p->keys[key].name }, !lun_health_key_is_out(p, key));
-    }
-}
-
 static void set_cache(struct lun_admin *a)
 {
     struct lun_cache_view v;
@@ -136,9 +98,8 @@ static void set_gauges(struct lun_admin *a)
     gauge(a, LUN_METRIC_CONFIG, (const char *[]){ s->version }, 1);
     gauge(a, LUN_METRIC_GENERATION, NULL, versions->generation);
     gauge(a, LUN_METRIC_VERSIONS_LIVE, NULL, lun_versions_live(versions));
-    set_circuits(a, s);
-    set_canaries(a, s);
-    set_providers(a, s);
+    gauge(a, LUN_METRIC_STARTED, NULL, (double)a->started / 1e6);
+    lun_gauges_set(a->options.registry->metrics, s, a->options.reactor->loop.now, lun_clock_wall());
     set_cache(a);
 }
 
@@ -183,6 +144,15 @@ static void providers(struct visit *v)
 {
     struct lun_buf out = {0};
     lun_view_providers(lun_changes_current(v->admin->options.changes), v->admin->options.reactor->loop.now, &out);
+    reply_json(v->exchange, 200, &out);
+}
+
+static void report(struct visit *v)
+{
+    struct lun_admin *a = v->admin;
+    struct lun_buf out = {0};
+    lun_report_write(&(struct lun_reported){ a->options.registry->metrics, lun_changes_current(a->options.changes), a->options.reactor->loop.now,
+                                             lun_clock_wall(), a->started }, &out);
     reply_json(v->exchange, 200, &out);
 }
 
@@ -457,6 +427,7 @@ struct lun_admin *lun_admin_new(const struct lun_admin_options *options, int lis
 {
     struct lun_admin *a = lun_zalloc(sizeof *a);
     a->options = *options;
+    a->started = lun_clock_wall();
     struct lun_server_handler handler = { .self = a, .judge = on_judge, .request = on_request, .refuse = on_refuse, .gone = on_gone };
     a->server = lun_server_new(options->reactor, listener, &handler, &(struct lun_server_options){ .body = BODY_MOST });
     if (a->server) return a;

@@ -15,6 +15,7 @@
     X("POST", "/admin/rollback",  rollback,  "Takes the previous version back, as reload answers; `{\"why\":\"…\"}` is noted. The version that it leaves is not taken again until a file of it changes. 409: there is no earlier one") \
     X("GET",  "/admin/settings",  settings,  "The policy's settings: `name value default min max choices`, and `from`: the environment variable that says its default") \
     X("POST", "/admin/settings",  set,       "Sets them: `{\"share\":15,\"mode\":\"fast\"}`, null is the default; all or none. Answers `{\"settings\":[{\"name\",\"before\",\"value\"}],\"kept\":…}`, or 422") \
+    X("GET",  "/admin/report",    report,    "What was asked for and what came of it, since the process started: see [the report](#the-report)") \
     X("GET",  "/admin/canaries",  canaries,  "The canaries: `name state share stage stages samples errors error_rate p99_ms since by why` and their limits. `state`: `waiting running paused watching rolled_back`") \
     X("POST", "/admin/canaries/NAME", canary, "Asks for something: `{\"do\":\"start\",\"why\":\"…\"}`: `start` (the first stage, also after it was rolled back), `pause`, `resume`, `promote` (the last stage at once), " \
                                              "`rollback` (0 %). Answers `{\"canary\":{…},\"kept\":…,\"warnings\":[…]}`, 404, or 409: that cannot be done now") \

@@ -27,6 +27,13 @@ static void list_trial(struct lun_question *q, struct lun_trial *t)
     q->trials_tail = &t->next;
 }
 
+/* A target that retry() chose may be one of the plan all the same. */
+static int step_of(const struct lun_request *r, const struct lun_step *step, int index)
+{
+    for (int i = 0; index < 0 && i < r->plan.n; i++) if (r->plan.steps[i].target == step->target) index = i;
+    return index + 1;
+}
+
 attempt *lun_attempt_begin(struct lun_request *r, const struct lun_step *step, int index, bool hedge, bool insist)
 {
     attempt *a = lun_zalloc(sizeof *a);
@@ -37,7 +44,7 @@ attempt *lun_attempt_begin(struct lun_request *r, const struct lun_step *step, i
     a->held_since = LUN_NEVER;
     a->requests_left = a->tokens_left = -1;
     a->trial = (struct lun_trial){ .number = ++r->begun, .target = step->target, .upstream = lun_question_upstream(r->question, step->target),
-                                   .warning = step->warning, .key = -1, .hedge = hedge, .began = r->loop->now };
+                                   .warning = step->warning, .key = -1, .step = step_of(r, step, index), .hedge = hedge, .began = r->loop->now };
     a->wait_until = sooner(r->deadline, step->wait ? after(a->trial.began, step->wait) : a->trial.began);
     a->events = (struct lun_stream){ .limit = LUN_STREAM_EVENT_MAX, .choices = r->question->n,
                                      .hide_usage = !r->question->include_usage && step->target->provider->usage };

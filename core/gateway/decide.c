@@ -133,6 +133,7 @@ static void begin_chat(struct lun_decider *m, const struct lun_wish *w)
 {
     struct lun_question *asker = lun_request_question(m->request), *q = lun_station_question(m->station);
     struct lun_error error;
+    q->inner = true;
     write_chat(w, &q->kept);
     m->heard.n = 0;
     m->heard_status = 0;

@@ -11,6 +11,22 @@
 
 static double seconds(lun_us t) { return (double)t / 1e6; }
 
+/* What its tokens would have cost at the premium price. Where that cannot be said nothing counts as saved: what it did cost. */
+static int64_t premium_cost(const struct lun_question *q, const struct lun_trial *t)
+{
+    const struct lun_price *premium = &q->snapshot->premium_price;
+    bool both = lun_price_known(premium) && lun_price_known(&t->target->price);
+    return both && t->usage.known ? lun_price_cost(premium, &t->usage) : t->cost;
+}
+
+static void record_money(struct lun_question *q, const char *model, const struct lun_trial *t)
+{
+    int64_t premium = premium_cost(q, t);
+    const char *labels[] = { model, t->target->name };
+    if (t->cost) lun_metrics_add(q->registry->metrics, LUN_METRIC_COST, labels, (double)t->cost / 1e9);
+    if (premium) lun_metrics_add(q->registry->metrics, LUN_METRIC_PREMIUM_COST, labels, (double)premium / 1e9);
+}
+
 static void record_tokens(struct lun_metrics *m, const char *model, const char *provider, const char *type, int64_t n)
 {
     lun_metrics_add(m, LUN_METRIC_TOKENS, (const char *[]){ model, provider, type }, (double)n);
@@ -26,16 +42,69 @@ void lun_record_trial(struct lun_question *q, const struct lun_trial *t)
     if (t->kind == LUN_KIND_SKIPPED) return;
     lun_metrics_add(m, LUN_METRIC_ATTEMPTS, (const char *[]){ t->target->name, lun_kind_name(t->kind) }, 1);
     if (t->hedge) lun_metrics_add(m, LUN_METRIC_HEDGES, (const char *[]){ t->target->name }, 1);
-    if (t->cost) lun_metrics_add(m, LUN_METRIC_COST, (const char *[]){ model, t->target->name }, (double)t->cost / 1e9);
+    record_money(q, model, t);
+    lun_us queued = (t->sent ? t->sent : t->ended) - t->began;
+    if (queued) lun_metrics_add(m, LUN_METRIC_QUEUE_SECONDS, (const char *[]){ t->target->name }, seconds(queued));
     if (!t->sent) return;
     const char *error = t->kind == LUN_KIND_OK ? "" : lun_kind_name(t->kind);
     lun_metrics_add(m, LUN_METRIC_DURATION, (const char *[]){ model, provider, error }, seconds(t->ended - t->sent));
+    if (t->kind == LUN_KIND_OK) lun_metrics_add(m, LUN_METRIC_TARGET_SECONDS, (const char *[]){ t->target->name }, seconds(t->ended - t->sent));
     if (spoke(t)) lun_metrics_add(m, LUN_METRIC_TTFT, (const char *[]){ model, provider }, seconds(t->first_byte - t->sent));
     if (!t->usage.known || t->usage.estimated) return;         /* they are the provider's, or nobody's */
     record_tokens(m, model, provider, "input", t->usage.input);
     record_tokens(m, model, provider, "output", t->usage.output);
     if (q->stream && spoke(t) && t->usage.output > 1)
         lun_metrics_add(m, LUN_METRIC_PER_TOKEN, (const char *[]){ model, provider }, seconds(t->ended - t->first_byte) / (double)(t->usage.output - 1));
+}
+
+/* How many attempts were sent one after the other. What found no turn at a rate limit is none. */
+static int in_turn(const struct lun_question *q)
+{
+    int n = 0;
+    for (const struct lun_trial *t = q->trials; t; t = t->next) n += t->sent && t->kind != LUN_KIND_SKIPPED && !t->hedge;
+    return n;
+}
+
+static const char *result_of(const struct lun_done *done, bool tried)
+{
+    if (done->status == 499) return "left";
+    if (done->status < 300 && !done->stream_torn) return "answered";
+    return tried || done->status >= 500 ? "failed" : "refused";
+}
+
+static void record_labels(struct lun_question *q, const struct lun_done *done, const char *result)
+{
+    struct lun_metrics *m = q->registry->metrics;
+    for (int i = 0; i < q->n_labels; i++) {
+        const char *label = lun_metrics_label(m, q->labels[i]);
+        lun_metrics_add(m, LUN_METRIC_LABEL_REQUESTS, (const char *[]){ label, result }, 1);
+        if (!strcmp(result, "answered")) lun_metrics_add(m, LUN_METRIC_LABEL_SECONDS, &label, seconds(done->latency));
+    }
+}
+
+static void record_stage(struct lun_metrics *m, const struct lun_done *done)
+{
+    char step[12];
+    const char *stage = step;
+    if (done->cache == LUN_CACHE_HIT || done->cache == LUN_CACHE_SHARED) stage = "cache";
+    else if (done->trial->step) snprintf(step, sizeof step, "%d", done->trial->step);
+    else stage = "other";
+    lun_metrics_add(m, LUN_METRIC_STAGE_SECONDS, &stage, seconds(done->latency));
+}
+
+/* What a client asked for and got. */
+static void record_result(struct lun_question *q, const struct lun_done *done)
+{
+    struct lun_metrics *m = q->registry->metrics;
+    int attempts = in_turn(q);
+    const char *result = result_of(done, attempts > 0);
+    lun_metrics_add(m, LUN_METRIC_REQUEST_SECONDS, &result, seconds(done->latency));
+    record_labels(q, done, result);
+    if (done->trial && !strcmp(result, "answered")) record_stage(m, done);
+    if (done->rested) lun_metrics_add(m, LUN_METRIC_RETRY_WAIT, NULL, seconds(done->rested));
+    if (attempts <= 1) return;
+    lun_metrics_add(m, LUN_METRIC_RETRIED, &result, 1);
+    lun_metrics_add(m, LUN_METRIC_RETRIES, NULL, attempts - 1);
 }
 
 void lun_record_request(struct lun_question *q, const struct lun_done *done)
@@ -49,6 +118,7 @@ void lun_record_request(struct lun_question *q, const struct lun_done *done)
     if (cache) lun_metrics_add(m, LUN_METRIC_CACHE_REQUESTS, &cache, 1);
     if (done->fallback) lun_metrics_add(m, LUN_METRIC_FALLBACKS, (const char *[]){ model }, 1);
     if (done->trial) lun_metrics_add(m, LUN_METRIC_OVERHEAD, NULL, seconds(done->latency > done->upstream_wait ? done->latency - done->upstream_wait : 0));
+    if (!q->inner && !q->decide_only) record_result(q, done);
 }
 
 /* ---- the line ---- */

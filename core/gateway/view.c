@@ -36,11 +36,6 @@ static void put_ms(struct lun_buf *out, const char *key, lun_us t, lun_us unknow
 
 /* ---- providers ---- */
 
-static const char *circuit_name(enum lun_circuit c)
-{
-    return c == LUN_CIRCUIT_OPEN ? "open" : c == LUN_CIRCUIT_HALF_OPEN ? "half_open" : "closed";
-}
-
 static void put_rest(struct lun_buf *out, lun_us until, lun_us now)
 {
     if (until == LUN_NEVER) put_text(out, "rests", "until somebody acts");
@@ -56,7 +51,7 @@ static void put_target(const struct lun_target *t, lun_us now, struct lun_buf *o
     put_text(out, "model", t->model);
     put_text(out, "upstream", t->upstream);
     put_bool(out, "healthy", v.healthy);
-    put_text(out, "circuit", circuit_name(v.circuit));
+    put_text(out, "circuit", lun_circuit_name(v.circuit));
     put_rest(out, v.rests_until, now);
     put_int(out, "in_flight", v.in_flight);
     put_int(out, "failures_in_a_row", v.failures_in_a_row);
@@ -100,14 +95,13 @@ static void put_probe(const struct lun_provider *p, lun_us now, struct lun_buf *
 
 static void put_provider(const struct lun_snapshot *s, const struct lun_provider *p, lun_us now, struct lun_buf *out)
 {
-    static const char *const states[] = { [LUN_HEALTHY] = "healthy", [LUN_DEGRADED] = "degraded", [LUN_DOWN] = "down" };
     struct lun_provider_view v;
     bool first = true;
     lun_health_provider_look(s, p, now, &v);
     lun_buf_putc(out, '{');
     put_text(out, "name", p->name);
     put_text(out, "dialect", p->dialect);
-    put_text(out, "state", states[v.state]);
+    put_text(out, "state", lun_provider_health_name(v.state));
     put_rest(out, v.cooling_until, now);
     put_int(out, "failures_in_a_row", v.failures);
     put_number(out, "success_rate", v.success_rate);

@@ -102,6 +102,12 @@ static void load_budgets(struct lun_loading *l)
     if (total) lun_check(l, LUN_SCOPE_BUDGET, total, &l->snapshot->total, 0, "budgets.total.");
 }
 
+static void load_report(struct lun_loading *l)
+{
+    lun_check(l, LUN_SCOPE_REPORT, lun_check_get(l, LUN_SCOPE_TOP, l->root, "report"), l->snapshot, 0, "report.");
+    lun_snapshot_average(l->snapshot);
+}
+
 void lun_load_top(struct lun_loading *l)
 {
     struct lun_value *limits = lun_value_get(l->root, "limits");
@@ -111,6 +117,7 @@ void lun_load_top(struct lun_loading *l)
     load_token(l);
     load_state(l);
     load_log(l);
+    load_report(l);
     load_cache(l);
     load_budgets(l);
     check_reach(l);

@@ -42,6 +42,7 @@ const struct lun_setting lun_settings[] = {
     S("keepalive", LUN_SECONDS, LUN_CAN_BE_OFF | LUN_MORE_THAN_MIN, 0, DAY, "15", NULL, 0, AT(lun_snapshot, keepalive),
       "Silence after which a stream gets a comment line; false: never."),
     S("log", LUN_TABLE, 0, 0, 0, NULL, NULL, LUN_SCOPE_LOG, NOWHERE, "What is written down about requests."),
+    S("report", LUN_TABLE, 0, 0, 0, NULL, NULL, LUN_SCOPE_REPORT, NOWHERE, "What `lunette report` compares with."),
     S("watch", LUN_BOOL, 0, 0, 0, "true", NULL, 0, AT(lun_snapshot, watch),
       "A change of one of the files is taken over by itself; false: only when a reload is asked for."),
     S("zone", LUN_CHOICE, 0, 0, 0, "UTC", "UTC", 0, NOWHERE, "The time zone in which budgets begin anew. UTC, so far."),
@@ -186,6 +187,8 @@ const struct lun_setting lun_settings[] = {
     LATER(LOG, "replay", "What hooks read, so that a log can be replayed exactly."),
     S("audit", LUN_TEXT, LUN_CAN_BE_OFF, 1, 4096, NULL, NULL, 0, AT(lun_snapshot, audit_log), "The file for who changed what while it ran, a JSON line each; it is in the process log all the same."),
 #undef S
+    { LUN_SCOPE_REPORT, "premium", LUN_USD, 0, 0, 1e6, "30", NULL, 0, AT(lun_snapshot, premium),
+      "USD per million output tokens: targets above it are premium ones, and savings are against the mean of their prices." },
 };
 const int lun_settings_count = sizeof lun_settings / sizeof *lun_settings;
 

@@ -24,7 +24,8 @@
     X(LIMITS,   "limits.") \
     X(CANARY,   "canaries.NAME.") \
     X(CACHE,    "cache.") \
-    X(LOG,      "log.")
+    X(LOG,      "log.") \
+    X(REPORT,   "report.")
 enum lun_scope {
 #define X(id, path) LUN_SCOPE_##id,
     LUN_SCOPES(X)

@@ -27,6 +27,9 @@
 enum lun_circuit { LUN_CIRCUIT_CLOSED, LUN_CIRCUIT_OPEN, LUN_CIRCUIT_HALF_OPEN };
 enum lun_provider_health { LUN_HEALTHY, LUN_DEGRADED, LUN_DOWN };   /* derived: no target rests / some do, or its own circuit is half open / all */
 
+const char *lun_circuit_name(enum lun_circuit);                     /* "closed", "open", "half_open"; static */
+const char *lun_provider_health_name(enum lun_provider_health);     /* "healthy", "degraded", "down"; static */
+
 struct lun_report {             /* what an attempt came to */
     enum lun_kind kind;
     int status;                 /* of the provider's answer; 0: none */

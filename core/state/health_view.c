@@ -2,6 +2,16 @@
 #include "state/standing.h"
 #include <string.h>
 
+const char *lun_circuit_name(enum lun_circuit c)
+{
+    return c == LUN_CIRCUIT_OPEN ? "open" : c == LUN_CIRCUIT_HALF_OPEN ? "half_open" : "closed";
+}
+
+const char *lun_provider_health_name(enum lun_provider_health h)
+{
+    return h == LUN_DOWN ? "down" : h == LUN_DEGRADED ? "degraded" : "healthy";
+}
+
 static double share(int good, int n) { return n ? (double)good / n : 1; }
 
 void lun_health_look(const struct lun_target *t, lun_us now, struct lun_health_view *v)

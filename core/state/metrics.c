@@ -8,6 +8,7 @@
 
 #define SERIES_MOST 10000
 #define POLICY_MOST 200
+#define LABELS_MOST 200         /* of policies: their text may come from anywhere */
 #define NAME_MOST   64
 #define VALUE_MOST  200         /* bytes of a label's value; the rest is cut off */
 
@@ -17,11 +18,16 @@ static const double tokens[] = { 1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 26
 static const double calls[] = { 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92 };
 static const double first[] = { 0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10 };
 static const double steps[] = { 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5 };
+/* Whole requests, retries and waits included: the time-outs that people set (1, 3, 5, 8, 30 s) are among them. */
+static const double whole[] = { 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1, 1.5, 2, 3, 4, 5, 6.5, 8, 10, 15, 20, 30, 45, 60, 120, 300 };
 
-#define BOUNDS(list) { list, sizeof list / sizeof *list }
+#define BOUNDS(list) { list, sizeof list / sizeof *list, false }
+#define FINE(list)   { list, sizeof list / sizeof *list, true }
 static const struct lun_bounds bounds[LUN_METRIC_COUNT] = {
+    [LUN_METRIC_REQUEST_SECONDS] = FINE(whole), [LUN_METRIC_LABEL_SECONDS] = FINE(whole), [LUN_METRIC_STAGE_SECONDS] = FINE(whole),
+    [LUN_METRIC_TARGET_SECONDS] = FINE(whole), [LUN_METRIC_QUEUE_SECONDS] = BOUNDS(whole),
     [LUN_METRIC_POLICY_SECONDS] = BOUNDS(fast), [LUN_METRIC_OVERHEAD] = BOUNDS(fast), [LUN_METRIC_TOKENS] = BOUNDS(tokens),
-    [LUN_METRIC_DURATION] = BOUNDS(calls), [LUN_METRIC_TTFT] = BOUNDS(first), [LUN_METRIC_PER_TOKEN] = BOUNDS(steps),
+    [LUN_METRIC_DURATION] = FINE(calls), [LUN_METRIC_TTFT] = BOUNDS(first), [LUN_METRIC_PER_TOKEN] = BOUNDS(steps),
 };
 static const struct lun_metric_what whats[LUN_METRIC_COUNT] = {
 #define X(id, name, type, labels, help) [LUN_METRIC_##id] = { name, LUN_##type, labels, help },
@@ -65,11 +71,22 @@ static struct lun_series *make(struct lun_family *f, enum lun_metric id, uint64_
     for (int i = 0; i < f->n_labels; at += length(labels[i]) + 1, i++)
         if (labels[i]) memcpy(at, labels[i], length(labels[i]));
     s->hash = hash;
+    if (bounds[id].fine) s->fine = lun_zalloc(sizeof *s->fine);
     s->next = atomic_load_explicit(&f->slots[hash % LUN_METRIC_SLOTS], memory_order_relaxed);
     f->n++;
     atomic_store_explicit(&f->slots[hash % LUN_METRIC_SLOTS], s, memory_order_release);     /* readers have no lock */
     return s;
 }
+
+/* Series that are known beforehand and rise seldom stand at 0 from the start: of one that appears as 1, rate() sees nothing rise. */
+static const struct { enum lun_metric id; const char *labels[2]; } known[] = {
+#define X(result) { LUN_METRIC_REQUEST_SECONDS, { result } }, { LUN_METRIC_RETRIED, { result } },
+    X("answered") X("failed") X("refused") X("left")
+#undef X
+#define X(kind) { LUN_METRIC_RELOADS, { kind, "changed" } }, { LUN_METRIC_RELOADS, { kind, "unchanged" } }, { LUN_METRIC_RELOADS, { kind, "refused" } },
+    X("reload") X("rollback")
+#undef X
+};
 
 struct lun_metrics *lun_metrics_new(void)
 {
@@ -80,6 +97,10 @@ struct lun_metrics *lun_metrics_new(void)
         if (*labels) for (m->families[id].n_labels = 1; (labels = strchr(labels, ',')); labels++) m->families[id].n_labels++;
         else make(&m->families[id], id, hash_of(NULL, 0), NULL);        /* what has no labels is there from the start */
     }
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        struct lun_family *f = &m->families[known[i].id];
+        make(f, known[i].id, hash_of(known[i].labels, f->n_labels), known[i].labels);
+    }
     return m;
 }
 
@@ -88,7 +109,7 @@ void lun_metrics_free(struct lun_metrics *m)
     if (!m) return;
     for (int id = 0; id < LUN_METRIC_COUNT; id++)
         for (int i = 0; i < LUN_METRIC_SLOTS; i++)
-            for (struct lun_series *s = m->families[id].slots[i], *next; s; free(s), s = next) next = s->next;
+            for (struct lun_series *s = m->families[id].slots[i], *next; s; free(s->fine), free(s), s = next) next = s->next;
     for (struct lun_policy_metric *p; (p = m->policy); free(p)) m->policy = p->next;
     lun_names_free(&m->policy_names, NULL);
     pthread_mutex_destroy(&m->lock);
@@ -103,7 +124,7 @@ static struct lun_series *series(struct lun_metrics *m, enum lun_metric id, cons
     struct lun_series *s = find(f, hash, labels);
     if (s) return s;
     pthread_mutex_lock(&m->lock);
-    if (f->n >= SERIES_MOST) hash = hash_of(labels = other, f->n_labels);
+    if (f->n >= (id == LUN_METRIC_LABEL_SECONDS ? LABELS_MOST : SERIES_MOST)) hash = hash_of(labels = other, f->n_labels);
     s = find(f, hash, labels);
     if (!s) s = make(f, id, hash, labels);
     pthread_mutex_unlock(&m->lock);
@@ -122,6 +143,7 @@ static void observe(struct lun_series *s, const struct lun_bounds *b, double x)
     while (i < b->n && x > b->at[i]) i++;
     atomic_fetch_add_explicit(&s->buckets[i], 1, memory_order_relaxed);
     add(&s->value, x);
+    if (s->fine) lun_histogram_record(s->fine, x < 1e6 ? (int64_t)(x * 1e6 + 0.5) : INT64_MAX);
 }
 
 void lun_metrics_add(struct lun_metrics *m, enum lun_metric id, const char *const *labels, double x)
@@ -147,15 +169,37 @@ void lun_metrics_clear(struct lun_metrics *m, enum lun_metric id)
     pthread_mutex_unlock(&m->lock);
 }
 
+const char *lun_metrics_label(struct lun_metrics *m, const char *label)
+{
+    return series(m, LUN_METRIC_LABEL_SECONDS, &label)->labels;
+}
+
+static uint64_t count_of(const struct lun_series *s, enum lun_metric id)
+{
+    uint64_t count = 0;
+    if (whats[id].type == LUN_HISTOGRAM)
+        for (size_t i = 0; i <= bounds[id].n; i++) count += atomic_load_explicit(&s->buckets[i], memory_order_relaxed);
+    return count;
+}
+
+void lun_metrics_each(struct lun_metrics *m, enum lun_metric id, void (*visit)(void *self, const struct lun_metric_row *), void *self)
+{
+    const struct lun_family *f = &m->families[id];
+    for (int i = 0; i < LUN_METRIC_SLOTS; i++)
+        for (const struct lun_series *s = atomic_load_explicit(&f->slots[i], memory_order_acquire); s; s = s->next) {
+            struct lun_metric_row row = { .value = s->value, .count = count_of(s, id), .spread = s->fine };
+            const char *at = s->labels;
+            for (int n = 0; n < f->n_labels; at += strlen(at) + 1, n++) row.labels[n] = at;
+            visit(self, &row);
+        }
+}
+
 double lun_metrics_get(struct lun_metrics *m, enum lun_metric id, const char *const *labels)
 {
     struct lun_family *f = &m->families[id];
     struct lun_series *s = find(f, hash_of(labels, f->n_labels), labels);
-    double count = 0;
     if (!s) return 0;
-    if (whats[id].type != LUN_HISTOGRAM) return s->value;
-    for (size_t i = 0; i <= bounds[id].n; i++) count += (double)s->buckets[i];
-    return count;
+    return whats[id].type == LUN_HISTOGRAM ? (double)count_of(s, id) : s->value;
 }
 
 /* A name that no sample of the gateway's own has. */

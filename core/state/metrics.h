@@ -6,6 +6,7 @@
 #define LUN_STATE_METRICS_H
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/histogram.h"
 #include <stdbool.h>
 
 enum lun_metric_type { LUN_COUNTER, LUN_GAUGE, LUN_HISTOGRAM };
@@ -20,7 +21,17 @@ enum lun_metric_type { LUN_COUNTER, LUN_GAUGE, LUN_HISTOGRAM };
     X(PLAN_EMPTY,      "lunette_plan_empty_total",                  COUNTER,   "",                      "Plans of a policy that held no usable step; the default plan took their place") \
     X(POLICY_ERRORS,   "lunette_policy_errors_total",               COUNTER,   "hook,reason",           "Hooks that failed; the default decided") \
     X(POLICY_SECONDS,  "lunette_policy_seconds",                    HISTOGRAM, "hook",                  "CPU time of hooks") \
+    X(REQUEST_SECONDS, "lunette_request_seconds",                   HISTOGRAM, "result",                "From a request's arrival to its end, by what came of it: answered; failed (something was sent, or 5xx); refused (nothing was); left (the client, first)") \
+    X(LABEL_REQUESTS,  "lunette_label_requests_total",              COUNTER,   "label,result",          "Requests by the labels that classify answered; past 200 labels the rest counts as other") \
+    X(LABEL_SECONDS,   "lunette_label_seconds",                     HISTOGRAM, "label",                 "From arrival to end of requests that were answered, by label") \
+    X(STAGE_SECONDS,   "lunette_stage_seconds",                     HISTOGRAM, "stage",                 "From arrival to end of requests that were answered, by the step of the plan that did; cache: none had to; other: a target that the hook retry chose beside the plan") \
+    X(TARGET_SECONDS,  "lunette_target_seconds",                    HISTOGRAM, "target",                "From sending an attempt to its end, of those that answered") \
+    X(RETRIED,         "lunette_retried_requests_total",            COUNTER,   "result",                "Requests of which more than one attempt was sent, hedges apart, by what came of them") \
+    X(RETRIES,         "lunette_retries_total",                     COUNTER,   "",                      "Attempts after the first of a request, hedges apart") \
+    X(RETRY_WAIT,      "lunette_retry_wait_seconds_total",          COUNTER,   "",                      "Time that requests spent waiting before they tried again") \
+    X(QUEUE_SECONDS,   "lunette_queue_seconds",                     HISTOGRAM, "target",                "Time that attempts queued for a turn at the target's rate limit: those that had to, also in vain") \
     X(COST,            "lunette_cost_usd_total",                    COUNTER,   "model,target",          "Cost of attempts, in USD") \
+    X(PREMIUM_COST,    "lunette_premium_cost_usd_total",            COUNTER,   "model,target",          "What the same tokens would have cost at the mean price of the premium targets (report.premium); where there is none, or the tokens are not known: their cost") \
     X(CACHE_REQUESTS,  "lunette_cache_requests_total",              COUNTER,   "result",                "What the response cache was to requests: `hit`, `shared`, `miss`, `refresh`, `bypass`") \
     X(CACHE_WAITS,     "lunette_cache_waits_total",                 COUNTER,   "",                      "Requests that waited because an equal one was under way") \
     X(CACHE_EVICTIONS, "lunette_cache_evictions_total",             COUNTER,   "",                      "Answers that left the response cache to make room") \
@@ -29,8 +40,12 @@ enum lun_metric_type { LUN_COUNTER, LUN_GAUGE, LUN_HISTOGRAM };
     X(IN_FLIGHT,       "lunette_requests_in_flight",                GAUGE,     "",                      "Requests being answered") \
     X(CIRCUIT,         "lunette_circuit_open",                      GAUGE,     "target",                "1 while the target's circuit is open, 0.5 half open") \
     X(PROBES,          "lunette_probes_total",                      COUNTER,   "provider,result",       "Probes of providers that are down and of keys: good, failed, refused (401), unclear, unpaid") \
+    X(REST,            "lunette_target_rest_seconds",               GAUGE,     "target",                "How long the target still rests, after a 429 or with an open circuit; 86400: a day, or until somebody acts") \
     X(PROVIDER,        "lunette_provider_state",                    GAUGE,     "provider",              "1 healthy, 0.5 degraded, 0 down") \
     X(KEY,             "lunette_key_in_use",                        GAUGE,     "provider,key",          "1; 0 while the provider does not accept that key; by the name of the secret") \
+    X(BUDGET_LIMIT,    "lunette_budget_limit_usd",                  GAUGE,     "budget",                "The limit of a budget that has one") \
+    X(BUDGET_USED,     "lunette_budget_used_usd",                   GAUGE,     "budget",                "What is spent of it in its current period") \
+    X(BUDGET_HELD,     "lunette_budget_held_usd",                   GAUGE,     "budget",                "What is held of it for requests under way") \
     X(OVERHEAD,        "lunette_overhead_seconds",                  HISTOGRAM, "",                      "What the gateway itself added to an answer") \
     X(CANARY_REQUESTS, "lunette_canary_requests_total",             COUNTER,   "canary,group,result",   "Requests that have a group at a canary, by how they count: ok, error, or none") \
     X(CANARY_ROLLBACKS, "lunette_canary_rollbacks_total",           COUNTER,   "canary",                "Times that a canary was rolled back by itself") \
@@ -47,6 +62,7 @@ enum lun_metric_type { LUN_COUNTER, LUN_GAUGE, LUN_HISTOGRAM };
     X(VERSIONS_LIVE,   "lunette_config_versions_live",              GAUGE,     "",                      "Versions that have requests under way, the current one included") \
     X(RELOADS,         "lunette_config_reloads_total",              COUNTER,   "kind,result",           "Reloads and rollbacks, by what came of them: changed, unchanged, refused") \
     X(RELOADED,        "lunette_config_last_reload_success_timestamp_seconds", GAUGE, "",               "When one was last taken over, or found to be unchanged; Unix time") \
+    X(STARTED,         "process_start_time_seconds",                GAUGE,     "",                      "When the counters began at 0; Unix time") \
     X(BUILD,           "lunette_build_info",                        GAUGE,     "version,policy",        "1; the version of the program and of the policy") \
     X(TOKENS,          "gen_ai_client_token_usage",                 HISTOGRAM, "gen_ai_request_model,gen_ai_provider_name,gen_ai_token_type", "Tokens of an attempt, as the provider counted them") \
     X(DURATION,        "gen_ai_server_request_duration",    HISTOGRAM, "gen_ai_request_model,gen_ai_provider_name,error_type", "From sending an attempt to its end") \
@@ -70,6 +86,18 @@ void lun_metrics_set(struct lun_metrics *, enum lun_metric, const char *const *l
 /* Forgets all series of a gauge that is set anew each time it is read. Only on the thread that reads and sets it (lun_metrics_write). */
 void lun_metrics_clear(struct lun_metrics *, enum lun_metric);
 double lun_metrics_get(struct lun_metrics *, enum lun_metric, const char *const *labels);   /* tests; histograms: the count */
+
+/* Under which value of `label` a label of a policy counts: itself, or "other" once 200 different ones have been seen. Lives as long as the metrics. */
+const char *lun_metrics_label(struct lun_metrics *, const char *label);
+
+/* All series of a metric, in no order, as they are at that moment; what was read together need not be of one moment. */
+struct lun_metric_row {
+    const char *labels[4];              /* borrowed */
+    double value;                       /* of a histogram: the sum */
+    uint64_t count;                     /* of a histogram */
+    const struct lun_histogram *spread; /* microseconds; NULL where only Prometheus' buckets are kept */
+};
+void lun_metrics_each(struct lun_metrics *, enum lun_metric, void (*visit)(void *self, const struct lun_metric_row *), void *self);
 
 /* A policy's own metric (lunette.metric): adds to lunette_policy_<name>; at most 200 names. False: a number that is not finite, one
  * name too many, or a bad one: letters, digits and _, at most 64, not beginning with "seconds" or "errors_total". */

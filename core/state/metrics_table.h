@@ -8,7 +8,8 @@
 
 #define LUN_METRIC_SLOTS 256
 
-struct lun_bounds { const double *at; size_t n; };      /* upper ends of a histogram's buckets, without +Inf */
+/* Upper ends of a histogram's buckets, without +Inf. `fine`: quantiles are told of it, so a lun_histogram of microseconds is kept beside them. */
+struct lun_bounds { const double *at; size_t n; bool fine; };
 struct lun_metric_what { const char *name; enum lun_metric_type type; const char *labels, *help; };
 
 struct lun_series {
@@ -16,6 +17,7 @@ struct lun_series {
     uint64_t hash;
     char *labels;               /* the values, one after another, each with its NUL */
     _Atomic double value;       /* of a histogram: the sum */
+    struct lun_histogram *fine; /* NULL: none is kept */
     _Atomic uint64_t buckets[]; /* of a histogram: one for each bound, one for what is above; not cumulative */
 };
 struct lun_family { _Atomic(struct lun_series *) slots[LUN_METRIC_SLOTS]; int n, n_labels; };

@@ -98,6 +98,22 @@ int64_t lun_price_bound(const struct lun_price *p, int64_t input, int64_t output
                   + times(at_least_0(output), dearer(p->output, p->reasoning)));
 }
 
+void lun_price_sum_add(struct lun_price_sum *sum, const struct lun_price *p)
+{
+    const int64_t parts[] = { p->input, p->output, or_else(p->cached_input, p->input), or_else(p->cache_write, p->input),
+                              or_else(p->reasoning, p->output), at_least_0(p->request) };
+    for (int i = 0; i < 6; i++) sum->part[i] += parts[i];
+    sum->n++;
+}
+
+struct lun_price lun_price_sum_mean(const struct lun_price_sum *sum)
+{
+    int64_t mean[6];
+    if (!sum->n) return lun_price_unknown;
+    for (int i = 0; i < 6; i++) mean[i] = (int64_t)(sum->part[i] / sum->n);
+    return (struct lun_price){ .input = mean[0], .output = mean[1], .cached_input = mean[2], .cache_write = mean[3], .reasoning = mean[4], .request = mean[5] };
+}
+
 void lun_price_text(int64_t nano, char out[24])
 {
     uint64_t size = nano < 0 ? -(uint64_t)nano : (uint64_t)nano;

@@ -42,6 +42,11 @@ int64_t lun_price_cost(const struct lun_price *, const struct lun_usage *);
  * the fee. Never below lun_price_cost of a usage within them. */
 int64_t lun_price_bound(const struct lun_price *, int64_t input, int64_t output);
 
+/* The mean of several known prices, part by part; what one leaves open counts as what holds for it then. Of none: unknown. */
+struct lun_price_sum { __int128 part[6]; int n; };      /* zero-initialised: of none */
+void lun_price_sum_add(struct lun_price_sum *, const struct lun_price *);
+struct lun_price lun_price_sum_mean(const struct lun_price_sum *);
+
 /* "0.000123" — USD with as many decimals as it has, at most 9; `out` takes 24 bytes. */
 void lun_price_text(int64_t nano, char out[24]);
 #endif

@@ -48,6 +48,7 @@ struct lun_trial {
     const char *warning;            /* of its step, for the client; NULL: none */
     int key;                        /* -1: none */
     bool closed, committed, hedge;  /* committed: its answer goes to the client */
+    int step;                       /* of the plan, from 1; 0: a target beside it, which retry() chose */
     bool fallback;                  /* committed, though it is not that of the plan's first step */
     enum lun_kind kind;             /* once closed */
     int status;                     /* of the provider's answer; 0: none */
@@ -99,6 +100,7 @@ struct lun_question {
     int client_retry;               /* x-stainless-retry-count; 0 */
     bool explain;                   /* asked to be logged in full */
     bool decide_only;               /* nothing but a decision is wanted: over once there is a plan, nothing is sent, held or counted */
+    bool inner;                     /* a policy's own question (lunette.chat): not counted among those of clients */
     bool rehearsal;                 /* a trial run of hooks, before a version is adopted: functions of the host are not called */
     bool rehearsal_new;             /* in which it is new at every canary */
 

@@ -28,6 +28,8 @@ struct lun_snapshot *lun_snapshot_new(void)
     s->listen = LUN_DEFAULT_LISTEN;
     s->admin = LUN_DEFAULT_ADMIN;
     s->watch = true;
+    s->premium = LUN_DEFAULT_PREMIUM;
+    s->premium_price = lun_price_unknown;
     s->total = (struct lun_budget_rule){ .limit = -1 };
     s->limits = lun_limits_default;
     s->keepalive = LUN_DEFAULT_KEEPALIVE;
@@ -51,6 +53,19 @@ void lun_snapshot_unref(struct lun_snapshot *s)
     for (int i = 0; i < s->n_secrets; i++) wipe(&s->secrets[i]);
     lun_arena_free(&s->arena);
     free(s);
+}
+
+bool lun_target_is_premium(const struct lun_snapshot *s, const struct lun_target *t)
+{
+    return lun_price_known(&t->price) && t->price.output > s->premium;
+}
+
+void lun_snapshot_average(struct lun_snapshot *s)
+{
+    struct lun_price_sum sum = {0};
+    for (int i = 0; i < s->n_targets; i++)
+        if (lun_target_is_premium(s, &s->targets[i])) lun_price_sum_add(&sum, &s->targets[i].price);
+    s->premium_price = lun_price_sum_mean(&sum);
 }
 
 /* Where in `name` that begins which the * stands for, and how long it is. */

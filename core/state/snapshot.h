@@ -35,6 +35,7 @@ struct lun_pair { const char *name, *value; };
 #define LUN_DEFAULT_HEDGES      0.05
 #define LUN_DEFAULT_OUTPUT      16384                   /* tokens */
 #define LUN_DEFAULT_KEEPALIVE   (15 * LUN_SECOND)
+#define LUN_DEFAULT_PREMIUM     (30 * LUN_NANO_PER_USD)
 #define LUN_DEFAULT_WEIGHT      1.0
 
 struct lun_timeouts { lun_us connect, first_byte, idle, total; };       /* of an attempt; a step may say otherwise */
@@ -197,6 +198,8 @@ struct lun_snapshot {
     const struct lun_model *models; int n_models;   /* names first, patterns after, each in the order of the file */
     const struct lun_team *teams; int n_teams;
     const struct lun_client_rule *clients; int n_clients;       /* none: open, loopback only */
+    int64_t premium;            /* nano-USD per million output tokens: a target that is dearer is a premium one */
+    struct lun_price premium_price;     /* the mean of theirs, each part; unknown where there is none */
     struct lun_budget_rule total; struct lun_account *total_account;
     struct lun_limits limits;
     lun_us keepalive;           /* 0: none */
@@ -213,6 +216,8 @@ void lun_snapshot_unref(struct lun_snapshot *);                 /* any thread; t
 /* The entry of `models` for a name a client asked for: the exact one, else the first pattern that fits. NULL: none.
  * For a pattern *rest is what its * stands for (points into `name`), otherwise "". */
 const struct lun_model *lun_snapshot_model(const struct lun_snapshot *, const char *name, const char **rest);
+void lun_snapshot_average(struct lun_snapshot *);      /* while it is being made: premium_price from `premium` and the targets */
+bool lun_target_is_premium(const struct lun_snapshot *, const struct lun_target *);
 bool lun_pattern_fits(const char *pattern, const char *name);   /* one * at most, anywhere; it may stand for nothing */
 const struct lun_target *lun_snapshot_target(const struct lun_snapshot *, const char *name);    /* by its own name */
 const struct lun_policy_setting *lun_snapshot_setting(const struct lun_snapshot *, const char *name);  /* of the policy's; NULL: there is none */

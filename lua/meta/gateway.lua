@@ -21,6 +21,7 @@
 ---@field canaries? table<string, lunette.Config.Canary|false> What gets more and more of the requests, by name: a new provider, or another policy. Who is new, a policy asks with lunette.canary.
 ---@field keepalive? number|false Silence after which a stream gets a comment line; false: never. Default: 15
 ---@field log? lunette.Config.Log What is written down about requests.
+---@field report? lunette.Config.Report What `lunette report` compares with.
 ---@field watch? boolean A change of one of the files is taken over by itself; false: only when a reload is asked for. Default: true
 ---@field zone? "UTC" The time zone in which budgets begin anew. UTC, so far. Default: UTC
 ---@field cache? lunette.Config.Cache|false Equal requests are answered once: {} for the defaults. Nothing said, or false: there is none.
@@ -152,6 +153,9 @@
 ---@field requests? string|false The file for a line per request; "-": standard output.
 ---@field text? boolean Whether what was said may stand in it. Default: false
 ---@field audit? string|false The file for who changed what while it ran, a JSON line each; it is in the process log all the same.
+
+---@class (exact) lunette.Config.Report
+---@field premium? number USD per million output tokens: targets above it are premium ones, and savings are against the mean of their prices. Default: 30
 
 ---a secret: the environment variable NAME, else the file `$CREDENTIALS_DIRECTORY/NAME` (systemd), else `/run/secrets/NAME` (containers), without the blanks around it. The file can pass it on and not read it; no log or table shows it
 ---@param name string

@@ -4,6 +4,7 @@
 #include "gateway/admin.h"
 #include "gateway/record.h"
 #include "gateway/reply.h"
+#include "gateway/report.h"
 #include "state/metrics.h"
 #include "state/tuning.h"
 
@@ -32,6 +33,11 @@ static const struct { const char *name, *type, *labels, *doc; } metrics[] = {
 static const struct { const char *method, *path, *doc; } admin_paths[] = {
 #define X(method, path, function, doc) { method, path, doc },
     LUN_ADMIN_PATHS(X)
+#undef X
+};
+static const struct { const char *name, *type, *where, *doc; } report_fields[] = {
+#define X(id, name, type, where, doc) { name, type, where, doc },
+    LUN_REPORT_FIELDS(X)
 #undef X
 };
 #define N(list) (sizeof list / sizeof *list)
@@ -95,6 +101,18 @@ static void put_metrics(struct lun_buf *out)
     }
 }
 
+static void put_report(struct lun_buf *out)
+{
+    lun_buf_puts(out, "| field | is | of | meaning |\n|---|---|---|---|\n");
+    for (size_t i = 0; i < N(report_fields); i++) {
+        put_name(out, report_fields[i].name);
+        page_cell(out, report_fields[i].type);
+        page_cell(out, report_fields[i].where);
+        page_cell(out, report_fields[i].doc);
+        lun_buf_putc(out, '\n');
+    }
+}
+
 static void put_admin(struct lun_buf *out)
 {
     lun_buf_puts(out, "| path | method | what it does and answers |\n|---|---|---|\n");
@@ -109,7 +127,8 @@ static void put_admin(struct lun_buf *out)
 static const struct page_part parts[] = {
     { path, "admin", put_admin },
     { path, "codes", put_codes }, { path, "headers", put_headers }, { path, "log fields", put_line_fields },
-    { path, "attempt fields", put_attempt_fields }, { path, "tokens fields", put_tokens_fields }, { path, "metrics", put_metrics } };
+    { path, "attempt fields", put_attempt_fields }, { path, "tokens fields", put_tokens_fields }, { path, "metrics", put_metrics },
+    { path, "report fields", put_report } };
 
 static void the_page_says_what_the_code_says(void **state)
 {
@@ -132,6 +151,7 @@ static void every_entry_has_words_and_a_name_of_its_own(void **state)
             for (size_t k = 0; k < i; k++) assert_string_not_equal(lists[l].rows[i].name, lists[l].rows[k].name);
         }
     for (size_t i = 0; i < N(metrics); i++) has_words(metrics[i].name, metrics[i].doc);
+    for (size_t i = 0; i < N(report_fields); i++) has_words(report_fields[i].name, report_fields[i].doc);
     for (size_t i = 0; i < N(codes); i++) has_words(codes[i].name, codes[i].text);
     for (size_t i = 0; i < N(admin_paths); i++) has_words(admin_paths[i].path, admin_paths[i].doc);
 }

@@ -145,6 +145,8 @@ static void every_metric_of_the_table_says_once_what_it_is(void **state)
     has_line(text, "# TYPE lunette_connections gauge");
     has_line(text, "# TYPE gen_ai_client_token_usage histogram");
     has_line(text, "lunette_connections 0");                    /* what has no labels is there from the start */
+    has_line(text, "lunette_config_reloads_total{kind=\"rollback\",result=\"refused\"} 0");    /* and what else is known beforehand */
+    has_line(text, "lunette_request_seconds_count{result=\"failed\"} 0");
     free(text);
     lun_metrics_free(m);
 }
