@@ -46,7 +46,7 @@ local function lunette(g, ...)
   return e2e.run({ e2e.lunette, "canary", ... }, { LUNETTE_ADMIN = "127.0.0.1:" .. g.admin })
 end
 
-describe("a canary", function()
+describe("D2 a canary", function()
   it("is started by the admin interface, passes its stages, and is watched on", function()
     local g = serve "start = false, stages = { 50, 100 }, every = 0.2, samples = 1, p99 = false"
     assert.same({ "waiting", 0 }, { kimi(g).state, kimi(g).share })
@@ -167,7 +167,7 @@ describe("a canary", function()
   end)
 end)
 
-describe("lunette canary", function()
+describe("D2 lunette canary", function()
   it("shows, starts and rolls back", function()
     local g = serve "start = false, every = 3600"
     local status, out = lunette(g)

@@ -46,7 +46,7 @@ local config = [[return { policy = "p.lua", admin_token = secret "LUNETTE_ADMIN_
 
 local function encoded(text) return (text:gsub("[^%w]", function(c) return ("%%%02X"):format(c:byte()) end)) end
 
-describe("what examples/deploy watches with", function()
+describe("D3 what examples/deploy watches with", function()
   local g, prometheus, dashboard
 
   local function admin(path) return e2e.request(g.admin, { path = path, headers = { authorization = "Bearer " .. token } }).body end

@@ -23,33 +23,46 @@ end
 
 after_each(e2e.stop)
 
-describe("a key", function()
-  local config = [[return { providers = { a = { base_url = "http://127.0.0.1:1/v1", key = secret "HS_KEY",
-      key_pattern = "^hs_%w+$", key_length = { 19, 35 } } },
-    models = { m = { { provider = "a" } } } }]]
+local one_key = [[return { providers = { a = { base_url = "http://127.0.0.1:1/v1", key = secret "HS_KEY",
+    key_pattern = "^hs_%w+$", key_length = { 19, 35 } } },
+  models = { m = { { provider = "a" } } } }]]
 
-  local refused = { [""] = "is blank", ["  \n"] = "is blank", ["YOUR_API_KEY"] = "placeholder",
-    ["hs_xxxxxxxxxxxxxxxxxxxx"] = "placeholder", changeme = "placeholder",
-    ["<key>"] = "placeholder", ["…"] = "placeholder", ["sk-xxx"] = "placeholder",
+-- `value` as the key is refused, by its variable and setting, and not shown.
+local function refuses(value, why)
+  it(("%q is refused by the name of its variable: %s"):format(value, why), function()
+    local status, out, err = check(one_key, { HS_KEY = value })
+    local said = tostring(out) .. tostring(err)
+    assert.equal(1, status)
+    assert.truthy(said:find("HS_KEY", 1, true))
+    assert.truthy(said:find("providers.a.key", 1, true))
+    assert.truthy(said:find(why, 1, true), said)
+    clean(said)
+    if #value > 12 then assert.is_nil(said:find(value, 1, true)) end
+  end)
+end
+
+describe("C3 a key that is missing, blank or a placeholder", function()
+  for _, value in ipairs { "", "  \n" } do refuses(value, "is blank") end
+  for _, value in ipairs { "YOUR_API_KEY", "hs_xxxxxxxxxxxxxxxxxxxx", "changeme", "<key>", "…", "sk-xxx" } do refuses(value, "placeholder") end
+
+  it("none at all is refused likewise", function()
+    local status, out, err = check(one_key, {})
+    assert.equal(1, status)
+    assert.truthy((out .. err):find("HS_KEY is not set: set the environment variable", 1, true), out .. err)
+  end)
+end)
+
+describe("D5 a key", function()
+  local refused = {
     ["hs_canary0good0key\0010abc"] = "another character",
     ["hs_canary-good-key0abc"] = "does not fit key_pattern", ["xs_canary0good0key0abc"] = "does not fit key_pattern", ["hs_canary0short"] = "is too short",
-    ["hs_canary0good0key0abchs_canary0good0key0abc"] = "is too long", ['"hs_canary0good0key0abc'] = "quotation mark" }
-  for value, why in pairs(refused) do
-    it(("%q is refused by the name of its variable: %s"):format(value, why), function()
-      local status, out, err = check(config, { HS_KEY = value })
-      local said = tostring(out) .. tostring(err)
-      assert.equal(1, status)
-      assert.truthy(said:find("HS_KEY", 1, true))
-      assert.truthy(said:find("providers.a.key", 1, true))
-      assert.truthy(said:find(why, 1, true), said)
-      clean(said)
-      if #value > 12 then assert.is_nil(said:find(value, 1, true)) end
-    end)
-  end
+    ["hs_canary0good0key0abchs_canary0good0key0abc"] = "is too long", ['"hs_canary0good0key0abc'] = "quotation mark",
+  }
+  for value, why in pairs(refused) do refuses(value, why) end
 
   for _, value in ipairs { canary.good, " " .. canary.good .. "\t", canary.good .. "\r\n", '"' .. canary.good .. '"', "\239\187\191" .. canary.good,
                            "hs_" .. ("a"):rep(16), "hs_" .. ("Z9"):rep(16) } do
-    it(("%q fits"):format(value), function() assert.equal(0, (check(config, { HS_KEY = value }))) end)
+    it(("%q fits"):format(value), function() assert.equal(0, (check(one_key, { HS_KEY = value }))) end)
   end
 
   it("whose file becomes something that does not fit is kept as it was, and that is said", function()
@@ -59,7 +72,7 @@ describe("a key", function()
       assert(os.rename(folder .. "/HS_KEY.new", folder .. "/HS_KEY"))
     end
     put(canary.good)
-    local g = e2e.gateway { config = (config:gsub('"http://127.0.0.1:1/v1"', ("%q"):format(a.url))), env = { CREDENTIALS_DIRECTORY = folder } }
+    local g = e2e.gateway { config = (one_key:gsub('"http://127.0.0.1:1/v1"', ("%q"):format(a.url))), env = { CREDENTIALS_DIRECTORY = folder } }
     assert.equal("fine", g:chat({}).text)
     for _, text in ipairs { "hs_short", "YOUR_API_KEY", canary.bad .. "-" } do
       put(text)
@@ -74,7 +87,7 @@ describe("a key", function()
   end)
 end)
 
-describe("lunette check --keys", function()
+describe("E5 lunette check --keys", function()
   local config = [[return { providers = {
       a = { base_url = env "A", key = { secret "GOOD", secret "BAD" } }, MORE
       dead = { base_url = "http://127.0.0.1:1/v1", key = secret "GOOD" }, nameless = { base_url = "http://nowhere.invalid/v1" } },
@@ -129,7 +142,7 @@ describe("lunette check --keys", function()
   end)
 end)
 
-describe("check_keys", function()
+describe("E5 check_keys", function()
   local config = [[return { providers = { a = { base_url = env "A", key = { secret "ONE", secret "TWO" }, check_keys = true, probe = { timeout = 1 } } },
     models = { m = { { provider = "a", model = "up" } } } }]]
 
@@ -154,7 +167,7 @@ describe("check_keys", function()
     local silent = e2e.puppet()
     for _, url in ipairs { "http://127.0.0.1:1/v1", "http://nowhere.invalid/v1", silent.url } do
       local g = e2e.gateway { config = config, env = { A = url, ONE = canary.bad, TWO = canary.good } }
-      assert.equal(200, g:request({ path = "/health/readiness" }).status)
+      e2e.eventually("it is ready", function() return g:request({ path = "/health/readiness" }).status == 200 end)
       assert.truthy(g.process:said():find("the key ONE could not be checked", 1, true))
       assert.equal(1, g:metric [[lunette_key_in_use{provider="a",key="ONE"}]])
       clean(g.process:said())

@@ -34,7 +34,7 @@ local function is_back(g) e2e.eventually("a is back", function() return provider
 
 after_each(e2e.stop)
 
-describe("a provider that is down", function()
+describe("C1 a provider that is down", function()
   it("is probed by GET, and traffic returns at once, with no request risked on it", function()
     local g, a = serve(nil, nil, 2)
     fall(g, a)
@@ -130,8 +130,8 @@ describe("a provider that is down", function()
     assert.equal(0, g:metric [[lunette_key_in_use{provider="a",key="K1"}]])
     local said = g.process:said()
     assert.truthy(said:find("provider a does not accept the key K1 (401)", 1, true))
-    assert.is_nil(said:find("canary", 1, true))
-    assert.is_nil(g:metrics():find("canary", 1, true))
+    assert.is_nil(said:find("-canary-", 1, true))
+    assert.is_nil(g:metrics():find("-canary-", 1, true))
   end)
 
   it("comes back too where its name could not be found, or nobody listened", function()

@@ -41,7 +41,7 @@ local function by(list, member)
   return found
 end
 
-describe("the report of real traffic", function()
+describe("E3 the report of real traffic", function()
   local g, report, lines
   setup(function()
     local provider = e2e.provider(script)
@@ -208,7 +208,7 @@ describe("the report of real traffic", function()
   end)
 end)
 
-describe("lunette report", function()
+describe("E3 lunette report", function()
   after_each(e2e.stop)
   local null = e2e.json.null
   local totals = { requests = 1204, answered = 1190, failed = 10, refused = 2, left = 2, success_rate = 0.99, mean_ms = 812.4, p99_ms = 3204,

@@ -35,7 +35,7 @@ end
 
 local function group_of(g, user) return g:ask { user = user }.record.canaries.kimi end
 
-describe("a canary's stages", function()
+describe("D2 a canary's stages", function()
   it("are 5, 15, 30, 50 and 100 %, of 60 s each, and it is watched after the last", function()
     local g = gateway { samples = 1 }
     for stage, share in ipairs { 5, 15, 30, 50, 100 } do
@@ -121,7 +121,7 @@ describe("a canary's stages", function()
   end)
 end)
 
-describe("a canary rolls back", function()
+describe("D2 a canary rolls back", function()
   local function providers(answer)
     local is = { answer = "new" }
     return { old = "old", new = answer or function() return is.answer end }, is
@@ -277,7 +277,7 @@ describe("a canary rolls back", function()
   end)
 end)
 
-describe("what can be asked of a canary", function()
+describe("D2 what can be asked of a canary", function()
   it("it does not start by itself with start = false", function()
     local g = gateway { start = false, samples = 1 }
     g:advance(600)
@@ -316,7 +316,7 @@ describe("what can be asked of a canary", function()
   end)
 end)
 
-describe("lunette.canary", function()
+describe("D2 lunette.canary", function()
   it("says the same all through a request, whoever is named", function()
     local g = gateway({ stages = { 50 } }, nil, { policy = [[
       local lunette = require "lunette"
@@ -342,7 +342,7 @@ describe("lunette.canary", function()
   end)
 end)
 
-describe("an answer from the cache", function()
+describe("D2 an answer from the cache", function()
   it("says nothing about a canary", function()
     local g = gateway({ stages = { 100 } }, nil, { cache = {}, clients = { { name = "ann" } } })
     for _ = 1, 10 do assert.equal("new", g:ask { user = "a", temperature = 0 }.text) end

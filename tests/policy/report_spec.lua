@@ -10,7 +10,7 @@ local function policy(retry)
     }]]):gsub("RETRY", retry)
 end
 
-describe("the metrics of the report", function()
+describe("E3 the metrics of the report", function()
   it("count by each label, with its result and the latency of what was answered", function()
     local g = t.gateway { policy = policy "", targets = { "a" }, providers = { a = { { text = "x", after = 1 }, { text = "x", after = 3 }, 500 } } }
     g:ask "faq one"

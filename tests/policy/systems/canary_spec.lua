@@ -9,7 +9,7 @@ local function models(more)
   return t.gateway(spec)
 end
 
-describe("policies/canary.lua", function()
+describe("D2 policies/canary.lua", function()
   it("gives the new model to the users of the stage, who stay there, and the old one to the others", function()
     local g, new = models(), {}
     for stage, share in ipairs { 5, 15, 30, 50, 100 } do
@@ -70,7 +70,7 @@ local function policies(new, more)
   return t.gateway(spec)
 end
 
-describe("a canary between two policies", function()
+describe("D2 a canary between two policies", function()
   it("asks the hooks of the one or the other, all through a request", function()
     local g = policies [[{
       classify = function() return "new" end,
