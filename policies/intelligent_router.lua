@@ -1,5 +1,5 @@
 -- Intelligent router: how hard the question is and what the user pays for decide the model. Each route has a ceiling on what the answer can cost;
--- where it would be passed, and when the route fails, the cheapest model that fits $0.05 answers.
+-- where it would be passed, and when the route fails, the cheapest model that fits $0.05 answers, then the next cheapest.
 -- A user's tier is the tag `tier` of the client's entry in gateway.lua (on an open gateway: of `x-lunette-tags`). Change the words, the routes, the ceilings.
 -- Where the answer is waited for (class `interactive`) premium users get the fastest target of gpt-4.1.
 local complexity = require "lunette.complexity"
@@ -49,6 +49,6 @@ return {
     if #chosen + #last == 0 then
       return lunette.refuse { status = 402, message = "This could cost more than a " .. name .. " question may: ask for fewer tokens (max_tokens)." }
     end
-    return route.order(chosen, request) .. last:first()
+    return route.order(chosen, request) .. last
   end,
 }

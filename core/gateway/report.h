@@ -58,7 +58,7 @@
     X(PREMIUM,       "premium_usd",   "USD",     "models saving",    "what the same tokens would have cost at the mean price of the premium targets") \
     X(SAVED,         "saved_usd",     "USD",     "models saving",    "the difference; null without premium targets") \
     X(SAVED_PERCENT, "saved_percent", "percent", "models saving",    "the same in percent of what it would have cost") \
-    X(ABOVE,         "above",         "USD",     "saving",           "`report.premium`: the price of a million output tokens above which a target is a premium one") \
+    X(ABOVE,         "above",         "USD",     "saving",           "`report.premium`: the price of a million input tokens above which a target is a premium one") \
     X(PREMIUM_TARGETS, "premium_targets", "list", "saving",          "those targets, by name")
 #define X(id, ...) LUN_REPORT_##id,
 enum lun_report_field { LUN_REPORT_FIELDS(X) LUN_REPORT_FIELD_COUNT };

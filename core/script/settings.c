@@ -188,7 +188,7 @@ const struct lun_setting lun_settings[] = {
     S("audit", LUN_TEXT, LUN_CAN_BE_OFF, 1, 4096, NULL, NULL, 0, AT(lun_snapshot, audit_log), "The file for who changed what while it ran, a JSON line each; it is in the process log all the same."),
 #undef S
     { LUN_SCOPE_REPORT, "premium", LUN_USD, 0, 0, 1e6, "30", NULL, 0, AT(lun_snapshot, premium),
-      "USD per million output tokens: targets above it are premium ones, and savings are against the mean of their prices." },
+      "USD per million input tokens: targets above it are premium ones, and savings are against the mean of their prices." },
 };
 const int lun_settings_count = sizeof lun_settings / sizeof *lun_settings;
 

@@ -57,7 +57,7 @@ void lun_snapshot_unref(struct lun_snapshot *s)
 
 bool lun_target_is_premium(const struct lun_snapshot *s, const struct lun_target *t)
 {
-    return lun_price_known(&t->price) && t->price.output > s->premium;
+    return lun_price_known(&t->price) && t->price.input > s->premium;
 }
 
 void lun_snapshot_average(struct lun_snapshot *s)

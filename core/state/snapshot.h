@@ -198,7 +198,7 @@ struct lun_snapshot {
     const struct lun_model *models; int n_models;   /* names first, patterns after, each in the order of the file */
     const struct lun_team *teams; int n_teams;
     const struct lun_client_rule *clients; int n_clients;       /* none: open, loopback only */
-    int64_t premium;            /* nano-USD per million output tokens: a target that is dearer is a premium one */
+    int64_t premium;            /* nano-USD per million input tokens: a target that is dearer is a premium one */
     struct lun_price premium_price;     /* the mean of theirs, each part; unknown where there is none */
     struct lun_budget_rule total; struct lun_account *total_account;
     struct lun_limits limits;

@@ -155,7 +155,7 @@
 ---@field audit? string|false The file for who changed what while it ran, a JSON line each; it is in the process log all the same.
 
 ---@class (exact) lunette.Config.Report
----@field premium? number USD per million output tokens: targets above it are premium ones, and savings are against the mean of their prices. Default: 30
+---@field premium? number USD per million input tokens: targets above it are premium ones, and savings are against the mean of their prices. Default: 30
 
 ---a secret: the environment variable NAME, else the file `$CREDENTIALS_DIRECTORY/NAME` (systemd), else `/run/secrets/NAME` (containers), without the blanks around it. The file can pass it on and not read it; no log or table shows it
 ---@param name string

@@ -182,6 +182,7 @@ static void the_report_and_the_table_have_the_same_fields(void **state)
     W;
     static const char *const lists[] = { "models", "labels", "stages", "targets" };
     bool seen[FIELDS] = {0};
+    w->snapshot->premium = usd(10);
     lun_snapshot_average(w->snapshot);
     traffic(w);
     struct told t = report(w);
@@ -323,6 +324,7 @@ static void savings_are_against_the_mean_of_the_premium_targets(void **state)
 static void what_is_not_known_saves_nothing(void **state)
 {
     W;
+    w->snapshot->premium = usd(10);
     lun_snapshot_average(w->snapshot);                      /* c/large alone: 15 and 75 */
     struct lun_question *q = ask(w, HELLO);
     attempt(w, q, 0, LUN_KIND_CUT, 1)->cost = usd(0.25);    /* charged in full, nobody told its tokens */
@@ -339,6 +341,7 @@ static void what_is_not_known_saves_nothing(void **state)
 static void a_premium_target_itself_may_cost_more_than_the_mean(void **state)
 {
     W;
+    w->snapshot->premium = usd(7);
     w->target[2].price.output = usd(35);                    /* 8 and 35; 15 and 75: the mean is 11.5 and 55 */
     lun_snapshot_average(w->snapshot);
     struct lun_question *q = ask(w, HELLO);
@@ -352,11 +355,11 @@ static void a_premium_target_itself_may_cost_more_than_the_mean(void **state)
 static void exactly_the_limit_is_not_premium_and_the_mean_fills_in_what_is_open(void **state)
 {
     W;
-    w->snapshot->premium = usd(24);
+    w->snapshot->premium = usd(8);
     lun_snapshot_average(w->snapshot);
-    assert_false(lun_target_is_premium(w->snapshot, &w->target[2]));        /* 24 */
+    assert_false(lun_target_is_premium(w->snapshot, &w->target[2]));        /* 8 */
     assert_false(lun_target_is_premium(w->snapshot, &w->target[4]));        /* unknown */
-    w->snapshot->premium = usd(23.99);
+    w->snapshot->premium = usd(7.99);
     w->target[2].price.cached_input = usd(2);
     w->target[2].price.request = usd(0.01);
     lun_snapshot_average(w->snapshot);

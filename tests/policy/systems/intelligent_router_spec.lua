@@ -92,6 +92,11 @@ describe("E2 when a route fails", function()
     assert.equal("deepseek-v3.2", ask(SIMPLE, { tier = "premium", providers = { anthropic = 500 } }).target)
   end)
 
+  it("or the next cheapest, when its provider is down too", function()
+    assert.equal("kimi-k2", ask(SIMPLE, { providers = { deepseek = 500 } }).target)
+    assert.equal("kimi-k2", ask(COMPLEX, { providers = { google = 500, deepseek = 500 } }).target)
+  end)
+
   -- Dearest costs at 100,000 tokens of answer: deepseek 0.084, kimi 0.10, gemini 1.00.
   it("unless it could cost more than $0.05", function()
     local answer = gateway({ google = 500 }):ask { text = COMPLEX, max_tokens = 100000 }
