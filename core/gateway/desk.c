@@ -31,10 +31,10 @@ struct lun_desk *lun_desk_new(struct lun_upstream *upstream, const struct lun_st
 
 void lun_desk_probe(struct lun_desk *d, bool on)
 {
-    if (on && !d->probe) d->probe = lun_probe_new(&(struct lun_probe_ways){ .loop = d->station.loop, .snapshot = d->station.snapshot,
-        .registry = d->station.registry, .upstreams = &d->upstreams, .wall = d->station.wall, .wall_self = d->station.wall_self }, d->station.log);
-    if (on && !d->rollout)
-        d->rollout = lun_rollout_new(d->station.loop, d->station.snapshot, d->network, d->script, d->station.canary, d->station.canary_self);
+    struct lun_probe_ways ways = { .loop = d->station.loop, .snapshot = d->station.snapshot, .registry = d->station.registry, .upstreams = &d->upstreams,
+                                   .wall = d->station.wall, .wall_self = d->station.wall_self };
+    if (on && !d->probe) d->probe = lun_probe_new(&ways, d->station.log);
+    if (on && !d->rollout) d->rollout = lun_rollout_new(&ways, d->station.canary, d->station.canary_self);
     if (on) return;
     lun_probe_free(d->probe);
     d->probe = NULL;

@@ -80,13 +80,6 @@ static void begin(struct lun_probe *p, const struct lun_provider *provider, int 
     o->call = lun_probe_call_new(&p->ways, &ask, concluded, o);
 }
 
-/* A key that nothing speaks against; -1: the provider has none; -2: all are out. */
-static int usable_key(const struct lun_provider *provider)
-{
-    for (int key = 0; key < provider->n_keys; key++) if (!lun_health_key_is_out(provider, key)) return key;
-    return provider->n_keys ? -2 : -1;
-}
-
 static void about_key(struct lun_probe *p, const struct out *o, const struct lun_probe_answer *a)
 {
     if (o->key < 0) return;
@@ -120,9 +113,9 @@ static void concluded(void *self, struct lun_probe_call *call, const struct lun_
         snprintf(why, sizeof why, "its probe was answered (%d)", a->status);
         say_state(p, provider, a->result == LUN_PROBE_GOOD ? why : "a request was answered");
     }
-    bool other = !o->for_key && a->result == LUN_PROBE_REFUSED && usable_key(provider) >= 0;
+    bool other = !o->for_key && a->result == LUN_PROBE_REFUSED && lun_probe_key(provider) >= 0;
     drop(o);
-    if (other) begin(p, provider, usable_key(provider), false);
+    if (other) begin(p, provider, lun_probe_key(provider), false);
 }
 
 /* ---- looking ---- */
@@ -150,7 +143,7 @@ static lun_us look_at(struct lun_probe *p, const struct lun_provider *provider, 
     say_state(p, provider, "a request was answered");
     lun_us at = due(p, provider);
     if (at > now(p)) return at < until ? at : until;
-    int key = usable_key(provider);
+    int key = lun_probe_key(provider);
     if (key >= -1) begin(p, provider, key, false);
     return until;
 }

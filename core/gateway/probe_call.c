@@ -169,12 +169,25 @@ static void send_letter(call *c)
                                   back ? &lun_translation_ear : &ear, back ? (void *)c->translation : (void *)c);
 }
 
+static const struct lun_carrier *way_to(const struct lun_probe_ways *ways, const struct lun_provider *p)
+{
+    return p->script ? ways->upstreams->script : ways->upstreams->network;
+}
+
+bool lun_probe_reaches(const struct lun_probe_ways *ways, const struct lun_provider *p) { return way_to(ways, p); }
+
+int lun_probe_key(const struct lun_provider *p)
+{
+    for (int key = 0; key < p->n_keys; key++) if (!lun_health_key_is_out(p, key)) return key;
+    return p->n_keys ? LUN_PROBE_ALL_OUT : -1;
+}
+
 call *lun_probe_call_new(const struct lun_probe_ways *ways, const struct lun_probe_ask *ask,
                          void (*done)(void *, call *, const struct lun_probe_answer *), void *self)
 {
     call *c = lun_zalloc(sizeof *c);
     *c = (call){ .task.run = conclude, .timer.fire = too_late, .ways = ways, .ask = *ask, .done = done, .self = self, .keep = ask->target ? ANSWER : ask->keep };
-    c->carrier = ask->provider->script ? ways->upstreams->script : ways->upstreams->network;
+    c->carrier = way_to(ways, ask->provider);
     c->answer = (struct lun_probe_answer){ .result = LUN_PROBE_UNCLEAR, .kind = LUN_KIND_SKIPPED, .began = ways->loop->now };
     bool native = !strcmp(ask->provider->dialect, "openai");
     if (ask->target || !native) make_question(c);

@@ -34,6 +34,12 @@ struct lun_probe_call *lun_probe_call_new(const struct lun_probe_ways *, const s
                                           void (*done)(void *self, struct lun_probe_call *, const struct lun_probe_answer *), void *self);
 void lun_probe_call_free(struct lun_probe_call *);
 
+/* Whether there is a way to that provider: one that is played by a script needs another than the network. */
+bool lun_probe_reaches(const struct lun_probe_ways *, const struct lun_provider *);
+/* A key that nothing speaks against; -1: the provider has none. */
+#define LUN_PROBE_ALL_OUT (-2)
+int lun_probe_key(const struct lun_provider *);
+
 /* What an answer means, or its absence. Pure. */
 enum lun_probe_result lun_probe_result_of(enum lun_kind, int status);
 #endif

@@ -1,87 +1,60 @@
 #include "gateway/rollout.h"
 #include "base/alloc.h"
-#include "base/loop.h"
 #include <stdlib.h>
 #include <string.h>
 
 #define LIMIT (10 * LUN_SECOND)         /* of a probe */
 
-struct call {                           /* a probe on its way */
-    struct lun_task task;               /* what came is dealt with outside of the carrier's callbacks */
-    struct lun_timer timer;             /* its limit */
+struct out {                            /* a probe on its way */
     struct lun_rollout *of;
-    struct call *next, **at;
+    struct out *next, **at;
     const struct lun_canary_rule *canary;
-    const struct lun_carrier *carrier; void *carried;
-    struct lun_pair headers[1];
-    int status;
+    struct lun_probe_call *call;
 };
 struct lun_rollout {
     struct lun_timer timer;
-    struct lun_loop *loop;
-    const struct lun_snapshot *snapshot;
-    const struct lun_carrier *network, *script;
+    struct lun_probe_ways ways;
     void (*moved)(void *self); void *self;
-    struct call *calls;
+    struct out *out;
 };
 
-static void drop(struct call *c)
-{
-    c->carrier->close(c->carried);
-    lun_timer_set(c->of->loop, &c->timer, LUN_NEVER);
-    lun_loop_forget(c->of->loop, &c->task);
-    if ((*c->at = c->next)) c->next->at = c->at;
-    free(c);
-}
-
+static lun_us now(const struct lun_rollout *r) { return r->ways.loop->now; }
 static void tell(struct lun_rollout *r) { if (r->moved) r->moved(r->self); }
 
-static void conclude(struct lun_task *task)
+static void drop(struct out *o)
 {
-    struct call *c = (struct call *)(void *)task;
-    struct lun_rollout *r = c->of;
-    bool back = lun_canary_probed(c->canary->state, c->canary->probe->name, c->status);
-    drop(c);
+    lun_probe_call_free(o->call);
+    if ((*o->at = o->next)) o->next->at = o->at;
+    free(o);
+}
+
+static void answered(void *self, struct lun_probe_call *call, const struct lun_probe_answer *a)
+{
+    struct out *o = self;
+    struct lun_rollout *r = o->of;
+    (void)call;
+    bool back = lun_canary_probed(o->canary->state, o->canary->probe->name, a->kind == LUN_KIND_OK ? a->status : 0);
+    drop(o);
     if (back) tell(r);
-}
-
-static void on_head(void *self, const struct lun_answer_head *head)   { ((struct call *)self)->status = head->status; }
-static void on_bytes(void *self, const char *bytes, size_t n)         { (void)self, (void)bytes, (void)n; }
-static void on_end(void *self, enum lun_kind kind, const char *detail)
-{
-    struct call *c = self;
-    (void)detail;
-    if (kind != LUN_KIND_OK) c->status = 0;
-    lun_loop_wake(c->of->loop, &c->task);
-}
-static const struct lun_ear ear = { on_head, on_bytes, on_end };
-
-static void too_late(struct lun_timer *t)
-{
-    struct call *c = (struct call *)(void *)((char *)t - offsetof(struct call, timer));
-    c->status = 0;
-    lun_loop_wake(c->of->loop, &c->task);
 }
 
 static void probe(struct lun_rollout *r, const struct lun_canary_rule *canary)
 {
     const struct lun_provider *p = canary->probe;
-    const struct lun_carrier *carrier = p->script ? r->script : r->network;
-    if (!carrier || !lun_canary_wants_probe(canary->state, r->loop->now)) return;
-    struct call *c = lun_zalloc(sizeof *c);
-    *c = (struct call){ .task.run = conclude, .timer.fire = too_late, .of = r, .next = r->calls, .at = &r->calls, .canary = canary, .carrier = carrier,
-                        .headers = { { "accept", "application/json" } } };
-    if (c->next) c->next->at = &c->next;
-    r->calls = c;
-    lun_timer_set(r->loop, &c->timer, r->loop->now + LIMIT);
-    struct lun_letter letter = { .method = "GET", .path = "/models", .headers = c->headers, .n_headers = 1, .key_header = "authorization", .key_prefix = "Bearer " };
-    c->carried = carrier->send(carrier->self, p, p->n_keys ? 0 : -1, p->timeouts.connect, &letter, &ear, c);
+    if (!lun_probe_reaches(&r->ways, p) || !lun_canary_wants_probe(canary->state, now(r))) return;
+    int key = lun_probe_key(p);
+    struct out *o = lun_zalloc(sizeof *o);
+    *o = (struct out){ .of = r, .next = r->out, .at = &r->out, .canary = canary };
+    if (o->next) o->next->at = &o->next;
+    r->out = o;
+    struct lun_probe_ask ask = { .provider = p, .key = key == LUN_PROBE_ALL_OUT ? 0 : key, .path = p->probe.path ? p->probe.path : "/models", .timeout = LIMIT };
+    o->call = lun_probe_call_new(&r->ways, &ask, answered, o);
 }
 
 static void look(struct lun_rollout *r)
 {
     bool moved = false;
-    for (int i = 0; i < r->snapshot->n_canaries; i++) moved |= lun_canary_look(r->snapshot->canaries[i].state, r->loop->now);
+    for (int i = 0; i < r->ways.snapshot->n_canaries; i++) moved |= lun_canary_look(r->ways.snapshot->canaries[i].state, now(r));
     if (moved) tell(r);
 }
 
@@ -90,33 +63,32 @@ static void turn(struct lun_timer *t)
     struct lun_rollout *r = (struct lun_rollout *)(void *)t;
     lun_us pace = LUN_SECOND;
     look(r);
-    for (int i = 0; i < r->snapshot->n_canaries; i++) {
-        const struct lun_canary_rule *c = &r->snapshot->canaries[i];
+    for (int i = 0; i < r->ways.snapshot->n_canaries; i++) {
+        const struct lun_canary_rule *c = &r->ways.snapshot->canaries[i];
         if (c->probe) probe(r, c);
         if (lun_canary_pace(c) < pace) pace = lun_canary_pace(c);
     }
-    lun_timer_set(r->loop, &r->timer, r->loop->now + pace);
+    lun_timer_set(r->ways.loop, &r->timer, now(r) + pace);
 }
 
-struct lun_rollout *lun_rollout_new(struct lun_loop *loop, const struct lun_snapshot *snapshot, const struct lun_carrier *network, const struct lun_carrier *script,
-                                    void (*moved)(void *self), void *self)
+struct lun_rollout *lun_rollout_new(const struct lun_probe_ways *ways, void (*moved)(void *self), void *self)
 {
-    if (!snapshot->n_canaries) return NULL;
+    if (!ways->snapshot->n_canaries) return NULL;
     struct lun_rollout *r = lun_zalloc(sizeof *r);
-    *r = (struct lun_rollout){ .timer.fire = turn, .loop = loop, .snapshot = snapshot, .network = network, .script = script, .moved = moved, .self = self };
+    *r = (struct lun_rollout){ .timer.fire = turn, .ways = *ways, .moved = moved, .self = self };
     look(r);                            /* those that start by themselves have, before the first request */
-    lun_timer_set(loop, &r->timer, loop->now);
+    lun_timer_set(r->ways.loop, &r->timer, now(r));
     return r;
 }
 
 void lun_rollout_free(struct lun_rollout *r)
 {
     if (!r) return;
-    while (r->calls) {
-        lun_canary_unprobed(r->calls->canary->state);
-        drop(r->calls);
+    while (r->out) {
+        lun_canary_unprobed(r->out->canary->state);
+        drop(r->out);
     }
-    lun_timer_set(r->loop, &r->timer, LUN_NEVER);
+    lun_timer_set(r->ways.loop, &r->timer, LUN_NEVER);
     free(r);
 }
 

@@ -1,16 +1,15 @@
-/* Looks after the canaries of a configuration: whether a stage is over or fails, and that the provider that must be well is asked for GET /models, six
- * times a stage. One per gateway, on one thread: the clock of stages is its loop's. What is known of them is in state/canary.h. */
+/* Looks after the canaries of a configuration: whether a stage is over or fails, and that the provider that must be well is asked by GET (its
+ * `probe.path`, else /models), six times a stage. One per gateway, on one thread: the clock of stages is its loop's. What is known of them is in state/canary.h. */
 #ifndef LUN_GATEWAY_ROLLOUT_H
 #define LUN_GATEWAY_ROLLOUT_H
 #include "base/log.h"
-#include "gateway/carrier.h"
+#include "gateway/probe_call.h"
 #include "state/canary.h"
 
 struct lun_rollout;
-/* All borrowed until free. `moved` is told on the loop's thread when one has changed; NULL: nobody is. NULL: there are no canaries to look after.
- * A carrier may be NULL: its providers are not asked, and what is to be asked of them does not pass. */
-struct lun_rollout *lun_rollout_new(struct lun_loop *, const struct lun_snapshot *, const struct lun_carrier *network, const struct lun_carrier *script,
-                                    void (*moved)(void *self), void *self);
+/* What the ways name is borrowed until free. `moved` is told on the loop's thread when one has changed; NULL: nobody is. NULL: there are no canaries to
+ * look after. A provider that cannot be reached from here is not asked, and what is to be asked of it does not pass. */
+struct lun_rollout *lun_rollout_new(const struct lun_probe_ways *, void (*moved)(void *self), void *self);
 void lun_rollout_free(struct lun_rollout *);        /* NULL is fine */
 
 /* What came of one, in the process log (a rollback that came by itself: a warning) and in metrics. */

@@ -206,9 +206,9 @@ simulation *lun_simulation_new(struct lun_snapshot *snapshot, const struct lun_s
         .line_self = options->line_self, .trouble = options->trouble, .trouble_self = options->trouble_self, .canary = tell_canaries, .canary_self = s,
         .rehearsal = options->rehearsal, .random = options->seed ? options->seed : 1 };
     if (open_all(s, error)) {
-        s->probe = lun_probe_new(&(struct lun_probe_ways){ .loop = &s->loop, .snapshot = snapshot, .registry = s->registry, .upstreams = &s->upstreams,
-            .wall = wall, .wall_self = s }, options->log);
-        if (!options->rehearsal) s->rollout = lun_rollout_new(&s->loop, snapshot, s->carrier, s->carrier, tell_canaries, s);
+        struct lun_probe_ways ways = { .loop = &s->loop, .snapshot = snapshot, .registry = s->registry, .upstreams = &s->upstreams, .wall = wall, .wall_self = s };
+        s->probe = lun_probe_new(&ways, options->log);
+        if (!options->rehearsal) s->rollout = lun_rollout_new(&ways, tell_canaries, s);
         return s;
     }
     lun_simulation_free(s);
