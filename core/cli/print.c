@@ -2,7 +2,7 @@
 
 void lun_print(struct lun_buf *b, FILE *out)
 {
-    fwrite(b->at, 1, b->n, out);
+    if (b->n) fwrite(b->at, 1, b->n, out);
     lun_buf_free(b);
 }
 
@@ -10,7 +10,7 @@ void lun_print_notes(struct lun_mistakes *notes, FILE *out)
 {
     struct lun_buf text = {0};
     lun_mistakes_print(notes, &text);
-    if (text.n) lun_print(&text, out);
+    lun_print(&text, out);
     lun_mistakes_free(notes);
 }
 
