@@ -36,7 +36,8 @@ local config = [[return { policy = "p.lua", admin_token = secret "LUNETTE_ADMIN_
   canaries = { bad = { stages = { 100 }, every = 3600, samples = 1, errors = 0, p99 = false, probe = false },
                good = { stages = { 50, 100 }, every = 3600, p99 = 60, errors = false, probe = false } },
   cache = { size = "1MiB", ttl = 300 }, budgets = { total = { limit = 2, per = "day" } }, limits = { output = 100 },
-  providers = { a = { base_url = env "A", health = false, key = secret "RIGHT" }, gone = { base_url = "http://127.0.0.1:1/v1", health = { failures = 1 } },
+  providers = { a = { base_url = env "A", health = false, key = secret "RIGHT" }, gone = { base_url = "http://127.0.0.1:1/v1", health = { failures = 1 },
+                             probe = { every = 1 } },
                 b = { base_url = env "A", key = { secret "WRONG", secret "RIGHT" } } },
   models = {
     m = { { provider = "a", model = "one", price = { input = 1, output = 2 } }, { provider = "a", model = "two", price = { input = 10, output = 20 } } },
@@ -155,6 +156,7 @@ describe("D3 what examples/deploy watches with", function()
     traffic()
     scraped "lunette_request_seconds_count"
     scraped "lunette_config_reloads_total"
+    e2e.eventually("Prometheus has seen two probes", function() return #query "rate(lunette_probes_total[1m])" > 0 end)
   end)
   teardown(e2e.stop)
 
