@@ -52,8 +52,8 @@ local function rule_for(rules, attempt)
   return rules[status] or rules[status < 500 and "4xx" or "5xx"]
 end
 
--- by_status { [429] = slow, ["5xx"] = quick, ["4xx"] = "stop", network = quick, retries = 3 }: a function of an attempt that says what `retry` is to
--- answer. A back-off: the same target again, after what it gives or what the provider asked for, whichever is longer, at most `retries` times on
+-- by_status { [429] = slow, ["5xx"] = quick, ["4xx"] = "stop", network = quick, retries = 3 }: a hook `retry`.
+-- A back-off: the same target again, after what it gives or what the provider asked for, whichever is longer, at most `retries` times on
 -- one target; then, and with "next", the next step of the plan. A status stands before its class. What no rule is for: nil, the default.
 function backoff.by_status(given)
   if type(given) ~= "table" then error("backoff.by_status: a table of rules is wanted", 2) end
@@ -65,7 +65,7 @@ function backoff.by_status(given)
   end
   local problem = options.problem("retries", retries, { "count", min = 0 })
   if problem then error("backoff.by_status: " .. problem, 2) end
-  return function(attempt)
+  return function(_, attempt)
     local rule = rule_for(rules, attempt)
     if rule == nil then return nil end
     if rule == "stop" then return lunette.stop() end

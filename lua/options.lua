@@ -36,7 +36,7 @@ function kinds.count(v, rule)
 end
 
 function kinds.seconds(v, rule)
-  if not is_number(v, { min = rule.min or 0, max = rule.max or 86400 }) then return "seconds" .. bounds(rule) end
+  if not is_number(v, { min = rule.min or 0, max = rule.max or 86400 }) then return "a number of seconds" .. bounds(rule) end
 end
 
 function kinds.share(v)

@@ -5,10 +5,9 @@ local backoff = require "lunette.backoff"
 local health = require "lunette.health"
 
 local wait = backoff.exponential { base = 1, max = 60, jitter_seconds = 0.5 }
-local decide = backoff.by_status { retries = 5, [429] = wait, ["5xx"] = wait, network = wait, ["4xx"] = "stop" }
 
 return {
   limits = { attempts = 6 },
   select = function(request, targets) return health.patient(targets:asked(), request.deadline) end,
-  retry = function(_, attempt) return decide(attempt) end,
+  retry = backoff.by_status { retries = 5, [429] = wait, ["5xx"] = wait, network = wait, ["4xx"] = "stop" },
 }

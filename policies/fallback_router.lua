@@ -17,8 +17,6 @@ local dear = 0.05                               -- USD: a request that may cost 
 local primary, backup, last = "deepseek-v3", "kimi-k2", "gpt-4.1"
 options.read("fallback_router", { stages = { primary, backup, last } }, { stages = { "models" } })
 
-local decide = backoff.by_status { retries = 3, [429] = backoff.ladder { 1, 2, 4 } }
-
 local function clocks(request, seconds) return { first_byte = seconds, total = not request.stream and seconds or nil } end
 
 return {
@@ -39,5 +37,5 @@ return {
     return plan .. targets:of(last):steps(options_of_last)
   end,
 
-  retry = function(_, attempt) return decide(attempt) end,
+  retry = backoff.by_status { retries = 3, [429] = backoff.ladder { 1, 2, 4 } },
 }

@@ -28,8 +28,8 @@ return {
     return health.patient(lunette.setting "fallback" and mine .. targets or mine, request.deadline)
   end,
 
-  retry = function(_, attempt)
+  retry = function(request, attempt)
     local decide = lunette.setting "fallback" and fall_back or wait
-    return decide(attempt)
+    return decide(request, attempt)
   end,
 }

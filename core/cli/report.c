@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 const char lun_usage_report[] =
-    "usage: lunette report [--by model|label|stage|target] [--admin ADDR] [--json]\n"
+    "usage: lunette report [--by model|label|stage|target | --json] [--admin ADDR]\n"
     "\n"
     "What was asked of a running gateway since it started, and what came of it: success, latency, fallbacks, retries, waits, open circuits, cost, and\n"
     "what was saved against the mean price of the premium targets. Without --by: all of it, by model, label and stage.\n"

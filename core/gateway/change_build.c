@@ -146,7 +146,7 @@ static struct lun_snapshot *load_known(struct lun_change *ch, const struct lun_k
     struct lun_snapshot *s = lun_config_source_load_kept(m->options->source, &kept, mistakes);
     lun_kept_free(&kept);
     if (!s || !strcmp(s->version, k->name)) return s;
-    lun_mistakes_add(mistakes, k->name, 0, "what was kept of it is not what it was");
+    lun_mistakes_add(mistakes, k->name, 0, "what was kept of it is not what it was: one of its files, or a variable of the environment (LUNETTE_POLICY?) that chooses among policies");
     lun_snapshot_unref(s);
     return NULL;
 }

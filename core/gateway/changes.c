@@ -332,6 +332,14 @@ static bool open_audit(struct lun_changes *c, char **error)
     return !c->first->audit_log || (c->audit = lun_writer_new(c->first->audit_log, error));
 }
 
+/* Who starts it has said something wrong, and is there to hear it. */
+static bool wrong_from_outside(const struct lun_mistakes *mistakes)
+{
+    for (int i = 0; i < mistakes->n; i++)
+        if (!strncmp(mistakes->items[i].file, "LUNETTE_", 8) || !strncmp(mistakes->items[i].file, "--", 2)) return true;
+    return false;
+}
+
 /* The files, or where these cannot be used what served last: as a reload of them would have changed nothing. */
 static bool begin_with(struct lun_changes *c, struct lun_snapshot *s, struct lun_mistakes *mistakes, char **error)
 {
@@ -340,7 +348,7 @@ static bool begin_with(struct lun_changes *c, struct lun_snapshot *s, struct lun
         c->first = lun_change_choose(c, s);
         return good;
     }
-    if (!(c->first = lun_change_last_good(c))) return false;
+    if (wrong_from_outside(mistakes) || !(c->first = lun_change_last_good(c))) return false;
     for (int i = 0; i < mistakes->n; i++) {
         const struct lun_mistake *m = &mistakes->items[i];
         if (m->line) lun_log(c->options.log, LUN_LOG_ERROR, "%s:%d: %s", m->file, m->line, m->what);

@@ -22,6 +22,11 @@ const char *lun_file_shown(struct lun_loading *l, const char *name)
     return *name == '/' ? name : lun_arena_printf(&l->scratch, "%s%s", l->prefix, name);
 }
 
+const char *lun_part_shown(struct lun_loading *l, const struct lun_part *p)
+{
+    return p->bundled ? p->file.name : lun_file_shown(l, p->file.name);
+}
+
 struct lun_file lun_file_note(struct lun_loading *l, enum lun_part_kind kind, const char *module, const char *name, const char *text, size_t n, bool bundled)
 {
     struct lun_arena *arena = &l->snapshot->arena;
@@ -75,7 +80,7 @@ void lun_file_looked_at(struct lun_loading *l, const char *path)
 static const char *after_place(struct lun_loading *l, const char *message, const char **file, int *line)
 {
     for (int i = 0; i < l->n_parts; i++) {
-        const char *shown = lun_file_shown(l, l->parts[i].file.name), *at = message + strlen(shown);
+        const char *shown = lun_part_shown(l, &l->parts[i]), *at = message + strlen(shown);
         if (strncmp(message, shown, strlen(shown)) || *at != ':') continue;
         size_t digits = strspn(++at, "0123456789");
         if (!digits || digits > 9 || at[digits] != ':') continue;
@@ -158,7 +163,8 @@ const char *lun_files_version(struct lun_loading *l)
     if (!hash || !EVP_DigestInit_ex(hash, EVP_sha256(), NULL)) abort();
     for (int i = 0; i < l->n_parts; i++) {
         const struct lun_part *before = i ? &sorted[i - 1] : NULL;
-        if (!sorted[i].bundled && !(before && before->kind == sorted[i].kind && !strcmp(before->file.name, sorted[i].file.name))) digest(hash, &sorted[i]);
+        bool ours = sorted[i].bundled && sorted[i].kind != LUN_PART_POLICY;
+        if (!ours && !(before && before->kind == sorted[i].kind && !strcmp(before->file.name, sorted[i].file.name))) digest(hash, &sorted[i]);
     }
     EVP_DigestFinal_ex(hash, sum, NULL);
     EVP_MD_CTX_free(hash);

@@ -103,11 +103,18 @@ static void tell(struct policy *p, const struct lun_vm_error *error, const char 
     else lun_wrong_lua(p->l, error->text, shown);
 }
 
+static const struct lun_part *part_of_policy(const struct lun_loading *l)
+{
+    int i = l->n_parts - 1;
+    while (i && l->parts[i].kind != LUN_PART_POLICY) i--;
+    return &l->parts[i];
+}
+
 static void check_policy(struct policy *p)
 {
     struct lun_loading *l = p->l;
     struct lun_vm_error error;
-    const char *shown = lun_file_shown(l, p->file->name);
+    const char *shown = lun_part_shown(l, part_of_policy(l));
     struct lun_vm_options options = { .cpu = l->options->cpu, .host = { .source = source, .user = p } };
     struct lun_vm *vm = lun_vm_new(&options);
     lun_bind_open(vm, l->snapshot);

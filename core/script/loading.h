@@ -84,6 +84,7 @@ struct lun_file lun_file_note(struct lun_loading *, enum lun_part_kind, const ch
 const char *lun_file_of_module(struct lun_loading *, const char *module, const char *beside);
 const char *lun_file_path(struct lun_loading *, const char *name, struct lun_arena *);  /* for open(): with the folder before it */
 const char *lun_file_shown(struct lun_loading *, const char *name);                 /* for mistakes */
+const char *lun_part_shown(struct lun_loading *, const struct lun_part *);      /* the same of a file that was read; one of the binary is in no folder */
 const char *lun_files_version(struct lun_loading *);                                /* "support.lua@a1b2c3d4e5f6" */
 void lun_files_outside(struct lun_loading *);           /* fills in snapshot->outside */
 void lun_file_looked_at(struct lun_loading *, const char *path);

@@ -70,7 +70,7 @@ struct lun_part {
     enum lun_part_kind kind;
     const char *module;         /* the MODULE kinds: what `require` was given; otherwise NULL */
     struct lun_file file;
-    bool bundled;               /* is part of the binary: nothing on disk to watch, and not in the version's hash */
+    bool bundled;               /* is part of the binary: nothing on disk to watch, and, but for a policy, not in the version's hash */
 };
 
 struct lun_provider {

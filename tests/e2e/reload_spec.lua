@@ -352,6 +352,18 @@ describe("a start with files that do not load", function()
     assert.equal("one", labels(served(g)))
   end)
 
+  it("ends where what is wrong was said by whoever starts it", function()
+    local g = serve { ["policy.lua"] = 'return { settings = { share = { default = 5, max = 100 } }, classify = function() return "one" end }' }
+    g.process:stop(e2e.SIGKILL)
+    for name, value in pairs { LUNETTE_SETTINGS_SHARE = "500", LUNETTE_SETTINGS_SHRAE = "50", LUNETTE_HEALTH_REST = "-1", LUNETTE_NOPE = "1" } do
+      local env = { [name] = value }
+      for n, v in pairs(g.env) do env[n] = v end
+      local status, out, err = e2e.run({ e2e.lunette, "serve", g.folder .. "/gateway.lua" }, env)
+      assert.same({ 1, "" }, { status, out })
+      assert.truthy(err:find(name .. ": ", 1, true), err)
+    end
+  end)
+
   it("ends where nothing was kept", function()
     local g = serve({}, { config = config:gsub("return {", "return { state = false,", 1) })
     g.process:stop(e2e.SIGKILL)

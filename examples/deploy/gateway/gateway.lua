@@ -1,4 +1,4 @@
--- The gateway of compose.yaml. What differs from one installation to another comes from the environment (.env): see README.md. Every other
+-- The gateway of compose.yaml. What differs from one installation to another comes from the environment (gateway.env): see README.md. Every other
 -- setting can be overridden there too: LUNETTE_HEALTH_FAILURES=3 is health.failures, LUNETTE_POLICY another policy.
 -- SIMULATED=yes: nobody is asked, a Lua file plays the providers. Otherwise each needs its key, and what is missing is told by name.
 local simulated = env("SIMULATED", "") == "yes"

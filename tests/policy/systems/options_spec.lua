@@ -10,9 +10,9 @@ end
 local function block(name, call) return ("require('lunette.%s').%s"):format(name, call) end
 
 local wrong = {
-  { "a negative wait", block("backoff", "ladder { 5, -10 }"), "number 2 is to be seconds, got %-10" },
+  { "a negative wait", block("backoff", "ladder { 5, -10 }"), "number 2 is to be a number of seconds, got %-10" },
   { "an empty ladder", block("backoff", "ladder {}"), "a list of seconds is wanted" },
-  { "a negative base", block("backoff", "exponential { base = -1 }"), "base is to be seconds, got %-1" },
+  { "a negative base", block("backoff", "exponential { base = -1 }"), "base is to be a number of seconds, got %-1" },
   { "a max below the base", block("backoff", "exponential { base = 10, max = 5 }"), "max is to be base or more" },
   { "a misspelt option", block("backoff", "exponential { basis = 1 }"), 'there is no option "basis"' },
   { "jitter over 1", block("backoff", "exponential { jitter = 1.5 }"), "jitter is to be a share from 0 to 1" },
@@ -25,7 +25,7 @@ local wrong = {
   { "a negative length", block("complexity", "levels { { 'hard', over_words = -2 }, otherwise = 'easy' }"), "over_words is to be a whole number" },
   { "a tier without seconds", block("tiers", "timeouts { fast = {}, otherwise = 'fast' }"), "seconds is missing" },
   { "a tier of no time", block("tiers", "timeouts { fast = { seconds = 0 }, otherwise = 'fast' }"),
-    "seconds is to be seconds, 0.001 or more" },
+    "seconds is to be a number of seconds, 0.001 or more" },
   { "a task in two tiers", block("tiers", "timeouts { a = { seconds = 1, tasks = { 'x' } }, b = { seconds = 2, tasks = { 'x' } }, otherwise = 'a' }"),
     "'x' is in two tiers" },
   { "a tier that is none", block("tiers", "timeouts { fast = { seconds = 1 }, otherwise = 'slow' }"), "'slow' is none of the tiers" },
@@ -52,4 +52,22 @@ describe("refused at load", function()
       assert.matches("policy.lua:2: ", why, 1, true)
     end)
   end
+end)
+
+describe("a policy that comes along", function()
+  local function gateway(policy)
+    return t.gateway { config = "../../../examples/policies/gateway.lua", environment = { POLICY = "policies/" .. policy .. ".lua" } }
+  end
+
+  it("is part of the version", function()
+    local one, other = gateway("failover"):version(), gateway("rate_limits"):version()
+    assert.not_equal(one:match "@(.*)", other:match "@(.*)")
+    assert.equal(one, gateway("failover"):version())
+  end)
+
+  it("is named without the folder in which it is not", function()
+    local good, why = pcall(t.gateway, { policy = "policies/smart_router.lua", targets = { "a" } })
+    assert.is_false(good)
+    assert.matches("\n%s*policies/smart_router.lua:%d+: tasks.models: ", why)
+  end)
 end)
