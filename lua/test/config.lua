@@ -106,7 +106,10 @@ local function config_of(spec, secrets, scripts)
     config.providers[name] = provider_config(name, scripts[name])
     scripts[name] = scripts[name] or {}
   end
-  for name, what in pairs(spec.providers or {}) do config.providers[name] = provider_config(name, what) end
+  for name, what in pairs(spec.providers or {}) do
+    if not used[name] and not spec.canaries then error("t.gateway: providers: no target is at `" .. tostring(name) .. "`", 0) end
+    config.providers[name] = provider_config(name, what)
+  end
   if spec.clients then config.clients = clients_of(spec.clients) end
   return "return " .. (written(config, secrets))
 end

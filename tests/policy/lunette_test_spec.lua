@@ -183,6 +183,12 @@ describe("asking", function()
     assert.equal("invalid_request", g:ask({ body = "{}" }).error.code)
   end)
 
+  it("refuses a provider that no target is at: a misspelt one would answer with a greeting", function()
+    local good, why = pcall(t.gateway, { targets = { "a" }, providers = { aa = 503 } })
+    assert.is_false(good)
+    assert.matches("no target is at `aa`", why, 1, true)
+  end)
+
   it("passes fields that are no words of ours into the body", function()
     local g = t.gateway {}
     g:ask { temperature = 0.1, tools = { { type = "function" } }, metadata = t.null }
