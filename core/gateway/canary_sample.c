@@ -62,6 +62,12 @@ enum lun_canary_result lun_canary_result(const struct lun_question *q, const str
     return r->provider || r->model ? of_targets(q, done, r) : of_policy(q, done);
 }
 
+/* An answer that was given before says how its maker did then, and was counted then. What a hook did is of now. */
+static bool is_repeated(const struct lun_question *q, const struct lun_done *done)
+{
+    return !q->policy_failed && (done->cache == LUN_CACHE_HIT || done->cache == LUN_CACHE_SHARED);
+}
+
 static void add(const struct lun_question *q, const struct lun_grouped *g, enum lun_canary_result result)
 {
     static const char *const names[] = { "ok", "error", "none" };
@@ -73,7 +79,7 @@ bool lun_canary_samples(const struct lun_question *q, const struct lun_done *don
     bool rolled_back = false;
     for (const struct lun_grouped *g = q->grouped; g; g = g->next) {
         /* the old group is told of as its clients saw it */
-        enum lun_canary_result result = g->is_new ? lun_canary_result(q, done, g->canary) : of_policy(q, done);
+        enum lun_canary_result result = is_repeated(q, done) ? LUN_CANARY_NONE : g->is_new ? lun_canary_result(q, done, g->canary) : of_policy(q, done);
         add(q, g, result);
         if (!g->is_new || result == LUN_CANARY_NONE) continue;
         rolled_back |= lun_canary_count(g->canary->state, g->run, result == LUN_CANARY_OK, q->stream ? done->ttft : done->latency, now);

@@ -49,7 +49,7 @@ static void audit_canaries(struct lun_changes *c, const change *ch)
         struct lun_buf before = {0}, after = {0};
         put_canary(&before, e->from, e->share_before);
         put_canary(&after, e->to, e->share);
-        lun_rollout_tell(c->options.log, c->options.registry->metrics, ch->news[i].name, e);
+        lun_rollout_tell(c->options.log, c->options.registry, ch->news[i].name, e);
         put_line(c, e->by, e->why, "canary", ch->news[i].name, lun_buf_text(&before), lun_buf_text(&after));
         lun_buf_free(&before), lun_buf_free(&after);
     }

@@ -178,7 +178,7 @@ struct choice {
     struct call calls[CALLS]; int n_calls;
     struct lun_buf finish;
 };
-struct whole { struct choice *choice[CHOICES]; int n; bool chat; struct lun_arena arena; struct lun_json first; struct lun_buf usage; };
+struct whole { struct choice *choice[CHOICES]; int n; bool chat; struct lun_arena arena; struct lun_json first, spoken; struct lun_buf usage; };    /* spoken: the first with a choice */
 
 /* Strings stay as they are written: half of a pair of surrogates at the end of one meets its other half at the beginning of the next. */
 static bool append(struct lun_buf *b, struct lun_json v)
@@ -194,10 +194,11 @@ static bool append_said(struct lun_buf *b, bool *has, struct lun_json v)
     return append(b, v);
 }
 
+/* Said once, or the same each time, or nothing later on: two ids under one index are two calls, which would become one. */
 static bool replace(struct lun_buf *b, struct lun_json v)
 {
-    if (b->n) return lun_json_type(v) == LUN_JSON_STRING;
-    return append(b, v);
+    if (!b->n) return append(b, v);
+    return lun_json_type(v) == LUN_JSON_STRING && (v.n == 2 || (v.n - 2 == b->n && !memcmp(v.at + 1, b->at, b->n)));
 }
 
 static bool add_function(struct call *c, struct lun_json function)
@@ -271,25 +272,29 @@ static bool add_choice(struct whole *w, struct lun_json choice, size_t place)
     return true;
 }
 
+static struct lun_json member(struct lun_json event, struct lun_json key)
+{
+    for (struct lun_json_each e = lun_json_each(event); lun_json_next(&e); )
+        if (e.key.n == key.n && !memcmp(e.key.at, key.at, key.n)) return e.value;
+    return (struct lun_json){0};
+}
+
 /* What all events say at the top is the first one's. What only a later one says would be lost. */
 static bool says_more(const struct whole *w, struct lun_json event)
 {
-    for (struct lun_json_each e = lun_json_each(event); lun_json_next(&e); ) {
-        char name[64];
-        if (is_own(e.key) || is_null(e.value)) continue;
-        if (e.key.n - 2 >= sizeof name) return true;
-        memcpy(name, e.key.at + 1, e.key.n - 2);
-        name[e.key.n - 2] = 0;
-        if (!lun_json_get(w->first, name).n) return true;
-    }
+    for (struct lun_json_each e = lun_json_each(event); lun_json_next(&e); )
+        if (!is_own(e.key) && !is_null(e.value) && !member(w->first, e.key).n) return true;
     return false;
 }
+
+static struct lun_json kept(struct whole *w, struct lun_json event) { return (struct lun_json){ lun_arena_strndup(&w->arena, event.at, event.n), event.n }; }
 
 static bool add_event(struct whole *w, struct lun_json event)
 {
     struct lun_json usage = lun_json_get(event, "usage");
-    if (!w->first.n) w->first = (struct lun_json){ lun_arena_strndup(&w->arena, event.at, event.n), event.n };
+    if (!w->first.n) w->first = kept(w, event);
     else if (says_more(w, event)) return false;
+    if (!w->spoken.n && lun_json_count(lun_json_get(event, "choices"))) w->spoken = kept(w, event);
     if (is_object(usage)) {
         w->usage.n = 0;
         raw(&w->usage, usage);
@@ -344,10 +349,21 @@ static void put_message(struct lun_buf *out, const struct choice *c)
     lun_buf_putc(out, '}');
 }
 
+/* Azure's first event is about the prompt: its id and its model are empty. They are as the first says them that has a choice. */
+static void put_top(struct lun_buf *out, const struct whole *w)
+{
+    for (struct lun_json_each e = lun_json_each(w->first); lun_json_next(&e); ) {
+        struct lun_json spoken = member(w->spoken, e.key);
+        if (!is_own(e.key)) put_member(out, e.key, is_null(spoken) ? e.value : spoken);
+    }
+    lun_json_put_key(out, "object");
+    lun_json_put_text(out, w->chat ? "chat.completion" : "text_completion");
+}
+
 static void put_whole(struct whole *w, const struct lun_usage *usage, struct lun_buf *out)
 {
     lun_buf_putc(out, '{');
-    put_shared(out, w->first, w->chat ? "chat.completion" : "text_completion");
+    put_top(out, w);
     lun_json_put_key(out, "choices");
     lun_buf_putc(out, '[');
     for (int i = 0; i < w->n; i++) {

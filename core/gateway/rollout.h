@@ -12,6 +12,6 @@ struct lun_rollout;
 struct lun_rollout *lun_rollout_new(const struct lun_probe_ways *, void (*moved)(void *self), void *self);
 void lun_rollout_free(struct lun_rollout *);        /* NULL is fine */
 
-/* What came of one, in the process log (a rollback that came by itself: a warning) and in metrics. */
-void lun_rollout_tell(const struct lun_log *, struct lun_metrics *, const char *name, const struct lun_canary_event *);
+/* What came of one, in the process log (a rollback that came by itself: a warning) and in metrics. Rolled back: the response cache is emptied. */
+void lun_rollout_tell(const struct lun_log *, struct lun_registry *, const char *name, const struct lun_canary_event *);
 #endif

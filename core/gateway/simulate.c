@@ -101,7 +101,7 @@ static void tell_canaries(void *self)
     struct lun_canary_event e;
     for (int i = 0; i < s->snapshot->n_canaries; i++) {
         const struct lun_canary_rule *c = &s->snapshot->canaries[i];
-        if (lun_canary_event(c->state, lun_simulation_wall(s), &e)) lun_rollout_tell(s->station.log, s->registry->metrics, c->name, &e);
+        if (lun_canary_event(c->state, lun_simulation_wall(s), &e)) lun_rollout_tell(s->station.log, s->registry, c->name, &e);
     }
 }
 

@@ -351,4 +351,28 @@ describe("D2 an answer from the cache", function()
     assert.equal(asked, g:canary "kimi".samples)
     assert.equal(asked, g:metric("lunette_canary_requests_total", { group = "new", result = "ok" }))
   end)
+
+  it("is not given on once the canary is rolled back", function()
+    local g = gateway({ stages = { 100 } }, nil, { cache = {}, clients = { { name = "ann" } } })
+    for _ = 1, 3 do assert.equal("new", g:ask { user = "a", temperature = 0 }.text) end
+    assert.is_true(g:canary("kimi", "rollback"))
+    g:advance(1)
+    local answer = g:ask { user = "a", temperature = 0 }
+    assert.same({ "old", "miss" }, { answer.text, answer.record.cache })
+  end)
+
+  it("is no sample either where classify has asked for the canary, before it is looked up", function()
+    local asks_early = [[
+      local lunette = require "lunette"
+      return { classify = function(request) return lunette.canary("kimi", "someone") and "new" or "old" end,
+               select = function(request, targets) return targets:provider(request.label) end }
+    ]]
+    for _, provider in ipairs { "new", false } do
+      local g = gateway({ stages = { 100 }, samples = 5, probe = false, provider = provider }, nil, { policy = asks_early, cache = {}, clients = { { name = "ann" } } })
+      for _ = 1, 10 do assert.equal("new", g:ask { temperature = 0 }.text) end
+      assert.equal(1, g:provider "new".requests)
+      assert.equal(1, g:canary "kimi".samples)
+      assert.equal(9, g:metric("lunette_canary_requests_total", { group = "new", result = "none" }))
+    end
+  end)
 end)

@@ -51,6 +51,25 @@ static void choices_and_tool_calls_are_put_together_by_their_index(void **state)
              "{\"id\":\"t1\",\"type\":\"function\",\"function\":{\"name\":\"g\",\"arguments\":\"{}\"}}]},\"finish_reason\":\"tool_calls\"}", ""));
 }
 
+static void an_id_is_said_once_or_again_but_never_another(void **state)
+{
+    (void)state;
+#define CALL(id, name, arguments) DELTA("0", "\"tool_calls\":[{\"index\":0,\"id\":\"" id "\",\"type\":\"function\",\"function\":{\"name\":\"" name "\",\"arguments\":\"" arguments "\"}}]", "null")
+#define CALLED WHOLE("{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"id\":\"t\",\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]},\"finish_reason\":\"tool_calls\"}", "")
+    IS(whole(CALL("t", "f", "{") CALL("t", "", "}") DELTA("0", "", "\"tool_calls\""), NULL), CALLED);
+    IS(whole(CALL("t", "f", "{") CALL("", "", "}") DELTA("0", "", "\"tool_calls\""), NULL), CALLED);
+    assert_null(whole(CALL("t", "f", "{}") CALL("u", "g", "{}") DELTA("0", "", "\"tool_calls\""), NULL));      /* two calls, all with index 0: Gemini */
+    assert_null(whole(DELTA("0", "\"content\":\"a\"", "\"stop\"") DELTA("0", "", "\"length\""), NULL));
+}
+
+static void what_an_event_says_that_has_no_choice_is_not_whose_answer_it_is(void **state)
+{
+    (void)state;
+    IS(whole(EVENT("{\"id\":\"\",\"object\":\"\",\"created\":0,\"model\":\"\",\"prompt_filter_results\":[],\"choices\":[]}") DELTA("0", "\"content\":\"a\"", "\"stop\""), NULL),
+       "{\"id\":\"c\",\"created\":5,\"model\":\"up\",\"prompt_filter_results\":[],\"object\":\"chat.completion\","
+       "\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"a\"},\"finish_reason\":\"stop\"}]}");
+}
+
 static void usage_is_what_was_said_or_else_what_was_counted(void **state)
 {
     static const struct lun_usage counted = { .known = true, .input = 7, .output = 3, .cached_input = 2, .reasoning = 1 }, guessed = { .known = true, .estimated = true, .input = 7 };
@@ -133,6 +152,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_a_stream_says_bit_by_bit_is_one_message), cmocka_unit_test(choices_and_tool_calls_are_put_together_by_their_index),
+        cmocka_unit_test(an_id_is_said_once_or_again_but_never_another), cmocka_unit_test(what_an_event_says_that_has_no_choice_is_not_whose_answer_it_is),
         cmocka_unit_test(usage_is_what_was_said_or_else_what_was_counted), cmocka_unit_test(what_is_not_known_is_refused_not_lost), cmocka_unit_test(completions_are_told_as_texts),
         cmocka_unit_test(a_whole_answer_is_told_in_events_and_all_of_it), cmocka_unit_test(there_and_back_is_the_same_answer), cmocka_unit_test(what_is_no_such_answer_is_no_stream),
     };
