@@ -35,7 +35,7 @@ static void read_directive(const char *text, size_t n, struct wanted *w)
     static const char age[] = "max-age=";
     if (is(text, n, "no-store")) w->bypass = true;
     else if (is(text, n, "no-cache")) w->anew = true;
-    else if (n > sizeof age - 1 && !strncasecmp(text, age, sizeof age - 1)) {
+    else if (n >= sizeof age - 1 && !strncasecmp(text, age, sizeof age - 1)) {
         const char *digit = text + sizeof age - 1, *end = text + n;
         lun_us seconds = 0;
         if (end - digit > 1 && *digit == '"' && end[-1] == '"') digit++, end--;
