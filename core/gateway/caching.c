@@ -7,6 +7,8 @@
 #include <string.h>
 #include <strings.h>
 
+#define PATIENCE LUN_SECOND             /* with a client that does not read, where others wait for its answer */
+
 typedef struct lun_request request;
 
 const char *lun_cache_result_name(enum lun_cache_result result)
@@ -230,6 +232,18 @@ static void leave(request *r, enum lun_cache_why why)
     c->state = LUN_CACHING_OVER;
     lun_buf_free(&c->shown);
     lun_buf_free(&c->hidden);
+}
+
+lun_us lun_caching_due(const request *r)
+{
+    const struct lun_attempt *a = r->about;
+    bool held = r->state == LUN_AT_STREAM && r->caching.state == LUN_CACHING_ASKS && a->held_since != LUN_NEVER;
+    return held ? a->held_since + PATIENCE : LUN_NEVER;
+}
+
+void lun_caching_held(request *r)
+{
+    if (r->loop->now >= lun_caching_due(r)) leave(r, LUN_CACHE_UNFIT);
 }
 
 void lun_caching_leave(request *r)

@@ -293,6 +293,7 @@ static enum go stream(request *r)
         return give_up(r);
     }
     lun_attempt_pause(a, r->paused);
+    lun_caching_held(r);
     return WAIT;
 }
 
@@ -353,6 +354,7 @@ static void arm(request *r)
     attempt *a = lonely(r);
     if (a) due = sooner(due, after(a->trial.sent, a->step.hedge_after));
     if (r->state == LUN_AT_REST) due = sooner(due, r->rest_until);
+    due = sooner(due, lun_caching_due(r));
     for (a = r->attempts; a; a = a->next) due = sooner(due, lun_attempt_due(a));
     if (due <= now && !r->task.ready) {                 /* a clock that nobody looks at would spin */
         r->loop->overdue++;

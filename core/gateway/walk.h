@@ -143,6 +143,9 @@ enum lun_caching_look lun_caching_look(struct lun_request *);     /* HIT: there 
 void lun_caching_tell(struct lun_request *);            /* the answer there is goes out, all of it */
 void lun_caching_event(struct lun_request *, const struct lun_event *);     /* an event of its stream was taken: it may be kept */
 void lun_caching_keep(struct lun_request *, const struct lun_attempt *);    /* that answer is good and all there: kept, if it may be; who waits has it */
+void lun_caching_held(struct lun_request *);            /* a client that has not read its stream for a second holds nobody else up: who waits
+                                                           for that answer asks for itself */
+lun_us lun_caching_due(const struct lun_request *);     /* when that is */
 void lun_caching_leave(struct lun_request *);           /* there will be none (any more): who waits is not kept. Again: nothing */
 
 /* Adds up what the trials came to: done->usage, cost, latency, upstream_wait. */

@@ -1,11 +1,13 @@
 #include "state/canary.h"
 #include "base/alloc.h"
 #include "base/histogram.h"
+#include "base/text.h"
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define LATEST 253402300799000000LL     /* the end of the year 9999 */
 #define SLICES     6                    /* of a watch's window */
 #define WHOLE      1000000u             /* a share of 100 % */
 #define SHARE_BITS 20
@@ -94,7 +96,11 @@ double lun_canary_share(const struct lun_canary *c)
 
 /* ---- changing ---- */
 
-static void say(char *to, size_t room, const char *text) { snprintf(to, room, "%s", text ? text : ""); }
+static void say(char *to, size_t room, const char *text)
+{
+    if (!text) text = "";
+    snprintf(to, room, "%.*s", (int)lun_text_clip(text, strlen(text), room - 1), text);
+}
 
 static void clear(struct lun_canary *c)
 {
@@ -396,6 +402,7 @@ bool lun_canary_read(struct lun_canary *c, struct lun_json object)
     int state = name_index(state_names, LUN_CANARY_STATE_COUNT, name);
     if (state < 0 || !lun_json_int(lun_json_get(object, "stage"), &stage) || stage < 0 || stage >= LUN_CANARY_STAGES) return false;
     lun_json_int(lun_json_get(object, "at"), &at);
+    if (at < 0 || at > LATEST) at = 0;
     pthread_mutex_lock(&c->lock);
     c->state = (enum lun_canary_state)state;
     c->stage = (int)stage;

@@ -441,6 +441,33 @@ describe("D4 the response cache: several at once", function()
     assert.equal(19, g:metric "lunette_cache_waits_total")
   end)
 
+  it("are not held up by a first one whose client does not read: after a second the others ask for themselves", function()
+    local g = gateway { providers = { a = { text = "one two three four", every = 0.5 } } }
+    local first = g:start { text = "hi", stream = true }
+    t.advance(0.6)
+    first:pause()
+    local second = g:start "hi"
+    t.advance(0.9)
+    assert.equal(1, asked(g))
+    t.advance(0.2)
+    assert.equal(2, asked(g))
+    assert.equal("one two three four", second:answer().text)
+    first:resume()
+    assert.equal("one two three four", first:answer().text)
+  end)
+
+  it("are one still when the first one's client stops reading for a moment", function()
+    local g = gateway { providers = { a = { text = "one two three four", every = 0.5 } } }
+    local first = g:start { text = "hi", stream = true }
+    t.advance(0.6)
+    first:pause()
+    local second = g:start "hi"
+    t.advance(0.9)
+    first:resume()
+    assert.equal("one two three four", second:answer().text)
+    assert.equal(1, asked(g))
+  end)
+
   it("go on when the first one's client leaves: the next asks", function()
     local g = gateway { providers = slow }
     local a, b, c = g:start "hi", g:start "hi", g:start "hi"
