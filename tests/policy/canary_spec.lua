@@ -368,7 +368,8 @@ describe("D2 an answer from the cache", function()
                select = function(request, targets) return targets:provider(request.label) end }
     ]]
     for _, provider in ipairs { "new", false } do
-      local g = gateway({ stages = { 100 }, samples = 5, probe = false, provider = provider }, nil, { policy = asks_early, cache = {}, clients = { { name = "ann" } } })
+      local g = gateway({ stages = { 100 }, samples = 5, probe = false, provider = provider }, nil,
+                        { policy = asks_early, cache = {}, clients = { { name = "ann" } } })
       for _ = 1, 10 do assert.equal("new", g:ask { temperature = 0 }.text) end
       assert.equal(1, g:provider "new".requests)
       assert.equal(1, g:canary "kimi".samples)
