@@ -161,6 +161,46 @@ describe("D1 fallback router", function()
   end)
 end)
 
+-- What is asked of a canary, and what it answers.
+local function tell(g, name, verb)
+  local status, out, why = e2e.run { e2e.lunette, "canary", name, verb, "--admin", "127.0.0.1:" .. g.admin }
+  assert.equal(0, status, out .. why)
+end
+
+describe("D2 canary", function()
+  it("nobody gets the new model until it is started, all when it is promoted, and none after it was rolled back", function()
+    local g = gateway("canary", {})
+    local function model(user) return ask(g, "hi", { body = { user = user } }).headers["x-lunette-model"] end
+    assert.equal("deepseek-v3.2", model "ann")
+    tell(g, "kimi-k2", "start")
+    local news = 0
+    for i = 1, 60 do
+      local first = model("user " .. i)
+      if first == "kimi-k2" then news = news + 1 end
+      assert.equal(first, model("user " .. i))                      -- sticky
+    end
+    assert.is_true(news > 0 and news < 20)                          -- 5 % of them, by a hash of their names: the same ones each time
+    tell(g, "kimi-k2", "promote")
+    assert.equal("kimi-k2", model "ann")
+    local answer, line = ask(g, "hi [kimi-k2 500]", { body = { user = "ann" } })
+    assert_from("deepseek-v3.2", answer)                            -- the old one helps out
+    assert.equal("kimi-k2 server_error, deepseek-v3.2 ok", tried(line))
+    tell(g, "kimi-k2", "rollback")
+    assert.equal("deepseek-v3.2", model "ann")
+  end)
+
+  it("the same between two policies", function()
+    local g = gateway("canary_policy", {})
+    local function label() return ask(g, "hi", { body = { user = "ann" } }).headers["x-lunette-labels"] end
+    assert.is_nil(label())
+    tell(g, "router", "start")
+    tell(g, "router", "promote")
+    assert.equal("whole", label())
+    tell(g, "router", "rollback")
+    assert.is_nil(label())
+  end)
+end)
+
 describe("D3 gateway in production", function()
   it("answers GET /health, and takes its port, circuit breaker and fallback threshold from the environment", function()
     local free = e2e.socket.bind("127.0.0.1", 0)
