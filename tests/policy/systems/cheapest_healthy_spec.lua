@@ -1,5 +1,6 @@
 -- policies/cheapest_healthy.lua.
-local t = require "lunette.test"
+package.path = debug.getinfo(1, "S").source:match "^@(.*/)" .. "?.lua;" .. package.path
+local support = require "support"
 
 local function target(name, price, quality, more)
   local config = { provider = name, name = name, price = { input = price, output = price }, facts = { quality = quality } }
@@ -8,19 +9,13 @@ local function target(name, price, quality, more)
 end
 
 local function gateway(providers, more)
-  local spec = {
+  return support.gateway({
     policy = "policies/cheapest_healthy.lua", providers = providers,
     targets = { target("best", 20, 0.95), target("good", 5, 0.8, { supports = {} }), target("fair", 6, 0.75), target("poor", 1, 0.4), target("unknown", 0.5) },
-  }
-  for name, value in pairs(more or {}) do spec[name] = value end
-  return t.gateway(spec)
+  }, more)
 end
 
-local function tried(answer)
-  local list = {}
-  for i, attempt in ipairs(answer.attempts) do list[i] = attempt.target end
-  return table.concat(list, " ")
-end
+local tried = support.tried
 
 describe("cheapest healthy", function()
   it("the cheapest of those that are good enough answers, the others follow by price", function()

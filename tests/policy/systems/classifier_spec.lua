@@ -1,17 +1,16 @@
 -- policies/classifier.lua.
-local t = require "lunette.test"
+package.path = debug.getinfo(1, "S").source:match "^@(.*/)" .. "?.lua;" .. package.path
+local support = require "support"
 
 -- The classifier is google's model; it is told from a question of a client by what it is asked.
 local function gateway(kind, more)
-  local spec = {
+  return support.gateway({
     config = "../../../examples/policies/gateway.lua", environment = { POLICY = "policies/classifier.lua" },
     providers = { google = function(request)
       if not request.text:find("What kind of message", 1, true) then return "from google" end
       return kind
     end },
-  }
-  for name, value in pairs(more or {}) do spec[name] = value end
-  return t.gateway(spec)
+  }, more)
 end
 
 describe("classifier", function()

@@ -1,9 +1,9 @@
 -- A3, policies/degradation_chain.lua.
+package.path = debug.getinfo(1, "S").source:match "^@(.*/)" .. "?.lua;" .. package.path
+local support = require "support"
 local t = require "lunette.test"
 
-local function gateway(providers)
-  return t.gateway { config = "../../../examples/policies/gateway.lua", environment = { POLICY = "policies/degradation_chain.lua" }, providers = providers }
-end
+local function gateway(providers) return support.example("degradation_chain", providers) end
 
 local function level_of(text) return gateway():ask(text).labels[1] end
 

@@ -1,21 +1,15 @@
 -- B1, policies/exponential_backoff.lua.
+package.path = debug.getinfo(1, "S").source:match "^@(.*/)" .. "?.lua;" .. package.path
+local support = require "support"
 local t = require "lunette.test"
 
 local function ask(openai, more)
-  local environment = { POLICY = "policies/exponential_backoff.lua", LUNETTE_PROVIDERS_OPENAI_TIMEOUTS_FIRST_BYTE = "2" }
-  local spec = { config = "../../../examples/policies/gateway.lua", environment = environment, providers = { openai = openai } }
-  for name, value in pairs(more or {}) do spec[name] = value end
-  return t.gateway(spec):ask { model = "gpt-4.1" }
+  local parts = { environment = { LUNETTE_PROVIDERS_OPENAI_TIMEOUTS_FIRST_BYTE = "2" } }
+  for name, value in pairs(more or {}) do parts[name] = value end
+  return support.example("exponential_backoff", { openai = openai }, parts):ask { model = "gpt-4.1" }
 end
 
-local function waits(answer)
-  local list = {}
-  for i = 2, #answer.attempts do
-    local before = answer.attempts[i - 1]
-    list[i - 1] = answer.attempts[i].at - before.at - before.took
-  end
-  return list
-end
+local waits = support.waits
 
 describe("B1 exponential back-off", function()
   it("waits 1, 2, 4, 8, 16 s, ± 0.5 s, five times", function()

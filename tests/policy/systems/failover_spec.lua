@@ -1,17 +1,12 @@
 -- C1 and C4, policies/failover.lua.
-local t = require "lunette.test"
+package.path = debug.getinfo(1, "S").source:match "^@(.*/)" .. "?.lua;" .. package.path
+local support = require "support"
 
 local function gateway(providers, more)
-  local spec = { policy = "policies/failover.lua", targets = { "first", "second", "third" }, providers = providers }
-  for name, value in pairs(more or {}) do spec[name] = value end
-  return t.gateway(spec)
+  return support.gateway({ policy = "policies/failover.lua", targets = { "first", "second", "third" }, providers = providers }, more)
 end
 
-local function tried(answer)
-  local list = {}
-  for i, attempt in ipairs(answer.attempts) do list[i] = attempt.target end
-  return table.concat(list, " ")
-end
+local tried = support.tried
 
 describe("C1 failover", function()
   it("asks providers in their order", function()

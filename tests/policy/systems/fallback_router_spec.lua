@@ -1,17 +1,10 @@
 -- D1, policies/fallback_router.lua.
-local t = require "lunette.test"
+package.path = debug.getinfo(1, "S").source:match "^@(.*/)" .. "?.lua;" .. package.path
+local support = require "support"
 
-local function gateway(providers, more)
-  local spec = { config = "../../../examples/policies/gateway.lua", environment = { POLICY = "policies/fallback_router.lua" }, providers = providers }
-  for name, value in pairs(more or {}) do spec[name] = value end
-  return t.gateway(spec)
-end
+local function gateway(providers, more) return support.example("fallback_router", providers, more) end
 
-local function tried(answer)
-  local list = {}
-  for i, attempt in ipairs(answer.attempts) do list[i] = attempt.target end
-  return table.concat(list, " ")
-end
+local tried = support.tried
 
 local late = { text = "late", after = 1000 }
 local all_late = { deepseek = late, moonshot = late, openai = late }
@@ -89,10 +82,7 @@ describe("D1 stages", function()
 end)
 
 describe("D3 settings by environment", function()
-  local function from(environment, providers)
-    environment.POLICY = "policies/fallback_router.lua"
-    return t.gateway { config = "../../../examples/policies/gateway.lua", environment = environment, providers = providers }
-  end
+  local function from(environment, providers) return support.example("fallback_router", providers, { environment = environment }) end
 
   it("the fallback threshold is 3000 ms unless the environment says otherwise", function()
     assert.equal(3, from({}, all_late):ask({ task = "code" }).attempts[1].took)

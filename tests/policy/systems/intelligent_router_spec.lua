@@ -1,11 +1,9 @@
 -- E2, policies/intelligent_router.lua.
+package.path = debug.getinfo(1, "S").source:match "^@(.*/)" .. "?.lua;" .. package.path
+local support = require "support"
 local t = require "lunette.test"
 
-local function gateway(providers, more)
-  local spec = { config = "../../../examples/policies/gateway.lua", environment = { POLICY = "policies/intelligent_router.lua" }, providers = providers }
-  for name, value in pairs(more or {}) do spec[name] = value end
-  return t.gateway(spec)
-end
+local function gateway(providers, more) return support.example("intelligent_router", providers, more) end
 
 local function ask(text, question)
   local q = { text = text, tags = { tier = question and question.tier }, headers = { ["x-lunette-class"] = question and question.class } }

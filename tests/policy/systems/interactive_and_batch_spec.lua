@@ -1,15 +1,14 @@
 -- policies/interactive_and_batch.lua.
-local t = require "lunette.test"
+package.path = debug.getinfo(1, "S").source:match "^@(.*/)" .. "?.lua;" .. package.path
+local support = require "support"
 
 local function gateway(providers, more)
-  local spec = {
+  return support.gateway({
     policy = "policies/interactive_and_batch.lua", providers = providers,
     targets = { { provider = "cheap", name = "cheap", price = { input = 1, output = 1 }, requests_per_minute = 10 },
                 { provider = "dear", name = "dear", price = { input = 9, output = 9 }, requests_per_minute = 10 } },
     clients = { { name = "ann" }, { name = "nightly", class = "batch" } },
-  }
-  for name, value in pairs(more or {}) do spec[name] = value end
-  return t.gateway(spec)
+  }, more)
 end
 
 describe("interactive", function()

@@ -1,5 +1,6 @@
 -- E1, E4 and E6, policies/load_balancer.lua.
-local t = require "lunette.test"
+package.path = debug.getinfo(1, "S").source:match "^@(.*/)" .. "?.lua;" .. package.path
+local support = require "support"
 
 local function target(name, more)
   local config = { provider = name, name = name, price = { input = 5, output = 5 } }
@@ -8,9 +9,7 @@ local function target(name, more)
 end
 
 local function gateway(targets, strategy, more)
-  local spec = { policy = "policies/load_balancer.lua", targets = targets, settings = { strategy = strategy } }
-  for name, value in pairs(more or {}) do spec[name] = value end
-  return t.gateway(spec)
+  return support.gateway({ policy = "policies/load_balancer.lua", targets = targets, settings = { strategy = strategy } }, more)
 end
 
 local function count(g, n, question)
@@ -22,11 +21,7 @@ local function count(g, n, question)
   return times
 end
 
-local function tried(answer)
-  local list = {}
-  for i, attempt in ipairs(answer.attempts) do list[i] = attempt.target end
-  return table.concat(list, " ")
-end
+local tried = support.tried
 
 local abc = { target "a", target "b", target "c" }
 

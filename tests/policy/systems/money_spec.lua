@@ -1,13 +1,12 @@
 -- A4 and B2: the gateway's own holds, with tenant_budget beside them. One token of answer costs a dollar here, input nothing.
-local t = require "lunette.test"
+package.path = debug.getinfo(1, "S").source:match "^@(.*/)" .. "?.lua;" .. package.path
+local support = require "support"
 
 local dollar = { input = 0, output = 1e6 }
 
 local function gateway(more)
-  local spec = { targets = { { provider = "a", name = "a", price = dollar }, { provider = "b", name = "b", price = dollar } },
-                 providers = { a = function(request) return { text = "x", usage = { input = 1, output = request.json.max_tokens } } end } }
-  for name, value in pairs(more) do spec[name] = value end
-  return t.gateway(spec)
+  return support.gateway({ targets = { { provider = "a", name = "a", price = dollar }, { provider = "b", name = "b", price = dollar } },
+                 providers = { a = function(request) return { text = "x", usage = { input = 1, output = request.json.max_tokens } } end } }, more)
 end
 
 local first_a = "return { select = function(r, targets) return targets:named 'a' .. targets:named 'b' end }"

@@ -1,4 +1,6 @@
 -- What building blocks refuse, when the policy is loaded: by name, with the policy's own line.
+package.path = debug.getinfo(1, "S").source:match "^@(.*/)" .. "?.lua;" .. package.path
+local support = require "support"
 local t = require "lunette.test"
 
 -- What loading a policy says whose second line is this.
@@ -55,14 +57,10 @@ describe("refused at load", function()
 end)
 
 describe("a policy that comes along", function()
-  local function gateway(policy)
-    return t.gateway { config = "../../../examples/policies/gateway.lua", environment = { POLICY = "policies/" .. policy .. ".lua" } }
-  end
-
   it("is part of the version", function()
-    local one, other = gateway("failover"):version(), gateway("rate_limits"):version()
+    local one, other = support.example("failover"):version(), support.example("rate_limits"):version()
     assert.not_equal(one:match "@(.*)", other:match "@(.*)")
-    assert.equal(one, gateway("failover"):version())
+    assert.equal(one, support.example("failover"):version())
   end)
 
   it("is named without the folder in which it is not", function()

@@ -1,10 +1,9 @@
 -- D6, policies/rate_limits.lua. What the headers of each provider mean is in tests/unit/test_health.c.
-local t = require "lunette.test"
+package.path = debug.getinfo(1, "S").source:match "^@(.*/)" .. "?.lua;" .. package.path
+local support = require "support"
 
 local function gateway(providers, more)
-  local spec = { policy = "policies/rate_limits.lua", targets = { "a", "b" }, providers = providers }
-  for name, value in pairs(more or {}) do spec[name] = value end
-  return t.gateway(spec)
+  return support.gateway({ policy = "policies/rate_limits.lua", targets = { "a", "b" }, providers = providers }, more)
 end
 
 local function limited(headers) return { status = 429, headers = headers } end

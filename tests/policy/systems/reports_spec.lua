@@ -1,13 +1,11 @@
 -- What rows of the systems report, counted while their policies run: A1, A2, A3, C2, D1, E3, E6. How it is reckoned out: tests/unit/test_report.c.
+package.path = debug.getinfo(1, "S").source:match "^@(.*/)" .. "?.lua;" .. package.path
+local support = require "support"
 local t = require "lunette.test"
 
-local function gateway(policy, providers, more)
-  local spec = { config = "../../../examples/policies/gateway.lua", environment = { POLICY = "policies/" .. policy .. ".lua" }, providers = providers }
-  for name, value in pairs(more or {}) do spec[name] = value end
-  return t.gateway(spec)
-end
+local gateway = support.example
 
-local function all(answer) return { deepseek = answer, moonshot = answer, google = answer, openai = answer, anthropic = answer } end
+local all = support.all
 
 -- The mean of a histogram, in seconds.
 local function mean(g, name, labels) return g:metric(name .. "_sum", labels) / g:metric(name .. "_count", labels) end

@@ -1,24 +1,10 @@
 -- A2, policies/retry_manager.lua.
-local t = require "lunette.test"
+package.path = debug.getinfo(1, "S").source:match "^@(.*/)" .. "?.lua;" .. package.path
+local support = require "support"
 
-local function gateway(openai, more)
-  local spec = { config = "../../../examples/policies/gateway.lua", environment = { POLICY = "policies/retry_manager.lua" },
-                 providers = { openai = openai } }
-  for name, value in pairs(more or {}) do spec[name] = value end
-  return t.gateway(spec)
-end
+local function ask(openai, more) return support.example("retry_manager", { openai = openai }, more):ask { model = "gpt-4.1" } end
 
-local function ask(openai, more) return gateway(openai, more):ask { model = "gpt-4.1" } end
-
--- Seconds from the end of one attempt to the beginning of the next.
-local function waits(answer)
-  local list = {}
-  for i = 2, #answer.attempts do
-    local before = answer.attempts[i - 1]
-    list[i - 1] = answer.attempts[i].at - before.at - before.took
-  end
-  return list
-end
+local waits = support.waits
 
 local function assert_within(expected, answer)
   local list = waits(answer)

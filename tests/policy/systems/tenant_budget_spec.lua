@@ -1,18 +1,18 @@
 -- policies/tenant_budget.lua. One token costs a dollar here.
+package.path = debug.getinfo(1, "S").source:match "^@(.*/)" .. "?.lua;" .. package.path
+local support = require "support"
 local t = require "lunette.test"
 
 local function gateway(more)
   local dollar = { input = 0, output = 1e6 }
-  local spec = {
+  return support.gateway({
     policy = "policies/tenant_budget.lua",
     models = { large = { { provider = "large", name = "large", price = dollar } },
                ["deepseek-v3.2"] = { { provider = "small", name = "small", price = { input = 0, output = 0 } } } },
     providers = { large = function(request) return { text = "x", usage = { input = 1, output = request.json.max_tokens } } end },
     teams = { shop = { budget = { limit = 100, per = "day" } }, other = { budget = { limit = 100, per = "day" } } },
     clients = { { name = "ann", team = "shop" }, { name = "bob", team = "shop" }, { name = "eve", team = "other" } },
-  }
-  for name, value in pairs(more or {}) do spec[name] = value end
-  return t.gateway(spec)
+  }, more)
 end
 
 local function spend(g, usd) return g:ask { model = "large", client = "ann", max_tokens = usd } end

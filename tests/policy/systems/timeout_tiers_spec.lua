@@ -1,14 +1,11 @@
 -- A1, policies/timeout_tiers.lua.
-local t = require "lunette.test"
+package.path = debug.getinfo(1, "S").source:match "^@(.*/)" .. "?.lua;" .. package.path
+local support = require "support"
 
-local function gateway(providers, more)
-  local spec = { config = "../../../examples/policies/gateway.lua", environment = { POLICY = "policies/timeout_tiers.lua" }, providers = providers }
-  for name, value in pairs(more or {}) do spec[name] = value end
-  return t.gateway(spec)
-end
+local function gateway(providers, more) return support.example("timeout_tiers", providers, more) end
 
 local slow = { text = "late", after = 100 }
-local function all(answer) return { deepseek = answer, moonshot = answer, google = answer, openai = answer, anthropic = answer } end
+local all = support.all
 
 describe("A1 timeout tiers", function()
   for task, tier in pairs { faq = "fast", simple = "fast", normal = "normal", complex = "deep", analysis = "deep", unheard_of = "normal" } do

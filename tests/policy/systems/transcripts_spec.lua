@@ -1,5 +1,6 @@
 -- The transcripts of policies/README.md: each policy runs there as it does here. `make docs` puts the page right (WRITE_PAGES=1).
-local t = require "lunette.test"
+package.path = debug.getinfo(1, "S").source:match "^@(.*/)" .. "?.lua;" .. package.path
+local support = require "support"
 
 local PAGE = "policies/README.md"
 local slow = { text = "too late", after = 60 }
@@ -61,12 +62,8 @@ local scenes = {
 }
 
 local function gateway(scene)
-  local spec = { policy = "policies/" .. scene[1] .. ".lua", providers = scene[3] }
-  if not scene.spec then
-    spec = { config = "../../../examples/policies/gateway.lua", environment = { POLICY = spec.policy }, providers = scene[3] }
-  end
-  for name, value in pairs(scene.spec or {}) do spec[name] = value end
-  local g = t.gateway(spec)
+  local g = scene.spec and support.gateway({ policy = "policies/" .. scene[1] .. ".lua", providers = scene[3] }, scene.spec)
+    or support.example(scene[1], scene[3])
   if scene.before then g:ask(scene.before) end
   return g
 end
