@@ -1,13 +1,13 @@
 -- A gateway to try the policies that come along, one at a time:
 --   POLICY=policies/smart_router.lua build/lunette serve examples/policies/gateway.lua
--- Every provider is a simulated one (simulated.lua), unless its key is in the environment; DEEPSEEK_URL=… asks another address.
+-- Every provider is a simulated one (that of quickstart), unless its key is in the environment; DEEPSEEK_URL=… asks another address.
 local lunette = require "lunette"
 
 local function provider(name, base_url)
   local NAME = name:upper()
   local key = lunette.has_secret(NAME .. "_API_KEY") and secret(NAME .. "_API_KEY") or nil
   local url = env(NAME .. "_URL") or (key and base_url)
-  return { base_url = url, script = not url and "simulated.lua" or nil, key = key }
+  return { base_url = url, script = not url and "../quickstart/simulated.lua" or nil, key = key }
 end
 
 -- A model of one provider under its own name, 500 requests a minute. Prices in USD per million tokens, of input and output.
