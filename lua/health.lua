@@ -8,7 +8,7 @@ local function has_room(target) return target.requests_left > 0 and target.token
 function health.up(targets) return targets:where(is_up) end
 
 -- Those whose provider is not down, then, at last, all the others too.
-function health.up_first(targets) return targets:where(is_up) .. targets end
+function health.up_first(targets) return health.up(targets) .. targets end
 
 -- The same targets, of which the last is waited for, up to so many seconds, where it rests and nobody before it can serve.
 function health.patient(targets, seconds)

@@ -22,8 +22,13 @@ local function read_tiers(given)
   return seconds, of
 end
 
+-- The clocks of a step that has so many seconds: a whole answer must be there in that time; a stream must begin.
+function tiers.clocks(seconds, request)
+  return { first_byte = seconds, total = not request.stream and seconds or nil }
+end
+
 -- timeouts { fast = { seconds = 1, tasks = { "faq" } }, slow = { seconds = 8 }, connect = 0.5, otherwise = "slow" }: two functions. The first gives
--- the tier of a task; the second, of a tier and a request, the clocks of a step: a whole answer must be there in that time; a stream must begin.
+-- the tier of a task; the second, of a tier and a request, the clocks of a step.
 function tiers.timeouts(given)
   if type(given) ~= "table" then error("tiers.timeouts: a table of tiers is wanted", 2) end
   local o = options.read("tiers.timeouts", { connect = given.connect, otherwise = given.otherwise }, {
@@ -33,8 +38,9 @@ function tiers.timeouts(given)
   if not seconds[o.otherwise] then error("tiers.timeouts: otherwise = '" .. o.otherwise .. "' is none of the tiers", 2) end
   local function tier(task) return of[task or ""] or o.otherwise end
   local function clocks(name, request)
-    local limit = seconds[name] or seconds[o.otherwise]
-    return { connect = o.connect, first_byte = limit, total = not request.stream and limit or nil }
+    local step = tiers.clocks(seconds[name] or seconds[o.otherwise], request)
+    step.connect = o.connect
+    return step
   end
   return tier, clocks
 end

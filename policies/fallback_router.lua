@@ -5,6 +5,7 @@ local backoff = require "lunette.backoff"
 local lunette = require "lunette"
 local options = require "lunette.options"
 local tasks = require "lunette.tasks"
+local tiers = require "lunette.tiers"
 
 local group_of = tasks.groups {
   high_quality = { "legal", "medical", "complex_reasoning" },
@@ -17,8 +18,6 @@ local dear = 0.05                               -- USD: a request that may cost 
 local primary, backup, last = "deepseek-v3", "kimi-k2", "gpt-4.1"
 options.read("fallback_router", { stages = { primary, backup, last } }, { stages = { "models" } })
 
-local function clocks(request, seconds) return { first_byte = seconds, total = not request.stream and seconds or nil } end
-
 return {
   settings = { fallback_after = { default = 3, min = 0.1, max = 600 } },        -- seconds that the primary has
   limits = { attempts = 12 },
@@ -30,9 +29,9 @@ return {
 
   select = function(request, targets)
     if request.model ~= "auto" then return nil end
-    local plan = targets:of(primary):steps(clocks(request, lunette.setting "fallback_after")) .. targets:of(backup):steps(clocks(request, 4))
+    local plan = targets:of(primary):steps(tiers.clocks(lunette.setting "fallback_after", request)) .. targets:of(backup):steps(tiers.clocks(4, request))
     if request.label ~= "high_quality" then return plan end
-    local options_of_last = clocks(request, 5)
+    local options_of_last = tiers.clocks(5, request)
     options_of_last.warning = "cost: answered by " .. last .. ", the last and dearest stage"
     return plan .. targets:of(last):steps(options_of_last)
   end,
