@@ -21,6 +21,8 @@ const char *lun_cache_result_name(enum lun_cache_result result)
     return names[result];
 }
 
+bool lun_cache_answers(enum lun_cache_result result) { return result == LUN_CACHE_HIT || result == LUN_CACHE_SHARED; }
+
 static struct lun_cache *cache_of(const request *r) { return r->question->registry->cache; }
 static const struct lun_cache_rules *rules_of(const request *r) { return &r->question->snapshot->cache; }
 static void count(const request *r, enum lun_metric m) { lun_metrics_add(r->question->registry->metrics, m, NULL, 1); }

@@ -65,7 +65,7 @@ enum lun_canary_result lun_canary_result(const struct lun_question *q, const str
 /* An answer that was given before says how its maker did then, and was counted then. What a hook did is of now. */
 static bool is_repeated(const struct lun_question *q, const struct lun_done *done)
 {
-    return !q->policy_failed && (done->cache == LUN_CACHE_HIT || done->cache == LUN_CACHE_SHARED);
+    return !q->policy_failed && lun_cache_answers(done->cache);
 }
 
 static void add(const struct lun_question *q, const struct lun_grouped *g, enum lun_canary_result result)

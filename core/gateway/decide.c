@@ -234,7 +234,7 @@ static void ask(void *self, struct lun_request *r, enum lun_hook hook, const str
         const struct lun_done *done = lun_request_done(r);
         outcome = (struct lun_outcome){ .status = done->status, .trial = done->trial, .usage = done->usage, .cost = done->cost,
                                         .latency = done->latency, .ttft = done->ttft, .waited = done->waited, .fallback = done->fallback,
-                                        .cached = done->cache == LUN_CACHE_HIT || done->cache == LUN_CACHE_SHARED };
+                                        .cached = lun_cache_answers(done->cache) };
     }
     m->thought = lun_policy_think(m->policy, lun_request_question(r), hook, about, hook == LUN_HOOK_FINISH ? &outcome : NULL);
     think_on(m);

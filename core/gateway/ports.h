@@ -90,6 +90,7 @@ void lun_waiting_look(struct lun_waiting *);                /* wakes those that 
 enum lun_cache_result { LUN_CACHE_OFF, LUN_CACHE_RESULTS(X) LUN_CACHE_RESULT_COUNT };     /* OFF: there is no cache, or it did not come to that */
 #undef X
 const char *lun_cache_result_name(enum lun_cache_result);   /* "hit"; NULL for OFF. Static */
+bool lun_cache_answers(enum lun_cache_result);              /* no provider was asked for it: HIT, SHARED */
 
 struct lun_done;
 struct lun_ask {                            /* copied */

@@ -34,7 +34,7 @@ static void say_key(struct lun_probe *p, const struct lun_provider *provider, in
 
 static void say_state(struct lun_probe *p, const struct lun_provider *provider, const char *why)
 {
-    int news = lun_health_down_news(p->ways.snapshot, provider, now(p));
+    int news = lun_health_down_news(p->ways.snapshot, provider);
     double every = lun_us_to_seconds(provider->probe.every);
     if (news < 0) lun_log(p->log, LUN_LOG_INFO, "provider %s is back: %s", provider->name, why);
     else if (news && !provider->probe.every) lun_log(p->log, LUN_LOG_WARN, "provider %s is down: it failed %d times in a row", provider->name, provider->health.failures);
@@ -123,7 +123,7 @@ static void concluded(void *self, struct lun_probe_call *call, const struct lun_
 /* When it is to be probed; LUN_NEVER: it is not down. */
 static lun_us due(const struct lun_probe *p, const struct lun_provider *provider)
 {
-    lun_us since = provider->probe.every ? lun_health_down_since(p->ways.snapshot, provider, now(p)) : 0, last = lun_health_last_probe(provider).at;
+    lun_us since = provider->probe.every ? lun_health_down_since(p->ways.snapshot, provider) : 0, last = lun_health_last_probe(provider).at;
     if (!since || under_way(p, provider, false, 0)) return LUN_NEVER;
     return (since > last ? since : last) + provider->probe.every;
 }

@@ -86,7 +86,7 @@ static void record_stage(struct lun_metrics *m, const struct lun_done *done)
 {
     char step[12];
     const char *stage = step;
-    if (done->cache == LUN_CACHE_HIT || done->cache == LUN_CACHE_SHARED) stage = "cache";
+    if (lun_cache_answers(done->cache)) stage = "cache";
     else if (done->trial->step) snprintf(step, sizeof step, "%d", done->trial->step);
     else stage = "other";
     lun_metrics_add(m, LUN_METRIC_STAGE_SECONDS, &stage, seconds(done->latency));

@@ -99,14 +99,14 @@ enum lun_probe_result { LUN_PROBE_RESULTS(X) LUN_PROBE_RESULT_COUNT };
 const char *lun_probe_result_name(enum lun_probe_result);
 
 /* Since when a provider is down: its own circuit, or that of each of its targets, is not closed. 0: it is not (never, with `health = false`). */
-lun_us lun_health_down_since(const struct lun_snapshot *, const struct lun_provider *, lun_us now);
+lun_us lun_health_down_since(const struct lun_snapshot *, const struct lun_provider *);
 /* What a probe that went at `began` came to. GOOD closes all circuits that are not younger; FAILED and REFUSED have those that are open rest
  * for `health.rest` from now on; the others leave it to the circuits' own rest. */
 void lun_health_probed(const struct lun_snapshot *, const struct lun_provider *, enum lun_probe_result, int status, lun_us began, lun_us now);
 struct lun_probe_view { lun_us at; enum lun_probe_result result; int status; };    /* at 0: none was; status 0: no answer */
 struct lun_probe_view lun_health_last_probe(const struct lun_provider *);
 /* What has changed since it was last asked, for whoever says so: 1 went down, or out; -1 is back; 0 nothing. One thread at a time. */
-int lun_health_down_news(const struct lun_snapshot *, const struct lun_provider *, lun_us now);
+int lun_health_down_news(const struct lun_snapshot *, const struct lun_provider *);
 int lun_health_key_news(const struct lun_provider *, int key);
 /* Whether a provider was ever asked about that key; marks that it was. */
 bool lun_health_key_checked(const struct lun_provider *, int key, bool mark);

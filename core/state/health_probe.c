@@ -68,9 +68,8 @@ static lun_us all_opened(const struct lun_snapshot *s, const struct lun_provider
     return last;
 }
 
-lun_us lun_health_down_since(const struct lun_snapshot *s, const struct lun_provider *p, lun_us now)
+lun_us lun_health_down_since(const struct lun_snapshot *s, const struct lun_provider *p)
 {
-    (void)now;
     if (p->health.off) return 0;
     lun_us own = p->probe.every ? opened(&record_of(p)->lock, &record_of(p)->breaker) : 0, all = all_opened(s, p);
     return !own || (all && all < own) ? all : own;
@@ -126,7 +125,7 @@ static int news(atomic_bool *told, bool is)
     return is - was;
 }
 
-int lun_health_down_news(const struct lun_snapshot *s, const struct lun_provider *p, lun_us now) { return news(&record_of(p)->told_down, lun_health_down_since(s, p, now)); }
+int lun_health_down_news(const struct lun_snapshot *s, const struct lun_provider *p) { return news(&record_of(p)->told_down, lun_health_down_since(s, p)); }
 
 int lun_health_key_news(const struct lun_provider *p, int key)
 {

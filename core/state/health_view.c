@@ -71,7 +71,7 @@ enum lun_provider_health lun_health_provider(const struct lun_snapshot *s, const
         rest += lun_health_rests(&s->targets[i], now);
     }
     if (rest && rest == all) return LUN_DOWN;
-    return rest || lun_health_down_since(s, p, now) ? LUN_DEGRADED : LUN_HEALTHY;
+    return rest || lun_health_down_since(s, p) ? LUN_DEGRADED : LUN_HEALTHY;
 }
 
 void lun_health_provider_look(const struct lun_snapshot *s, const struct lun_provider *p, lun_us now, struct lun_provider_view *v)

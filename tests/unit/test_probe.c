@@ -153,12 +153,12 @@ static void four_in_a_row_are_not_down_and_five_are(void **state)
         struct world w;
         open_down(&w, 500);
         for (int n = 0; n < 4; n++) ask(&w, n % 2 ? w.b.one : w.b.two, kinds[i]);
-        assert_int_equal(lun_health_down_since(w.b.snapshot, w.b.a, w.loop.now), 0);
+        assert_int_equal(lun_health_down_since(w.b.snapshot, w.b.a), 0);
         ask(&w, w.b.one, LUN_KIND_OK);                          /* any success begins anew */
         for (int n = 0; n < 4; n++) ask(&w, n % 2 ? w.b.one : w.b.two, kinds[i]);
-        assert_int_equal(lun_health_down_since(w.b.snapshot, w.b.a, w.loop.now), 0);
+        assert_int_equal(lun_health_down_since(w.b.snapshot, w.b.a), 0);
         ask(&w, w.b.two, kinds[i]);
-        assert_true(lun_health_down_since(w.b.snapshot, w.b.a, w.loop.now) == w.loop.now);
+        assert_true(lun_health_down_since(w.b.snapshot, w.b.a) == w.loop.now);
         assert_int_equal(lun_health_provider(w.b.snapshot, w.b.a, w.loop.now), LUN_DOWN);
         assert_int_equal(lun_health_provider(w.b.snapshot, w.b.b, w.loop.now), LUN_HEALTHY);
         close_world(&w);
