@@ -3,15 +3,15 @@
 # Everything is installed from Debian packages, named in DEPS and TEST_DEPS; everything built lands in build/.
 
 DEPS      = gcc make pkg-config libc6-dev libluajit2-5.1-dev libcurl4-openssl-dev libevent-dev libssl-dev libutf8proc-dev \
-            ca-certificates curl
-TEST_DEPS = lua5.1 lua-cjson lua-busted lua-socket lua-posix libcmocka-dev nginx openssl lua-check valgrind prometheus
+            libsqlite3-dev libhiredis-dev libglib2.0-dev ca-certificates curl
+TEST_DEPS = lua5.1 lua-cjson lua-busted lua-socket lua-posix libcmocka-dev nginx openssl lua-check valgrind prometheus redis-server sqlite3
 CLIENT_DEPS = nodejs npm python3 python3-venv
 
 BUILD  ?= build
 CC     ?= gcc
 OPT    ?= -O2
 WARN    = -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wno-missing-field-initializers
-LIBS    = luajit libcurl libevent libssl libcrypto libutf8proc
+LIBS    = luajit libcurl libevent libssl libcrypto libutf8proc sqlite3 hiredis glib-2.0
 CFLAGS ?= $(OPT) -g
 # Recursive, not immediate: pkg-config is there only once `deps` has run.
 ALL_CFLAGS = -std=gnu11 $(WARN) $(CFLAGS) $(SAN_FLAGS) -fno-strict-aliasing -fno-common -fstack-protector-strong -D_GNU_SOURCE -pthread -Icore $$(pkg-config --cflags $(LIBS))
