@@ -37,8 +37,8 @@ describe("the ledger", function()
   after_each(e2e.stop)
   local function serve(options)
     options = options or {}
-    return e2e.gateway { config = options.config or text(options.limit, options.more, options.total), env = { A = provider.url, LUNETTE_BOOT_ID = options.boot }, workers = 2,
-                         files = options.files }
+    return e2e.gateway { config = text(options.limit, options.more, options.total), files = options.files, workers = 2,
+                         env = { A = provider.url, LUNETTE_BOOT_ID = options.boot } }
   end
 
   it("remembers what was spent over a restart and over kill -9", function()
@@ -128,7 +128,8 @@ describe("the ledger", function()
     local path = g.folder .. "/.lunette/ledger.db"
     local good = e2e.read(path)
     local function refused()
-      local status, _, err = e2e.run({ e2e.lunette, "serve", g.folder .. "/gateway.lua", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0" }, { A = provider.url })
+      local command = { e2e.lunette, "serve", g.folder .. "/gateway.lua", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0" }
+      local status, _, err = e2e.run(command, { A = provider.url })
       assert.equal(1, status)
       assert.truthy(err:find("ledger.db", 1, true), err)
     end
