@@ -119,19 +119,25 @@ static void add_edits(const struct lun_question *q, const struct lun_edit *edits
     }
 }
 
-int64_t lun_question_bound(struct lun_question *q, const struct lun_target *t, const struct lun_edit *edits, int64_t *cap)
+/* Output tokens of all answers at most; -1: nobody can tell. */
+static int64_t output_of(const struct lun_question *q, const struct lun_target *t, const struct lun_edit *edits, int64_t prompts, int64_t *cap)
 {
     bool writes = q->endpoint != LUN_ENDPOINT_EMBEDDINGS;
-    int64_t out = !writes ? 0 : edits ? carried_cap(q, edits) : q->max_tokens, more = writes ? predicted(q, edits) : 0;
+    int64_t out = !writes ? 0 : edits ? carried_cap(q, edits) : q->max_tokens, more = writes ? predicted(q, edits) : 0, n = answers(q, edits, prompts);
     if (cap) *cap = out == -1 ? default_cap(q, t) : -1;
     if (out == -1) out = default_cap(q, t);
+    if (out == UNKNOWN || more == UNKNOWN || n == UNKNOWN || __builtin_add_overflow(out, more, &out)) return -1;
+    return __builtin_mul_overflow(out, n, &out) ? -1 : out;
+}
+
+int64_t lun_question_bound(struct lun_question *q, const struct lun_target *t, const struct lun_edit *edits, int64_t *cap)
+{
     lun_question_survey(q);
     struct lun_survey s = q->survey;
     if (edits) add_edits(q, edits, &s);
-    int64_t n = answers(q, edits, s.prompts);
-    if (s.opaque || out == UNKNOWN || more == UNKNOWN || n == UNKNOWN || !lun_price_known(&t->price) || lun_question_unknown(q, edits)) return -1;
-    if (__builtin_add_overflow(out, more, &out) || __builtin_mul_overflow(out, n, &out)) return -1;
-    return lun_price_bound(&t->price, s.bound + (s.images ? s.images * lun_image_tokens(lun_question_upstream(q, t)) : 0), out);
+    int64_t out = output_of(q, t, edits, s.prompts, cap), in = s.bound + (s.images ? s.images * lun_image_tokens(lun_question_upstream(q, t)) : 0);
+    if (out < 0 || s.opaque || lun_question_unknown(q, edits) || !lun_price_known(&t->price)) return -1;
+    return lun_price_bound(&t->price, in, out);
 }
 
 int64_t lun_question_expected(struct lun_question *q, const struct lun_target *t)
