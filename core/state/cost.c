@@ -61,17 +61,16 @@ static bool buys(const struct lun_question *q, enum lun_field f, const struct lu
     return f != LUN_FIELD_modalities || !only_text(value);
 }
 
-const char *lun_question_unknown(struct lun_question *q, const struct lun_edit *edits)
+/* The first such field; -1: none. */
+static int bought(const struct lun_question *q, const struct lun_edit *edits)
 {
     static const enum lun_field paid[] = {
 #define X(name) LUN_FIELD_##name,
         LUN_PAID_KEYS(X)
 #undef X
     };
-    lun_question_survey(q);
-    for (size_t i = 0; i < sizeof paid / sizeof *paid; i++)
-        if (buys(q, paid[i], edits)) return lun_arena_printf(q->arena, "the field `%s`", lun_question_keys.name[paid[i]]);
-    return q->survey.opaque;
+    for (size_t i = 0; i < sizeof paid / sizeof *paid; i++) if (buys(q, paid[i], edits)) return (int)paid[i];
+    return -1;
 }
 
 /* ---- the bound ---- */
@@ -103,41 +102,54 @@ static int64_t predicted(const struct lun_question *q, const struct lun_edit *ed
     return lun_json_type(value) == LUN_JSON_NULL ? 0 : (int64_t)value.n;
 }
 
-/* What the edits add to the input. What they take away is not taken off. */
-static void add_edits(const struct lun_question *q, const struct lun_edit *edits, struct lun_survey *s)
+/* The survey with what the edits add to the input. What they take away is not taken off. */
+static struct lun_survey surveyed(struct lun_question *q, const struct lun_edit *edits)
 {
+    lun_question_survey(q);
+    struct lun_survey s = q->survey;
     for (const struct lun_edit *e = edits; e; e = e->next) {
         size_t n = e->value ? strlen(e->value) : 0;
         struct lun_survey own = { .prompts = 1 };
-        s->bound += (int64_t)(strlen(e->field) + n);
+        s.bound += (int64_t)(strlen(e->field) + n);
         for (int f = 0; e->what == LUN_EDIT_SET && f < LUN_FIELD_COUNT; f++)
             if (!strcmp(e->field, lun_question_keys.name[f])) lun_survey_add(&own, q->endpoint, (enum lun_field)f, (struct lun_json){ e->value, n });
-        s->bound += own.bound + (int64_t)own.tokens.grows;
-        s->images += own.images;
-        if (own.opaque) s->opaque = own.opaque;
-        if (own.prompts > s->prompts) s->prompts = own.prompts;
+        s.bound += own.bound + (int64_t)own.tokens.grows;
+        s.images += own.images;
+        if (own.opaque) s.opaque = own.opaque;
+        if (own.prompts > s.prompts) s.prompts = own.prompts;
     }
+    return s;
 }
 
-/* Output tokens of all answers at most; -1: nobody can tell. */
-static int64_t output_of(const struct lun_question *q, const struct lun_target *t, const struct lun_edit *edits, int64_t prompts, int64_t *cap)
+/* Output tokens of all answers at most, `cap` for one where the body says nothing; -1: nobody can tell. *silent: it says nothing. */
+static int64_t output_of(const struct lun_question *q, const struct lun_edit *edits, int64_t prompts, int64_t cap, bool *silent)
 {
     bool writes = q->endpoint != LUN_ENDPOINT_EMBEDDINGS;
     int64_t out = !writes ? 0 : edits ? carried_cap(q, edits) : q->max_tokens, more = writes ? predicted(q, edits) : 0, n = answers(q, edits, prompts);
-    if (cap) *cap = out == -1 ? default_cap(q, t) : -1;
-    if (out == -1) out = default_cap(q, t);
+    *silent = out == -1;
+    if (*silent) out = cap;
     if (out == UNKNOWN || more == UNKNOWN || n == UNKNOWN || __builtin_add_overflow(out, more, &out)) return -1;
     return __builtin_mul_overflow(out, n, &out) ? -1 : out;
 }
 
+const char *lun_question_unknown(struct lun_question *q, const struct lun_edit *edits)
+{
+    struct lun_survey s = surveyed(q, edits);
+    int field = bought(q, edits);
+    bool silent;
+    if (field >= 0) return lun_arena_printf(q->arena, "the field `%s`", lun_question_keys.name[field]);
+    if (s.opaque) return s.opaque;
+    return output_of(q, edits, s.prompts, 0, &silent) < 0 ? "a number of tokens or answers that is no whole number, or too large" : NULL;
+}
+
 int64_t lun_question_bound(struct lun_question *q, const struct lun_target *t, const struct lun_edit *edits, int64_t *cap)
 {
-    lun_question_survey(q);
-    struct lun_survey s = q->survey;
-    if (edits) add_edits(q, edits, &s);
-    int64_t out = output_of(q, t, edits, s.prompts, cap), in = s.bound + (s.images ? s.images * lun_image_tokens(lun_question_upstream(q, t)) : 0);
-    if (out < 0 || s.opaque || lun_question_unknown(q, edits) || !lun_price_known(&t->price)) return -1;
-    return lun_price_bound(&t->price, in, out);
+    bool silent;
+    struct lun_survey s = surveyed(q, edits);
+    int64_t most = default_cap(q, t), out = output_of(q, edits, s.prompts, most, &silent);
+    if (cap) *cap = silent ? most : -1;
+    if (out < 0 || s.opaque || bought(q, edits) >= 0 || !lun_price_known(&t->price)) return -1;
+    return lun_price_bound(&t->price, s.bound + (s.images ? s.images * lun_image_tokens(lun_question_upstream(q, t)) : 0), out);
 }
 
 int64_t lun_question_expected(struct lun_question *q, const struct lun_target *t)

@@ -128,17 +128,19 @@ static void add_tools(struct lun_survey *s, struct lun_json tools)
     s->guess += GUESS_TOOL * n;
 }
 
-/* Texts, token ids, or lists of either: of one the number of ids, which is less than the bytes of their digits. */
-static int64_t add_items(struct lun_survey *s, struct lun_json list)
+/* Texts, token ids, or lists of ids: of one the number of ids, which is less than the bytes of their digits. Nothing deeper is read, so that nesting
+ * costs nobody time. */
+static int64_t add_items(struct lun_survey *s, struct lun_json list, bool inner)
 {
     int64_t texts = 0;
-    for (struct lun_json_each e = lun_json_each(list); lun_json_next(&e); )
-        if (lun_json_type(e.value) == LUN_JSON_NUMBER) s->guess++;
-        else {
-            texts++;
-            if (lun_json_type(e.value) == LUN_JSON_ARRAY) add_items(s, e.value);
-            else add_part(s, e.value);
-        }
+    for (struct lun_json_each e = lun_json_each(list); lun_json_next(&e); ) {
+        enum lun_json_type type = lun_json_type(e.value);
+        texts += type != LUN_JSON_NUMBER;
+        if (type == LUN_JSON_NUMBER) s->guess++;
+        else if (type != LUN_JSON_ARRAY) add_part(s, e.value);
+        else if (!inner) add_items(s, e.value, true);
+        else s->opaque = "an input that is a list of lists of lists";
+    }
     s->bound += PER_MESSAGE * texts;
     return texts;
 }
@@ -147,7 +149,7 @@ static void add_texts(struct lun_survey *s, struct lun_json value, bool each)
 {
     int64_t texts = 0;
     if (lun_json_type(value) == LUN_JSON_STRING) lun_tokens_add_string(&s->tokens, value);
-    else if (lun_json_type(value) == LUN_JSON_ARRAY) texts = add_items(s, value);
+    else if (lun_json_type(value) == LUN_JSON_ARRAY) texts = add_items(s, value, false);
     else if (there(value)) s->opaque = "an input that is neither a text nor a list";
     if (each && texts > s->prompts) s->prompts = texts;
 }

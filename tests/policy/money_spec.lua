@@ -79,7 +79,8 @@ describe("a hard limit", function()
       modalities = { modalities = { "text", "audio" }, audio = { voice = "a", format = "wav" } },
       web_search_options = { web_search_options = { search_context_size = "high" } },
       ["a tool that the provider runs itself"] = { tools = { { type = "web_search" } } },
-      ["neither text nor an image"] = { messages = { { role = "user", content = { { type = "input_audio", input_audio = { data = "AAAA", format = "wav" } } } } } },
+      ["neither text nor an image"] = {
+        messages = { { role = "user", content = { { type = "input_audio", input_audio = { data = "AAAA", format = "wav" } } } } } },
     } do
       local g = t.gateway { targets = { "a" }, clients = { { name = "app", budget = { limit = 1000 } }, { name = "free" } } }
       fields.max_tokens, fields.messages, fields.client = 10, fields.messages or { hi }, "app"

@@ -130,7 +130,8 @@ static void an_image_counts_as_the_dearest_image_of_its_model_not_as_its_bytes(v
 {
     (void)state;
     struct lun_buf body = {0};
-    lun_buf_puts(&body, "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"what is it?\"},{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:image/png;base64,");
+    lun_buf_puts(&body, "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"what is it?\"},"
+                        "{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:image/png;base64,");
     for (int i = 0; i < 100000; i++) lun_buf_putc(&body, 'A');
     lun_buf_puts(&body, "\"}}]}],\"max_tokens\":0}");
     struct fixture *f = given(lun_buf_text(&body));
@@ -160,7 +161,8 @@ static void what_cannot_be_counted_has_no_bound(void **state)
 {
     (void)state;
     static const char *const bodies[] = {
-        PART("{\"type\":\"input_audio\",\"input_audio\":{\"data\":\"AAAA\"}}"), PART("{\"type\":\"file\",\"file\":{\"file_id\":\"f\"}}"), PART("{\"type\":\"video_url\"}"),
+        PART("{\"type\":\"input_audio\",\"input_audio\":{\"data\":\"AAAA\"}}"), PART("{\"type\":\"file\",\"file\":{\"file_id\":\"f\"}}"),
+        PART("{\"type\":\"video_url\"}"),
         PART("{\"type\":\"what-comes-next\"}"), PART("{\"image\":\"http://x/y\"}"), PART("{\"type\":7}"), PART("[\"a\"]"),
         PART("{\"type\":\"tool_result\",\"content\":[{\"type\":\"image\",\"source\":{\"type\":\"url\",\"url\":\"http://x/y\"}}]}"),
         "{\"messages\":[{\"role\":\"assistant\",\"audio\":{\"id\":\"a\"}}],\"max_tokens\":0}", BODY(",\"max_tokens\":0,\"tools\":[{\"type\":\"web_search\"}]"),
@@ -206,14 +208,19 @@ static void edits_can_make_it_unknown_and_known_again(void **state)
     assert_true(bound_of(given(BODY(",\"max_tokens\":0,\"web_search_options\":{}")), &none) > 0);
     assert_int_equal(bound_of(given(BODY(",\"max_tokens\":0,\"x\":1")), &into), -1);
     assert_int_equal(bound_of(given(BODY(",\"max_tokens\":0")), &sound), -1);
+    struct fixture *f = given(BODY(",\"max_tokens\":0"));
+    assert_string_equal(lun_question_unknown(&f->q, &sound), "a part of a message that is neither text nor an image");
+    assert_string_equal(lun_question_unknown(&f->q, &search), "the field `web_search_options`");
+    assert_null(lun_question_unknown(&f->q, NULL));
+    done(f);
     assert_in_range(bound_of(given(BODY(",\"max_tokens\":0")), &image), plain + 8192, plain + 8192 + 300);
 }
 
 static void every_field_that_may_be_input_is_counted_and_so_is_one_that_nobody_knows(void **state)
 {
     (void)state;
-    static const char *const fields[] = { "system", "tools", "functions", "tool_choice", "function_call", "response_format", "suffix", "prediction", "documents", "guided_json",
-                                          "reasoning_effort", "logit_bias", "user", "stop", "what_comes_next" };
+    static const char *const fields[] = { "system", "tools", "functions", "tool_choice", "function_call", "response_format", "suffix", "prediction", "documents",
+                                          "guided_json", "reasoning_effort", "logit_bias", "user", "stop", "what_comes_next" };
     int64_t plain = bound_of(given(BODY(",\"max_tokens\":0")), NULL);
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         struct lun_buf body = {0};
@@ -224,6 +231,22 @@ static void every_field_that_may_be_input_is_counted_and_so_is_one_that_nobody_k
         if (bound < plain + 500 * 33) fail_msg("%s adds %lld tokens", fields[i], (long long)(bound - plain));
         lun_buf_free(&body);
     }
+}
+
+static void nesting_costs_no_time(void **state)
+{
+    (void)state;
+    struct lun_buf body = {0};
+    lun_buf_puts(&body, "{\"max_tokens\":0,\"prompt\":");
+    for (int i = 0; i < 120; i++) lun_buf_putc(&body, '[');
+    for (int i = 0; i < 1000000; i++) lun_buf_puts(&body, "1,");
+    lun_buf_putc(&body, '1');
+    for (int i = 0; i < 120; i++) lun_buf_putc(&body, ']');
+    lun_buf_putc(&body, '}');
+    lun_us start = lun_clock_cpu();
+    assert_int_equal(bound_of(completion(lun_buf_text(&body)), NULL), -1);
+    assert_true(lun_clock_cpu() - start < LUN_SECOND);      /* 0.03 s; 120 passes would take 1 s and more */
+    lun_buf_free(&body);
 }
 
 static void no_number_is_too_large(void **state)
@@ -295,7 +318,7 @@ int main(void)
         cmocka_unit_test(of_more_prompts_than_anybody_sends_each_is_paid_for), cmocka_unit_test(what_is_predicted_may_be_paid_for_as_output),
         cmocka_unit_test(an_image_counts_as_the_dearest_image_of_its_model_not_as_its_bytes),
         cmocka_unit_test(a_part_that_says_twice_what_it_is_counts_as_both), cmocka_unit_test(what_buys_nothing_has_a_bound),
-        cmocka_unit_test(edits_can_make_it_unknown_and_known_again), cmocka_unit_test(no_number_is_too_large),
+        cmocka_unit_test(edits_can_make_it_unknown_and_known_again), cmocka_unit_test(no_number_is_too_large), cmocka_unit_test(nesting_costs_no_time),
         cmocka_unit_test(every_field_that_may_be_input_is_counted_and_so_is_one_that_nobody_knows),
         cmocka_unit_test(what_cannot_be_counted_has_no_bound), cmocka_unit_test(the_text_is_the_last_users),
         cmocka_unit_test(of_a_huge_text_the_beginning_is_looked_at), cmocka_unit_test(a_conversation_is_known_again_by_how_it_began),

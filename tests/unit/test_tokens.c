@@ -46,7 +46,8 @@ static void no_code_point_grows_by_more_than_is_said(void **state)
         text[n] = 0;
         uint64_t said = grows(text, n);
         grown += said > 0;
-        if (longest_form(text) > (int64_t)(n + said)) fail_msg("U+%04X has %zu bytes, said are %llu more, and it can have %lld", point, n, (unsigned long long)said, (long long)longest_form(text));
+        if (longest_form(text) <= (int64_t)(n + said)) continue;
+        fail_msg("U+%04X has %zu bytes, said are %llu more, and it can have %lld", point, n, (unsigned long long)said, (long long)longest_form(text));
     }
     assert_in_range(grown, 900, 1200);
 }
@@ -55,8 +56,10 @@ static void no_code_point_grows_by_more_than_is_said(void **state)
 static void no_row_of_letters_and_marks_grows_by_more_than_is_said(void **state)
 {
     (void)state;
-    static const uint32_t letters[] = { 'a', 'o', 'u', 'e', 'I', 0xE9, 0x1D8, 0x1EBF, 0x1ED7, 0x1F82, 0x1FB7, 0x390, 0x622, 0x304C, '<', 0x226E, 0xAC00, 0x1100, 0x958, 0x1D15E };
-    static const uint32_t marks[] = { 0x300, 0x301, 0x302, 0x303, 0x308, 0x30C, 0x31B, 0x323, 0x327, 0x328, 0x338, 0x342, 0x345, 0x653, 0x655, 0x93C, 0x3099, 0x1161, 0x11A8 };
+    static const uint32_t letters[] = { 'a', 'o', 'u', 'e', 'I', 0xE9, 0x1D8, 0x1EBF, 0x1ED7, 0x1F82, 0x1FB7, 0x390, 0x622, 0x304C,
+                                        '<', 0x226E, 0xAC00, 0x1100, 0x958, 0x1D15E };
+    static const uint32_t marks[] = { 0x300, 0x301, 0x302, 0x303, 0x308, 0x30C, 0x31B, 0x323, 0x327, 0x328, 0x338, 0x342,
+                                      0x345, 0x653, 0x655, 0x93C, 0x3099, 0x1161, 0x11A8 };
     uint64_t random = 1;
     for (int round = 0; round < 200000; round++) {
         char text[32];
@@ -67,7 +70,8 @@ static void no_row_of_letters_and_marks_grows_by_more_than_is_said(void **state)
             n += lun_text_encode(!i || r % 4 == 0 ? letters[r / 4 % (sizeof letters / sizeof *letters)] : marks[r / 4 % (sizeof marks / sizeof *marks)], text + n);
         }
         text[n] = 0;
-        if (longest_form(text) > (int64_t)(n + grows(text, n))) fail_msg("%s: %zu bytes, %llu more said, %lld possible", text, n, (unsigned long long)grows(text, n), (long long)longest_form(text));
+        if (longest_form(text) <= (int64_t)(n + grows(text, n))) continue;
+        fail_msg("%s: %zu bytes, %llu more said, %lld possible", text, n, (unsigned long long)grows(text, n), (long long)longest_form(text));
     }
 }
 
@@ -94,7 +98,7 @@ static void what_is_cut_or_no_text_at_all_stays_within_its_bytes(void **state)
         unsigned char *bytes = malloc(n ? n : 1);
         for (size_t i = 0; i < n; i++) {
             random = random * 6364136223846793005u + 1442695040888963407u;
-            bytes[i] = (unsigned char)"\\u\xf0\xe0\xc3\xff\x80 d8{[,]"[random >> 33 & 15];
+            bytes[i] = (unsigned char)"\\u\xf0\xe0\xc3\xff\x80 d8{[,]"[(random >> 33) % 14];
         }
         struct lun_tokens t = {0};
         lun_tokens_add(&t, (const char *)bytes, n);
@@ -122,8 +126,11 @@ static void an_estimate_is_near_for_everyday_text(void **state)
 {
     (void)state;
     static const struct { const char *text; int least, most; } samples[] = {        /* o200k_base: 10, 9, 12, 9 */
-        { "The quick brown fox jumps over the lazy dog.", 7, 13 }, { "\xe4\xbb\x8a\xe5\xa4\xa9\xe5\xa4\xa9\xe6\xb0\x94\xe5\xbe\x88\xe5\xa5\xbd\xef\xbc\x8c\xe6\x88\x91\xe4\xbb\xac\xe5\x87\xba\xe5\x8e\xbb\xe8\xb5\xb0\xe8\xb5\xb0\xe3\x80\x82", 6, 16 },
-        { "H\xc3\xb4m nay tr\xe1\xbb\x9di \xc4\x91\xe1\xba\xb9p qu\xc3\xa1, ch\xc3\xbang ta \xc4\x91i ch\xc6\xa1i nh\xc3\xa9", 9, 18 }, { "1234567890 1234567890", 6, 10 }, { "", 0, 0 },
+        { "The quick brown fox jumps over the lazy dog.", 7, 13 },
+        { "\xe4\xbb\x8a\xe5\xa4\xa9\xe5\xa4\xa9\xe6\xb0\x94\xe5\xbe\x88\xe5\xa5\xbd\xef\xbc\x8c\xe6\x88\x91\xe4\xbb\xac"
+          "\xe5\x87\xba\xe5\x8e\xbb\xe8\xb5\xb0\xe8\xb5\xb0\xe3\x80\x82", 6, 16 },
+        { "H\xc3\xb4m nay tr\xe1\xbb\x9di \xc4\x91\xe1\xba\xb9p qu\xc3\xa1, ch\xc3\xbang ta \xc4\x91i ch\xc6\xa1i nh\xc3\xa9", 9, 18 },
+        { "1234567890 1234567890", 6, 10 }, { "", 0, 0 },
     };
     for (size_t i = 0; i < sizeof samples / sizeof *samples; i++) {
         struct lun_tokens t = {0};
