@@ -29,12 +29,13 @@
     X(ROW_ADD, "INSERT INTO attempt(run,seq,at,request,target,client,version,payers,hold,cost,input,cached_input,cache_write,cache_write_1h,output,reasoning," \
       "audio,image,kind,state,flags,latency_ms) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22) " \
       "ON CONFLICT(run,seq) DO NOTHING") \
-    X(PART_CHARGE, "INSERT INTO part(account,run,charged,excess) VALUES(?1,?2,?3,?4) ON CONFLICT(account,run) DO UPDATE SET " \
-      "charged=CASE WHEN charged<4611686018427387904 THEN charged+?3 ELSE charged END, excess=CASE WHEN excess<4611686018427387904 THEN excess+?4 ELSE excess END") \
+    X(PART_CHARGE, "INSERT INTO part(account,run,charged) VALUES(?1,?2,?3) ON CONFLICT(account,run) DO UPDATE SET " \
+      "charged=CASE WHEN charged<4611686018427387904 THEN charged+?3 ELSE charged END") \
+    X(PART_RAISE, "UPDATE part SET granted=granted+?3 WHERE account=?1 AND run=?2 AND granted<4611686018427387904") \
     X(PART_GRANT, "INSERT INTO part(account,run,granted) VALUES(?1,?2,?3) ON CONFLICT(account,run) DO UPDATE SET granted=?3") \
     X(PART_ADJUST, "INSERT INTO part(account,run,adjusted) VALUES(?1,?2,?3) ON CONFLICT(account,run) DO UPDATE SET adjusted=adjusted+?3") \
-    X(PART_OF_ACCOUNT, "SELECT p.run,p.granted,p.charged,p.excess,p.adjusted,r.ended IS NULL FROM part p JOIN run r ON r.run=p.run WHERE p.account=?1") \
-    X(PART_OF_RUN, "SELECT account,granted,charged,excess,(SELECT hard_limit FROM account WHERE id=account) FROM part WHERE run=?1 AND granted IS NOT NULL") \
+    X(PART_OF_ACCOUNT, "SELECT p.run,p.granted,p.charged,p.adjusted,r.ended IS NULL FROM part p JOIN run r ON r.run=p.run WHERE p.account=?1") \
+    X(PART_OF_RUN, "SELECT account,granted,charged,(SELECT hard_limit FROM account WHERE id=account) FROM part WHERE run=?1 AND granted IS NOT NULL") \
     X(PART_CLOSE, "UPDATE part SET granted=?3,charged=charged+?4 WHERE account=?1 AND run=?2") \
     X(ORPHANS, "SELECT ifnull(sum(min(a.cost,a.hold)),0) FROM attempt a WHERE a.run=?2 AND a.state='ORPHANED' AND EXISTS " \
       "(SELECT 1 FROM payer WHERE payer.payers=a.payers AND payer.account=?1)") \
@@ -48,11 +49,11 @@
     X(CLOSED_TO, "SELECT ifnull(max(upto),0) FROM closed") \
     X(CLOSABLE, "SELECT max(id),count(*) FROM (SELECT id FROM attempt WHERE id>?1 AND id<ifnull((SELECT min(id) FROM (SELECT id,at FROM attempt WHERE id>?1 ORDER BY id " \
       "LIMIT ?2) WHERE at>=?3 AND at<?4),9223372036854775807) ORDER BY id LIMIT ?2)") \
-    X(CLOSE, "INSERT INTO closing(account,run,month,rows,charged,excess) " \
-      "SELECT payer.account,s.run,s.month,sum(s.rows),sum(s.charged),sum(s.excess) FROM (SELECT run,payers,strftime('%Y-%m',at/1000000,'unixepoch') AS month," \
-      "count(*) AS rows,sum(cost) AS charged,sum(max(cost-hold,0)) AS excess FROM attempt WHERE id>?1 AND id<=?2 GROUP BY 1,2,3) s " \
+    X(CLOSE, "INSERT INTO closing(account,run,month,rows,charged) " \
+      "SELECT payer.account,s.run,s.month,sum(s.rows),sum(s.charged) FROM (SELECT run,payers,strftime('%Y-%m',at/1000000,'unixepoch') AS month," \
+      "count(*) AS rows,sum(cost) AS charged FROM attempt WHERE id>?1 AND id<=?2 GROUP BY 1,2,3) s " \
       "JOIN payer ON payer.payers=s.payers WHERE true GROUP BY 1,2,3 ON CONFLICT(account,run,month) DO UPDATE SET " \
-      "rows=rows+excluded.rows,charged=charged+excluded.charged,excess=excess+excluded.excess") \
+      "rows=rows+excluded.rows,charged=charged+excluded.charged") \
     X(CLOSED_UPTO, "INSERT INTO closed(upto,at,rows) VALUES(?1,?2,?3)")
 #define X(id, text) LUN_SQL_##id,
 enum lun_sql { LUN_LEDGER_SQL(X) LUN_SQL_COUNT };
@@ -112,7 +113,8 @@ bool lun_ledger_mark_write(struct lun_ledger *, uint32_t run);
 
 /* ledger_write.c */
 int  lun_ledger_add_row(struct lun_ledger *, uint32_t run, const struct lun_dispatch *, const struct lun_settle *);     /* 1 added, 0 known, -1 failed */
-bool lun_ledger_flush(struct lun_ledger *, uint32_t run);       /* what rows come to, into the parts */
+/* What rows come to, into the parts of the run. `raise`: what they cost above their holds is granted too. */
+bool lun_ledger_flush(struct lun_ledger *, uint32_t run, bool raise);
 const struct lun_payer_set *lun_ledger_payer_set(struct lun_ledger *, uint32_t payers);     /* NULL: failed, or there is none */
 int64_t lun_saturate(int64_t a, int64_t b);     /* a + b */
 #endif

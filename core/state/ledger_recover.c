@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct part { uint32_t account; int64_t granted, charged, excess; bool limited; };
+struct part { uint32_t account; int64_t granted, charged; bool limited; };
 
 struct closing {                    /* of one run */
     struct lun_ledger *ledger;
@@ -36,7 +36,7 @@ static bool add_slot(struct closing *c, const struct lun_journal *j, uint32_t sl
 static bool add_rows(struct closing *c, const struct lun_journal *j)
 {
     for (uint32_t i = 0; j && i < lun_journal_slots(j); i++) if (!add_slot(c, j, i)) return false;
-    return lun_ledger_flush(c->ledger, c->run);
+    return lun_ledger_flush(c->ledger, c->run, true);      /* who wrote them had no time for it */
 }
 
 /* ---- parts ---- */
@@ -48,7 +48,7 @@ static bool read_parts(struct closing *c, struct part **parts, int *n)
     for (; rc == SQLITE_ROW; rc = lun_sql_next(c->ledger, all)) {
         if (*n == room) *parts = lun_realloc(*parts, (size_t)(room = room ? 2 * room : 64) * sizeof **parts);
         (*parts)[(*n)++] = (struct part){ (uint32_t)lun_sql_int(c->ledger, all, 0), lun_sql_int(c->ledger, all, 1), lun_sql_int(c->ledger, all, 2),
-                                          lun_sql_int(c->ledger, all, 3), !lun_sql_null(c->ledger, all, 4) };
+                                          !lun_sql_null(c->ledger, all, 3) };
     }
     return rc;
 }
@@ -63,16 +63,15 @@ static void wrong(struct closing *c, const struct part *p, int64_t over)
 /* After the end of a process: what was not spent is free. */
 static bool free_rest(struct closing *c, const struct part *p)
 {
-    int64_t over = p->charged - p->excess - p->granted;
-    if (over > 0) wrong(c, p, over);
-    return lun_sql(c->ledger, LUN_SQL_PART_CLOSE, "uuii", p->account, c->run, p->charged > p->excess ? p->charged - p->excess : 0, (int64_t)0);
+    if (p->charged > p->granted) wrong(c, p, p->charged - p->granted);
+    return lun_sql(c->ledger, LUN_SQL_PART_CLOSE, "uuii", p->account, c->run, p->charged, (int64_t)0);
 }
 
 /* After a power cut: what the rows do not explain stays charged. They may explain too much (one line of two that shared the same money was lost); then
  * the orphans, which are bounds, are counted down. */
 static bool keep_rest(struct closing *c, const struct part *p)
 {
-    int64_t rest = p->granted - (p->charged - p->excess), orphans = 0;
+    int64_t rest = p->granted - p->charged, orphans = 0;
     if (rest < 0) {
         if (!lun_sql_number(c->ledger, LUN_SQL_ORPHANS, 0, &orphans, "uu", p->account, c->run)) return false;
         if (rest < -orphans) wrong(c, p, -orphans - rest), rest = -orphans;
