@@ -40,6 +40,24 @@
     X(ORPHANS, "SELECT ifnull(sum(min(a.cost,a.hold)),0) FROM attempt a WHERE a.run=?2 AND a.state='ORPHANED' AND EXISTS " \
       "(SELECT 1 FROM payer WHERE payer.payers=a.payers AND payer.account=?1)") \
     X(REST_ADD, "INSERT INTO rest(account,run,at,amount) VALUES(?1,?2,?3,?4)") \
+    X(REST_IS, "SELECT amount+(SELECT ifnull(sum(delta),0) FROM correction c WHERE c.run=?2 AND c.account=?1) FROM rest WHERE account=?1 AND run=?2") \
+    X(ATTEMPT_IS, "SELECT a.hold,a.cost+ifnull((SELECT sum(delta) FROM correction c WHERE c.run=a.run AND c.seq=a.seq),0),a.payers," \
+      "a.state='SETTLED' OR EXISTS (SELECT 1 FROM correction c WHERE c.run=a.run AND c.seq=a.seq) FROM attempt a WHERE a.run=?1 AND a.seq=?2") \
+    X(CORRECTION_ADD, "INSERT INTO correction(at,by,why,run,seq,account,delta) VALUES(?1,?2,?3,?4,?5,?6,?7)") \
+    X(UNCERTAIN, "SELECT a.at,a.run,a.seq,0,a.cost,(SELECT text FROM name WHERE id=a.target),lower(hex(a.request)) FROM attempt a WHERE a.state='ORPHANED' AND NOT EXISTS " \
+      "(SELECT 1 FROM correction c WHERE c.run=a.run AND c.seq=a.seq) UNION ALL " \
+      "SELECT at,run,0,account,left,(SELECT trim(budget||' '||period) FROM account WHERE id=account),'' FROM (SELECT r.at,r.run,r.account,r.amount+" \
+      "ifnull((SELECT sum(delta) FROM correction c WHERE c.run=r.run AND c.account=r.account),0) AS left FROM rest r) WHERE left<>0 ORDER BY 1,2,3") \
+    X(REQUESTS, "SELECT run,seq,request,cost+ifnull((SELECT sum(delta) FROM correction c WHERE c.run=a.run AND c.seq=a.seq),0) FROM attempt a " \
+      "WHERE cost>0 OR EXISTS (SELECT 1 FROM correction c WHERE c.run=a.run AND c.seq=a.seq)") \
+    X(NAME_TEXT, "SELECT text FROM name WHERE id=?1") \
+    X(PAYERS_TEXT, "SELECT budget,period FROM payer JOIN account ON account.id=payer.account WHERE payer.payers=?1 ORDER BY account.id") \
+    X(ACCOUNT_TEXT, "SELECT budget,period FROM account WHERE id=?1") \
+    X(EXPORT_ATTEMPTS, "SELECT run,seq,at,lower(hex(request)),target,client,version,payers,hold,cost,kind,state,flags,latency_ms,input,cached_input,cache_write," \
+      "cache_write_1h,output,reasoning,audio,image FROM attempt WHERE at>=?1 AND at<?2 ORDER BY id") \
+    X(EXPORT_RESTS, "SELECT run,account,at,amount FROM rest WHERE at>=?1 AND at<?2 ORDER BY at,run,account") \
+    X(EXPORT_CORRECTIONS, "SELECT run,seq,account,at,delta,by,why,(SELECT payers FROM attempt a WHERE a.run=c.run AND a.seq=c.seq) FROM correction c " \
+      "WHERE at>=?1 AND at<?2 ORDER BY id") \
     X(RUN_NEXT, "SELECT ifnull(max(run),0)+1 FROM run") \
     X(RUN_ADD, "INSERT INTO run(run,started,state) VALUES(?1,?2,'open')") \
     X(RUN_STATE, "SELECT state,distrusted FROM run WHERE run=?1") \
