@@ -174,7 +174,7 @@ static bool found_or_check(struct lun_ledger *l, bool marked)
         return lun_ledger_migrate(l);
     }
     if (l->failed || !lun_ledger_check_schema(l, &old)) return false;
-    if (old && l->mode == LUN_LEDGER_READ) lun_ledger_fail(l, "is of an earlier version of Lunette. The gateway brings it to this one when it starts");
+    if (old && l->mode != LUN_LEDGER_FOUND) lun_ledger_fail(l, "is of an earlier version of Lunette. The gateway brings it to this one when it starts");
     return !l->failed && (!old || lun_ledger_migrate(l));
 }
 

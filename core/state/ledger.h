@@ -29,7 +29,7 @@ enum lun_ledger_mode {
     LUN_LEDGER_WRITE,                   /* to write; must be there */
     LUN_LEDGER_READ,                    /* to read; changes no byte of it, and never holds up a writer */
 };
-/* Opens a ledger; one of an older schema is brought to this one's first, in one transaction (not with READ). NULL: *error, yours to free, names the
+/* Opens a ledger; one of an older schema is brought to this one's first, in one transaction (with FOUND only). NULL: *error, yours to free, names the
  * file, says what is wrong with it and what to do. A file PATH.id beside it says that there is one: a ledger that is gone, or an older copy, is
  * therefore an error, never silently a new beginning. */
 struct lun_ledger *lun_ledger_open(const char *path, enum lun_ledger_mode, char **error);
