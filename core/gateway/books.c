@@ -8,12 +8,14 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
-#define COMMIT_EVERY (5 * LUN_MS)           /* rows wait so long for company; who waits for money does not */
+#define COMMIT_EVERY (10 * LUN_MS)          /* rows wait so long for company; who waits for money does not */
 #define AGAIN_AFTER  (500 * LUN_MS)         /* a disk that was full may have room again */
 #define LOOK_EVERY   LUN_SECOND             /* whether others have changed the ledger; what is over or too much goes back */
 #define CLOSE_EVERY  (24 * 3600 * LUN_SECOND)
 #define CLOSE_ROWS   2000                   /* in one transaction: it holds nobody up for long */
+#define ROOM         (1 << 20)
 #define SPARE        1024                   /* slots of the journal, for rows that wait to be written */
 
 struct lun_books {
@@ -187,6 +189,51 @@ static bool turn(struct lun_books *b)
     return false;
 }
 
+/* ---- a run ---- */
+
+static void tell_recovery(struct lun_books *b, const struct lun_recovery *r)
+{
+    char rest[24];
+    lun_price_text(r->rest, rest);
+    if (!r->runs) return;
+    lun_log(b->options.log, LUN_LOG_INFO, "ledger: %d run%s ended without a word; %llu attempts written down from the journal, %llu of them at what they could cost at most",
+                 r->runs, r->runs == 1 ? "" : "s", (unsigned long long)r->rows, (unsigned long long)r->orphaned);
+    if (r->cuts) lun_log(b->options.log, LUN_LOG_WARN, "ledger: %d of them as by a power cut: %s USD in %d accounts stay charged (`lunette ledger reconcile` lists them)", r->cuts, rest, r->rests);
+    if (r->wrong) lun_log(b->options.log, LUN_LOG_ERROR, "ledger: %d accounts are charged above what was granted: %s", r->wrong, lun_ledger_error(b->ledger));
+}
+
+static uint32_t slots(const struct lun_books *b) { return b->options.attempts + b->options.attempts / 2 + SPARE; }
+
+/* For a journal of its own and what SQLite wants beside it. */
+static bool has_room(const struct lun_books *b)
+{
+    struct statvfs disk;
+    return statvfs(b->folder, &disk) || (uint64_t)disk.f_bavail * disk.f_frsize > (uint64_t)slots(b) * 2 * LUN_JOURNAL_LINE + ROOM;
+}
+
+static bool begin_run(struct lun_books *b, char **error)
+{
+    char boot[40];
+    struct lun_recovery report = {0};
+    lun_us wall = lun_clock_wall();
+    const char *said = getenv(LUN_BOOT_ID);
+    if (said && *said) snprintf(boot, sizeof boot, "%s", said);
+    else lun_journal_boot_id(boot);
+    if (lun_ledger_recover(b->ledger, b->folder, boot, wall, &report)
+        && lun_ledger_begin_run(b->ledger, b->folder, boot, slots(b), wall, &b->journal)) {
+        tell_recovery(b, &report);
+        return true;
+    }
+    *error = lun_strdup(lun_ledger_error(b->ledger));
+    return false;
+}
+
+static bool open_ledger(struct lun_books *b, char **error)
+{
+    if (!b->ledger) b->ledger = lun_ledger_open(b->options.path, LUN_LEDGER_FOUND, error);
+    return b->ledger && begin_run(b, error);
+}
+
 /* ---- when ---- */
 
 static void on_now(struct lun_post *p)
@@ -201,7 +248,24 @@ static void on_soon(struct lun_post *p)
     if (!b->commit.at) lun_timer_set(&b->reactor->loop, &b->commit, b->reactor->loop.now + COMMIT_EVERY);
 }
 
-static void on_commit(struct lun_timer *t) { turn(BOOKS_OF(commit, t)); }
+/* The disk was full at the start, and there is room by now. */
+static bool opened(struct lun_books *b)
+{
+    char *error = NULL;
+    if (b->journal) return true;
+    if (has_room(b) && open_ledger(b, &error)) return true;
+    if (error) say(b, error);
+    free(error);
+    lun_timer_set(&b->reactor->loop, &b->commit, b->reactor->loop.now + AGAIN_AFTER);
+    return false;
+}
+
+static void on_commit(struct lun_timer *t)
+{
+    struct lun_books *b = BOOKS_OF(commit, t);
+    if (!opened(b)) return;
+    if (!turn(b) && !b->failed && *b->why) lun_timer_set(&b->reactor->loop, &b->commit, b->reactor->loop.now + AGAIN_AFTER);
+}
 
 struct stale { struct lun_span *span; uint32_t id; int64_t base; };
 struct looking { struct stale *at; size_t n, room; };
@@ -228,7 +292,7 @@ static void on_look(struct lun_timer *t)
 {
     struct lun_books *b = BOOKS_OF(look, t);
     lun_timer_set(&b->reactor->loop, t, b->reactor->loop.now + LOOK_EVERY);
-    if (b->failed) return;
+    if (b->failed || !b->journal) return;
     if (lun_ledger_changed(b->ledger)) look_again(b);
     lun_draw_give_back(b->options.money, false);
     lun_draw_sweep(b->options.money, lun_clock_wall());
@@ -238,39 +302,11 @@ static void on_close(struct lun_timer *t)
 {
     struct lun_books *b = BOOKS_OF(close, t);
     bool more = false;
-    enum lun_ledger_result r = b->failed ? LUN_LEDGER_OK : lun_ledger_close_months(b->ledger, lun_clock_wall(), CLOSE_ROWS, &more);
+    enum lun_ledger_result r = b->failed || !b->journal ? LUN_LEDGER_OK : lun_ledger_close_months(b->ledger, lun_clock_wall(), CLOSE_ROWS, &more);
     lun_timer_set(&b->reactor->loop, t, b->reactor->loop.now + (r == LUN_LEDGER_OK && more ? 100 * LUN_MS : CLOSE_EVERY));
 }
 
 /* ---- beginning and end ---- */
-
-static void tell_recovery(struct lun_books *b, const struct lun_recovery *r)
-{
-    char rest[24];
-    lun_price_text(r->rest, rest);
-    if (!r->runs) return;
-    lun_log(b->options.log, LUN_LOG_INFO, "ledger: %d run%s ended without a word; %llu attempts written down from the journal, %llu of them at what they could cost at most",
-                 r->runs, r->runs == 1 ? "" : "s", (unsigned long long)r->rows, (unsigned long long)r->orphaned);
-    if (r->cuts) lun_log(b->options.log, LUN_LOG_WARN, "ledger: %d of them as by a power cut: %s USD in %d accounts stay charged (`lunette ledger reconcile` lists them)", r->cuts, rest, r->rests);
-    if (r->wrong) lun_log(b->options.log, LUN_LOG_ERROR, "ledger: %d accounts are charged above what was granted: %s", r->wrong, lun_ledger_error(b->ledger));
-}
-
-static bool begin_run(struct lun_books *b, char **error)
-{
-    char boot[40];
-    struct lun_recovery report = {0};
-    lun_us wall = lun_clock_wall();
-    const char *said = getenv(LUN_BOOT_ID);
-    if (said && *said) snprintf(boot, sizeof boot, "%s", said);
-    else lun_journal_boot_id(boot);
-    if (lun_ledger_recover(b->ledger, b->folder, boot, wall, &report)
-        && lun_ledger_begin_run(b->ledger, b->folder, boot, b->options.attempts + b->options.attempts / 2 + SPARE, wall, &b->journal)) {
-        tell_recovery(b, &report);
-        return true;
-    }
-    *error = lun_strdup(lun_ledger_error(b->ledger));
-    return false;
-}
 
 static void *run(void *self)
 {
@@ -278,6 +314,7 @@ static void *run(void *self)
     lun_reactor_enter(b->reactor);
     lun_timer_set(&b->reactor->loop, &b->look, b->reactor->loop.now + LOOK_EVERY);
     lun_timer_set(&b->reactor->loop, &b->close, b->reactor->loop.now + LUN_SECOND);
+    if (!b->journal) lun_timer_set(&b->reactor->loop, &b->commit, b->reactor->loop.now + AGAIN_AFTER);
     lun_reactor_leave(b->reactor);
     lun_reactor_run(b->reactor);
     return NULL;
@@ -287,11 +324,12 @@ static void *run(void *self)
 static void on_stop(struct lun_post *p)
 {
     struct lun_books *b = BOOKS_OF(stop, p);
-    while (turn(b)) { }
+    while (b->journal && turn(b)) { }
     lun_timer_set(&b->reactor->loop, &b->commit, LUN_NEVER);
     lun_timer_set(&b->reactor->loop, &b->look, LUN_NEVER);
     lun_timer_set(&b->reactor->loop, &b->close, LUN_NEVER);
-    if (b->failed) lun_journal_close(b->journal);
+    if (!b->journal) { }
+    else if (b->failed) lun_journal_close(b->journal);
     else if (!lun_ledger_end_run(b->ledger, b->journal, lun_clock_wall())) lun_log(b->options.log, LUN_LOG_ERROR, "ledger: %s", lun_ledger_error(b->ledger));
     b->journal = NULL;
     lun_reactor_stop(b->reactor);
@@ -316,13 +354,15 @@ static char *folder_of(const char *path)
 
 static bool open_all(struct lun_books *b, char **error)
 {
-    if (!(b->ledger = lun_ledger_open(b->options.path, LUN_LEDGER_FOUND, error)) || !begin_run(b, error)) return false;
+    bool room = has_room(b);
+    if (room && !open_ledger(b, error)) return false;
     if (!(b->reactor = lun_reactor_new(NULL))) {
         *error = lun_strdup("the system gives no event loop for the ledger: out of file descriptors?");
         return false;
     }
-    lun_draw_attach(b->options.money, &(struct lun_draw_books){ b, lun_journal_slots(b->journal), 0, dispatched, settled, wake });
-    turn(b);                            /* what earlier runs have spent is known before the first request */
+    lun_draw_attach(b->options.money, &(struct lun_draw_books){ b, slots(b), 0, dispatched, settled, wake });
+    if (room) turn(b);                  /* what earlier runs have spent is known before the first request */
+    else say(b, "its disk has no room for it");
     if (start(b)) return true;
     *error = lun_strdup("the system gives no thread for the ledger");
     return false;
