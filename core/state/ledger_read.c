@@ -31,6 +31,7 @@ bool lun_ledger_look(struct lun_ledger *l, uint32_t account, struct lun_ledger_f
 {
     int64_t there;
     *f = (struct lun_ledger_figures){ .granted = -1 };
+    if (l->open && !lun_ledger_flush(l, l->run, false)) return false;      /* rows of this transaction count, too */
     if (!lun_sql_number(l, LUN_SQL_ACCOUNT_IS, 0, &there, "u", account)) return false;
     if (!there) {
         lun_ledger_complain(l, "there is no account %u", account);

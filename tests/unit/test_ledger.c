@@ -15,6 +15,7 @@ static void what_is_committed_is_there_after_a_restart(void **state)
     assert_int_not_equal(lun_ledger_name(l, "gpt"), lun_ledger_name(l, "claude"));
     lun_ledger_grant(l, key, 600);
     row(l, 1, payers, 100, 40);
+    assert_int_equal(look(l, key).charged, 40);                 /* in its own transaction, too */
     row(l, 2, payers, 100, 60);
     commit(l);
     struct lun_ledger_figures f = look(l, key), t = look(l, total);
