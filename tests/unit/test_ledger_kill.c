@@ -260,7 +260,7 @@ static void watch(struct pages *p, int64_t us)
 {
     for (lun_us until = lun_clock_now() + us; lun_clock_now() < until; nanosleep(&(struct timespec){ .tv_nsec = 200000 }, NULL)) {
         if (!p->map && world->run) map_journal(p, world->run);
-        for (int i = 0; p->map && i < 3; i++) {
+        if (p->map) {
             size_t page = 1 + roll(PAGES - 1);
             memcpy(p->images[page], p->map + page * 4096, 4096);
         }
