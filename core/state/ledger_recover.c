@@ -105,11 +105,14 @@ static bool close_run(struct closing *c, const struct lun_journal *j)
 
 /* ---- one's own ---- */
 
-static bool next_run(struct lun_ledger *l, lun_us wall, uint32_t *run)
+/* Not one that another ledger has a journal of in this folder. */
+static bool next_run(struct lun_ledger *l, const char *folder, lun_us wall, uint32_t *run)
 {
     int64_t next;
     if (lun_ledger_begin(l) != LUN_LEDGER_OK) return false;
-    if (!lun_sql_number(l, LUN_SQL_RUN_NEXT, 1, &next, "") || next > UINT32_MAX || !lun_sql(l, LUN_SQL_RUN_ADD, "ui", (uint32_t)next, wall)) {
+    bool good = lun_sql_number(l, LUN_SQL_RUN_NEXT, 1, &next, "");
+    while (good && next < UINT32_MAX && lun_journal_there(folder, (uint32_t)next)) next++;
+    if (!good || next > UINT32_MAX || !lun_sql(l, LUN_SQL_RUN_ADD, "ui", (uint32_t)next, wall)) {
         lun_ledger_rollback(l);
         return false;
     }
@@ -124,8 +127,8 @@ bool lun_ledger_begin_run(struct lun_ledger *l, const char *folder, const char *
     uint32_t run = 0;
     *out = NULL;
     if (!lun_ledger_lock(l)) return false;
-    if (next_run(l, wall, &run) && lun_ledger_mark_write(l, run)) {
-        *out = lun_journal_create(folder, run, boot_id, slots, &error);
+    if (next_run(l, folder, wall, &run) && lun_ledger_mark_write(l, run)) {
+        *out = lun_journal_create(folder, run, l->gateway, boot_id, slots, &error);
         if (*out) l->run = run;
         else lun_ledger_complain(l, "%s", error);
     }
@@ -186,12 +189,12 @@ static bool recover_run(struct lun_ledger *l, const char *folder, uint32_t run, 
     struct closing c = { .ledger = l, .run = run, .wall = wall };
     struct lun_journal *j;
     bool known, distrusted = false, good = true;
-    enum lun_journal_dead is = lun_journal_open_dead(folder, run, &j);
+    enum lun_journal_dead is = lun_journal_open_dead(folder, run, l->gateway, &j);
     if (is == LUN_JOURNAL_ALIVE) return report->alive++, true;
     bool complete = j && lun_journal_complete(j, boot_id);
     if (j && !complete) good = remember_distrust(l, run);
     if (good) good = lun_ledger_begin(l) == LUN_LEDGER_OK;
-    if (good && is == LUN_JOURNAL_ABSENT && (is = lun_journal_open_dead(folder, run, &j)) == LUN_JOURNAL_DEAD) complete = lun_journal_complete(j, boot_id);
+    if (good && is == LUN_JOURNAL_ABSENT && (is = lun_journal_open_dead(folder, run, l->gateway, &j)) == LUN_JOURNAL_DEAD) complete = lun_journal_complete(j, boot_id);
     if (good && (is == LUN_JOURNAL_ALIVE || !is_open(l, run, &known, &distrusted))) {      /* it has just begun, or another process was faster */
         report->alive += is == LUN_JOURNAL_ALIVE;
         lun_ledger_rollback(l);
@@ -222,7 +225,7 @@ static bool leftover(struct lun_ledger *l, const char *folder, uint32_t run)
     bool known, distrusted;
     if (is_open(l, run, &known, &distrusted)) return true;
     if (l->failed) return false;
-    if (lun_journal_open_dead(folder, run, &j) != LUN_JOURNAL_DEAD) return true;
+    if (lun_journal_open_dead(folder, run, l->gateway, &j) != LUN_JOURNAL_DEAD) return true;
     if (known || blank(j)) {
         lun_journal_unlink(j);
         return true;

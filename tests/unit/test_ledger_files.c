@@ -113,12 +113,12 @@ static void a_journal_of_a_run_that_it_does_not_know_is_told(void **state)
     char *error, *path = lun_printf("%s/journal.40", folder);
     struct lun_dispatch d = dispatched(1, 1, 5);
     found();
-    struct lun_journal *j = lun_journal_create(folder, 40, BOOT, 8, &error);
-    lun_journal_close(j);
     struct lun_ledger *l = open_ledger(LUN_LEDGER_FOUND);
+    struct lun_journal *j = lun_journal_create(folder, 40, lun_ledger_gateway(l), BOOT, 8, &error);
+    lun_journal_close(j);
     recover(l, BOOT);
     assert_int_not_equal(access(path, F_OK), 0);                /* nothing was ever written there */
-    j = lun_journal_create(folder, 40, BOOT, 8, &error);
+    j = lun_journal_create(folder, 40, lun_ledger_gateway(l), BOOT, 8, &error);
     lun_journal_dispatch(j, 1, &d);
     lun_journal_close(j);
     assert_false(lun_ledger_recover(l, folder, BOOT, NOW, NULL));
@@ -126,6 +126,25 @@ static void a_journal_of_a_run_that_it_does_not_know_is_told(void **state)
     assert_int_equal(access(path, F_OK), 0);
     lun_ledger_close(l);
     free(path);
+}
+
+static void two_ledgers_may_share_a_folder(void **state)
+{
+    (void)state;
+    struct lun_dispatch d = dispatched(1, 1, 5);
+    struct lun_ledger *a = open_ledger(LUN_LEDGER_FOUND);
+    struct lun_journal *j = begin_run(a);
+    lun_journal_dispatch(j, 0, &d);
+    snprintf(file, sizeof file, "%s/other.db", folder);
+    struct lun_ledger *b = open_ledger(LUN_LEDGER_FOUND);
+    recover(b, BOOT);
+    struct lun_journal *k = begin_run(b);
+    assert_int_equal(lun_ledger_run(b), 2);
+    good(b, lun_ledger_end_run(b, k, NOW));
+    lun_journal_close(j);
+    recover(b, BOOT);                                           /* dead now, and still none of its business */
+    assert_true(lun_journal_there(folder, 1));
+    lun_ledger_close(a), lun_ledger_close(b);
 }
 
 /* ---- damage ---- */
@@ -394,6 +413,7 @@ int main(void)
         T(an_older_copy_is_told_by_the_runs_it_does_not_know),
         T(another_gateways_is_told_by_its_id),
         T(a_journal_of_a_run_that_it_does_not_know_is_told),
+        T(two_ledgers_may_share_a_folder),
         T(one_that_was_cut_short_is_told),
         T(what_is_no_database_is_told_and_left_as_it_is),
         T(another_programs_database_is_told),
