@@ -112,7 +112,8 @@ bool lun_ledger_time(const char *text, lun_us *wall)
     int used = 0, whole = (int)strlen(text);
     bool good = sscanf(text, "%4d-%2d-%2d%n", &t.tm_year, &t.tm_mon, &t.tm_mday, &used) == 3 && used == 10 &&
                 (used == whole || (sscanf(text + 10, "T%2d:%2d:%2dZ%n", &t.tm_hour, &t.tm_min, &t.tm_sec, &used) == 3 && used == 10 && whole == 20));
-    struct tm same = { .tm_year = t.tm_year -= 1900, .tm_mon = t.tm_mon -= 1, .tm_mday = t.tm_mday, .tm_hour = t.tm_hour, .tm_min = t.tm_min, .tm_sec = t.tm_sec };
+    t.tm_year -= 1900, t.tm_mon -= 1;
+    struct tm same = t;
     time_t seconds = timegm(&same);
     *wall = (lun_us)seconds * LUN_SECOND;
     return good && same.tm_mon == t.tm_mon && same.tm_mday == t.tm_mday && same.tm_hour == t.tm_hour && same.tm_min == t.tm_min;      /* no 31st of February */
@@ -134,6 +135,7 @@ int lun_command_ledger(int argc, char **argv)
         names[i] = parts[i].name;
     }
     const char *near = lun_text_nearest(argv[1], names, PARTS);
-    fprintf(stderr, "lunette ledger: there is no `%s`%s%s%s\n", argv[1], near ? "; did you mean `" : "; --help lists what there is", near ? near : "", near ? "`?" : "");
+    fprintf(stderr, "lunette ledger: there is no `%s`%s%s%s\n", argv[1], near ? "; did you mean `" : "; --help lists what there is", near ? near : "",
+            near ? "`?" : "");
     return 2;
 }

@@ -64,15 +64,17 @@ static bool read_head(char *line, struct columns *c, struct lun_buf *why)
     return good;
 }
 
+static const char *cell(char *const cells[CELLS], int n, int i) { return i >= 0 && i < n ? cells[i] : ""; }
+
 static bool read_line(char *line, const struct columns *c, struct lun_bill_line *b, struct lun_buf *why)
 {
     char *cells[CELLS];
     int n = divide(line, cells);
-    const char *attempt = c->attempt >= 0 && c->attempt < n ? cells[c->attempt] : "", *asked = c->request >= 0 && c->request < n ? cells[c->request] : "";
+    const char *attempt = cell(cells, n, c->attempt), *asked = cell(cells, n, c->request), *cost = cell(cells, n, c->cost);
     if (n < 0) lun_buf_printf(why, "line %u: a quote is missing", b->line);
     else if (*attempt && !lun_bill_attempt(attempt, &b->run, &b->seq)) lun_buf_printf(why, "line %u: no attempt (3/1841)", b->line);
     else if (!*attempt && !request(asked, b->request)) lun_buf_printf(why, "line %u: no request (32 hexadecimal digits)", b->line);
-    else if (c->cost >= n || *cells[c->cost] == '-' || !lun_price_parse(cells[c->cost], strlen(cells[c->cost]), &b->cost)) lun_buf_printf(why, "line %u: no cost in USD", b->line);
+    else if (*cost == '-' || !lun_price_parse(cost, strlen(cost), &b->cost)) lun_buf_printf(why, "line %u: no cost in USD", b->line);
     return !why->n;
 }
 

@@ -129,8 +129,9 @@ static int export(struct lun_ledger *l, struct lun_export *how, bool json)
 
 int lun_ledger_command_export(int argc, char **argv)
 {
-    static const struct option options[] = { { "format", required_argument, NULL, 'o' }, { "from", required_argument, NULL, 'f' }, { "to", required_argument, NULL, 't' },
-        { "budget", required_argument, NULL, 'b' }, { "json", no_argument, NULL, 'j' }, { "db", required_argument, NULL, 'd' }, { 0 } };
+    static const struct option options[] = { { "format", required_argument, NULL, 'o' }, { "from", required_argument, NULL, 'f' },
+        { "to", required_argument, NULL, 't' }, { "budget", required_argument, NULL, 'b' }, { "json", no_argument, NULL, 'j' },
+        { "db", required_argument, NULL, 'd' }, { 0 } };
     struct lun_export how = { .from = INT64_MIN, .to = INT64_MAX };
     const char *db = NULL;
     bool json = false;

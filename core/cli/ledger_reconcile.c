@@ -50,8 +50,8 @@ static void put_what(struct lun_buf *out, struct lun_json row)
     lun_remote_put(out, budget.n ? budget : lun_json_get(row, "target"));
 }
 
-static const struct lun_column columns[] = { { "attempt", "attempt", NULL }, { "time", "time", NULL }, { "charged", "charged", NULL, true }, { "what", NULL, put_what },
-    { "request", "request", NULL } };
+static const struct lun_column columns[] = { { "attempt", "attempt", NULL }, { "time", "time", NULL }, { "charged", "charged", NULL, true },
+    { "what", NULL, put_what }, { "request", "request", NULL } };
 
 static int list(struct lun_ledger *l, bool as_json)
 {
@@ -113,7 +113,7 @@ static int change_one(struct lun_ledger *l, const struct wish *w)
     struct lun_correction c = { .by = w->by, .why = w->why };
     struct lun_buf out = {0};
     int64_t was;
-    if (!lun_bill_attempt(w->attempt, &c.run, &c.seq) && !parse_rest(w->attempt, &c)) return lun_ledger_wrong_use(part, "`%s` is no attempt: 3/1841, or rest:3/7", w->attempt);
+    if (!lun_bill_attempt(w->attempt, &c.run, &c.seq) && !parse_rest(w->attempt, &c)) return lun_ledger_wrong_use(part, "`%s` is no attempt", w->attempt);
     if (*w->cost == '-' || !lun_price_parse(w->cost, strlen(w->cost), &c.cost)) return lun_ledger_wrong_use(part, "`%s` is no cost in USD", w->cost);
     enum lun_corrected is = begin(l) ? lun_ledger_correct(l, &c, lun_clock_wall(), &was) : LUN_CORRECTED_FAILED;
     if (is == LUN_CORRECTED_UNKNOWN) return lun_ledger_rollback(l), lun_ledger_say(part, 1, "there is no %s in the ledger", w->attempt);
@@ -166,7 +166,7 @@ static bool change_lines(struct lun_ledger *l, const struct wish *w, const struc
         enum lun_corrected is = many[i] || !b->seq ? LUN_CORRECTED_UNKNOWN : lun_ledger_correct(l, &c, lun_clock_wall(), &was);
         if (is == LUN_CORRECTED_FAILED) return false;
         if (is == LUN_CORRECTED_NOTHING) n->equal++;
-        else if (is == LUN_CORRECTED_UNKNOWN && many[i]) n->many++, tell_line(w, b, "the request was asked several times, or stands in several lines: name the attempt");
+        else if (many[i]) n->many++, tell_line(w, b, "the request was asked several times, or stands in several lines: name the attempt");
         else if (is == LUN_CORRECTED_UNKNOWN) n->unknown++, tell_line(w, b, "the ledger has nothing that was charged for it");
         else {
             attempt_text(name, b->run, b->seq, 0);
@@ -180,8 +180,8 @@ static bool change_lines(struct lun_ledger *l, const struct wish *w, const struc
 static void put_counts(struct lun_buf *out, const struct wish *w, const struct counts *n, struct lun_buf *changes)
 {
     if (w->json) {
-        lun_buf_printf(out, "{\"corrections\":[%s],\"equal\":%lld,\"corrected\":%lld,\"unknown\":%lld,\"several_attempts\":%lld,\"difference\":", lun_buf_text(changes),
-                       (long long)n->equal, (long long)n->corrected, (long long)n->unknown, (long long)n->many);
+        lun_buf_printf(out, "{\"corrections\":[%s],\"equal\":%lld,\"corrected\":%lld,\"unknown\":%lld,\"several_attempts\":%lld,\"difference\":",
+                       lun_buf_text(changes), (long long)n->equal, (long long)n->corrected, (long long)n->unknown, (long long)n->many);
         lun_ledger_put_usd(out, n->more);
         lun_buf_puts(out, "}\n");
         return;
@@ -201,8 +201,10 @@ static int change_by_bill(struct lun_ledger *l, const struct wish *w)
     bool *many = NULL;
     if (!lun_bill_read(w->bill, &f, &why)) lun_ledger_say(part, 1, "%s: %s", w->bill, lun_buf_text(&why));
     else if (many = lun_zalloc(f.n + 1), !find_attempts(l, &f, many) || !begin(l)) lun_ledger_say(part, 1, "%s", lun_ledger_error(l));
-    else if (!change_lines(l, w, &f, many, &n, &changes) || !finish(l, w->dry)) lun_ledger_rollback(l), lun_ledger_say(part, 1, "%s. Nothing was changed", lun_ledger_error(l));
-    else {
+    else if (!change_lines(l, w, &f, many, &n, &changes) || !finish(l, w->dry)) {
+        lun_ledger_rollback(l);
+        lun_ledger_say(part, 1, "%s. Nothing was changed", lun_ledger_error(l));
+    } else {
         put_counts(&out, w, &n, &changes);
         status = n.unknown || n.many;
     }
@@ -222,8 +224,9 @@ static bool is_attempt(const char *text)
 
 static int understand(struct wish *w, int argc, char **argv)
 {
-    static const struct option options[] = { { "cost", required_argument, NULL, 'c' }, { "why", required_argument, NULL, 'w' }, { "bill", required_argument, NULL, 'b' },
-        { "dry-run", no_argument, NULL, 'n' }, { "json", no_argument, NULL, 'j' }, { "db", required_argument, NULL, 'd' }, { 0 } };
+    static const struct option options[] = { { "cost", required_argument, NULL, 'c' }, { "why", required_argument, NULL, 'w' },
+        { "bill", required_argument, NULL, 'b' }, { "dry-run", no_argument, NULL, 'n' }, { "json", no_argument, NULL, 'j' },
+        { "db", required_argument, NULL, 'd' }, { 0 } };
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1; ) {
         if (c == '?') return lun_ledger_wrong_use(part, "that option is not known, or lacks its value");
         if (c == 'c') w->cost = optarg;

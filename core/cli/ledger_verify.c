@@ -45,7 +45,10 @@ static void put_table(struct lists *l, const struct lun_verification *sum, struc
     list.n = 0;
     lun_buf_printf(&list, "[%s]", lun_buf_text(&l->problems));
     if (lun_json_check(list.at, list.n, &json, NULL))
-        for (struct lun_json_each e = lun_json_each(json); lun_json_next(&e); lun_buf_putc(out, '\n')) lun_buf_puts(out, "wrong: "), lun_json_string(e.value, false, out);
+        for (struct lun_json_each e = lun_json_each(json); lun_json_next(&e); lun_buf_putc(out, '\n')) {
+            lun_buf_puts(out, "wrong: ");
+            lun_json_string(e.value, false, out);
+        }
     lun_buf_free(&list);
     lun_buf_printf(out, "%lld account%s verified, %lld wrong; %lld row%s read\n", (long long)sum->accounts, sum->accounts == 1 ? "" : "s", (long long)sum->wrong,
                    (long long)sum->rows, sum->rows == 1 ? "" : "s");
@@ -53,8 +56,8 @@ static void put_table(struct lists *l, const struct lun_verification *sum, struc
 
 static void put_json(struct lists *l, const struct lun_verification *sum, struct lun_buf *out)
 {
-    lun_buf_printf(out, "{\"accounts\":[%s],\"problems\":[%s],\"verified\":%lld,\"wrong\":%lld,\"rows_read\":%lld}\n", lun_buf_text(&l->accounts), lun_buf_text(&l->problems),
-                   (long long)sum->accounts, (long long)sum->wrong, (long long)sum->rows);
+    lun_buf_printf(out, "{\"accounts\":[%s],\"problems\":[%s],\"verified\":%lld,\"wrong\":%lld,\"rows_read\":%lld}\n", lun_buf_text(&l->accounts),
+                   lun_buf_text(&l->problems), (long long)sum->accounts, (long long)sum->wrong, (long long)sum->rows);
 }
 
 static int verify(struct lun_ledger *l, bool full, bool json)
@@ -72,7 +75,8 @@ static int verify(struct lun_ledger *l, bool full, bool json)
 
 int lun_ledger_command_verify(int argc, char **argv)
 {
-    static const struct option options[] = { { "full", no_argument, NULL, 'f' }, { "json", no_argument, NULL, 'j' }, { "db", required_argument, NULL, 'd' }, { 0 } };
+    static const struct option options[] = { { "full", no_argument, NULL, 'f' }, { "json", no_argument, NULL, 'j' },
+        { "db", required_argument, NULL, 'd' }, { 0 } };
     const char *db = NULL;
     bool full = false, json = false;
     for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1; ) {

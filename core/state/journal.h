@@ -61,9 +61,9 @@ struct lun_settle {                 /* line 1 */
 
 struct lun_journal;
 
-/* Makes the journal of a run of the ledger `owner` (32 characters at most; several may share a folder): zeros written (no holes: a disk that fills up later cannot take it away), on the disk with its name, locked until
- * it is closed or the process ends. `boot_id`: of lun_journal_boot_id. One that is there is never replaced. NULL: *error, yours to free, says what
- * went wrong. */
+/* Makes the journal of a run of the ledger `owner` (32 characters at most; several may share a folder): zeros written (no holes: a disk that fills
+ * up later cannot take it away), on the disk with its name, locked until it is closed or the process ends. `boot_id`: of lun_journal_boot_id.
+ * One that is there is never replaced. NULL: *error, yours to free, says what went wrong. */
 struct lun_journal *lun_journal_create(const char *folder, uint32_t run, const char *owner, const char *boot_id, uint32_t slots, char **error);
 uint32_t lun_journal_slots(const struct lun_journal *);
 uint32_t lun_journal_run(const struct lun_journal *);

@@ -1,5 +1,5 @@
-/* Later changes to what is in a ledger: what an attempt really cost, once somebody knows. Nothing is overwritten: each change is a row of its own, with who and why,
- * and the accounts' figures follow it in the same transaction. A gateway that runs sees it within moments (lun_ledger_changed).
+/* Later changes to what is in a ledger: what an attempt really cost, once somebody knows. Nothing is overwritten: each change is a row of its own, with
+ * who and why, and the accounts' figures follow it in the same transaction. A gateway that runs sees it within moments (lun_ledger_changed).
  *
  * After a power cut the whole of what was granted stays charged, whatever its rows say: there a change to an attempt, as far as its hold goes, moves
  * money between its row and the rest of each account, and only a change to the rest sets money free. */

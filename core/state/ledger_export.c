@@ -81,13 +81,15 @@ static void put_attempt(struct run *r, enum lun_sql s)
     struct lun_ledger *l = r->ledger;
     const struct known *payers = payers_of(r, (uint32_t)lun_sql_int(l, s, 7));
     if (!payers->wanted) return;
-    struct lun_exported e = { .type = LUN_EXPORTED_ATTEMPT, .run = (uint32_t)lun_sql_int(l, s, 0), .seq = (uint64_t)lun_sql_int(l, s, 1), .at = lun_sql_int(l, s, 2),
-                              .request = lun_sql_text(l, s, 3), .budgets = payers->text, .hold = lun_sql_int(l, s, 8), .amount = lun_sql_int(l, s, 9),
+    struct lun_exported e = { .type = LUN_EXPORTED_ATTEMPT, .run = (uint32_t)lun_sql_int(l, s, 0), .seq = (uint64_t)lun_sql_int(l, s, 1),
+                              .at = lun_sql_int(l, s, 2), .request = lun_sql_text(l, s, 3), .budgets = payers->text,
+                              .hold = lun_sql_int(l, s, 8), .amount = lun_sql_int(l, s, 9),
                               .kind = lun_sql_text(l, s, 10), .state = lun_sql_text(l, s, 11), .flags = (uint32_t)lun_sql_int(l, s, 12),
                               .latency_ms = lun_sql_int(l, s, 13), .by = "", .why = "" };
     for (int i = 0; i < LUN_TOKENS_COUNT; i++) e.tokens[i] = lun_sql_int(l, s, 14 + i);
+    /* Who shares a place in the table takes the other's text. */
     char *target = lun_strdup(name_of(r, (uint32_t)lun_sql_int(l, s, 4))), *client = lun_strdup(name_of(r, (uint32_t)lun_sql_int(l, s, 5)));
-    e.target = target, e.client = client, e.version = name_of(r, (uint32_t)lun_sql_int(l, s, 6));      /* who shares a place in the table takes the other's text */
+    e.target = target, e.client = client, e.version = name_of(r, (uint32_t)lun_sql_int(l, s, 6));
     put(r, &e);
     free(target), free(client);
 }

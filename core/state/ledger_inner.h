@@ -19,7 +19,8 @@
     X(ACCOUNT_FIND, "SELECT id FROM account WHERE budget=?1 AND period=?2") \
     X(ACCOUNT_ADD, "INSERT INTO account(budget,period,starts,ends,hard_limit) VALUES(?1,?2,?3,?4,?5)") \
     X(ACCOUNT_NOTE, "UPDATE account SET starts=?2,ends=?3,hard_limit=?4 WHERE id=?1 AND (starts IS NOT ?2 OR ends IS NOT ?3 OR hard_limit IS NOT ?4)") \
-    X(ACCOUNT_ALL, "SELECT id,budget,period,starts,ends,hard_limit FROM account WHERE (?1 IS NULL OR budget=?1) AND ifnull(ends,9223372036854775807)>?2 ORDER BY starts,id") \
+    X(ACCOUNT_ALL, "SELECT id,budget,period,starts,ends,hard_limit FROM account WHERE ?1 IS NULL AND ifnull(ends,9223372036854775807)>?2 " \
+      "ORDER BY starts,id") \
     X(ACCOUNT_OF, "SELECT id,budget,period,starts,ends,hard_limit FROM account WHERE budget=?1 AND ifnull(ends,9223372036854775807)>?2 ORDER BY starts,id") \
     X(ACCOUNT_IS, "SELECT 1 FROM account WHERE id=?1") \
     X(PAYERS_FIND, "SELECT id FROM payers WHERE accounts=?1") \
@@ -44,8 +45,8 @@
     X(ATTEMPT_IS, "SELECT a.hold,a.cost+ifnull((SELECT sum(delta) FROM correction c WHERE c.run=a.run AND c.seq=a.seq),0),a.payers," \
       "a.state='SETTLED' OR EXISTS (SELECT 1 FROM correction c WHERE c.run=a.run AND c.seq=a.seq) FROM attempt a WHERE a.run=?1 AND a.seq=?2") \
     X(CORRECTION_ADD, "INSERT INTO correction(at,by,why,run,seq,account,delta) VALUES(?1,?2,?3,?4,?5,?6,?7)") \
-    X(UNCERTAIN, "SELECT a.at,a.run,a.seq,0,a.cost,(SELECT text FROM name WHERE id=a.target),lower(hex(a.request)) FROM attempt a WHERE a.state='ORPHANED' AND NOT EXISTS " \
-      "(SELECT 1 FROM correction c WHERE c.run=a.run AND c.seq=a.seq) UNION ALL " \
+    X(UNCERTAIN, "SELECT a.at,a.run,a.seq,0,a.cost,(SELECT text FROM name WHERE id=a.target),lower(hex(a.request)) FROM attempt a " \
+      "WHERE a.state='ORPHANED' AND NOT EXISTS (SELECT 1 FROM correction c WHERE c.run=a.run AND c.seq=a.seq) UNION ALL " \
       "SELECT at,run,0,account,left,(SELECT trim(budget||' '||period) FROM account WHERE id=account),'' FROM (SELECT r.at,r.run,r.account,r.amount+" \
       "ifnull((SELECT sum(delta) FROM correction c WHERE c.run=r.run AND c.account=r.account),0) AS left FROM rest r) WHERE left<>0 ORDER BY 1,2,3") \
     X(REQUESTS, "SELECT run,seq,request,cost+ifnull((SELECT sum(delta) FROM correction c WHERE c.run=a.run AND c.seq=a.seq),0) FROM attempt a " \
@@ -53,8 +54,8 @@
     X(NAME_TEXT, "SELECT text FROM name WHERE id=?1") \
     X(PAYERS_TEXT, "SELECT budget,period FROM payer JOIN account ON account.id=payer.account WHERE payer.payers=?1 ORDER BY account.id") \
     X(ACCOUNT_TEXT, "SELECT budget,period FROM account WHERE id=?1") \
-    X(EXPORT_ATTEMPTS, "SELECT run,seq,at,lower(hex(request)),target,client,version,payers,hold,cost,kind,state,flags,latency_ms,input,cached_input,cache_write," \
-      "cache_write_1h,output,reasoning,audio,image FROM attempt WHERE at>=?1 AND at<?2 ORDER BY id") \
+    X(EXPORT_ATTEMPTS, "SELECT run,seq,at,lower(hex(request)),target,client,version,payers,hold,cost,kind,state,flags,latency_ms,input,cached_input," \
+      "cache_write,cache_write_1h,output,reasoning,audio,image FROM attempt WHERE at>=?1 AND at<?2 ORDER BY id") \
     X(EXPORT_RESTS, "SELECT run,account,at,amount FROM rest WHERE at>=?1 AND at<?2 ORDER BY at,run,account") \
     X(EXPORT_CORRECTIONS, "SELECT run,seq,account,at,delta,by,why,(SELECT payers FROM attempt a WHERE a.run=c.run AND a.seq=c.seq) FROM correction c " \
       "WHERE at>=?1 AND at<?2 ORDER BY id") \
@@ -65,8 +66,8 @@
     X(RUN_DISTRUST, "UPDATE run SET distrusted=1 WHERE run=?1") \
     X(RUN_END, "UPDATE run SET ended=?2,state=?3 WHERE run=?1") \
     X(CLOSED_TO, "SELECT ifnull(max(upto),0) FROM closed") \
-    X(CLOSABLE, "SELECT max(id),count(*) FROM (SELECT id FROM attempt WHERE id>?1 AND id<ifnull((SELECT min(id) FROM (SELECT id,at FROM attempt WHERE id>?1 ORDER BY id " \
-      "LIMIT ?2) WHERE at>=?3 AND at<?4),9223372036854775807) ORDER BY id LIMIT ?2)") \
+    X(CLOSABLE, "SELECT max(id),count(*) FROM (SELECT id FROM attempt WHERE id>?1 AND id<ifnull((SELECT min(id) FROM " \
+      "(SELECT id,at FROM attempt WHERE id>?1 ORDER BY id LIMIT ?2) WHERE at>=?3 AND at<?4),9223372036854775807) ORDER BY id LIMIT ?2)") \
     X(CLOSE, "INSERT INTO closing(account,run,month,rows,charged) " \
       "SELECT payer.account,s.run,s.month,sum(s.rows),sum(s.charged) FROM (SELECT run,payers,strftime('%Y-%m',at/1000000,'unixepoch') AS month," \
       "count(*) AS rows,sum(cost) AS charged FROM attempt WHERE id>?1 AND id<=?2 GROUP BY 1,2,3) s " \
@@ -98,8 +99,8 @@ struct lun_ledger {
     struct lun_sum *sums; uint32_t n_sums, room_sums;   /* of this transaction: a table by account; room is a power of two or 0 */
 };
 
-/* Binds (i: int64_t, n: int64_t with INT64_MAX and -1 as NULL, u: uint32_t, t: const char *, b: 16 bytes) and takes a first step. SQLITE_ROW or SQLITE_DONE; 0: failed,
- * and noted. After a ROW: read columns, then lun_sql_next until DONE, or lun_sql_end. */
+/* Binds (i: int64_t, n: int64_t with INT64_MAX and -1 as NULL, u: uint32_t, t: const char *, b: 16 bytes) and takes a first step. SQLITE_ROW or
+ * SQLITE_DONE; 0: failed, and noted. After a ROW: read columns, then lun_sql_next until DONE, or lun_sql_end. */
 int  lun_sql(struct lun_ledger *, enum lun_sql, const char *types, ...);
 int  lun_sql_next(struct lun_ledger *, enum lun_sql);
 void lun_sql_end(struct lun_ledger *, enum lun_sql);

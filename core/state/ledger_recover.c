@@ -194,7 +194,7 @@ static bool recover_run(struct lun_ledger *l, const char *folder, uint32_t run, 
     bool complete = j && lun_journal_complete(j, boot_id);
     if (j && !complete) good = remember_distrust(l, run);
     if (good) good = lun_ledger_begin(l) == LUN_LEDGER_OK;
-    if (good && is == LUN_JOURNAL_ABSENT && (is = lun_journal_open_dead(folder, run, l->gateway, &j)) == LUN_JOURNAL_DEAD) complete = lun_journal_complete(j, boot_id);
+    if (good && is == LUN_JOURNAL_ABSENT) is = lun_journal_open_dead(folder, run, l->gateway, &j), complete = j && lun_journal_complete(j, boot_id);
     if (good && (is == LUN_JOURNAL_ALIVE || !is_open(l, run, &known, &distrusted))) {      /* it has just begun, or another process was faster */
         report->alive += is == LUN_JOURNAL_ALIVE;
         lun_ledger_rollback(l);

@@ -31,16 +31,19 @@ static const struct { const char *query, *what; } never[] = {
     { "SELECT count(*) FROM attempt WHERE id>?1 AND cost>hold AND NOT flags&4", "attempts cost more than was held and do not say so" },
     { "SELECT count(*) FROM attempt WHERE id>?1 AND state NOT IN ('SETTLED','ORPHANED')", "attempts are neither SETTLED nor ORPHANED" },
     { "SELECT count(*) FROM attempt WHERE id>?1 AND seq<1", "attempts have no number" },
-    { "SELECT count(*) FROM (SELECT DISTINCT run FROM attempt WHERE id>?1) WHERE run NOT IN (SELECT run FROM run)", "runs of attempts are not in the table `run`" },
+    { "SELECT count(*) FROM (SELECT DISTINCT run FROM attempt WHERE id>?1) WHERE run NOT IN (SELECT run FROM run)",
+      "runs of attempts are not in the table `run`" },
     { "SELECT count(*) FROM (SELECT DISTINCT payers FROM attempt WHERE id>?1) WHERE payers<>0 AND payers NOT IN (SELECT payers FROM payer)",
       "payers of attempts are not in the table `payer`" },
     { "SELECT count(*) FROM payer WHERE account NOT IN (SELECT id FROM account) AND ?1 IS NOT NULL", "payers are not in the table `account`" },
-    { "SELECT count(*) FROM payers p WHERE ?1 IS NOT NULL AND p.accounts IS NOT (SELECT group_concat(account) FROM (SELECT account FROM payer WHERE payers=p.id ORDER BY 1))",
+    { "SELECT count(*) FROM payers p WHERE ?1 IS NOT NULL AND p.accounts IS NOT (SELECT group_concat(account) FROM "
+      "(SELECT account FROM payer WHERE payers=p.id ORDER BY 1))",
       "sets of payers are not what they were made of" },
     { "SELECT count(*) FROM (SELECT DISTINCT target AS n FROM attempt WHERE id>?1 UNION SELECT DISTINCT client FROM attempt WHERE id>?1 "
       "UNION SELECT DISTINCT version FROM attempt WHERE id>?1) WHERE n<>0 AND n NOT IN (SELECT id FROM name)", "names of attempts are not in the table `name`" },
     { "SELECT ifnull(max(id),?1)-?1-count(*) FROM attempt WHERE id>?1", "rows are missing between the first and the last" },
-    { "SELECT (SELECT ifnull(max(upto),0) FROM closed)>(SELECT ifnull(max(id),0) FROM attempt) AND ?1 IS NOT NULL", "rows of closed months are missing at the end" },
+    { "SELECT (SELECT ifnull(max(upto),0) FROM closed)>(SELECT ifnull(max(id),0) FROM attempt) AND ?1 IS NOT NULL",
+      "rows of closed months are missing at the end" },
     { "SELECT ifnull(sum(rows),0)<>ifnull(max(upto),0) AND ?1 IS NOT NULL FROM closed", "closed months do not hold as many rows as they say" },
     { "SELECT count(*) FROM correction c WHERE seq IS NOT NULL AND ?1 IS NOT NULL AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.run=c.run AND a.seq=c.seq)",
       "corrections are of attempts that there are not" },
@@ -132,23 +135,27 @@ static struct account *account_of(struct check *c, uint32_t id)
 
 static int64_t column(sqlite3_stmt *s, bool there, int i) { return there ? sqlite3_column_int64(s, i) : 0; }
 
+static void differ(struct check *c, sqlite3_stmt *part, const char *how, int64_t is, int64_t ought)
+{
+    tell(c, "account %lld, run %lld: %lld nano-USD %s %lld", (long long)sqlite3_column_int64(part, 0), (long long)sqlite3_column_int64(part, 1), (long long)is, how,
+         (long long)ought);
+}
+
 /* One part, stored (`p`, NULL: it is not) and counted (`q`, likewise). */
 static void compare(struct check *c, sqlite3_stmt *p, sqlite3_stmt *q)
 {
     sqlite3_stmt *s = p ? p : q;
-    uint32_t id = (uint32_t)sqlite3_column_int64(s, 0);
-    int64_t run = sqlite3_column_int64(s, 1);
-    struct account *a = account_of(c, id);
+    struct account *a = account_of(c, (uint32_t)sqlite3_column_int64(s, 0));
     int64_t charged = column(p, p, 2), adjusted = column(p, p, 3), rows_charged = column(q, q, 3), rows_adjusted = column(q, q, 4);
     a->charged = lun_saturate(a->charged, lun_saturate(charged, adjusted));
     a->counted = lun_saturate(a->counted, lun_saturate(rows_charged, rows_adjusted));
     a->rows += column(q, q, 2);
     a->wrong |= charged != rows_charged || adjusted != rows_adjusted;
-    if (charged != rows_charged) tell(c, "account %u, run %lld: %lld nano-USD are charged and the rows come to %lld", id, (long long)run, (long long)charged, (long long)rows_charged);
-    if (adjusted != rows_adjusted) tell(c, "account %u, run %lld: %lld nano-USD are corrected and the corrections come to %lld", id, (long long)run, (long long)adjusted, (long long)rows_adjusted);
+    if (charged != rows_charged) differ(c, s, "are charged and the rows come to", charged, rows_charged);
+    if (adjusted != rows_adjusted) differ(c, s, "are corrected and the corrections come to", adjusted, rows_adjusted);
     if (!p || sqlite3_column_type(p, 4) == SQLITE_NULL || charged <= sqlite3_column_int64(p, 4)) return;
     a->wrong = true;
-    tell(c, "account %u, run %lld: %lld nano-USD are charged and only %lld were granted", id, (long long)run, (long long)charged, (long long)sqlite3_column_int64(p, 4));
+    differ(c, s, "are charged and granted were only", charged, sqlite3_column_int64(p, 4));
 }
 
 static int order(sqlite3_stmt *p, sqlite3_stmt *q)

@@ -93,7 +93,7 @@ static void each_kind_of_tampering_is_found(void **state)
         { "UPDATE attempt SET cost=60 WHERE seq=7", "cost more than was held" },
         { "UPDATE part SET charged=charged-5", "the rows come to" },
         { "UPDATE part SET adjusted=adjusted-5 WHERE account=1", "the corrections come to" },
-        { "UPDATE part SET granted=1 WHERE account=1", "only 1 were granted" },
+        { "UPDATE part SET granted=1 WHERE account=1", "granted were only 1" },
         { "DELETE FROM part WHERE account=2", "0 nano-USD are charged and the rows come to" },
         { "DELETE FROM attempt WHERE seq=7", "1 rows are missing" },
         { "DELETE FROM attempt WHERE seq=40", "the rows come to" },
