@@ -1,4 +1,5 @@
 #include "ledger_world.h"
+#include <signal.h>
 
 /* ---- rows, accounts, grants ---- */
 
@@ -346,6 +347,54 @@ static void an_ordered_end_takes_in_what_the_journal_still_holds(void **state)
     lun_ledger_close(l);
 }
 
+/* A process of several: draws as others do, one at a time, as long as there is something left (70 are left to the one that is
+ * killed); spends most of it. */
+static void draw_and_spend(bool killed, int64_t limit)
+{
+    struct lun_ledger *l = open_ledger(LUN_LEDGER_FOUND);
+    struct lun_journal *j = begin_run(l);
+    int64_t granted = 0;
+    uint64_t seq = 0;
+    for (bool more = true; more; ) {
+        begin(l);
+        uint32_t key = account(l, "key app", limit), payers = lun_ledger_payers(l, &key, 1);
+        int64_t left = limit - look(l, key).taken - (killed ? 0 : 70), part = left < 7 ? left : 7;
+        more = part > 0;
+        if (more) lun_ledger_grant(l, key, granted += part);
+        if (more) row(l, ++seq, payers, part, part - part / 7);
+        commit(l);
+        if (killed && seq == 3) raise(SIGKILL);
+    }
+    if (!lun_ledger_end_run(l, j, NOW)) _exit(1);
+    lun_ledger_close(l);
+    _exit(0);
+}
+
+static void several_processes_share_a_limit_to_the_nano_dollar(void **state)
+{
+    (void)state;
+    enum { PROCESSES = 4, LIMIT = 1401 };
+    pid_t pids[PROCESSES];
+    int status;
+    lun_ledger_close(open_ledger(LUN_LEDGER_FOUND));
+    for (int i = 0; i < PROCESSES; i++) if (!(pids[i] = fork())) draw_and_spend(!i, LIMIT);
+    for (int i = 0; i < PROCESSES; i++) {
+        waitpid(pids[i], &status, 0);
+        assert_int_equal(status, i ? 0 : SIGKILL);
+    }
+    struct lun_ledger *l = open_ledger(LUN_LEDGER_FOUND);
+    begin(l);
+    uint32_t key = account(l, "key app", LIMIT);
+    commit(l);
+    assert_true(look(l, key).taken <= LIMIT);
+    assert_int_equal(recover(l, BOOT).runs, 1);
+    assert_int_equal(look(l, key).taken, by_hand("SELECT sum(cost) FROM attempt"));
+    assert_true(look(l, key).taken <= LIMIT && look(l, key).taken >= (LIMIT - 70) * 6 / 7 - 7 * PROCESSES);
+    assert_int_equal(by_hand("SELECT count(DISTINCT run) FROM attempt"), PROCESSES);
+    assert_int_equal(by_hand("SELECT count(*)=max(id) FROM attempt"), 1);
+    lun_ledger_close(l);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, world_set_up, world_tear_down)
@@ -367,6 +416,7 @@ int main(void)
         T(a_run_that_goes_on_is_left_alone),
         T(who_was_taken_for_dead_writes_no_more),
         T(another_process_that_writes_is_noticed),
+        T(several_processes_share_a_limit_to_the_nano_dollar),
         T(an_ordered_end_takes_in_what_the_journal_still_holds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
