@@ -74,6 +74,7 @@ static void a_transaction_that_is_rolled_back_leaves_nothing(void **state)
     struct lun_ledger *l = open_ledger(LUN_LEDGER_FOUND);
     struct lun_journal *j = begin_run(l);
     begin(l);
+    account(l, "key first", 1000);
     uint32_t key = account(l, "key app", 1000), payers = lun_ledger_payers(l, &key, 1);
     row(l, 1, payers, 50, 40);
     lun_ledger_rollback(l);

@@ -13,7 +13,7 @@ static int sync_or_fail(int fd, long call)
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     if (readlink(link, path, sizeof path - 1) < 0 || !fails || !strstr(path, fails)) return (int)syscall(call, fd);
     failed++;
-    errno = EIO;
+    errno = ENOSPC;         /* as a disk says that has promised too much; and still no full disk that can wait */
     return -1;
 }
 int fsync(int fd) { return sync_or_fail(fd, SYS_fsync); }
