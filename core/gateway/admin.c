@@ -158,6 +158,14 @@ static void report(struct visit *v)
     reply_json(v->exchange, 200, &out);
 }
 
+static void ledger(struct visit *v)
+{
+    struct lun_buf out = {0};
+    if (v->admin->options.books) lun_books_show(v->admin->options.books, &out);
+    else lun_buf_puts(&out, "{\"state\":\"none\"}");
+    reply_json(v->exchange, 200, &out);
+}
+
 static void cache(struct visit *v)
 {
     struct lun_buf out = {0};

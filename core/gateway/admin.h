@@ -2,6 +2,7 @@
  * who may use it is guard.h's affair. */
 #ifndef LUN_GATEWAY_ADMIN_H
 #define LUN_GATEWAY_ADMIN_H
+#include "gateway/books.h"
 #include "gateway/changes.h"
 
 /*  method, path, function, what it does and answers */
@@ -21,6 +22,7 @@
                                              "`rollback` (0 %). Answers `{\"canary\":{…},\"kept\":…,\"warnings\":[…]}`, 404, or 409: that cannot be done now") \
     X("GET",  "/admin/cache",     cache,     "What the response cache holds: `size bytes entries evictions asking waiting ttl shared answer`; `asking`: requests whose answer others may get, `waiting`: those who wait for one") \
     X("DELETE", "/admin/cache",   purge,     "Empties it, and answers as GET does. What is being answered now still goes to who waits for it, and is not kept") \
+    X("GET",  "/admin/ledger",    ledger,    "How the ledger is: `state`: `open`, `closed` (and `why`), `none`; with several gateways `gateway` (its id), `sharing` (core/state/member.h), `members` and who of them is `missing`") \
     X("GET",  "/admin/providers", providers, "Providers with their keys and targets, as health sees them") \
     X("GET",  "/admin/requests",  requests,  "Requests under way, on each worker the latest first: `id age_ms model endpoint stream key policy attempts target labels`")
 
@@ -30,6 +32,7 @@ struct lun_admin_options {              /* copied; what it points to is borrowed
     struct lun_registry *registry;
     struct lun_changes *changes;
     struct lun_worker *const *workers; int n_workers;
+    struct lun_books *books;            /* NULL: there is no ledger */
     struct lun_writer *writer;          /* of the request log; NULL: none */
     const struct lun_log *log;
 };

@@ -20,7 +20,8 @@ static const char *why_short(struct lun_question *q, const struct lun_bill *b)
 
 static const char *why_closed(struct lun_question *q, struct lun_money *money)
 {
-    char why[256];
+    char why[256], word[32];
+    if (strcmp(lun_money_status(money, word, why), "open")) return lun_arena_strdup(q->arena, why);
     return lun_money_closed(money, why) ? lun_arena_strdup(q->arena, why) : "the ledger is slow to write down what is to be spent";
 }
 
@@ -51,6 +52,12 @@ bool lun_bill_fits(struct lun_bill *b, struct lun_question *q, const struct lun_
     return true;
 }
 
+static bool is_stuck(struct lun_money *money)
+{
+    char word[32];
+    return strcmp(lun_money_status(money, word, NULL), "open") != 0;
+}
+
 enum lun_taken lun_bill_take(struct lun_bill *b, struct lun_question *q, const struct lun_trial *t, struct lun_money *money, const char **detail)
 {
     struct lun_account *accounts[LUN_ACCOUNTS];
@@ -60,7 +67,8 @@ enum lun_taken lun_bill_take(struct lun_bill *b, struct lun_question *q, const s
     enum lun_taken taken = lun_hold_take(&b->hold, money, accounts, n, b->bound < 0 ? 0 : b->bound, lun_question_wall(q), &what, &short_of);
     if (taken == LUN_TAKEN) return taken;
     if (short_of >= 0) lun_account_look(accounts[short_of], lun_question_wall(q), &b->short_of);
-    b->closed = taken == LUN_CLOSED || (taken == LUN_LATER && (short_of < 0 || b->short_of.left >= b->bound));     /* it is there, and not drawn yet */
+    b->closed = taken == LUN_CLOSED || (taken == LUN_LATER && (short_of < 0 || b->short_of.left >= b->bound || is_stuck(money)));     /* it may be there,
+                                                                               and cannot be drawn */
     *detail = b->closed ? why_closed(q, money) : why_short(q, b);
     return taken;
 }

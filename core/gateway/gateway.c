@@ -113,7 +113,7 @@ static bool open_admin(struct lun_gateway *g, const struct lun_snapshot *s, char
     }
     lun_listen_text(fd, g->admin_address);
     lun_reactor_enter(g->reactor);
-    g->admin = lun_admin_new(&(struct lun_admin_options){ .reactor = g->reactor, .registry = g->registry, .changes = g->changes, .workers = g->workers, .n_workers = g->n,
+    g->admin = lun_admin_new(&(struct lun_admin_options){ .reactor = g->reactor, .registry = g->registry, .changes = g->changes, .workers = g->workers, .n_workers = g->n, .books = g->books,
                                                           .writer = g->writer, .log = g->options.log }, fd);
     lun_reactor_leave(g->reactor);
     return g->admin;
@@ -131,7 +131,8 @@ static bool open_books(struct lun_gateway *g, const struct lun_snapshot *s, char
 {
     if (!s->ledger || (!s->ledger_said && !lun_changes_state(g->changes))) return true;
     g->books = lun_books_new(&(struct lun_books_options){ .money = g->registry->money, .metrics = g->registry->metrics, .log = g->options.log, .path = s->ledger,
-                                                          .attempts = (uint32_t)s->limits.connections }, error);
+                                                          .attempts = (uint32_t)s->limits.connections,
+                                                          .redis = s->redis, .redis_ca = s->redis_ca, .redis_prefix = s->redis_prefix }, error);
     return g->books;
 }
 

@@ -66,6 +66,8 @@ struct lun_money *lun_money_new(void);
 void lun_money_free(struct lun_money *);
 /* Why nothing is held under a hard limit now; NULL: it is. `text` is filled then. */
 const char *lun_money_closed(struct lun_money *, char text[256]);
+/* How it stands: "open", "closed", or a word of state/member.h while the limits of several gateways cannot be drawn on, and then *why (NULL is fine) is filled. */
+const char *lun_money_status(struct lun_money *, char word[32], char why[256]);
 /* The name, made when new; lives as long as the lun_money. */
 struct lun_money_name *lun_money_name(struct lun_money *, const char *text);
 

@@ -20,6 +20,7 @@ struct lun_span {
     bool listed;                        /* in the money's list of spans with work */
     bool give_back, trim;               /* what is not gone; what is more than a few chunks */
     bool dead;                          /* about to be freed */
+    void *mark;
     struct lun_span *next_work;
 };
 
@@ -50,6 +51,7 @@ struct lun_money {
     struct lun_draw_books books; bool kept;             /* kept: there is a ledger */
     bool shared;
     char closed[256];                                   /* "": it is not */
+    char status[32], stuck[256];                        /* of those who share; "": all is well */
     uint64_t seq;
     uint32_t *free_slots; size_t n_free;
     uint32_t *ended; size_t n_ended;                    /* slots whose holds have ended */

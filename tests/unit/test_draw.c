@@ -343,7 +343,7 @@ static void random_turns_keep_the_promise_and_refuse_nothing_that_fits(void **s)
             uint64_t dice = roll(&seed) % 100;
             if (dice < 30) turn(d, wall, roll(&seed) % 5 == 0);
             else if (dice < 32) lun_draw_give_back(d->money, roll(&seed) % 2);
-            else if (dice < 34) lun_draw_sweep(d->money, wall);
+            else if (dice < 34) lun_draw_sweep(d->money, wall, NULL, NULL);
             else if (dice < 35) wall += 86400 * LUN_SECOND * (roll(&seed) % 3 ? 1 : -1);
             else if (o->hold.open) {
                 int64_t cost = (int64_t)(roll(&seed) % (uint64_t)(o->hold.bound + 1));
