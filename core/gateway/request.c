@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "gateway/plan.h"
 #include "gateway/reply.h"
+#include "state/charge.h"
 #include <stdlib.h>
 
 #define FINISH_LIMIT (10 * LUN_SECOND)
@@ -129,6 +130,8 @@ static enum go budget(request *r)
     if (!answer) return WAIT;
     if (answer->verb == LUN_REFUSE) return refuse(r, answer, LUN_CODE_BUDGET_EXCEEDED);
     if (answer->verb == LUN_DEGRADE && !lun_course_narrow(r->question, answer)) return fail(r, &(struct lun_error){ .code = LUN_CODE_BUDGET_EXCEEDED });
+    const struct lun_tag_budget *unsaid = r->question->inner ? NULL : lun_charge_missing(r->question);
+    if (unsaid) return fail(r, &(struct lun_error){ .code = LUN_CODE_INVALID_REQUEST, .param = unsaid->at, .message = lun_reply_unsaid(r->question, unsaid) });
     return to(r, LUN_AT_CACHE);
 }
 

@@ -15,8 +15,7 @@ static struct lun_account *account_new(struct lun_money *m, const char *name, co
     a->money = m;
     a->name = lun_strdup(name);
     a->limit = rule->limit < 0 ? -1 : rule->limit;
-    a->per = rule->per;
-    a->soft = rule->soft;
+    a->rule = *rule;
     return a;
 }
 
@@ -48,11 +47,10 @@ struct lun_account *lun_account_get(struct lun_money *m, const char *name, const
         lun_names_put(&m->accounts, name, a);
     }
     int64_t limit = rule->limit < 0 ? -1 : rule->limit;
-    if (a->per != rule->per) a->forgotten = 0;
+    if (a->rule.per != rule->per || a->rule.zone != rule->zone) a->forgotten = 0;
     if (a->limit != limit) look_again(m, a);
     a->limit = limit;
-    a->per = rule->per;
-    a->soft = rule->soft;
+    a->rule = *rule;
     pthread_mutex_unlock(&m->lock);
     return a;
 }
@@ -61,18 +59,37 @@ bool lun_account_limited(const struct lun_account *a) { return a->limit >= 0; }
 
 /* ---- periods ---- */
 
+/* In another zone a period of the same date is the same one: what is spent of a month stays spent. */
+static bool same(const struct lun_span *s, const struct lun_account *a, lun_us start)
+{
+    char was[LUN_PERIOD_LABEL], is[LUN_PERIOD_LABEL];
+    if (s->rule.per != a->rule.per) return false;
+    if (s->rule.zone == a->rule.zone) return s->start == start;
+    lun_period_label(&s->rule, s->start, was);
+    lun_period_label(&a->rule, start, is);
+    return !strcmp(was, is);
+}
+
 static struct lun_span *find(const struct lun_account *a, lun_us start)
 {
-    for (struct lun_span *s = a->spans; s; s = s->next)
-        if (s->start == start && s->per == a->per) return s;
+    for (struct lun_span *s = a->spans; s; s = s->next) if (same(s, a, start)) return s;
     return NULL;
+}
+
+static struct lun_span *move(struct lun_span *s, lun_us wall)
+{
+    if (s->rule.zone == s->of->rule.zone) return s;
+    s->rule = s->of->rule;
+    s->start = lun_period_start(&s->rule, wall);
+    s->end = lun_period_end(&s->rule, wall);
+    return s;
 }
 
 static struct lun_span *oldest(const struct lun_account *a)
 {
     struct lun_span *found = NULL;
     for (struct lun_span *s = a->spans; s; s = s->next)
-        if (s->per == a->per && (!found || s->start < found->start)) found = s;
+        if (s->rule.per == a->rule.per && (!found || s->start < found->start)) found = s;
     return found;
 }
 
@@ -80,11 +97,11 @@ static void forget_one(struct lun_account *a, const struct lun_span *keep)
 {
     struct lun_span **worst = NULL;
     for (struct lun_span **at = &a->spans; *at; at = &(*at)->next)
-        if (!(*at)->holds && *at != keep && (!worst || (*at)->per != a->per || ((*worst)->per == a->per && (*at)->start < (*worst)->start)))
+        if (!(*at)->holds && *at != keep && (!worst || (*at)->rule.per != a->rule.per || ((*worst)->rule.per == a->rule.per && (*at)->start < (*worst)->start)))
             worst = at;
     if (!worst) return;
     struct lun_span *s = *worst;
-    if (s->per == a->per && s->start > a->forgotten) a->forgotten = s->start;
+    if (s->rule.per == a->rule.per && s->start > a->forgotten) a->forgotten = s->start;
     *worst = s->next;
     a->n--;
     free(s);
@@ -94,12 +111,12 @@ static bool kept(const struct lun_account *a) { return a->money && a->money->kep
 
 static struct lun_span *open_span(struct lun_account *a, lun_us wall)
 {
-    lun_us start = lun_period_start(a->per, wall);
+    lun_us start = lun_period_start(&a->rule, wall);
     struct lun_span *s = find(a, start);
-    if (s) return s;
+    if (s) return move(s, wall);
     if (a->forgotten && start <= a->forgotten && (s = oldest(a))) return s;
     s = lun_alloc(sizeof *s);
-    *s = (struct lun_span){ .next = a->spans, .of = a, .per = a->per, .start = start, .end = lun_period_end(a->per, wall),
+    *s = (struct lun_span){ .next = a->spans, .of = a, .rule = a->rule, .start = start, .end = lun_period_end(&a->rule, wall),
                             .allot = kept(a) ? 0 : INT64_MAX };
     a->spans = s;
     a->n++;
@@ -293,7 +310,7 @@ void lun_hold_orphan(struct lun_hold *h)                { lun_hold_end(h, &(stru
 
 static const struct lun_span *current(const struct lun_account *a, lun_us wall)
 {
-    lun_us start = lun_period_start(a->per, wall);
+    lun_us start = lun_period_start(&a->rule, wall);
     const struct lun_span *s = find(a, start);
     return s || !a->forgotten || start > a->forgotten ? s : oldest(a);
 }
@@ -301,8 +318,8 @@ static const struct lun_span *current(const struct lun_account *a, lun_us wall)
 static void look(const struct lun_account *a, lun_us wall, struct lun_account_view *v)
 {
     const struct lun_span *s = current(a, wall);
-    lun_us end = lun_period_end(a->per, wall);
-    *v = (struct lun_account_view){ .name = a->name, .limit = a->limit, .soft = a->soft, .resets_in = end == LUN_NEVER ? LUN_NEVER : end - wall };
+    lun_us end = lun_period_end(&a->rule, wall);
+    *v = (struct lun_account_view){ .name = a->name, .limit = a->limit, .soft = a->rule.soft, .resets_in = end == LUN_NEVER ? LUN_NEVER : end - wall };
     v->left = a->limit < 0 ? INT64_MAX : s ? lun_span_left(s) : a->limit;
     if (s) {
         v->used = lun_money_add(s->base, s->used);

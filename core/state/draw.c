@@ -90,7 +90,7 @@ static void collect_span(struct lun_draw_work *w, struct lun_span *s, lun_us wal
     bool over = s->end <= wall && !s->holds;
     *d = (struct lun_draw_span){ .span = s, .budget = s->of->name, .starts = s->start, .ends = s->end, .limit = s->of->limit, .id = s->id,
                                  .base = s->base, .used = s->used, .granted = s->granted, .need = s->least, .over = over };
-    lun_period_label(s->per, s->start, d->label);
+    lun_period_label(&s->rule, s->start, d->label);
     d->forced = s->of->limit >= 0 && lun_span_gone(s) > s->granted && lun_span_gone(s) > s->of->limit - s->base;
     d->want = wanted(s, over);
     s->listed = s->give_back = s->trim = false;

@@ -8,7 +8,8 @@
 struct lun_span {
     struct lun_span *next;              /* of its account */
     struct lun_account *of;
-    enum lun_period per; lun_us start, end;
+    struct lun_budget_rule rule;        /* as it was when it was opened; its limit is the account's */
+    lun_us start, end;
     int64_t used, held; int holds;      /* here: by holds that ended, by those that have not */
     /* with a ledger */
     uint32_t id;                        /* 0: not on the disk yet */
@@ -27,8 +28,7 @@ struct lun_account {
     struct lun_money *money;            /* NULL: a request's own */
     char *name;
     _Atomic int64_t limit;
-    enum lun_period per;
-    double soft;
+    struct lun_budget_rule rule;        /* but for the limit */
     struct lun_span *spans; int n;
     lun_us forgotten;                   /* no period that began then or before is opened any more; 0: none was forgotten */
 };
