@@ -42,7 +42,7 @@ bool lun_bill_fits(struct lun_bill *b, struct lun_question *q, const struct lun_
     }
     for (int i = 0; i < n; i++) {
         if (!lun_account_lacks(accounts[i], b->bound, lun_question_wall(q))) continue;
-        lun_account_look(accounts[i], lun_question_wall(q), &b->short_of);
+        lun_account_look(b->short_account = accounts[i], lun_question_wall(q), &b->short_of);
         *detail = why_short(q, b);
         return false;
     }
@@ -59,7 +59,7 @@ enum lun_taken lun_bill_take(struct lun_bill *b, struct lun_question *q, const s
     b->closed = taken == LUN_CLOSED || (taken == LUN_LATER && short_of < 0);
     if (taken == LUN_TAKEN) return taken;
     if (!b->closed) {
-        lun_account_look(accounts[short_of], lun_question_wall(q), &b->short_of);
+        lun_account_look(b->short_account = accounts[short_of], lun_question_wall(q), &b->short_of);
         *detail = why_short(q, b);
     } else *detail = why_closed(q, money);
     return taken;

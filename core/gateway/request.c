@@ -102,6 +102,7 @@ static enum go over_budget(request *r)
     attempt *a = r->skipped;
     if (a->bill.closed) return fail(r, &(struct lun_error){ .code = LUN_CODE_OVERLOADED, .retry_after = LUN_SECOND,
         .message = lun_arena_printf(r->question->arena, "Nothing is bought under a hard limit just now: %s.", a->trial.detail) });
+    if (a->bill.short_account) lun_account_refused(a->bill.short_account, a->bill.bound, lun_question_wall(r->question));
     return fail(r, &(struct lun_error){ .code = LUN_CODE_BUDGET_EXCEEDED, .budget = a->bill.short_of.name ? &a->bill.short_of : NULL,
         .message = lun_arena_printf(r->question->arena, "The budget does not allow this request: %s.", a->trial.detail) });
 }

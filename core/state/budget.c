@@ -3,11 +3,17 @@
 #include "state/money.h"
 #include "state/period.h"
 #include <assert.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define REMEMBERED 64           /* periods of an account in memory alone; older ones are forgotten, but never opened again */
+
+static int64_t soft_of(const struct lun_budget_rule *rule)
+{
+    return rule->soft > 0 && rule->limit > 0 ? (int64_t)ceil((double)rule->limit * rule->soft) : INT64_MAX;
+}
 
 static struct lun_account *account_new(struct lun_money *m, const char *name, const struct lun_budget_rule *rule)
 {
@@ -16,6 +22,7 @@ static struct lun_account *account_new(struct lun_money *m, const char *name, co
     a->name = lun_strdup(name);
     a->limit = rule->limit < 0 ? -1 : rule->limit;
     a->rule = *rule;
+    a->soft_at = soft_of(rule);
     return a;
 }
 
@@ -49,8 +56,10 @@ struct lun_account *lun_account_get(struct lun_money *m, const char *name, const
     int64_t limit = rule->limit < 0 ? -1 : rule->limit;
     if (a->rule.per != rule->per || a->rule.zone != rule->zone) a->forgotten = 0;
     if (a->limit != limit) look_again(m, a);
+    if (a->limit != limit || a->soft_at != soft_of(rule)) for (struct lun_span *s = a->spans; s; s = s->next) s->crossed = 0;
     a->limit = limit;
     a->rule = *rule;
+    a->soft_at = soft_of(rule);
     pthread_mutex_unlock(&m->lock);
     return a;
 }
@@ -162,6 +171,29 @@ static enum lun_taken judge(const struct lun_span *s, int64_t bound)
     if (*a->money->closed) return LUN_CLOSED;
     if (hopeless(s, bound)) return LUN_SHORT;
     return s->id && (!bound || at_hand(s) >= bound) ? LUN_TAKEN : LUN_LATER;
+}
+
+/* ---- what people should hear of ---- */
+
+static void fill(const struct lun_account *a, const struct lun_span *s, lun_us end, struct lun_account_view *v)
+{
+    *v = (struct lun_account_view){ .name = a->name, .limit = a->limit, .soft = a->rule.soft, .ends = end };
+    v->left = a->limit < 0 ? INT64_MAX : s ? lun_span_left(s) : a->limit;
+    if (s) {
+        v->used = lun_money_add(s->base, s->used);
+        v->held = s->held;
+    }
+    if (v->limit >= 0) v->share = v->limit ? (double)lun_money_add(v->used, v->held) / (double)v->limit : 1;
+}
+
+static void cross(struct lun_span *s, enum lun_crossing what)
+{
+    const struct lun_money *m = s->of->money;
+    struct lun_account_view v;
+    if (s->crossed & what || !m || !m->watch.crossed) return;
+    s->crossed |= what;
+    fill(s->of, s, s->end, &v);
+    m->watch.crossed(m->watch.self, &v, what);
 }
 
 /* ---- holds ---- */
@@ -281,6 +313,7 @@ static void give(struct lun_hold *h, int64_t cost)
     for (int i = 0; i < h->n; i++) {
         struct lun_span *s = h->spans[i];
         unhold(s, h->bound, cost);
+        if (lun_money_add(s->base, s->used) >= s->of->soft_at) cross(s, LUN_CROSSED_SOFT);
         if (cost < h->bound) s->refused = 0;
         if (kept(s->of) && s->of->limit >= 0 && lun_span_gone(s) > s->granted) lun_money_work(m, s);     /* a claim above its hold */
     }
@@ -319,13 +352,8 @@ static void look(const struct lun_account *a, lun_us wall, struct lun_account_vi
 {
     const struct lun_span *s = current(a, wall);
     lun_us end = lun_period_end(&a->rule, wall);
-    *v = (struct lun_account_view){ .name = a->name, .limit = a->limit, .soft = a->rule.soft, .resets_in = end == LUN_NEVER ? LUN_NEVER : end - wall };
-    v->left = a->limit < 0 ? INT64_MAX : s ? lun_span_left(s) : a->limit;
-    if (s) {
-        v->used = lun_money_add(s->base, s->used);
-        v->held = s->held;
-    }
-    if (v->limit >= 0) v->share = v->limit ? (double)lun_money_add(v->used, v->held) / (double)v->limit : 1;
+    fill(a, s, end, v);
+    v->resets_in = end == LUN_NEVER ? LUN_NEVER : end - wall;
 }
 
 void lun_account_look(struct lun_account *a, lun_us wall, struct lun_account_view *v)
@@ -333,6 +361,22 @@ void lun_account_look(struct lun_account *a, lun_us wall, struct lun_account_vie
     if (a->money) pthread_mutex_lock(&a->money->lock);
     look(a, wall, v);
     if (a->money) pthread_mutex_unlock(&a->money->lock);
+}
+
+void lun_account_refused(struct lun_account *a, int64_t bound, lun_us wall)
+{
+    if (!a->money) return;
+    pthread_mutex_lock(&a->money->lock);
+    struct lun_span *s = find(a, lun_period_start(&a->rule, wall));
+    if (s && bound <= a->limit) cross(s, LUN_CROSSED_HARD);
+    pthread_mutex_unlock(&a->money->lock);
+}
+
+void lun_money_watch(struct lun_money *m, const struct lun_money_watch *watch)
+{
+    pthread_mutex_lock(&m->lock);
+    m->watch = watch ? *watch : (struct lun_money_watch){0};
+    pthread_mutex_unlock(&m->lock);
 }
 
 bool lun_account_lacks(struct lun_account *a, int64_t bound, lun_us wall)
