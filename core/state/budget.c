@@ -52,6 +52,9 @@ struct lun_account *lun_account_get(struct lun_money *m, const char *name, const
     if (!a) {
         a = account_new(m, name, rule);
         lun_names_put(&m->accounts, name, a);
+        a->next_work = m->work_accounts;
+        m->work_accounts = a;
+        lun_money_wake(m, true);
     }
     int64_t limit = rule->limit < 0 ? -1 : rule->limit;
     if (a->rule.per != rule->per || a->rule.zone != rule->zone) a->forgotten = 0;
@@ -118,7 +121,7 @@ static void forget_one(struct lun_account *a, const struct lun_span *keep)
 
 static bool kept(const struct lun_account *a) { return a->money && a->money->kept; }
 
-static struct lun_span *open_span(struct lun_account *a, lun_us wall)
+struct lun_span *lun_span_open(struct lun_account *a, lun_us wall)
 {
     lun_us start = lun_period_start(&a->rule, wall);
     struct lun_span *s = find(a, start);
@@ -249,6 +252,7 @@ static enum lun_taken enter(struct lun_money *m, struct lun_hold *h, const struc
     struct lun_payers *payers = payers_of(m, h);
     bool known = payers->id && what->target->id && what->version->id;
     if (!limited(h) && (*m->closed || !m->n_free)) return LUN_TAKEN;
+    if (so_far == LUN_LATER) lun_payers_need(m, payers, h->bound);
     if (so_far == LUN_LATER || !known) return LUN_LATER;
     if (!take_slot(m, h)) return LUN_CLOSED;
     *line = (struct lun_draw_line){ .seq = h->seq, .hold = h->bound, .target = what->target->id, .version = what->version->id, .payers = payers->id };
@@ -260,7 +264,7 @@ static enum lun_taken hold_all(struct lun_hold *h, struct lun_account *const *ac
 {
     enum lun_taken all = LUN_TAKEN;
     for (int i = 0; i < h->n; i++) {
-        h->spans[i] = open_span(accounts[i], wall);
+        h->spans[i] = lun_span_open(accounts[i], wall);
         enum lun_taken one = judge(h->spans[i], h->bound);
         if (one == LUN_LATER && accounts[i]->limit >= 0) ask_for(h->spans[i], h->bound);
         if (one != LUN_TAKEN && *short_of < 0) *short_of = i;
@@ -331,6 +335,7 @@ void lun_hold_end(struct lun_hold *h, const struct lun_settlement *how)
     if (!h->open) return;
     h->open = false;
     if (said.cost < 0) said.cost = 0;
+    said.bound = h->bound;
     if (h->seq) h->money->books.settled(h->money->books.self, h->slot, h->seq, &said);
     give(h, said.cost);
 }

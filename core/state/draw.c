@@ -54,9 +54,11 @@ void lun_draw_close(struct lun_money *m, const char *why)
 
 void lun_draw_work_free(struct lun_draw_work *w)
 {
+    free(w->accounts);
     free(w->names);
     free(w->spans);
     free(w->payers);
+    free(w->groups);
     free(w->slots);
     *w = (struct lun_draw_work){0};
 }
@@ -99,10 +101,21 @@ static void collect_span(struct lun_draw_work *w, struct lun_span *s, lun_us wal
 
 static void collect(struct lun_money *m, struct lun_draw_work *w, lun_us wall)
 {
+    for (struct lun_account *a; (a = m->work_accounts); m->work_accounts = a->next_work) {
+        ROOM(w, accounts);
+        w->accounts[w->n_accounts++] = (struct lun_draw_account){ a->name, a };
+    }
     for (struct lun_money_name *n; (n = m->work_names); ) {
         ROOM(w, names);
         w->names[w->n_names++] = (struct lun_draw_name){ .name = n, .text = n->text };
         m->work_names = n->next_work;
+    }
+    for (struct lun_payers *p; (p = m->needy); p->need = 0) {
+        ROOM(w, groups);
+        struct lun_draw_group *g = &w->groups[w->n_groups++];
+        *g = (struct lun_draw_group){ .n = p->n, .need = p->need };
+        memcpy(g->spans, p->spans, sizeof g->spans);
+        m->needy = p->next_need;
     }
     for (struct lun_span *s; (s = m->work); ) {
         m->work = s->next_work;
@@ -120,7 +133,7 @@ static void collect(struct lun_money *m, struct lun_draw_work *w, lun_us wall)
 
 bool lun_draw_begin(struct lun_money *m, struct lun_draw_work *w, lun_us wall)
 {
-    w->n_names = w->n_spans = w->n_payers = w->n_slots = 0;
+    w->n_accounts = w->n_names = w->n_spans = w->n_payers = w->n_groups = w->n_slots = 0;
     pthread_mutex_lock(&m->lock);
     m->woken = 0;
     collect(m, w, wall);
@@ -131,7 +144,7 @@ bool lun_draw_begin(struct lun_money *m, struct lun_draw_work *w, lun_us wall)
     }
     m->n_ended = 0;
     pthread_mutex_unlock(&m->lock);
-    return w->n_names || w->n_spans || w->n_payers || w->n_slots;
+    return w->n_accounts || w->n_names || w->n_spans || w->n_payers || w->n_slots;
 }
 
 void lun_draw_opened(struct lun_draw_span *d, uint32_t id, int64_t base, int64_t used, int64_t granted)
@@ -191,6 +204,10 @@ void lun_draw_failed(struct lun_money *m, const struct lun_draw_work *w)
         w->names[i].name->next_work = m->work_names;
         m->work_names = w->names[i].name;
     }
+    for (size_t i = 0; i < w->n_accounts; i++) {
+        w->accounts[i].account->next_work = m->work_accounts;
+        m->work_accounts = w->accounts[i].account;
+    }
     for (size_t i = 0; i < w->n_payers; i++) {
         w->payers[i].payers->next_work = m->work_payers;
         m->work_payers = w->payers[i].payers;
@@ -207,6 +224,27 @@ void lun_draw_failed(struct lun_money *m, const struct lun_draw_work *w)
     pthread_mutex_unlock(&m->lock);
 }
 
+void lun_draw_granted(struct lun_money *m, struct lun_span *s, int64_t granted, int64_t base)
+{
+    pthread_mutex_lock(&m->lock);
+    if (granted > s->granted) {
+        s->allot = granted;
+        s->refused = 0;
+    } else if (granted < s->allot) s->allot = granted;
+    s->granted = granted;
+    s->base = base;
+    if (m->waiters) lun_money_tell(m);
+    pthread_mutex_unlock(&m->lock);
+}
+
+void lun_draw_refused(struct lun_money *m, struct lun_span *s, int64_t need, int64_t base)
+{
+    pthread_mutex_lock(&m->lock);
+    s->base = base;
+    if (need && (!s->refused || need < s->refused)) s->refused = need;
+    pthread_mutex_unlock(&m->lock);
+}
+
 void lun_draw_base(struct lun_money *m, struct lun_span *s, int64_t base)
 {
     pthread_mutex_lock(&m->lock);
@@ -214,6 +252,21 @@ void lun_draw_base(struct lun_money *m, struct lun_span *s, int64_t base)
     s->base = base;
     if (less) s->refused = 0;
     if (less && m->waiters) lun_money_tell(m);
+    pthread_mutex_unlock(&m->lock);
+}
+
+void lun_draw_found(struct lun_money *m, struct lun_account *a, const char *label, lun_us wall, uint32_t id, int64_t base, int64_t used, int64_t granted)
+{
+    char now[LUN_PERIOD_LABEL];
+    pthread_mutex_lock(&m->lock);
+    lun_period_label(&a->rule, wall, now);
+    struct lun_span *s = strcmp(label, now) ? NULL : lun_span_open(a, wall);
+    if (s && !s->id) {
+        s->id = id;
+        s->base = base;
+        s->used = lun_money_add(s->used, used);
+        s->granted = s->allot = granted;
+    }
     pthread_mutex_unlock(&m->lock);
 }
 
@@ -284,11 +337,16 @@ static void bury(struct lun_account *a)
     }
 }
 
-/* A set that is not on the disk yet keeps its spans. */
+static void keep_spans(struct lun_payers *p)
+{
+    for (int i = 0; i < p->n; i++) p->spans[i]->dead = false;
+}
+
+/* A set that is not on the disk yet, or that somebody waits for, keeps its spans. */
 static void spare(struct lun_money *m)
 {
-    for (struct lun_payers *p = m->work_payers; p; p = p->next_work)
-        for (int i = 0; i < p->n; i++) p->spans[i]->dead = false;
+    for (struct lun_payers *p = m->work_payers; p; p = p->next_work) keep_spans(p);
+    for (struct lun_payers *p = m->needy; p; p = p->next_need) keep_spans(p);
 }
 
 void lun_draw_sweep(struct lun_money *m, lun_us wall)

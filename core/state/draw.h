@@ -51,22 +51,34 @@ struct lun_draw_span {
 };
 struct lun_draw_payers { struct lun_payers *payers; uint32_t id; int n; struct lun_span *spans[LUN_ACCOUNTS]; uint32_t accounts[LUN_ACCOUNTS]; };
 
+/* Who waits: so much on each of these accounts that has a limit, or on none. */
+struct lun_draw_group { int n; struct lun_span *spans[LUN_ACCOUNTS]; int64_t need; };
+struct lun_draw_account { const char *budget; struct lun_account *account; };
+
 struct lun_draw_work {          /* arrays are the bookkeeper's to reuse: zero-initialise once, free with lun_draw_work_free */
+    struct lun_draw_account *accounts; size_t n_accounts, room_accounts;       /* new ones: lun_draw_found tells what the ledger knows of them already */
     struct lun_draw_name *names; size_t n_names, room_names;
     struct lun_draw_span *spans; size_t n_spans, room_spans;
     struct lun_draw_payers *payers; size_t n_payers, room_payers;      /* to be made; `accounts` are filled in by lun_draw_accounts */
+    struct lun_draw_group *groups; size_t n_groups, room_groups;
     uint32_t *slots; size_t n_slots, room_slots;       /* settled: their rows are to be written */
 };
 /* Collects what there is to do. False: nothing. `wall`: now. */
 bool lun_draw_begin(struct lun_money *, struct lun_draw_work *, lun_us wall);
 /* A span without a number has been found in the ledger, or put there: what it says of it, and so what is to be drawn. */
 void lun_draw_opened(struct lun_draw_span *, uint32_t id, int64_t base, int64_t used, int64_t granted);
+/* What the ledger knows of a period of a new account; nothing where it is not that of `wall`, or is there already. */
+void lun_draw_found(struct lun_money *, struct lun_account *, const char *label, lun_us wall, uint32_t id, int64_t base, int64_t used, int64_t granted);
 /* Fills in the accounts' numbers, once the work's spans have theirs. False: one has none; another turn brings it again. */
 bool lun_draw_accounts(const struct lun_draw_work *, struct lun_draw_payers *);
 /* All of it is on the disk, with the numbers and figures written into it: money may be held, slots are free, who waits is told. */
 void lun_draw_done(struct lun_money *, const struct lun_draw_work *);
 /* None of it is: the next lun_draw_begin collects it again. */
 void lun_draw_failed(struct lun_money *, const struct lun_draw_work *);
+/* Several gateways: this run now has that much of it, on the disk. */
+void lun_draw_granted(struct lun_money *, struct lun_span *, int64_t granted, int64_t base);
+/* Several gateways: there is not so much to be had just now. Remembered until something comes back. */
+void lun_draw_refused(struct lun_money *, struct lun_span *, int64_t need, int64_t base);
 /* What others have taken of a span has changed: a correction, another process or gateway. Tells who waits if it is less. */
 void lun_draw_base(struct lun_money *, struct lun_span *, int64_t base);
 /* Calls for every span that has a number, under the lock: only to write down what is seen. Spans go in lun_draw_sweep alone. */

@@ -26,6 +26,7 @@
 ---@field zone? string The time zone in which budgets begin anew, by its name in the system's database: "Europe/Berlin". Default: UTC
 ---@field webhook? lunette.Config.Webhook|string|lunette.Secret|false Who is told, by POST, of budgets that run out and of providers that are down. A URL alone, as text or secret "NAME", may stand for the table.
 ---@field cache? lunette.Config.Cache|false Equal requests are answered once: {} for the defaults. Nothing said, or false: there is none.
+---@field ledger? string|false The file, an SQLite database, in which what was spent is kept; default: ledger.db in the folder state. false: in memory alone, and a restart begins at nothing spent.
 
 ---@class (exact) lunette.Config.Listen
 ---@field [1]? string

@@ -90,7 +90,6 @@ static const struct { enum where where; const char *text, *told; } table[] = {
     { TOP, "cache = { ttl = 0 }", "gateway.lua:4: cache.ttl: must be a number of seconds over 0 and up to 31622400, not 0" },
     { TOP, "cache = { size = \"1MiB\", answer = \"2MiB\" }", "gateway.lua:4: cache.answer: is more than cache.size" },
     { TOP, "cache = { tll = 5 }", "gateway.lua:4: cache.tll: there is no such setting (did you mean ttl?)" },
-    { TOP, "ledger = \"l.db\"", "gateway.lua:4: ledger: is not built yet" },
     { TOP, "redis = \"redis://x\"", "gateway.lua:4: redis: is not built yet" },
     { TOP, "routes = {}", "gateway.lua:4: routes: is not built yet" },
     { TOP, "zone = \"Europe/Berln\"", "gateway.lua:4: zone: \"Europe/Berln\": the system's database of time zones has none of that name (did you mean Europe/Berlin?)" },
