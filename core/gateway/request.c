@@ -131,7 +131,7 @@ static enum go budget(request *r)
     if (!answer) return WAIT;
     if (answer->verb == LUN_REFUSE) return refuse(r, answer, LUN_CODE_BUDGET_EXCEEDED);
     if (answer->verb == LUN_DEGRADE && !lun_course_narrow(r->question, answer)) return fail(r, &(struct lun_error){ .code = LUN_CODE_BUDGET_EXCEEDED });
-    const struct lun_tag_budget *unsaid = r->question->inner ? NULL : lun_charge_missing(r->question);
+    const struct lun_tag_budget *unsaid = r->question->inner || r->question->rehearsal ? NULL : lun_charge_missing(r->question);
     if (unsaid) return fail(r, &(struct lun_error){ .code = LUN_CODE_INVALID_REQUEST, .param = unsaid->at, .message = lun_reply_unsaid(r->question, unsaid) });
     return to(r, LUN_AT_CACHE);
 }

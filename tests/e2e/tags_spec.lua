@@ -12,7 +12,8 @@ local CONFIG = [[return {
 local function raw(g, fields)
   local body = '{"model":"m","max_tokens":1000,"messages":[{"role":"user","content":"hi"}]}'
   local c = g:connect()
-  c:send("POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer k\r\nconnection: close\r\ncontent-length: " .. #body .. "\r\n" .. fields .. "\r\n" .. body)
+  c:send("POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer k\r\nconnection: close\r\n")
+  c:send("content-length: " .. #body .. "\r\n" .. fields .. "\r\n" .. body)
   local status = c:receive "*l":match " (%d+) "
   local rest = c:receive "*a"
   return tonumber(status), rest

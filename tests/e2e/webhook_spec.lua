@@ -35,8 +35,8 @@ end
 local function signature_of(call)
   local folder = e2e.folder()
   e2e.write(folder .. "/signed", call.headers["webhook-id"] .. "." .. call.headers["webhook-timestamp"] .. "." .. call.body)
-  local pipe = io.popen(("key=$(printf %%s '%s' | base64 -d | od -An -vtx1 | tr -d ' \\n'); openssl dgst -sha256 -mac HMAC -macopt hexkey:$key -binary '%s/signed' | base64")
-    :format(SECRET:sub(7), folder))
+  local key = ("printf %%s '%s' | base64 -d | od -An -vtx1 | tr -d ' \\n'"):format(SECRET:sub(7))
+  local pipe = io.popen(("openssl dgst -sha256 -mac HMAC -macopt hexkey:$(%s) -binary '%s/signed' | base64"):format(key, folder))
   local text = pipe:read "*l"
   pipe:close()
   return "v1," .. text
@@ -199,7 +199,8 @@ describe("the webhook", function()
   it("gets nothing over https under a certificate that the system does not trust", function()
     local hook = e2e.puppet()
     local front = tls.nginx { cert = tls.authority():certificate "IP:127.0.0.1", to = hook.port }
-    local g = e2e.gateway { config = CONFIG, env = { A = e2e.provider(ANSWER).url, HOOK_URL = "https://127.0.0.1:" .. front.port .. "/", HOOK_SECRET = SECRET } }
+    local env = { A = e2e.provider(ANSWER).url, HOOK_URL = "https://127.0.0.1:" .. front.port .. "/", HOOK_SECRET = SECRET }
+    local g = e2e.gateway { config = CONFIG, env = env }
     ask(g, "acme")
     e2e.eventually("the failure is logged", function() return g.process:said():find("was not taken: SSL peer certificate", 1, true) end)
     assert.is_true(hook:quiet())

@@ -45,7 +45,8 @@ describe("a budget by tag", function()
     local answer = ask(strict, nil)
     assert.equal(400, answer.status)
     assert.equal("x-tenant", answer.error.param)
-    assert.matches("Every request is charged to a `tenant` here, and this one has none: it has to be said in the header x-tenant.", answer.error.message, 1, true)
+    assert.matches("Every request is charged to a `tenant` here, and this one has none: it has to be said in the header x-tenant.",
+                   answer.error.message, 1, true)
     assert.equal(200, ask(strict, "acme").status)
   end)
 
