@@ -105,6 +105,8 @@ describe("whose word counts for a tag with a budget", function()
     local g = gateway { from = "header:x-tenant", required = true }
     local answer = g:ask { max_tokens = 1000, headers = { ["x-lunette-tags"] = "tenant=mine" }, metadata = { tenant = "mine", tags = { tenant = "mine" } } }
     assert.equal(400, answer.status)
+    answer = gateway({ from = "header:x-tenant" }):ask { headers = { ["x-lunette-tags"] = "tenant=mine, region=eu" } }
+    assert.same({ region = "eu" }, answer.record.tags)
     answer = ask(g, "acme", { metadata = { tags = { tenant = "mine", region = "eu" } } })
     assert.equal("acme", answer.record.tags.tenant)
     assert.equal("eu", answer.record.tags.region)
