@@ -88,6 +88,18 @@ static struct lun_span *find(const struct lun_account *a, lun_us start)
     return NULL;
 }
 
+/* The period that is open, mostly: no calendar is asked. */
+static bool covers(const struct lun_span *s, lun_us wall)
+{
+    return s->start <= wall && wall < s->end && s->rule.per == s->of->rule.per && s->rule.zone == s->of->rule.zone;
+}
+
+static struct lun_span *find_at(const struct lun_account *a, lun_us wall)
+{
+    for (struct lun_span *s = a->spans; s; s = s->next) if (covers(s, wall)) return s;
+    return find(a, lun_period_start(&a->rule, wall));
+}
+
 static struct lun_span *move(struct lun_span *s, lun_us wall)
 {
     if (s->rule.zone == s->of->rule.zone) return s;
@@ -123,9 +135,9 @@ static bool kept(const struct lun_account *a) { return a->money && a->money->kep
 
 struct lun_span *lun_span_open(struct lun_account *a, lun_us wall)
 {
-    lun_us start = lun_period_start(&a->rule, wall);
-    struct lun_span *s = find(a, start);
+    struct lun_span *s = find_at(a, wall);
     if (s) return move(s, wall);
+    lun_us start = lun_period_start(&a->rule, wall);
     if (a->forgotten && start <= a->forgotten && (s = oldest(a))) return s;
     s = lun_alloc(sizeof *s);
     *s = (struct lun_span){ .next = a->spans, .of = a, .rule = a->rule, .start = start, .end = lun_period_end(&a->rule, wall),
@@ -348,15 +360,14 @@ void lun_hold_orphan(struct lun_hold *h)                { lun_hold_end(h, &(stru
 
 static const struct lun_span *current(const struct lun_account *a, lun_us wall)
 {
-    lun_us start = lun_period_start(&a->rule, wall);
-    const struct lun_span *s = find(a, start);
-    return s || !a->forgotten || start > a->forgotten ? s : oldest(a);
+    const struct lun_span *s = find_at(a, wall);
+    return s || !a->forgotten || lun_period_start(&a->rule, wall) > a->forgotten ? s : oldest(a);
 }
 
 static void look(const struct lun_account *a, lun_us wall, struct lun_account_view *v)
 {
     const struct lun_span *s = current(a, wall);
-    lun_us end = lun_period_end(&a->rule, wall);
+    lun_us end = s && covers(s, wall) ? s->end : lun_period_end(&a->rule, wall);
     fill(a, s, end, v);
     v->resets_in = end == LUN_NEVER ? LUN_NEVER : end - wall;
 }
@@ -372,7 +383,7 @@ void lun_account_refused(struct lun_account *a, int64_t bound, lun_us wall)
 {
     if (!a->money) return;
     pthread_mutex_lock(&a->money->lock);
-    struct lun_span *s = find(a, lun_period_start(&a->rule, wall));
+    struct lun_span *s = find_at(a, wall);
     if (s && bound <= a->limit) cross(s, LUN_CROSSED_HARD);
     pthread_mutex_unlock(&a->money->lock);
 }
