@@ -165,7 +165,8 @@ describe("the webhook", function()
   end)
 
   it("is told when a provider is down, and when it is back", function()
-    local g, hook = start { script = [[return function(r, n) return n <= 2 and { status = 500 } or { text = "x", usage = { input = 1, output = 1 } } end]] }
+    local g, hook = start { config = CONFIG:gsub("limit = 0%.01", "limit = 1"), script = [[return function(r, n)
+      return n <= 2 and { status = 500 } or { text = "x", usage = { input = 1, output = 1 } } end]] }
     for _ = 1, 2 do ask(g) end
     local down = take(hook, 200)
     assert.equal("provider.down", down.json.type)
