@@ -45,7 +45,7 @@ bool lun_bill_fits(struct lun_bill *b, struct lun_question *q, const struct lun_
     }
     for (int i = 0; i < n; i++) {
         if (!lun_account_lacks(accounts[i], b->bound, lun_question_wall(q))) continue;
-        lun_account_look(accounts[i], lun_question_wall(q), &b->short_of);
+        lun_account_look(b->short_account = accounts[i], lun_question_wall(q), &b->short_of);
         *detail = why_short(q, b);
         return false;
     }
@@ -66,7 +66,7 @@ enum lun_taken lun_bill_take(struct lun_bill *b, struct lun_question *q, const s
     memcpy(what.request, q->number, sizeof what.request);
     enum lun_taken taken = lun_hold_take(&b->hold, money, accounts, n, b->bound < 0 ? 0 : b->bound, lun_question_wall(q), &what, &short_of);
     if (taken == LUN_TAKEN) return taken;
-    if (short_of >= 0) lun_account_look(accounts[short_of], lun_question_wall(q), &b->short_of);
+    if (short_of >= 0) lun_account_look(b->short_account = accounts[short_of], lun_question_wall(q), &b->short_of);
     b->closed = taken == LUN_CLOSED || (taken == LUN_LATER && (short_of < 0 || b->short_of.left >= b->bound || is_stuck(money)));     /* it may be there,
                                                                                and cannot be drawn */
     *detail = b->closed ? why_closed(q, money) : why_short(q, b);

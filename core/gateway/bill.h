@@ -11,6 +11,7 @@ struct lun_bill {                   /* zero-initialised: nothing held */
     int64_t bound;                  /* the dearest it can cost; -1: its price is unknown */
     int64_t cap;                    /* tokens of output that were reckoned with, where the body has to say so; -1: it need not */
     struct lun_account_view short_of;   /* the budget that it did not fit, name NULL: none */
+    struct lun_account *short_account;  /* the same one */
     bool closed;                    /* no money was to be had for another reason */
 };
 

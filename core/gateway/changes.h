@@ -21,6 +21,7 @@ struct lun_changes_options {            /* borrowed until free */
     const struct lun_config_source *source;
     enum lun_policy_limits limits;
     bool watch;                         /* reloads by itself when a file changes */
+    void *self; void (*adopted)(void *self, struct lun_snapshot *);     /* another version is in force; NULL: nobody is told */
     bool aside;                         /* what takes its time gets a thread; false: it is done on the reactor's, which stands still meanwhile */
 };
 

@@ -1,6 +1,7 @@
 #include "gateway/decide.h"
 #include "base/alloc.h"
 #include "gateway/recognise.h"
+#include "state/charge.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -145,6 +146,7 @@ static void begin_chat(struct lun_decider *m, const struct lun_wish *w)
         granted(m, &(struct lun_wish_result){ .error = lun_buf_text(&m->heard) });
         return;
     }
+    if (!w->chat.pay_total) lun_charge_inherit(q, asker);
     q->deadline = m->station->loop->now + shorter(w->chat.timeout, time_left(m));
     lun_question_note(q, "for", lun_arena_printf(q->arena, "\"%s\"", asker->id));
     m->chat = lun_station_open(m->station, q, &chat_client, m, false);

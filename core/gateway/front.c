@@ -1,5 +1,6 @@
 #include "gateway/front.h"
 #include "base/alloc.h"
+#include "base/http.h"
 #include "gateway/admission.h"
 #include <stdio.h>
 #include <stdlib.h>

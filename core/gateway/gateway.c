@@ -1,12 +1,15 @@
 #include "gateway/gateway.h"
 #include "base/alloc.h"
 #include "gateway/admin.h"
+#include "gateway/alarm.h"
 #include "gateway/books.h"
 #include "gateway/keys.h"
 #include "state/registry.h"
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#define WEBHOOK_GRACE (2 * LUN_SECOND)      /* at the end, for events that wait */
 
 struct lun_gateway {
     struct lun_gateway_options options;
@@ -18,6 +21,8 @@ struct lun_gateway {
     struct lun_reactor *reactor;        /* of the thread that runs it: changes, admin and signals */
     struct lun_worker **workers; int n;
     struct lun_admin *admin;
+    struct lun_webhook *webhook;
+    struct lun_alarm *alarm;
     char address[LUN_ADDRESS_TEXT], admin_address[LUN_ADDRESS_TEXT];
     bool stopping;
     atomic_int running; struct lun_post all_ended;
@@ -55,6 +60,7 @@ static void worker_ended(void *self)
 static void retire(void *self, struct lun_kit *kit)                     { lun_changes_retire(((struct lun_gateway *)self)->changes, kit); }
 static void released(void *self)                                        { lun_changes_released(((struct lun_gateway *)self)->changes); }
 static void canary(void *self)                                          { lun_changes_canary_moved(((struct lun_gateway *)self)->changes); }
+static void adopted(void *self, struct lun_snapshot *s)                 { lun_alarm_adopt(((struct lun_gateway *)self)->alarm, s); }
 static void trouble(void *self, const struct lun_trouble *t)            { lun_changes_trouble(((struct lun_gateway *)self)->changes, t); }
 
 const char *lun_gateway_address(const struct lun_gateway *g)            { return g->address; }
@@ -122,7 +128,7 @@ static bool open_admin(struct lun_gateway *g, const struct lun_snapshot *s, char
 static bool open_changes(struct lun_gateway *g, struct lun_mistakes *mistakes, char **error)
 {
     g->changes = lun_changes_new(&(struct lun_changes_options){ .reactor = g->reactor, .registry = g->registry, .shared = &g->shared, .log = g->options.log,
-        .source = g->options.source, .limits = g->options.limits, .watch = g->options.watch, .aside = !g->options.base }, mistakes, error);
+        .source = g->options.source, .limits = g->options.limits, .watch = g->options.watch, .aside = !g->options.base, .self = g, .adopted = adopted }, mistakes, error);
     return g->changes;
 }
 
@@ -142,6 +148,8 @@ static bool open_all(struct lun_gateway *g, struct lun_mistakes *mistakes, char 
         *error = lun_strdup("the system gives no event loop: out of file descriptors?");
         return false;
     }
+    g->webhook = lun_webhook_new(g->options.log, g->registry->metrics);
+    g->alarm = lun_alarm_new(g->reactor, g->registry, g->webhook, g->options.log);
     if (!open_changes(g, mistakes, error)) return false;
     const struct lun_snapshot *s = lun_changes_first(g->changes);
     g->shared.buffered_max = s->limits.buffered;
@@ -159,6 +167,7 @@ struct lun_gateway *lun_gateway_new(const struct lun_gateway_options *options, s
     if (open_all(g, mistakes, error)) {
         atomic_store(&g->running, g->n);
         lun_reactor_enter(g->reactor);
+        lun_alarm_adopt(g->alarm, lun_changes_first(g->changes));
         lun_changes_begin(g->changes, g->workers, g->n);
         lun_reactor_leave(g->reactor);
         return g;
@@ -204,11 +213,15 @@ void lun_gateway_free(struct lun_gateway *g)
     if (!g) return;
     if (g->reactor) lun_reactor_enter(g->reactor);
     close_workers(g);
+    lun_alarm_stop(g->alarm);
     if (g->reactor) lun_reactor_leave(g->reactor);
     free(g->workers);
     lun_books_free(g->books);
+    lun_webhook_stop(g->webhook, WEBHOOK_GRACE);
     lun_changes_free(g->changes);
     lun_reactor_free(g->reactor);
+    lun_alarm_free(g->alarm);
+    lun_webhook_free(g->webhook);
     lun_writer_free(g->writer);
     lun_registry_free(g->registry);
     free(g);

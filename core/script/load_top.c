@@ -145,15 +145,6 @@ static void load_cache(struct lun_loading *l)
     if (rules->answer > rules->size) rules->answer = rules->size;
 }
 
-static void load_budgets(struct lun_loading *l)
-{
-    struct lun_value *v = lun_check_get(l, LUN_SCOPE_TOP, l->root, "budgets");
-    if (!v) return;
-    lun_check(l, LUN_SCOPE_BUDGETS, v, NULL, 0, "budgets.");
-    struct lun_value *total = lun_check_get(l, LUN_SCOPE_BUDGETS, v, "total");
-    if (total) lun_check(l, LUN_SCOPE_BUDGET, total, &l->snapshot->total, 0, "budgets.total.");
-}
-
 static void load_report(struct lun_loading *l)
 {
     lun_check(l, LUN_SCOPE_REPORT, lun_check_get(l, LUN_SCOPE_TOP, l->root, "report"), l->snapshot, 0, "report.");
@@ -173,7 +164,6 @@ void lun_load_top(struct lun_loading *l)
     load_log(l);
     load_report(l);
     load_cache(l);
-    load_budgets(l);
     check_reach(l);
     check_admin(l);
 }

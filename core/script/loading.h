@@ -104,5 +104,7 @@ void lun_load_clients(struct lun_loading *);    /* after models; teams too */
 void lun_load_canaries(struct lun_loading *);   /* after models */
 void lun_load_policy(struct lun_loading *);
 void lun_load_policy_settings(struct lun_loading *, struct lun_value *settings);    /* of lun_load_policy */
-void lun_load_top(struct lun_loading *);        /* listen, admin, budgets, log …; last */
+void lun_load_budgets(struct lun_loading *);    /* after clients: the zone and rules of all budgets, those of tags */
+void lun_load_webhook(struct lun_loading *);
+void lun_load_top(struct lun_loading *);        /* listen, admin, log …; last */
 #endif

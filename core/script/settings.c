@@ -45,8 +45,10 @@ const struct lun_setting lun_settings[] = {
     S("report", LUN_TABLE, 0, 0, 0, NULL, NULL, LUN_SCOPE_REPORT, NOWHERE, "What `lunette report` compares with."),
     S("watch", LUN_BOOL, 0, 0, 0, "true", NULL, 0, AT(lun_snapshot, watch),
       "A change of one of the files is taken over by itself; false: only when a reload is asked for."),
-    S("zone", LUN_CHOICE, 0, 0, 0, "UTC", "UTC", 0, NOWHERE, "The time zone in which budgets begin anew. UTC, so far."),
-    LATER(TOP, "webhook", "The URL that is told of budgets and outages."),
+    S("zone", LUN_TEXT, 0, 1, 64, "UTC", NULL, 0, AT(lun_snapshot, zone_name),
+      "The time zone in which budgets begin anew, by its name in the system's database: \"Europe/Berlin\"."),
+    S("webhook", LUN_TABLE, LUN_CAN_BE_OFF | LUN_HIDDEN, 0, 0, NULL, NULL, LUN_SCOPE_WEBHOOK, NOWHERE,
+      "Who is told, by POST, of budgets that run out and of providers that are down. A URL alone, as text or secret \"NAME\", may stand for the table."),
     LATER(TOP, "prices", "A file with the prices of many models."),
     S("cache", LUN_TABLE, LUN_CAN_BE_OFF, 0, 0, NULL, NULL, LUN_SCOPE_CACHE, NOWHERE,
       "Equal requests are answered once: {} for the defaults. Nothing said, or false: there is none."),
@@ -148,11 +150,27 @@ const struct lun_setting lun_settings[] = {
 #undef S
     { LUN_SCOPE_TEAM, "budget", LUN_TABLE, 0, 0, 0, NULL, NULL, LUN_SCOPE_BUDGET, AT(lun_team, budget), "What all of its clients together may cost." },
     { LUN_SCOPE_BUDGETS, "total", LUN_TABLE, 0, 0, 0, NULL, NULL, LUN_SCOPE_BUDGET, NOWHERE, "What everything together may cost." },
-    LATER(BUDGETS, "tags", "A budget for each value of a tag."),
-#define S(name, ...) { LUN_SCOPE_BUDGET, name, __VA_ARGS__ }
-    S("limit", LUN_USD, LUN_REQUIRED, 0, RICH, NULL, NULL, 0, AT(lun_budget_rule, limit), "USD in each period."),
-    S("per", LUN_CHOICE, 0, 0, 0, "month", "ever|hour|day|week|month", 0, AT(lun_budget_rule, per), "The period; \"ever\": it is never filled again."),
-    S("soft", LUN_NUMBER, LUN_CAN_BE_OFF | LUN_MORE_THAN_MIN, 0, 1, NULL, NULL, 0, AT(lun_budget_rule, soft), "The share from which policies and metrics are told."),
+    { LUN_SCOPE_BUDGETS, "tags", LUN_MAP, 0, 0, 0, NULL, NULL, LUN_SCOPE_TAG, NOWHERE, "A budget for each value of a tag, by the tag's name; 4 tags at most." },
+#define BUDGET(scope, type, in) \
+    { scope, "limit", LUN_USD, LUN_REQUIRED, 0, RICH, NULL, NULL, 0, AT(type, in limit), "USD in each period." }, \
+    { scope, "per", LUN_CHOICE, 0, 0, 0, "month", "ever|hour|day|week|month|rolling", 0, AT(type, in per), \
+      "The period, in `zone`; \"ever\": it is never filled again; \"rolling\": the last `window`." }, \
+    { scope, "window", LUN_SECONDS, 0, 60, 31 * DAY, NULL, NULL, 0, AT(type, in window), "How far back per = \"rolling\" looks; for that alone." }, \
+    { scope, "soft", LUN_NUMBER, LUN_CAN_BE_OFF | LUN_MORE_THAN_MIN, 0, 1, NULL, NULL, 0, AT(type, in soft), \
+      "The share of the limit at which the log, metrics and the webhook are told, once in a period; policies see it too." }
+    BUDGET(LUN_SCOPE_BUDGET, lun_budget_rule, ),
+    BUDGET(LUN_SCOPE_TAG, lun_tag_draft, tag.budget.),
+#undef BUDGET
+#define S(name, ...) { LUN_SCOPE_TAG, name, __VA_ARGS__ }
+    S("from", LUN_TEXT, 0, 1, 128, "tag", NULL, 0, AT(lun_tag_draft, from),
+      "Where a request says it: \"header:NAME\"; \"metadata\" or \"metadata:NAME\" of the body; \"tag\": among its tags; \"policy\": nowhere, lunette.charge does."),
+    S("values", LUN_INT, 0, 1, 1e6, "10000", NULL, 0, AT(lun_tag_draft, tag.values), "So many values have an account of their own; all further ones share one, with the same limit."),
+    S("required", LUN_BOOL, 0, 0, 0, "false", NULL, 0, AT(lun_tag_draft, tag.required), "A request without a value is refused."),
+#undef S
+#define S(name, ...) { LUN_SCOPE_WEBHOOK, name, __VA_ARGS__ }
+    S("url", LUN_URL, LUN_REQUIRED | LUN_HIDDEN, 0, 0, NULL, NULL, 0, NOWHERE, "Where events are sent."),
+    S("secret", LUN_SECRETS, LUN_HIDDEN, 0, 0, NULL, NULL, 0, NOWHERE,
+      "secret \"NAME\": what they are signed with, as the Standard Webhooks specification says: \"whsec_\" and base64, or any text of 24 bytes or more. None: they are not signed."),
 #undef S
 #define S(name, ...) { LUN_SCOPE_LIMITS, name, __VA_ARGS__ }
     S("body", LUN_SIZE, 0, 1024, LARGE, "32MiB", NULL, 0, AT(lun_limits, body), "Of a request."),
@@ -260,6 +278,7 @@ static const char *phrase(const struct lun_setting *s, char buffer[160])
     case LUN_PLACE:   return "text or secret \"NAME\"";
     case LUN_CHOICE:  return words(s->words, buffer);
     case LUN_SECRETS: return "secret \"NAME\" or a list of them";
+    case LUN_URL:     return "a URL with http:// or https://, as text or secret \"NAME\"";
     case LUN_NUMBERS: return strcat(strcpy(buffer, "a rising list of "), range(s, "numbers", range_of));
     case LUN_TEXTS:   return "a list of texts";
     case LUN_PAIRS:   return "a table of texts by name";

@@ -21,6 +21,8 @@
     X(TEAM,     "teams.NAME.") \
     X(BUDGETS,  "budgets.") \
     X(BUDGET,   "budgets.total.") \
+    X(TAG,      "budgets.tags.NAME.") \
+    X(WEBHOOK,  "webhook.") \
     X(LIMITS,   "limits.") \
     X(CANARY,   "canaries.NAME.") \
     X(CACHE,    "cache.") \
@@ -47,6 +49,7 @@ enum lun_setting_type {
     LUN_CHOICE,         /* int or bool: which one of `words` */
     /* from here on not one value; read by whoever knows the table they are in, no override from the environment */
     LUN_SECRETS,        /* secret "NAME", or a list of them */
+    LUN_URL,            /* text or secret "NAME" */
     LUN_NUMBERS,        /* a list of numbers, rising */
     LUN_TEXTS,          /* a list of texts */
     LUN_PAIRS,          /* a table of texts by name */

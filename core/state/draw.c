@@ -2,6 +2,7 @@
 #include "base/alloc.h"
 #include "state/money.h"
 #include "state/period.h"
+#include "state/zone.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -92,8 +93,8 @@ static void collect_span(struct lun_draw_work *w, struct lun_span *s, lun_us wal
     bool over = s->end <= wall && !s->holds;
     *d = (struct lun_draw_span){ .span = s, .budget = s->of->name, .starts = s->start, .ends = s->end, .limit = s->of->limit, .id = s->id,
                                  .base = s->base, .used = s->used, .granted = s->granted, .need = s->least, .over = over };
-    lun_period_label(s->per, s->start, d->label);
-    snprintf(d->per, sizeof d->per, "%d", (int)s->per);
+    lun_period_label(&s->rule, s->start, d->label);
+    snprintf(d->per, sizeof d->per, "%d/%lld/%s", (int)s->rule.per, (long long)s->rule.window, lun_zone_name(s->rule.zone));
     d->forced = s->of->limit >= 0 && lun_span_gone(s) > s->granted && lun_span_gone(s) > s->of->limit - s->base;
     d->want = wanted(s, over);
     s->listed = s->give_back = s->trim = false;
@@ -270,7 +271,7 @@ void lun_draw_found(struct lun_money *m, struct lun_account *a, const char *labe
 {
     char now[LUN_PERIOD_LABEL];
     pthread_mutex_lock(&m->lock);
-    lun_period_label(a->per, wall, now);
+    lun_period_label(&a->rule, wall, now);
     struct lun_span *s = strcmp(label, now) ? NULL : lun_span_open(a, wall);
     if (s && !s->id) {
         s->id = id;

@@ -3,6 +3,7 @@
 #include "base/hash.h"
 #include "base/loop.h"
 #include "base/text.h"
+#include "state/charge.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -135,6 +136,10 @@ int lun_question_accounts(struct lun_question *q, struct lun_account *out[LUN_AC
     if (q->client && q->client->account) out[n++] = q->client->account;
     if (q->client && q->client->team && q->client->team->account) out[n++] = q->client->team->account;
     if (q->snapshot->total_account) out[n++] = q->snapshot->total_account;
+    for (int i = 0; i < q->snapshot->n_tags; i++) {
+        struct lun_account *charged = lun_charge_account(q, &q->snapshot->tags[i]);
+        if (charged) out[n++] = charged;
+    }
     return n;
 }
 

@@ -104,6 +104,7 @@ struct lun_question {
     const char *pinned;             /* previous_response_id, or NULL */
     struct lun_pair *tags; int n_tags;
     struct lun_pair *headers; int n_headers;    /* of the request, lower case, none that carry a secret */
+    struct lun_charged { const char *value; struct lun_account *account; } charged[LUN_TAG_BUDGETS];   /* by snapshot->tags: state/charge.h */
     int64_t budget;                 /* nano-USD for this request; -1: not said */
     struct lun_account *own_account;    /* of that budget; freed by the owner */
     int client_retry;               /* x-stainless-retry-count; 0 */

@@ -120,8 +120,27 @@ struct lun_model {
 
 enum lun_trust { LUN_TRUST_TASK = 1, LUN_TRUST_TAGS = 2, LUN_TRUST_BUDGET = 4, LUN_TRUST_CLASS = 8, LUN_TRUST_ALL = 15 };
 
-enum lun_period { LUN_PER_EVER, LUN_PER_HOUR, LUN_PER_DAY, LUN_PER_WEEK, LUN_PER_MONTH };
-struct lun_budget_rule { int64_t limit; enum lun_period per; double soft; };   /* limit < 0: none. soft: share, 0 none */
+enum lun_period { LUN_PER_EVER, LUN_PER_HOUR, LUN_PER_DAY, LUN_PER_WEEK, LUN_PER_MONTH, LUN_PER_ROLLING };
+struct lun_budget_rule {
+    int64_t limit;              /* < 0: none */
+    enum lun_period per;
+    double soft;                /* share, 0: none */
+    lun_us window;              /* LUN_PER_ROLLING: how far back it looks */
+    const struct lun_zone *zone;        /* NULL: UTC; lives as long as the process */
+};
+
+#define LUN_TAG_BUDGETS 4       /* tags that have budgets, at most */
+enum lun_tag_from { LUN_TAG_FROM_TAGS, LUN_TAG_FROM_HEADER, LUN_TAG_FROM_METADATA, LUN_TAG_FROM_POLICY };
+struct lun_tag_budget {         /* a budget for each value of a tag */
+    int index;
+    const char *name;
+    enum lun_tag_from from;
+    const char *at;             /* the header, in lower case, or the name in the body's metadata; NULL */
+    bool required;              /* who says none is refused */
+    int values;                 /* that have an account of their own */
+    struct lun_budget_rule budget;
+    struct lun_tag_values *state;
+};
 
 struct lun_team {
     const char *name;
@@ -208,6 +227,9 @@ struct lun_snapshot {
     int64_t premium;            /* nano-USD per million input tokens: a target that is dearer is a premium one */
     struct lun_price premium_price;     /* the mean of theirs, each part; unknown where there is none */
     struct lun_budget_rule total; struct lun_account *total_account;
+    const struct lun_tag_budget *tags; int n_tags;
+    const char *zone_name; const struct lun_zone *zone; /* of all budgets; NULL: UTC */
+    const char *webhook, *webhook_secret;       /* a URL, whose value is never shown; NULL: nobody is told, nothing is signed */
     struct lun_money_name *ledger_version;      /* its `version`, as the ledger has it */
     struct lun_limits limits;
     lun_us keepalive;           /* 0: none */

@@ -23,7 +23,8 @@
 ---@field log? lunette.Config.Log What is written down about requests.
 ---@field report? lunette.Config.Report What `lunette report` compares with.
 ---@field watch? boolean A change of one of the files is taken over by itself; false: only when a reload is asked for. Default: true
----@field zone? "UTC" The time zone in which budgets begin anew. UTC, so far. Default: UTC
+---@field zone? string The time zone in which budgets begin anew, by its name in the system's database: "Europe/Berlin". Default: UTC
+---@field webhook? lunette.Config.Webhook|string|lunette.Secret|false Who is told, by POST, of budgets that run out and of providers that are down. A URL alone, as text or secret "NAME", may stand for the table.
 ---@field cache? lunette.Config.Cache|false Equal requests are answered once: {} for the defaults. Nothing said, or false: there is none.
 ---@field ledger? string|false The file, an SQLite database, in which what was spent is kept; default: ledger.db in the folder state. false: in memory alone, and a restart begins at nothing spent.
 ---@field redis? string|lunette.Secret|false The Redis by which several gateways share their budgets: "redis://HOST[:PORT][/DB]", "rediss://…" (TLS), "unix:/PATH[?db=N]"; with a user or password in it, "redis://[USER]:PASSWORD@HOST", as secret "NAME" (or LUNETTE_REDIS in the environment). Not said, or false: this gateway shares nothing.
@@ -119,11 +120,26 @@
 
 ---@class (exact) lunette.Config.Budgets
 ---@field total? lunette.Config.Budget What everything together may cost.
+---@field tags? table<string, lunette.Config.Tag|false> A budget for each value of a tag, by the tag's name; 4 tags at most.
 
 ---@class (exact) lunette.Config.Budget
 ---@field limit number USD in each period.
----@field per? "ever"|"hour"|"day"|"week"|"month" The period; "ever": it is never filled again. Default: month
----@field soft? number|false The share from which policies and metrics are told.
+---@field per? "ever"|"hour"|"day"|"week"|"month"|"rolling" The period, in `zone`; "ever": it is never filled again; "rolling": the last `window`. Default: month
+---@field window? number How far back per = "rolling" looks; for that alone.
+---@field soft? number|false The share of the limit at which the log, metrics and the webhook are told, once in a period; policies see it too.
+
+---@class (exact) lunette.Config.Tag
+---@field limit number USD in each period.
+---@field per? "ever"|"hour"|"day"|"week"|"month"|"rolling" The period, in `zone`; "ever": it is never filled again; "rolling": the last `window`. Default: month
+---@field window? number How far back per = "rolling" looks; for that alone.
+---@field soft? number|false The share of the limit at which the log, metrics and the webhook are told, once in a period; policies see it too.
+---@field from? string Where a request says it: "header:NAME"; "metadata" or "metadata:NAME" of the body; "tag": among its tags; "policy": nowhere, lunette.charge does. Default: tag
+---@field values? integer So many values have an account of their own; all further ones share one, with the same limit. Default: 10000
+---@field required? boolean A request without a value is refused. Default: false
+
+---@class (exact) lunette.Config.Webhook
+---@field url string|lunette.Secret Where events are sent.
+---@field secret? lunette.Secret|lunette.Secret[] secret "NAME": what they are signed with, as the Standard Webhooks specification says: "whsec_" and base64, or any text of 24 bytes or more. None: they are not signed.
 
 ---@class (exact) lunette.Config.Limits
 ---@field body? integer|string Of a request. Default: 32MiB

@@ -242,8 +242,9 @@ local steps = {}
 ---@field warning string? what the client is told in `x-lunette-warning` when this step answers
 local step = {}
 
----The budgets that this request counts to: the second argument of `budget`. Each is there, limited or not: `spend.team.left < 1` never fails.
+---The budgets that this request counts to: the second argument of `budget`. Each is there, limited or not: `spend.team.left < 1` never fails. Of a tag in `budgets.tags` that of the request's value, by the tag's name: `spend.tenant.share`; nothing is used of it, and it has no limit, where the request has no value.
 ---@class lunette.Spend
+---@field [string] lunette.Budget of the request's value of a tag in budgets.tags
 ---@field request lunette.Budget this request's own (`x-lunette-budget`)
 ---@field key lunette.Budget that of the client's key
 ---@field team lunette.Budget that of its team
@@ -496,6 +497,11 @@ function lunette.stop() end
 ---@param options? { status?: integer, message?: string }
 ---@return lunette.Decision
 function lunette.refuse(options) end
+
+---`classify`, `budget`: whose budget in `budgets.tags` pays, instead of what the request says: `lunette.charge { tenant = "acme" }`. It stands among the tags and the notes of the log line. A tag without a budget, or a value that is none, raises
+---@param values table<string, string>
+---@return true
+function lunette.charge(values) end
 
 ---`budget`: from now on only the targets of these models, in this order, or those for which `f(target)` is true; f may wait
 ---@param what string|string[]|(fun(target: lunette.Target): any)
