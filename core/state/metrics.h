@@ -46,6 +46,8 @@ enum lun_metric_type { LUN_COUNTER, LUN_GAUGE, LUN_HISTOGRAM };
     X(BUDGET_LIMIT,    "lunette_budget_limit_usd",                  GAUGE,     "budget",                "The limit of a budget that has one") \
     X(BUDGET_USED,     "lunette_budget_used_usd",                   GAUGE,     "budget",                "What is spent of it in its current period") \
     X(BUDGET_HELD,     "lunette_budget_held_usd",                   GAUGE,     "budget",                "What is held of it for requests under way") \
+    X(USAGE_SUSPECT,   "lunette_usage_suspect_total",               COUNTER,   "target,reason",         "Answers whose claim of what they took cannot be true, by what is wrong with it") \
+    X(DOUBTED,         "lunette_target_closed_to_limits",           GAUGE,     "target,reason",         "1 for a target that is closed to requests under a hard limit, by what its provider claimed") \
     X(OVERHEAD,        "lunette_overhead_seconds",                  HISTOGRAM, "",                      "What the gateway itself added to an answer") \
     X(CANARY_REQUESTS, "lunette_canary_requests_total",             COUNTER,   "canary,group,result",   "Requests that have a group at a canary, by how they count: ok, error, or none") \
     X(CANARY_ROLLBACKS, "lunette_canary_rollbacks_total",           COUNTER,   "canary",                "Times that a canary was rolled back by itself") \

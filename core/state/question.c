@@ -245,17 +245,48 @@ static int64_t choices(const struct lun_question *q, const struct lun_edit *edit
     return after == UNKNOWN ? UNKNOWN : (after > 1 ? after : 1) * (q->n / (before > 1 ? before : 1));
 }
 
-int64_t lun_question_bound(struct lun_question *q, const struct lun_target *t, const struct lun_edit *edits, int64_t *cap)
+/* The text of a field of the body once the edits are made; {0}: not there. False: nobody can tell. */
+static bool edited_text(const struct lun_question *q, enum lun_field f, const char *name, const struct lun_edit *edits, struct lun_json *out)
+{
+    *out = field(q, f);
+    for (const struct lun_edit *e = edits; e; e = e->next) {
+        if (e->what == LUN_EDIT_RENAME && (!strcmp(e->value, name) || !strcmp(e->field, name))) return false;
+        if (strcmp(e->field, name)) continue;
+        *out = e->what == LUN_EDIT_SET ? (struct lun_json){ e->value, strlen(e->value) } : (struct lun_json){0};
+    }
+    return true;
+}
+
+/* OpenAI: "auto", or nothing, is what the project is set to; "default" is the standard one; another may be answered by the standard one. */
+unsigned lun_question_services(struct lun_question *q, const struct lun_edit *edits, unsigned unsaid)
+{
+    struct lun_json tier;
+    if (!edited_text(q, LUN_FIELD_service_tier, "service_tier", edits, &tier)) return LUN_SERVICES_ALL;
+    if (!tier.n || lun_json_type(tier) == LUN_JSON_NULL) return unsaid;
+    unsigned asked = lun_usage_services(tier);
+    return asked ? asked | 1u << LUN_SERVICE_STANDARD : LUN_SERVICES_ALL;
+}
+
+static int64_t output_of(struct lun_question *q, const struct lun_target *t, const struct lun_edit *edits, int64_t *cap)
 {
     bool writes = q->endpoint != LUN_ENDPOINT_EMBEDDINGS;
-    int64_t out = !writes ? 0 : edits ? carried_cap(q, edits) : q->max_tokens, n = edits ? choices(q, edits) : q->n, in;
+    int64_t out = !writes ? 0 : edits ? carried_cap(q, edits) : q->max_tokens, n = edits ? choices(q, edits) : q->n, all;
     if (cap) *cap = out == -1 ? default_cap(q, t) : -1;
     if (out == -1) out = default_cap(q, t);
+    if (out == UNKNOWN || n == UNKNOWN) return -1;
+    return __builtin_mul_overflow(out, n > 1 ? n : 1, &all) ? INT64_MAX : all;
+}
+
+int64_t lun_question_output(struct lun_question *q, const struct lun_target *t, const struct lun_edit *edits) { return output_of(q, t, edits, NULL); }
+
+int64_t lun_question_bound(struct lun_question *q, const struct lun_target *t, const struct lun_edit *edits, int64_t *cap)
+{
+    int64_t out = output_of(q, t, edits, cap), in;
     lun_question_survey(q);
     in = q->survey.bound;
     for (const struct lun_edit *e = edits; e; e = e->next) in += (int64_t)strlen(e->field) + (e->value ? (int64_t)strlen(e->value) : 0);
-    if (q->survey.opaque || out == UNKNOWN || n == UNKNOWN || !lun_price_known(&t->price)) return -1;
-    return lun_price_bound(&t->price, in, out * (n > 1 ? n : 1));
+    if (q->survey.opaque || out < 0 || !lun_price_known(&t->price)) return -1;
+    return lun_price_bound(&t->price, t->price.n_tiers ? lun_question_services(q, edits, LUN_SERVICES_ALL) : 0, in, out);
 }
 
 int64_t lun_question_expected(struct lun_question *q, const struct lun_target *t)
