@@ -296,7 +296,7 @@ function attempt:body() end
 ---@field status number what the client got; 499: it left first
 ---@field target lunette.Target? who answered; nil: nobody
 ---@field attempts lunette.Attempt[] all of them: `#outcome.attempts` is how many
----@field usage { input: number, output: number, cached_input: number, cache_write: number, reasoning: number, estimated: boolean }? tokens: `input output cached_input cache_write reasoning`, and `estimated`; nil: nobody said. Read-only
+---@field usage { input: number, output: number, cached_input: number, cache_write: number, cache_write_1h: number, audio_input: number, image_input: number, reasoning: number, audio_output: number, image_output: number, estimated: boolean }? tokens: `input output`, of these `cached_input cache_write cache_write_1h audio_input image_input` and `reasoning audio_output image_output`, and `estimated`; nil: nobody said. Read-only
 ---@field cost number USD, over all attempts
 ---@field latency number seconds from the request's arrival to its end
 ---@field ttft number? seconds until the first byte of the answer

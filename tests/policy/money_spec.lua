@@ -83,7 +83,8 @@ describe("a hard limit", function()
   end)
 
   it("passes over a target without a price where another has one", function()
-    local g = t.gateway { targets = { { provider = "a", name = "unpriced" }, { provider = "b", name = "priced", price = { input = 1, output = 2 } } }, price = false,
+    local g = t.gateway { targets = { { provider = "a", name = "unpriced" },
+                                      { provider = "b", name = "priced", price = { input = 1, output = 2 } } }, price = false,
                           policy = "return { select = function(r, targets) return targets end }", clients = { { name = "app", budget = { limit = 10 } } } }
     assert.equal("priced", g:ask({ max_tokens = 10 }).target)
   end)

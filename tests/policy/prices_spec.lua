@@ -19,10 +19,12 @@ local limited = { clients = { { name = "app", budget = { limit = 1 } } } }
 local function usd(tokens) return tokens / 1e6 end
 
 describe("an answer is billed", function()
-  local parts = { input = 2, output = 10, cached_input = 0.5, cache_write = 3, cache_write_1h = 4, reasoning = 20, audio_input = 40, audio_output = 80, request = 0.01 }
+  local parts = { input = 2, output = 10, cached_input = 0.5, cache_write = 3, cache_write_1h = 4, reasoning = 20,
+                  audio_input = 40, audio_output = 80, request = 0.01 }
 
   it("by OpenAI's word, with cached input in the prompt", function()
-    local g = gateway(says { prompt_tokens = 100, completion_tokens = 50, total_tokens = 150, prompt_tokens_details = { cached_tokens = 60, audio_tokens = 10 },
+    local g = gateway(says { prompt_tokens = 100, completion_tokens = 50, total_tokens = 150,
+                             prompt_tokens_details = { cached_tokens = 60, audio_tokens = 10 },
                              completion_tokens_details = { reasoning_tokens = 30, audio_tokens = 5 } }, parts)
     local answer = g:ask "hi"
     assert.near(0.01 + usd(30 * 2 + 60 * 0.5 + 10 * 40 + 15 * 10 + 30 * 20 + 5 * 80), answer.cost, 1e-12)
@@ -45,7 +47,8 @@ end)
 describe("a class of service", function()
   local price = { input = 2, output = 10, flex = { input = 1, output = 5 }, priority = { input = 4, output = 20 } }
   local function cost(asked, answered, usage)
-    return gateway(says(usage or { prompt_tokens = 100, completion_tokens = 10 }, { service_tier = answered }), price):ask({ text = "hi", service_tier = asked }).cost
+    local answer = says(usage or { prompt_tokens = 100, completion_tokens = 10 }, { service_tier = answered })
+    return gateway(answer, price):ask({ text = "hi", service_tier = asked }).cost
   end
   local standard, flex, priority = usd(300), usd(150), usd(600)
 
@@ -95,7 +98,8 @@ describe("a class of service", function()
   end)
 
   it("is what a policy can reckon with", function()
-    local g = gateway("x", { input = 2, output = 10, cache_write_1h = 4, flex = { input = 1, output = 5 }, above = { { tokens = 100, input = 3 } } }, { policy = [[
+    local price_there = { input = 2, output = 10, cache_write_1h = 4, flex = { input = 1, output = 5 }, above = { { tokens = 100, input = 3 } } }
+    local g = gateway("x", price_there, { policy = [[
       return { select = function(r, targets)
         local price, note = targets[1].price, require("lunette").note
         note("flex", price:cost { input = 100, output = 10, service_tier = "flex" })
@@ -149,13 +153,16 @@ describe("usage that cannot be true", function()
   end)
 
   it("is more than the context that the target has", function()
-    local g = t.gateway { targets = { { provider = "a", name = "a", price = { input = 1, output = 10 }, context = 50 } }, providers = { a = says { prompt_tokens = 51, completion_tokens = 1 } } }
+    local g = t.gateway { targets = { { provider = "a", name = "a", price = { input = 1, output = 10 }, context = 50 } },
+                          providers = { a = says { prompt_tokens = 51, completion_tokens = 1 } } }
     assert.equal("context", g:ask("hi").record.attempts[1].suspect)
   end)
 
   it("closes that target to requests under a hard limit, and to no others", function()
-    local g = t.gateway { targets = { { provider = "a", name = "a", price = { input = 1, output = 10 } }, { provider = "b", name = "b", price = { input = 1, output = 10 } } },
-                          providers = { a = says { prompt_tokens = 1, completion_tokens = 11 }, b = "fine" }, policy = "return { select = function(r, targets) return targets end }",
+    local price = { input = 1, output = 10 }
+    local g = t.gateway { targets = { { provider = "a", name = "a", price = price }, { provider = "b", name = "b", price = price } },
+                          providers = { a = says { prompt_tokens = 1, completion_tokens = 11 }, b = "fine" },
+                          policy = "return { select = function(r, targets) return targets end }",
                           clients = { { name = "app", budget = { limit = 1 } }, { name = "free" } } }
     assert.equal("a", g:ask({ text = "hi", max_tokens = 10 }).target)
     local second = g:ask { text = "hi", max_tokens = 10 }
@@ -188,7 +195,8 @@ end)
 describe("a stream without a word about usage", function()
   local words = { text = ("word "):rep(40), every = 1, usage = false }
   local function left(says_so, limits)
-    local g = t.gateway { targets = { { provider = "a", name = "a", price = { input = 1, output = 10 } } }, clients = { limits and limited.clients[1] or { name = "app" } },
+    local g = t.gateway { targets = { { provider = "a", name = "a", price = { input = 1, output = 10 } } },
+                          clients = { limits and limited.clients[1] or { name = "app" } },
                           providers = { a = { answer = words, cancel_stops_billing = says_so } } }
     local request = g:start { text = "hi", stream = true, max_tokens = 1000 }
     t.advance(10.5)
@@ -198,7 +206,8 @@ describe("a stream without a word about usage", function()
   end
 
   it("costs its hold under a hard limit, also when it ends well", function()
-    local g = t.gateway { targets = { { provider = "a", name = "a", price = { input = 1, output = 10 } } }, providers = { a = { text = "x", usage = false } }, clients = limited.clients }
+    local g = t.gateway { targets = { { provider = "a", name = "a", price = { input = 1, output = 10 } } }, providers = { a = { text = "x", usage = false } },
+                          clients = limited.clients }
     assert.is_true(g:ask({ text = "hi", stream = true, max_tokens = 1000 }).cost >= usd(10000))
   end)
 
