@@ -141,7 +141,8 @@ const struct lun_setting lun_settings[] = {
     { LUN_SCOPE_PRICE, "batch", LUN_TABLE, 0, 0, 0, NULL, NULL, LUN_SCOPE_SERVICE, NOWHERE, "The same of \"batch\"." },
     { LUN_SCOPE_ABOVE, "tokens", LUN_COUNT, LUN_REQUIRED, 1, MANY, NULL, NULL, 0, AT(lun_price_tier, above), "Of input, from the next one on." },
 #undef S
-#define S(scope, name, flags, doc) { LUN_SCOPE_##scope, #name, LUN_USD, flags, 0, 1e6, NULL, NULL, 0, AT(lun_price_tier, price.name), doc }
+#define S(scope, name, flags, doc) { LUN_SCOPE_##scope, #name, LUN_USD, flags, 0, 1e6, NULL, NULL, 0, AT(lun_price_tier, price.name), \
+                                     "As in price. Not said: the dearer of what price says and what stands in for it here." }
     PARTS(ABOVE, 0),
     PARTS(SERVICE, 0),
     { LUN_SCOPE_SERVICE, "above", LUN_LIST, 0, 0, 0, NULL, NULL, LUN_SCOPE_ABOVE, NOWHERE, "What all of a request costs whose input is longer than so many tokens." },

@@ -31,24 +31,26 @@ enum slot {
     AUDIO_IN, IMAGE_IN, OUT, THOUGHTS, REASONING, AUDIO_OUT, IMAGE_OUT, TOTAL,
     SLOTS
 };
+enum object { THE_TOP, OF_INPUT, OF_OUTPUT, OF_WRITES };
 
-static const struct { const char *inside, *name; enum slot slot; } names[] = {      /* inside NULL: at the top */
-    { NULL, "prompt_tokens", PROMPT }, { NULL, "promptTokenCount", PROMPT }, { NULL, "input_tokens", INPUT },
-    { NULL, "prompt_cache_miss_tokens", MISSED }, { NULL, "toolUsePromptTokenCount", TOOLS },
-    { NULL, "prompt_cache_hit_tokens", CACHED }, { NULL, "cached_tokens", CACHED }, { NULL, "cachedContentTokenCount", CACHED },
-    { NULL, "cache_read_input_tokens", READ }, { NULL, "cache_creation_input_tokens", CREATED },
-    { "cache_creation", "ephemeral_5m_input_tokens", SHORT }, { "cache_creation", "ephemeral_1h_input_tokens", LONG },
-#define DETAILS(of) { of, "cached_tokens", CACHED }, { of, "cache_write_tokens", WRITTEN }, { of, "audio_tokens", AUDIO_IN }, { of, "image_tokens", IMAGE_IN }
-    DETAILS("prompt_tokens_details"), DETAILS("input_tokens_details"),
-#undef DETAILS
-    { NULL, "completion_tokens", OUT }, { NULL, "output_tokens", OUT }, { NULL, "candidatesTokenCount", OUT },
-    { NULL, "thoughtsTokenCount", THOUGHTS }, { NULL, "reasoning_tokens", REASONING },
-#define DETAILS(of) { of, "reasoning_tokens", REASONING }, { of, "audio_tokens", AUDIO_OUT }, { of, "image_tokens", IMAGE_OUT }
-    DETAILS("completion_tokens_details"), DETAILS("output_tokens_details"),
-#undef DETAILS
-    { NULL, "total_tokens", TOTAL }, { NULL, "totalTokenCount", TOTAL },
+#define NAME(text) text, sizeof text - 1
+static const struct { const char *name; size_t n; enum object inside; enum slot slot; } names[] = {
+#define TOP(name, slot) { NAME(name), THE_TOP, slot }
+    TOP("prompt_tokens", PROMPT), TOP("promptTokenCount", PROMPT), TOP("input_tokens", INPUT), TOP("prompt_cache_miss_tokens", MISSED), TOP("toolUsePromptTokenCount", TOOLS),
+    TOP("prompt_cache_hit_tokens", CACHED), TOP("cached_tokens", CACHED), TOP("cachedContentTokenCount", CACHED),
+    TOP("cache_read_input_tokens", READ), TOP("cache_creation_input_tokens", CREATED),
+    TOP("completion_tokens", OUT), TOP("output_tokens", OUT), TOP("candidatesTokenCount", OUT), TOP("thoughtsTokenCount", THOUGHTS), TOP("reasoning_tokens", REASONING),
+    TOP("total_tokens", TOTAL), TOP("totalTokenCount", TOTAL),
+#undef TOP
+    { NAME("cached_tokens"), OF_INPUT, CACHED }, { NAME("cache_write_tokens"), OF_INPUT, WRITTEN }, { NAME("audio_tokens"), OF_INPUT, AUDIO_IN }, { NAME("image_tokens"), OF_INPUT, IMAGE_IN },
+    { NAME("reasoning_tokens"), OF_OUTPUT, REASONING }, { NAME("audio_tokens"), OF_OUTPUT, AUDIO_OUT }, { NAME("image_tokens"), OF_OUTPUT, IMAGE_OUT },
+    { NAME("ephemeral_5m_input_tokens"), OF_WRITES, SHORT }, { NAME("ephemeral_1h_input_tokens"), OF_WRITES, LONG },
 };
-#define NAMES (sizeof names / sizeof *names)
+static const struct { const char *name; size_t n; enum object is; } objects[] = {
+    { NAME("prompt_tokens_details"), OF_INPUT }, { NAME("input_tokens_details"), OF_INPUT }, { NAME("completion_tokens_details"), OF_OUTPUT },
+    { NAME("output_tokens_details"), OF_OUTPUT }, { NAME("cache_creation"), OF_WRITES },
+};
+#define COUNT(list) (sizeof list / sizeof *list)
 
 struct claim { int64_t n[SLOTS]; bool said[SLOTS]; enum lun_suspect suspect; unsigned services; };
 
@@ -75,20 +77,34 @@ static void note(struct claim *c, enum slot slot, struct lun_json v)
     c->said[slot] = true;
 }
 
-static bool named(struct lun_json key, const char *name)
+static bool named(struct lun_json key, const char *name, size_t n)
 {
-    size_t n = strlen(name);
-    if (memchr(key.at, '\\', key.n)) return lun_json_is(key, name);
     return key.n == n + 2 && !memcmp(key.at + 1, name, n);
 }
 
-static void note_inside(struct claim *c, const char *inside, struct lun_json object)
+/* A name written with escapes is looked at as it is meant. */
+static struct lun_json plain(struct lun_json key, struct lun_buf *room)
+{
+    if (!key.n || !memchr(key.at, '\\', key.n)) return key;
+    room->n = 0;
+    lun_buf_putc(room, '"');
+    lun_json_string(key, false, room);
+    lun_buf_putc(room, '"');
+    return (struct lun_json){ room->at, room->n };
+}
+
+static bool note_named(struct claim *c, enum object inside, struct lun_json key, struct lun_json value)
+{
+    for (size_t i = 0; i < COUNT(names); i++)
+        if (names[i].inside == inside && named(key, names[i].name, names[i].n)) { note(c, names[i].slot, value); return true; }
+    return false;
+}
+
+static void note_inside(struct claim *c, enum object inside, struct lun_json object, struct lun_buf *room)
 {
     struct lun_json_each e = lun_json_each(object);
     if (!e.object) return;
-    while (lun_json_next(&e))
-        for (size_t i = 0; i < NAMES; i++)
-            if (names[i].inside && !strcmp(names[i].inside, inside) && named(e.key, names[i].name)) note(c, names[i].slot, e.value);
+    while (lun_json_next(&e)) note_named(c, inside, plain(e.key, room), e.value);
 }
 
 /* Gemini's lists of { modality, tokenCount }. */
@@ -101,23 +117,23 @@ static void note_modalities(struct claim *c, struct lun_json list, enum slot aud
     }
 }
 
-static void note_top(struct claim *c, struct lun_json key, struct lun_json value)
+static void note_top(struct claim *c, struct lun_json key, struct lun_json value, struct lun_buf *room)
 {
-    static const char *const objects[] = { "prompt_tokens_details", "input_tokens_details", "completion_tokens_details", "output_tokens_details", "cache_creation" };
     enum lun_json_type type = lun_json_type(value);
-    for (size_t i = 0; i < NAMES; i++)
-        if (!names[i].inside && named(key, names[i].name)) { note(c, names[i].slot, value); return; }
-    for (size_t i = 0; type == LUN_JSON_OBJECT && i < sizeof objects / sizeof *objects; i++)
-        if (named(key, objects[i])) note_inside(c, objects[i], value);
-    if (type == LUN_JSON_ARRAY && named(key, "promptTokensDetails")) note_modalities(c, value, AUDIO_IN, IMAGE_IN);
-    if (type == LUN_JSON_ARRAY && named(key, "candidatesTokensDetails")) note_modalities(c, value, AUDIO_OUT, IMAGE_OUT);
-    if (named(key, "service_tier")) c->services = lun_usage_services(value);
+    if (note_named(c, THE_TOP, key, value)) return;
+    for (size_t i = 0; type == LUN_JSON_OBJECT && i < COUNT(objects); i++)
+        if (named(key, objects[i].name, objects[i].n)) { note_inside(c, objects[i].is, value, room); return; }
+    if (type == LUN_JSON_ARRAY && named(key, NAME("promptTokensDetails"))) note_modalities(c, value, AUDIO_IN, IMAGE_IN);
+    else if (type == LUN_JSON_ARRAY && named(key, NAME("candidatesTokensDetails"))) note_modalities(c, value, AUDIO_OUT, IMAGE_OUT);
+    else if (type == LUN_JSON_STRING && named(key, NAME("service_tier"))) c->services = lun_usage_services(value);
 }
 
 static bool read_claim(struct lun_json usage, struct claim *c)
 {
+    struct lun_buf room = { 0 };
     bool any = false;
-    for (struct lun_json_each e = lun_json_each(usage); lun_json_next(&e); ) note_top(c, e.key, e.value);
+    for (struct lun_json_each e = lun_json_each(usage); lun_json_next(&e); ) note_top(c, plain(e.key, &room), e.value, &room);
+    lun_buf_free(&room);
     for (int i = 0; i < SLOTS; i++) any |= c->said[i];
     return any || c->suspect;
 }

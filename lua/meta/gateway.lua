@@ -109,30 +109,30 @@
 
 ---@class (exact) lunette.Config.Above
 ---@field tokens integer Of input, from the next one on.
----@field input? number Of a million tokens of input.
----@field output? number Of a million tokens of output.
----@field cached_input? number Of input that it had cached; default: input.
----@field cache_write? number Of input that it caches, for 5 minutes or as long as it does; default: input.
----@field cache_write_1h? number Of input that it caches for an hour; default: cache_write.
----@field reasoning? number Of tokens it thinks in; default: output.
----@field audio_input? number Of spoken input; default: input.
----@field audio_output? number Of spoken output; default: output.
----@field image_input? number Of input that is pictures; default: input.
----@field image_output? number Of output that is pictures; default: output.
----@field request? number Of a call as such, in USD.
+---@field input? number As in price. Not said: the dearer of what price says and what stands in for it here.
+---@field output? number As in price. Not said: the dearer of what price says and what stands in for it here.
+---@field cached_input? number As in price. Not said: the dearer of what price says and what stands in for it here.
+---@field cache_write? number As in price. Not said: the dearer of what price says and what stands in for it here.
+---@field cache_write_1h? number As in price. Not said: the dearer of what price says and what stands in for it here.
+---@field reasoning? number As in price. Not said: the dearer of what price says and what stands in for it here.
+---@field audio_input? number As in price. Not said: the dearer of what price says and what stands in for it here.
+---@field audio_output? number As in price. Not said: the dearer of what price says and what stands in for it here.
+---@field image_input? number As in price. Not said: the dearer of what price says and what stands in for it here.
+---@field image_output? number As in price. Not said: the dearer of what price says and what stands in for it here.
+---@field request? number As in price. Not said: the dearer of what price says and what stands in for it here.
 
 ---@class (exact) lunette.Config.Service
----@field input? number Of a million tokens of input.
----@field output? number Of a million tokens of output.
----@field cached_input? number Of input that it had cached; default: input.
----@field cache_write? number Of input that it caches, for 5 minutes or as long as it does; default: input.
----@field cache_write_1h? number Of input that it caches for an hour; default: cache_write.
----@field reasoning? number Of tokens it thinks in; default: output.
----@field audio_input? number Of spoken input; default: input.
----@field audio_output? number Of spoken output; default: output.
----@field image_input? number Of input that is pictures; default: input.
----@field image_output? number Of output that is pictures; default: output.
----@field request? number Of a call as such, in USD.
+---@field input? number As in price. Not said: the dearer of what price says and what stands in for it here.
+---@field output? number As in price. Not said: the dearer of what price says and what stands in for it here.
+---@field cached_input? number As in price. Not said: the dearer of what price says and what stands in for it here.
+---@field cache_write? number As in price. Not said: the dearer of what price says and what stands in for it here.
+---@field cache_write_1h? number As in price. Not said: the dearer of what price says and what stands in for it here.
+---@field reasoning? number As in price. Not said: the dearer of what price says and what stands in for it here.
+---@field audio_input? number As in price. Not said: the dearer of what price says and what stands in for it here.
+---@field audio_output? number As in price. Not said: the dearer of what price says and what stands in for it here.
+---@field image_input? number As in price. Not said: the dearer of what price says and what stands in for it here.
+---@field image_output? number As in price. Not said: the dearer of what price says and what stands in for it here.
+---@field request? number As in price. Not said: the dearer of what price says and what stands in for it here.
 ---@field above? (lunette.Config.Above|false)[] What all of a request costs whose input is longer than so many tokens.
 
 ---@class (exact) lunette.Config.Client

@@ -186,6 +186,12 @@ describe("usage that cannot be true", function()
     assert.equal(200, g:ask({ text = "hi", max_tokens = 10 }).status)
   end)
 
+  it("is more than was asked for only where something was asked for", function()
+    local g = gateway(says { prompt_tokens = 1, completion_tokens = 11 })
+    assert.equal("output", g:ask({ text = "hi", max_tokens = 10 }).record.attempts[1].suspect)
+    assert.is_nil(g:ask("hi").record.attempts[1].suspect)
+  end)
+
   it("counts all choices that were asked for", function()
     local g = gateway(says { prompt_tokens = 1, completion_tokens = 20 }, nil, limited)
     assert.is_nil(g:ask({ text = "hi", max_tokens = 10, n = 2 }).record.attempts[1].suspect)

@@ -42,6 +42,7 @@ TEST(openai_counts_cached_input_among_the_prompt)
            .input = 100, .cached_input = 60, .output = 50, .reasoning = 40);
     COUNTS("{\"prompt_tokens\":8,\"total_tokens\":8}", .input = 8);
     COUNTS("{\"total_tokens\":8}", .input = 8);
+    COUNTS("{\"prompt\\u005ftokens\":9,\"completion_tokens\":1,\"prompt_tokens_det\\u0061ils\":{\"c\\u0061ched_tokens\":4}}", .input = 9, .cached_input = 4, .output = 1);
     COUNTS("{\"prompt_tokens\":3,\"completion_tokens\":null,\"prompt_tokens_details\":null}", .input = 3);
 }
 
