@@ -42,6 +42,12 @@ static void reckon(struct lun_bill *b, struct lun_question *q, const struct lun_
     if (!b->limited) b->cap = -1;
 }
 
+static const char *why_closed(struct lun_question *q, struct lun_money *money)
+{
+    char why[256];
+    return lun_money_closed(money, why) ? lun_arena_strdup(q->arena, why) : "the ledger is slow to write down what is to be spent";
+}
+
 bool lun_bill_fits(struct lun_bill *b, struct lun_question *q, const struct lun_step *step, const char **detail)
 {
     struct lun_account *accounts[LUN_ACCOUNTS];
@@ -50,27 +56,26 @@ bool lun_bill_fits(struct lun_bill *b, struct lun_question *q, const struct lun_
     if (!b->limited) return true;
     if ((*detail = why_not(q, b, step->target))) return false;
     for (int i = 0; i < n; i++) {
-        struct lun_account_view v;
-        lun_account_look(accounts[i], lun_question_wall(q), &v);
-        if (v.limit < 0 || v.left >= b->bound) continue;
-        b->short_of = v;
+        if (!lun_account_lacks(accounts[i], b->bound, lun_question_wall(q))) continue;
+        lun_account_look(accounts[i], lun_question_wall(q), &b->short_of);
         *detail = why_short(q, b);
         return false;
     }
     return true;
 }
 
-bool lun_bill_take(struct lun_bill *b, struct lun_question *q, struct lun_source *source, const char **detail)
+enum lun_taken lun_bill_take(struct lun_bill *b, struct lun_question *q, const struct lun_trial *t, struct lun_money *money, const char **detail)
 {
     struct lun_account *accounts[LUN_ACCOUNTS];
     int n = lun_question_accounts(q, accounts), short_of = -1;
-    int64_t bound = b->bound < 0 ? 0 : b->bound;
-    if (lun_hold_take(&b->hold, source, accounts, n, bound, lun_question_wall(q), &short_of)) return true;
-    if (short_of >= 0 && short_of < n) {
-        lun_account_look(accounts[short_of], lun_question_wall(q), &b->short_of);
-        *detail = why_short(q, b);
-    } else *detail = "the budget has no money free just now";
-    return false;
+    struct lun_bought what = { .target = t->target->ledger_name, .version = q->snapshot->ledger_version };
+    memcpy(what.request, q->number, sizeof what.request);
+    enum lun_taken taken = lun_hold_take(&b->hold, money, accounts, n, b->bound < 0 ? 0 : b->bound, lun_question_wall(q), &what, &short_of);
+    if (taken == LUN_TAKEN) return taken;
+    if (short_of >= 0) lun_account_look(accounts[short_of], lun_question_wall(q), &b->short_of);
+    b->closed = taken == LUN_CLOSED || (taken == LUN_LATER && (short_of < 0 || b->short_of.left >= b->bound));     /* it is there, and not drawn yet */
+    *detail = b->closed ? why_closed(q, money) : why_short(q, b);
+    return taken;
 }
 
 /* ---- the end ---- */
@@ -136,7 +141,8 @@ static int64_t cost_of(const struct lun_bill *b, struct lun_trial *t)
 
 void lun_bill_end(struct lun_bill *b, struct lun_question *q, struct lun_trial *t, uint64_t text_bytes)
 {
-    lun_us wall = lun_question_wall(q);
+    struct lun_settlement how = { .kind = t->kind, .hedge = t->hedge, .cancelled = t->kind == LUN_KIND_CANCELLED, .stream = q->stream, .limited = b->limited,
+                                  .latency = t->sent ? t->ended - t->sent : 0 };
     t->billed = t->sent ? lun_kind_billed(t->kind) : LUN_BILLED_NO;
     if (!b->hold.open) return;
     t->bound = b->hold.bound;
@@ -148,7 +154,9 @@ void lun_bill_end(struct lun_bill *b, struct lun_question *q, struct lun_trial *
     if (end == ORPHANED) t->cost = b->hold.bound;
     if (!why && b->limited && t->cost > b->hold.bound) why = LUN_SUSPECT_HOLD;
     doubt(q, t, why);
-    if (end == RELEASED) lun_hold_release(&b->hold, wall);
-    else if (end == ORPHANED) lun_hold_orphan(&b->hold, wall);
-    else lun_hold_settle(&b->hold, t->cost, wall);
+    how.orphaned = end == ORPHANED;
+    how.suspect = why != LUN_SUSPECT_NONE;
+    how.cost = t->cost;
+    how.usage = t->usage;
+    lun_hold_end(&b->hold, &how);
 }

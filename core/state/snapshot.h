@@ -111,6 +111,7 @@ struct lun_target {
     unsigned supports; bool supports_given;             /* not given: everything */
     const char *facts;          /* JSON of the table `facts`, "{}" when not given */
     struct lun_target_state *state;
+    struct lun_money_name *ledger_name;
 };
 
 struct lun_model {
@@ -189,6 +190,8 @@ struct lun_snapshot {
     bool watch;                 /* a change of a file is taken over by itself */
     const char *state;          /* the folder for what survives a restart; NULL: none */
     bool state_said;            /* by the configuration: that it cannot be used is a mistake, else a warning */
+    const char *ledger;         /* the file of what was spent; NULL: there is none */
+    bool ledger_said;           /* by the configuration: that it cannot be used is a mistake, where else the state folder is missing */
     int workers;                /* 0: one per core */
     struct lun_file policy;     /* text NULL: no policy */
     const struct lun_host_function *host; int n_host;   /* `lunette.host` of that policy (script/host.h); borrowed from whoever opened it */
@@ -203,6 +206,7 @@ struct lun_snapshot {
     int64_t premium;            /* nano-USD per million input tokens: a target that is dearer is a premium one */
     struct lun_price premium_price;     /* the mean of theirs, each part; unknown where there is none */
     struct lun_budget_rule total; struct lun_account *total_account;
+    struct lun_money_name *ledger_version;      /* its `version`, as the ledger has it */
     struct lun_limits limits;
     lun_us keepalive;           /* 0: none */
     struct lun_cache_rules cache;

@@ -26,6 +26,7 @@
 ---@field zone? "UTC" The time zone in which budgets begin anew. UTC, so far. Default: UTC
 ---@field prices? string|false A file with the prices of many models, in the form of LiteLLM's model_prices_and_context_window.json: for targets that say no price, context or max_output.
 ---@field cache? lunette.Config.Cache|false Equal requests are answered once: {} for the defaults. Nothing said, or false: there is none.
+---@field ledger? string|false The file, an SQLite database, in which what was spent is kept; default: ledger.db in the folder state. false: in memory alone, and a restart begins at nothing spent.
 
 ---@class (exact) lunette.Config.Listen
 ---@field [1]? string
