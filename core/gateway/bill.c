@@ -130,6 +130,14 @@ static enum ending without_usage(struct lun_bill *b, struct lun_question *q, str
     return SETTLED;
 }
 
+/* Whether what was told of usage is only what it came to so far: some providers tell it with each event of a stream, and this one did not get to its
+ * end. Where hanging up ends the bill that is all there is to pay. */
+static bool unfinished(const struct lun_bill *b, const struct lun_question *q, const struct lun_trial *t)
+{
+    if (!t->usage.known || !q->stream || b->told_all) return false;
+    return b->limited && b->bound >= 0 && !(hung_up(q, t) && t->target->provider->cancel_stops_billing);
+}
+
 /* An answer that names no class of service is billed as the request asked. */
 static int64_t cost_of(const struct lun_bill *b, struct lun_trial *t)
 {
@@ -150,7 +158,8 @@ void lun_bill_end(struct lun_bill *b, struct lun_question *q, struct lun_trial *
     enum ending end = SETTLED;
     if (t->usage.known) t->billed = LUN_BILLED_YES;
     else end = without_usage(b, q, t, text_bytes);
-    if (end == SETTLED) t->cost = cost_of(b, t);
+    if (end != RELEASED) t->cost = cost_of(b, t);
+    if (end == SETTLED && unfinished(b, q, t) && t->cost < b->hold.bound) end = ORPHANED;
     if (end == ORPHANED) t->cost = b->hold.bound;
     if (!why && b->limited && t->cost > b->hold.bound) why = LUN_SUSPECT_HOLD;
     doubt(q, t, why);

@@ -229,6 +229,28 @@ describe("a stream without a word about usage", function()
     assert.is_true(left(nil, false) < usd(300))
   end)
 
+  it("that says with each event what it came to so far has said nothing final before its end", function()
+    local events = {}
+    for i = 1, 20 do
+      events[i] = { choices = { { index = 0, delta = { content = "x" }, finish_reason = i == 20 and "stop" or nil } },
+                    usage = { prompt_tokens = 1, completion_tokens = i } }
+    end
+    events[21] = "[DONE]"
+    local function cost(seconds, more)
+      local g = t.gateway { targets = { { provider = "a", name = "a", price = { input = 1, output = 10 } } }, clients = (more or limited).clients,
+                            providers = { a = { answer = { events = events, every = 1 }, cancel_stops_billing = more and more.stops } } }
+      local request = g:start { text = "hi", stream = true, max_tokens = 1000 }
+      t.advance(seconds)
+      request:leave()
+      t.advance(1)
+      return g:log()[1].attempts[1].cost
+    end
+    assert.is_true(cost(10.5) >= usd(10000))
+    assert.near(usd(1 + 200), cost(30), 1e-12)
+    assert.is_true(cost(10.5, { clients = limited.clients, stops = true }) < usd(150))
+    assert.is_true(cost(10.5, { clients = { { name = "app" } } }) < usd(150))
+  end)
+
   it("costs the most that it could without a limit too, where hanging up does not end the bill", function()
     assert.is_true(left(false, false) >= usd(10000))
   end)
