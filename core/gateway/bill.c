@@ -25,9 +25,12 @@ static const char *shown(const struct lun_question *q, const struct lun_target *
 }
 
 /* Why a target cannot be used under a hard limit, whatever is left; NULL: it can. */
-static const char *why_not(struct lun_question *q, const struct lun_bill *b, const struct lun_target *t)
+static const char *why_not(struct lun_question *q, const struct lun_bill *b, const struct lun_step *step)
 {
+    const struct lun_target *t = step->target;
     enum lun_suspect doubt = lun_doubt_of(t);
+    const char *what = b->bound < 0 ? lun_question_unknown(q, step->edits) : NULL;
+    if (what) return lun_arena_printf(q->arena, "what this request can cost at most is not known, because of %s, so it cannot be sent under a hard limit", what);
     if (b->bound < 0) return lun_arena_printf(q->arena, "the price of \"%s\" for this request is not known, so it cannot be used under a hard limit", shown(q, t));
     if (!doubt) return NULL;
     return lun_arena_printf(q->arena, "\"%s\" is closed to requests under a hard limit: its provider has claimed %s", shown(q, t), lun_suspect_what(doubt));
@@ -54,7 +57,7 @@ bool lun_bill_fits(struct lun_bill *b, struct lun_question *q, const struct lun_
     int n = lun_question_accounts(q, accounts);
     reckon(b, q, step);
     if (!b->limited) return true;
-    if ((*detail = why_not(q, b, step->target))) return false;
+    if ((*detail = why_not(q, b, step))) return false;
     for (int i = 0; i < n; i++) {
         if (!lun_account_lacks(accounts[i], b->bound, lun_question_wall(q))) continue;
         lun_account_look(accounts[i], lun_question_wall(q), &b->short_of);
