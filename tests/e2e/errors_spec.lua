@@ -135,7 +135,7 @@ end)
 describe("a budget", function()
   local provider, gateway
   setup(function()
-    provider = e2e.provider [[return function() return { text = "fine", usage = { input = 20, output = 140 } } end]]
+    provider = e2e.provider [[return function() return { text = "fine", usage = { input = 280, output = 10 } } end]]
     gateway = e2e.gateway {
       env = { A = provider.url, POOR = e2e.hash "poor", RICH = e2e.hash "rich", HIDDEN = e2e.hash "hidden", SLOW = e2e.hash "slow" },
       config = [[return {
@@ -153,7 +153,7 @@ describe("a budget", function()
   local function chat(key, more)
     local headers = more and more.headers or {}
     headers.authorization = "Bearer " .. key
-    return gateway:chat { model = more and more.model, headers = headers, body = { max_tokens = 140, metadata = more and more.metadata } }
+    return gateway:chat { model = more and more.model, headers = headers, body = { max_tokens = 10, metadata = more and more.metadata } }
   end
 
   it("that is used up is 402, and says which, what is left and when it begins anew", function()
