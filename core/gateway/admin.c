@@ -8,6 +8,7 @@
 #include "gateway/version.h"
 #include "gateway/view.h"
 #include "state/registry.h"
+#include "state/doubt.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -298,6 +299,25 @@ static void purge(struct visit *v)
     lun_log(v->admin->options.log, LUN_LOG_INFO, "the response cache was emptied by %s", by);
     free(by);
     cache(v);
+}
+
+static void open_target(struct visit *v)
+{
+    struct lun_buf name = {0}, body = {0};
+    lun_json_string(lun_json_get(v->body, "target"), true, &name);
+    const struct lun_target *t = lun_snapshot_target(lun_changes_current(v->admin->options.changes), lun_buf_text(&name));
+    if (!name.n) refuse(v->exchange, 422, "an object is wanted: {\"target\":\"NAME\"}, a target's own name");
+    else if (!t) refuse(v->exchange, 404, "gateway.lua has no target of that name");
+    else {
+        char *by = who(v);
+        bool opened = lun_doubt_clear(t);
+        if (opened) lun_log(v->admin->options.log, LUN_LOG_INFO, "target %s was opened to requests under a hard limit again by %s", t->name, by);
+        lun_buf_puts(&body, "{\"target\":"), lun_json_put_text(&body, t->name);
+        lun_buf_printf(&body, ",\"opened\":%s}", opened ? "true" : "false");
+        reply_json(v->exchange, 200, &body);
+        free(by);
+    }
+    lun_buf_free(&name), lun_buf_free(&body);
 }
 
 static void set(struct visit *v)

@@ -24,6 +24,8 @@
     X("DELETE", "/admin/cache",   purge,     "Empties it, and answers as GET does. What is being answered now still goes to who waits for it, and is not kept") \
     X("GET",  "/admin/ledger",    ledger,    "How the ledger is: `state`: `open`, `closed` (and `why`), `none`; with several gateways `gateway` (its id), `sharing` (core/state/member.h), `members` and who of them is `missing`") \
     X("GET",  "/admin/providers", providers, "Providers with their keys and targets, as health sees them") \
+    X("POST", "/admin/targets",   open_target, "Opens a target to requests under a hard limit again that was closed for what its provider claimed: `{\"target\":\"openai/gpt-4.1\"}`. Answers `{\"target\":…,\"opened\":…}`, " \
+                                             "false where it was open, or 404") \
     X("GET",  "/admin/requests",  requests,  "Requests under way, on each worker the latest first: `id age_ms model endpoint stream key policy attempts target labels`")
 
 struct lun_admin;

@@ -72,7 +72,7 @@ static void settled(void *self, uint32_t slot, uint64_t seq, const struct lun_se
     if (how->usage.known) {
         s.tokens[LUN_TOKENS_input] = tokens(how->usage.input);
         s.tokens[LUN_TOKENS_cached_input] = tokens(how->usage.cached_input);
-        s.tokens[LUN_TOKENS_cache_write] = tokens(how->usage.cache_write);
+        s.tokens[LUN_TOKENS_cache_write] = tokens(how->usage.cache_write + how->usage.cache_write_1h);
         s.tokens[LUN_TOKENS_output] = tokens(how->usage.output);
         s.tokens[LUN_TOKENS_reasoning] = tokens(how->usage.reasoning);
     }

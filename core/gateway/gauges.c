@@ -1,6 +1,7 @@
 #include "gateway/gauges.h"
 #include "state/budget.h"
 #include "state/canary.h"
+#include "state/doubt.h"
 #include "state/health.h"
 #include "state/tag_values.h"
 
@@ -14,6 +15,8 @@ static void set_target(struct lun_metrics *m, const struct lun_target *t, lun_us
     struct lun_health_view v;
     lun_health_look(t, now, &v);
     lun_metrics_set(m, LUN_METRIC_CIRCUIT, &t->name, v.circuit == LUN_CIRCUIT_OPEN ? 1 : v.circuit == LUN_CIRCUIT_HALF_OPEN ? 0.5 : 0);
+    enum lun_suspect doubt = lun_doubt_of(t);
+    if (doubt) lun_metrics_set(m, LUN_METRIC_DOUBTED, (const char *[]){ t->name, lun_suspect_name(doubt) }, 1);
     lun_us left = v.rests_until > now ? v.rests_until - now : 0;
     lun_metrics_set(m, LUN_METRIC_REST, &t->name, seconds(left < LONGEST ? left : LONGEST));
 }
@@ -57,7 +60,7 @@ static void set_canary(struct lun_metrics *m, const struct lun_canary_rule *rule
 
 void lun_gauges_set(struct lun_metrics *m, const struct lun_snapshot *s, lun_us now, lun_us wall)
 {
-    static const enum lun_metric anew[] = { LUN_METRIC_CIRCUIT, LUN_METRIC_REST, LUN_METRIC_PROVIDER, LUN_METRIC_KEY,
+    static const enum lun_metric anew[] = { LUN_METRIC_CIRCUIT, LUN_METRIC_REST, LUN_METRIC_PROVIDER, LUN_METRIC_KEY, LUN_METRIC_DOUBTED,
                                             LUN_METRIC_BUDGET_LIMIT, LUN_METRIC_BUDGET_USED, LUN_METRIC_BUDGET_HELD, LUN_METRIC_TAG_VALUES,
                                             LUN_METRIC_CANARY_SHARE, LUN_METRIC_CANARY_STATE, LUN_METRIC_CANARY_SAMPLES,
                                             LUN_METRIC_CANARY_ERRORS, LUN_METRIC_CANARY_P99 };

@@ -121,7 +121,7 @@ static void read_files(struct lun_kept *kept, const char *folder, struct lun_jso
     kept->files = files;
     while (lun_json_next(&e)) {
         struct lun_file *f = &files[kept->n];
-        char *path = lun_printf("%s/%d", folder, kept->n), *text = lun_file_slurp(path, &f->n, &why);
+        char *path = lun_printf("%s/%d", folder, kept->n), *text = lun_file_slurp_large(path, &f->n, &why);
         f->name = lun_json_string_in(e.value, true, &kept->arena, NULL);
         f->text = text ? lun_arena_strndup(&kept->arena, text, f->n) : NULL;
         free(path), free(text);
@@ -137,7 +137,7 @@ bool lun_kept_read(struct lun_keep *k, const char *version, struct lun_kept *kep
     const char *why;
     size_t n;
     *kept = (struct lun_kept){0};
-    char *text = lun_file_slurp(path, &n, &why);
+    char *text = lun_file_slurp_large(path, &n, &why);
     if (text && lun_json_check(text, n, &names, NULL)) read_files(kept, folder, names);
     free(text), free(path), free(folder);
     if (!kept->n) lun_kept_free(kept);

@@ -49,7 +49,8 @@ const struct lun_setting lun_settings[] = {
       "The time zone in which budgets begin anew, by its name in the system's database: \"Europe/Berlin\"."),
     S("webhook", LUN_TABLE, LUN_CAN_BE_OFF | LUN_HIDDEN, 0, 0, NULL, NULL, LUN_SCOPE_WEBHOOK, NOWHERE,
       "Who is told, by POST, of budgets that run out and of providers that are down. A URL alone, as text or secret \"NAME\", may stand for the table."),
-    LATER(TOP, "prices", "A file with the prices of many models."),
+    S("prices", LUN_TEXT, LUN_CAN_BE_OFF, 1, 1024, NULL, NULL, 0, NOWHERE,
+      "A file with the prices of many models, in the form of LiteLLM's model_prices_and_context_window.json: for targets that say no price, context or max_output."),
     S("cache", LUN_TABLE, LUN_CAN_BE_OFF, 0, 0, NULL, NULL, LUN_SCOPE_CACHE, NOWHERE,
       "Equal requests are answered once: {} for the defaults. Nothing said, or false: there is none."),
     S("ledger", LUN_TEXT, LUN_CAN_BE_OFF, 1, 1024, NULL, NULL, 0, AT(lun_snapshot, ledger),
@@ -86,7 +87,9 @@ const struct lun_setting lun_settings[] = {
     S("proxy", LUN_TEXT, LUN_HIDDEN, 1, 2048, NULL, NULL, 0, AT(lun_provider, proxy), "The proxy to go through: http://, https:// or socks5h://, host and port."),
     S("headers", LUN_PAIRS, LUN_HIDDEN, 0, 0, NULL, NULL, 0, NOWHERE, "Sent with every call; a value may be secret \"NAME\"."),
     S("usage", LUN_BOOL, 0, 0, 0, "true", NULL, 0, AT(lun_provider, usage), "It understands stream_options.include_usage."),
-    LATER(PROVIDER, "cancel_stops_billing", "A cancelled stream costs no more than what came."),
+    S("cancel_stops_billing", LUN_BOOL, 0, 0, 0, NULL, NULL, 0, AT(lun_provider, cancel_stops_billing),
+      "A stream that is hung up on without a word about usage costs what came of it, by an estimate; false: the most that it could cost. "
+      "Nothing said: the estimate, but under a hard limit the most."),
     S("health", LUN_TABLE, LUN_CAN_BE_OFF, 0, 0, NULL, NULL, LUN_SCOPE_HEALTH, AT(lun_provider, health), "As health, for this provider; what it does not say is taken from there."),
 #undef S
 #define S(name, ...) { LUN_SCOPE_LENGTH, name, __VA_ARGS__ }
@@ -126,14 +129,33 @@ const struct lun_setting lun_settings[] = {
     S("supports", LUN_WORDS, 0, 0, 0, NULL, "tools|images|schema", 0, AT(lun_target_draft, target.supports), "What it can do; default: everything."),
     S("facts", LUN_FACTS, 0, 0, 0, NULL, NULL, 0, NOWHERE, "Anything a policy wants to know about it."),
 #undef S
-#define S(name, flags, doc) { LUN_SCOPE_PRICE, #name, LUN_USD, flags, 0, 1e6, NULL, NULL, 0, AT(lun_price, name), doc }
-    S(input,        LUN_REQUIRED, "Of a million tokens of input."),
-    S(output,       LUN_REQUIRED, "Of a million tokens of output."),
-    S(cached_input, 0, "Of input that it had cached; default: input."),
-    S(cache_write,  0, "Of input that it caches; default: input."),
-    S(reasoning,    0, "Of tokens it thinks in; default: output."),
-    S(request,      0, "Of a call as such, in USD."),
+#define PARTS(scope, flags) \
+    S(scope, input,        flags, "Of a million tokens of input."), \
+    S(scope, output,       flags, "Of a million tokens of output."), \
+    S(scope, cached_input, 0, "Of input that it had cached; default: input."), \
+    S(scope, cache_write,  0, "Of input that it caches, for 5 minutes or as long as it does; default: input."), \
+    S(scope, cache_write_1h, 0, "Of input that it caches for an hour; default: cache_write."), \
+    S(scope, reasoning,    0, "Of tokens it thinks in; default: output."), \
+    S(scope, audio_input,  0, "Of spoken input; default: input."), \
+    S(scope, audio_output, 0, "Of spoken output; default: output."), \
+    S(scope, image_input,  0, "Of input that is pictures; default: input."), \
+    S(scope, image_output, 0, "Of output that is pictures; default: output."), \
+    S(scope, request,      0, "Of a call as such, in USD.")
+#define S(scope, name, flags, doc) { LUN_SCOPE_##scope, #name, LUN_USD, flags, 0, 1e6, NULL, NULL, 0, AT(lun_price, name), doc }
+    PARTS(PRICE, LUN_REQUIRED),
+    { LUN_SCOPE_PRICE, "above", LUN_LIST, 0, 0, 0, NULL, NULL, LUN_SCOPE_ABOVE, NOWHERE, "What all of a request costs whose input is longer than so many tokens." },
+    { LUN_SCOPE_PRICE, "flex", LUN_TABLE, 0, 0, 0, NULL, NULL, LUN_SCOPE_SERVICE, NOWHERE, "What holds where it is billed as service_tier \"flex\"." },
+    { LUN_SCOPE_PRICE, "priority", LUN_TABLE, 0, 0, 0, NULL, NULL, LUN_SCOPE_SERVICE, NOWHERE, "The same of \"priority\"." },
+    { LUN_SCOPE_PRICE, "batch", LUN_TABLE, 0, 0, 0, NULL, NULL, LUN_SCOPE_SERVICE, NOWHERE, "The same of \"batch\"." },
+    { LUN_SCOPE_ABOVE, "tokens", LUN_COUNT, LUN_REQUIRED, 1, MANY, NULL, NULL, 0, AT(lun_price_tier, above), "Of input, from the next one on." },
 #undef S
+#define S(scope, name, flags, doc) { LUN_SCOPE_##scope, #name, LUN_USD, flags, 0, 1e6, NULL, NULL, 0, AT(lun_price_tier, price.name), \
+                                     "As in price. Not said: the dearer of what price says and what stands in for it here." }
+    PARTS(ABOVE, 0),
+    PARTS(SERVICE, 0),
+    { LUN_SCOPE_SERVICE, "above", LUN_LIST, 0, 0, 0, NULL, NULL, LUN_SCOPE_ABOVE, NOWHERE, "What all of a request costs whose input is longer than so many tokens." },
+#undef S
+#undef PARTS
 #define S(name, ...) { LUN_SCOPE_CLIENT, name, __VA_ARGS__ }
     S("name", LUN_TEXT, LUN_REQUIRED, 1, 256, NULL, NULL, 0, AT(lun_client_draft, client.name), "How logs and metrics call it."),
     S("team", LUN_TEXT, 0, 1, 256, NULL, NULL, 0, AT(lun_client_draft, team), "A name in teams."),

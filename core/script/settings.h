@@ -17,6 +17,8 @@
     X(HEALTH,   "health.") \
     X(TARGET,   "models.NAME[N].") \
     X(PRICE,    "models.NAME[N].price.") \
+    X(ABOVE,    "models.NAME[N].price.above[N].") \
+    X(SERVICE,  "models.NAME[N].price.flex.") \
     X(CLIENT,   "clients[N].") \
     X(TEAM,     "teams.NAME.") \
     X(BUDGETS,  "budgets.") \

@@ -66,7 +66,7 @@ struct lun_secret { const char *name, *value; };    /* name: of the variable or 
 struct lun_file { const char *name, *text; size_t n; };         /* name: as shown in errors, relative to the folder */
 
 /* A file that the configuration was made of. */
-enum lun_part_kind { LUN_PART_CONFIG, LUN_PART_CONFIG_MODULE, LUN_PART_POLICY, LUN_PART_POLICY_MODULE, LUN_PART_SCRIPT, LUN_PART_DIALECT };
+enum lun_part_kind { LUN_PART_CONFIG, LUN_PART_CONFIG_MODULE, LUN_PART_POLICY, LUN_PART_POLICY_MODULE, LUN_PART_SCRIPT, LUN_PART_DIALECT, LUN_PART_PRICES };
 struct lun_part {
     enum lun_part_kind kind;
     const char *module;         /* the MODULE kinds: what `require` was given; otherwise NULL */
@@ -86,6 +86,8 @@ struct lun_provider {
     const char *ca, *proxy;     /* NULL: the system's certificates; no proxy */
     int connections;            /* at most; 0: no limit */
     bool http2, usage;          /* usage: it understands stream_options.include_usage */
+    bool cancel_stops_billing, cancel_goes_on;  /* what hanging up in the middle of a stream does to its bill, where it was said; neither: ended is only
+                                   taken for what no hard limit hangs on */
     struct lun_health_rules health;
     struct lun_probe_rules probe;
     bool check_keys;            /* each key is asked about before the first request, and a new one when it comes */

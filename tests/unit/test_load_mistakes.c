@@ -84,7 +84,7 @@ static const struct { enum where where; const char *text, *told; } table[] = {
     { TOP, "webhook = 5", "gateway.lua:4: webhook: must be a URL with http:// or https://, as text or secret \"NAME\"" },
     { TOP, "webhook = { url = \"https://x\", secret = \"abc\" }", "gateway.lua:4: webhook.secret: must not stand here as text: write secret \"NAME\" and put it into that environment variable" },
     { TOP, "webhook = { url = \"https://x\", secret = secret \"NONE\" }", "gateway.lua:4: webhook.secret: NONE is not set: set the environment variable, or put it into the file SECRETS/NONE" },
-    { TOP, "prices = \"p.json\"", "gateway.lua:4: prices: is not built yet" },
+    { TOP, "prices = \"p.json\"", "gateway.lua:4: prices: \"p.json\" cannot be read: No such file or directory" },
     { TOP, "cache = true", "gateway.lua:4: cache: must be a table or false, not true" },
     { TOP, "cache = { size = 5 }", "gateway.lua:4: cache.size: must be a size, 65536 bytes or more, as a number or as in \"64MiB\", not 5" },
     { TOP, "cache = { ttl = 0 }", "gateway.lua:4: cache.ttl: must be a number of seconds over 0 and up to 31622400, not 0" },
@@ -127,7 +127,7 @@ static const struct { enum where where; const char *text, *told; } table[] = {
     { PROVIDER, "probe = {}, health = false", "gateway.lua:2: providers.p.probe: cannot stand beside health = false: nothing is taken out that it could bring back" },
     { PROVIDER, "probe = { evry = 5 }", "gateway.lua:2: providers.p.probe.evry: there is no such setting (did you mean every?)" },
     { PROVIDER, "transport = \"native\"", "gateway.lua:2: providers.p.transport: \"native\" is not built yet: must be \"auto\" or \"curl\"" },
-    { PROVIDER, "cancel_stops_billing = true", "gateway.lua:2: providers.p.cancel_stops_billing: is not built yet" },
+    { PROVIDER, "cancel_stops_billing = 1", "gateway.lua:2: providers.p.cancel_stops_billing: must be true or false, not 1" },
 
     /* providers */
     { PROVIDER, "script = \"a.lua\"", "gateway.lua:2: providers.p.script: cannot stand beside base_url: the provider is asked, or simulated\n"
