@@ -100,6 +100,8 @@ describe("lunette ledger", function()
     status, out = ledger(g, "export")
     assert.truthy(out:find("correction,[^\n]*@[^\n]*,the provider says that it never came"), out)
     assert.equal(0, status)
+    assert.equal(0, (ledger(g, "reconcile", attempt, "--cost", "0.01", "--why", '=HYPERLINK("http://x"), no')))
+    assert.truthy((select(2, ledger(g, "export"))):find([[,"'=HYPERLINK(""http://x""), no"]], 1, true))
     e2e.eventually("all is written and right", function() return ledger(g, "verify") == 0 end)
   end)
 
