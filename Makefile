@@ -43,7 +43,7 @@ INCLUDEDIR ?= $(PREFIX)/include
 MANDIR     ?= $(PREFIX)/share/man
 UNITS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
 
-.PHONY: all deps test-deps build library install uninstall units run test test-unit test-policy test-e2e test-clients sanitize sanitize-address sanitize-thread stress claims lint layers docs examples mutants help clean
+.PHONY: all deps test-deps build library install uninstall units run test test-unit test-policy test-e2e test-clients test-tokens sanitize sanitize-address sanitize-thread stress claims lint layers docs examples mutants help clean
 all: deps
 	@$(MAKE) --no-print-directory -j$$(nproc) build
 
@@ -139,6 +139,12 @@ $(BUILD)/tests/parts: tests/stress/parts.c $(INTERNAL) Makefile
 	@echo '  cc  $<'
 	@$(CC) $(ALL_CFLAGS) -MMD -MP -o $@ $< $(INTERNAL) $(ALL_LIBS)
 
+# Says the bound and the estimate of requests, for tests/tokens.
+$(BUILD)/tests/reckon: tests/tokens/reckon.c $(INTERNAL) Makefile
+	@mkdir -p $(@D)
+	@echo '  cc  $<'
+	@$(CC) $(ALL_CFLAGS) -MMD -MP -o $@ $< $(INTERNAL) $(ALL_LIBS)
+
 units: $(UNITS) $(BUILD)/tests/load
 
 test-unit: test-deps units ## only the C units
@@ -176,6 +182,10 @@ claims: test-deps build $(BUILD)/tests/load ## minutes: a day of traffic with pr
 test-clients: deps build ## the official SDKs of npm and PyPI against the gateway
 	@tests/tools/install $(CLIENT_DEPS)
 	@tests/clients/run $(BUILD)/lunette
+
+test-tokens: deps build $(BUILD)/tests/reckon ## the bound and the estimate of input tokens against tokenizers of npm
+	@tests/tools/install $(CLIENT_DEPS)
+	@tests/tokens/run $(BUILD)/tests/reckon
 
 lint: test-deps all ## luacheck, fields that policies name, compiler warnings as errors, includes that climb
 	@luacheck --quiet --config tests/.luacheckrc lua policies tests examples
