@@ -1,4 +1,5 @@
 #include "cli/ledger.h"
+#include "base/alloc.h"
 #include "base/json.h"
 #include "base/text.h"
 #include "cli/cli.h"
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 const char lun_usage_ledger[] =
     "usage: lunette ledger verify    [gateway.lua] [--full] [--json]\n"
@@ -70,13 +72,22 @@ int lun_ledger_wrong_use(const char *part, const char *format, ...)
     return 2;
 }
 
+/* Its own environment may be wanted. Where it would be if nothing was said is a hint, and no more. */
+static void say_unknown(const char *part, const char *config)
+{
+    const char *slash = strrchr(config, '/');
+    char *usual = lun_printf("%.*s.lunette/ledger.db", slash ? (int)(slash + 1 - config) : 0, config);
+    lun_ledger_say(part, 1, "%s cannot be loaded here, so its ledger is not known. Say where that is: --db %s", config, access(usual, F_OK) ? "FILE" : usual);
+    free(usual);
+}
+
 static char *path_of(const char *part, const char *config)
 {
     struct lun_mistakes mistakes = {0};
     struct lun_snapshot *s = lun_load(config, &(struct lun_load_options){ .no_policy_check = true, .no_secrets = true, .cpu = LUN_CPU_CLOCK }, &mistakes);
     if (!s) {
         lun_print_mistakes(&mistakes, stderr);
-        lun_ledger_say(part, 1, "%s cannot be loaded here, so its ledger is not known. Say where that is: --db FILE", config);
+        say_unknown(part, config);
         return NULL;
     }
     char *path = s->ledger ? strdup(s->ledger) : NULL;
