@@ -2,6 +2,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "gateway/key_file.h"
 #include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -89,6 +90,35 @@ bool lun_keep_write(struct lun_keep *k, const char *text, size_t n, char **error
     free(path);
     return good;
 }
+
+/* ---- keys ---- */
+
+char *lun_keep_read_keys(struct lun_keep *k, size_t *n, char **error)
+{
+    const char *why;
+    char *path = lun_printf("%s/keys.json", k->folder), *text = lun_file_slurp_most(path, LUN_KEY_FILE_MOST, n, &why);
+    *error = text || lun_file_missing(path) ? NULL : lun_printf("%s cannot be read: %s", path, why);
+    free(path);
+    return text;
+}
+
+bool lun_keep_write_keys(struct lun_keep *k, const char *text, size_t n, char **error)
+{
+    char *path = lun_printf("%s/keys.json", k->folder);
+    bool good = make_sure(k, error) && replace(path, text, n, error);
+    free(path);
+    return good;
+}
+
+bool lun_keep_may_have_keys(const char *folder)
+{
+    char *path = lun_printf("%s/keys.json", folder);
+    bool none = lun_file_missing(path);
+    free(path);
+    return !none;
+}
+
+bool lun_keep_has_keys(const struct lun_keep *k) { return lun_keep_may_have_keys(k->folder); }
 
 /* ---- the text of versions ---- */
 

@@ -98,6 +98,12 @@ void lun_registry_apply(struct lun_registry *r, const struct lun_snapshot *s)
     lun_cache_resize(r->cache, (size_t)s->cache.size);
 }
 
+void lun_registry_bind_key(struct lun_registry *r, struct lun_key *k)
+{
+    k->rule.account = account(r, "key ", k->name, &k->rule.budget);
+    k->rule.state = known(&r->names->clients, k->name, make_client);
+}
+
 /* The snapshot is not published yet: its parts may still be written to. */
 void lun_registry_bind(struct lun_registry *r, struct lun_snapshot *s)
 {
