@@ -114,6 +114,7 @@ void lun_change_take_over(struct lun_change *); /* ch->snapshot, with ch->kits *
 void lun_change_room(struct lun_changes *);     /* a worker has let go of a version */
 void lun_change_settings(struct lun_change *);  /* ch->result.settings */
 void lun_change_key(struct lun_change *);       /* ch->verb_of_key */
+void lun_change_homeless(struct lun_change *, const struct lun_snapshot *);      /* warns of keys whose team that version does not have */
 void lun_change_keyring(struct lun_changes *, struct lun_keyring *);    /* it is that from now on; a reference is taken */
 void lun_change_canary(struct lun_change *);    /* ch->canary */
 void lun_change_write_canaries(const struct lun_changes *, struct lun_buf *out);    /* a member of state.json, with the comma before it */

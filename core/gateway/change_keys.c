@@ -79,7 +79,7 @@ static bool is_free(change *ch, const struct lun_key_form *form)
     ch->key_before = lun_key_ref(lun_keyring_named(c->keyring, name));
     if (!ch->key_before) return (c->keyring && c->keyring->n >= LUN_KEYS_MOST) ? refuse(ch, 409, "there are %d keys already, those counted that were revoked", LUN_KEYS_MOST) : true;
     if (!ch->key_before->revoked) return refuse(ch, 409, "name: there is a key %s already: take another name, or change, rotate or revoke that one", name);
-    return form->anew || refuse(ch, 409, "name: a key %s was revoked, and what it spent counts to its name: say anew = true to make another one of that name, or take another name", name);
+    return form->anew || refuse(ch, 409, "name: a key %s was revoked, and what it spent counts to its name: say anew (true; --anew) to make another one of that name, or take another name", name);
 }
 
 /* ---- what becomes of it ---- */
@@ -173,6 +173,16 @@ static void end_key(change *ch, lun_us wall)
     like.revoked = wall;
     like.version++;
     finish_key(ch, &like, wall);
+}
+
+void lun_change_homeless(change *ch, const struct lun_snapshot *s)
+{
+    const struct lun_keyring *r = ch->of->keyring;
+    for (int i = 0; r && i < r->n; i++) {
+        const struct lun_key *k = r->keys[i];
+        if (k->team && !k->revoked && !lun_snapshot_team(s, k->team))
+            lun_texts_add(ch, &ch->result.warnings, "the key %s is of the team %s, which is not in `teams`: it lets nobody in until it is", k->name, k->team);
+    }
 }
 
 /* ---- the order of things ---- */

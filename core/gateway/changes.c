@@ -172,6 +172,7 @@ static void begin(change *ch)
     switch (ch->kind) {
     case LUN_CHANGE_START:
         lun_change_state(ch);
+        lun_change_homeless(ch, ch->of->current);
         lun_change_aside(ch, lun_change_build_start, started);
         break;
     case LUN_CHANGE_RELOAD:   lun_change_aside(ch, lun_change_build_reload, built); break;
