@@ -196,7 +196,8 @@ static void put_inside(struct lun_buf *out, const char *head, char *const *all, 
         struct said s;
         if (!read_said(all[i], &s) || !s.dot) continue;
         char *own = head_of(&s), *name = part(s.dot + 1, s.equals);
-        if (!strcmp(own, head)) lun_json_put_key(out, name), put_field(out, table && table->type == LUN_TABLE ? lun_setting_find(table->inside, name) : NULL, s.equals + 1);
+        const struct lun_setting *inside = table && table->type == LUN_TABLE ? lun_setting_find(table->inside, name) : NULL;
+        if (!strcmp(own, head)) lun_json_put_key(out, name), put_field(out, inside, s.equals + 1);
         free(own), free(name);
     }
     lun_buf_putc(out, '}');
@@ -234,7 +235,9 @@ static bool are_fields(char *const *all, int n)
         for (int k = 0; k < i; k++) {
             read_said(all[k], &before);
             char *head = head_of(&s), *other = head_of(&before);
-            bool twice = !strcmp(head, other) && (!s.dot || !before.dot || (s.equals - s.name == before.equals - before.name && !strncmp(s.name, before.name, (size_t)(s.equals - s.name))));
+            size_t n = (size_t)(s.equals - s.name);
+            bool same = (size_t)(before.equals - before.name) == n && !strncmp(s.name, before.name, n);
+            bool twice = !strcmp(head, other) && (same || !s.dot || !before.dot);
             free(head), free(other);
             if (twice) return fprintf(stderr, "lunette key: `%s`: that field was named before\n", all[i]), false;
         }
@@ -336,6 +339,8 @@ static enum verb verb_of(const char *text)
     return (enum verb)i;
 }
 
+static bool is_name(const char *text) { return *text && !strchr(text, '=') && lun_text_valid(text, strlen(text)); }
+
 static bool is_right(enum verb verb, const struct wish *w)
 {
     bool fields = verb == CREATE || verb == CHANGE;
@@ -346,7 +351,7 @@ static bool is_right(enum verb verb, const struct wish *w)
         return false;
     }
     if (verb == LIST ? w->n > 1 : fields ? w->n < 2 + (verb == CHANGE) : w->n != 2) return fputs(lun_usage_key, stderr), false;
-    if (w->n > 1 && (!*w->list[1] || strchr(w->list[1], '=') || !lun_text_valid(w->list[1], strlen(w->list[1])))) return fprintf(stderr, "lunette key: a name is wanted behind `%s`\n", verbs[verb]), false;
+    if (w->n > 1 && !is_name(w->list[1])) return fprintf(stderr, "lunette key: a name is wanted behind `%s`\n", verbs[verb]), false;
     if (w->keep && verb != ROTATE) return fprintf(stderr, "lunette key: --keep belongs to rotate\n"), false;
     if (w->anew && verb != CREATE) return fprintf(stderr, "lunette key: --anew belongs to create\n"), false;
     if (w->keep && seconds_of(w->keep) < 0) return fprintf(stderr, "lunette key: --keep wants a time: 24h, 30m, 0\n"), false;

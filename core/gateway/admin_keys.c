@@ -81,7 +81,8 @@ static void told(void *self, const struct lun_change_result *r)
     else put_errors(r, &body);
     lun_buf_puts(&body, "}\n");
     if (a->asked.exchange) {
-        lun_exchange_head(a->asked.exchange, r->status, (struct lun_pair[]){ { "content-type", "application/json" }, { "cache-control", "no-store" } }, 2, (int64_t)body.n);
+        struct lun_pair headers[] = { { "content-type", "application/json" }, { "cache-control", "no-store" } };
+        lun_exchange_head(a->asked.exchange, r->status, headers, 2, (int64_t)body.n);
         lun_exchange_bytes(a->asked.exchange, body.at, body.n);
         lun_exchange_end(a->asked.exchange, true);
     }

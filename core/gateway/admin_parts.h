@@ -12,7 +12,11 @@ struct lun_admin {
 };
 /* Somebody who waits for an answer. The exchange is NULL once he has left. */
 struct asked { struct lun_exchange *exchange; };
-struct visit { struct lun_admin *admin; struct lun_exchange *exchange; const struct lun_http_request *head; struct lun_json body; struct lun_slice name; };      /* name: what stands in a path's place for one */
+struct visit {
+    struct lun_admin *admin; struct lun_exchange *exchange;
+    const struct lun_http_request *head; struct lun_json body;
+    struct lun_slice name;              /* what stands where the path has NAME */
+};
 
 void lun_admin_reply(struct lun_exchange *, int status, struct lun_buf *body);         /* JSON; freed */
 void lun_admin_refuse(struct lun_exchange *, int status, const char *why);

@@ -58,6 +58,7 @@ struct lun_change {
     struct lun_key **learned; int n_learned, n_newer;           /* KEY: from another gateway */
     struct lun_keyring *keyring;                /* KEY: to be in force, with a reference */
     char key_text[LUN_KEY_TEXT], *write_error;
+    struct lun_buf keys_file;                   /* KEY: the text of keys.json */
     char *text; size_t n_text;                  /* of state.json */
     pthread_mutex_t lock; char *prepare_error;  /* the first that a worker had */
 };

@@ -77,9 +77,11 @@ static bool is_free(change *ch, const struct lun_key_form *form)
     const char *name = form->key.name;
     if (lun_snapshot_client_named(c->current, name)) return refuse(ch, 409, "name: %s stands in `clients` of %s: take another one", name, file_of(c));
     ch->key_before = lun_key_ref(lun_keyring_named(c->keyring, name));
-    if (!ch->key_before) return (c->keyring && c->keyring->n >= LUN_KEYS_MOST) ? refuse(ch, 409, "there are %d keys already, those counted that were revoked", LUN_KEYS_MOST) : true;
+    if (!ch->key_before && c->keyring && c->keyring->n >= LUN_KEYS_MOST) return refuse(ch, 409, "there are %d keys already, with those that were revoked", LUN_KEYS_MOST);
+    if (!ch->key_before) return true;
     if (!ch->key_before->revoked) return refuse(ch, 409, "name: there is a key %s already: take another name, or change, rotate or revoke that one", name);
-    return form->anew || refuse(ch, 409, "name: a key %s was revoked, and what it spent counts to its name: say anew (true; --anew) to make another one of that name, or take another name", name);
+    return form->anew || refuse(ch, 409, "name: a key %s was revoked, and what it spent counts to its name: take another name, or say anew (true; --anew) to make "
+                                         "another one of that name", name);
 }
 
 /* ---- what becomes of it ---- */
@@ -218,7 +220,8 @@ static void written(struct lun_job *j)
     if (ch->of->stopping) lun_change_fail(ch, 503, ch->result.kept ? "the gateway is stopping: it is written down, and counts from its next start" : "the gateway is stopping");
     else if (!ch->result.kept && !ends) lun_change_fail(ch, 503, "nothing has changed: %s", ch->write_error);
     else {
-        if (!ch->result.kept) refuse(ch, 503, "it is in force, but cannot be written down: after a restart a key that was revoked would be valid again: %s", ch->write_error);
+        if (!ch->result.kept) refuse(ch, 503, "it is in force, but cannot be written down: after a restart a key that was revoked would be valid again: %s",
+                                     ch->write_error);
         in_force(ch);
     }
 }
@@ -227,12 +230,9 @@ void lun_change_write_keys(struct lun_job *j)
 {
     change *ch = lun_change_of(j);
     struct lun_keep *keep = lun_changes_means(ch->of)->keep;
-    struct lun_buf text = {0};
     char *error = NULL;
-    lun_key_file_put(&text, ch->keyring);
-    ch->result.kept = lun_keep_write_keys(keep, text.at, text.n, &ch->write_error);
+    ch->result.kept = lun_keep_write_keys(keep, ch->keys_file.at, ch->keys_file.n, &ch->write_error);
     if (ch->result.kept && ch->text && !lun_keep_write(keep, ch->text, ch->n_text, &error)) lun_texts_add(ch, &ch->result.warnings, "%s", error);
-    lun_buf_free(&text);
     free(error);
 }
 
@@ -240,8 +240,10 @@ static void carry_out(change *ch)
 {
     struct lun_changes *c = ch->of;
     bool first = !c->keyring || !c->keyring->n;
-    if (first && lun_admission_is_open(c->current, c->keyring)) lun_texts_add(ch, &ch->result.warnings, "the gateway was open: from now on whoever asks needs a key");
+    if (first && lun_admission_is_open(c->current, c->keyring))
+        lun_texts_add(ch, &ch->result.warnings, "the gateway was open: from now on whoever asks needs a key");
     if (first) lun_change_state(ch);
+    lun_key_file_put(&ch->keys_file, ch->keyring);
     lun_change_aside(ch, lun_change_write_keys, written);
 }
 
@@ -260,7 +262,8 @@ void lun_change_key(change *ch)
 {
     struct lun_changes *c = ch->of;
     lun_us wall = lun_clock_wall();
-    if (!c->keep) refuse(ch, 409, "keys are kept in the folder `state`, and there is none here: %s", c->first->state ? c->first->state : "state = false, or a configuration without a folder");
+    const char *why = c->first->state ? "it cannot be used" : "state = false, or a configuration without a folder";
+    if (!c->keep) refuse(ch, 409, "keys are kept in the folder `state`, and there is none here: %s", why);
     else if (ch->verb_of_key == LUN_KEY_LEARN) { learn(ch); return; }
     else if (ch->verb_of_key == LUN_KEY_CREATE) make(ch, wall);
     else if (find(ch, ch->key_name) && (ch->verb_of_key == LUN_KEY_REVOKE || is_alive(ch))) {

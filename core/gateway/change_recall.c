@@ -28,7 +28,8 @@ static bool recall_keys(struct lun_changes *c, const char *folder, bool promised
     size_t n;
     char *why = NULL, *text = lun_keep_read_keys(c->keep, &n, error);
     struct lun_keyring *ring = text ? lun_key_file_read(text, n, &why) : NULL;
-    if (text && !ring) *error = lun_printf("%s/keys.json, the keys made with `lunette key`, is damaged (%s): put back a copy of it; or take it away to make all keys anew", folder, why);
+    if (text && !ring) *error = lun_printf("%s/keys.json, the keys made with `lunette key`, is damaged (%s): put back a copy of it; or, to make all keys anew, "
+                                           "take it and state.json away", folder, why);
     else if (!text && !*error && promised)
         *error = lun_printf("%s/keys.json is missing, though keys were made with `lunette key`: put it back; or, to make all keys anew, take state.json away too", folder);
     if (ring) lun_change_keyring(c, ring);

@@ -34,6 +34,7 @@ static void change_free(change *ch)
     lun_key_unref(ch->key_before), lun_key_unref(ch->key);
     while (ch->n_learned) lun_key_unref(ch->learned[--ch->n_learned]);
     lun_keyring_unref(ch->keyring);
+    lun_buf_free(&ch->keys_file);
     explicit_bzero(ch->key_text, sizeof ch->key_text);
     lun_arena_free(&ch->arena);
     free(ch);
@@ -82,7 +83,7 @@ void lun_change_fail(change *ch, int status, const char *format, ...)
 
 void lun_change_aside(change *ch, void (*run)(struct lun_job *), void (*done)(struct lun_job *))
 {
-    ch->job = (struct lun_job){ .run = run, .done = done, .disk = run == lun_change_write || run == lun_change_write_keys };
+    ch->job = (struct lun_job){ .run = run, .done = done, .disk = run == lun_change_write || run == lun_change_write_keys, .soon = run == lun_change_write_keys };
     if (!lun_builder_do(ch->of->builder, &ch->job)) lun_change_fail(ch, 503, "the system gives no thread");
 }
 

@@ -1,5 +1,5 @@
-/* The folder `state`: what of a gateway must survive a restart. `keys.json` (keys made at run time: key_file.h), `state.json` (settings, the list of versions, what was taken back) and, in
- * `versions/HASH/`, the text of the last versions, file by file, with an index that is written last. All of it may be read by its owner alone.
+/* The folder `state`: what of a gateway must survive a restart. `keys.json` (keys made at run time: key_file.h), `state.json` (settings, the list of
+ * versions, what was taken back) and, in `versions/HASH/`, the text of the last versions, file by file, with an index that is written last. All of it may be read by its owner alone.
  * The two files are replaced as a whole and on the disk when that is said: a crash, of the machine too, leaves the old or the new one. The text of
  * versions is not waited for: it outlives the process, and a machine without power loses that of the last seconds, which its hash shows. Where
  * somebody removed the folder it is made again. Blocks on the disk: not on a loop. One thread at a time. */

@@ -2,7 +2,6 @@
 #include "base/alloc.h"
 #include "script/load_key.h"
 #include <openssl/evp.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,8 +11,11 @@
 
 void lun_key_hash_text(const unsigned char hash[LUN_KEY_HASH], char out[LUN_KEY_HASH_TEXT])
 {
+    static const char digits[] = "0123456789abcdef";
     strcpy(out, "sha256:");
-    for (int i = 0; i < LUN_KEY_HASH; i++) sprintf(out + 7 + 2 * i, "%02x", hash[i]);
+    out += strlen(out);
+    for (int i = 0; i < LUN_KEY_HASH; i++) *out++ = digits[hash[i] >> 4], *out++ = digits[hash[i] & 15];
+    *out = 0;
 }
 
 static int digit(char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1; }
@@ -134,8 +136,8 @@ static bool read_older(struct lun_json list, struct lun_key *k, struct lun_key_d
 {
     k->older = older;
     for (struct lun_json_each e = lun_json_each(list); lun_json_next(&e); k->n_older++)
-        if (k->n_older == LUN_KEY_OLDER_MOST || !read_digest(e.value, &older[k->n_older], why) || !read_int(e.value, "until", 1, 0, &older[k->n_older].until, why))
-            return unread(why, "older");
+        if (k->n_older == LUN_KEY_OLDER_MOST || !read_digest(e.value, &older[k->n_older], why)
+            || !read_int(e.value, "until", 1, 0, &older[k->n_older].until, why)) return unread(why, "older");
     return true;
 }
 
@@ -164,7 +166,8 @@ struct lun_key *lun_key_read(struct lun_json j, char **why)
     struct lun_key_form form = {0};
     struct lun_key *k = NULL, *like = &form.key;
     *why = NULL;
-    if (read_fields(j, &form, why) && read_numbers(j, like, why) && read_digest(j, &like->now, why) && read_older(lun_json_get(j, "older"), like, older, why)) k = lun_key_new(like);
+    bool good = read_fields(j, &form, why) && read_numbers(j, like, why) && read_digest(j, &like->now, why);
+    if (good && read_older(lun_json_get(j, "older"), like, older, why)) k = lun_key_new(like);
     lun_key_form_free(&form);
     return k;
 }

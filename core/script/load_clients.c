@@ -164,9 +164,10 @@ static void check_made(struct lun_loading *l, const struct lun_value *table, con
     enum lun_key_standing stands;
     const struct lun_keyring *ring = l->options->keyring;
     const struct lun_key *k = c->name ? lun_keyring_named(ring, c->name) : NULL;
-    if (k && !k->revoked) lun_wrong(l, lun_value_get(table, "name"), "%s is a key made with `lunette key`: take another name, or revoke that key first", lun_value_quote(k->name, &l->scratch));
-    if ((k = lun_keyring_find(ring, c->hash, 0, &stands)))
-        lun_wrong(l, lun_value_get(table, "hash"), "is that of the key %s, made with `lunette key`%s", lun_value_quote(k->name, &l->scratch), k->revoked ? " and revoked" : "");
+    if (k && !k->revoked)
+        lun_wrong(l, lun_value_get(table, "name"), "%s is a key made with `lunette key`: take another name, or revoke that key first", lun_value_quote(k->name, &l->scratch));
+    if (!(k = lun_keyring_find(ring, c->hash, 0, &stands))) return;
+    lun_wrong(l, lun_value_get(table, "hash"), "is that of the key %s, made with `lunette key`%s", lun_value_quote(k->name, &l->scratch), k->revoked ? " and revoked" : "");
 }
 
 void lun_load_clients(struct lun_loading *l)

@@ -170,15 +170,20 @@ void lun_key_form_free(struct lun_key_form *form)
 
 bool lun_key_keep_read(struct lun_json said, lun_us *keep, struct lun_mistakes *mistakes)
 {
-    double seconds = 0;
+    double seconds = 0, most = (double)(KEEP_MOST / LUN_SECOND);
     struct lun_json v = lun_json_get(said, "keep");
     bool fine = true;
     *keep = KEEP;
-    for (struct lun_json_each e = lun_json_each(said); lun_json_next(&e); )
-        if (!lun_json_is(e.key, "keep")) lun_mistakes_add(mistakes, "", 0, "%.*s: there is no such field; there is keep, in seconds", e.key.n < 60 ? (int)e.key.n : 60, e.key.at), fine = false;
+    for (struct lun_json_each e = lun_json_each(said); lun_json_next(&e); ) {
+        if (lun_json_is(e.key, "keep")) continue;
+        lun_mistakes_add(mistakes, "", 0, "%.*s: there is no such field; there is keep, in seconds", e.key.n < 60 ? (int)e.key.n : 60, e.key.at);
+        fine = false;
+    }
     if (!v.n) return fine;
-    if (!lun_json_double(v, &seconds) || !(seconds >= 0 && seconds <= (double)(KEEP_MOST / LUN_SECOND)))
-        return lun_mistakes_add(mistakes, "", 0, "keep: must be a number of seconds from 0 to %.0f: how long the text before stays valid", (double)(KEEP_MOST / LUN_SECOND)), false;
+    if (!lun_json_double(v, &seconds) || !(seconds >= 0 && seconds <= most)) {
+        lun_mistakes_add(mistakes, "", 0, "keep: must be a number of seconds from 0 to %.0f: how long the text before stays valid", most);
+        return false;
+    }
     *keep = lun_us_from_seconds(seconds);
     return fine;
 }
