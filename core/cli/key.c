@@ -235,8 +235,8 @@ static bool are_fields(char *const *all, int n)
         for (int k = 0; k < i; k++) {
             read_said(all[k], &before);
             char *head = head_of(&s), *other = head_of(&before);
-            size_t n = (size_t)(s.equals - s.name);
-            bool same = (size_t)(before.equals - before.name) == n && !strncmp(s.name, before.name, n);
+            size_t length = (size_t)(s.equals - s.name);
+            bool same = (size_t)(before.equals - before.name) == length && !strncmp(s.name, before.name, length);
             bool twice = !strcmp(head, other) && (same || !s.dot || !before.dot);
             free(head), free(other);
             if (twice) return fprintf(stderr, "lunette key: `%s`: that field was named before\n", all[i]), false;
