@@ -389,12 +389,16 @@ describe("clients of the file and keys that were made", function()
     refused(ask(g, key), 401, "was revoked")
   end)
 
-  it("with an empty list only keys that were made may ask, and it may be reached from elsewhere", function()
+  it("with an empty list only keys that were made may ask", function()
     local g = serve { more = "clients = {}," }
     refused(ask(g), 401, "There is no key")
     local key, answer = make(g, { name = "app" })
     assert.same({}, answer.json.warnings)
     assert.equal(200, ask(g, key).status)
+    -- and a policy that counts on a key is fine when it is tried
+    local counts = g:reload { ["policy.lua"] = "return { classify = function(request) return 'k-' .. request.key.name end }" }
+    assert.equal(200, counts.status, counts.body)
+    assert.equal("k-app", ask(g, key).headers["x-lunette-labels"])
   end)
 
   it("outlive a reload; whose team is gone is let in when it is back", function()
