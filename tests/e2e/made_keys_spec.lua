@@ -415,6 +415,26 @@ describe("clients of the file and keys that were made", function()
   end)
 end)
 
+describe("a version that comes back while its last request is under way", function()
+  it("lets in who may ask now", function()
+    local slow = e2e.provider [[return function() return { text = "hi", after = 1 } end]]
+    local g = serve { env = { A = slow.url } }
+    local gone = make(g, { name = "gone" })
+    local under_way = {}
+    for i = 1, 8 do under_way[i] = g:open { headers = { authorization = "Bearer " .. gone } } end
+    e2e.eventually("they have reached the provider", function() return slow:count() == 8 end)
+    assert.equal(200, g:reload({ ["policy.lua"] = policy .. " -- another" }).status)
+    local new = make(g, { name = "new" })
+    assert.equal(200, admin(g, "DELETE", "/gone").status)
+    assert.equal(200, g:tell("rollback").status)
+    for _ = 1, 8 do
+      refused(ask(g, gone), 401, "was revoked")
+      assert.equal(200, e2e.request(g.port, { path = "/v1/models", headers = { authorization = "Bearer " .. new } }).status)
+    end
+    for i = 1, 8 do assert.equal(200, under_way[i]:rest().status) end
+  end)
+end)
+
 describe("keys are not made", function()
   it("where nothing is kept", function()
     local g = serve { more = "state = false," }
