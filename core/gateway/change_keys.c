@@ -123,7 +123,7 @@ static void alter(change *ch, lun_us wall)
     lun_json_check(k->fields, strlen(k->fields), &fields, NULL);
     lun_key_form_read(&form, ch->said, fields, k->name, LUN_KEY_SAYS_EXPIRES, ch->of->current, wall, &mistakes);
     if (take_mistakes(ch, &mistakes)) {
-        struct lun_key like = *k;
+        struct lun_key like = lun_key_said(k);
         like.rule = form.key.rule, like.team = form.key.team, like.fields = form.key.fields;
         if (form.expires_said) like.expires = form.key.expires;
         like.version++;
@@ -157,7 +157,7 @@ static void rotate(change *ch, lun_us wall)
 {
     struct lun_key_digest older[LUN_KEY_OLDER_MOST];
     struct lun_mistakes mistakes = {0};
-    struct lun_key like = *ch->key_before;
+    struct lun_key like = lun_key_said(ch->key_before);
     lun_us keep;
     lun_key_keep_read(ch->said, &keep, &mistakes);
     if (!take_mistakes(ch, &mistakes)) return;
@@ -170,7 +170,7 @@ static void rotate(change *ch, lun_us wall)
 
 static void end_key(change *ch, lun_us wall)
 {
-    struct lun_key like = *ch->key_before;
+    struct lun_key like = lun_key_said(ch->key_before);
     if (like.revoked) return;
     like.revoked = wall;
     like.version++;

@@ -52,14 +52,23 @@ static void pack_key(struct packing *p, const struct lun_key *like, struct lun_k
     pack_tags(p, &like->rule, &k->rule);
 }
 
+/* All but the count of references, which others may change meanwhile. */
+struct lun_key lun_key_said(const struct lun_key *k)
+{
+    struct lun_key said = {0};
+    size_t from = offsetof(struct lun_key, rule);
+    memcpy((char *)&said + from, (const char *)k + from, sizeof said - from);
+    return said;
+}
+
 struct lun_key *lun_key_new(const struct lun_key *like)
 {
-    struct lun_key measure = *like;
+    struct lun_key said = lun_key_said(like), measure = said;
     struct packing p = {0};
-    pack_key(&p, like, &measure);
+    pack_key(&p, &said, &measure);
     struct lun_key *k = lun_alloc(p.n);
     p = (struct packing){ .at = (char *)k };
-    pack_key(&p, like, k);
+    pack_key(&p, &said, k);
     memcpy(k->rule.hash, like->now.hash, sizeof k->rule.hash);
     k->rule.team = NULL, k->rule.account = NULL, k->rule.state = NULL, k->rule.index = -1;
     atomic_init(&k->references, 1);

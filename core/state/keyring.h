@@ -36,6 +36,8 @@ struct lun_key {
     const struct lun_key_digest *older; int n_older;    /* those before it, valid for a while */
 };
 
+/* What a key says, to be changed and made another one of; its strings are borrowed. */
+struct lun_key lun_key_said(const struct lun_key *);
 /* A copy of all that `like` says, with one reference; account and state of its rule are left out. */
 struct lun_key *lun_key_new(const struct lun_key *like);
 struct lun_key *lun_key_ref(struct lun_key *);          /* NULL is fine */
