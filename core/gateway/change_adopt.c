@@ -104,6 +104,7 @@ void lun_change_take_over(change *ch)
         lun_tuning_unref(ch->tuning);
         ch->tuning = lun_change_fitting(c->settings, ch->snapshot);
         warn_unfit(c, ch, ch->snapshot);
+        lun_change_homeless(ch, ch->snapshot);
         lun_change_everywhere(ch, prepare, prepared);
     } else if (!ch->limit.at) {
         ch->limit.fire = no_room;

@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "gateway/blame.h"
 #include "gateway/change.h"
+#include "gateway/key_file.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -211,6 +212,19 @@ void lun_change_build_reload(struct lun_job *j)
 
 /* ---- keeping ---- */
 
+/* Somebody has removed the folder: it is written anew with all that is in it. */
+static void keys_again(struct lun_change *ch, struct lun_keep *keep)
+{
+    const struct lun_keyring *ring = ch->of->keyring;
+    struct lun_buf text = {0};
+    char *error = NULL;
+    if (!ring || !ring->n || lun_keep_has_keys(keep)) return;
+    lun_key_file_put(&text, ring);
+    if (!lun_keep_write_keys(keep, text.at, text.n, &error)) lun_texts_add(ch, &ch->result.warnings, "%s", error);
+    lun_buf_free(&text);
+    free(error);
+}
+
 void lun_change_write(struct lun_job *j)
 {
     struct lun_change *ch = lun_change_of(j);
@@ -220,6 +234,7 @@ void lun_change_write(struct lun_job *j)
     char *error = NULL;
     int n = 0;
     if (!keep) return;
+    keys_again(ch, keep);
     for (; n < ch->n_known; n++) names[n] = ch->known[n].name;
     names[n++] = s->version;
     ch->result.kept = (ch->kind == LUN_CHANGE_SET || ch->kind == LUN_CHANGE_CANARY || lun_keep_version(keep, s, &error)) && lun_keep_write(keep, ch->text, ch->n_text, &error);

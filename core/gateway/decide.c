@@ -138,7 +138,8 @@ static void begin_chat(struct lun_decider *m, const struct lun_wish *w)
     write_chat(w, &q->kept);
     m->heard.n = 0;
     m->heard_status = 0;
-    struct lun_incoming in = { .endpoint = LUN_ENDPOINT_CHAT, .body = q->kept.at, .n = q->kept.n, .client = w->chat.pay_total ? NULL : asker->client };
+    struct lun_incoming in = { .endpoint = LUN_ENDPOINT_CHAT, .body = q->kept.at, .n = q->kept.n, .client = w->chat.pay_total ? NULL : asker->client,
+                                .key = w->chat.pay_total ? NULL : asker->key };
     if (!lun_recognise(q, &in, &error)) {
         m->heard.n = 0;
         lun_buf_puts(&m->heard, error.message ? error.message : lun_code_name(error.code));

@@ -2,6 +2,7 @@
 #include "base/alloc.h"
 #include "gateway/admin.h"
 #include "gateway/alarm.h"
+#include "gateway/admission.h"
 #include "gateway/books.h"
 #include "gateway/keys.h"
 #include "state/registry.h"
@@ -68,6 +69,7 @@ const char *lun_gateway_admin_address(const struct lun_gateway *g)      { return
 int lun_gateway_workers(const struct lun_gateway *g)                    { return g->n; }
 struct lun_worker *lun_gateway_worker(const struct lun_gateway *g, int i)   { return g->workers[i]; }
 struct lun_reactor *lun_gateway_reactor(struct lun_gateway *g)          { return g->reactor; }
+bool lun_gateway_is_open(const struct lun_gateway *g)                   { return lun_admission_is_open(lun_changes_current(g->changes), lun_changes_keyring(g->changes)); }
 struct lun_changes *lun_gateway_changes(struct lun_gateway *g)          { return g->changes; }
 const struct lun_snapshot *lun_gateway_snapshot(const struct lun_gateway *g) { return lun_changes_current(g->changes); }
 
@@ -89,7 +91,7 @@ static struct lun_worker *open_worker(struct lun_gateway *g, const struct lun_wo
 static bool open_workers(struct lun_gateway *g, const struct lun_snapshot *s, char **error)
 {
     struct lun_worker_options options = { .registry = g->registry, .log = g->options.log, .writer = g->writer, .shared = &g->shared, .limits = g->options.limits,
-        .base = g->options.base, .self = g, .ended = worker_ended, .retire = retire, .released = released, .canary = canary, .trouble = trouble };
+        .keyring = lun_changes_keyring(g->changes), .base = g->options.base, .self = g, .ended = worker_ended, .retire = retire, .released = released, .canary = canary, .trouble = trouble };
     int wanted = workers_wanted(g, s);
     int *fds = lun_alloc((size_t)wanted * sizeof *fds);
     char why[256];

@@ -58,7 +58,7 @@ static void set_canary(struct lun_metrics *m, const struct lun_canary_rule *rule
     if (v.p99) lun_metrics_set(m, LUN_METRIC_CANARY_P99, &rule->name, seconds(v.p99));
 }
 
-void lun_gauges_set(struct lun_metrics *m, const struct lun_snapshot *s, lun_us now, lun_us wall)
+void lun_gauges_set(struct lun_metrics *m, const struct lun_snapshot *s, const struct lun_keyring *ring, lun_us now, lun_us wall)
 {
     static const enum lun_metric anew[] = { LUN_METRIC_CIRCUIT, LUN_METRIC_REST, LUN_METRIC_PROVIDER, LUN_METRIC_KEY, LUN_METRIC_DOUBTED,
                                             LUN_METRIC_BUDGET_LIMIT, LUN_METRIC_BUDGET_USED, LUN_METRIC_BUDGET_HELD, LUN_METRIC_TAG_VALUES,
@@ -70,6 +70,7 @@ void lun_gauges_set(struct lun_metrics *m, const struct lun_snapshot *s, lun_us 
     for (int i = 0; i < s->n_canaries; i++) set_canary(m, &s->canaries[i], now);
     for (int i = 0; i < s->n_teams; i++) set_budget(m, s->teams[i].account, wall);
     for (int i = 0; i < s->n_clients; i++) set_budget(m, s->clients[i].account, wall);
+    for (int i = 0; ring && i < ring->n; i++) if (!ring->keys[i]->revoked) set_budget(m, ring->keys[i]->rule.account, wall);
     set_budget(m, s->total_account, wall);
     for (int i = 0; i < s->n_tags; i++) set_tag(m, &s->tags[i]);
 }

@@ -246,7 +246,8 @@ static const char *session_of(struct lun_question *q)
 
 static bool read_who(struct lun_question *q, const struct lun_incoming *in, struct lun_error *e)
 {
-    q->client = in->client;
+    q->key = lun_key_ref(in->key);
+    q->client = in->key ? memcpy(lun_arena_alloc(q->arena, sizeof *in->client), in->client, sizeof *in->client) : in->client;
     if (q->client) q->who = lun_hash_text(q->client->name, 1) | 1;
     take_headers(q, in);
     q->user = name_in(q, field(q, LUN_FIELD_user));

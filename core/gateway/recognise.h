@@ -9,6 +9,7 @@ struct lun_incoming {
                                                        that carry secrets are left out */
     const char *body; size_t n;                     /* outlives the question, or lies in question->kept */
     const struct lun_client_rule *client;           /* NULL: an open gateway */
+    struct lun_key *key;                            /* not NULL: `client` comes of it, and need not outlive the call */
 };
 
 /* Fills in a fresh question. False: `error` says what is wrong with the request (its texts are in the question's arena). */

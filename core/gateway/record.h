@@ -12,7 +12,7 @@
     X(ENDPOINT,    "endpoint",    "text",    "`chat`, `completions` or `embeddings`") \
     X(MODEL,       "model",       "text",    "the model asked for, `auto` too") \
     X(STREAM,      "stream",      "boolean", "the client wanted a stream") \
-    X(KEY,         "key",         "text",    "the name of the client's entry in `clients`") \
+    X(KEY,         "key",         "text",    "the client's name: of its entry in `clients`, or of its key") \
     X(TEAM,        "team",        "text",    "that client's team") \
     X(USER,        "user",        "text",    "`user` of the body") \
     X(SESSION,     "session",     "text",    "what the client called its conversation (`prompt_cache_key`, `x-session-id` or `metadata.session_id`); one that " \

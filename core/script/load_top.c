@@ -27,9 +27,9 @@ static void check_reach(struct lun_loading *l)
     const struct lun_value *clients = lun_value_get(l->root, "clients");
     bool local;
     if (!s->listen || !lun_address_valid(s->listen, &local) || local) return;
-    if (s->n_clients || (clients && clients->type != LUN_VALUE_TABLE)) return;
+    if (s->clients_said || (clients && clients->type != LUN_VALUE_TABLE)) return;
     lun_wrong(l, said(l, "listen"), "%s can be reached from other machines, and without clients anyone there could spend on your keys: "
-              "say who may ask in clients = { { name = …, hash = \"sha256:…\" } }, or listen on 127.0.0.1", s->listen);
+              "say who may ask in clients = { { name = …, hash = \"sha256:…\" } } ({}: who has a key made with `lunette key`), or listen on 127.0.0.1", s->listen);
 }
 
 static void check_admin(struct lun_loading *l)

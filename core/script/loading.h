@@ -29,6 +29,7 @@ struct lun_loading {
                                            for; how many of them had a wrong value */
     bool policy_read;                   /* it was run, and its table is fine: its settings are known */
     struct lun_price_file *prices; const char *prices_name;     /* in scratch; NULL: there is none, or it is broken */
+    bool as_kept;                       /* teams and models that are named need not be there */
     struct lun_place *target_places;    /* by target index, for mistakes that name two lines */
 };
 
@@ -106,6 +107,8 @@ void lun_load_price(struct lun_loading *, const struct lun_value *table, struct 
 const struct lun_provider *lun_load_provider_of(struct lun_loading *, const struct lun_value *v, const char *name);
 void lun_load_probes(struct lun_loading *);     /* after models: whom probes by completion ask */
 void lun_load_clients(struct lun_loading *);    /* after models; teams too */
+/* One entry of `clients`; its `index` is the caller's. Of a key that is made at run time likewise (load_key.c). */
+void lun_load_client(struct lun_loading *, struct lun_value *table, struct lun_client_draft *out);
 void lun_load_canaries(struct lun_loading *);   /* after models */
 void lun_load_policy(struct lun_loading *);
 void lun_load_policy_settings(struct lun_loading *, struct lun_value *settings);    /* of lun_load_policy */

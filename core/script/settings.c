@@ -33,7 +33,7 @@ const struct lun_setting lun_settings[] = {
       "The names clients may ask for (one * stands for any text), each with the targets that can answer."),
     S("health", LUN_TABLE, LUN_CAN_BE_OFF, 0, 0, NULL, NULL, LUN_SCOPE_HEALTH, NOWHERE,
       "When a target is taken out; false: never."),
-    S("clients", LUN_LIST, 0, 0, 0, NULL, NULL, LUN_SCOPE_CLIENT, NOWHERE, "Who may ask. None: everyone, which is let pass on loopback only."),
+    S("clients", LUN_LIST, 0, 0, 0, NULL, NULL, LUN_SCOPE_CLIENT, NOWHERE, "Who may ask, beside who has a key made with `lunette key`; {}: only those. Not said: everyone, on loopback only, until such a key is made."),
     S("teams", LUN_MAP, 0, 0, 0, NULL, NULL, LUN_SCOPE_TEAM, NOWHERE, "Teams that clients belong to, by name."),
     S("budgets", LUN_TABLE, 0, 0, 0, NULL, NULL, LUN_SCOPE_BUDGETS, NOWHERE, "Limits on what all of it may cost."),
     S("limits", LUN_TABLE, 0, 0, 0, NULL, NULL, LUN_SCOPE_LIMITS, AT(lun_snapshot, limits), "Bounds on requests and on the process."),

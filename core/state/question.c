@@ -48,6 +48,7 @@ void lun_question_free(struct lun_question *q)
     if (!q) return;
     if (q->own_account) lun_account_free(q->own_account);
     lun_tuning_unref(q->tuning);
+    lun_key_unref(q->key);
     lun_snapshot_unref(q->snapshot);
     if (q->buffered) atomic_fetch_sub(q->buffered, q->buffered_n);
     lun_buf_free(&q->kept);

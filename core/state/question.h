@@ -100,6 +100,7 @@ struct lun_question {
     bool has_tools, has_image, has_schema;
 
     const struct lun_client_rule *client;   /* NULL: an open gateway */
+    struct lun_key *key;            /* that the client was made with at run time; its own reference. NULL: it stands in the configuration */
     uint64_t who;                   /* the client as a number; 0: open */
     const char *session, *user, *task, *class;  /* NULL: not said */
     const char *pinned;             /* previous_response_id, or NULL */

@@ -111,9 +111,17 @@ void lun_registry_apply(struct lun_registry *r, const struct lun_snapshot *s)
     lun_cache_resize(r->cache, (size_t)s->cache.size);
 }
 
+void lun_registry_bind_key(struct lun_registry *r, struct lun_key *k)
+{
+    k->rule.budget.zone = r->zone;
+    k->rule.account = account(r, "key ", k->name, &k->rule.budget);
+    k->rule.state = known(&r->names->clients, k->name, make_client);
+}
+
 /* The snapshot is not published yet: its parts may still be written to. */
 void lun_registry_bind(struct lun_registry *r, struct lun_snapshot *s)
 {
+    r->zone = s->zone;
     for (int i = 0; i < s->n_providers; i++) {
         struct lun_provider *p = (struct lun_provider *)&s->providers[i];
         p->state = lun_provider_state_new(&s->arena, known(&r->names->providers, p->name, make_provider), p);

@@ -225,7 +225,8 @@ struct lun_snapshot {
     const struct lun_target *targets; int n_targets;
     const struct lun_model *models; int n_models;   /* names first, patterns after, each in the order of the file */
     const struct lun_team *teams; int n_teams;
-    const struct lun_client_rule *clients; int n_clients;       /* none: open, loopback only */
+    const struct lun_client_rule *clients; int n_clients;
+    bool clients_said;          /* there is such a list, though it may be empty. Not: open, loopback only, until a key is made */
     int64_t premium;            /* nano-USD per million input tokens: a target that is dearer is a premium one */
     struct lun_price premium_price;     /* the mean of theirs, each part; unknown where there is none */
     struct lun_budget_rule total; struct lun_account *total_account;
@@ -254,14 +255,16 @@ bool lun_pattern_fits(const char *pattern, const char *name);   /* one * at most
 const struct lun_target *lun_snapshot_target(const struct lun_snapshot *, const char *name);    /* by its own name */
 const struct lun_policy_setting *lun_snapshot_setting(const struct lun_snapshot *, const char *name);  /* of the policy's; NULL: there is none */
 const struct lun_canary_rule *lun_snapshot_canary(const struct lun_snapshot *, const char *name);      /* NULL: there is none */
-const struct lun_client_rule *lun_snapshot_client(const struct lun_snapshot *, const char *key, size_t n);  /* by a presented key;
-                                                                   hashed, compared in constant time with all. NULL: nobody's */
+const struct lun_team *lun_snapshot_team(const struct lun_snapshot *, const char *name);       /* NULL: there is none */
 #define LUN_KEY_HASH 32
+const struct lun_client_rule *lun_snapshot_client(const struct lun_snapshot *, const unsigned char hash[LUN_KEY_HASH]);     /* by the hash of a
+                                                                   presented key; compared in constant time with all. NULL: nobody's */
+const struct lun_client_rule *lun_snapshot_client_named(const struct lun_snapshot *, const char *name);        /* NULL: there is none */
 /* The text of one of a provider's keys as `newest` has it: of the provider of the same name at the same place, the secret of the same name. Where
  * there is none, or `newest` is NULL, the provider's own. Borrowed from either snapshot. */
 const char *lun_snapshot_key(const struct lun_snapshot *newest, const struct lun_provider *, int key);
 /* The provider that is the same one in `newest`: equal name and place. NULL: there is none. */
 const struct lun_provider *lun_snapshot_heir(const struct lun_snapshot *newest, const struct lun_provider *);
-bool lun_key_hash(const char *key, size_t n, unsigned char hash[LUN_KEY_HASH]);     /* SHA-256, as `clients` holds it. False: libcrypto
-                                                                   could not */
+bool lun_key_hash(const char *key, size_t n, unsigned char hash[LUN_KEY_HASH]);     /* SHA-256, as `clients` holds it. False: of no bytes or of
+                                                                   more than 4,096, which is nobody's key; or libcrypto could not */
 #endif

@@ -14,7 +14,7 @@
 ---@field providers table<string, lunette.Config.Provider|false> Who answers, by name.
 ---@field models table<string, (lunette.Config.Target|false)[]|false> The names clients may ask for (one * stands for any text), each with the targets that can answer.
 ---@field health? lunette.Config.Health|false When a target is taken out; false: never.
----@field clients? (lunette.Config.Client|false)[] Who may ask. None: everyone, which is let pass on loopback only.
+---@field clients? (lunette.Config.Client|false)[] Who may ask, beside who has a key made with `lunette key`; {}: only those. Not said: everyone, on loopback only, until such a key is made.
 ---@field teams? table<string, lunette.Config.Team|false> Teams that clients belong to, by name.
 ---@field budgets? lunette.Config.Budgets Limits on what all of it may cost.
 ---@field limits? lunette.Config.Limits Bounds on requests and on the process.

@@ -189,6 +189,20 @@ static void all_that_a_file_says_arrives_at_the_models(void **state)
     lun_snapshot_unref(s);
 }
 
+static void an_empty_list_of_clients_is_a_closed_gateway_that_others_may_reach(void **state)
+{
+    static const char *const texts[] = { "", ", clients = {}", ", clients = { false }, listen = ':4000'", ", clients = {}, listen = '0.0.0.0:4000'" };
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        char *text = lun_printf("return { providers = { a = { base_url = 'http://127.0.0.1:1/v1' } }, models = { m = { { provider = 'a' } } }%s }", texts[i]);
+        struct lun_snapshot *s = load_with(text, no_environment, NULL, NULL);
+        assert_int_equal(s->clients_said, i > 0);
+        assert_int_equal(s->n_clients, 0);
+        lun_snapshot_unref(s);
+        free(text);
+    }
+}
+
 static void all_that_a_file_says_arrives_at_the_clients(void **state)
 {
     (void)state;
@@ -610,6 +624,7 @@ int main(void)
         cmocka_unit_test(all_that_a_file_says_arrives_at_the_top),
         cmocka_unit_test(all_that_a_file_says_arrives_at_the_providers),
         cmocka_unit_test(all_that_a_file_says_arrives_at_the_models),
+        cmocka_unit_test(an_empty_list_of_clients_is_a_closed_gateway_that_others_may_reach),
         cmocka_unit_test(all_that_a_file_says_arrives_at_the_clients),
         cmocka_unit_test(what_is_not_said_is_as_a_snapshot_begins),
         cmocka_unit_test(false_switches_off),

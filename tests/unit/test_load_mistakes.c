@@ -67,9 +67,7 @@ static const struct { enum where where; const char *text, *told; } table[] = {
     { TOP, "listen = {}", "gateway.lua:4: listen.address: is missing" },
     { TOP, "listen = { \"127.0.0.1:1\", address = \"127.0.0.1:2\" }", "gateway.lua:4: listen.address: is said twice" },
     { TOP, "listen = \"0.0.0.0:4000\"", "gateway.lua:4: listen: 0.0.0.0:4000 can be reached from other machines, and without clients anyone there could spend on your keys: "
-           "say who may ask in clients = { { name = …, hash = \"sha256:…\" } }, or listen on 127.0.0.1" },
-    { TOP, "listen = \":4000\", clients = {}", "gateway.lua:4: listen: :4000 can be reached from other machines, and without clients anyone there could spend on your keys: "
-           "say who may ask in clients = { { name = …, hash = \"sha256:…\" } }, or listen on 127.0.0.1" },
+           "say who may ask in clients = { { name = …, hash = \"sha256:…\" } } ({}: who has a key made with `lunette key`), or listen on 127.0.0.1" },
     { TOP, "admin = \":4001\"", "gateway.lua:4: admin: :4001 can be reached from other machines, and without a token anyone there could change the gateway: "
            "say admin_token = secret \"NAME\" (or set LUNETTE_ADMIN_TOKEN), or listen on loopback (127.0.0.1, [::1] or unix:)" },
     { TOP, "admin_token = \"abc\"", "gateway.lua:4: admin_token: must not stand here as text: write secret \"NAME\" and put the token into that environment variable" },
