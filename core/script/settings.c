@@ -52,7 +52,12 @@ const struct lun_setting lun_settings[] = {
       "Equal requests are answered once: {} for the defaults. Nothing said, or false: there is none."),
     S("ledger", LUN_TEXT, LUN_CAN_BE_OFF, 1, 1024, NULL, NULL, 0, AT(lun_snapshot, ledger),
       "The file, an SQLite database, in which what was spent is kept; default: ledger.db in the folder state. false: in memory alone, and a restart begins at nothing spent."),
-    LATER(TOP, "redis", "Budgets, limits and cache shared by several gateways."),
+    S("redis", LUN_PLACE, LUN_CAN_BE_OFF | LUN_HIDDEN, 0, 0, NULL, NULL, 0, NOWHERE,
+      "The Redis by which several gateways share their budgets: \"redis://HOST[:PORT][/DB]\", \"rediss://…\" (TLS), \"unix:/PATH[?db=N]\"; with a user or password in it, "
+      "\"redis://[USER]:PASSWORD@HOST\", as secret \"NAME\" (or LUNETTE_REDIS in the environment). Not said, or false: this gateway shares nothing."),
+    S("redis_prefix", LUN_TEXT, 0, 1, 64, "lunette", NULL, 0, AT(lun_snapshot, redis_prefix),
+      "What the names of all keys in Redis begin with, before a colon: gateways with the same one share, others on the same Redis do not meet."),
+    S("redis_ca", LUN_TEXT, 0, 1, 1024, NULL, NULL, 0, AT(lun_snapshot, redis_ca), "For rediss://: a file of certificates to trust instead of the system's."),
     LATER(TOP, "routes", "Other paths, passed through."),
 #undef S
 #define S(name, ...) { LUN_SCOPE_LISTEN, name, __VA_ARGS__ }
@@ -252,6 +257,7 @@ static const char *phrase(const struct lun_setting *s, char buffer[160])
         return buffer;
     case LUN_TEXT:    return "text";
     case LUN_ADDRESS: return "an address as in \"127.0.0.1:4000\", \"[::1]:4000\", \":4000\" or \"unix:/run/lunette.sock\"";
+    case LUN_PLACE:   return "text or secret \"NAME\"";
     case LUN_CHOICE:  return words(s->words, buffer);
     case LUN_SECRETS: return "secret \"NAME\" or a list of them";
     case LUN_NUMBERS: return strcat(strcpy(buffer, "a rising list of "), range(s, "numbers", range_of));

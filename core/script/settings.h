@@ -43,6 +43,7 @@ enum lun_setting_type {
     LUN_USD,            /* int64_t nano-USD, said in USD */
     LUN_TEXT,           /* const char *, one line */
     LUN_ADDRESS,        /* const char *, to listen on */
+    LUN_PLACE,          /* const char *: text, or secret "NAME"; read by whoever knows what it must be, shown by him too */
     LUN_CHOICE,         /* int or bool: which one of `words` */
     /* from here on not one value; read by whoever knows the table they are in, no override from the environment */
     LUN_SECRETS,        /* secret "NAME", or a list of them */

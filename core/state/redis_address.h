@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { LUN_REDIS_URL_MOST = 2048, LUN_REDIS_PORT = 6379, LUN_REDIS_DB_MOST = 1 << 20 };
+enum { LUN_REDIS_URL_MOST = 2048, LUN_REDIS_PORT = 6379, LUN_REDIS_DB_MOST = 1 << 20, LUN_REDIS_SHOWN = 288 };
 
 struct lun_redis_address {
     bool tls;
@@ -24,6 +24,6 @@ struct lun_redis_address {
  * the URL, since a password may be in any part of what is no URL. Whoever has read one wipes it: explicit_bzero. */
 const char *lun_redis_address_read(struct lun_redis_address *out, const char *url);
 
-/* "redis://127.0.0.1:6379", "redis://[::1]:6380/2", "unix:/run/redis.sock": without user and password. Cut to fit. */
+/* "redis://127.0.0.1:6379", "redis://[::1]:6380/2", "unix:/run/redis.sock": without user and password. LUN_REDIS_SHOWN bytes are enough for any; others are cut. */
 void lun_redis_address_show(const struct lun_redis_address *, char *out, size_t room);
 #endif

@@ -26,6 +26,7 @@ struct lun_snapshot *lun_snapshot_new(void)
     s->version = "default";
     s->folder = "";
     s->listen = LUN_DEFAULT_LISTEN;
+    s->redis_prefix = LUN_DEFAULT_PREFIX;
     s->admin = LUN_DEFAULT_ADMIN;
     s->watch = true;
     s->premium = LUN_DEFAULT_PREMIUM;

@@ -37,6 +37,7 @@ struct lun_pair { const char *name, *value; };
 #define LUN_DEFAULT_KEEPALIVE   (15 * LUN_SECOND)
 #define LUN_DEFAULT_PREMIUM     (30 * LUN_NANO_PER_USD)
 #define LUN_DEFAULT_WEIGHT      1.0
+#define LUN_DEFAULT_PREFIX      "lunette"              /* of all keys in a Redis */
 
 struct lun_timeouts { lun_us connect, first_byte, idle, total; };       /* of an attempt; a step may say otherwise */
 
@@ -190,6 +191,9 @@ struct lun_snapshot {
     bool state_said;            /* by the configuration: that it cannot be used is a mistake, else a warning */
     const char *ledger;         /* the file of what was spent; NULL: there is none */
     bool ledger_said;           /* by the configuration: that it cannot be used is a mistake, where else the state folder is missing */
+    const char *redis;          /* the URL (state/redis_address.h), never shown; NULL: nothing is shared with other gateways */
+    const char *redis_prefix;   /* of all keys there */
+    const char *redis_ca;       /* a file of certificates; NULL: the system's */
     int workers;                /* 0: one per core */
     struct lun_file policy;     /* text NULL: no policy */
     const struct lun_host_function *host; int n_host;   /* `lunette.host` of that policy (script/host.h); borrowed from whoever opened it */

@@ -26,7 +26,7 @@ struct call {
 struct lun_redis {
     struct lun_redis_options options;
     struct lun_redis_address address;
-    char place[128];
+    char place[LUN_REDIS_SHOWN];
     struct lun_tls *tls;
     struct lun_redis_link link;
     struct event *reading, *writing; bool writable;

@@ -10,7 +10,7 @@
 #define LUN_WIRE_REDIS_H
 #include "wire/reactor.h"
 
-enum { LUN_REDIS_WAITING = 1024, LUN_REDIS_ANSWER = 1 << 20, LUN_REDIS_ITEMS = 1 << 16, LUN_REDIS_WHY = 512 };    /* calls; an answer's
+enum { LUN_REDIS_WAITING = 1024, LUN_REDIS_ANSWER = 1 << 20, LUN_REDIS_ITEMS = 1 << 16, LUN_REDIS_WHY = 768 };    /* calls; an answer's
                                                                     bytes and items; bytes of a reason: at most */
 #define LUN_REDIS_TIMEOUT (800 * LUN_MS)
 

@@ -26,6 +26,9 @@
 ---@field zone? "UTC" The time zone in which budgets begin anew. UTC, so far. Default: UTC
 ---@field cache? lunette.Config.Cache|false Equal requests are answered once: {} for the defaults. Nothing said, or false: there is none.
 ---@field ledger? string|false The file, an SQLite database, in which what was spent is kept; default: ledger.db in the folder state. false: in memory alone, and a restart begins at nothing spent.
+---@field redis? string|lunette.Secret|false The Redis by which several gateways share their budgets: "redis://HOST[:PORT][/DB]", "rediss://…" (TLS), "unix:/PATH[?db=N]"; with a user or password in it, "redis://[USER]:PASSWORD@HOST", as secret "NAME" (or LUNETTE_REDIS in the environment). Not said, or false: this gateway shares nothing.
+---@field redis_prefix? string What the names of all keys in Redis begin with, before a colon: gateways with the same one share, others on the same Redis do not meet. Default: lunette
+---@field redis_ca? string For rediss://: a file of certificates to trust instead of the system's.
 
 ---@class (exact) lunette.Config.Listen
 ---@field [1]? string

@@ -192,6 +192,7 @@ static void put_setting_type(struct lun_buf *out, const struct lun_setting *s)
     case LUN_NUMBER: case LUN_SECONDS: case LUN_USD: lun_buf_puts(out, "number"); break;
     case LUN_SIZE:    lun_buf_puts(out, "integer|string"); break;
     case LUN_TEXT: case LUN_ADDRESS: lun_buf_puts(out, "string"); break;
+    case LUN_PLACE:   lun_buf_puts(out, "string|lunette.Secret"); break;
     case LUN_CHOICE:  put_words(out, s->words); break;
     case LUN_SECRETS: lun_buf_puts(out, "lunette.Secret|lunette.Secret[]"); break;
     case LUN_NUMBERS: lun_buf_puts(out, "number[]"); break;
