@@ -71,10 +71,15 @@ static void finish(struct lun_redis *r, const struct lun_redis_reply *reply)
 
 /* ---- the connection's end ---- */
 
-static void hang_up(struct lun_redis *r)
+static void unwatch(struct lun_redis *r)        /* before the socket is closed: the next one may have its number */
 {
     if (r->reading) event_free(r->reading), event_free(r->writing);
     r->reading = r->writing = NULL;
+}
+
+static void hang_up(struct lun_redis *r)
+{
+    unwatch(r);
     lun_redis_link_close(&r->link);
     lun_redis_parser_close(&r->parser);
     r->unread = 0;
@@ -240,7 +245,6 @@ static void on_socket(evutil_socket_t fd, short what, void *self)
 
 static void watch(struct lun_redis *r)
 {
-    if (r->reading) event_free(r->reading), event_free(r->writing);
     r->reading = event_new(r->options.reactor->base, r->link.fd, EV_READ | EV_PERSIST, on_socket, r);
     r->writing = event_new(r->options.reactor->base, r->link.fd, EV_WRITE | EV_PERSIST, on_socket, r);
     event_add(r->writing, NULL);
@@ -258,9 +262,10 @@ static void dial(struct lun_redis *r)
 static void dialled(struct lun_redis *r)
 {
     if (!r->writable) return;
+    unwatch(r);
     int stands = lun_redis_link_finish(&r->link, &r->address, r->tls);
     if (stands < 0) drop(r, LUN_REDIS_UNREACHABLE, r->link.why);
-    if (stands == 0) watch(r);
+    else watch(r);
     if (stands <= 0) return;
     r->phase = GREETING;
     lun_redis_parser_open(&r->parser);
@@ -272,7 +277,9 @@ static void dialled(struct lun_redis *r)
 
 static void too_long(struct lun_redis *r)
 {
-    if (r->phase == CONNECTING && lun_redis_link_next(&r->link)) watch(r);
+    bool connecting = r->phase == CONNECTING;
+    if (connecting) unwatch(r);
+    if (connecting && lun_redis_link_next(&r->link)) watch(r);
     else drop(r, LUN_REDIS_SILENT, r->phase == READY ? NULL : "connecting");
 }
 

@@ -5,6 +5,8 @@
 #include "state/redis_address.h"
 #include "wire/listen.h"
 #include "wire/redis.h"
+#include <dlfcn.h>
+#include <netdb.h>
 
 #define PATIENCE (20 * LUN_SECOND)      /* of a test: then it has failed */
 static lun_us timeout;
@@ -370,14 +372,57 @@ static void nobody_there_is_told_once(void **state)
     assert_int_equal(kind, LUN_REDIS_UNREACHABLE);
 }
 
-static void a_name_stands_for_several_addresses(void **state)
+static int looked_up, first_port;
+
+/* Instead of the C library's: a name that stands for 127.0.0.1 twice, first with first_port. freeaddrinfo takes a chain made of two. */
+int getaddrinfo(const char *host, const char *port, const struct addrinfo *hints, struct addrinfo **found)
+{
+    int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **) = (int (*)(const char *, const char *, const struct addrinfo *, struct addrinfo **))dlsym(RTLD_NEXT, "getaddrinfo");
+    char other[8];
+    if (!host || strcmp(host, "two.test")) return real(host, port, hints, found);
+    looked_up++;
+    snprintf(other, sizeof other, "%d", first_port);
+    int error = real("127.0.0.1", other, hints, found);
+    return error ? error : real("127.0.0.1", port, hints, &(*found)->ai_next);
+}
+
+static void connect_by_name(void)
 {
     char url[64];
-    (void)state;
-    snprintf(url, sizeof url, "redis://localhost:%d", server.port);      /* ::1, where nobody listens, and 127.0.0.1 */
+    snprintf(url, sizeof url, "redis://two.test:%d", server.port);
     open_url(url, NULL);
     UNTIL(up);
     expect_put();
+    assert_true(downs == 0 && looked_up == 1);
+}
+
+static void the_next_address_is_tried_when_one_refuses(void **state)
+{
+    (void)state;
+    first_port = free_port(), looked_up = 0;
+    connect_by_name();
+    redis_kill(&server);
+    UNTIL(!up);
+    redis_run(&server);
+    UNTIL(up);
+    assert_true(looked_up > 1);         /* a name is looked up anew each time */
+}
+
+static void the_next_address_is_tried_when_one_is_silent(void **state)
+{
+    struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t n = sizeof a;
+    int full = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), fill[4];
+    (void)state;
+    assert_int_equal(bind(full, (struct sockaddr *)&a, sizeof a) || listen(full, 0) || getsockname(full, (struct sockaddr *)&a, &n), 0);
+    for (int i = 0; i < 4; i++) {       /* nobody accepts: soon the system lets no more in */
+        fill[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        connect(fill[i], (struct sockaddr *)&a, sizeof a);
+    }
+    timeout = 200 * LUN_MS, first_port = ntohs(a.sin_port), looked_up = 0;
+    connect_by_name();
+    for (int i = 0; i < 4; i++) close(fill[i]);
+    close(full);
 }
 
 static void a_unix_socket_and_a_database_are_used(void **state)
@@ -674,7 +719,7 @@ int main(void)
         R(an_answer_is_a_flat_list), R(arguments_are_any_bytes), R(a_script_that_is_not_known_is_sent_whole), R(an_error_of_the_script_is_the_call_s_alone), R(what_is_emptied_is_empty),
         R(a_full_memory_changes_nothing), R(a_replica_is_left_and_looked_up_anew), R(a_replica_without_master_is_named), R(a_password_that_is_asked_for_or_wrong_is_told),
         R(a_password_where_none_is_asked_for_is_told_without_it), R(what_a_user_may_not_is_told), R(somebody_s_endless_script_is_named), R(loading_is_told_and_waited_for),
-        R(a_redis_that_is_killed_is_noticed_and_found_again), R(a_redis_that_is_stuck_is_noticed_in_time), R(nobody_there_is_told_once), R(a_name_stands_for_several_addresses),
+        R(a_redis_that_is_killed_is_noticed_and_found_again), R(a_redis_that_is_stuck_is_noticed_in_time), R(nobody_there_is_told_once), R(the_next_address_is_tried_when_one_refuses), R(the_next_address_is_tried_when_one_is_silent),
         R(a_unix_socket_and_a_database_are_used), R(what_waits_when_it_is_freed_is_forgotten), R(too_many_calls_are_refused), R(tls_checks_the_certificate),
         T(a_node_of_a_cluster_names_the_other), T(what_no_redis_says_ends_the_connection), T(a_password_that_is_repeated_by_the_other_side_is_not),
         T(kinds_are_read_from_the_first_word_or_from_inside), T(addresses_are_read), T(what_is_no_address_is_told_without_what_it_holds),
