@@ -166,9 +166,17 @@ void lun_sharing_tell(struct lun_sharing *s, const struct lun_draw_work *w)
 
 /* ---- the member's ports ---- */
 
+/* The script says no nil; another server might. */
+static bool is_whole(const struct lun_redis_reply *r)
+{
+    for (int i = 0; i < r->n; i++) if (!r->items[i]) return false;
+    return true;
+}
+
 static void answered(void *self, const struct lun_redis_reply *r)
 {
     struct lun_sharing *s = self;
+    if (r->result == LUN_REDIS_OK && !is_whole(r)) { lun_member_apart(s->member); return; }
     if (r->result == LUN_REDIS_OK) {
         if (s->why) lun_log(s->options.log, LUN_LOG_INFO, "budgets: Redis does again what it is asked");
         free(s->why), s->why = NULL;

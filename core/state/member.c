@@ -209,7 +209,7 @@ static void tell(member *m)
 
 static void step(member *m)
 {
-    if (!m->connected || m->busy || m->outdated || m->pause || m->inside) return;
+    if (!m->connected || m->busy || m->outdated || m->pause) return;
     if (m->again && m->looked && !m->head.lost && !strcmp(m->nonce, m->head.nonce)) { lun_member_say_again(m); return; }
     enum lun_member_op op = next(m);
     tell(m);
@@ -315,16 +315,14 @@ void lun_member_answer(member *m, const char *const *items, int n)
     int rest;
     enum lun_member_op op = m->op;
     if (!m->busy) return;
-    m->busy = false;
     m->op = LUN_OP_NONE;
-    if (!lun_member_read(m, items, n, &rest)) { m->looked = false; return; }
+    if (!lun_member_read(m, items, n, &rest)) { m->busy = m->looked = false; return; }
     m->looked = true;
     bool mine = op != m->numbered.op || !strcmp(m->nonce, m->head.nonce);
     if (op == m->numbered.op) m->again = false;
-    m->inside = true;
     if (mine) obeyed(m, op, items[0], items + rest, n - rest);
     if (!m->head.lost && !strcmp(m->nonce, m->head.nonce)) hear_demand(m);
-    m->inside = false;
+    m->busy = false;            /* not before: who is told may want more at once, and those who are told are read from what was sent */
     step(m);
 }
 

@@ -29,7 +29,6 @@ struct lun_member {
     bool connected, looked, busy;
     enum lun_member_op op;              /* of the message under way */
     bool again;                         /* the last message with a number has no answer yet: it has to be said again, as it was */
-    bool inside;                        /* of an answer: what its ports bring about is said at its end */
     bool pause;                         /* the disk has failed: nothing more before the next tick */
     struct lun_message { enum lun_member_op op; char **arguments; int n, room; } plain, numbered;      /* the last of each kind */
     uint32_t count;                     /* of messages that have a number, in this run */
