@@ -316,10 +316,8 @@ static void on_look(struct lun_timer *t)
     struct lun_books *b = BOOKS_OF(look, t);
     lun_timer_set(&b->reactor->loop, t, b->reactor->loop.now + LOOK_EVERY);
     if (b->failed || !b->journal) return;
-    if (lun_ledger_changed(b->ledger)) {
-        look_again(b);
-        if (b->sharing) lun_sharing_heed(b->sharing);
-    }
+    if (lun_ledger_changed(b->ledger)) look_again(b);
+    if (b->sharing) lun_sharing_heed(b->sharing);
     lun_draw_give_back(b->options.money, false);
     lun_draw_sweep(b->options.money, lun_clock_wall(), lun_sharing_gone, NULL);
 }
