@@ -129,7 +129,8 @@ test: test-deps ## unit, policy and end-to-end tests, layers; ends with `N passe
 	@tests/tools/run --layers --unit $(BUILD)/tests --policy --e2e $(BUILD)/lunette
 
 # What end-to-end and stress specs drive a gateway with.
-$(BUILD)/tests/load: tests/stress/load.c Makefile
+DRIVERS := $(addprefix $(BUILD)/tests/,load biller buyers)
+$(DRIVERS): $(BUILD)/tests/%: tests/stress/%.c Makefile
 	@mkdir -p $(@D)
 	@echo '  cc  $<'
 	@$(CC) -std=gnu11 $(WARN) $(OPT) -g -D_GNU_SOURCE -MMD -MP -o $@ $< $$(pkg-config --libs libevent)
@@ -139,7 +140,7 @@ $(BUILD)/tests/parts: tests/stress/parts.c $(INTERNAL) Makefile
 	@echo '  cc  $<'
 	@$(CC) $(ALL_CFLAGS) -MMD -MP -o $@ $< $(INTERNAL) $(ALL_LIBS)
 
-units: $(UNITS) $(BUILD)/tests/load
+units: $(UNITS) $(DRIVERS)
 
 test-unit: test-deps units ## only the C units
 	@tests/tools/run --unit $(BUILD)/tests

@@ -1,0 +1,206 @@
+-- Gateways that spend the money of a provider with books of its own (tests/stress/biller.c), asked by many clients at once (tests/stress/buyers.c): what the short specs
+-- (money_*_spec.lua) and the long ones (make stress-money) share. All amounts are nano-USD, whole numbers below 2^53.
+--
+--   local world = money.start { keys = 12, teams = 3, limits = { ["key k1"] = 5e9, total = 100e9 }, biller = { "lie=20" }, gateways = 1, workers = 2 }
+--   world:buy { requests = 10000, connections = 512 }     -- starts them; world.buyers is the process
+--   local report = world:bought()                          -- waits for their end: what buyers.c reports
+--   local books = world:books()                            -- what the provider really charged, per budget: { total = …, ["key k1"] = …, … }
+--   local spent = world:spent(world.gateways[1])           -- what a gateway says: budget → { limit, used, held }
+local e2e = require "support"
+local unistd = require "posix.unistd"
+
+local money = {}
+local World = {}
+World.__index = World
+
+local built = e2e.lunette:match "^(.*)/" .. "/tests/"
+local UNLIMITED = 4e15          -- a limit that nothing here comes near to
+
+-- Prices in nano-USD per million tokens: input, input that was cached, output. The second is dearer in all.
+money.prices = { a = { 421700000, 42170000, 1259300000 }, b = { 530100000, 53100000, 1770000000 } }
+money.prompt, money.output = 2000, 400      -- bytes and tokens, at most
+
+-- More than any question of the buyers can cost: every byte of the prompt and of what is round it a token, at the dearest prices.
+function money.dearest(prompt, output)
+  local b = money.prices.b
+  return math.ceil((((prompt or money.prompt) + 200) * b[1] + (output or money.output) * b[3]) / 1e6)
+end
+
+local function usd(nano) return ("%d.%09d"):format(math.floor(nano / 1e9), nano % 1e9) end
+
+local function price(name)
+  local p = money.prices[name]
+  return ("{ input = %s, cached_input = %s, output = %s }"):format(usd(p[1]), usd(p[2]), usd(p[3]))
+end
+
+local hashes = {}
+local function hash(key)
+  hashes[key] = hashes[key] or e2e.hash(key)
+  return hashes[key]
+end
+
+local function budget(limit) return limit == false and "" or ('budget = { limit = "%s", per = "ever" }'):format(usd(limit or UNLIMITED)):gsub('"', "") end
+
+-- The configuration with these limits; a budget without one has a limit that is never reached, one whose limit is false is none.
+function World:config(limits)
+  local out, o = {}, self.options
+  local function put(text) out[#out + 1] = text end
+  put 'return { policy = "policy.lua", state = "state", health = false,'
+  put(("limits = { attempts = 4, retries = %s, hedges = 0.05, output = %d, deadline = 20 },"):format(tostring(o.retries or 0.5), money.output))
+  put "providers = {"
+  for name in pairs(money.prices) do
+    put((' %s = { base_url = "http://127.0.0.1:%d/%s/v1", connections = 1024, timeouts = { connect = 2, first_byte = 0.5, idle = 0.5, total = 2 } },'):format(name, self.biller_port, name))
+  end
+  put "},"
+  put(('models = { m = { { provider = "a", model = "up", price = %s }, { provider = "b", model = "up", price = %s } },'):format(price "a", price "b"))
+  put(('one = { { provider = "a", model = "up", name = "one", price = %s } } },'):format(price "a"))
+  put "teams = {"
+  for i = 0, o.teams - 1 do put((" t%d = { %s },"):format(i, (budget(limits["team t" .. i])))) end
+  put "}, clients = {"
+  for i = 1, o.keys do put((' { name = "k%d", team = "t%d", hash = "%s", %s },'):format(i, i % o.teams, hash("key-" .. i), (budget(limits["key k" .. i])))) end
+  put("}, budgets = { " .. (limits.total == false and "" or "total = {" .. budget(limits.total):match "{(.*)$") .. " },")
+  put((o.more or "") .. "}")
+  return table.concat(out, "\n")
+end
+
+local policy = [[return { select = function(request, targets) return targets:asked():steps { hedge_after = 0.1 } end }]]
+
+-- Where the buyers look for gateways; all at once or none.
+function World:open_doors(closed)
+  local text = {}
+  for i = 1, 8 do
+    local port = not closed and self.gateways[i] and not self.gateways[i].process.ended and self.gateways[i].port or 0
+    text[i] = string.char(port % 256, math.floor(port / 256), 0, 0)
+  end
+  local f = assert(io.open(self.folder .. "/ports", "r+"))
+  f:write(table.concat(text))
+  f:close()
+end
+
+function World:start_biller()
+  local command = { built .. "biller", self.folder .. "/books", "seed=" .. self.seed, "port=" .. (self.biller_port or 0) }
+  for _, argument in ipairs(self.options.biller or {}) do command[#command + 1] = argument end
+  for name, p in pairs(money.prices) do command[#command + 1] = ("%s=%d,%d,%d"):format(name, p[1], p[2], p[3]) end
+  self.biller = e2e.start(command)
+  self.biller_port = tonumber(self.biller:expect "listening on http://127%.0%.0%.1:(%d+)")
+end
+
+function World:start_gateway(i)
+  local o = self.options
+  self.gateways[i] = e2e.gateway { config = self:config(self.limits), files = { ["policy.lua"] = o.policy or policy }, workers = o.workers or 2,
+                                   env = { LUNETTE_LOG_REQUESTS = o.log and "requests.jsonl" or "false", LUNETTE_WATCH = "false" } }
+end
+
+function money.start(options)
+  local self = setmetatable({ options = options, folder = e2e.folder(), gateways = {}, limits = options.limits or {}, seed = tonumber(os.getenv "STRESS_MONEY_SEED") or 1 }, World)
+  options.keys, options.teams = options.keys or 8, options.teams or 2
+  e2e.write(self.folder .. "/ports", ("\0"):rep(32))
+  self:start_biller()
+  for i = 1, options.gateways or 1 do self:start_gateway(i) end
+  self:open_doors()
+  return self
+end
+
+-- Other limits, taken over by every gateway.
+function World:limit(limits)
+  self.limits = limits
+  for _, g in ipairs(self.gateways) do
+    local answer = g:reload { ["gateway.lua"] = self:config(limits) }
+    if answer.status ~= 200 then error("a reload was answered with " .. answer.status .. ": " .. answer.body) end
+  end
+end
+
+function World:buy(with)
+  local command = { built .. "buyers", self.folder .. "/ports", self.folder .. "/books", "keys=" .. self.options.keys, "teams=" .. self.options.teams, "prompt=" .. money.prompt,
+                    "output=" .. money.output, "dearest=" .. money.dearest(), "seed=" .. self.seed, "records=" .. self.folder .. "/records" }
+  for name, value in pairs(with) do command[#command + 1] = name .. "=" .. tostring(value) end
+  self.buyers = e2e.start(command)
+  self.buyers:expect "(ready)"
+end
+
+-- What the buyers have seen until now; with `wait`, once they have ended.
+function World:report(wait)
+  local wrong = {}
+  if not wait then self.buyers:signal(e2e.SIGUSR1) end
+  while true do
+    local line = assert(self.buyers:line(wait or 30), "the buyers have ended")
+    if line:find "^wrong" then wrong[#wrong + 1] = line end
+    local text = line:match "^report (.*)"
+    if text then
+      if wrong[1] then error(table.concat(wrong, "\n"), 2) end
+      return e2e.json.decode(text)
+    end
+  end
+end
+
+function World:bought(limit)
+  local report = self:report(limit or 3600)
+  self.buyers:wait()
+  return report
+end
+
+-- Lets the buyers ask nothing more; their report.
+function World:enough()
+  self.buyers:signal(e2e.SIGTERM)
+  return self:bought(60)
+end
+
+-- Sums of what is known per key: of the key, of its team, of all.
+function World:per_budget(by_key)
+  local sums = { total = 0 }
+  for i = 0, self.options.teams - 1 do sums["team t" .. i] = 0 end
+  for i = 1, self.options.keys do
+    local n, team = by_key(i) or 0, "team t" .. i % self.options.teams
+    sums["key k" .. i], sums[team], sums.total = n, sums[team] + n, sums.total + n
+  end
+  return sums
+end
+
+-- The provider's books: what it really charged per budget; and all that `biller sums` says.
+function World:books()
+  local status, text = e2e.run { built .. "biller", self.folder .. "/books", "sums" }
+  assert(status == 0)
+  local sums = e2e.json.decode(text)
+  return self:per_budget(function(i) return sums.keys[tostring(i)] and sums.keys[tostring(i)].charged end), sums
+end
+
+local function to_nano(text) return math.floor(tonumber(text) * 1e9 + 0.5) end
+
+-- What a gateway says of its budgets.
+function World:spent(g)
+  local budgets = {}
+  for what, name, value in g:metrics():gmatch 'lunette_budget_(%a+)_usd{budget="([^"]*)"} (%S+)' do
+    budgets[name] = budgets[name] or {}
+    budgets[name][what] = to_nano(value)
+  end
+  return budgets
+end
+
+-- Once nothing is under way any more: the same, with nothing held.
+function World:settled(g)
+  return e2e.eventually("nothing is held any more", function()
+    if g:metric "lunette_requests_in_flight" > 0 then return false end
+    local budgets = self:spent(g)
+    for _, b in pairs(budgets) do if b.held ~= 0 then return false end end
+    return budgets
+  end)
+end
+
+-- The promise: what was really charged ≤ what the gateway says is spent ≤ the limit, for every budget.
+function World:check(spent, books)
+  for name, charged in pairs(books) do
+    local limit = self.limits[name] or UNLIMITED
+    if limit then
+      local b = assert(spent[name], "nobody knows the budget " .. name)
+      if b.limit ~= limit then error(("%s has a limit of %d and says %d"):format(name, limit, b.limit), 2) end
+      if charged > limit then error(("%s: the provider charged %d, which is %d above the limit"):format(name, charged, charged - limit), 2) end
+      if b.used > limit then error(("%s: %d is spent, which is %d above the limit"):format(name, b.used, b.used - limit), 2) end
+      if charged > b.used then error(("%s: the provider charged %d, and %d is spent"):format(name, charged, b.used), 2) end
+    end
+  end
+end
+
+function money.pause(seconds) e2e.socket.select(nil, nil, seconds) end
+function money.ended(process) return unistd.access("/proc/" .. process.pid) == nil end
+
+return money

@@ -1,0 +1,58 @@
+-- Many clients at once on budgets that are too small for them, with a provider that fails, cuts, never answers and claims more than it charged: by its own books it is never
+-- paid more than a limit allows, and nothing is refused that fits. STRESS_MONEY_REQUESTS: how many questions (4000).
+local e2e = require "support"
+local money = require "money"
+
+local requests = tonumber(os.getenv "STRESS_MONEY_REQUESTS") or 4000
+local show = os.getenv "STRESS_FIGURES" and print or function() end
+
+-- The share that each budget has of what all would like to spend: some much too small, some just so, most more than enough; all of it once nine tenths are asked.
+local shares = { ["key k1"] = 0.0005, ["key k2"] = 0.01, ["key k3"] = 0.03, ["team t1"] = 0.2, total = 0.85 }
+
+describe("under many clients at once, with a provider that does not do what it should,", function()
+  local world, report, spent, books, sums
+  teardown(e2e.stop)
+
+  -- What a question costs on average is tried first; the limits follow from it.
+  setup(function()
+    world = money.start { keys = 12, teams = 3 }
+    local try = math.max(500, requests / 50)
+    world:buy { requests = try, connections = 128 }
+    world:bought()
+    local before, limits = world:settled(world.gateways[1]), {}
+    for name, share in pairs(shares) do limits[name] = math.floor(before[name].used + before.total.used / try * requests * share) end
+    world:limit(limits)
+    world:buy { requests = requests, connections = 512 }
+    report = world:bought()
+    spent = world:settled(world.gateways[1])
+    books, sums = world:books()
+    show(("%d questions in %.1f s (%.0f/s): %d answered whole (%d streams), %d of them compared to the nano-USD; 402: %d, 502: %d, 503: %d, 504: %d; %d cut, %d left in the middle"):format(
+      report.asked, report.seconds, report.asked / report.seconds, report.whole, report.streams, report.exact, report.status["402"] or 0, report.status["502"] or 0,
+      report.status["503"] or 0, report.status["504"] or 0, report.cut, report.left))
+    local fates = {}
+    for name, n in pairs(sums.fates) do fates[#fates + 1] = n .. " " .. name end
+    show(("the provider was asked %d times: %s"):format(sums.requests, table.concat(fates, ", ")))
+    for name in pairs(shares) do
+      show(("%-8s limit %16d  spent %16d  really charged %16d nano-USD; refused %7d, at most %d was left"):format(name, spent[name].limit, spent[name].used, books[name],
+        (report.refused[name] or {}).n or 0, (report.refused[name] or {}).left_most or 0))
+    end
+  end)
+
+  it("no budget is overspent by one nano-dollar, and none says less than the provider charged", function() world:check(spent, books) end)
+
+  it("most is served, and every limit is reached", function()
+    assert.equal(0, report.broken)
+    assert.is_true(report.whole > 0.5 * requests, report.whole .. " of " .. requests)
+    for name in pairs(shares) do assert.is_true(report.refused[name] and report.refused[name].n > 0, name .. " refused nothing") end
+  end)
+
+  it("answers name the cost that their usage amounts to, exactly", function() assert.is_true(report.exact > 0.4 * requests, tostring(report.exact)) end)
+
+  it("the provider met all it can do", function()
+    for fate, n in pairs(sums.fates) do assert.is_true(n > 0, fate) end
+  end)
+
+  it("nothing is refused while more than the dearest question is left", function()
+    for name, refused in pairs(report.refused) do assert.is_true(refused.left_most < money.dearest(), name .. ": " .. refused.left_most) end
+  end)
+end)
