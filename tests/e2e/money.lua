@@ -156,12 +156,14 @@ function World:per_budget(by_key)
   return sums
 end
 
--- The provider's books: what it really charged per budget; and all that `biller sums` says.
+-- The provider's books, per budget: what it really charged, and `owed`: what it claims, or all that it may have charged where it told nothing, which is the least that
+-- somebody under a limit has to reckon with. Then all that `biller sums` says.
 function World:books()
   local status, text = e2e.run { built .. "biller", self.folder .. "/books", "sums" }
   assert(status == 0)
   local sums = e2e.json.decode(text)
-  return self:per_budget(function(i) return sums.keys[tostring(i)] and sums.keys[tostring(i)].charged end), sums
+  local function of(what) return self:per_budget(function(i) return sums.keys[tostring(i)] and sums.keys[tostring(i)][what] end) end
+  return { charged = of "charged", owed = of "owed" }, sums
 end
 
 local function to_nano(text) return math.floor(tonumber(text) * 1e9 + 0.5) end
@@ -186,18 +188,44 @@ function World:settled(g)
   end)
 end
 
--- The promise: what was really charged ≤ what the gateway says is spent ≤ the limit, for every budget.
+-- The promise: what was really charged ≤ what the gateway says is spent ≤ the limit, for every budget. `spent`: budget → { used =, limit = }.
 function World:check(spent, books)
-  for name, charged in pairs(books) do
-    local limit = self.limits[name] or UNLIMITED
-    if limit then
-      local b = assert(spent[name], "nobody knows the budget " .. name)
-      if b.limit ~= limit then error(("%s has a limit of %d and says %d"):format(name, limit, b.limit), 2) end
-      if charged > limit then error(("%s: the provider charged %d, which is %d above the limit"):format(name, charged, charged - limit), 2) end
-      if b.used > limit then error(("%s: %d is spent, which is %d above the limit"):format(name, b.used, b.used - limit), 2) end
-      if charged > b.used then error(("%s: the provider charged %d, and %d is spent"):format(name, charged, b.used), 2) end
-    end
+  for name, charged in pairs(books.charged) do
+    local limit, owed, b = self.limits[name] or UNLIMITED, books.owed[name], spent[name]
+    if not b then error("nobody knows the budget " .. name, 2) end
+    if b.limit and b.limit ~= limit then error(("%s has a limit of %d and says %d"):format(name, limit, b.limit), 2) end
+    if charged > limit then error(("%s: the provider charged %d, which is %d above the limit"):format(name, charged, charged - limit), 2) end
+    if b.used > limit then error(("%s: %d is spent, which is %d above the limit"):format(name, b.used, b.used - limit), 2) end
+    if charged > b.used then error(("%s: the provider charged %d, and %d is spent"):format(name, charged, b.used), 2) end
+    if owed > b.used then error(("%s: the provider may have charged %d, and %d is spent"):format(name, owed, b.used), 2) end
   end
+end
+
+---- to the nano-USD ----
+
+-- What a question to `one` can cost at most with so many tokens of output, its input being so many.
+local function bound(input, output) return math.ceil((input * money.prices.a[1] + output * money.prices.a[3]) / 1e6) end
+
+function World:ask_one(g, i, output)
+  return g:chat { model = "one", text = "hello", headers = { authorization = "Bearer key-" .. i }, body = { max_tokens = output, user = "k" .. i } }
+end
+
+-- Sets a limit that leaves so much of a budget; gives the largest max_tokens of key i that this pays, by what the refusal of a larger one says of its price.
+function World:leave(g, i, name, left)
+  local limits, much = {}, 1000000
+  for other, limit in pairs(self.limits) do limits[other] = limit end
+  for _, other in ipairs { "key k" .. i, "team t" .. i % self.options.teams, "total" } do limits[other] = nil end
+  limits[name] = self:settled(g)[name].used + left
+  self:limit(limits)
+  local answer = self:ask_one(g, i, much)
+  assert(answer.status == 402 and answer.json.error.budget == name, answer.body)
+  assert(to_nano(answer.json.error.left) == left, answer.body)
+  local dear = to_nano(answer.json.error.message:match "can cost up to (%d+%.?%d*)")
+  local input = math.floor((dear * 1e6 - much * money.prices.a[3]) / money.prices.a[1])
+  assert(bound(input, much) == dear, answer.body)
+  local most = math.floor((left * 1e6 - input * money.prices.a[1]) / money.prices.a[3])
+  assert(bound(input, most) <= left and bound(input, most + 1) > left)
+  return most
 end
 
 function money.pause(seconds) e2e.socket.select(nil, nil, seconds) end

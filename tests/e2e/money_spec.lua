@@ -33,7 +33,7 @@ describe("under many clients at once, with a provider that does not do what it s
     for name, n in pairs(sums.fates) do fates[#fates + 1] = n .. " " .. name end
     show(("the provider was asked %d times: %s"):format(sums.requests, table.concat(fates, ", ")))
     for name in pairs(shares) do
-      show(("%-8s limit %16d  spent %16d  really charged %16d nano-USD; refused %7d, at most %d was left"):format(name, spent[name].limit, spent[name].used, books[name],
+      show(("%-8s limit %16d  spent %16d  really charged %16d, may have %16d nano-USD; refused %7d, at most %d was left"):format(name, spent[name].limit, spent[name].used, books.charged[name], books.owed[name],
         (report.refused[name] or {}).n or 0, (report.refused[name] or {}).left_most or 0))
     end
   end)
@@ -48,11 +48,25 @@ describe("under many clients at once, with a provider that does not do what it s
 
   it("answers name the cost that their usage amounts to, exactly", function() assert.is_true(report.exact > 0.4 * requests, tostring(report.exact)) end)
 
-  it("the provider met all it can do", function()
+  it("all that can go wrong did", function()
     for fate, n in pairs(sums.fates) do assert.is_true(n > 0, fate) end
+    local metrics = world.gateways[1]:metrics()
+    for _, name in ipairs { "retries", "hedges", "fallbacks" } do assert.is_truthy(metrics:match("\nlunette_" .. name .. "_total[^\n]* [1-9]"), name) end
   end)
 
   it("nothing is refused while more than the dearest question is left", function()
     for name, refused in pairs(report.refused) do assert.is_true(refused.left_most < money.dearest(), name .. ": " .. refused.left_most) end
+  end)
+
+  it("what costs at most what is left is sent, and what may cost a token more is refused", function()
+    local g = world.gateways[1]
+    for i, name in ipairs { "key k12", "team t0", "total" } do
+      local most = world:leave(g, 12, name, 54321987 + i)
+      assert.equal(402, world:ask_one(g, 12, most + 1).status)
+      local asked = select(2, world:books()).requests
+      assert.not_equal(402, world:ask_one(g, 12, most).status)
+      assert.is_true(select(2, world:books()).requests > asked)
+      world:check(world:settled(g), world:books())
+    end
   end)
 end)

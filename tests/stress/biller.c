@@ -84,9 +84,12 @@ static void enter(struct connection *c)
     __atomic_store_n(&books->n, c->number + 1, __ATOMIC_RELEASE);
 }
 
+/* What whoever pays it has to reckon with, at least: what it claims; where it told nothing, all that it may have charged. */
+static int64_t owed(const struct book *b) { return b->fate == FATE_busy || b->fate == FATE_overloaded ? 0 : b->claim >= 0 ? b->claim : b->most; }
+
 static void print_sums(void)
 {
-    struct { int64_t charge, most, n; } keys[BOOKS_KEYS] = {{0}};
+    struct { int64_t charge, owed, n; } keys[BOOKS_KEYS] = {{0}};
     long fates[FATE_COUNT] = {0};
     int64_t charge = 0;
     for (uint64_t i = 0; i < books->n; i++) {
@@ -94,12 +97,12 @@ static void print_sums(void)
         int key = b->key < BOOKS_KEYS ? b->key : 0;
         charge += b->charge;
         fates[b->fate]++;
-        keys[key].charge += b->charge, keys[key].most += b->most, keys[key].n++;
+        keys[key].charge += b->charge, keys[key].owed += owed(b), keys[key].n++;
     }
     printf("{\"requests\":%llu,\"charged\":%lld,\"keys\":{", (unsigned long long)books->n, (long long)charge);
     for (int i = 0, first = 1; i < BOOKS_KEYS; i++) {
         if (!keys[i].n) continue;
-        printf("%s\"%d\":{\"requests\":%lld,\"charged\":%lld,\"most\":%lld}", first ? "" : ",", i, (long long)keys[i].n, (long long)keys[i].charge, (long long)keys[i].most);
+        printf("%s\"%d\":{\"requests\":%lld,\"charged\":%lld,\"owed\":%lld}", first ? "" : ",", i, (long long)keys[i].n, (long long)keys[i].charge, (long long)keys[i].owed);
         first = 0;
     }
     printf("},\"fates\":{");
