@@ -1,7 +1,7 @@
 -- Gateways that spend the money of a provider with books of its own (tests/stress/biller.c), asked by many clients at once (tests/stress/buyers.c): what the short specs
 -- (money_*_spec.lua) and the long ones (make stress-money) share. All amounts are nano-USD, whole numbers below 2^53.
 --
---   local world = money.start { keys = 12, teams = 3, limits = { ["key k1"] = 5e9, total = 100e9 }, biller = { "lie=20" }, gateways = 1, workers = 2 }
+--   local world = money.start { keys = 12, teams = 3, limits = { ["key k1"] = 5e9, total = 100e9 }, biller = { lie = 20 }, gateways = 1, workers = 2 }
 --   world:buy { requests = 10000, connections = 512 }     -- starts them; world.buyers is the process
 --   local report = world:bought()                          -- waits for their end: what buyers.c reports
 --   local books = world:books()                            -- what the provider really charged, per budget: { total = …, ["key k1"] = …, … }
@@ -39,7 +39,7 @@ local function hash(key)
   return hashes[key]
 end
 
-local function budget(limit) return limit == false and "" or ('budget = { limit = "%s", per = "ever" }'):format(usd(limit or UNLIMITED)):gsub('"', "") end
+local function budget(limit) return limit == false and "nil" or ('{ limit = %s, per = "ever" }'):format(usd(limit or UNLIMITED)) end
 
 -- The configuration with these limits; a budget without one has a limit that is never reached, one whose limit is false is none.
 function World:config(limits)
@@ -55,15 +55,16 @@ function World:config(limits)
   put(('models = { m = { { provider = "a", model = "up", price = %s }, { provider = "b", model = "up", price = %s } },'):format(price "a", price "b"))
   put(('one = { { provider = "a", model = "up", name = "one", price = %s } } },'):format(price "a"))
   put "teams = {"
-  for i = 0, o.teams - 1 do put((" t%d = { %s },"):format(i, (budget(limits["team t" .. i])))) end
+  for i = 0, o.teams - 1 do put((" t%d = { budget = %s },"):format(i, budget(limits["team t" .. i]))) end
   put "}, clients = {"
-  for i = 1, o.keys do put((' { name = "k%d", team = "t%d", hash = "%s", %s },'):format(i, i % o.teams, hash("key-" .. i), (budget(limits["key k" .. i])))) end
-  put("}, budgets = { " .. (limits.total == false and "" or "total = {" .. budget(limits.total):match "{(.*)$") .. " },")
+  for i = 1, o.keys do put((' { name = "k%d", team = "t%d", hash = "%s", budget = %s },'):format(i, i % o.teams, hash("key-" .. i), budget(limits["key k" .. i]))) end
+  put("}, budgets = { total = " .. budget(limits.total) .. " },")
   put((o.more or "") .. "}")
   return table.concat(out, "\n")
 end
 
 local policy = [[return { select = function(request, targets) return targets:asked():steps { hedge_after = 0.1 } end }]]
+local plain = [[return {}]]
 
 -- Where the buyers look for gateways; all at once or none.
 function World:open_doors(closed)
@@ -79,7 +80,7 @@ end
 
 function World:start_biller()
   local command = { built .. "biller", self.folder .. "/books", "seed=" .. self.seed, "port=" .. (self.biller_port or 0) }
-  for _, argument in ipairs(self.options.biller or {}) do command[#command + 1] = argument end
+  for name, value in pairs(self.options.biller or {}) do command[#command + 1] = name .. "=" .. value end
   for name, p in pairs(money.prices) do command[#command + 1] = ("%s=%d,%d,%d"):format(name, p[1], p[2], p[3]) end
   self.biller = e2e.start(command)
   self.biller_port = tonumber(self.biller:expect "listening on http://127%.0%.0%.1:(%d+)")
@@ -87,7 +88,7 @@ end
 
 function World:start_gateway(i)
   local o = self.options
-  self.gateways[i] = e2e.gateway { config = self:config(self.limits), files = { ["policy.lua"] = o.policy or policy }, workers = o.workers or 2,
+  self.gateways[i] = e2e.gateway { config = self:config(self.limits), files = { ["policy.lua"] = o.hedges == false and plain or policy }, workers = o.workers or 2,
                                    env = { LUNETTE_LOG_REQUESTS = o.log and "requests.jsonl" or "false", LUNETTE_WATCH = "false" } }
 end
 
@@ -227,6 +228,9 @@ function World:leave(g, i, name, left)
   assert(bound(input, most) <= left and bound(input, most + 1) > left)
   return most
 end
+
+-- A provider that does nothing wrong but to claim more than it charged.
+money.well_behaved = { whole = 80, lie = 20, silent = 0, slow = 0, cut = 0, reset = 0, never = 0, error = 0, bad = 0, busy = 0, overloaded = 0, hangup = 0 }
 
 function money.pause(seconds) e2e.socket.select(nil, nil, seconds) end
 function money.ended(process) return unistd.access("/proc/" .. process.pid) == nil end

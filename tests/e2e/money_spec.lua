@@ -70,3 +70,15 @@ describe("under many clients at once, with a provider that does not do what it s
     end
   end)
 end)
+
+describe("with a provider that answers everything", function()
+  teardown(e2e.stop)
+
+  it("every budget is spent by exactly what the answers claim", function()
+    local world = money.start { keys = 6, teams = 2, biller = money.well_behaved, hedges = false }
+    world:buy { requests = 1000, connections = 256, leave = 0 }
+    assert.equal(1000, world:bought().exact)
+    local spent, books = world:settled(world.gateways[1]), world:books()
+    for name, owed in pairs(books.owed) do assert.equal(owed, spent[name].used, name) end
+  end)
+end)

@@ -1,4 +1,4 @@
-/* biller BOOKS [FATE=WEIGHT …] [seed=N] [port=N] NAME=INPUT,CACHED,OUTPUT …: a provider, in the form of OpenAI's chat completions, that keeps books of its own (books.h). For each
+/* biller BOOKS [FATE=WEIGHT …] [seed=N] [port=N] [hangup=N] NAME=INPUT,CACHED,OUTPUT …: a provider, in the form of OpenAI's chat completions, that keeps books of its own (books.h). For each
  * request that arrived whole it draws what that really costs, anything that the request allows (prompt tokens up to the bytes of the prompt, output up to max_tokens), writes it
  * down, and then does to the client what its fate says. It serves a target below /NAME/v1 for each NAME with prices (nano-USD per million tokens).
  *
@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TARGETS = 8, UNCAPPED = 256, FRAME = 8 /* tokens of a chat template round a message */, PAUSE_MOST = 60 /* ms */, HANGUP = 200 /* one answer in so many */ };
+enum { TARGETS = 8, UNCAPPED = 256, FRAME = 8 /* tokens of a chat template round a message */, PAUSE_MOST = 60 /* ms */ };
 
 struct target { char name[16]; int64_t input, cached, output; };
 struct usage { int64_t prompt, cached, output; };
@@ -29,6 +29,7 @@ static struct target targets[TARGETS];
 static int n_targets;
 static uint64_t seed = 1;
 static uint16_t port;
+static unsigned hangup = 200;        /* after one answer in so many the connection is closed; 0: never */
 #define X(name, weight) weight,
 static int weights[] = { FATES(X) };
 #undef X
@@ -263,7 +264,7 @@ static void look(struct connection *);
 static void be_free(struct connection *c)
 {
     c->busy = false;
-    if (one_in(HANGUP)) end_when_written(c);        /* as idle connections end: nobody is told */
+    if (hangup && one_in(hangup)) end_when_written(c);        /* as idle connections end: nobody is told */
     else look(c);
 }
 
@@ -358,6 +359,7 @@ static bool take_argument(const char *text)
     size_t n = (size_t)(is - text);
     for (int i = 0; i < FATE_COUNT; i++) if (strlen(names[i]) == n && !strncmp(text, names[i], n)) { weights[i] = atoi(is + 1); return true; }
     if (!strncmp(text, "seed=", 5)) { seed = strtoull(is + 1, NULL, 10); return true; }
+    if (!strncmp(text, "hangup=", 7)) { hangup = (unsigned)atoi(is + 1); return true; }
     if (!strncmp(text, "port=", 5)) { port = (uint16_t)atoi(is + 1); return true; }
     long long input, cached, output;
     if (n_targets == TARGETS || n >= sizeof targets->name || sscanf(is + 1, "%lld,%lld,%lld", &input, &cached, &output) != 3) return false;
@@ -371,7 +373,7 @@ int main(int argc, char **argv)
 {
     struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     socklen_t n = sizeof at;
-    if (argc < 3) { fputs("usage: biller BOOKS [FATE=WEIGHT …] [seed=N] [port=N] NAME=INPUT,CACHED,OUTPUT …, or biller BOOKS sums\n", stderr); return 2; }
+    if (argc < 3) { fputs("usage: biller BOOKS [FATE=WEIGHT …] [seed=N] [port=N] [hangup=N] NAME=INPUT,CACHED,OUTPUT …, or biller BOOKS sums\n", stderr); return 2; }
     if (!(books = books_open(argv[1]))) { perror(argv[1]); return 1; }
     if (!strcmp(argv[2], "sums")) { print_sums(); return 0; }
     for (int i = 2; i < argc; i++) if (!take_argument(argv[i])) { fprintf(stderr, "biller: what is %s?\n", argv[i]); return 2; }
