@@ -256,7 +256,8 @@ lun_us lun_attempt_due(const attempt *a)
 {
     enum lun_kind kind;
     if (a->trial.closed) return LUN_NEVER;
-    return a->state == LUN_QUEUED ? sooner(a->look_at, a->wait_until) : clocks(a, &kind);
+    if (a->state != LUN_QUEUED) return clocks(a, &kind);
+    return a->wants_money ? a->look_at : sooner(a->look_at, a->wait_until);
 }
 
 void lun_attempt_pause(attempt *a, bool paused)

@@ -18,6 +18,12 @@ static const char *why_short(struct lun_question *q, const struct lun_bill *b)
                             usd(q->arena, v->limit), usd(q->arena, b->bound), *at ? "; it begins anew at " : "", at);
 }
 
+static const char *why_closed(struct lun_question *q, struct lun_money *money)
+{
+    char why[256];
+    return lun_money_closed(money, why) ? lun_arena_strdup(q->arena, why) : "the ledger is slow to write down what is to be spent";
+}
+
 bool lun_bill_fits(struct lun_bill *b, struct lun_question *q, const struct lun_step *step, const char **detail)
 {
     struct lun_account *accounts[LUN_ACCOUNTS];
@@ -35,27 +41,28 @@ bool lun_bill_fits(struct lun_bill *b, struct lun_question *q, const struct lun_
         return false;
     }
     for (int i = 0; i < n; i++) {
-        struct lun_account_view v;
-        lun_account_look(accounts[i], lun_question_wall(q), &v);
-        if (v.limit < 0 || v.left >= b->bound) continue;
-        b->short_of = v;
+        if (!lun_account_lacks(accounts[i], b->bound, lun_question_wall(q))) continue;
+        lun_account_look(accounts[i], lun_question_wall(q), &b->short_of);
         *detail = why_short(q, b);
         return false;
     }
     return true;
 }
 
-bool lun_bill_take(struct lun_bill *b, struct lun_question *q, struct lun_source *source, const char **detail)
+enum lun_taken lun_bill_take(struct lun_bill *b, struct lun_question *q, const struct lun_trial *t, struct lun_money *money, const char **detail)
 {
     struct lun_account *accounts[LUN_ACCOUNTS];
     int n = lun_question_accounts(q, accounts), short_of = -1;
-    int64_t bound = b->bound < 0 ? 0 : b->bound;
-    if (lun_hold_take(&b->hold, source, accounts, n, bound, lun_question_wall(q), &short_of)) return true;
-    if (short_of >= 0 && short_of < n) {
+    struct lun_bought what = { .target = t->target->ledger_name, .version = q->snapshot->ledger_version };
+    memcpy(what.request, q->number, sizeof what.request);
+    enum lun_taken taken = lun_hold_take(&b->hold, money, accounts, n, b->bound < 0 ? 0 : b->bound, lun_question_wall(q), &what, &short_of);
+    b->closed = taken == LUN_CLOSED || (taken == LUN_LATER && short_of < 0);
+    if (taken == LUN_TAKEN) return taken;
+    if (!b->closed) {
         lun_account_look(accounts[short_of], lun_question_wall(q), &b->short_of);
         *detail = why_short(q, b);
-    } else *detail = "the budget has no money free just now";
-    return false;
+    } else *detail = why_closed(q, money);
+    return taken;
 }
 
 /* What it probably cost, where no limit hangs on it. An error answer costs nothing. */
@@ -67,14 +74,17 @@ static void estimate(struct lun_question *q, struct lun_trial *t, uint64_t text_
 
 void lun_bill_end(struct lun_bill *b, struct lun_question *q, struct lun_trial *t, uint64_t text_bytes)
 {
-    lun_us wall = lun_question_wall(q);
+    struct lun_settlement how = { .kind = t->kind, .hedge = t->hedge, .cancelled = t->kind == LUN_KIND_CANCELLED, .latency = t->sent ? t->ended - t->sent : 0 };
     t->billed = t->sent ? lun_kind_billed(t->kind) : LUN_BILLED_NO;
     if (!b->hold.open) return;
     t->bound = b->hold.bound;
     if (t->usage.known) t->billed = LUN_BILLED_YES;
-    else if (t->billed == LUN_BILLED_NO) { lun_hold_release(&b->hold, wall); return; }
-    else if (b->limited) { t->cost = b->hold.bound; lun_hold_orphan(&b->hold, wall); return; }
-    else estimate(q, t, text_bytes);
-    t->cost = lun_price_cost(&t->target->price, &t->usage);
-    lun_hold_settle(&b->hold, t->cost, wall);
+    else if (t->billed != LUN_BILLED_NO && b->limited) {
+        t->cost = b->hold.bound;
+        how.orphaned = true;
+    } else if (t->billed != LUN_BILLED_NO) estimate(q, t, text_bytes);
+    if (t->usage.known) t->cost = lun_price_cost(&t->target->price, &t->usage);
+    how.cost = t->cost;
+    how.usage = t->usage;
+    lun_hold_end(&b->hold, &how);
 }

@@ -11,14 +11,15 @@ struct lun_bill {                   /* zero-initialised: nothing held */
     int64_t bound;                  /* the dearest it can cost; -1: its price is unknown */
     int64_t cap;                    /* tokens of output that were reckoned with, where the body has to say so; -1: it need not */
     struct lun_account_view short_of;   /* the budget that it did not fit, name NULL: none */
+    bool closed;                    /* no money was to be had for another reason */
 };
 
 /* Reckons what the step could cost and looks whether that would fit now, without taking anything. False: it would not; `detail`
  * (in the question's arena) says why. */
 bool lun_bill_fits(struct lun_bill *, struct lun_question *, const struct lun_step *, const char **detail);
 
-/* Takes the hold. False: it does not fit, nothing was taken. */
-bool lun_bill_take(struct lun_bill *, struct lun_question *, struct lun_source *, const char **detail);
+/* Takes the hold. Not LUN_TAKEN: nothing was taken; `detail` says why. */
+enum lun_taken lun_bill_take(struct lun_bill *, struct lun_question *, const struct lun_trial *, struct lun_money *, const char **detail);
 
 /* Ends the hold, once, and fills the trial's usage (an estimate, where nothing is known and nothing is limited), billed, cost and bound.
  * `text_bytes`: what came of the answer. Without a hold only `billed`. */

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #define OUTPUT_GUESS 256        /* tokens, for the limiter, where the request names no maximum */
+#define MONEY_WAIT   LUN_SECOND
+#define MONEY_LOOK   (50 * LUN_MS)
 
 typedef struct lun_attempt attempt;
 
@@ -60,8 +62,55 @@ static void stay_away(attempt *a)
     if (!sits_it_out(a)) skip(a, "its target rests");
 }
 
+/* On any thread, under the money's lock. */
+static void money_moved(struct lun_money_waiter *purse)
+{
+    lun_waiter_move(&((attempt *)(void *)((char *)purse - offsetof(attempt, purse)))->waiter);
+}
+
+static void want_no_money(attempt *a)
+{
+    if (a->wants_money) lun_money_leave(a->request->ask.money, &a->purse);
+    a->wants_money = false;
+}
+
+/* More may be drawn, or come back: looked at again when it has, and once in a while, for a second over all of the request's steps. */
+static bool waits_for_money(attempt *a)
+{
+    struct lun_request *r = a->request;
+    if (!r->ask.waiting) return false;
+    if (!r->money_until) r->money_until = now(a) + MONEY_WAIT;
+    if (now(a) >= r->money_until) return false;
+    a->look_at = now(a) + MONEY_LOOK < r->money_until ? now(a) + MONEY_LOOK : r->money_until;
+    a->purse.moved = money_moved;
+    a->wants_money = true;
+    lun_money_wait(r->ask.money, &a->purse);
+    return true;
+}
+
+static enum lun_taken take_money(attempt *a, const char **detail)
+{
+    return lun_bill_take(&a->bill, a->request->question, &a->trial, a->request->ask.money, detail);
+}
+
+/* False: it waits, or has failed. */
+static bool paid(attempt *a)
+{
+    const char *detail = NULL;
+    bool waited = a->wants_money;
+    enum lun_taken taken = take_money(a, &detail);
+    if (taken == LUN_LATER && waits_for_money(a)) {
+        if (!waited) taken = take_money(a, &detail);    /* there may have been more before it waited */
+        if (taken == LUN_LATER) return false;
+    }
+    want_no_money(a);
+    if (taken != LUN_TAKEN) lun_attempt_fail(a, LUN_KIND_SKIPPED, detail);
+    return taken == LUN_TAKEN;
+}
+
 void lun_depart_leave(attempt *a)
 {
+    want_no_money(a);
     lun_waiter_leave(&a->waiter);
     if (a->queued) lun_turn_leave(&a->turn, now(a));
     a->queued = false;
@@ -83,10 +132,9 @@ static void start(attempt *a, int key)
 /* Its turn has come. The turn is given back when the step cannot be paid. */
 static void send(attempt *a, int key)
 {
-    const char *detail = NULL;
     if (must_rest(a)) { stay_away(a); return; }
     if (!a->insist && lun_course_barred(a->request, a->step.target)) { skip(a, "its target has said in the meantime what it would say again"); return; }
-    if (!lun_bill_take(&a->bill, a->request->question, a->request->ask.source, &detail)) { lun_attempt_fail(a, LUN_KIND_SKIPPED, detail); return; }
+    if (!paid(a)) return;
     a->begun = lun_health_begin(a->step.target, now(a), true);
     lun_waiter_leave(&a->waiter);
     if (a->queued) lun_turn_use(&a->turn, now(a));

@@ -98,9 +98,10 @@ struct lun_ask {                            /* copied */
     const struct lun_client *client;           void *client_self;
     const struct lun_upstream_port *upstream;  void *upstream_self;
     const struct lun_policy_port *policy;      void *policy_self;
-    struct lun_source *source;              /* where holds come from */
+    struct lun_money *money;                /* where holds come from */
     const struct lun_limits *limits;        /* attempts, retries, hedges, answer; NULL: the snapshot's. Borrowed until `over` */
-    struct lun_waiting *waiting;            /* NULL: turns that move up are noticed at their old time only; no equal request is waited for */
+    struct lun_waiting *waiting;            /* NULL: turns that move up are noticed at their old time only; no equal request is waited for, nor
+                                               money */
     /* The request is over and will be freed: log it, free the question. Called once, after `finish`, from its last walk. */
     void (*over)(void *self, struct lun_question *, const struct lun_done *); void *over_self;
 };

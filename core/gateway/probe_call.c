@@ -123,7 +123,7 @@ static bool pays(call *c)
 {
     const char *detail;
     return !c->ask.target || (lun_bill_fits(&c->bill, c->question, &c->step, &detail)
-        && lun_bill_take(&c->bill, c->question, lun_money_source(c->ways->registry->money), &detail));
+        && lun_bill_take(&c->bill, c->question, &c->trial, c->ways->registry->money, &detail) == LUN_TAKEN);
 }
 
 static void write_native(call *c, const struct lun_call *of, struct lun_letter *letter)

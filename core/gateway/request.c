@@ -99,6 +99,8 @@ static enum go refuse(request *r, const struct lun_answer *answer, enum lun_code
 static enum go over_budget(request *r)
 {
     attempt *a = r->skipped;
+    if (a->bill.closed) return fail(r, &(struct lun_error){ .code = LUN_CODE_OVERLOADED, .retry_after = LUN_SECOND,
+        .message = lun_arena_printf(r->question->arena, "Nothing is bought under a hard limit just now: %s.", a->trial.detail) });
     return fail(r, &(struct lun_error){ .code = LUN_CODE_BUDGET_EXCEEDED, .budget = a->bill.short_of.name ? &a->bill.short_of : NULL,
         .message = lun_arena_printf(r->question->arena, "The budget does not allow this request: %s.", a->trial.detail) });
 }

@@ -49,7 +49,7 @@ struct lun_request *lun_station_open(struct lun_station *s, struct lun_question 
     gauge(s, 1);
     return lun_decider_begin(mind, &(struct lun_ask){
         .question = q, .client = client, .client_self = client_self, .upstream = s->upstream, .upstream_self = s->upstream_self,
-        .policy = hooks ? &lun_decider_port : NULL, .policy_self = mind, .source = lun_money_source(s->registry->money),
+        .policy = hooks ? &lun_decider_port : NULL, .policy_self = mind, .money = s->registry->money,
         .limits = lun_policy_limits_of(s->policy), .waiting = s->waiting,
         .over = over, .over_self = mind });
 }

@@ -50,6 +50,7 @@ struct lun_attempt {
     struct lun_turn turn; bool queued;  /* in the limiter's hands */
     struct lun_waiter waiter;
     struct lun_bill bill;
+    struct lun_money_waiter purse; bool wants_money;    /* it waits for more to be drawn */
     bool begun;                         /* health counts it in flight */
     bool rested;                        /* SKIPPED because of its target, not for want of money */
     struct lun_call asked; void *call;
@@ -92,6 +93,7 @@ struct lun_request {
     bool again; struct lun_step once; int once_index;   /* this one first: again(), try() */
     bool allowed;                       /* the retry budget has let the next attempt through */
     bool no_hedge;
+    lun_us money_until;                 /* how long it may wait for money, over all steps; 0: it has not yet */
     lun_us rest_until, rests_since;     /* rests_since: 0: it does not */
     struct lun_attempt *attempts, **tail;
     struct lun_attempt *about;          /* judged, or the winner */

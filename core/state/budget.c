@@ -1,25 +1,13 @@
 #include "state/budget.h"
 #include "base/alloc.h"
-#include "state/names.h"
+#include "state/money.h"
 #include "state/period.h"
 #include <assert.h>
-#include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-#define REMEMBERED 64           /* periods of an account; older ones are forgotten, but never opened again */
-
-struct lun_span { struct lun_span *next; enum lun_period per; lun_us start; int64_t used, held; int holds; };
-
-struct lun_account {
-    struct lun_money *money;    /* NULL: a request's own */
-    char *name;
-    _Atomic int64_t limit;
-    enum lun_period per;
-    double soft;
-    struct lun_span *spans; int n;
-    lun_us forgotten;           /* no period that began then or before is opened any more; 0: none was forgotten */
-};
-struct lun_money { pthread_mutex_t lock; struct lun_names accounts; struct lun_source source; };
+#define REMEMBERED 64           /* periods of an account in memory alone; older ones are forgotten, but never opened again */
 
 static struct lun_account *account_new(struct lun_money *m, const char *name, const struct lun_budget_rule *rule)
 {
@@ -40,11 +28,15 @@ void lun_account_free(struct lun_account *a)
     free(a);
 }
 
-static void free_account(void *a) { lun_account_free(a); }
-
 struct lun_account *lun_account_request(int64_t limit)
 {
     return account_new(NULL, "request", &(struct lun_budget_rule){ .limit = limit });
+}
+
+/* What is limited now was not before: nothing of it may have been drawn. */
+static void look_again(struct lun_money *m, struct lun_account *a)
+{
+    for (struct lun_span *s = a->spans; m->kept && s; s = s->next) lun_money_work(m, s);
 }
 
 struct lun_account *lun_account_get(struct lun_money *m, const char *name, const struct lun_budget_rule *rule)
@@ -55,8 +47,10 @@ struct lun_account *lun_account_get(struct lun_money *m, const char *name, const
         a = account_new(m, name, rule);
         lun_names_put(&m->accounts, name, a);
     }
+    int64_t limit = rule->limit < 0 ? -1 : rule->limit;
     if (a->per != rule->per) a->forgotten = 0;
-    a->limit = rule->limit < 0 ? -1 : rule->limit;
+    if (a->limit != limit) look_again(m, a);
+    a->limit = limit;
     a->per = rule->per;
     a->soft = rule->soft;
     pthread_mutex_unlock(&m->lock);
@@ -64,6 +58,8 @@ struct lun_account *lun_account_get(struct lun_money *m, const char *name, const
 }
 
 bool lun_account_limited(const struct lun_account *a) { return a->limit >= 0; }
+
+/* ---- periods ---- */
 
 static struct lun_span *find(const struct lun_account *a, lun_us start)
 {
@@ -94,6 +90,8 @@ static void forget_one(struct lun_account *a, const struct lun_span *keep)
     free(s);
 }
 
+static bool kept(const struct lun_account *a) { return a->money && a->money->kept; }
+
 static struct lun_span *open_span(struct lun_account *a, lun_us wall)
 {
     lun_us start = lun_period_start(a->per, wall);
@@ -101,115 +99,231 @@ static struct lun_span *open_span(struct lun_account *a, lun_us wall)
     if (s) return s;
     if (a->forgotten && start <= a->forgotten && (s = oldest(a))) return s;
     s = lun_alloc(sizeof *s);
-    *s = (struct lun_span){ .next = a->spans, .per = a->per, .start = start };
+    *s = (struct lun_span){ .next = a->spans, .of = a, .per = a->per, .start = start, .end = lun_period_end(a->per, wall),
+                            .allot = kept(a) ? 0 : INT64_MAX };
     a->spans = s;
-    if (++a->n > REMEMBERED) forget_one(a, s);
+    a->n++;
+    if (kept(a)) lun_money_work(a->money, s);
+    else if (a->n > REMEMBERED) forget_one(a, s);
     return s;
 }
 
-static int64_t add(int64_t a, int64_t b)
+/* ---- what is there ---- */
+
+int64_t lun_money_add(int64_t a, int64_t b)
 {
     int64_t sum;
-    return __builtin_add_overflow(a, b, &sum) ? INT64_MAX : sum;
+    return __builtin_add_overflow(a, b, &sum) ? b < 0 ? INT64_MIN : INT64_MAX : sum;
 }
 
+int64_t lun_span_gone(const struct lun_span *s) { return lun_money_add(s->used, s->held); }
+
 /* Without a limit there is still the largest number: nothing may wrap. */
-static int64_t room(const struct lun_account *a, const struct lun_span *s)
+int64_t lun_span_left(const struct lun_span *s)
 {
-    int64_t limit = a->limit < 0 ? INT64_MAX : a->limit, gone = s ? add(s->used, s->held) : 0;
+    int64_t limit = s->of->limit < 0 ? INT64_MAX : s->of->limit, gone = lun_money_add(s->base, lun_span_gone(s));
     return gone > limit ? 0 : limit - gone;
 }
 
-static bool hold(struct lun_account *a, struct lun_span *s, int64_t bound)
+/* What can be had of it without anybody's leave. */
+static int64_t at_hand(const struct lun_span *s)
 {
-    if (room(a, s) < bound) return false;
+    int64_t rest = s->of->limit - s->base, most = s->allot < rest ? s->allot : rest;
+    return most - lun_span_gone(s);
+}
+
+static bool hopeless(const struct lun_span *s, int64_t bound)
+{
+    if (!s->of->money || !s->of->money->shared) return lun_span_left(s) < bound;
+    return s->of->limit - lun_span_gone(s) < bound || (s->refused && bound >= s->refused);
+}
+
+static enum lun_taken judge(const struct lun_span *s, int64_t bound)
+{
+    const struct lun_account *a = s->of;
+    if (a->limit < 0 || !kept(a)) return lun_span_left(s) < bound ? LUN_SHORT : kept(a) && !s->id ? LUN_LATER : LUN_TAKEN;
+    if (*a->money->closed) return LUN_CLOSED;
+    if (hopeless(s, bound)) return LUN_SHORT;
+    return s->id && (!bound || at_hand(s) >= bound) ? LUN_TAKEN : LUN_LATER;
+}
+
+/* ---- holds ---- */
+
+static void hold(struct lun_span *s, int64_t bound)
+{
     s->held += bound;
     s->holds++;
-    return true;
+    if (bound > s->biggest) s->biggest = bound;
 }
 
 static void unhold(struct lun_span *s, int64_t bound, int64_t cost)
 {
     s->held -= bound;
     s->holds--;
-    s->used = add(s->used, cost);
+    s->used = lun_money_add(s->used, cost);
 }
 
-static bool take(void *self, struct lun_hold *h, lun_us wall, int *short_of)
+static void ask_for(struct lun_span *s, int64_t bound)
 {
-    struct lun_money *m = self;
-    int i = 0;
-    pthread_mutex_lock(&m->lock);
-    for (; i < h->n; i++) {
-        h->spans[i] = open_span(h->accounts[i], wall);
-        if (!hold(h->accounts[i], h->spans[i], h->bound)) break;
+    s->wanted = lun_money_add(s->wanted, bound);
+    if (!s->least || bound < s->least) s->least = bound;
+    lun_money_work(s->of->money, s);
+}
+
+/* Those lists never hold more than the journal has slots. */
+static bool take_slot(struct lun_money *m, struct lun_hold *h)
+{
+    if (!m->n_free) return false;
+    h->slot = m->free_slots[--m->n_free];
+    h->seq = ++m->seq;
+    return true;
+}
+
+/* The set of those accounts that the ledger knows: a request's own is none. */
+static struct lun_payers *payers_of(struct lun_money *m, const struct lun_hold *h)
+{
+    struct lun_span *spans[LUN_ACCOUNTS];
+    int n = 0;
+    for (int i = 0; i < h->n; i++) if (kept(h->spans[i]->of)) spans[n++] = h->spans[i];
+    return lun_payers_find(m, spans, n);
+}
+
+static bool limited(const struct lun_hold *h)
+{
+    for (int i = 0; i < h->n; i++) if (h->spans[i]->of->limit >= 0 && h->spans[i]->of->money) return true;
+    return false;
+}
+
+/* Everything the ledger's row needs is on the disk, and there is a slot for it. What has no limit goes on while the ledger cannot be written. */
+static enum lun_taken enter(struct lun_money *m, struct lun_hold *h, const struct lun_bought *what, enum lun_taken so_far, struct lun_draw_line *line)
+{
+    struct lun_payers *payers = payers_of(m, h);
+    bool known = payers->id && what->target->id && what->version->id;
+    if (!limited(h) && (*m->closed || !m->n_free)) return LUN_TAKEN;
+    if (so_far == LUN_LATER || !known) return LUN_LATER;
+    if (!take_slot(m, h)) return LUN_CLOSED;
+    *line = (struct lun_draw_line){ .seq = h->seq, .hold = h->bound, .target = what->target->id, .version = what->version->id, .payers = payers->id };
+    memcpy(line->request, what->request, sizeof line->request);
+    return LUN_TAKEN;
+}
+
+static enum lun_taken hold_all(struct lun_hold *h, struct lun_account *const *accounts, lun_us wall, int *short_of)
+{
+    enum lun_taken all = LUN_TAKEN;
+    for (int i = 0; i < h->n; i++) {
+        h->spans[i] = open_span(accounts[i], wall);
+        enum lun_taken one = judge(h->spans[i], h->bound);
+        if (one == LUN_LATER && accounts[i]->limit >= 0) ask_for(h->spans[i], h->bound);
+        if (one != LUN_TAKEN && *short_of < 0) *short_of = i;
+        hold(h->spans[i], h->bound);
+        if (one == LUN_TAKEN || (one == LUN_LATER && all == LUN_TAKEN)) { all = one == LUN_TAKEN ? all : one; continue; }
+        if (one == LUN_LATER) continue;
+        if (one == LUN_SHORT) *short_of = i;
+        h->n = i + 1;
+        return one;
     }
-    bool all = i == h->n;
-    if (!all) {
-        *short_of = i;
-        while (i--) unhold(h->spans[i], h->bound, 0);
-    }
-    pthread_mutex_unlock(&m->lock);
     return all;
 }
 
-static void give(void *self, struct lun_hold *h, int64_t cost, lun_us wall)
+static void let_go(struct lun_hold *h)
 {
-    struct lun_money *m = self;
-    (void)wall;
+    while (h->n) unhold(h->spans[--h->n], h->bound, 0);
+}
+
+static enum lun_taken take(struct lun_money *m, struct lun_hold *h, struct lun_account *const *accounts, lun_us wall, const struct lun_bought *what,
+                           struct lun_draw_line *line, int *short_of)
+{
+    enum lun_taken all = hold_all(h, accounts, wall, short_of);
+    if (m->kept && (all == LUN_TAKEN || all == LUN_LATER)) all = enter(m, h, what, all, line);
+    if (all != LUN_TAKEN) let_go(h);
+    for (int i = 0; m->kept && i < h->n; i++) if (at_hand(h->spans[i]) < lun_draw_low(h->spans[i])) lun_money_work(m, h->spans[i]);
+    return all;
+}
+
+enum lun_taken lun_hold_take(struct lun_hold *h, struct lun_money *m, struct lun_account *const *accounts, int n, int64_t bound, lun_us wall,
+                             const struct lun_bought *what, int *short_of)
+{
+    struct lun_draw_line line = {0};
+    assert(n >= 0 && n <= LUN_ACCOUNTS);
+    *h = (struct lun_hold){ .money = m, .n = n, .bound = bound < 0 ? 0 : bound };
+    *short_of = -1;
     pthread_mutex_lock(&m->lock);
-    for (int i = 0; i < h->n; i++) unhold(h->spans[i], h->bound, cost);
+    enum lun_taken taken = take(m, h, accounts, wall, what, &line, short_of);
+    pthread_mutex_unlock(&m->lock);
+    h->open = taken == LUN_TAKEN;
+    if (!h->seq) return taken;
+    line.at = wall;
+    m->books.dispatched(m->books.self, h->slot, &line);
+    return taken;
+}
+
+static void give(struct lun_hold *h, int64_t cost)
+{
+    struct lun_money *m = h->money;
+    pthread_mutex_lock(&m->lock);
+    for (int i = 0; i < h->n; i++) {
+        struct lun_span *s = h->spans[i];
+        unhold(s, h->bound, cost);
+        if (cost < h->bound) s->refused = 0;
+        if (kept(s->of) && s->of->limit >= 0 && lun_span_gone(s) > s->granted) lun_money_work(m, s);     /* a claim above its hold */
+    }
+    if (h->seq) {
+        m->ended[m->n_ended++] = h->slot;
+        lun_money_wake(m, false);
+    }
+    if (m->waiters) lun_money_tell(m);
     pthread_mutex_unlock(&m->lock);
 }
 
-struct lun_money *lun_money_new(void)
+void lun_hold_end(struct lun_hold *h, const struct lun_settlement *how)
 {
-    struct lun_money *m = lun_zalloc(sizeof *m);
-    pthread_mutex_init(&m->lock, NULL);
-    m->source = (struct lun_source){ m, take, give };
-    return m;
+    struct lun_settlement said = *how;
+    if (!h->open) return;
+    h->open = false;
+    if (said.cost < 0) said.cost = 0;
+    if (h->seq) h->money->books.settled(h->money->books.self, h->slot, h->seq, &said);
+    give(h, said.cost);
 }
 
-void lun_money_free(struct lun_money *m)
+void lun_hold_settle(struct lun_hold *h, int64_t cost)  { lun_hold_end(h, &(struct lun_settlement){ .cost = cost }); }
+void lun_hold_release(struct lun_hold *h)               { lun_hold_end(h, &(struct lun_settlement){ .cost = 0 }); }
+void lun_hold_orphan(struct lun_hold *h)                { lun_hold_end(h, &(struct lun_settlement){ .cost = h->bound, .orphaned = true }); }
+
+/* ---- looking ---- */
+
+static const struct lun_span *current(const struct lun_account *a, lun_us wall)
 {
-    if (!m) return;
-    lun_names_free(&m->accounts, free_account);
-    pthread_mutex_destroy(&m->lock);
-    free(m);
+    lun_us start = lun_period_start(a->per, wall);
+    const struct lun_span *s = find(a, start);
+    return s || !a->forgotten || start > a->forgotten ? s : oldest(a);
 }
 
-struct lun_source *lun_money_source(struct lun_money *m) { return &m->source; }
+static void look(const struct lun_account *a, lun_us wall, struct lun_account_view *v)
+{
+    const struct lun_span *s = current(a, wall);
+    lun_us end = lun_period_end(a->per, wall);
+    *v = (struct lun_account_view){ .name = a->name, .limit = a->limit, .soft = a->soft, .resets_in = end == LUN_NEVER ? LUN_NEVER : end - wall };
+    v->left = a->limit < 0 ? INT64_MAX : s ? lun_span_left(s) : a->limit;
+    if (s) {
+        v->used = lun_money_add(s->base, s->used);
+        v->held = s->held;
+    }
+    if (v->limit >= 0) v->share = v->limit ? (double)lun_money_add(v->used, v->held) / (double)v->limit : 1;
+}
 
 void lun_account_look(struct lun_account *a, lun_us wall, struct lun_account_view *v)
 {
     if (a->money) pthread_mutex_lock(&a->money->lock);
-    lun_us start = lun_period_start(a->per, wall), end = lun_period_end(a->per, wall);
-    const struct lun_span *s = find(a, start);
-    if (!s && a->forgotten && start <= a->forgotten) s = oldest(a);
-    *v = (struct lun_account_view){ .name = a->name, .limit = a->limit, 
-                                    .left = a->limit < 0 ? INT64_MAX : room(a, s), .soft = a->soft,
-                                    .resets_in = end == LUN_NEVER ? LUN_NEVER : end - wall };
-    if (s) { v->used = s->used; v->held = s->held; }
-    if (v->limit >= 0) v->share = v->limit ? (double)add(v->used, v->held) / (double)v->limit : 1;
+    look(a, wall, v);
     if (a->money) pthread_mutex_unlock(&a->money->lock);
 }
 
-bool lun_hold_take(struct lun_hold *h, struct lun_source *source, struct lun_account *const *accounts, int n, int64_t bound, lun_us wall, int *short_of)
+bool lun_account_lacks(struct lun_account *a, int64_t bound, lun_us wall)
 {
-    assert(n >= 0 && n <= LUN_ACCOUNTS);
-    *h = (struct lun_hold){ .source = source, .n = n, .bound = bound < 0 ? 0 : bound };
-    for (int i = 0; i < n; i++) h->accounts[i] = accounts[i];
-    *short_of = -1;
-    return h->open = source->take(source->self, h, wall, short_of);
+    if (a->limit < 0) return false;
+    if (a->money) pthread_mutex_lock(&a->money->lock);
+    const struct lun_span *s = current(a, wall);
+    bool lacks = s ? hopeless(s, bound) : a->limit < bound;
+    if (a->money) pthread_mutex_unlock(&a->money->lock);
+    return lacks;
 }
-
-static void end(struct lun_hold *h, int64_t cost, lun_us wall)
-{
-    if (!h->open) return;
-    h->open = false;
-    h->source->give(h->source->self, h, cost < 0 ? 0 : cost, wall);
-}
-
-void lun_hold_settle(struct lun_hold *h, int64_t cost, lun_us wall) { end(h, cost, wall); }
-void lun_hold_release(struct lun_hold *h, lun_us wall)              { end(h, 0, wall); }
-void lun_hold_orphan(struct lun_hold *h, lun_us wall)               { end(h, h->bound, wall); }

@@ -1,15 +1,19 @@
-/* Money: accounts, holds, and the seam to where money comes from. A hold is a bound on what a step can cost, taken from
- * every account it counts to, all or nothing; it ends exactly once: settled at a cost, released, or orphaned (charged in full
- * because nobody knows what it did cost). The sum of holds and spend never passes a limit that was in force when a hold was
- * made; only a provider that claims more than its hold can lift the spend above it.
+/* Money: accounts and holds. A hold is a bound on what a step can cost, taken from every account it counts to, all or nothing; it ends exactly
+ * once: settled at a cost, released, or orphaned (charged in full because nobody knows what it did cost). The sum of holds and spend never passes
+ * a limit that was in force when a hold was made; only a provider that claims more than its hold can lift the spend above it.
  *
- * A budget has an account for each of its periods (UTC, by `wall`). A hold belongs to the period it was made in and is
- * settled there, however late. Periods are remembered, so a clock that steps back never gives one period's money twice.
+ * A budget has an account for each of its periods (by `wall`). A hold belongs to the period it was made in and is settled there, however late.
+ * Periods are remembered, so a clock that steps back never gives one period's money twice.
+ *
+ * Without a ledger all of that is kept in memory, and the whole limit may be held. With one (state/draw.h) only what was drawn, which is on the disk
+ * before it may be held; who finds too little drawn is told LATER and woken when there is more. Each hold has a slot of the journal then: its first
+ * line is written before the hold is said to be taken, its second before the money is free again.
  *
  * Any thread: one mutex for all accounts of a process. Accounts are found by name and remembered (state/registry.h). */
 #ifndef LUN_STATE_BUDGET_H
 #define LUN_STATE_BUDGET_H
 #include "base/clock.h"
+#include "state/price.h"
 #include "state/snapshot.h"
 
 #define LUN_ACCOUNTS 8          /* at most this many budgets can apply to one request */
@@ -17,48 +21,76 @@
 struct lun_account_view {       /* nano-USD; of the period that `wall` lies in */
     const char *name;           /* "key app", "team web", "total", "request" */
     int64_t limit;              /* -1: none */
-    int64_t used, held, left;   /* left: INT64_MAX without a limit, never below 0 */
+    int64_t used, held, left;   /* left: INT64_MAX without a limit, never below 0. With several gateways: what this one knows to be left */
     double share, soft;         /* (used + held) / limit; 0 without one, 1 where the limit is 0 */
     lun_us resets_in;           /* LUN_NEVER: does not */
 };
 struct lun_account;             /* a budget; which period it is in follows from `wall` */
-struct lun_span;                /* one period of one account */
+struct lun_span;                /* one period of one account: what the ledger has a row for */
+struct lun_payers;              /* a set of them */
+struct lun_money_name;          /* a text that rows of the ledger refer to */
 
-struct lun_hold {               /* zero-initialised: closed. The fields are the source's and lun_hold's */
-    struct lun_source *source;
-    struct lun_account *accounts[LUN_ACCOUNTS]; struct lun_span *spans[LUN_ACCOUNTS]; int n;
+enum lun_taken {
+    LUN_TAKEN,
+    LUN_SHORT,                  /* it does not fit, and waiting would not help */
+    LUN_LATER,                  /* it may fit once more is drawn: the money's waiters are told */
+    LUN_CLOSED,                 /* nothing is held under a hard limit now: lun_money_closed says why */
+};
+
+struct lun_hold {               /* zero-initialised: closed. The fields are budget.c's */
+    struct lun_money *money;
+    struct lun_span *spans[LUN_ACCOUNTS]; int n;
     int64_t bound;
+    uint32_t slot; uint64_t seq;    /* of the journal; seq 0: none */
     bool open;
 };
 
-/* Where money comes from. The one that stands keeps accounts in memory; a ledger on disk takes its place behind the same
- * functions. */
-struct lun_source {
-    void *self;
-    /* All or nothing, for the hold's accounts and bound; fills in its spans. False: `short_of` is the index of the first
-     * account that lacks money, or -1: could serve later. */
-    bool (*take)(void *self, struct lun_hold *, lun_us wall, int *short_of);
-    void (*give)(void *self, struct lun_hold *, int64_t cost, lun_us wall);     /* ends a hold at that cost */
+/* What a hold is for, as the ledger's row says. */
+struct lun_bought {
+    unsigned char request[16];
+    struct lun_money_name *target, *version;
+};
+/* How it came out, for the same row. */
+struct lun_settlement {
+    int64_t cost;               /* nano-USD */
+    struct lun_usage usage;
+    int kind;                   /* enum lun_kind */
+    bool orphaned, hedge, cancelled, suspect;
+    lun_us latency;
 };
 
 struct lun_money;               /* all accounts of a process */
 struct lun_money *lun_money_new(void);
 void lun_money_free(struct lun_money *);
-struct lun_source *lun_money_source(struct lun_money *);        /* the one in memory; borrowed */
+/* Why nothing is held under a hard limit now; NULL: it is. `text` is filled then. */
+const char *lun_money_closed(struct lun_money *, char text[256]);
+/* The name, made when new; lives as long as the lun_money. */
+struct lun_money_name *lun_money_name(struct lun_money *, const char *text);
+
+/* Who is told when there is more money, or less hope. `moved` is called on any thread, under the lock: it may only post. Embedded; zero-initialised:
+ * not waiting. */
+struct lun_money_waiter { struct lun_money_waiter *next, **at; void (*moved)(struct lun_money_waiter *); };
+void lun_money_wait(struct lun_money *, struct lun_money_waiter *);     /* again: nothing */
+void lun_money_leave(struct lun_money *, struct lun_money_waiter *);    /* not waiting: nothing */
 
 /* The account of that name, made when new; a changed rule applies from now on (another `per` begins at nothing spent). Lives
  * as long as the lun_money. Names come from the configuration: their number is not limited here. */
 struct lun_account *lun_account_get(struct lun_money *, const char *name, const struct lun_budget_rule *);
 struct lun_account *lun_account_request(int64_t limit);         /* one request's own (x-lunette-budget), for ever; < 0: no limit. Used by
-                                                                   one thread, with any lun_money's source */
+                                                                   one thread, with any lun_money. No ledger knows it */
 void lun_account_free(struct lun_account *);                    /* only for those of lun_account_request, once their holds have ended */
 void lun_account_look(struct lun_account *, lun_us wall, struct lun_account_view *);
 bool lun_account_limited(const struct lun_account *);
+/* Whether a hold of that much would be SHORT now, for all that is known; nothing is taken. */
+bool lun_account_lacks(struct lun_account *, int64_t bound, lun_us wall);
 
-/* Takes a hold over n (0 to LUN_ACCOUNTS) accounts; a negative bound is 0. False: nothing was held; *short_of as above. */
-bool lun_hold_take(struct lun_hold *, struct lun_source *, struct lun_account *const *, int n, int64_t bound, lun_us wall, int *short_of);
-/* Each ends the hold; on one that is not open they do nothing. */
-void lun_hold_settle(struct lun_hold *, int64_t cost, lun_us wall);     /* a cost above the bound is charged as claimed */
-void lun_hold_release(struct lun_hold *, lun_us wall);
-void lun_hold_orphan(struct lun_hold *, lun_us wall);                   /* charged in full */
+/* Takes a hold over n (0 to LUN_ACCOUNTS) accounts; a negative bound is 0. Not TAKEN: nothing was held; *short_of is the index of the first account
+ * that lacks money, or -1. `what` may be NULL where there is no ledger. */
+enum lun_taken lun_hold_take(struct lun_hold *, struct lun_money *, struct lun_account *const *, int n, int64_t bound, lun_us wall, const struct lun_bought *what,
+                             int *short_of);
+/* Each ends the hold; on one that is not open they do nothing. A cost above the bound is charged as claimed. */
+void lun_hold_end(struct lun_hold *, const struct lun_settlement *);
+void lun_hold_settle(struct lun_hold *, int64_t cost);
+void lun_hold_release(struct lun_hold *);
+void lun_hold_orphan(struct lun_hold *);                        /* charged in full */
 #endif

@@ -1,4 +1,5 @@
 #include "state/period.h"
+#include <string.h>
 #include <time.h>
 
 #define HOUR (3600 * LUN_SECOND)
@@ -43,4 +44,13 @@ lun_us lun_period_end(enum lun_period per, lun_us wall)
     case LUN_PER_EVER:  break;
     }
     return LUN_NEVER;
+}
+
+void lun_period_label(enum lun_period per, lun_us wall, char out[LUN_PERIOD_LABEL])
+{
+    static const char *const form[] = { [LUN_PER_EVER] = "ever", [LUN_PER_HOUR] = "%Y-%m-%dT%H", [LUN_PER_DAY] = "%Y-%m-%d", [LUN_PER_WEEK] = "%G-W%V", [LUN_PER_MONTH] = "%Y-%m" };
+    time_t seconds = (time_t)(lun_period_start(per, wall) / LUN_SECOND);
+    struct tm t;
+    gmtime_r(&seconds, &t);
+    strftime(out, LUN_PERIOD_LABEL, form[per], &t);
 }

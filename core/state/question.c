@@ -35,6 +35,10 @@ struct lun_question *lun_question_new(struct lun_snapshot *snapshot, struct lun_
     q->trials_tail = &q->trials;
     uint64_t high = lun_question_random(q), low = lun_question_random(q);
     snprintf(q->id, sizeof q->id, "%016llx%016llx", (unsigned long long)high, (unsigned long long)low);
+    for (int i = 0; i < 8; i++) {
+        q->number[i] = (unsigned char)(high >> (56 - 8 * i));
+        q->number[8 + i] = (unsigned char)(low >> (56 - 8 * i));
+    }
     return q;
 }
 

@@ -71,7 +71,8 @@ struct lun_question {
     struct lun_tuning *tuning;      /* what the policy's settings were when it began; its own reference. NULL: their defaults */
     const struct lun_loop *loop;    /* for the time */
     lun_us arrived, arrived_wall, deadline;     /* deadline: loop time */
-    char id[33];                    /* x-lunette-request-id */
+    char id[33];                    /* x-lunette-request-id: the digits of `number` */
+    unsigned char number[16];
     uint64_t random;                /* state of its own generator: everything random about it comes from here */
 
     enum lun_endpoint endpoint;

@@ -107,6 +107,7 @@ void lun_registry_bind(struct lun_registry *r, struct lun_snapshot *s)
     }
     for (int i = 0; i < s->n_targets; i++) {
         struct lun_target *t = (struct lun_target *)&s->targets[i];
+        t->ledger_name = lun_money_name(r->money, t->name);
         t->state = lun_target_state_new(&s->arena, known(&r->names->targets, t->name, make_target), t);
     }
     for (int i = 0; i < s->n_teams; i++) {
@@ -124,4 +125,5 @@ void lun_registry_bind(struct lun_registry *r, struct lun_snapshot *s)
         lun_canary_apply(c->state, c);
     }
     s->total_account = account(r, "total", "", &s->total);
+    s->ledger_version = lun_money_name(r->money, s->version ? s->version : "");
 }

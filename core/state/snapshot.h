@@ -109,6 +109,7 @@ struct lun_target {
     unsigned supports; bool supports_given;             /* not given: everything */
     const char *facts;          /* JSON of the table `facts`, "{}" when not given */
     struct lun_target_state *state;
+    struct lun_money_name *ledger_name;
 };
 
 struct lun_model {
@@ -201,6 +202,7 @@ struct lun_snapshot {
     int64_t premium;            /* nano-USD per million input tokens: a target that is dearer is a premium one */
     struct lun_price premium_price;     /* the mean of theirs, each part; unknown where there is none */
     struct lun_budget_rule total; struct lun_account *total_account;
+    struct lun_money_name *ledger_version;      /* its `version`, as the ledger has it */
     struct lun_limits limits;
     lun_us keepalive;           /* 0: none */
     struct lun_cache_rules cache;

@@ -27,7 +27,7 @@ static struct lun_account *account(struct lun_money *m, const char *name, int64_
 static bool take(struct lun_money *m, struct lun_hold *h, struct lun_account *a, int64_t bound, lun_us wall)
 {
     int short_of;
-    return lun_hold_take(h, lun_money_source(m), &a, 1, bound, wall, &short_of);
+    return lun_hold_take(h, m, &a, 1, bound, wall, NULL, &short_of) == LUN_TAKEN;
 }
 
 static struct lun_account_view look(struct lun_account *a, lun_us wall)
@@ -49,10 +49,10 @@ static void a_hold_that_does_not_fit_is_refused_and_never_shrunk(void **s)
     assert_int_equal(look(a, 0).held, 6 * USD);
     assert_true(take(m, &third, a, 4 * USD, 0));
     assert_int_equal(look(a, 0).left, 0);
-    lun_hold_settle(&first, 2 * USD, 0);
+    lun_hold_settle(&first, 2 * USD);
     assert_int_equal(look(a, 0).used, 2 * USD);
     assert_int_equal(look(a, 0).left, 4 * USD);
-    lun_hold_release(&third, 0);
+    lun_hold_release(&third);
     lun_money_free(m);
 }
 
@@ -64,12 +64,12 @@ static void a_hold_over_several_budgets_is_all_or_nothing_and_names_the_one_that
                                   account(m, "total", -1, LUN_PER_MONTH) };
     struct lun_hold h;
     int short_of = 77;
-    assert_false(lun_hold_take(&h, lun_money_source(m), all, 3, 6 * USD, 0, &short_of));
+    assert_false(lun_hold_take(&h, m, all, 3, 6 * USD, 0, NULL, &short_of) == LUN_TAKEN);
     assert_int_equal(short_of, 1);
     for (int i = 0; i < 3; i++) assert_int_equal(look(all[i], 0).held, 0);
-    assert_true(lun_hold_take(&h, lun_money_source(m), all, 3, 5 * USD, 0, &short_of));
+    assert_true(lun_hold_take(&h, m, all, 3, 5 * USD, 0, NULL, &short_of) == LUN_TAKEN);
     for (int i = 0; i < 3; i++) assert_int_equal(look(all[i], 0).held, 5 * USD);
-    lun_hold_settle(&h, 1 * USD, 0);
+    lun_hold_settle(&h, 1 * USD);
     for (int i = 0; i < 3; i++) assert_int_equal(look(all[i], 0).used, 1 * USD);
     lun_money_free(m);
 }
@@ -81,10 +81,10 @@ static void the_same_account_twice_is_held_twice(void **s)
     struct lun_account *a = account(m, "total", 10, LUN_PER_EVER), *both[] = { a, a };
     struct lun_hold h;
     int short_of;
-    assert_false(lun_hold_take(&h, lun_money_source(m), both, 2, 6, 0, &short_of));
+    assert_false(lun_hold_take(&h, m, both, 2, 6, 0, NULL, &short_of) == LUN_TAKEN);
     assert_int_equal(look(a, 0).held, 0);
-    assert_true(lun_hold_take(&h, lun_money_source(m), both, 2, 5, 0, &short_of));
-    lun_hold_release(&h, 0);
+    assert_true(lun_hold_take(&h, m, both, 2, 5, 0, NULL, &short_of) == LUN_TAKEN);
+    lun_hold_release(&h);
     assert_int_equal(look(a, 0).held, 0);
     lun_money_free(m);
 }
@@ -96,10 +96,10 @@ static void a_hold_ends_exactly_once(void **s)
     struct lun_account *a = account(m, "total", 10, LUN_PER_EVER);
     struct lun_hold h, never = {0};
     assert_true(take(m, &h, a, 4, 0));
-    lun_hold_orphan(&h, 0);
-    lun_hold_settle(&h, 3, 0);
-    lun_hold_release(&h, 0);
-    lun_hold_orphan(&never, 0);
+    lun_hold_orphan(&h);
+    lun_hold_settle(&h, 3);
+    lun_hold_release(&h);
+    lun_hold_orphan(&never);
     assert_int_equal(look(a, 0).used, 4);       /* charged in full, once */
     assert_int_equal(look(a, 0).held, 0);
     lun_money_free(m);
@@ -112,13 +112,13 @@ static void a_cost_above_the_hold_is_charged_as_claimed_and_closes_the_budget(vo
     struct lun_account *a = account(m, "total", 10, LUN_PER_EVER);
     struct lun_hold h, next;
     assert_true(take(m, &h, a, 4, 0));
-    lun_hold_settle(&h, 25, 0);
+    lun_hold_settle(&h, 25);
     assert_int_equal(look(a, 0).used, 25);
     assert_int_equal(look(a, 0).left, 0);
     assert_true(look(a, 0).share == 2.5);
     assert_false(take(m, &next, a, 1, 0));
     assert_true(take(m, &next, a, 0, 0));       /* what costs nothing needs no money */
-    lun_hold_release(&next, 0);
+    lun_hold_release(&next);
     lun_money_free(m);
 }
 
@@ -131,7 +131,7 @@ static void what_has_no_limit_is_counted_too_and_cannot_wrap(void **s)
     assert_false(lun_account_limited(a));
     assert_true(take(m, &h, a, INT64_MAX, 0));
     assert_false(take(m, &more, a, 1, 0));
-    lun_hold_settle(&h, 5 * USD, 0);
+    lun_hold_settle(&h, 5 * USD);
     struct lun_account_view v = look(a, 0);
     assert_int_equal(v.used, 5 * USD);
     assert_int_equal(v.left, INT64_MAX);
@@ -167,13 +167,13 @@ static void a_new_period_begins_with_nothing_spent(void **s)
     lun_us evening = at(2026, 11, 21, 23, 59), morning = at(2026, 11, 22, 0, 0);
     struct lun_hold h;
     assert_true(take(m, &h, a, 10, evening));
-    lun_hold_settle(&h, 10, evening);
+    lun_hold_settle(&h, 10);
     assert_false(take(m, &h, a, 1, evening));
     assert_int_equal(look(a, evening).resets_in, 60 * LUN_SECOND);
     assert_int_equal(look(a, morning).used, 0);
     assert_int_equal(look(a, morning).left, 10);
     assert_true(take(m, &h, a, 10, morning));
-    lun_hold_release(&h, morning);
+    lun_hold_release(&h);
     lun_money_free(m);
 }
 
@@ -186,12 +186,12 @@ static void a_hold_is_settled_in_the_period_it_was_made_in(void **s)
     struct lun_hold late, fresh;
     assert_true(take(m, &late, a, 8, evening));
     assert_true(take(m, &fresh, a, 10, morning));               /* yesterday's hold does not narrow today */
-    lun_hold_settle(&late, 7, morning);
+    lun_hold_settle(&late, 7);
     assert_int_equal(look(a, morning).used, 0);
     assert_int_equal(look(a, morning).held, 10);
     assert_int_equal(look(a, evening).used, 7);
     assert_int_equal(look(a, evening).held, 0);
-    lun_hold_release(&fresh, morning);
+    lun_hold_release(&fresh);
     lun_money_free(m);
 }
 
@@ -204,14 +204,14 @@ static void a_clock_that_steps_back_does_not_give_a_periods_money_twice(void **s
     lun_us start = at(2026, 1, 1, 0, 0), hour = 3600 * LUN_SECOND;
     for (int i = 0; i < 200; i++) {
         assert_true(take(m, &h, a, 10, start + i * hour));
-        lun_hold_settle(&h, 10, start + i * hour);
+        lun_hold_settle(&h, 10);
     }
     for (int i = 0; i < 200; i++) {             /* remembered or long forgotten: spent is spent */
         assert_false(take(m, &h, a, 1, start + i * hour));
         assert_int_equal(look(a, start + i * hour).left, 0);
     }
     assert_true(take(m, &h, a, 10, start + 200 * hour));
-    lun_hold_release(&h, 0);
+    lun_hold_release(&h);
     lun_money_free(m);
 }
 
@@ -226,10 +226,10 @@ static void an_open_hold_keeps_its_period_however_many_follow(void **s)
     assert_true(take(m, &free_of_charge, a, 0, hour));
     for (int i = 2; i < 300; i++) {
         assert_true(take(m, &h, a, 1, i * hour));
-        lun_hold_settle(&h, 1, i * hour);
+        lun_hold_settle(&h, 1);
     }
-    lun_hold_settle(&old, 2, 300 * hour);
-    lun_hold_settle(&free_of_charge, 1, 300 * hour);
+    lun_hold_settle(&old, 2);
+    lun_hold_settle(&free_of_charge, 1);
     assert_int_equal(look(a, 0).used, 2);
     assert_int_equal(look(a, hour).used, 1);
     lun_money_free(m);
@@ -245,9 +245,9 @@ static void a_changed_limit_applies_from_now_on_to_the_same_account(void **s)
     assert_ptr_equal(account(m, "team web", 5, LUN_PER_DAY), a);
     assert_int_equal(look(a, 0).left, 0);
     assert_false(take(m, &more, a, 1, 0));
-    lun_hold_settle(&h, 4, 0);
+    lun_hold_settle(&h, 4);
     assert_true(take(m, &more, a, 1, 0));
-    lun_hold_release(&more, 0);
+    lun_hold_release(&more);
     assert_ptr_not_equal(account(m, "team other", 5, LUN_PER_DAY), a);
     account(m, "team web", 5, LUN_PER_HOUR);
     assert_int_equal(look(a, 0).used, 0);
@@ -262,9 +262,9 @@ static void a_requests_own_budget_holds_beside_the_others(void **s)
     struct lun_hold h;
     int short_of;
     assert_true(lun_account_limited(both[0]));
-    assert_true(lun_hold_take(&h, lun_money_source(m), both, 2, 3, 0, &short_of));
-    lun_hold_settle(&h, 2, 0);
-    assert_false(lun_hold_take(&h, lun_money_source(m), both, 2, 2, 0, &short_of));
+    assert_true(lun_hold_take(&h, m, both, 2, 3, 0, NULL, &short_of) == LUN_TAKEN);
+    lun_hold_settle(&h, 2);
+    assert_false(lun_hold_take(&h, m, both, 2, 2, 0, NULL, &short_of) == LUN_TAKEN);
     assert_int_equal(short_of, 0);
     assert_string_equal(look(both[0], 0).name, "request");
     assert_int_equal(look(both[1], 0).used, 2);
@@ -281,7 +281,7 @@ static void a_limit_of_nothing_lets_only_free_steps_through(void **s)
     assert_true(lun_account_limited(a));
     assert_false(take(m, &h, a, 1, 0));
     assert_true(take(m, &h, a, 0, 0));
-    lun_hold_settle(&h, 0, 0);
+    lun_hold_settle(&h, 0);
     assert_true(look(a, 0).share == 1);
     lun_money_free(m);
 }
@@ -298,17 +298,17 @@ static void *spend(void *of)
     struct lun_hold holds[4] = {{0}};
     for (int i = 0; i < ROUNDS; i++) {
         struct lun_hold *h = &holds[i % 4];
-        if (h->open && h->bound < 4 && roll(&c->seed) % 2) lun_hold_orphan(h, 0), c->cost += h->bound;
-        else if (h->open && h->bound == 100) lun_hold_settle(h, 1, 0), c->cost++;
-        else lun_hold_release(h, 0);            /* mostly, so that the limit stays near and is not used up */
+        if (h->open && h->bound < 4 && roll(&c->seed) % 2) lun_hold_orphan(h), c->cost += h->bound;
+        else if (h->open && h->bound == 100) lun_hold_settle(h, 1), c->cost++;
+        else lun_hold_release(h);            /* mostly, so that the limit stays near and is not used up */
         int short_of, bound = (int)(roll(&c->seed) % 400);
-        if (lun_hold_take(h, lun_money_source(c->money), c->accounts, 3, bound, 0, &short_of)) c->held++;
+        if (lun_hold_take(h, c->money, c->accounts, 3, bound, 0, NULL, &short_of) == LUN_TAKEN) c->held++;
         else c->refused++;
         struct lun_account_view v;
         lun_account_look(c->accounts[i % 3], 0, &v);
         if (v.limit >= 0 && v.used + v.held > v.limit) c->broken++;
     }
-    for (int i = 0; i < 4; i++) lun_hold_release(&holds[i], 0);
+    for (int i = 0; i < 4; i++) lun_hold_release(&holds[i]);
     return NULL;
 }
 

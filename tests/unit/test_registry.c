@@ -53,11 +53,11 @@ static void spend_goes_on_over_a_reload(void **state)
     struct lun_hold h;
     struct lun_account_view v;
     int short_of;
-    assert_true(lun_hold_take(&h, lun_money_source(r->money), &old->teams[0].account, 1, 60, 0, &short_of));
+    assert_true(lun_hold_take(&h, r->money, &old->teams[0].account, 1, 60, 0, NULL, &short_of) == LUN_TAKEN);
     fresh = with_teams(r, 50);
     assert_ptr_equal(fresh->teams[0].account, old->teams[0].account);
     lun_snapshot_unref(old);
-    lun_hold_settle(&h, 40, 0);                 /* a hold may outlive the configuration it was made under */
+    lun_hold_settle(&h, 40);                 /* a hold may outlive the configuration it was made under */
     lun_account_look(fresh->teams[0].account, 0, &v);
     assert_int_equal(v.limit, 50);
     assert_int_equal(v.left, 10);

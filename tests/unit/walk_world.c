@@ -681,7 +681,7 @@ struct asked *world_ask(struct asked *c)
 {
     struct world *w = c->w;
     c->ask = (struct lun_ask){ .question = &c->q, .client = &client, .client_self = c, .upstream = &upstream, .upstream_self = w, .policy = c->policy,
-                               .policy_self = c->policy_self, .source = lun_money_source(w->registry->money), .waiting = c->alone ? NULL : &w->waiting, .over = over, .over_self = c };
+                               .policy_self = c->policy_self, .money = w->registry->money, .waiting = c->alone ? NULL : &w->waiting, .over = over, .over_self = c };
     c->deadline = c->q.deadline;
     c->q.decide_only = c->decide_only;
     SAY(w, "client %d asks, %s, deadline in %.3f s", c->id, c->stream ? "a stream" : "whole", (double)(c->deadline - w->loop.now) / 1e6);

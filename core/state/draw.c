@@ -1,0 +1,318 @@
+#include "state/draw.h"
+#include "base/alloc.h"
+#include "state/money.h"
+#include "state/period.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t larger(int64_t a, int64_t b)  { return a > b ? a : b; }
+
+/* What is drawn at once. After a power cut it is charged though nobody spent it: so it is a small part of the limit. */
+static int64_t chunk(const struct lun_span *s)
+{
+    int64_t limit = s->of->limit, few = s->biggest > limit / 64 ? limit / 16 : s->biggest * 4;
+    return larger(limit / 128, few);
+}
+
+int64_t lun_draw_low(const struct lun_span *s)
+{
+    if (s->of->limit < 0 || s->allot >= s->of->limit - s->base) return INT64_MIN;      /* there is no more, or it needs none */
+    return chunk(s) / 2;
+}
+
+/* ---- beginning and end ---- */
+
+void lun_draw_attach(struct lun_money *m, const struct lun_draw_books *books)
+{
+    pthread_mutex_lock(&m->lock);
+    m->books = *books;
+    m->kept = true;
+    m->seq = books->seq;
+    m->free_slots = lun_alloc((books->slots + 1) * sizeof *m->free_slots);
+    m->ended = lun_alloc((books->slots + 1) * sizeof *m->ended);
+    for (uint32_t i = 0; i < books->slots; i++) m->free_slots[m->n_free++] = books->slots - 1 - i;
+    pthread_mutex_unlock(&m->lock);
+}
+
+void lun_draw_share(struct lun_money *m, bool shared)
+{
+    pthread_mutex_lock(&m->lock);
+    m->shared = shared;
+    pthread_mutex_unlock(&m->lock);
+}
+
+void lun_draw_close(struct lun_money *m, const char *why)
+{
+    pthread_mutex_lock(&m->lock);
+    bool opened = *m->closed && !why;
+    snprintf(m->closed, sizeof m->closed, "%s", why ? why : "");
+    if (opened || why) lun_money_tell(m);
+    pthread_mutex_unlock(&m->lock);
+}
+
+void lun_draw_work_free(struct lun_draw_work *w)
+{
+    free(w->names);
+    free(w->spans);
+    free(w->payers);
+    free(w->slots);
+    *w = (struct lun_draw_work){0};
+}
+
+/* ---- collecting ---- */
+
+#define ROOM(w, what) do { \
+    if ((w)->n_##what == (w)->room_##what) { \
+        (w)->room_##what = (w)->room_##what ? (w)->room_##what * 2 : 64; \
+        (w)->what = lun_realloc((w)->what, (w)->room_##what * sizeof *(w)->what); \
+    } } while (0)
+
+/* What granted is to be; -1: it stays. What is given back cannot be held from here on. */
+static int64_t wanted(struct lun_span *s, bool over)
+{
+    int64_t gone = lun_span_gone(s), rest = s->of->limit - s->base, keep = lun_money_add(gone, chunk(s));
+    if (s->of->limit < 0) return -1;
+    if (gone > s->granted) return gone;
+    if ((s->give_back && !s->wanted) || over) s->allot = gone;
+    else if (s->wanted || s->allot - gone < lun_draw_low(s)) {
+        int64_t most = larger(gone, smaller(lun_money_add(keep, s->wanted), rest));
+        return most > s->granted ? most : -1;
+    } else if (s->trim && s->allot - gone > 4 * chunk(s)) s->allot = keep;
+    return s->allot < s->granted ? s->allot : -1;
+}
+
+static void collect_span(struct lun_draw_work *w, struct lun_span *s, lun_us wall)
+{
+    ROOM(w, spans);
+    struct lun_draw_span *d = &w->spans[w->n_spans++];
+    bool over = s->end <= wall && !s->holds;
+    *d = (struct lun_draw_span){ .span = s, .budget = s->of->name, .starts = s->start, .ends = s->end, .limit = s->of->limit, .id = s->id,
+                                 .base = s->base, .used = s->used, .granted = s->granted, .need = s->least, .over = over };
+    lun_period_label(s->per, s->start, d->label);
+    d->forced = s->of->limit >= 0 && lun_span_gone(s) > s->granted && lun_span_gone(s) > s->of->limit - s->base;
+    d->want = wanted(s, over);
+    s->listed = s->give_back = s->trim = false;
+    s->wanted = s->least = 0;
+}
+
+static void collect(struct lun_money *m, struct lun_draw_work *w, lun_us wall)
+{
+    for (struct lun_money_name *n; (n = m->work_names); ) {
+        ROOM(w, names);
+        w->names[w->n_names++] = (struct lun_draw_name){ .name = n, .text = n->text };
+        m->work_names = n->next_work;
+    }
+    for (struct lun_span *s; (s = m->work); ) {
+        m->work = s->next_work;
+        collect_span(w, s, wall);
+    }
+    for (struct lun_payers *p; (p = m->work_payers); ) {
+        ROOM(w, payers);
+        struct lun_draw_payers *d = &w->payers[w->n_payers++];
+        *d = (struct lun_draw_payers){ .payers = p, .n = p->n };
+        memcpy(d->spans, p->spans, sizeof d->spans);
+        for (int i = 0; i < p->n; i++) d->accounts[i] = p->spans[i]->id;
+        m->work_payers = p->next_work;
+    }
+}
+
+bool lun_draw_begin(struct lun_money *m, struct lun_draw_work *w, lun_us wall)
+{
+    w->n_names = w->n_spans = w->n_payers = w->n_slots = 0;
+    pthread_mutex_lock(&m->lock);
+    m->woken = 0;
+    collect(m, w, wall);
+    while (w->n_slots < m->n_ended) {
+        ROOM(w, slots);
+        w->slots[w->n_slots] = m->ended[w->n_slots];
+        w->n_slots++;
+    }
+    m->n_ended = 0;
+    pthread_mutex_unlock(&m->lock);
+    return w->n_names || w->n_spans || w->n_payers || w->n_slots;
+}
+
+void lun_draw_opened(struct lun_draw_span *d, uint32_t id, int64_t base, int64_t used, int64_t granted)
+{
+    int64_t rest = d->limit - base;
+    d->id = id;
+    d->base = base;
+    d->used = used;
+    d->granted = granted;
+    if (d->want < 0) return;
+    d->want = smaller(lun_money_add(used, d->want), rest);
+    if (d->want <= granted) d->want = -1;
+}
+
+bool lun_draw_accounts(const struct lun_draw_work *w, struct lun_draw_payers *p)
+{
+    bool all = true;
+    for (int i = 0; i < p->n; i++) {
+        for (size_t k = 0; !p->accounts[i] && k < w->n_spans; k++) if (w->spans[k].span == p->spans[i]) p->accounts[i] = w->spans[k].id;
+        all &= p->accounts[i] != 0;
+    }
+    return all;
+}
+
+/* ---- what came of it ---- */
+
+static void apply(struct lun_money *m, const struct lun_draw_span *d)
+{
+    struct lun_span *s = d->span;
+    if (!s->id && d->id) {
+        s->id = d->id;
+        s->used = lun_money_add(s->used, d->used);
+        s->granted = s->allot = d->granted;
+    }
+    s->base = d->base;
+    if (d->want > s->granted) s->allot = d->want;
+    if (d->want >= 0) s->granted = d->want;
+    if (d->want > d->granted) s->refused = 0;
+    if (d->refused && m->shared) s->refused = d->need;
+}
+
+void lun_draw_done(struct lun_money *m, const struct lun_draw_work *w)
+{
+    pthread_mutex_lock(&m->lock);
+    for (size_t i = 0; i < w->n_names; i++) w->names[i].name->id = w->names[i].id;
+    for (size_t i = 0; i < w->n_spans; i++) apply(m, &w->spans[i]);
+    for (size_t i = 0; i < w->n_payers; i++) w->payers[i].payers->id = w->payers[i].id;
+    for (size_t i = 0; i < w->n_slots; i++) m->free_slots[m->n_free++] = w->slots[i];
+    if (m->waiters) lun_money_tell(m);
+    pthread_mutex_unlock(&m->lock);
+}
+
+void lun_draw_failed(struct lun_money *m, const struct lun_draw_work *w)
+{
+    pthread_mutex_lock(&m->lock);
+    for (size_t i = 0; i < w->n_names; i++) {
+        w->names[i].name->next_work = m->work_names;
+        m->work_names = w->names[i].name;
+    }
+    for (size_t i = 0; i < w->n_payers; i++) {
+        w->payers[i].payers->next_work = m->work_payers;
+        m->work_payers = w->payers[i].payers;
+    }
+    for (size_t i = 0; i < w->n_spans; i++) {
+        struct lun_span *s = w->spans[i].span;
+        if (s->listed) continue;
+        s->listed = true;
+        s->next_work = m->work;
+        m->work = s;
+    }
+    memcpy(m->ended + m->n_ended, w->slots, w->n_slots * sizeof *w->slots);
+    m->n_ended += w->n_slots;
+    pthread_mutex_unlock(&m->lock);
+}
+
+void lun_draw_base(struct lun_money *m, struct lun_span *s, int64_t base)
+{
+    pthread_mutex_lock(&m->lock);
+    bool less = base < s->base;
+    s->base = base;
+    if (less) s->refused = 0;
+    if (less && m->waiters) lun_money_tell(m);
+    pthread_mutex_unlock(&m->lock);
+}
+
+/* ---- all spans ---- */
+
+static void each(struct lun_money *m, void (*visit)(void *self, struct lun_span *), void *self)
+{
+    for (struct lun_names_each e = lun_names_each(&m->accounts); lun_names_next(&e); )
+        for (struct lun_span *s = ((struct lun_account *)e.thing)->spans; s; s = s->next) visit(self, s);
+}
+
+struct looked { void (*each)(void *self, struct lun_span *, uint32_t id, int64_t base); void *self; };
+static void show(void *self, struct lun_span *s)
+{
+    struct looked *l = self;
+    if (s->id) l->each(l->self, s, s->id, s->base);
+}
+
+void lun_draw_each(struct lun_money *m, void (*tell)(void *self, struct lun_span *, uint32_t id, int64_t base), void *self)
+{
+    pthread_mutex_lock(&m->lock);
+    each(m, show, &(struct looked){ tell, self });
+    pthread_mutex_unlock(&m->lock);
+}
+
+static void all_back(void *m, struct lun_span *s)
+{
+    s->give_back = true;
+    if (s->id && s->of->limit >= 0 && s->granted > lun_span_gone(s)) lun_money_work(m, s);
+}
+
+static void some_back(void *m, struct lun_span *s)
+{
+    s->trim = true;
+    if (s->id && s->of->limit >= 0 && s->allot - lun_span_gone(s) > 4 * chunk(s)) lun_money_work(m, s);
+}
+
+void lun_draw_give_back(struct lun_money *m, bool all)
+{
+    pthread_mutex_lock(&m->lock);
+    each(m, all ? all_back : some_back, m);
+    pthread_mutex_unlock(&m->lock);
+}
+
+struct old { struct lun_money *money; lun_us wall; bool some; };
+
+static void mark(void *self, struct lun_span *s)
+{
+    struct old *o = self;
+    if (s->end > o->wall || s->holds || s->listed || !s->id) return;
+    if (s->of->limit >= 0 && s->granted != s->used) lun_money_work(o->money, s);
+    else o->some = s->dead = true;
+}
+
+static bool has_dead(const struct lun_payers *p)
+{
+    for (int i = 0; i < p->n; i++) if (p->spans[i]->dead) return true;
+    return false;
+}
+
+static void bury(struct lun_account *a)
+{
+    for (struct lun_span **at = &a->spans, *s; (s = *at); ) {
+        if (!s->dead) { at = &s->next; continue; }
+        *at = s->next;
+        a->n--;
+        free(s);
+    }
+}
+
+/* A set that is not on the disk yet keeps its spans. */
+static void spare(struct lun_money *m)
+{
+    for (struct lun_payers *p = m->work_payers; p; p = p->next_work)
+        for (int i = 0; i < p->n; i++) p->spans[i]->dead = false;
+}
+
+void lun_draw_sweep(struct lun_money *m, lun_us wall)
+{
+    struct old o = { m, wall, false };
+    pthread_mutex_lock(&m->lock);
+    each(m, mark, &o);
+    if (o.some) {
+        spare(m);
+        lun_payers_forget(m, has_dead);
+        for (struct lun_names_each e = lun_names_each(&m->accounts); lun_names_next(&e); ) bury(e.thing);
+    }
+    pthread_mutex_unlock(&m->lock);
+}
+
+struct sum { int64_t held; int holds; };
+static void add_held(void *self, struct lun_span *s) { ((struct sum *)self)->held += s->held, ((struct sum *)self)->holds += s->holds; }
+
+int64_t lun_draw_held(struct lun_money *m, int *holds)
+{
+    struct sum all = {0};
+    pthread_mutex_lock(&m->lock);
+    each(m, add_held, &all);
+    pthread_mutex_unlock(&m->lock);
+    *holds = all.holds;
+    return all.held;
+}

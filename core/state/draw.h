@@ -1,0 +1,81 @@
+/* Between the money in memory and what keeps it on the disk: a bookkeeper, one thread, that carries what was opened, drawn and settled to a ledger, and
+ * says what came of it. Nothing here blocks but on the money's mutex.
+ *
+ * The bookkeeper's turn: lun_draw_begin collects what there is to do; it is written and on the disk; lun_draw_done tells what of it now holds. Between
+ * the two the money goes on: holds are taken and end.
+ *
+ *   base      what others have taken of an account: earlier runs, other processes and gateways, corrections
+ *   granted   what this run was granted, on the disk; what it has charged is part of it
+ *   allot     what may be held and spent of that: <= granted, once a give-back is under way
+ *   gone      spent + held, here: <= allot
+ */
+#ifndef LUN_STATE_DRAW_H
+#define LUN_STATE_DRAW_H
+#include "state/budget.h"
+
+struct lun_draw_line {          /* a hold, when it is taken */
+    uint64_t seq;
+    int64_t hold;
+    lun_us at;                  /* wall */
+    unsigned char request[16];
+    uint32_t target, version, payers;
+};
+struct lun_draw_books {
+    void *self;
+    uint32_t slots;                                                                             /* of the journal */
+    uint64_t seq;                                                                               /* the last one used */
+    void (*dispatched)(void *self, uint32_t slot, const struct lun_draw_line *);                /* any thread, no lock; the slot is the caller's alone */
+    void (*settled)(void *self, uint32_t slot, uint64_t seq, const struct lun_settlement *);    /* likewise */
+    void (*wake)(void *self, bool urgent);      /* any thread, under the lock: there is work; may only post. Urgent: somebody waits, or soon will */
+};
+/* From now on nothing is held that is not on the disk. Before the first hold. */
+void lun_draw_attach(struct lun_money *, const struct lun_draw_books *);
+/* Several gateways, or processes, draw on the same limits: what is left here is not all that is left. Any time. */
+void lun_draw_share(struct lun_money *, bool shared);
+/* Hard-limited holds are refused with that reason until it is NULL again; what is not limited goes on, without a slot if need be. Copied. */
+void lun_draw_close(struct lun_money *, const char *why);
+
+/* Something of the ledger that memory has a number for once it is on the disk. */
+struct lun_draw_name { struct lun_money_name *name; const char *text; uint32_t id; };
+struct lun_draw_span {
+    struct lun_span *span;
+    const char *budget; char label[64]; lun_us starts, ends;    /* wall; ends LUN_NEVER: does not */
+    int64_t limit;                              /* -1: none */
+    uint32_t id;                                /* 0: to be opened */
+    int64_t base, used, granted;                /* as known; on return of an opened one: what the ledger says (used: charged by this run before) */
+    int64_t want;                               /* granted is to be this; below `granted`: it is given back; -1: nothing to do */
+    bool forced;                                /* more was charged than granted: whatever the limit says */
+    int64_t need;                               /* the least that would help somebody who waits; 0: nobody does */
+    bool over;                                  /* its period has ended and nothing of it is held */
+    bool refused;                               /* on return: there is no more for now */
+};
+struct lun_draw_payers { struct lun_payers *payers; uint32_t id; int n; struct lun_span *spans[LUN_ACCOUNTS]; uint32_t accounts[LUN_ACCOUNTS]; };
+
+struct lun_draw_work {          /* arrays are the bookkeeper's to reuse: zero-initialise once, free with lun_draw_work_free */
+    struct lun_draw_name *names; size_t n_names, room_names;
+    struct lun_draw_span *spans; size_t n_spans, room_spans;
+    struct lun_draw_payers *payers; size_t n_payers, room_payers;      /* to be made; `accounts` are filled in by lun_draw_accounts */
+    uint32_t *slots; size_t n_slots, room_slots;       /* settled: their rows are to be written */
+};
+/* Collects what there is to do. False: nothing. `wall`: now. */
+bool lun_draw_begin(struct lun_money *, struct lun_draw_work *, lun_us wall);
+/* A span without a number has been found in the ledger, or put there: what it says of it, and so what is to be drawn. */
+void lun_draw_opened(struct lun_draw_span *, uint32_t id, int64_t base, int64_t used, int64_t granted);
+/* Fills in the accounts' numbers, once the work's spans have theirs. False: one has none; another turn brings it again. */
+bool lun_draw_accounts(const struct lun_draw_work *, struct lun_draw_payers *);
+/* All of it is on the disk, with the numbers and figures written into it: money may be held, slots are free, who waits is told. */
+void lun_draw_done(struct lun_money *, const struct lun_draw_work *);
+/* None of it is: the next lun_draw_begin collects it again. */
+void lun_draw_failed(struct lun_money *, const struct lun_draw_work *);
+/* What others have taken of a span has changed: a correction, another process or gateway. Tells who waits if it is less. */
+void lun_draw_base(struct lun_money *, struct lun_span *, int64_t base);
+/* Calls for every span that has a number, under the lock: only to write down what is seen. Spans go in lun_draw_sweep alone. */
+void lun_draw_each(struct lun_money *, void (*each)(void *self, struct lun_span *, uint32_t id, int64_t base), void *self);
+/* Gives back what is not gone: all of it, or what is more than will soon be wanted. lun_draw_begin collects it. */
+void lun_draw_give_back(struct lun_money *, bool all);
+/* Once in a while: forgets spans whose period is over, of which nothing is held and whose rest was given back; collects the rest of others. */
+void lun_draw_sweep(struct lun_money *, lun_us wall);
+/* What is held, over all accounts, and how many holds on one of them there are. */
+int64_t lun_draw_held(struct lun_money *, int *holds);
+void lun_draw_work_free(struct lun_draw_work *);
+#endif

@@ -1,0 +1,69 @@
+/* What budget.c and draw.c share: accounts, their periods, what is drawn. For these alone; all of it under the money's lock. */
+#ifndef LUN_STATE_MONEY_H
+#define LUN_STATE_MONEY_H
+#include "state/draw.h"
+#include "state/names.h"
+#include <pthread.h>
+
+struct lun_span {
+    struct lun_span *next;              /* of its account */
+    struct lun_account *of;
+    enum lun_period per; lun_us start, end;
+    int64_t used, held; int holds;      /* here: by holds that ended, by those that have not */
+    /* with a ledger */
+    uint32_t id;                        /* 0: not on the disk yet */
+    int64_t base, granted, allot;
+    int64_t biggest;                    /* the largest hold on it: what is drawn at once follows from it */
+    int64_t wanted;                     /* by those who were told LATER since the last turn, together */
+    int64_t least;                      /* and the smallest of them; 0: nobody */
+    int64_t refused;                    /* a hold of so much or more has no hope for now; 0: all have */
+    bool listed;                        /* in the money's list of spans with work */
+    bool give_back, trim;               /* what is not gone; what is more than a few chunks */
+    bool dead;                          /* about to be freed */
+    struct lun_span *next_work;
+};
+
+struct lun_account {
+    struct lun_money *money;            /* NULL: a request's own */
+    char *name;
+    _Atomic int64_t limit;
+    enum lun_period per;
+    double soft;
+    struct lun_span *spans; int n;
+    lun_us forgotten;                   /* no period that began then or before is opened any more; 0: none was forgotten */
+};
+
+struct lun_payers {
+    struct lun_payers *next;
+    uint64_t hash;
+    uint32_t id;                        /* 0: not on the disk yet */
+    struct lun_payers *next_work;
+    int n; struct lun_span *spans[LUN_ACCOUNTS];
+};
+struct lun_money_name { struct lun_money_name *next_work; _Atomic uint32_t id; char text[]; };
+
+struct lun_money {
+    pthread_mutex_t lock;
+    struct lun_names accounts, names;
+    struct lun_draw_books books; bool kept;             /* kept: there is a ledger */
+    bool shared;
+    char closed[256];                                   /* "": it is not */
+    uint64_t seq;
+    uint32_t *free_slots; size_t n_free;
+    uint32_t *ended; size_t n_ended;                    /* slots whose holds have ended */
+    struct lun_payers **payers; size_t n_payers, room_payers;      /* by hash; room is 0 or a power of two */
+    struct lun_span *work; struct lun_payers *work_payers; struct lun_money_name *work_names;
+    int woken;                                          /* 1: the bookkeeper knows that there is work, 2: that it is urgent */
+    struct lun_money_waiter *waiters;
+};
+
+int64_t lun_money_add(int64_t, int64_t);                /* saturates at INT64_MAX */
+void lun_money_work(struct lun_money *, struct lun_span *);     /* there is something to do about it */
+void lun_money_wake(struct lun_money *, bool urgent);   /* the bookkeeper */
+void lun_money_tell(struct lun_money *);                /* all who wait */
+int64_t lun_draw_low(const struct lun_span *);          /* less than that at hand: more is drawn before anybody has to wait */
+int64_t lun_span_gone(const struct lun_span *);
+int64_t lun_span_left(const struct lun_span *);         /* of the limit, for all that is known; >= 0 */
+struct lun_payers *lun_payers_find(struct lun_money *, struct lun_span *const *, int n);    /* made when new */
+void lun_payers_forget(struct lun_money *, bool (*dead)(const struct lun_payers *));
+#endif
