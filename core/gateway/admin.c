@@ -101,6 +101,8 @@ static void set_gauges(struct lun_admin *a)
     gauge(a, LUN_METRIC_STARTED, NULL, (double)a->started / 1e6);
     lun_gauges_set(a->options.registry->metrics, s, a->options.reactor->loop.now, lun_clock_wall());
     set_cache(a);
+    char why[256];
+    gauge(a, LUN_METRIC_LEDGER_OPEN, NULL, !lun_money_closed(a->options.registry->money, why));
 }
 
 static void metrics(struct visit *v)

@@ -60,7 +60,7 @@ static void tell_restart(struct lun_change *ch, const struct lun_snapshot *s)
     const struct lun_snapshot *now = lun_changes_means(ch->of)->running;
     const struct { const char *name; bool other; } fixed[] = {
         { "listen", differs(s->listen, now->listen) }, { "admin", differs(s->admin, now->admin) }, { "workers", s->workers != now->workers },
-        { "state", differs(s->state, now->state) }, { "log.requests", differs(s->request_log, now->request_log) },
+        { "state", differs(s->state, now->state) }, { "ledger", differs(s->ledger, now->ledger) }, { "log.requests", differs(s->request_log, now->request_log) },
         { "log.audit", differs(s->audit_log, now->audit_log) } };
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
         if (fixed[i].other) lun_texts_add(ch, &ch->result.restart, "%s", fixed[i].name);

@@ -53,7 +53,7 @@ bool lun_change_recall(struct lun_changes *c, const struct lun_snapshot *s, char
     }
     if (s->state_said) *error = why;
     else {
-        lun_log(c->options.log, LUN_LOG_WARN, "%s: settings and rollbacks will not survive a restart", why);
+        lun_log(c->options.log, LUN_LOG_WARN, "%s: settings and rollbacks will not survive a restart, nor will what was spent", why);
         free(why);
     }
     return !s->state_said;

@@ -70,7 +70,9 @@ static void money_moved(struct lun_money_waiter *purse)
 
 static void want_no_money(attempt *a)
 {
-    if (a->wants_money) lun_money_leave(a->request->ask.money, &a->purse);
+    if (!a->wants_money) return;
+    lun_money_leave(a->request->ask.money, &a->purse);
+    a->trial.drawn += now(a) - a->wants_since;
     a->wants_money = false;
 }
 
@@ -83,6 +85,7 @@ static bool waits_for_money(attempt *a)
     if (now(a) >= r->money_until) return false;
     a->look_at = now(a) + MONEY_LOOK < r->money_until ? now(a) + MONEY_LOOK : r->money_until;
     a->purse.moved = money_moved;
+    if (!a->wants_money) a->wants_since = now(a);
     a->wants_money = true;
     lun_money_wait(r->ask.money, &a->purse);
     return true;

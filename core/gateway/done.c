@@ -30,7 +30,7 @@ void lun_done_add_up(const struct lun_question *q, struct lun_done *done)
     for (const struct lun_trial *t = q->trials; t; t = t->next) {
         lun_us from = t->began > covered ? t->began : covered, to = t->closed ? t->ended : now;
         if (to > from) {
-            done->upstream_wait += to - from > t->lag ? to - from - t->lag : 0;
+            done->upstream_wait += to - from > t->lag + t->drawn ? to - from - t->lag - t->drawn : 0;
             covered = to;
         }
         if (!t->hedge) done->waited += lun_trial_waited(t, now);

@@ -154,7 +154,9 @@ static void health(struct lun_front *f, struct lun_exchange *x, const struct lun
 {
     struct lun_buf body = {0};
     bool ready = f->ready || !lun_slice_is(head->path, "/health/readiness");
-    lun_buf_printf(&body, "{\"status\":\"%s\"}", ready ? "ok" : "starting");
+    char why[256];
+    bool closed = ready && lun_money_closed(now(f)->registry->money, why);      /* why: is the operator's to know */
+    lun_buf_printf(&body, "{\"status\":\"%s\"%s}", ready ? "ok" : "starting", closed ? ",\"budgets\":\"closed\"" : "");
     answer(x, ready ? 200 : 503, NULL, NULL, &body);
     lun_buf_free(&body);
 }

@@ -1,6 +1,7 @@
 #include "gateway/gateway.h"
 #include "base/alloc.h"
 #include "gateway/admin.h"
+#include "gateway/books.h"
 #include "gateway/keys.h"
 #include "state/registry.h"
 #include <stdlib.h>
@@ -11,6 +12,7 @@ struct lun_gateway {
     struct lun_gateway_options options;
     struct lun_registry *registry;
     struct lun_changes *changes;
+    struct lun_books *books;            /* NULL: money is in memory alone */
     struct lun_writer *writer;
     struct lun_server_shared shared;
     struct lun_reactor *reactor;        /* of the thread that runs it: changes, admin and signals */
@@ -124,6 +126,15 @@ static bool open_changes(struct lun_gateway *g, struct lun_mistakes *mistakes, c
     return g->changes;
 }
 
+/* Without the state folder (said by name it must be there) there is no ledger in it either. */
+static bool open_books(struct lun_gateway *g, const struct lun_snapshot *s, char **error)
+{
+    if (!s->ledger || (!s->ledger_said && !lun_changes_state(g->changes))) return true;
+    g->books = lun_books_new(&(struct lun_books_options){ .money = g->registry->money, .metrics = g->registry->metrics, .log = g->options.log, .path = s->ledger,
+                                                          .attempts = (uint32_t)s->limits.connections }, error);
+    return g->books;
+}
+
 static bool open_all(struct lun_gateway *g, struct lun_mistakes *mistakes, char **error)
 {
     if (!(g->reactor = lun_reactor_new(g->options.base))) {
@@ -136,7 +147,7 @@ static bool open_all(struct lun_gateway *g, struct lun_mistakes *mistakes, char 
     g->shared.connections_max = s->limits.connections;
     if (!g->options.base) lun_keys_check_first(lun_changes_first(g->changes), g->registry, g->options.log);
     if (s->request_log && !(g->writer = lun_writer_new(s->request_log, error))) return false;
-    return open_workers(g, s, error) && open_admin(g, s, error);
+    return open_books(g, s, error) && open_workers(g, s, error) && open_admin(g, s, error);
 }
 
 struct lun_gateway *lun_gateway_new(const struct lun_gateway_options *options, struct lun_mistakes *mistakes, char **error)
@@ -194,6 +205,7 @@ void lun_gateway_free(struct lun_gateway *g)
     close_workers(g);
     if (g->reactor) lun_reactor_leave(g->reactor);
     free(g->workers);
+    lun_books_free(g->books);
     lun_changes_free(g->changes);
     lun_reactor_free(g->reactor);
     lun_writer_free(g->writer);

@@ -43,7 +43,7 @@ void lun_record_trial(struct lun_question *q, const struct lun_trial *t)
     lun_metrics_add(m, LUN_METRIC_ATTEMPTS, (const char *[]){ t->target->name, lun_kind_name(t->kind) }, 1);
     if (t->hedge) lun_metrics_add(m, LUN_METRIC_HEDGES, (const char *[]){ t->target->name }, 1);
     record_money(q, model, t);
-    lun_us queued = (t->sent ? t->sent : t->ended) - t->began;
+    lun_us queued = lun_trial_waited(t, t->ended);
     if (queued) lun_metrics_add(m, LUN_METRIC_QUEUE_SECONDS, (const char *[]){ t->target->name }, seconds(queued));
     if (!t->sent) return;
     const char *error = t->kind == LUN_KIND_OK ? "" : lun_kind_name(t->kind);

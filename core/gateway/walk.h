@@ -50,7 +50,7 @@ struct lun_attempt {
     struct lun_turn turn; bool queued;  /* in the limiter's hands */
     struct lun_waiter waiter;
     struct lun_bill bill;
-    struct lun_money_waiter purse; bool wants_money;    /* it waits for more to be drawn */
+    struct lun_money_waiter purse; bool wants_money; lun_us wants_since;    /* it waits for more to be drawn */
     bool begun;                         /* health counts it in flight */
     bool rested;                        /* SKIPPED because of its target, not for want of money */
     struct lun_call asked; void *call;

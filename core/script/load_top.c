@@ -72,6 +72,16 @@ static void load_state(struct lun_loading *l)
     else if (s->state) s->state = lun_file_path(l, s->state, &s->arena);
 }
 
+static void load_ledger(struct lun_loading *l)
+{
+    struct lun_snapshot *s = l->snapshot;
+    struct lun_value *v = lun_value_get(l->root, "ledger");
+    s->ledger_said = v && s->ledger;
+    if (!v && s->state) s->ledger = lun_arena_printf(&s->arena, "%s/ledger.db", s->state);
+    else if (s->ledger && !l->disk && *s->ledger != '/') s->ledger = NULL;
+    else if (s->ledger) s->ledger = lun_file_path(l, s->ledger, &s->arena);
+}
+
 static void load_log(struct lun_loading *l)
 {
     struct lun_snapshot *s = l->snapshot;
@@ -116,6 +126,7 @@ void lun_load_top(struct lun_loading *l)
     load_listen(l);
     load_token(l);
     load_state(l);
+    load_ledger(l);
     load_log(l);
     load_report(l);
     load_cache(l);

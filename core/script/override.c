@@ -7,6 +7,7 @@
 
 extern char **environ;
 
+#define NOT_A_SETTING "LUNETTE_BOOT_ID"        /* gateway/books.h */
 #define POLICY "SETTINGS_"      /* what the variables of a policy's settings begin with, after LUNETTE_ */
 
 enum { DEEP = 8, NAMES = 320 };
@@ -151,7 +152,7 @@ void lun_override(struct lun_loading *l)
     char variable[256];
     for (const char *const *e = o->environment ? o->environment : (const char *const *)environ; e && *e; e++) {
         const char *text = strchr(*e, '=');
-        if (strncmp(*e, "LUNETTE_", 8) || !text || !text[1]) continue;
+        if (strncmp(*e, "LUNETTE_", 8) || !text || !text[1] || !strncmp(*e, NOT_A_SETTING "=", sizeof NOT_A_SETTING)) continue;
         const char *name = lun_arena_strndup(&l->scratch, *e, (size_t)(text - *e));
         if (!made_by_platform(name, text + 1) && !lun_secrets_asked(l->secrets, name)) override(l, name, text + 1, name);
     }

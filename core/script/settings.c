@@ -50,7 +50,8 @@ const struct lun_setting lun_settings[] = {
     LATER(TOP, "prices", "A file with the prices of many models."),
     S("cache", LUN_TABLE, LUN_CAN_BE_OFF, 0, 0, NULL, NULL, LUN_SCOPE_CACHE, NOWHERE,
       "Equal requests are answered once: {} for the defaults. Nothing said, or false: there is none."),
-    LATER(TOP, "ledger", "The file in which what was spent is kept."),
+    S("ledger", LUN_TEXT, LUN_CAN_BE_OFF, 1, 1024, NULL, NULL, 0, AT(lun_snapshot, ledger),
+      "The file, an SQLite database, in which what was spent is kept; default: ledger.db in the folder state. false: in memory alone, and a restart begins at nothing spent."),
     LATER(TOP, "redis", "Budgets, limits and cache shared by several gateways."),
     LATER(TOP, "routes", "Other paths, passed through."),
 #undef S

@@ -46,6 +46,9 @@ struct lun_account *lun_account_get(struct lun_money *m, const char *name, const
     if (!a) {
         a = account_new(m, name, rule);
         lun_names_put(&m->accounts, name, a);
+        a->next_work = m->work_accounts;
+        m->work_accounts = a;
+        lun_money_wake(m, true);
     }
     int64_t limit = rule->limit < 0 ? -1 : rule->limit;
     if (a->per != rule->per) a->forgotten = 0;
@@ -92,7 +95,7 @@ static void forget_one(struct lun_account *a, const struct lun_span *keep)
 
 static bool kept(const struct lun_account *a) { return a->money && a->money->kept; }
 
-static struct lun_span *open_span(struct lun_account *a, lun_us wall)
+struct lun_span *lun_span_open(struct lun_account *a, lun_us wall)
 {
     lun_us start = lun_period_start(a->per, wall);
     struct lun_span *s = find(a, start);
@@ -211,7 +214,7 @@ static enum lun_taken hold_all(struct lun_hold *h, struct lun_account *const *ac
 {
     enum lun_taken all = LUN_TAKEN;
     for (int i = 0; i < h->n; i++) {
-        h->spans[i] = open_span(accounts[i], wall);
+        h->spans[i] = lun_span_open(accounts[i], wall);
         enum lun_taken one = judge(h->spans[i], h->bound);
         if (one == LUN_LATER && accounts[i]->limit >= 0) ask_for(h->spans[i], h->bound);
         if (one != LUN_TAKEN && *short_of < 0) *short_of = i;
@@ -281,6 +284,7 @@ void lun_hold_end(struct lun_hold *h, const struct lun_settlement *how)
     if (!h->open) return;
     h->open = false;
     if (said.cost < 0) said.cost = 0;
+    said.bound = h->bound;
     if (h->seq) h->money->books.settled(h->money->books.self, h->slot, h->seq, &said);
     give(h, said.cost);
 }

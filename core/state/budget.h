@@ -55,8 +55,10 @@ struct lun_settlement {
     int64_t cost;               /* nano-USD */
     struct lun_usage usage;
     int kind;                   /* enum lun_kind */
-    bool orphaned, hedge, cancelled, suspect;
+    bool orphaned, hedge, cancelled, suspect, stream, probe;
+    bool limited;               /* a hard limit applied */
     lun_us latency;
+    int64_t bound;              /* that of the hold: lun_hold_end says it */
 };
 
 struct lun_money;               /* all accounts of a process */

@@ -54,6 +54,7 @@ void lun_draw_close(struct lun_money *m, const char *why)
 
 void lun_draw_work_free(struct lun_draw_work *w)
 {
+    free(w->accounts);
     free(w->names);
     free(w->spans);
     free(w->payers);
@@ -99,6 +100,10 @@ static void collect_span(struct lun_draw_work *w, struct lun_span *s, lun_us wal
 
 static void collect(struct lun_money *m, struct lun_draw_work *w, lun_us wall)
 {
+    for (struct lun_account *a; (a = m->work_accounts); m->work_accounts = a->next_work) {
+        ROOM(w, accounts);
+        w->accounts[w->n_accounts++] = (struct lun_draw_account){ a->name, a };
+    }
     for (struct lun_money_name *n; (n = m->work_names); ) {
         ROOM(w, names);
         w->names[w->n_names++] = (struct lun_draw_name){ .name = n, .text = n->text };
@@ -120,7 +125,7 @@ static void collect(struct lun_money *m, struct lun_draw_work *w, lun_us wall)
 
 bool lun_draw_begin(struct lun_money *m, struct lun_draw_work *w, lun_us wall)
 {
-    w->n_names = w->n_spans = w->n_payers = w->n_slots = 0;
+    w->n_accounts = w->n_names = w->n_spans = w->n_payers = w->n_slots = 0;
     pthread_mutex_lock(&m->lock);
     m->woken = 0;
     collect(m, w, wall);
@@ -131,7 +136,7 @@ bool lun_draw_begin(struct lun_money *m, struct lun_draw_work *w, lun_us wall)
     }
     m->n_ended = 0;
     pthread_mutex_unlock(&m->lock);
-    return w->n_names || w->n_spans || w->n_payers || w->n_slots;
+    return w->n_accounts || w->n_names || w->n_spans || w->n_payers || w->n_slots;
 }
 
 void lun_draw_opened(struct lun_draw_span *d, uint32_t id, int64_t base, int64_t used, int64_t granted)
@@ -191,6 +196,10 @@ void lun_draw_failed(struct lun_money *m, const struct lun_draw_work *w)
         w->names[i].name->next_work = m->work_names;
         m->work_names = w->names[i].name;
     }
+    for (size_t i = 0; i < w->n_accounts; i++) {
+        w->accounts[i].account->next_work = m->work_accounts;
+        m->work_accounts = w->accounts[i].account;
+    }
     for (size_t i = 0; i < w->n_payers; i++) {
         w->payers[i].payers->next_work = m->work_payers;
         m->work_payers = w->payers[i].payers;
@@ -214,6 +223,21 @@ void lun_draw_base(struct lun_money *m, struct lun_span *s, int64_t base)
     s->base = base;
     if (less) s->refused = 0;
     if (less && m->waiters) lun_money_tell(m);
+    pthread_mutex_unlock(&m->lock);
+}
+
+void lun_draw_found(struct lun_money *m, struct lun_account *a, const char *label, lun_us wall, uint32_t id, int64_t base, int64_t used, int64_t granted)
+{
+    char now[LUN_PERIOD_LABEL];
+    pthread_mutex_lock(&m->lock);
+    lun_period_label(a->per, wall, now);
+    struct lun_span *s = strcmp(label, now) ? NULL : lun_span_open(a, wall);
+    if (s && !s->id) {
+        s->id = id;
+        s->base = base;
+        s->used = lun_money_add(s->used, used);
+        s->granted = s->allot = granted;
+    }
     pthread_mutex_unlock(&m->lock);
 }
 

@@ -51,7 +51,10 @@ struct lun_draw_span {
 };
 struct lun_draw_payers { struct lun_payers *payers; uint32_t id; int n; struct lun_span *spans[LUN_ACCOUNTS]; uint32_t accounts[LUN_ACCOUNTS]; };
 
+struct lun_draw_account { const char *budget; struct lun_account *account; };
+
 struct lun_draw_work {          /* arrays are the bookkeeper's to reuse: zero-initialise once, free with lun_draw_work_free */
+    struct lun_draw_account *accounts; size_t n_accounts, room_accounts;       /* new ones: lun_draw_found tells what the ledger knows of them already */
     struct lun_draw_name *names; size_t n_names, room_names;
     struct lun_draw_span *spans; size_t n_spans, room_spans;
     struct lun_draw_payers *payers; size_t n_payers, room_payers;      /* to be made; `accounts` are filled in by lun_draw_accounts */
@@ -61,6 +64,8 @@ struct lun_draw_work {          /* arrays are the bookkeeper's to reuse: zero-in
 bool lun_draw_begin(struct lun_money *, struct lun_draw_work *, lun_us wall);
 /* A span without a number has been found in the ledger, or put there: what it says of it, and so what is to be drawn. */
 void lun_draw_opened(struct lun_draw_span *, uint32_t id, int64_t base, int64_t used, int64_t granted);
+/* What the ledger knows of a period of a new account; nothing where it is not that of `wall`, or is there already. */
+void lun_draw_found(struct lun_money *, struct lun_account *, const char *label, lun_us wall, uint32_t id, int64_t base, int64_t used, int64_t granted);
 /* Fills in the accounts' numbers, once the work's spans have theirs. False: one has none; another turn brings it again. */
 bool lun_draw_accounts(const struct lun_draw_work *, struct lun_draw_payers *);
 /* All of it is on the disk, with the numbers and figures written into it: money may be held, slots are free, who waits is told. */

@@ -26,7 +26,7 @@ static const double whole[] = { 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 0
 static const struct lun_bounds bounds[LUN_METRIC_COUNT] = {
     [LUN_METRIC_REQUEST_SECONDS] = FINE(whole), [LUN_METRIC_LABEL_SECONDS] = FINE(whole), [LUN_METRIC_STAGE_SECONDS] = FINE(whole),
     [LUN_METRIC_TARGET_SECONDS] = FINE(whole), [LUN_METRIC_QUEUE_SECONDS] = BOUNDS(whole),
-    [LUN_METRIC_POLICY_SECONDS] = BOUNDS(fast), [LUN_METRIC_OVERHEAD] = BOUNDS(fast), [LUN_METRIC_TOKENS] = BOUNDS(tokens),
+    [LUN_METRIC_POLICY_SECONDS] = BOUNDS(fast), [LUN_METRIC_OVERHEAD] = BOUNDS(fast), [LUN_METRIC_LEDGER_COMMIT] = BOUNDS(fast), [LUN_METRIC_TOKENS] = BOUNDS(tokens),
     [LUN_METRIC_DURATION] = FINE(calls), [LUN_METRIC_TTFT] = BOUNDS(first), [LUN_METRIC_PER_TOKEN] = BOUNDS(steps),
 };
 static const struct lun_metric_what whats[LUN_METRIC_COUNT] = {

@@ -46,6 +46,9 @@ enum lun_metric_type { LUN_COUNTER, LUN_GAUGE, LUN_HISTOGRAM };
     X(BUDGET_LIMIT,    "lunette_budget_limit_usd",                  GAUGE,     "budget",                "The limit of a budget that has one") \
     X(BUDGET_USED,     "lunette_budget_used_usd",                   GAUGE,     "budget",                "What is spent of it in its current period") \
     X(BUDGET_HELD,     "lunette_budget_held_usd",                   GAUGE,     "budget",                "What is held of it for requests under way") \
+    X(LEDGER_OPEN,     "lunette_ledger_open",                       GAUGE,     "",                      "1 while the ledger can be written; 0: requests under a hard limit are refused") \
+    X(LEDGER_ROWS,     "lunette_ledger_rows_total",                 COUNTER,   "",                      "Attempts written down in the ledger") \
+    X(LEDGER_COMMIT,   "lunette_ledger_commit_seconds",             HISTOGRAM, "",                      "Writing down what was drawn and settled, until it is on the disk") \
     X(OVERHEAD,        "lunette_overhead_seconds",                  HISTOGRAM, "",                      "What the gateway itself added to an answer") \
     X(CANARY_REQUESTS, "lunette_canary_requests_total",             COUNTER,   "canary,group,result",   "Requests that have a group at a canary, by how they count: ok, error, or none") \
     X(CANARY_ROLLBACKS, "lunette_canary_rollbacks_total",           COUNTER,   "canary",                "Times that a canary was rolled back by itself") \

@@ -31,6 +31,7 @@ struct lun_account {
     double soft;
     struct lun_span *spans; int n;
     lun_us forgotten;                   /* no period that began then or before is opened any more; 0: none was forgotten */
+    struct lun_account *next_work;
 };
 
 struct lun_payers {
@@ -52,6 +53,7 @@ struct lun_money {
     uint32_t *free_slots; size_t n_free;
     uint32_t *ended; size_t n_ended;                    /* slots whose holds have ended */
     struct lun_payers **payers; size_t n_payers, room_payers;      /* by hash; room is 0 or a power of two */
+    struct lun_account *work_accounts;                  /* that nobody has looked for in the ledger yet */
     struct lun_span *work; struct lun_payers *work_payers; struct lun_money_name *work_names;
     int woken;                                          /* 1: the bookkeeper knows that there is work, 2: that it is urgent */
     struct lun_money_waiter *waiters;
@@ -62,6 +64,7 @@ void lun_money_work(struct lun_money *, struct lun_span *);     /* there is some
 void lun_money_wake(struct lun_money *, bool urgent);   /* the bookkeeper */
 void lun_money_tell(struct lun_money *);                /* all who wait */
 int64_t lun_draw_low(const struct lun_span *);          /* less than that at hand: more is drawn before anybody has to wait */
+struct lun_span *lun_span_open(struct lun_account *, lun_us wall);       /* that of `wall`, made when new */
 int64_t lun_span_gone(const struct lun_span *);
 int64_t lun_span_left(const struct lun_span *);         /* of the limit, for all that is known; >= 0 */
 struct lun_payers *lun_payers_find(struct lun_money *, struct lun_span *const *, int n);    /* made when new */

@@ -57,6 +57,7 @@ struct lun_trial {
     const char *provider_request_id;    /* its x-request-id, or NULL */
     lun_us began, sent, first_byte, ended;  /* loop time; 0: not yet */
     lun_us lag;                     /* from the turn's beginning until it was really sent: our own time, not the provider's */
+    lun_us drawn;                   /* how long it waited, its turn having come, until money was drawn for it: our own time too */
     lun_us retry_after;             /* 0: not said */
     struct lun_usage usage;
     int64_t cost, bound;            /* nano-USD: charged; held */
@@ -133,7 +134,7 @@ struct lun_question {
 };
 
 /* How long it stood in the queue for its turn, until now if it still does. */
-static inline lun_us lun_trial_waited(const struct lun_trial *t, lun_us now) { return (t->sent ? t->sent : t->ended ? t->ended : now) - t->began; }
+static inline lun_us lun_trial_waited(const struct lun_trial *t, lun_us now) { return (t->sent ? t->sent : t->ended ? t->ended : now) - t->began - t->drawn; }
 
 extern const struct lun_json_keys lun_question_keys;
 

@@ -188,6 +188,8 @@ struct lun_snapshot {
     bool watch;                 /* a change of a file is taken over by itself */
     const char *state;          /* the folder for what survives a restart; NULL: none */
     bool state_said;            /* by the configuration: that it cannot be used is a mistake, else a warning */
+    const char *ledger;         /* the file of what was spent; NULL: there is none */
+    bool ledger_said;           /* by the configuration: that it cannot be used is a mistake, where else the state folder is missing */
     int workers;                /* 0: one per core */
     struct lun_file policy;     /* text NULL: no policy */
     const struct lun_host_function *host; int n_host;   /* `lunette.host` of that policy (script/host.h); borrowed from whoever opened it */

@@ -25,6 +25,7 @@
 ---@field watch? boolean A change of one of the files is taken over by itself; false: only when a reload is asked for. Default: true
 ---@field zone? "UTC" The time zone in which budgets begin anew. UTC, so far. Default: UTC
 ---@field cache? lunette.Config.Cache|false Equal requests are answered once: {} for the defaults. Nothing said, or false: there is none.
+---@field ledger? string|false The file, an SQLite database, in which what was spent is kept; default: ledger.db in the folder state. false: in memory alone, and a restart begins at nothing spent.
 
 ---@class (exact) lunette.Config.Listen
 ---@field [1]? string

@@ -84,7 +84,6 @@ static const struct { enum where where; const char *text, *told; } table[] = {
     { TOP, "cache = { ttl = 0 }", "gateway.lua:4: cache.ttl: must be a number of seconds over 0 and up to 31622400, not 0" },
     { TOP, "cache = { size = \"1MiB\", answer = \"2MiB\" }", "gateway.lua:4: cache.answer: is more than cache.size" },
     { TOP, "cache = { tll = 5 }", "gateway.lua:4: cache.tll: there is no such setting (did you mean ttl?)" },
-    { TOP, "ledger = \"l.db\"", "gateway.lua:4: ledger: is not built yet" },
     { TOP, "redis = \"redis://x\"", "gateway.lua:4: redis: is not built yet" },
     { TOP, "routes = {}", "gateway.lua:4: routes: is not built yet" },
     { TOP, "zone = \"Europe/Berlin\"", "gateway.lua:4: zone: \"Europe/Berlin\" is not built yet: must be \"UTC\"" },

@@ -326,6 +326,10 @@ static void make_world(uint64_t seed, char mode)
         arrivals *= 4;
     }
     world_open(w);
+    if (seed % 4 == 1) {
+        w->books_fail = seed % 8 == 1;
+        world_keep_books(w);
+    }
     while (arrivals--) {
         struct arrival *a = lun_zalloc(sizeof *a);
         a->timer.fire = arrive;

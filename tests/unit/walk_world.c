@@ -69,6 +69,43 @@ void world_open(struct world *w)
     lun_cache_resize(w->registry->cache, (size_t)w->snapshot->cache.size);
 }
 
+/* ---- a bookkeeper: what is drawn comes a little later, now and then not at all ---- */
+
+static void line_dispatched(void *self, uint32_t slot, const struct lun_draw_line *line) { (void)self, (void)slot, (void)line; }
+static void line_settled(void *self, uint32_t slot, uint64_t seq, const struct lun_settlement *how) { (void)self, (void)slot, (void)seq, (void)how; }
+
+static void wake_bookkeeper(void *self, bool urgent)
+{
+    struct world *w = self;
+    lun_us in = urgent ? (lun_us)(random64(w) % 3 ? random64(w) % 2000 : random64(w) % 1500000) : 5 * LUN_MS;
+    if (!w->bookkeeper.at || w->bookkeeper.due > w->loop.now + in) lun_timer_set(&w->loop, &w->bookkeeper, w->loop.now + in);
+}
+
+static void keep_books(struct lun_timer *t)
+{
+    struct world *w = (struct world *)(void *)((char *)t - offsetof(struct world, bookkeeper));
+    if (!lun_draw_begin(w->registry->money, &w->work, WALL)) return;
+    if (w->books_fail && random64(w) % 4 == 0) {
+        lun_draw_failed(w->registry->money, &w->work);
+        lun_draw_close(w->registry->money, "the disk is full");
+        lun_timer_set(&w->loop, t, w->loop.now + 500 * LUN_MS);
+        return;
+    }
+    for (size_t i = 0; i < w->work.n_names; i++) w->work.names[i].id = 1;
+    for (size_t i = 0; i < w->work.n_payers; i++) w->work.payers[i].id = 1;
+    for (size_t i = 0; i < w->work.n_spans; i++) if (!w->work.spans[i].id) lun_draw_opened(&w->work.spans[i], 1, 0, 0, 0);
+    lun_draw_done(w->registry->money, &w->work);
+    lun_draw_close(w->registry->money, NULL);
+}
+
+void world_keep_books(struct world *w)
+{
+    w->keeps_books = true;
+    w->bookkeeper.fire = keep_books;
+    lun_draw_attach(w->registry->money, &(struct lun_draw_books){ w, 64, 0, line_dispatched, line_settled, wake_bookkeeper });
+    wake_bookkeeper(w, true);
+}
+
 const struct lun_target *target(struct world *w, char letter) { return &w->target[letter - 'a']; }
 
 int64_t held(struct world *w)
@@ -838,6 +875,7 @@ void world_free(struct world *w)
         lun_buf_free(&c->got);
         lun_buf_free(&c->content);
     }
+    lun_draw_work_free(&w->work);
     lun_snapshot_unref(w->snapshot);
     lun_registry_free(w->registry);
     lun_loop_free(&w->loop);

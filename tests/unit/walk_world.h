@@ -7,6 +7,7 @@
 #include "gateway/plan.h"
 #include "gateway/reply.h"
 #include "gateway/walk.h"
+#include "state/draw.h"
 #include "state/health.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,6 +81,8 @@ struct world {
     int moved;
     long hits, shared;                          /* requests that were answered by the cache, and by another request */
     const char *(*make_script)(struct call *);      /* instead of the scripts above; in the question's arena */
+    bool keeps_books; struct lun_timer bookkeeper; struct lun_draw_work work;   /* see world_keep_books */
+    bool books_fail;                            /* now and then, and go on later */
     bool failed_money;                          /* somebody claimed more than was held: budgets may be passed */
 };
 
@@ -87,6 +90,7 @@ extern const struct lun_step world_step;        /* all clocks unset, no hedge, w
 
 struct world *world_new(int n_targets);         /* to be changed, then: */
 void world_open(struct world *);
+void world_keep_books(struct world *);          /* after world_open: money is drawn from a ledger, which takes its time */
 void world_free(struct world *);                /* checks that nothing is left behind */
 void world_script(struct world *, char target, const char *script);     /* the next call plays it; the last one for ever */
 struct asked *world_prepare(struct world *, bool stream);   /* a question that nobody walks yet; asked->q may be changed */

@@ -1,0 +1,63 @@
+#include "state/ledger_inner.h"
+#include "base/alloc.h"
+#include <string.h>
+
+char *lun_ledger_get(struct lun_ledger *l, const char *key)
+{
+    char *text = NULL;
+    if (lun_sql(l, LUN_SQL_META_GET, "t", key) == SQLITE_ROW) {
+        text = lun_strdup(lun_sql_text(l, LUN_SQL_META_GET, 0));
+        lun_sql_end(l, LUN_SQL_META_GET);
+    }
+    return text;
+}
+
+/* One part, the row that PART_OF_ACCOUNT stands on. */
+static void add_part(struct lun_ledger *l, struct lun_ledger_figures *f)
+{
+    const enum lun_sql part = LUN_SQL_PART_OF_ACCOUNT;
+    bool granted = !lun_sql_null(l, part, 1), open = lun_sql_int(l, part, 5), ours = l->run && lun_sql_int(l, part, 0) == l->run;
+    int64_t grant = granted ? lun_sql_int(l, part, 1) : 0, charged = lun_sql_int(l, part, 2), excess = lun_sql_int(l, part, 3), adjusted = lun_sql_int(l, part, 4);
+    int64_t taken = open ? lun_saturate(grant, granted ? excess : 0) : charged;
+    if (taken < charged) taken = charged;
+    f->taken = lun_saturate(f->taken, lun_saturate(taken, adjusted));
+    f->charged = lun_saturate(f->charged, lun_saturate(charged, adjusted));
+    if (!ours) return;
+    f->granted = granted ? grant : -1;
+    f->excess = excess;
+    f->used = charged;
+}
+
+bool lun_ledger_look(struct lun_ledger *l, uint32_t account, struct lun_ledger_figures *f)
+{
+    int64_t there;
+    *f = (struct lun_ledger_figures){ .granted = -1 };
+    if (!lun_sql_number(l, LUN_SQL_ACCOUNT_IS, 0, &there, "u", account)) return false;
+    if (!there) {
+        lun_ledger_complain(l, "there is no account %u", account);
+        return false;
+    }
+    int rc = lun_sql(l, LUN_SQL_PART_OF_ACCOUNT, "u", account);
+    for (; rc == SQLITE_ROW; rc = lun_sql_next(l, LUN_SQL_PART_OF_ACCOUNT)) add_part(l, f);
+    return rc;
+}
+
+bool lun_ledger_accounts(struct lun_ledger *l, const char *budget, lun_us wall,
+                         void (*each)(void *self, uint32_t id, const struct lun_ledger_account *, const struct lun_ledger_figures *), void *self)
+{
+    enum lun_sql which = budget ? LUN_SQL_ACCOUNT_OF : LUN_SQL_ACCOUNT_ALL;
+    struct lun_ledger_figures figures;
+    int rc = lun_sql(l, which, "ti", budget, wall);
+    for (; rc == SQLITE_ROW; rc = lun_sql_next(l, which)) {
+        uint32_t id = (uint32_t)lun_sql_int(l, which, 0);
+        struct lun_ledger_account a = { .budget = lun_sql_text(l, which, 1), .period = lun_sql_text(l, which, 2), .starts = lun_sql_int(l, which, 3),
+                                        .ends = lun_sql_null(l, which, 4) ? LUN_NEVER : lun_sql_int(l, which, 4),
+                                        .limit = lun_sql_null(l, which, 5) ? -1 : lun_sql_int(l, which, 5) };
+        if (!lun_ledger_look(l, id, &figures)) {
+            lun_sql_end(l, which);
+            return false;
+        }
+        each(self, id, &a, &figures);
+    }
+    return rc;
+}

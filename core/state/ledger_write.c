@@ -1,0 +1,239 @@
+#include "state/ledger_inner.h"
+#include "base/alloc.h"
+#include "state/outcome.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CHECKPOINT_AT = 1000 };      /* pages in the log: 4 MB */
+#define COST_MOST (1000000 * (int64_t)1000000000)   /* a million USD an attempt: what claims to be dearer is no price */
+
+int64_t lun_saturate(int64_t a, int64_t b)
+{
+    int64_t sum;
+    return __builtin_add_overflow(a, b, &sum) ? (b < 0 ? INT64_MIN : INT64_MAX) : sum;
+}
+
+/* ---- transactions ---- */
+
+static void forget_sums(struct lun_ledger *l)
+{
+    if (l->sums) memset(l->sums, 0, l->room_sums * sizeof *l->sums);
+    l->n_sums = 0;
+}
+
+/* Somebody may have taken this run for dead; then it may write no more. */
+static bool run_is_open(struct lun_ledger *l)
+{
+    if (!l->run) return true;
+    bool open = lun_sql(l, LUN_SQL_RUN_STATE, "u", l->run) == SQLITE_ROW && !strcmp(lun_sql_text(l, LUN_SQL_RUN_STATE, 0), "open");
+    if (l->trouble == LUN_LEDGER_OK && !open) lun_ledger_fail(l, "run %u was closed by another process, which took it for dead. Restart the gateway", l->run);
+    if (open) lun_sql_end(l, LUN_SQL_RUN_STATE);
+    return open;
+}
+
+enum lun_ledger_result lun_ledger_begin(struct lun_ledger *l)
+{
+    if (l->failed) return LUN_LEDGER_FAILED;
+    l->trouble = LUN_LEDGER_OK;
+    if (!lun_ledger_lock(l)) return l->trouble = LUN_LEDGER_BUSY;
+    l->open = lun_sql(l, LUN_SQL_BEGIN, "");
+    if (l->open && run_is_open(l)) return LUN_LEDGER_OK;
+    enum lun_ledger_result trouble = l->trouble;
+    if (l->open) lun_ledger_rollback(l);
+    else lun_ledger_unlock(l);
+    return trouble;
+}
+
+static void finish(struct lun_ledger *l)
+{
+    if (!sqlite3_get_autocommit(l->db)) sqlite3_exec(l->db, "ROLLBACK", NULL, NULL, NULL);
+    forget_sums(l);
+    l->open = false;
+    lun_ledger_unlock(l);
+}
+
+void lun_ledger_rollback(struct lun_ledger *l)
+{
+    if (!l->open) return;
+    memset(l->cache, 0, LUN_LEDGER_CACHED * sizeof *l->cache);     /* its ids are void */
+    finish(l);
+}
+
+/* A full disk can wait; a failed fsync of the file cannot. */
+static void checkpoint(struct lun_ledger *l)
+{
+    if (l->wal_pages < CHECKPOINT_AT) return;
+    int rc = sqlite3_wal_checkpoint_v2(l->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    if (rc != SQLITE_OK && (rc & 0xFF) != SQLITE_BUSY && (rc & 0xFF) != SQLITE_LOCKED) lun_ledger_note(l, rc, "checkpoint");
+}
+
+enum lun_ledger_result lun_ledger_commit(struct lun_ledger *l)
+{
+    if (!l->open) return l->failed ? LUN_LEDGER_FAILED : LUN_LEDGER_BUSY;
+    bool good = l->trouble == LUN_LEDGER_OK && lun_ledger_flush(l, l->run) && lun_sql(l, LUN_SQL_COMMIT, "");
+    enum lun_ledger_result result = l->trouble;
+    if (!good) {
+        lun_ledger_rollback(l);
+        return result;
+    }
+    checkpoint(l);
+    finish(l);
+    return l->failed ? LUN_LEDGER_FAILED : LUN_LEDGER_OK;
+}
+
+/* ---- ids ---- */
+
+static uint32_t added(struct lun_ledger *l)
+{
+    int64_t id = sqlite3_last_insert_rowid(l->db);
+    if (id > 0 && id <= UINT32_MAX) return (uint32_t)id;
+    lun_ledger_fail(l, "has no number left for a name");
+    return 0;
+}
+
+uint32_t lun_ledger_name(struct lun_ledger *l, const char *text)
+{
+    int64_t id;
+    if (!lun_sql_number(l, LUN_SQL_NAME_FIND, 0, &id, "t", text)) return 0;
+    if (id) return (uint32_t)id;
+    return lun_sql(l, LUN_SQL_NAME_ADD, "t", text) ? added(l) : 0;
+}
+
+uint32_t lun_ledger_account(struct lun_ledger *l, const struct lun_ledger_account *a)
+{
+    int64_t id, limit = a->limit < 0 ? -1 : a->limit;
+    if (!lun_sql_number(l, LUN_SQL_ACCOUNT_FIND, 0, &id, "tt", a->budget, a->period)) return 0;
+    if (!id) return lun_sql(l, LUN_SQL_ACCOUNT_ADD, "ttinn", a->budget, a->period, a->starts, a->ends, limit) ? added(l) : 0;
+    return lun_sql(l, LUN_SQL_ACCOUNT_NOTE, "uinn", (uint32_t)id, a->starts, a->ends, limit) ? (uint32_t)id : 0;
+}
+
+static int by_number(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* "3,7,9": rising, each once. */
+static int canonical(const uint32_t *accounts, int n, uint32_t sorted[LUN_LEDGER_PAYERS], char text[LUN_LEDGER_PAYERS * 11 + 1])
+{
+    int m = 0;
+    size_t at = 0;
+    memcpy(sorted, accounts, (size_t)n * sizeof *sorted);
+    qsort(sorted, (size_t)n, sizeof *sorted, by_number);
+    for (int i = 0; i < n; i++) if (!m || sorted[m - 1] != sorted[i]) sorted[m++] = sorted[i];
+    for (int i = 0; i < m; i++) at += (size_t)sprintf(text + at, "%s%u", i ? "," : "", sorted[i]);
+    return m;
+}
+
+uint32_t lun_ledger_payers(struct lun_ledger *l, const uint32_t *accounts, int n)
+{
+    uint32_t sorted[LUN_LEDGER_PAYERS];
+    char text[LUN_LEDGER_PAYERS * 11 + 1] = "";
+    int64_t id, there;
+    if (n < 1 || n > LUN_LEDGER_PAYERS) {
+        lun_ledger_fail(l, "%d payers of one attempt; 1 to %d are possible", n, LUN_LEDGER_PAYERS);
+        return 0;
+    }
+    n = canonical(accounts, n, sorted, text);
+    if (!lun_sql_number(l, LUN_SQL_PAYERS_FIND, 0, &id, "t", text)) return 0;
+    if (id) return (uint32_t)id;
+    for (int i = 0; i < n; i++) {
+        if (!lun_sql_number(l, LUN_SQL_ACCOUNT_IS, 0, &there, "u", sorted[i])) return 0;
+        if (!there) lun_ledger_fail(l, "payers of account %u, which there is not", sorted[i]);
+    }
+    if (l->failed || !lun_sql(l, LUN_SQL_PAYERS_ADD, "t", text)) return 0;
+    uint32_t payers = added(l);
+    for (int i = 0; payers && i < n; i++) if (!lun_sql(l, LUN_SQL_PAYER_ADD, "uu", payers, sorted[i])) return 0;
+    return payers;
+}
+
+const struct lun_payer_set *lun_ledger_payer_set(struct lun_ledger *l, uint32_t payers)
+{
+    struct lun_payer_set *p = &l->cache[payers % LUN_LEDGER_CACHED];
+    if (p->id == payers) return p;
+    struct lun_payer_set read = { .id = payers };
+    int rc = lun_sql(l, LUN_SQL_PAYER_ALL, "u", payers);
+    for (; rc == SQLITE_ROW; rc = lun_sql_next(l, LUN_SQL_PAYER_ALL))
+        if (read.n < LUN_LEDGER_PAYERS) read.accounts[read.n++] = (uint32_t)lun_sql_int(l, LUN_SQL_PAYER_ALL, 0);
+    if (rc && !read.n) lun_ledger_fail(l, "an attempt names payers %u, which are not in it. It is an older copy, or damaged: put back the newest", payers);
+    if (!rc || !read.n) return NULL;
+    *p = read;
+    return p;
+}
+
+/* ---- rows, and what they come to ---- */
+
+static struct lun_sum *slot_of(struct lun_sum *table, uint32_t room, uint32_t account)
+{
+    uint32_t i = account * 2654435761u & (room - 1);
+    while (table[i].account && table[i].account != account) i = (i + 1) & (room - 1);
+    return &table[i];
+}
+
+static struct lun_sum *sum_of(struct lun_ledger *l, uint32_t account)
+{
+    if (2 * (l->n_sums + 1) > l->room_sums) {
+        uint32_t room = l->room_sums ? 2 * l->room_sums : 64;
+        struct lun_sum *table = lun_zalloc(room * sizeof *table);
+        for (uint32_t i = 0; i < l->room_sums; i++) if (l->sums[i].account) *slot_of(table, room, l->sums[i].account) = l->sums[i];
+        free(l->sums);
+        l->sums = table;
+        l->room_sums = room;
+    }
+    struct lun_sum *s = slot_of(l->sums, l->room_sums, account);
+    if (!s->account) s->account = account, l->n_sums++;
+    return s;
+}
+
+bool lun_ledger_flush(struct lun_ledger *l, uint32_t run)
+{
+    for (uint32_t i = 0; l->n_sums && i < l->room_sums; i++) {
+        const struct lun_sum *s = &l->sums[i];
+        if (s->account && !lun_sql(l, LUN_SQL_PART_CHARGE, "uuii", s->account, run, s->charged, s->excess)) return false;
+    }
+    forget_sums(l);
+    return true;
+}
+
+static const char *kind_of(const struct lun_settle *s) { return s && s->kind < LUN_KIND_COUNT ? lun_kind_name((enum lun_kind)s->kind) : NULL; }
+
+static int64_t bounded(int64_t nano) { return nano < 0 ? 0 : nano > COST_MOST ? COST_MOST : nano; }
+
+int lun_ledger_add_row(struct lun_ledger *l, uint32_t run, const struct lun_dispatch *d, const struct lun_settle *s)
+{
+    static const struct lun_settle unknown;
+    int64_t hold = bounded(d->hold), cost = s ? bounded(s->cost) : hold, excess = cost > hold ? cost - hold : 0;
+    bool orphaned = !s || s->state == LUN_ATTEMPT_ORPHANED;
+    const struct lun_payer_set *p = d->payers ? lun_ledger_payer_set(l, d->payers) : NULL;
+    if (d->payers && !p) return -1;
+    const char *kind = kind_of(s), *state = lun_attempt_state_name(orphaned ? LUN_ATTEMPT_ORPHANED : LUN_ATTEMPT_SETTLED);
+    if (!s) s = &unknown;
+    const uint32_t *t = s->tokens, flags = s->flags | (excess ? (uint32_t)LUN_ATTEMPT_EXCESS : 0u);
+    if (!lun_sql(l, LUN_SQL_ROW_ADD, "uiibuuuuiiuuuuuuuuttuu", run, (int64_t)d->seq, d->at, d->request, d->target, d->client, d->version, d->payers, hold, cost,
+                 t[0], t[1], t[2], t[3], t[4], t[5], t[6], t[7], kind, state, flags, s->latency_ms)) return -1;
+    if (!sqlite3_changes(l->db)) return 0;
+    for (int i = 0; p && i < p->n; i++) {
+        struct lun_sum *sum = sum_of(l, p->accounts[i]);
+        sum->charged = lun_saturate(sum->charged, cost);
+        sum->excess = lun_saturate(sum->excess, excess);
+    }
+    return 1;
+}
+
+void lun_ledger_row(struct lun_ledger *l, const struct lun_dispatch *d, const struct lun_settle *s)
+{
+    if (l->trouble == LUN_LEDGER_OK) lun_ledger_add_row(l, l->run, d, s);
+}
+
+void lun_ledger_grant(struct lun_ledger *l, uint32_t account, int64_t granted)
+{
+    if (l->trouble == LUN_LEDGER_OK) lun_sql(l, LUN_SQL_PART_GRANT, "uun", account, l->run, granted < 0 ? -1 : granted);
+}
+
+void lun_ledger_put(struct lun_ledger *l, const char *key, const char *text)
+{
+    if (l->trouble != LUN_LEDGER_OK) return;
+    if (text) lun_sql(l, LUN_SQL_META_PUT, "tt", key, text);
+    else lun_sql(l, LUN_SQL_META_DROP, "t", key);
+}

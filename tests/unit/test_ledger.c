@@ -1,0 +1,351 @@
+#include "ledger_world.h"
+
+/* ---- rows, accounts, grants ---- */
+
+static void what_is_committed_is_there_after_a_restart(void **state)
+{
+    (void)state;
+    struct lun_ledger *l = open_ledger(LUN_LEDGER_FOUND);
+    struct lun_journal *j = begin_run(l);
+    begin(l);
+    uint32_t key = account(l, "key app", 1000), total = account(l, "total", -1), both[] = { total, key, key };
+    uint32_t payers = lun_ledger_payers(l, both, 3);
+    assert_int_equal(lun_ledger_payers(l, (uint32_t[]){ key, total }, 2), payers);
+    assert_int_equal(lun_ledger_name(l, "gpt"), lun_ledger_name(l, "gpt"));
+    assert_int_not_equal(lun_ledger_name(l, "gpt"), lun_ledger_name(l, "claude"));
+    lun_ledger_grant(l, key, 600);
+    row(l, 1, payers, 100, 40);
+    row(l, 2, payers, 100, 60);
+    commit(l);
+    struct lun_ledger_figures f = look(l, key), t = look(l, total);
+    assert_int_equal(f.taken, 600), assert_int_equal(f.charged, 100), assert_int_equal(f.granted, 600), assert_int_equal(f.used, 100);
+    assert_int_equal(t.taken, 100), assert_int_equal(t.charged, 100), assert_int_equal(t.granted, -1);
+    good(l, lun_ledger_end_run(l, j, NOW));
+    lun_ledger_close(l);
+    l = open_ledger(LUN_LEDGER_FOUND);
+    begin(l);
+    assert_int_equal(account(l, "key app", 1000), key);
+    commit(l);
+    f = look(l, key);
+    assert_int_equal(f.taken, 100), assert_int_equal(f.charged, 100), assert_int_equal(f.granted, -1);
+    lun_ledger_close(l);
+}
+
+static void a_row_counts_once_however_often_it_is_told(void **state)
+{
+    (void)state;
+    struct lun_ledger *l = open_ledger(LUN_LEDGER_FOUND);
+    struct lun_journal *j = begin_run(l);
+    begin(l);
+    uint32_t key = account(l, "key app", 1000), payers = lun_ledger_payers(l, &key, 1);
+    row(l, 1, payers, 50, 40), row(l, 1, payers, 50, 40);
+    commit(l);
+    begin(l);
+    row(l, 1, payers, 50, 30);
+    commit(l);
+    assert_int_equal(look(l, key).charged, 40);
+    lun_journal_unlink(j);
+    lun_ledger_close(l);
+}
+
+static void what_a_provider_charges_above_its_hold_is_taken_beside_what_was_granted(void **state)
+{
+    (void)state;
+    struct lun_ledger *l = open_ledger(LUN_LEDGER_FOUND);
+    struct lun_journal *j = begin_run(l);
+    begin(l);
+    uint32_t key = account(l, "key app", 1000), payers = lun_ledger_payers(l, &key, 1);
+    lun_ledger_grant(l, key, 100);
+    row(l, 1, payers, 10, 80);
+    commit(l);
+    struct lun_ledger_figures f = look(l, key);
+    assert_int_equal(f.taken, 170), assert_int_equal(f.excess, 70), assert_int_equal(f.granted, 100), assert_int_equal(f.used, 80);
+    assert_int_equal(by_hand("SELECT flags FROM attempt"), LUN_ATTEMPT_EXCESS);
+    good(l, lun_ledger_end_run(l, j, NOW));
+    assert_int_equal(look(l, key).taken, 80);
+    lun_ledger_close(l);
+}
+
+static void a_transaction_that_is_rolled_back_leaves_nothing(void **state)
+{
+    (void)state;
+    struct lun_ledger *l = open_ledger(LUN_LEDGER_FOUND);
+    struct lun_journal *j = begin_run(l);
+    begin(l);
+    uint32_t key = account(l, "key app", 1000), payers = lun_ledger_payers(l, &key, 1);
+    row(l, 1, payers, 50, 40);
+    lun_ledger_rollback(l);
+    begin(l);
+    uint32_t other = account(l, "key other", 1000);
+    assert_int_equal(lun_ledger_payers(l, &other, 1), payers);   /* the number is free again, and means another set */
+    row(l, 1, payers, 50, 7);
+    commit(l);
+    assert_int_equal(look(l, other).charged, 7);
+    assert_int_equal(by_hand("SELECT count(*) FROM account"), 1);
+    lun_journal_unlink(j);
+    lun_ledger_close(l);
+}
+
+static void payers_that_are_not_there_are_never_charged_to_nobody(void **state)
+{
+    (void)state;
+    struct lun_ledger *l = open_ledger(LUN_LEDGER_FOUND);
+    lun_journal_unlink(begin_run(l));
+    begin(l);
+    row(l, 1, 77, 50, 40);
+    assert_int_equal(lun_ledger_commit(l), LUN_LEDGER_FAILED);
+    assert_non_null(strstr(lun_ledger_error(l), "payers 77"));
+    assert_true(lun_ledger_failed(l));
+    assert_int_equal(lun_ledger_begin(l), LUN_LEDGER_FAILED);
+    lun_ledger_close(l);
+}
+
+struct seen { int n; int64_t taken; char last[40]; };
+static void see(void *self, uint32_t id, const struct lun_ledger_account *a, const struct lun_ledger_figures *f)
+{
+    struct seen *s = self;
+    (void)id;
+    s->n++, s->taken += f->taken;
+    snprintf(s->last, sizeof s->last, "%s %s", a->budget, a->period);
+}
+
+static void accounts_that_are_not_over_are_listed(void **state)
+{
+    (void)state;
+    struct seen all = {0}, one = {0}, later = {0};
+    struct lun_ledger *l = open_ledger(LUN_LEDGER_FOUND);
+    lun_journal_unlink(begin_run(l));
+    begin(l);
+    account(l, "key app", 10);
+    uint32_t ever = lun_ledger_account(l, &(struct lun_ledger_account){ .budget = "total", .period = "", .ends = LUN_NEVER, .limit = -1 });
+    lun_ledger_grant(l, ever, 5);
+    commit(l);
+    good(l, lun_ledger_accounts(l, NULL, NOW, see, &all));
+    good(l, lun_ledger_accounts(l, "key app", NOW, see, &one));
+    good(l, lun_ledger_accounts(l, NULL, NOW + DAY, see, &later));
+    assert_int_equal(all.n, 2), assert_int_equal(all.taken, 5);
+    assert_int_equal(one.n, 1), assert_string_equal(one.last, "key app 2026-11-28");
+    assert_int_equal(later.n, 1), assert_string_equal(later.last, "total ");
+    lun_ledger_close(l);
+}
+
+static void texts_are_kept_by_their_keys(void **state)
+{
+    (void)state;
+    struct lun_ledger *l = open_ledger(LUN_LEDGER_FOUND);
+    begin(l);
+    lun_ledger_put(l, "members", "a b"), lun_ledger_put(l, "members", "a b c");
+    commit(l);
+    char *text = lun_ledger_get(l, "members");
+    assert_string_equal(text, "a b c");
+    free(text);
+    begin(l);
+    lun_ledger_put(l, "members", NULL);
+    commit(l);
+    assert_null(lun_ledger_get(l, "members"));
+    lun_ledger_close(l);
+}
+
+/* ---- recovery ---- */
+
+struct left { uint32_t key, total, payers; };
+
+/* What a process leaves that ends in the middle: granted 1000 of the key, no limit on the total; a row committed (40), one settled (30) and one under way (hold 200) in the journal. */
+static struct left die(int64_t granted)
+{
+    struct left left;
+    struct lun_ledger *l = open_ledger(LUN_LEDGER_FOUND);
+    struct lun_journal *j = begin_run(l);
+    begin(l);
+    left.key = account(l, "key app", 5000), left.total = account(l, "total", -1);
+    left.payers = lun_ledger_payers(l, (uint32_t[]){ left.key, left.total }, 2);
+    lun_ledger_grant(l, left.key, granted);
+    commit(l);
+    struct lun_dispatch d1 = dispatched(1, left.payers, 100), d2 = dispatched(2, left.payers, 100), d3 = dispatched(3, left.payers, 200);
+    struct lun_settle s1 = settled(1, 40), s2 = settled(2, 30);
+    lun_journal_dispatch(j, 0, &d1), lun_journal_dispatch(j, 1, &d2), lun_journal_dispatch(j, 2, &d3);
+    lun_journal_settle(j, 0, &s1), lun_journal_settle(j, 1, &s2);
+    begin(l);
+    lun_ledger_row(l, &d1, &s1);
+    commit(l);
+    lun_journal_close(j);
+    lun_ledger_close(l);
+    return left;
+}
+
+static void after_a_kill_rows_are_found_again_and_what_was_not_spent_is_free(void **state)
+{
+    (void)state;
+    struct left left = die(1000);
+    struct lun_ledger *l = open_ledger(LUN_LEDGER_FOUND);
+    assert_int_equal(look(l, left.key).taken, 1000);            /* until then all of it is */
+    struct lun_recovery r = recover(l, BOOT);
+    assert_int_equal(r.runs, 1), assert_int_equal(r.cuts, 0), assert_int_equal(r.rows, 2), assert_int_equal(r.settled, 1);
+    assert_int_equal(r.orphaned, 1), assert_int_equal(r.known, 1), assert_int_equal(r.rests, 0), assert_int_equal(r.wrong, 0);
+    assert_int_equal(look(l, left.key).taken, 270);
+    assert_int_equal(look(l, left.total).taken, 270);
+    r = recover(l, BOOT);
+    assert_int_equal(r.runs, 0);
+    assert_int_equal(look(l, left.key).taken, 270);
+    char *journal = lun_printf("%s/journal.1", folder);
+    assert_int_not_equal(access(journal, F_OK), 0);
+    free(journal);
+    lun_ledger_close(l);
+}
+
+static void assert_cut(struct left left, const char *boot)
+{
+    struct lun_ledger *l = open_ledger(LUN_LEDGER_FOUND);
+    struct lun_recovery r = recover(l, boot);
+    assert_int_equal(r.cuts, 1), assert_int_equal(r.rests, 1), assert_int_equal(r.wrong, 0);
+    assert_int_equal(look(l, left.key).taken, 1000);
+    assert_int_equal(look(l, left.key).charged, 1000);
+    assert_int_equal(by_hand("SELECT amount+(SELECT sum(cost) FROM attempt) FROM rest"), 1000);
+    assert_int_equal(by_hand("SELECT count(*) FROM rest"), 1);  /* of the account with a limit only */
+    lun_ledger_close(l);
+}
+
+static void after_a_power_cut_the_whole_allotment_stays_charged(void **state)
+{
+    (void)state;
+    assert_cut(die(1000), "boot-2");
+}
+
+static void a_journal_that_is_missing_is_a_power_cut(void **state)
+{
+    (void)state;
+    struct left left = die(1000);
+    char *journal = lun_printf("%s/journal.1", folder);
+    unlink(journal);
+    free(journal);
+    assert_cut(left, BOOT);
+}
+
+static void a_journal_that_is_damaged_is_a_power_cut_and_what_is_whole_of_it_counts(void **state)
+{
+    (void)state;
+    struct left left = die(1000);
+    char *journal = lun_printf("%s/journal.1", folder);
+    int fd = open(journal, O_RDWR);
+    assert_int_equal(pwrite(fd, "X", 1, 2), 1);
+    close(fd);
+    free(journal);
+    assert_cut(left, BOOT);
+    assert_int_equal(by_hand("SELECT count(*) FROM attempt"), 3);
+}
+
+static void after_a_power_cut_orphans_that_exceed_the_allotment_are_counted_down_to_it(void **state)
+{
+    (void)state;
+    struct left left = die(150);            /* 40 + 30 + the hold of 200 */
+    struct lun_ledger *l = open_ledger(LUN_LEDGER_FOUND);
+    struct lun_recovery r = recover(l, "boot-2");
+    assert_int_equal(r.capped, 1), assert_int_equal(r.wrong, 0);
+    assert_int_equal(look(l, left.key).taken, 150);
+    lun_ledger_close(l);
+}
+
+static void a_charge_above_what_was_granted_is_told(void **state)
+{
+    (void)state;
+    struct left left = die(150);
+    struct lun_ledger *l = open_ledger(LUN_LEDGER_FOUND);
+    struct lun_recovery r = recover(l, BOOT);
+    assert_int_equal(r.wrong, 1);
+    assert_non_null(strstr(lun_ledger_error(l), "more than was granted"));
+    assert_int_equal(look(l, left.key).taken, 270);             /* and charged */
+    lun_ledger_close(l);
+}
+
+static void a_run_that_goes_on_is_left_alone(void **state)
+{
+    (void)state;
+    struct lun_ledger *old = open_ledger(LUN_LEDGER_FOUND), *l = open_ledger(LUN_LEDGER_FOUND);
+    struct lun_journal *j = begin_run(old), *k = begin_run(l);
+    assert_int_equal(lun_ledger_run(old), 1), assert_int_equal(lun_ledger_run(l), 2);
+    begin(old);
+    uint32_t key = account(old, "key app", 5000);
+    lun_ledger_grant(old, key, 70);
+    commit(old);
+    begin(l);
+    assert_int_equal(account(l, "key app", 5000), key);
+    assert_int_equal(look(l, key).taken, 70);                   /* the other's, seen at once */
+    lun_ledger_grant(l, key, 30);
+    commit(l);
+    assert_int_equal(look(old, key).taken, 100);
+    struct lun_recovery r = recover(l, BOOT);
+    assert_int_equal(r.alive, 1), assert_int_equal(r.runs, 0);
+    good(old, lun_ledger_end_run(old, j, NOW));
+    assert_int_equal(look(l, key).taken, 30);
+    good(l, lun_ledger_end_run(l, k, NOW));
+    assert_int_equal(look(l, key).taken, 0);
+    lun_ledger_close(old), lun_ledger_close(l);
+}
+
+static void who_was_taken_for_dead_writes_no_more(void **state)
+{
+    (void)state;
+    struct lun_ledger *l = open_ledger(LUN_LEDGER_FOUND), *other = open_ledger(LUN_LEDGER_FOUND);
+    struct lun_journal *j = begin_run(l);
+    lun_journal_close(j);                                       /* its lock is gone, as if its file had been removed */
+    assert_int_equal(recover(other, BOOT).runs, 1);
+    assert_int_equal(lun_ledger_begin(l), LUN_LEDGER_FAILED);
+    assert_non_null(strstr(lun_ledger_error(l), "took it for dead"));
+    lun_ledger_close(l), lun_ledger_close(other);
+}
+
+static void another_process_that_writes_is_noticed(void **state)
+{
+    (void)state;
+    struct lun_ledger *l = open_ledger(LUN_LEDGER_FOUND), *other = open_ledger(LUN_LEDGER_FOUND);
+    assert_false(lun_ledger_changed(l));
+    begin(l), lun_ledger_name(l, "x"), commit(l);
+    assert_false(lun_ledger_changed(l));                        /* oneself is no other */
+    begin(other), lun_ledger_name(other, "y"), commit(other);
+    assert_true(lun_ledger_changed(l));
+    assert_false(lun_ledger_changed(l));
+    lun_ledger_close(l), lun_ledger_close(other);
+}
+
+static void an_ordered_end_takes_in_what_the_journal_still_holds(void **state)
+{
+    (void)state;
+    struct lun_ledger *l = open_ledger(LUN_LEDGER_FOUND);
+    struct lun_journal *j = begin_run(l);
+    begin(l);
+    uint32_t key = account(l, "key app", 5000), payers = lun_ledger_payers(l, &key, 1);
+    lun_ledger_grant(l, key, 1000);
+    commit(l);
+    struct lun_dispatch d = dispatched(1, payers, 100);
+    struct lun_settle s = settled(1, 60);
+    lun_journal_dispatch(j, 9, &d), lun_journal_settle(j, 9, &s);
+    good(l, lun_ledger_end_run(l, j, NOW));
+    assert_int_equal(look(l, key).taken, 60);
+    assert_int_equal(by_hand("SELECT count(*) FROM run WHERE state='ended'"), 1);
+    lun_ledger_close(l);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, world_set_up, world_tear_down)
+    const struct CMUnitTest tests[] = {
+        T(what_is_committed_is_there_after_a_restart),
+        T(a_row_counts_once_however_often_it_is_told),
+        T(what_a_provider_charges_above_its_hold_is_taken_beside_what_was_granted),
+        T(a_transaction_that_is_rolled_back_leaves_nothing),
+        T(payers_that_are_not_there_are_never_charged_to_nobody),
+        T(accounts_that_are_not_over_are_listed),
+        T(texts_are_kept_by_their_keys),
+        T(after_a_kill_rows_are_found_again_and_what_was_not_spent_is_free),
+        T(after_a_power_cut_the_whole_allotment_stays_charged),
+        T(a_journal_that_is_missing_is_a_power_cut),
+        T(a_journal_that_is_damaged_is_a_power_cut_and_what_is_whole_of_it_counts),
+        T(after_a_power_cut_orphans_that_exceed_the_allotment_are_counted_down_to_it),
+        T(a_charge_above_what_was_granted_is_told),
+        T(a_run_that_goes_on_is_left_alone),
+        T(who_was_taken_for_dead_writes_no_more),
+        T(another_process_that_writes_is_noticed),
+        T(an_ordered_end_takes_in_what_the_journal_still_holds),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
