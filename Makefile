@@ -135,12 +135,17 @@ $(DRIVERS): $(BUILD)/tests/%: tests/stress/%.c Makefile
 	@echo '  cc  $<'
 	@$(CC) -std=gnu11 $(WARN) $(OPT) -g -D_GNU_SOURCE -MMD -MP -o $@ $< $$(pkg-config --libs libevent)
 
+$(BUILD)/tests/powercut.so: tests/stress/powercut.c Makefile
+	@mkdir -p $(@D)
+	@echo '  cc  $<'
+	@$(CC) -std=gnu11 $(WARN) $(OPT) -g -D_GNU_SOURCE -pthread -fPIC -shared -MMD -MP -o $@ $<
+
 $(BUILD)/tests/parts: tests/stress/parts.c $(INTERNAL) Makefile
 	@mkdir -p $(@D)
 	@echo '  cc  $<'
 	@$(CC) $(ALL_CFLAGS) -MMD -MP -o $@ $< $(INTERNAL) $(ALL_LIBS)
 
-units: $(UNITS) $(DRIVERS)
+units: $(UNITS) $(DRIVERS) $(BUILD)/tests/powercut.so
 
 test-unit: test-deps units ## only the C units
 	@tests/tools/run --unit $(BUILD)/tests

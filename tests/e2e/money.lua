@@ -7,7 +7,6 @@
 --   local books = world:books()                            -- what the provider really charged, per budget: { total = …, ["key k1"] = …, … }
 --   local spent = world:spent(world.gateways[1])           -- what a gateway says: budget → { limit, used, held }
 local e2e = require "support"
-local unistd = require "posix.unistd"
 
 local money = {}
 local World = {}
@@ -88,8 +87,9 @@ end
 
 function World:start_gateway(i)
   local o = self.options
-  self.gateways[i] = e2e.gateway { config = self:config(self.limits), files = { ["policy.lua"] = o.hedges == false and plain or policy }, workers = o.workers or 2,
-                                   env = { LUNETTE_LOG_REQUESTS = o.log and "requests.jsonl" or "false", LUNETTE_WATCH = "false" } }
+  local env = { LUNETTE_LOG_REQUESTS = "false", LUNETTE_WATCH = "false" }
+  for name, value in pairs(o.env or {}) do env[name] = value end
+  self.gateways[i] = e2e.gateway { config = self:config(self.limits), files = { ["policy.lua"] = o.hedges == false and plain or policy }, workers = o.workers or 2, env = env }
 end
 
 function money.start(options)
@@ -192,7 +192,7 @@ end
 -- The promise: what was really charged ≤ what the gateway says is spent ≤ the limit, for every budget. `spent`: budget → { used =, limit = }.
 function World:check(spent, books)
   for name, charged in pairs(books.charged) do
-    local limit, owed, b = self.limits[name] or UNLIMITED, books.owed[name], spent[name]
+    local limit, owed, b = self.limits[name] or UNLIMITED, books.owed[name] or 0, spent[name]
     if not b then error("nobody knows the budget " .. name, 2) end
     if b.limit and b.limit ~= limit then error(("%s has a limit of %d and says %d"):format(name, limit, b.limit), 2) end
     if charged > limit then error(("%s: the provider charged %d, which is %d above the limit"):format(name, charged, charged - limit), 2) end
@@ -229,10 +229,74 @@ function World:leave(g, i, name, left)
   return most
 end
 
+---- sudden ends ----
+
+-- kill -9, when nobody asks anew: a port that is free again could be anybody's.
+function World:kill(g)
+  self:open_doors "closed"
+  g.process:stop(e2e.SIGKILL)
+end
+
+-- Starts it again on its folder; gives the time from there to the first 200 of /health/readiness. Given `within` it may be killed before, so many seconds after its
+-- beginning: false then.
+function World:revive(g, within)
+  local began = e2e.socket.gettime()
+  local command = { e2e.lunette, "serve", g.folder .. "/gateway.lua", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--workers", tostring(g.workers) }
+  g.process = e2e.start(command, g.env)
+  if within then
+    money.pause(within)
+    g.process:stop(e2e.SIGKILL)
+    return false
+  end
+  local port, admin = g.process:expect "listening on http://127%.0%.0%.1:(%d+), metrics on http://127%.0%.0%.1:(%d+)"
+  g.port, g.admin = tonumber(port), tonumber(admin)
+  e2e.eventually("it is ready", function() return g:request({ method = "GET", path = "/health/readiness" }).status == 200 end)
+  local took = e2e.socket.gettime() - began
+  self:open_doors()
+  return took
+end
+
+-- Runs SQL beside a gateway on its ledger (as `l`) and on what the buyers know (`answer`: request, cost, key); gives the lines of the result, split at |.
+function World:query(g, sql)
+  local script = ([[
+CREATE TEMP TABLE answer(request TEXT PRIMARY KEY, cost INTEGER, key INTEGER);
+.mode csv
+.import %s/records answer
+.mode list
+.timeout 10000
+ATTACH 'file:%s/state/ledger.db?mode=ro' AS l;
+%s
+]]):format(self.folder, g.folder, sql)
+  local status, out, errors = e2e.run { "sh", "-c", "sqlite3 -bail :memory: <'" .. e2e.write(self.folder .. "/query", script) .. "'" }
+  if status ~= 0 then error(errors .. out, 2) end
+  local lines = {}
+  for line in out:gmatch "[^\n]+" do
+    local fields = {}
+    for field in (line .. "|"):gmatch "([^|]*)|" do fields[#fields + 1] = tonumber(field) or field end
+    lines[#lines + 1] = fields
+  end
+  return lines
+end
+
+-- What the rows of the ledger amount to, budget → { used = }. What a power cut left unexplained is among it.
+function World:rows(g)
+  local sums = {}
+  for _, line in ipairs(self:query(g, [[
+    SELECT budget, sum(n) FROM (SELECT account, sum(cost) AS n FROM l.attempt JOIN l.payer USING(payers) GROUP BY account
+      UNION ALL SELECT account, amount FROM l.rest) JOIN l.account ON id = account GROUP BY budget;]])) do sums[line[1]] = { used = line[2] } end
+  return sums
+end
+
+-- Answers that a client has received whole, and those among them that are not in the ledger at their cost.
+function World:answers(g)
+  local line = self:query(g, [[
+    SELECT count(*), count(*) FILTER (WHERE total IS NULL), count(*) FILTER (WHERE total <> cost), min(request) FILTER (WHERE total IS NULL OR total <> cost) FROM answer
+      LEFT JOIN (SELECT lower(hex(request)) AS id, sum(cost) AS total FROM l.attempt GROUP BY 1) ON id = request;]])[1]
+  return { n = line[1], missing = line[2], different = line[3], example = line[4] }
+end
+
 -- A provider that does nothing wrong but to claim more than it charged.
 money.well_behaved = { whole = 80, lie = 20, silent = 0, slow = 0, cut = 0, reset = 0, never = 0, error = 0, bad = 0, busy = 0, overloaded = 0, hangup = 0 }
 
 function money.pause(seconds) e2e.socket.select(nil, nil, seconds) end
-function money.ended(process) return unistd.access("/proc/" .. process.pid) == nil end
-
 return money
