@@ -41,10 +41,10 @@ end
 local function budget(limit) return limit == false and "nil" or ('{ limit = %s, per = "ever" }'):format(usd(limit or UNLIMITED)) end
 
 -- The configuration with these limits; a budget without one has a limit that is never reached, one whose limit is false is none.
-function World:config(limits)
+function World:config(limits, i)
   local out, o = {}, self.options
   local function put(text) out[#out + 1] = text end
-  put 'return { policy = "policy.lua", state = "state", health = false,'
+  put(('return { policy = "policy.lua", state = "%s/state%d", health = false,'):format(self.folder, i))
   put(("limits = { attempts = 4, retries = %s, hedges = 0.05, output = %d, deadline = 20 },"):format(tostring(o.retries or 0.5), money.output))
   put "providers = {"
   for name in pairs(money.prices) do
@@ -88,8 +88,12 @@ end
 function World:start_gateway(i)
   local o = self.options
   local env = { LUNETTE_LOG_REQUESTS = "false", LUNETTE_WATCH = "false" }
-  for name, value in pairs(o.env or {}) do env[name] = value end
-  self.gateways[i] = e2e.gateway { config = self:config(self.limits), files = { ["policy.lua"] = o.hedges == false and plain or policy }, workers = o.workers or 2, env = env }
+  if o.powercut then
+    os.execute(("mkdir -p %s/kept%d"):format(self.folder, i))
+    env.LD_PRELOAD, env.POWERCUT, env.POWERCUT_OF, env.LUNETTE_BOOT_ID = built .. "powercut.so", ("%s/kept%d"):format(self.folder, i), ("%s/state%d"):format(self.folder, i), "boot-0"
+  end
+  self.gateways[i] = e2e.gateway { config = self:config(self.limits, i), files = { ["policy.lua"] = o.hedges == false and plain or policy }, workers = o.workers or 2, env = env }
+  self.gateways[i].number, self.gateways[i].state = i, ("%s/state%d"):format(self.folder, i)
 end
 
 function money.start(options)
@@ -102,11 +106,12 @@ function money.start(options)
   return self
 end
 
--- Other limits, taken over by every gateway.
-function World:limit(limits)
+-- Other limits, taken over by every gateway; `later`: when it starts again.
+function World:limit(limits, later)
   self.limits = limits
-  for _, g in ipairs(self.gateways) do
-    local answer = g:reload { ["gateway.lua"] = self:config(limits) }
+  for i, g in ipairs(self.gateways) do
+    g:replace("gateway.lua", self:config(limits, i))
+    local answer = later and { status = 200 } or g:tell "reload"
     if answer.status ~= 200 then error("a reload was answered with " .. answer.status .. ": " .. answer.body) end
   end
 end
@@ -202,6 +207,14 @@ function World:check(spent, books)
   end
 end
 
+-- The half of it that needs no gateway.
+function World:check_charged()
+  for name, charged in pairs(self:books().charged) do
+    local limit = self.limits[name] or UNLIMITED
+    if limit and charged > limit then error(("%s: the provider charged %d, which is %d above the limit"):format(name, charged, charged - limit), 2) end
+  end
+end
+
 ---- to the nano-USD ----
 
 -- What a question to `one` can cost at most with so many tokens of output, its input being so many.
@@ -256,6 +269,21 @@ function World:revive(g, within)
   return took
 end
 
+-- The power goes: like a kill, but on the disk is what was synced, and of the journal any earlier image of each page. The machine that starts again is another one. Gives how
+-- many bytes are other ones than those that the process had left.
+function World:cut(g)
+  self:kill(g)
+  self.cuts = (self.cuts or 0) + 1
+  g.env.LUNETTE_BOOT_ID = "boot-" .. self.cuts
+  local status, out, errors = e2e.run { "sh", "-c", ([[set -e; cd %s; rm -f *-shm
+    for f in ledger.db* journal.* making-journal.*; do [ -f $f ] || continue; kept=%s/$(stat -c %%i $f)
+      if [ -f $kept ]; then cmp -l $kept $f 2>/dev/null | wc -l || true; cp $kept $f; else rm $f; echo 1; fi; done]]):format(g.state, g.env.POWERCUT) }
+  assert(status == 0, errors)
+  local sum = 0
+  for n in out:gmatch "%d+" do sum = sum + tonumber(n) end
+  return sum
+end
+
 -- Runs SQL beside a gateway on its ledger (as `l`) and on what the buyers know (`answer`: request, cost, key); gives the lines of the result, split at |.
 function World:query(g, sql)
   local script = ([[
@@ -264,9 +292,9 @@ CREATE TEMP TABLE answer(request TEXT PRIMARY KEY, cost INTEGER, key INTEGER);
 .import %s/records answer
 .mode list
 .timeout 10000
-ATTACH 'file:%s/state/ledger.db?mode=ro' AS l;
+ATTACH 'file:%s/ledger.db?mode=ro' AS l;
 %s
-]]):format(self.folder, g.folder, sql)
+]]):format(self.folder, g.state, sql)
   local status, out, errors = e2e.run { "sh", "-c", "sqlite3 -bail :memory: <'" .. e2e.write(self.folder .. "/query", script) .. "'" }
   if status ~= 0 then error(errors .. out, 2) end
   local lines = {}

@@ -1,48 +1,54 @@
 -- A gateway that is killed again and again while many clients spend through it: what a client was answered is in the ledger, what the provider charged is charged, and no
--- limit is passed. STRESS_MONEY_KILLS: how often (8).
+-- limit is passed. STRESS_MONEY_KILLS: how often (8). And one whose machine loses its power:
+-- STRESS_MONEY_CUTS (6).
 local e2e = require "support"
 local money = require "money"
 
 local kills = tonumber(os.getenv "STRESS_MONEY_KILLS") or 8
+local cuts = tonumber(os.getenv "STRESS_MONEY_CUTS") or 6
 local show = os.getenv "STRESS_FIGURES" and print or function() end
 
 -- What the budgets have left after each raise, in USD: a little for some, and all of it together is a little less than what is spent until the next.
 local rises = { ["key k1"] = 0.02, ["key k2"] = 0.2, ["team t1"] = 0.3, total = 1 }
 local RISE_EVERY = 10
 
+local function raised(before, times)
+  local limits = {}
+  for name, rise in pairs(rises) do limits[name] = (before[name] and before[name].used or 0) + math.floor(rise * (times or 1) * 1e9) end
+  return limits
+end
+
+local seed = 4711
+local function random(most)
+  seed = (seed * 16807) % 2147483647
+  return seed % (most + 1)
+end
+
+local function show_budgets(spent, books)
+  for name in pairs(rises) do
+    show(("%-8s limit %16d  spent %16d  really charged %16d, may have %16d nano-USD"):format(name, spent[name].limit, spent[name].used, books.charged[name], books.owed[name]))
+  end
+end
+
 describe("a gateway that is killed while its clients spend", function()
   local world, g, report, books, spent
-  local seed, ready, early = 4711, {}, 0
+  local ready, early = {}, 0
   teardown(e2e.stop)
 
-  local function random(most)
-    seed = (seed * 16807) % 2147483647
-    return seed % (most + 1)
-  end
-
-  local function raise()
-    local before = world.spent_before or {}
-    local limits = {}
-    for name, rise in pairs(rises) do limits[name] = (before[name] and before[name].used or 0) + math.floor(rise * 1e9) end
-    world.limits = limits
-    g:replace("gateway.lua", world:config(limits))
-  end
 
   setup(function()
     world = money.start { keys = 8, teams = 2, limits = {} }
     g = world.gateways[1]
-    world:kill(g)
-    raise()
-    world:revive(g)
+    world:limit(raised {})
     world:buy { connections = 256 }
     for kill = 1, kills do
       money.pause(0.01 + random(120) / 1000)
-      if kill % RISE_EVERY == 0 then
-        world.spent_before = world:spent(g)
-        world:check(world.spent_before, { charged = world:books().charged, owed = {} })
-      end
+      local before = kill % RISE_EVERY == 0 and world:spent(g)
       world:kill(g)
-      if kill % RISE_EVERY == 0 then raise() end
+      if before then
+        world:check_charged()
+        world:limit(raised(before), "later")
+      end
       if kill % 6 == 0 then                     -- and again, while it recovers
         early = early + 1
         world:revive(g, random(40) / 1000)
@@ -69,9 +75,7 @@ describe("a gateway that is killed while its clients spend", function()
   end)
 
   it("has charged all that the provider has, and no budget more than its limit", function()
-    for name in pairs(rises) do
-      show(("%-8s limit %16d  spent %16d  really charged %16d, may have %16d nano-USD"):format(name, spent[name].limit, spent[name].used, books.charged[name], books.owed[name]))
-    end
+    show_budgets(spent, books)
     world:check(spent, books)
     assert.is_true((report.refused.total or { n = 0 }).n + (report.refused["key k1"] or { n = 0 }).n > 0)
   end)
@@ -81,5 +85,43 @@ describe("a gateway that is killed while its clients spend", function()
     local rows = world:rows(g)
     for name, b in pairs(spent) do assert.equal(rows[name] and rows[name].used or 0, b.used, name) end
     world:check(rows, books)
+  end)
+end)
+
+describe("a gateway whose machine loses its power while its clients spend", function()
+  local world, g, changed
+  local MORE = 10         -- times as much: whatever was drawn and not spent stays charged after each cut
+  teardown(e2e.stop)
+
+  setup(function()
+    world = money.start { keys = 8, teams = 2, powercut = true }
+    g = world.gateways[1]
+    world:limit(raised({}, MORE))
+    world:buy { connections = 64 }
+    changed = 0
+    for cut = 1, cuts do
+      money.pause(0.03 + random(150) / 1000)
+      local before = cut % RISE_EVERY == 0 and world:spent(g)
+      if random(3) == 0 then world:kill(g) else changed = changed + world:cut(g) end
+      if before then
+        world:check_charged()
+        world:limit(raised(before, MORE), "later")
+      end
+      world:revive(g)
+      world:check_charged()
+    end
+    world:enough()
+  end)
+
+  it("starts again, overspends nothing and has charged at least what the provider has", function()
+    local spent, books = world:settled(g), world:books()
+    local rest = world:query(g, "SELECT count(*), sum(amount) FROM l.rest JOIN l.account ON id = account AND budget = 'total';")[1]
+    show(("%d cuts and %d kills; %d bytes were other ones on the disk; %d times a rest stays charged to the total, %d nano-USD in all"):format(world.cuts, cuts - world.cuts, changed,
+      rest[1], rest[2]))
+    show_budgets(spent, books)
+    world:check(spent, books)
+    assert.is_true(changed > 0 and rest[1] > 0)
+    g:stop()
+    world:check(world:rows(g), books)
   end)
 end)
