@@ -56,12 +56,10 @@ enum lun_taken lun_bill_take(struct lun_bill *b, struct lun_question *q, const s
     struct lun_bought what = { .target = t->target->ledger_name, .version = q->snapshot->ledger_version };
     memcpy(what.request, q->number, sizeof what.request);
     enum lun_taken taken = lun_hold_take(&b->hold, money, accounts, n, b->bound < 0 ? 0 : b->bound, lun_question_wall(q), &what, &short_of);
-    b->closed = taken == LUN_CLOSED || (taken == LUN_LATER && short_of < 0);
     if (taken == LUN_TAKEN) return taken;
-    if (!b->closed) {
-        lun_account_look(accounts[short_of], lun_question_wall(q), &b->short_of);
-        *detail = why_short(q, b);
-    } else *detail = why_closed(q, money);
+    if (short_of >= 0) lun_account_look(accounts[short_of], lun_question_wall(q), &b->short_of);
+    b->closed = taken == LUN_CLOSED || (taken == LUN_LATER && (short_of < 0 || b->short_of.left >= b->bound));     /* it is there, and not drawn yet */
+    *detail = b->closed ? why_closed(q, money) : why_short(q, b);
     return taken;
 }
 

@@ -58,6 +58,7 @@ void lun_draw_work_free(struct lun_draw_work *w)
     free(w->names);
     free(w->spans);
     free(w->payers);
+    free(w->groups);
     free(w->slots);
     *w = (struct lun_draw_work){0};
 }
@@ -110,6 +111,13 @@ static void collect(struct lun_money *m, struct lun_draw_work *w, lun_us wall)
         w->names[w->n_names++] = (struct lun_draw_name){ .name = n, .text = n->text };
         m->work_names = n->next_work;
     }
+    for (struct lun_payers *p; (p = m->needy); p->need = 0) {
+        ROOM(w, groups);
+        struct lun_draw_group *g = &w->groups[w->n_groups++];
+        *g = (struct lun_draw_group){ .n = p->n, .need = p->need };
+        memcpy(g->spans, p->spans, sizeof g->spans);
+        m->needy = p->next_need;
+    }
     for (struct lun_span *s; (s = m->work); ) {
         m->work = s->next_work;
         collect_span(w, s, wall);
@@ -126,7 +134,7 @@ static void collect(struct lun_money *m, struct lun_draw_work *w, lun_us wall)
 
 bool lun_draw_begin(struct lun_money *m, struct lun_draw_work *w, lun_us wall)
 {
-    w->n_accounts = w->n_names = w->n_spans = w->n_payers = w->n_slots = 0;
+    w->n_accounts = w->n_names = w->n_spans = w->n_payers = w->n_groups = w->n_slots = 0;
     pthread_mutex_lock(&m->lock);
     m->woken = 0;
     collect(m, w, wall);
@@ -214,6 +222,27 @@ void lun_draw_failed(struct lun_money *m, const struct lun_draw_work *w)
     }
     memcpy(m->ended + m->n_ended, w->slots, w->n_slots * sizeof *w->slots);
     m->n_ended += w->n_slots;
+    pthread_mutex_unlock(&m->lock);
+}
+
+void lun_draw_granted(struct lun_money *m, struct lun_span *s, int64_t granted, int64_t base)
+{
+    pthread_mutex_lock(&m->lock);
+    if (granted > s->granted) {
+        s->allot = granted;
+        s->refused = 0;
+    } else if (granted < s->allot) s->allot = granted;
+    s->granted = granted;
+    s->base = base;
+    if (m->waiters) lun_money_tell(m);
+    pthread_mutex_unlock(&m->lock);
+}
+
+void lun_draw_refused(struct lun_money *m, struct lun_span *s, int64_t need, int64_t base)
+{
+    pthread_mutex_lock(&m->lock);
+    s->base = base;
+    if (need && (!s->refused || need < s->refused)) s->refused = need;
     pthread_mutex_unlock(&m->lock);
 }
 
@@ -309,11 +338,16 @@ static void bury(struct lun_account *a)
     }
 }
 
-/* A set that is not on the disk yet keeps its spans. */
+static void keep_spans(struct lun_payers *p)
+{
+    for (int i = 0; i < p->n; i++) p->spans[i]->dead = false;
+}
+
+/* A set that is not on the disk yet, or that somebody waits for, keeps its spans. */
 static void spare(struct lun_money *m)
 {
-    for (struct lun_payers *p = m->work_payers; p; p = p->next_work)
-        for (int i = 0; i < p->n; i++) p->spans[i]->dead = false;
+    for (struct lun_payers *p = m->work_payers; p; p = p->next_work) keep_spans(p);
+    for (struct lun_payers *p = m->needy; p; p = p->next_need) keep_spans(p);
 }
 
 void lun_draw_sweep(struct lun_money *m, lun_us wall)

@@ -51,6 +51,8 @@ struct lun_draw_span {
 };
 struct lun_draw_payers { struct lun_payers *payers; uint32_t id; int n; struct lun_span *spans[LUN_ACCOUNTS]; uint32_t accounts[LUN_ACCOUNTS]; };
 
+/* Who waits: so much on each of these accounts that has a limit, or on none. */
+struct lun_draw_group { int n; struct lun_span *spans[LUN_ACCOUNTS]; int64_t need; };
 struct lun_draw_account { const char *budget; struct lun_account *account; };
 
 struct lun_draw_work {          /* arrays are the bookkeeper's to reuse: zero-initialise once, free with lun_draw_work_free */
@@ -58,6 +60,7 @@ struct lun_draw_work {          /* arrays are the bookkeeper's to reuse: zero-in
     struct lun_draw_name *names; size_t n_names, room_names;
     struct lun_draw_span *spans; size_t n_spans, room_spans;
     struct lun_draw_payers *payers; size_t n_payers, room_payers;      /* to be made; `accounts` are filled in by lun_draw_accounts */
+    struct lun_draw_group *groups; size_t n_groups, room_groups;
     uint32_t *slots; size_t n_slots, room_slots;       /* settled: their rows are to be written */
 };
 /* Collects what there is to do. False: nothing. `wall`: now. */
@@ -72,6 +75,10 @@ bool lun_draw_accounts(const struct lun_draw_work *, struct lun_draw_payers *);
 void lun_draw_done(struct lun_money *, const struct lun_draw_work *);
 /* None of it is: the next lun_draw_begin collects it again. */
 void lun_draw_failed(struct lun_money *, const struct lun_draw_work *);
+/* Several gateways: this run now has that much of it, on the disk. */
+void lun_draw_granted(struct lun_money *, struct lun_span *, int64_t granted, int64_t base);
+/* Several gateways: there is not so much to be had just now. Remembered until something comes back. */
+void lun_draw_refused(struct lun_money *, struct lun_span *, int64_t need, int64_t base);
 /* What others have taken of a span has changed: a correction, another process or gateway. Tells who waits if it is less. */
 void lun_draw_base(struct lun_money *, struct lun_span *, int64_t base);
 /* Calls for every span that has a number, under the lock: only to write down what is seen. Spans go in lun_draw_sweep alone. */

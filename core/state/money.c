@@ -136,11 +136,21 @@ struct lun_payers *lun_payers_find(struct lun_money *m, struct lun_span *const *
     return p;
 }
 
+void lun_payers_need(struct lun_money *m, struct lun_payers *p, int64_t bound)
+{
+    if (bound <= 0) return;
+    if (!p->need) {
+        p->next_need = m->needy;
+        m->needy = p;
+    }
+    if (bound > p->need) p->need = bound;
+}
+
 void lun_payers_forget(struct lun_money *m, bool (*dead)(const struct lun_payers *))
 {
     for (size_t i = 0; i < m->room_payers; i++)
         for (struct lun_payers **at = &m->payers[i], *p; (p = *at); ) {
-            if (!p->id || !dead(p)) { at = &p->next; continue; }
+            if (!p->id || p->need || !dead(p)) { at = &p->next; continue; }
             *at = p->next;
             free(p);
             m->n_payers--;

@@ -39,6 +39,7 @@ struct lun_payers {
     uint64_t hash;
     uint32_t id;                        /* 0: not on the disk yet */
     struct lun_payers *next_work;
+    int64_t need; struct lun_payers *next_need;     /* the dearest of those who were told LATER since the last turn; 0: nobody was */
     int n; struct lun_span *spans[LUN_ACCOUNTS];
 };
 struct lun_money_name { struct lun_money_name *next_work; _Atomic uint32_t id; char text[]; };
@@ -54,7 +55,7 @@ struct lun_money {
     uint32_t *ended; size_t n_ended;                    /* slots whose holds have ended */
     struct lun_payers **payers; size_t n_payers, room_payers;      /* by hash; room is 0 or a power of two */
     struct lun_account *work_accounts;                  /* that nobody has looked for in the ledger yet */
-    struct lun_span *work; struct lun_payers *work_payers; struct lun_money_name *work_names;
+    struct lun_span *work; struct lun_payers *work_payers, *needy; struct lun_money_name *work_names;
     int woken;                                          /* 1: the bookkeeper knows that there is work, 2: that it is urgent */
     struct lun_money_waiter *waiters;
 };
@@ -68,5 +69,6 @@ struct lun_span *lun_span_open(struct lun_account *, lun_us wall);       /* that
 int64_t lun_span_gone(const struct lun_span *);
 int64_t lun_span_left(const struct lun_span *);         /* of the limit, for all that is known; >= 0 */
 struct lun_payers *lun_payers_find(struct lun_money *, struct lun_span *const *, int n);    /* made when new */
+void lun_payers_need(struct lun_money *, struct lun_payers *, int64_t bound);   /* somebody waits for so much on all of them */
 void lun_payers_forget(struct lun_money *, bool (*dead)(const struct lun_payers *));
 #endif

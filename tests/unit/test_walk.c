@@ -697,6 +697,72 @@ TEST(a_turn_is_given_back_when_the_step_does_not_fit_the_budget)
     q->cost = 0;
 }
 
+/* ---- money that has to be drawn first ---- */
+
+static void open_books(int targets, lun_us in)
+{
+    w = world_new(targets);
+    w->client.budget.limit = USD(1);
+    w->books_in = in;
+    world_open(w);
+    world_keep_books(w);
+}
+
+TEST(money_that_is_drawn_first_is_waited_for_and_the_wait_is_our_own_not_a_queues)
+{
+    open_books(1, 30 * LUN_MS);
+    struct asked *q = whole("+20 200 +5 w end", NULL, NULL);
+    came(q, 200, "a=ok");
+    assert_int_equal(q->done.waited, 0);
+    assert_true(q->done.latency - q->done.upstream_wait >= 30 * LUN_MS);
+    assert_true(q->done.latency < 200 * LUN_MS);
+    q = whole("+20 200 +5 w end", NULL, NULL);
+    came(q, 200, "a=ok");
+    assert_true(q->done.latency == 25 * LUN_MS);        /* the next one finds it there */
+}
+
+TEST(money_that_does_not_come_is_waited_for_a_second_over_all_steps_and_then_it_is_503)
+{
+    open_books(2, LUN_NEVER);
+    struct asked *q = whole("200 w end", "200 w end", NULL);
+    came(q, 503, "a=skipped b=skipped");
+    assert_string_equal(q->code, "overloaded");
+    assert_true(has(got(q), "under a hard limit"));
+    assert_string_equal(header(q, "retry-after"), "1");
+    assert_true(q->done.latency >= LUN_SECOND && q->done.latency < LUN_SECOND + 100 * LUN_MS);
+    assert_int_equal(calls_to(w, 'a') + calls_to(w, 'b'), 0);
+}
+
+TEST(a_ledger_that_cannot_be_written_refuses_what_is_limited_at_once_with_the_reason)
+{
+    open_books(1, 10 * LUN_MS);
+    came(whole("200 w end", NULL, NULL), 200, "a=ok");
+    lun_draw_close(w->registry->money, "the disk is full");
+    struct asked *q = whole("200 w end", NULL, NULL);
+    came(q, 503, "a=skipped");
+    assert_true(has(got(q), "the disk is full"));
+    assert_true(q->done.latency == 0);
+    lun_draw_close(w->registry->money, NULL);
+    came(whole("200 w end", NULL, NULL), 200, "a=ok");
+}
+
+TEST(a_client_that_leaves_while_money_is_waited_for_leaves_no_hold_and_gives_its_turn_back)
+{
+    w = world_new(1);
+    w->client.budget.limit = USD(1);
+    w->books_in = 300 * LUN_MS;
+    w->target[0].requests_per_minute = 1;
+    world_open(w);
+    world_keep_books(w);
+    world_script(w, 'a', "200 w end");
+    struct asked *first = ask(w, false);
+    world_until(w, 100 * LUN_MS);
+    leave(first);
+    world_run(w);
+    assert_int_equal(held(w), 0);
+    came(whole("200 w end", NULL, NULL), 200, "a=ok");   /* its turn was not used up */
+}
+
 TEST(a_providers_own_word_on_what_is_left_holds_the_next_one_back)
 {
     house(2);
@@ -1412,6 +1478,10 @@ int main(int argc, char **argv)
         T(a_step_whose_turn_would_come_too_late_is_given_up_at_once),
         T(a_turn_that_moves_up_is_noticed_at_once),
         T(a_turn_is_given_back_when_the_step_does_not_fit_the_budget),
+        T(money_that_is_drawn_first_is_waited_for_and_the_wait_is_our_own_not_a_queues),
+        T(money_that_does_not_come_is_waited_for_a_second_over_all_steps_and_then_it_is_503),
+        T(a_ledger_that_cannot_be_written_refuses_what_is_limited_at_once_with_the_reason),
+        T(a_client_that_leaves_while_money_is_waited_for_leaves_no_hold_and_gives_its_turn_back),
         T(a_providers_own_word_on_what_is_left_holds_the_next_one_back),
         T(a_step_whose_hold_does_not_fit_is_skipped_and_when_none_fits_the_client_is_told_which_budget_and_what_is_left),
         T(a_cheaper_step_serves_where_the_dearer_does_not_fit),

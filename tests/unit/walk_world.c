@@ -77,7 +77,8 @@ static void line_settled(void *self, uint32_t slot, uint64_t seq, const struct l
 static void wake_bookkeeper(void *self, bool urgent)
 {
     struct world *w = self;
-    lun_us in = urgent ? (lun_us)(random64(w) % 3 ? random64(w) % 2000 : random64(w) % 1500000) : 5 * LUN_MS;
+    lun_us in = w->books_in ? w->books_in : urgent ? (lun_us)(random64(w) % 3 ? random64(w) % 2000 : random64(w) % 1500000) : 5 * LUN_MS;
+    if (in == LUN_NEVER) return;
     if (!w->bookkeeper.at || w->bookkeeper.due > w->loop.now + in) lun_timer_set(&w->loop, &w->bookkeeper, w->loop.now + in);
 }
 

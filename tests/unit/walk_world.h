@@ -83,6 +83,7 @@ struct world {
     const char *(*make_script)(struct call *);      /* instead of the scripts above; in the question's arena */
     bool keeps_books; struct lun_timer bookkeeper; struct lun_draw_work work;   /* see world_keep_books */
     bool books_fail;                            /* now and then, and go on later */
+    lun_us books_in;                            /* so long they take, LUN_NEVER too; 0: at random */
     bool failed_money;                          /* somebody claimed more than was held: budgets may be passed */
 };
 
