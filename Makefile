@@ -43,7 +43,7 @@ INCLUDEDIR ?= $(PREFIX)/include
 MANDIR     ?= $(PREFIX)/share/man
 UNITS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
 
-.PHONY: all deps test-deps build library install uninstall units run test test-unit test-policy test-e2e test-clients sanitize sanitize-address sanitize-thread stress claims lint layers docs examples mutants help clean
+.PHONY: all deps test-deps build library install uninstall units run test test-unit test-policy test-e2e test-clients sanitize sanitize-address sanitize-thread stress stress-money claims lint layers docs examples mutants help clean
 all: deps
 	@$(MAKE) --no-print-directory -j$$(nproc) build
 
@@ -170,6 +170,15 @@ stress: test-deps ## minutes: a gateway reloaded every 50 ms under load, a thous
 	@for n in 4 1000; do $(BUILD)/tests/parts $$n || exit 1; done
 	@failed=0; for spec in tests/stress/reload_spec.lua tests/e2e/broken_spec.lua tests/e2e/attacks_spec.lua; do \
 	    LUNETTE=$(abspath $(BUILD)/lunette) STRESS_FIGURES=1 STRESS_MUTANTS=$${STRESS_MUTANTS:-1000} STRESS_KILLS=$${STRESS_KILLS:-100} \
+	    lua5.1 /usr/bin/busted --output=plainTerminal --lpath "tests/e2e/?.lua" --pattern _spec $$spec || failed=1; done; exit $$failed
+
+# STRESS_MONEY_…: tests/stress/README.md.
+stress-money: test-deps ## many minutes: that hard limits hold: a million questions, gateways killed, power cut, Redis killed; and what they cost
+	@$(MAKE) --no-print-directory -j$$(nproc) build units
+	@failed=0; BUDGET_MODEL_RUNS=$${BUDGET_MODEL_RUNS:-100} $(BUILD)/tests/test_budget_model || failed=1; \
+	for spec in tests/stress/money_cost_spec.lua tests/e2e/money_spec.lua tests/e2e/money_kills_spec.lua ; do \
+	    LUNETTE=$(abspath $(BUILD)/lunette) STRESS_FIGURES=1 STRESS_MONEY_REQUESTS=$${STRESS_MONEY_REQUESTS:-1000000} STRESS_MONEY_KILLS=$${STRESS_MONEY_KILLS:-200} \
+	    STRESS_MONEY_CUTS=$${STRESS_MONEY_CUTS:-200} STRESS_MONEY_RESTARTS=$${STRESS_MONEY_RESTARTS:-20} \
 	    lua5.1 /usr/bin/busted --output=plainTerminal --lpath "tests/e2e/?.lua" --pattern _spec $$spec || failed=1; done; exit $$failed
 
 # CLAIMS_REQUESTS, CLAIMS_SEED, …: tests/claims/README.md.

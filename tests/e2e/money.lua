@@ -242,6 +242,28 @@ function World:leave(g, i, name, left)
   return most
 end
 
+---- Redis ----
+
+-- A Redis of its own, with an append-only file. Its port stays the same over its restarts.
+function money.redis()
+  local r = { folder = e2e.folder() }
+  local probe = e2e.socket.bind("127.0.0.1", 0)
+  r.port = select(2, probe:getsockname())
+  probe:close()
+  r.url = "redis://127.0.0.1:" .. r.port
+  function r.start()
+    r.process = e2e.start { "redis-server", "--port", tostring(r.port), "--bind", "127.0.0.1", "--dir", r.folder, "--appendonly", "yes", "--appendfsync", "everysec", "--save", "" }
+    r.process:expect "(Ready to accept connections)"
+  end
+  function r.tell(...)
+    local status, out, errors = e2e.run { "redis-cli", "-p", tostring(r.port), ... }
+    assert(status == 0, out .. errors)
+    return out
+  end
+  r.start()
+  return r
+end
+
 ---- sudden ends ----
 
 -- kill -9, when nobody asks anew: a port that is free again could be anybody's.

@@ -2,7 +2,7 @@
  * stream or not are drawn. PORTS is a file of eight 32-bit ports that is read before each question (0: no gateway there just now); a gateway that is gone is tried again.
  *
  *   connections=512 requests=0 (0: until SIGTERM) keys=8 teams=2 (key kI belongs to team t(I mod teams)) prompt=2000 output=400 (at most) capless=5 stream=40 leave=3 (of a hundred:
- *   no max_tokens, a stream, a client that leaves) dearest=0 (nano-USD: more than any question can cost) seed=1 path=/v1/chat/completions records= (a file: REQUEST,NANO-USD,KEY of
+ *   no max_tokens, a stream, a client that leaves) dearest=0 (nano-USD: more than any question can cost) strict=1 (0: a 402 may have more left than is needed) seed=1 path=/v1/chat/completions records= (a file: REQUEST,NANO-USD,KEY of
  *   each answer that arrived whole)
  *
  * Prints `ready`; `wrong …` for what must not happen, at most 20 of them; at SIGUSR1 and at its end `report {…}`, JSON, of all until then.
@@ -29,8 +29,8 @@ struct connection { struct bufferevent *io; struct event *timer; bool stream, bu
 struct answer { int status, attempts; bool chunked; char id[64], number[24], cost[32]; const char *body; size_t n; };
 struct refused { char name[40]; long n; int64_t left_most; };
 
-static struct { long connections, requests, keys, teams, prompt, output, capless, stream, leave, dearest, seed; } with =
-    { .connections = 512, .keys = 8, .teams = 2, .prompt = 2000, .output = 400, .capless = 5, .stream = 40, .leave = 3, .seed = 1 };
+static struct { long connections, requests, keys, teams, prompt, output, capless, stream, leave, dearest, strict, seed; } with =
+    { .connections = 512, .keys = 8, .teams = 2, .prompt = 2000, .output = 400, .capless = 5, .stream = 40, .leave = 3, .strict = 1, .seed = 1 };
 static const char *path = "/v1/chat/completions";
 static struct event_base *base;
 static const struct books *books;
@@ -180,8 +180,8 @@ static void judge_refusal(const struct answer *a)
     if (budget) snprintf(name, sizeof name, "%.*s", (int)strcspn(budget + 10, "\""), budget + 10);
     int64_t left_nano = rest ? nano(rest + 7) : -1, bound_nano = bound ? nano(bound + 15) : -1;
     if (!*name || left_nano < 0) { wrong("402 without budget and left: %s", text); return; }
-    if (with.dearest && left_nano >= with.dearest) wrong("402 while the dearest question (%ld) fits: %s", with.dearest, text);
-    if (bound_nano >= 0 && left_nano >= bound_nano) wrong("402 though it fits: %s", text);
+    if (with.strict && with.dearest && left_nano >= with.dearest) wrong("402 while the dearest question (%ld) fits: %s", with.dearest, text);
+    if (with.strict && bound_nano >= 0 && left_nano >= bound_nano) wrong("402 though it fits: %s", text);
     struct refused *r = refused_by(name);
     r->n++;
     if (left_nano > r->left_most) r->left_most = left_nano;
@@ -326,7 +326,7 @@ static bool take_argument(const char *text)
 {
     static const struct { const char *name; long *value; } numbers[] = {
         { "connections=", &with.connections }, { "requests=", &with.requests }, { "keys=", &with.keys }, { "teams=", &with.teams }, { "prompt=", &with.prompt }, { "output=", &with.output },
-        { "capless=", &with.capless }, { "stream=", &with.stream }, { "leave=", &with.leave }, { "dearest=", &with.dearest }, { "seed=", &with.seed },
+        { "capless=", &with.capless }, { "stream=", &with.stream }, { "leave=", &with.leave }, { "dearest=", &with.dearest }, { "strict=", &with.strict }, { "seed=", &with.seed },
     };
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         size_t n = strlen(numbers[i].name);
