@@ -1,9 +1,9 @@
 -- Many clients at once on budgets that are too small for them, with a provider that fails, cuts, never answers and claims more than it charged: by its own books it is never
--- paid more than a limit allows, and nothing is refused that fits. STRESS_MONEY_REQUESTS: how many questions (4000).
+-- paid more than a limit allows, and nothing is refused that fits. STRESS_MONEY_REQUESTS: how many questions (3000).
 local e2e = require "support"
 local money = require "money"
 
-local requests = tonumber(os.getenv "STRESS_MONEY_REQUESTS") or 4000
+local requests = tonumber(os.getenv "STRESS_MONEY_REQUESTS") or 3000
 local show = os.getenv "STRESS_FIGURES" and print or function() end
 
 -- The share that each budget has of what all would like to spend: some much too small, some just so, most more than enough; all of it once nine tenths are asked.
