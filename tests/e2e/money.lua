@@ -286,7 +286,8 @@ function World:revive(g, within)
   local port, admin = g.process:expect "listening on http://127%.0%.0%.1:(%d+), metrics on http://127%.0%.0%.1:(%d+)"
   g.port, g.admin = tonumber(port), tonumber(admin)
   e2e.eventually("it is ready", function() return g:request({ method = "GET", path = "/health/readiness" }).status == 200 end)
-  local took = e2e.socket.gettime() - began
+  local took, said = e2e.socket.gettime() - began, g.process:stderr()
+  if said:find("charged above what was granted", 1, true) then error(said, 2) end
   self:open_doors()
   return took
 end

@@ -42,7 +42,7 @@ describe("a gateway that is killed while its clients spend", function()
     world:limit(raised {})
     world:buy { connections = 256 }
     for kill = 1, kills do
-      money.pause(0.01 + random(120) / 1000)
+      money.pause(0.02 + random(250) / 1000)
       local before = kill % RISE_EVERY == 0 and world:spent(g)
       world:kill(g)
       if before then
@@ -55,6 +55,7 @@ describe("a gateway that is killed while its clients spend", function()
       end
       ready[#ready + 1] = world:revive(g)
     end
+    money.pause(0.2)
     report = world:enough()
     spent, books = world:settled(g), world:books()
   end)

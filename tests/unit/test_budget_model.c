@@ -94,18 +94,18 @@ static void charge(struct disk *d, struct line *l)
     l->state = 0;
 }
 
-static struct entry *entry_of(struct disk *d, const struct lun_draw_span *s)
+static struct entry *entry_of(struct disk *d, const char *budget, const char *label)
 {
-    for (uint32_t i = 0; i < d->n; i++) if (!strcmp(d->entries[i].budget, s->budget) && !strcmp(d->entries[i].label, s->label)) return &d->entries[i];
+    for (uint32_t i = 0; i < d->n; i++) if (!strcmp(d->entries[i].budget, budget) && !strcmp(d->entries[i].label, label)) return &d->entries[i];
     assert_true(d->n < ROWS);
-    snprintf(d->entries[d->n].budget, sizeof d->entries->budget, "%s", s->budget);
-    snprintf(d->entries[d->n].label, sizeof d->entries->label, "%s", s->label);
+    snprintf(d->entries[d->n].budget, sizeof d->entries->budget, "%s", budget);
+    snprintf(d->entries[d->n].label, sizeof d->entries->label, "%s", label);
     return &d->entries[d->n++];
 }
 
 static void write_span(struct disk *d, struct lun_draw_span *s)
 {
-    struct entry *e = entry_of(d, s);
+    struct entry *e = entry_of(d, s->budget, s->label);
     if (!s->id) lun_draw_opened(s, (uint32_t)(e - d->entries) + 1, e->base, e->charged, e->granted);
     if (s->want < 0) return;
     if (!s->forced && s->want > e->granted) assert_true(e->base + s->want <= s->limit);
@@ -234,6 +234,19 @@ static bool leaves_no_row(struct world *w, const int *which, int n)
     return w->closed && !any_limited(w, which, n);
 }
 
+/* What may be spent is on the disk before. */
+static void look_at_disk(struct world *w, const struct held *h)
+{
+    for (int i = 0; i < h->n && h->bound > 0; i++) {
+        const struct row *r = &w->reference.rows[h->rows[i]];
+        char label[LUN_PERIOD_LABEL];
+        if (r->account == OWN || w->reference.limits[r->account] < 0) continue;
+        lun_period_label(r->per, w->wall, label);
+        const struct entry *e = entry_of(w->disk, names[r->account], label);
+        assert_true(e->base + e->granted >= r->used + r->held);
+    }
+}
+
 static void take(struct world *w, struct lun_hold *h, struct held *held, const int *which, int n, int64_t bound)
 {
     int lacks = refer_take(&w->reference, held, which, n, bound, w->wall), short_of = -2;
@@ -249,6 +262,7 @@ static void take(struct world *w, struct lun_hold *h, struct held *held, const i
     if (w->disk && lacks >= 0) assert_true(left_of(&w->reference, row_of(&w->reference, which[short_of], w->wall)) < held->bound);      /* one that does */
     else assert_int_equal(short_of, lacks);
     assert_int_equal(h->open, lacks < 0);
+    if (w->disk && lacks < 0) look_at_disk(w, held);
 }
 
 /* Everything, nothing, what is left to the nano-dollar, one more, what nobody can pay. */
