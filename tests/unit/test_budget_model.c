@@ -103,10 +103,13 @@ static struct entry *entry_of(struct disk *d, const char *budget, const char *la
     return &d->entries[d->n++];
 }
 
+/* What this run has of it: without a limit nothing is granted. */
+static int64_t part(const struct entry *e) { return e->granted > e->charged ? e->granted : e->charged; }
+
 static void write_span(struct disk *d, struct lun_draw_span *s)
 {
     struct entry *e = entry_of(d, s->budget, s->label);
-    if (!s->id) lun_draw_opened(s, (uint32_t)(e - d->entries) + 1, e->base, e->charged, e->granted);
+    if (!s->id) lun_draw_opened(s, (uint32_t)(e - d->entries) + 1, e->base, e->charged, part(e));
     if (s->want < 0) return;
     if (!s->forced && s->want > e->granted) assert_true(e->base + s->want <= s->limit);
     e->granted = s->want;
@@ -134,7 +137,7 @@ struct world {
     struct lun_draw_work work;
     lun_us wall;
     uint64_t seed;
-    bool closed;
+    bool closed, was_unlimited[ACCOUNTS];
 };
 static long n_taken, n_short, n_later, n_closed, n_killed;
 
@@ -146,6 +149,7 @@ static uint64_t roll(struct world *w, uint64_t sides)
 
 static void get_accounts(struct world *w)
 {
+    for (int i = 0; i < ACCOUNTS; i++) w->was_unlimited[i] |= w->reference.limits[i] < 0;
     for (int i = 0; i < ACCOUNTS; i++)
         if (i != OWN) w->accounts[i] = lun_account_get(w->money, names[i], &(struct lun_budget_rule){ .limit = w->reference.limits[i], .per = w->reference.per[i] });
 }
@@ -243,7 +247,7 @@ static void look_at_disk(struct world *w, const struct held *h)
         if (r->account == OWN || w->reference.limits[r->account] < 0) continue;
         lun_period_label(r->per, w->wall, label);
         const struct entry *e = entry_of(w->disk, names[r->account], label);
-        assert_true(e->base + e->granted >= r->used + r->held);
+        assert_true(e->base + part(e) >= r->used + r->held);
     }
 }
 
@@ -359,10 +363,26 @@ static void compare(struct world *w)
     }
 }
 
+/* What is not spent and not held goes back, to the last nano-dollar, however old its period. */
+static void give_all_back(struct world *w)
+{
+    turn(w, false);                     /* nobody waits for it any more */
+    lun_draw_give_back(w->money, true);
+    turn(w, false);
+    for (int i = 0; i < w->reference.n; i++) {
+        const struct row *r = &w->reference.rows[i];
+        char label[LUN_PERIOD_LABEL];
+        if (r->account == OWN || w->was_unlimited[r->account]) continue;      /* of that nothing needs to be drawn, nor given back */
+        lun_period_label(r->per, r->number * (r->per == LUN_PER_HOUR ? 3600 : 86400) * LUN_SECOND, label);
+        const struct entry *e = entry_of(w->disk, names[r->account], label);
+        assert_int_equal(e->base + part(e), r->used + r->held);
+    }
+}
+
 static void keep_books(struct world *w)
 {
     switch (roll(w, 8)) {
-    case 0: lun_draw_give_back(w->money, roll(w, 2)); break;
+    case 0: if (roll(w, 2)) give_all_back(w); else lun_draw_give_back(w->money, roll(w, 2)); break;
     case 1: lun_draw_sweep(w->money, w->wall); break;
     case 2: lun_draw_close(w->money, (w->closed = !w->closed) ? "the disk is full" : NULL); break;
     default: turn(w, roll(w, 4) == 0);
