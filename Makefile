@@ -43,7 +43,7 @@ INCLUDEDIR ?= $(PREFIX)/include
 MANDIR     ?= $(PREFIX)/share/man
 UNITS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
 
-.PHONY: all deps test-deps build library install uninstall units run test test-unit test-policy test-e2e test-clients sanitize sanitize-address sanitize-thread stress stress-money claims lint layers docs examples mutants help clean
+.PHONY: all deps test-deps build library install uninstall units run test test-unit test-policy test-e2e test-clients test-tokens sanitize sanitize-address sanitize-thread stress stress-money claims lint layers docs examples mutants help clean
 all: deps
 	@$(MAKE) --no-print-directory -j$$(nproc) build
 
@@ -145,6 +145,12 @@ $(BUILD)/tests/parts: tests/stress/parts.c $(INTERNAL) Makefile
 	@echo '  cc  $<'
 	@$(CC) $(ALL_CFLAGS) -MMD -MP -o $@ $< $(INTERNAL) $(ALL_LIBS)
 
+# Says the bound and the estimate of requests, for tests/tokens.
+$(BUILD)/tests/reckon: tests/tokens/reckon.c $(INTERNAL) Makefile
+	@mkdir -p $(@D)
+	@echo '  cc  $<'
+	@$(CC) $(ALL_CFLAGS) -MMD -MP -o $@ $< $(INTERNAL) $(ALL_LIBS)
+
 units: $(UNITS) $(DRIVERS) $(BUILD)/tests/powercut.so
 
 test-unit: test-deps units ## only the C units
@@ -168,6 +174,7 @@ sanitize-thread: test-deps
 stress: test-deps ## minutes: a gateway reloaded every 50 ms under load, a thousand broken versions, the cost of each part of a reload
 	@$(MAKE) --no-print-directory -j$$(nproc) build units $(BUILD)/tests/parts
 	@for n in 4 1000; do $(BUILD)/tests/parts $$n || exit 1; done
+	@STRESS_LINES=10000000 $(BUILD)/tests/test_journal && STRESS_KILLS=$${STRESS_KILLS:-200} $(BUILD)/tests/test_ledger_kill
 	@failed=0; for spec in tests/stress/reload_spec.lua tests/e2e/broken_spec.lua tests/e2e/attacks_spec.lua; do \
 	    LUNETTE=$(abspath $(BUILD)/lunette) STRESS_FIGURES=1 STRESS_MUTANTS=$${STRESS_MUTANTS:-1000} STRESS_KILLS=$${STRESS_KILLS:-100} \
 	    lua5.1 /usr/bin/busted --output=plainTerminal --lpath "tests/e2e/?.lua" --pattern _spec $$spec || failed=1; done; exit $$failed
@@ -190,6 +197,10 @@ claims: test-deps build $(BUILD)/tests/load ## minutes: a day of traffic with pr
 test-clients: deps build ## the official SDKs of npm and PyPI against the gateway
 	@tests/tools/install $(CLIENT_DEPS)
 	@tests/clients/run $(BUILD)/lunette
+
+test-tokens: deps build $(BUILD)/tests/reckon ## the bound and the estimate of input tokens against tokenizers of npm
+	@tests/tools/install $(CLIENT_DEPS)
+	@tests/tokens/run $(BUILD)/tests/reckon
 
 lint: test-deps all ## luacheck, fields that policies name, compiler warnings as errors, includes that climb
 	@luacheck --quiet --config tests/.luacheckrc lua policies tests examples

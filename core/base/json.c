@@ -216,16 +216,18 @@ bool lun_json_check(const char *text, size_t n, struct lun_json *out, struct lun
 /* ---- the top of a request ------------------------------------------------------------------------------------------ */
 
 /* One bit for each key of that length. */
-static uint32_t of_length(const struct lun_json_keys *keys, size_t n)
+static uint64_t of_length(const struct lun_json_keys *keys, size_t n)
 {
     if (!n || n > UINT8_MAX) return 0;
 #ifdef __SSE2__
     const __m128i *lengths = (const __m128i *)(const void *)keys->length, wanted = _mm_set1_epi8((char)n);
-    uint32_t low = (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_loadu_si128(lengths), wanted));
-    return low | (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_loadu_si128(lengths + 1), wanted)) << 16;
+    uint64_t bits = 0;
+    for (int i = 0; i < LUN_JSON_KEYS_MAX / 16; i++)
+        bits |= (uint64_t)(uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_loadu_si128(lengths + i), wanted)) << 16 * i;
+    return bits;
 #else
-    uint32_t bits = 0;
-    for (unsigned i = 0; i < LUN_JSON_KEYS_MAX; i++) bits |= (uint32_t)(keys->length[i] == n) << i;
+    uint64_t bits = 0;
+    for (unsigned i = 0; i < LUN_JSON_KEYS_MAX; i++) bits |= (uint64_t)(keys->length[i] == n) << i;
     return bits;
 #endif
 }
@@ -239,8 +241,8 @@ static int escaped_key(const struct lun_json_keys *keys, struct lun_json key)
 /* The index of a key (with its quotes), or -1. */
 static int which(const struct lun_json_keys *keys, const char *key, size_t n)
 {
-    for (uint32_t left = of_length(keys, n - 2); left; left &= left - 1) {
-        int i = __builtin_ctz(left);
+    for (uint64_t left = of_length(keys, n - 2); left; left &= left - 1) {
+        int i = __builtin_ctzll(left);
         if (!memcmp(keys->name[i], key + 1, n - 2)) return i;
     }
     return memchr(key, '\\', n) ? escaped_key(keys, (struct lun_json){ key, n }) : -1;

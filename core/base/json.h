@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { LUN_JSON_DEPTH = 128, LUN_JSON_DIGITS = 1000, LUN_JSON_KEYS_MAX = 32 };
+enum { LUN_JSON_DEPTH = 128, LUN_JSON_DIGITS = 1000, LUN_JSON_KEYS_MAX = 64 };
 
 enum lun_json_type { LUN_JSON_NONE, LUN_JSON_NULL, LUN_JSON_FALSE, LUN_JSON_TRUE, LUN_JSON_NUMBER, LUN_JSON_STRING,
                      LUN_JSON_ARRAY, LUN_JSON_OBJECT };

@@ -159,13 +159,6 @@ bool lun_text_has_code(const char *text, size_t n)
     return false;
 }
 
-uint64_t lun_text_tokens(const char *text, size_t n)
-{
-    uint64_t beyond = 0;
-    for (size_t i = 0; i < n; i++) beyond += (unsigned char)text[i] >= 0xf0;
-    return ((uint64_t)n + 3) / 4 + beyond;
-}
-
 size_t lun_text_clip(const char *text, size_t n, size_t most)
 {
     if (n <= most) return n;

@@ -1,5 +1,5 @@
-/* Questions about a run of UTF-8 text: is it well formed, how long is it as a person counts, does it hold code, how many
- * tokens will it be. And two helpers for what people write in settings: the nearest known name, and sizes in bytes.
+/* Questions about a run of UTF-8 text: is it well formed, how long is it as a person counts, does it hold code. And two
+ * helpers for what people write in settings: the nearest known name, and sizes in bytes.
  *
  * Text is always a pointer and a number of bytes; it may hold NULs and need not end with one. Nothing here allocates,
  * keeps state, or reads outside what it was given; ill-formed bytes are stepped over one at a time, never refused, except
@@ -45,12 +45,6 @@ size_t lun_text_words(const char *text, size_t n);
     X("<?php") X("<!DOCTYPE") X("public class ") X("public static ") X("typedef ") X("struct ") X("const ") X("var ") \
     X("SELECT ") X("INSERT INTO ") X("CREATE TABLE ") X("console.log(") X("printf(") X("std::")
 bool lun_text_has_code(const char *text, size_t n);
-
-/* An estimate of how many tokens a model makes of the text: a quarter of its bytes, rounded up, and one more for each
- * character beyond U+FFFF (emoji take about two). That is 4 letters of English a token, about 2 of Cyrillic, Greek or
- * Arabic, and 3 tokens for 4 Chinese characters. Good to some 30 % for prose; code and digits come out low by as much,
- * Vietnamese high. An estimate to choose by, never a bound to hold money by: for that take the bytes themselves. */
-uint64_t lun_text_tokens(const char *text, size_t n);
 
 /* The largest length <= `most` at which the text can be cut without dividing a UTF-8 sequence. */
 size_t lun_text_clip(const char *text, size_t n, size_t most);

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { LIMIT_MS = 30000, ANSWER_MOST = 8 << 20, NAME_MOST = 64 };
+enum { LIMIT_MS = 30000, ANSWER_MOST = 8 << 20 };
 
 /* ---- where ---- */
 
@@ -103,14 +103,13 @@ void lun_remote_free(struct lun_remote *r)
 static const char wrong_token[] = "the token in LUNETTE_ADMIN_TOKEN is not that of this gateway";
 static const char no_token[] = "set LUNETTE_ADMIN_TOKEN to the gateway's admin_token";
 
-/* user@host of whoever asks, for the gateway's audit line. */
-static void put_name(char out[NAME_MOST + 1])
+void lun_remote_user(char out[LUN_REMOTE_USER])
 {
     char host[256] = "";
     const struct passwd *user = getpwuid(getuid());
     gethostname(host, sizeof host - 1);
     char *name = user ? lun_printf("%s@%s", user->pw_name, host) : lun_printf("%u@%s", (unsigned)getuid(), host);
-    snprintf(out, NAME_MOST + 1, "%s", name);
+    snprintf(out, LUN_REMOTE_USER, "%s", name);
     for (char *p = out; *p; p++) if (*p <= ' ' || *p > '~') *p = '?';
     free(name);
 }
@@ -133,11 +132,11 @@ static struct curl_slist *add_header(struct curl_slist *list, char *line)
 
 static struct curl_slist *make_headers(const struct lun_remote *r, bool post, bool body)
 {
-    char name[NAME_MOST + 1];
+    char name[LUN_REMOTE_USER];
     struct curl_slist *list = curl_slist_append(NULL, "accept: application/json");
     list = curl_slist_append(list, body ? "content-type: application/json" : "content-type:");
     list = curl_slist_append(list, "expect:");
-    put_name(name);
+    lun_remote_user(name);
     if (post) list = add_header(list, lun_printf("x-lunette-by: %s", name));
     if (r->token) list = add_header(list, lun_printf("authorization: Bearer %s", r->token));
     return list;

@@ -34,6 +34,10 @@ int  lun_remote_get(const struct lun_remote *, const char *path, bool quiet, str
 int  lun_remote_post(const struct lun_remote *, const char *path, const struct lun_buf *body, bool quiet, struct lun_remote_answer *);
 void lun_remote_answer_free(struct lun_remote_answer *);
 
+/* user@host of whoever runs this, for audit lines; of printable ASCII. */
+enum { LUN_REMOTE_USER = 65 };
+void lun_remote_user(char out[LUN_REMOTE_USER]);
+
 /* ---- printing; nothing that comes from the gateway can work a terminal ---- */
 
 void lun_remote_put(struct lun_buf *, struct lun_json);     /* a string's text, anything else as JSON; {0}: nothing */

@@ -36,8 +36,10 @@ bool lun_bill_fits(struct lun_bill *b, struct lun_question *q, const struct lun_
     }
     if (b->bound < 0) {
         bool hidden = q->client && !q->client->expose;
-        *detail = lun_arena_printf(q->arena, "the price of \"%s\" for this request is not known, so it cannot be used under a hard limit",
-                                   hidden ? q->model : step->target->name);
+        const char *what = lun_question_unknown(q, step->edits);
+        *detail = what ? lun_arena_printf(q->arena, "what this request can cost at most is not known, because of %s, so it cannot be sent under a hard limit", what)
+                       : lun_arena_printf(q->arena, "the price of \"%s\" for this request is not known, so it cannot be used under a hard limit",
+                                          hidden ? q->model : step->target->name);
         return false;
     }
     for (int i = 0; i < n; i++) {

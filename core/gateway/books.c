@@ -110,15 +110,15 @@ static void trouble(struct lun_books *b, enum lun_ledger_result r)
 
 static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 
-/* What this run has of it, and so what others have. */
-static int64_t part(const struct lun_ledger_figures *f) { return most(most(f->granted, 0) + f->excess, f->used); }
+/* What this run has of it. */
+static int64_t part(const struct lun_ledger_figures *f) { return most(f->granted, f->used); }
 
 struct finding { struct lun_books *books; struct lun_account *account; lun_us wall; };
 
 static void found(void *self, uint32_t id, const struct lun_ledger_account *a, const struct lun_ledger_figures *f)
 {
     struct finding *x = self;
-    lun_draw_found(x->books->options.money, x->account, a->period, x->wall, id, f->taken - part(f), f->used, part(f));
+    lun_draw_found(x->books->options.money, x->account, a->period, x->wall, id, f->others, f->used, part(f));
 }
 
 static void look_up(struct lun_books *b, lun_us wall)
@@ -133,8 +133,8 @@ static bool note(struct lun_books *b, struct lun_draw_span *s, struct lun_ledger
 {
     uint32_t id = lun_ledger_account(b->ledger, &(struct lun_ledger_account){ s->budget, s->label, s->starts, s->ends, s->limit });
     if (!id || !lun_ledger_look(b->ledger, id, f)) return false;
-    if (!s->id) lun_draw_opened(s, id, f->taken - part(f), f->used, part(f));
-    else s->base = f->taken - part(f);
+    if (!s->id) lun_draw_opened(s, id, f->others, f->used, part(f));
+    else s->base = f->others;
     return true;
 }
 
@@ -145,7 +145,7 @@ static void grant(struct lun_books *b, struct lun_draw_span *s)
     if (!note(b, s, &f) || s->want < 0) return;
     if (s->want > s->granted && !s->forced) s->want = most(s->want < s->limit - s->base ? s->want : s->limit - s->base, s->granted);
     if (s->want == s->granted) s->want = -1;
-    else lun_ledger_grant(b->ledger, s->id, most(s->want - f.excess, 0));
+    else lun_ledger_grant(b->ledger, s->id, s->want);
 }
 
 static void row(struct lun_books *b, uint32_t slot)
@@ -284,7 +284,7 @@ static void look_again(struct lun_books *b)
     struct lun_ledger_figures f;
     lun_draw_each(b->options.money, list, &l);
     for (size_t i = 0; i < l.n; i++)
-        if (lun_ledger_look(b->ledger, l.at[i].id, &f) && f.taken - part(&f) != l.at[i].base) lun_draw_base(b->options.money, l.at[i].span, f.taken - part(&f));
+        if (lun_ledger_look(b->ledger, l.at[i].id, &f) && f.others != l.at[i].base) lun_draw_base(b->options.money, l.at[i].span, f.others);
     free(l.at);
 }
 

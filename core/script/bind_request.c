@@ -268,7 +268,7 @@ static const struct lun_member request_members[] = {
     { "text", NULL, "string", "the text of the last user message (completions: the prompt; embeddings: the first input)", get_text },
     { "words", NULL, "number", "words of `text`", get_words },
     { "chars", NULL, "number", "characters of `text`: code points without combining marks", get_chars },
-    { "tokens", NULL, "number", "tokens of the whole input, estimated", get_tokens },
+    { "tokens", NULL, "number", "tokens of the whole input, estimated (how well: `core/state/README.md`)", get_tokens },
     { "max_tokens", NULL, "number or nil", "the output cap the client asked for", get_max_tokens },
     { "messages", NULL, "number", "how many messages there are", get_messages },
     { "has_code", NULL, "boolean", "`text` looks like it holds program code", get_has_code },

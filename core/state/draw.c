@@ -220,7 +220,7 @@ void lun_draw_failed(struct lun_money *m, const struct lun_draw_work *w)
         s->next_work = m->work;
         m->work = s;
     }
-    memcpy(m->ended + m->n_ended, w->slots, w->n_slots * sizeof *w->slots);
+    if (w->n_slots) memcpy(m->ended + m->n_ended, w->slots, w->n_slots * sizeof *w->slots);
     m->n_ended += w->n_slots;
     pthread_mutex_unlock(&m->lock);
 }

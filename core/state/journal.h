@@ -61,9 +61,10 @@ struct lun_settle {                 /* line 1 */
 
 struct lun_journal;
 
-/* Makes the journal of a run: zeros written (no holes: a disk that fills up later cannot take it away), on the disk with its name, locked until
- * it is closed or the process ends. `boot_id`: of lun_journal_boot_id. NULL: *error, yours to free, says what went wrong. */
-struct lun_journal *lun_journal_create(const char *folder, uint32_t run, const char *boot_id, uint32_t slots, char **error);
+/* Makes the journal of a run of the ledger `owner` (32 characters at most; several may share a folder): zeros written (no holes: a disk that fills
+ * up later cannot take it away), on the disk with its name, locked until it is closed or the process ends. `boot_id`: of lun_journal_boot_id.
+ * One that is there is never replaced. NULL: *error, yours to free, says what went wrong. */
+struct lun_journal *lun_journal_create(const char *folder, uint32_t run, const char *owner, const char *boot_id, uint32_t slots, char **error);
 uint32_t lun_journal_slots(const struct lun_journal *);
 uint32_t lun_journal_run(const struct lun_journal *);
 
@@ -82,9 +83,11 @@ void lun_journal_close(struct lun_journal *);       /* gives the lock back; the 
 void lun_journal_unlink(struct lun_journal *);
 
 /* Opens the journal of a run that may be dead, for a recovery: it takes the lock, and reads all of it into memory (nothing is mapped: a file that is
- * too short cannot kill). ALIVE: another process, or this one, has it open. ABSENT: it is not there. */
+ * too short cannot kill). ALIVE: another process, or this one, has it open. ABSENT: it is not there, or another ledger's. One whose head is
+ * damaged is taken for `owner`'s. */
 enum lun_journal_dead { LUN_JOURNAL_DEAD, LUN_JOURNAL_ALIVE, LUN_JOURNAL_ABSENT };
-enum lun_journal_dead lun_journal_open_dead(const char *folder, uint32_t run, struct lun_journal **);
+enum lun_journal_dead lun_journal_open_dead(const char *folder, uint32_t run, const char *owner, struct lun_journal **);
+bool lun_journal_there(const char *folder, uint32_t run);      /* whether there is such a file, whoever's */
 /* Whether it holds all that its run wrote: head whole, same boot, not distrusted, all of it read, and its first fsync succeeds. */
 bool lun_journal_complete(const struct lun_journal *, const char *boot_id);
 

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-struct head { char magic[8]; uint32_t run, slots; char boot[40]; uint32_t crc, untrusted; };    /* the checksum is of what stands before it */
+struct head { char magic[8]; uint32_t run, slots; char owner[40], boot[40]; uint32_t crc, untrusted; };    /* the checksum is of what stands before it */
 static const char magic[8] = "LUNJRNL1";
 
 #define FINISHED "journal."
@@ -47,12 +47,14 @@ static bool write_all(int fd, const unsigned char *bytes, size_t n)
     return true;
 }
 
-static bool fill(int fd, uint32_t run, uint32_t slots, const char *boot_id)
+static void name(char out[40], const char *text) { memcpy(out, text, strnlen(text, 39)); }
+
+static bool fill(int fd, uint32_t run, uint32_t slots, const char *owner, const char *boot_id)
 {
     enum { STEP = 1 << 18 };
     struct head h = { .run = run, .slots = slots };
     memcpy(h.magic, magic, sizeof magic);
-    memcpy(h.boot, boot_id, strnlen(boot_id, sizeof h.boot - 1));
+    name(h.owner, owner), name(h.boot, boot_id);
     h.crc = lun_crc32c(&h, offsetof(struct head, crc));
     unsigned char *zeros = lun_zalloc(STEP);
     size_t left = (size_t)slots * 2 * LUN_JOURNAL_LINE;
@@ -71,11 +73,18 @@ static bool map(struct lun_journal *j)
     return j->map;
 }
 
-static bool make(struct lun_journal *j, const char *making, const char *boot_id)
+/* Never over another one; some file systems know no second name for a file. */
+static bool rename_anew(const char *from, const char *to)
+{
+    if (!link(from, to)) return !unlink(from);
+    return errno != EEXIST && !rename(from, to);
+}
+
+static bool make(struct lun_journal *j, const char *making, const char *owner, const char *boot_id)
 {
     j->fd = open(making, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
     bool made = j->fd >= 0;
-    bool good = made && lock(j->fd) && fill(j->fd, j->run, j->slots, boot_id) && map(j) && !fsync(j->fd) && !rename(making, j->path) &&
+    bool good = made && lock(j->fd) && fill(j->fd, j->run, j->slots, owner, boot_id) && map(j) && !fsync(j->fd) && rename_anew(making, j->path) &&
                 sync_folder(j->folder);
     int kept = errno;
     if (made && !good) unlink(making);
@@ -83,14 +92,14 @@ static bool make(struct lun_journal *j, const char *making, const char *boot_id)
     return good;
 }
 
-struct lun_journal *lun_journal_create(const char *folder, uint32_t run, const char *boot_id, uint32_t slots, char **error)
+struct lun_journal *lun_journal_create(const char *folder, uint32_t run, const char *owner, const char *boot_id, uint32_t slots, char **error)
 {
     struct lun_journal *j = lun_zalloc(sizeof *j);
     char *making = path_of(folder, MAKING, run);
     *j = (struct lun_journal){ .fd = -1, .run = run, .slots = slots, .size = LUN_JOURNAL_PAGE + (size_t)slots * 2 * LUN_JOURNAL_LINE,
                                .folder = lun_strdup(folder), .path = path_of(folder, FINISHED, run) };
     *error = NULL;
-    if (!make(j, making, boot_id)) {
+    if (!make(j, making, owner, boot_id)) {
         *error = lun_printf("the journal %s cannot be made: %s", j->path, strerror(errno));
         lun_journal_close(j);
         j = NULL;
@@ -156,7 +165,22 @@ static void read_dead(struct lun_journal *j, off_t length)
     j->whole = read_all(j->fd, j->map, j->size) && whole_head(j);
 }
 
-enum lun_journal_dead lun_journal_open_dead(const char *folder, uint32_t run, struct lun_journal **out)
+static bool foreign(const struct lun_journal *j, const char *owner)
+{
+    struct head h;
+    memcpy(&h, j->map, sizeof h);
+    return j->whole && strncmp(h.owner, owner, sizeof h.owner - 1);
+}
+
+bool lun_journal_there(const char *folder, uint32_t run)
+{
+    char *path = path_of(folder, FINISHED, run);
+    bool there = !access(path, F_OK);
+    free(path);
+    return there;
+}
+
+enum lun_journal_dead lun_journal_open_dead(const char *folder, uint32_t run, const char *owner, struct lun_journal **out)
 {
     struct stat s;
     struct lun_journal *j = lun_zalloc(sizeof *j);
@@ -167,7 +191,10 @@ enum lun_journal_dead lun_journal_open_dead(const char *folder, uint32_t run, st
     if (j->fd < 0) is = errno == ENOENT ? LUN_JOURNAL_ABSENT : LUN_JOURNAL_ALIVE;       /* one that cannot be read is left to somebody who can */
     else if (!lock(j->fd)) is = LUN_JOURNAL_ALIVE;
     else if (fstat(j->fd, &s) || !s.st_nlink) is = LUN_JOURNAL_ABSENT;                  /* recovered by another process meanwhile */
-    else read_dead(j, s.st_size);
+    else {
+        read_dead(j, s.st_size);
+        if (foreign(j, owner)) is = LUN_JOURNAL_ABSENT;
+    }
     if (is == LUN_JOURNAL_DEAD) *out = j;
     else lun_journal_close(j);
     return is;

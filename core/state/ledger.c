@@ -19,13 +19,15 @@ uint32_t lun_ledger_run(const struct lun_ledger *l) { return l->run; }
 
 /* ---- writers take turns ---- */
 
+#define NAP (LUN_MS / 4)     /* short, against one who takes it again and again */
+
 /* All of a transaction and of a checkpoint lies under this lock, so no process ever moves the log while another writes to it. */
 bool lun_ledger_lock(struct lun_ledger *l)
 {
-    const struct timespec nap = { .tv_nsec = LUN_MS * 1000 };
+    const struct timespec nap = { .tv_nsec = NAP * 1000 };
     if (l->locks++) return true;
     for (int64_t i = 0; flock(l->lock, LOCK_EX | LOCK_NB); i++) {
-        if (errno == EWOULDBLOCK && i < LUN_LEDGER_WAIT / LUN_MS) nanosleep(&nap, NULL);
+        if (errno == EWOULDBLOCK && i < LUN_LEDGER_WAIT / NAP) nanosleep(&nap, NULL);
         else if (errno != EINTR) {
             lun_ledger_complain(l, "another process is writing and does not end");
             l->locks--;
@@ -174,7 +176,7 @@ static bool found_or_check(struct lun_ledger *l, bool marked)
         return lun_ledger_migrate(l);
     }
     if (l->failed || !lun_ledger_check_schema(l, &old)) return false;
-    if (old && l->mode == LUN_LEDGER_READ) lun_ledger_fail(l, "is of an earlier version of Lunette. The gateway brings it to this one when it starts");
+    if (old && l->mode != LUN_LEDGER_FOUND) lun_ledger_fail(l, "is of an earlier version of Lunette. The gateway brings it to this one when it starts");
     return !l->failed && (!old || lun_ledger_migrate(l));
 }
 

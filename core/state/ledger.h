@@ -3,10 +3,9 @@
  * core/state/LEDGER.md; what is guaranteed, in /README.md.
  *
  * An *account* is a budget in one period. *Payers* are a set of accounts that an attempt counts to. A *run* is one start of a process on this ledger. A
- * *part* is what a run has of an account: `granted`, what it may spend there (on disk before it is spent), and `charged`, what its rows come to. What
- * a row costs above its hold is the part's `excess`: it is added by the ledger itself, with the row, and `granted` does not hold it. What of an
- * account is *taken* is the sum over its parts of: granted + excess where the run is open (or charged, if that is more), charged where it is
- * closed; and all corrections. Money is nano-USD.
+ * *part* is what a run has of an account: `granted`, what it may spend there in all (on disk before it is spent), and `charged`, what its rows come to. A row
+ * that costs more than was held comes in one transaction with a grant that covers it. What of an account is *taken* is the sum over its parts of
+ * granted where the run is open (charged, if that is more), charged where it is closed; and all corrections. Money is nano-USD.
  *
  * Several processes may have one ledger open (an upgrade; `lunette ledger`): writers take turns, nothing is remembered between transactions, so a
  * change by another process is always seen. Not for network file systems.
@@ -30,7 +29,7 @@ enum lun_ledger_mode {
     LUN_LEDGER_WRITE,                   /* to write; must be there */
     LUN_LEDGER_READ,                    /* to read; changes no byte of it, and never holds up a writer */
 };
-/* Opens a ledger; one of an older schema is brought to this one's first, in one transaction (not with READ). NULL: *error, yours to free, names the
+/* Opens a ledger; one of an older schema is brought to this one's first, in one transaction (with FOUND only). NULL: *error, yours to free, names the
  * file, says what is wrong with it and what to do. A file PATH.id beside it says that there is one: a ledger that is gone, or an older copy, is
  * therefore an error, never silently a new beginning. */
 struct lun_ledger *lun_ledger_open(const char *path, enum lun_ledger_mode, char **error);
@@ -97,7 +96,7 @@ uint32_t lun_ledger_account(struct lun_ledger *, const struct lun_ledger_account
 uint32_t lun_ledger_payers(struct lun_ledger *, const uint32_t *accounts, int n);       /* order and doubles do not matter; n up to LUN_LEDGER_PAYERS */
 /* The row of an attempt of this run; `settle` NULL: nobody knows how it ended, so ORPHANED at its hold. One that is there already changes nothing. */
 void lun_ledger_row(struct lun_ledger *, const struct lun_dispatch *, const struct lun_settle *);
-/* What this run has of an account: from now on in all, without excess. -1: no hard limit, nothing is granted. Not looked at here whether it fits:
+/* What this run has of an account: from now on in all. -1: no hard limit, nothing is granted. Not looked at here whether it fits:
  * ask lun_ledger_look in the same transaction. */
 void lun_ledger_grant(struct lun_ledger *, uint32_t account, int64_t granted);
 /* A text kept beside the money, by its key (NULL: no more). */
@@ -108,9 +107,10 @@ void lun_ledger_put(struct lun_ledger *, const char *key, const char *text);
 char *lun_ledger_get(struct lun_ledger *, const char *key);     /* yours to free; NULL: there is none */
 
 struct lun_ledger_figures {             /* of an account; nano-USD */
-    int64_t taken;                      /* no other run may draw this; see above */
+    int64_t taken;                      /* see above; what is left of the limit may be granted */
+    int64_t others;                     /* of that, all but what this run has: other runs, and corrections (so below 0, where those outweigh) */
     int64_t charged;                    /* rows, rests and corrections of all runs */
-    int64_t granted, excess, used;      /* this run's part: granted (-1: nothing is), what its rows cost above their holds, its rows in all */
+    int64_t granted, used;              /* this run's part: granted (-1: nothing was), and what its rows come to */
 };
 /* False: no such account, or it could not be read (lun_ledger_error). */
 bool lun_ledger_look(struct lun_ledger *, uint32_t account, struct lun_ledger_figures *);

@@ -19,7 +19,8 @@
     X(ACCOUNT_FIND, "SELECT id FROM account WHERE budget=?1 AND period=?2") \
     X(ACCOUNT_ADD, "INSERT INTO account(budget,period,starts,ends,hard_limit) VALUES(?1,?2,?3,?4,?5)") \
     X(ACCOUNT_NOTE, "UPDATE account SET starts=?2,ends=?3,hard_limit=?4 WHERE id=?1 AND (starts IS NOT ?2 OR ends IS NOT ?3 OR hard_limit IS NOT ?4)") \
-    X(ACCOUNT_ALL, "SELECT id,budget,period,starts,ends,hard_limit FROM account WHERE (?1 IS NULL OR budget=?1) AND ifnull(ends,9223372036854775807)>?2 ORDER BY starts,id") \
+    X(ACCOUNT_ALL, "SELECT id,budget,period,starts,ends,hard_limit FROM account WHERE ?1 IS NULL AND ifnull(ends,9223372036854775807)>?2 " \
+      "ORDER BY starts,id") \
     X(ACCOUNT_OF, "SELECT id,budget,period,starts,ends,hard_limit FROM account WHERE budget=?1 AND ifnull(ends,9223372036854775807)>?2 ORDER BY starts,id") \
     X(ACCOUNT_IS, "SELECT 1 FROM account WHERE id=?1") \
     X(PAYERS_FIND, "SELECT id FROM payers WHERE accounts=?1") \
@@ -29,16 +30,35 @@
     X(ROW_ADD, "INSERT INTO attempt(run,seq,at,request,target,client,version,payers,hold,cost,input,cached_input,cache_write,cache_write_1h,output,reasoning," \
       "audio,image,kind,state,flags,latency_ms) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22) " \
       "ON CONFLICT(run,seq) DO NOTHING") \
-    X(PART_CHARGE, "INSERT INTO part(account,run,charged,excess) VALUES(?1,?2,?3,?4) ON CONFLICT(account,run) DO UPDATE SET " \
-      "charged=CASE WHEN charged<4611686018427387904 THEN charged+?3 ELSE charged END, excess=CASE WHEN excess<4611686018427387904 THEN excess+?4 ELSE excess END") \
+    X(PART_CHARGE, "INSERT INTO part(account,run,charged) VALUES(?1,?2,?3) ON CONFLICT(account,run) DO UPDATE SET " \
+      "charged=CASE WHEN charged<4611686018427387904 THEN charged+?3 ELSE charged END") \
+    X(PART_RAISE, "UPDATE part SET granted=granted+?3 WHERE account=?1 AND run=?2 AND granted<4611686018427387904") \
     X(PART_GRANT, "INSERT INTO part(account,run,granted) VALUES(?1,?2,?3) ON CONFLICT(account,run) DO UPDATE SET granted=?3") \
     X(PART_ADJUST, "INSERT INTO part(account,run,adjusted) VALUES(?1,?2,?3) ON CONFLICT(account,run) DO UPDATE SET adjusted=adjusted+?3") \
-    X(PART_OF_ACCOUNT, "SELECT p.run,p.granted,p.charged,p.excess,p.adjusted,r.ended IS NULL FROM part p JOIN run r ON r.run=p.run WHERE p.account=?1") \
-    X(PART_OF_RUN, "SELECT account,granted,charged,excess,(SELECT hard_limit FROM account WHERE id=account) FROM part WHERE run=?1 AND granted IS NOT NULL") \
+    X(PART_OF_ACCOUNT, "SELECT p.run,p.granted,p.charged,p.adjusted,r.ended IS NULL FROM part p JOIN run r ON r.run=p.run WHERE p.account=?1") \
+    X(PART_OF_RUN, "SELECT account,granted,charged,(SELECT hard_limit FROM account WHERE id=account) FROM part WHERE run=?1 AND granted IS NOT NULL") \
     X(PART_CLOSE, "UPDATE part SET granted=?3,charged=charged+?4 WHERE account=?1 AND run=?2") \
     X(ORPHANS, "SELECT ifnull(sum(min(a.cost,a.hold)),0) FROM attempt a WHERE a.run=?2 AND a.state='ORPHANED' AND EXISTS " \
       "(SELECT 1 FROM payer WHERE payer.payers=a.payers AND payer.account=?1)") \
     X(REST_ADD, "INSERT INTO rest(account,run,at,amount) VALUES(?1,?2,?3,?4)") \
+    X(REST_IS, "SELECT amount+(SELECT ifnull(sum(delta),0) FROM correction c WHERE c.run=?2 AND c.account=?1) FROM rest WHERE account=?1 AND run=?2") \
+    X(ATTEMPT_IS, "SELECT a.hold,a.cost+ifnull((SELECT sum(delta) FROM correction c WHERE c.run=a.run AND c.seq=a.seq),0),a.payers," \
+      "a.state='SETTLED' OR EXISTS (SELECT 1 FROM correction c WHERE c.run=a.run AND c.seq=a.seq) FROM attempt a WHERE a.run=?1 AND a.seq=?2") \
+    X(CORRECTION_ADD, "INSERT INTO correction(at,by,why,run,seq,account,delta) VALUES(?1,?2,?3,?4,?5,?6,?7)") \
+    X(UNCERTAIN, "SELECT a.at,a.run,a.seq,0,a.cost,(SELECT text FROM name WHERE id=a.target),lower(hex(a.request)) FROM attempt a " \
+      "WHERE a.state='ORPHANED' AND NOT EXISTS (SELECT 1 FROM correction c WHERE c.run=a.run AND c.seq=a.seq) UNION ALL " \
+      "SELECT at,run,0,account,left,(SELECT trim(budget||' '||period) FROM account WHERE id=account),'' FROM (SELECT r.at,r.run,r.account,r.amount+" \
+      "ifnull((SELECT sum(delta) FROM correction c WHERE c.run=r.run AND c.account=r.account),0) AS left FROM rest r) WHERE left<>0 ORDER BY 1,2,3") \
+    X(REQUESTS, "SELECT run,seq,request,cost+ifnull((SELECT sum(delta) FROM correction c WHERE c.run=a.run AND c.seq=a.seq),0) FROM attempt a " \
+      "WHERE cost>0 OR EXISTS (SELECT 1 FROM correction c WHERE c.run=a.run AND c.seq=a.seq)") \
+    X(NAME_TEXT, "SELECT text FROM name WHERE id=?1") \
+    X(PAYERS_TEXT, "SELECT budget,period FROM payer JOIN account ON account.id=payer.account WHERE payer.payers=?1 ORDER BY account.id") \
+    X(ACCOUNT_TEXT, "SELECT budget,period FROM account WHERE id=?1") \
+    X(EXPORT_ATTEMPTS, "SELECT run,seq,at,lower(hex(request)),target,client,version,payers,hold,cost,kind,state,flags,latency_ms,input,cached_input," \
+      "cache_write,cache_write_1h,output,reasoning,audio,image FROM attempt WHERE at>=?1 AND at<?2 ORDER BY id") \
+    X(EXPORT_RESTS, "SELECT run,account,at,amount FROM rest WHERE at>=?1 AND at<?2 ORDER BY at,run,account") \
+    X(EXPORT_CORRECTIONS, "SELECT run,seq,account,at,delta,by,why,(SELECT payers FROM attempt a WHERE a.run=c.run AND a.seq=c.seq) FROM correction c " \
+      "WHERE at>=?1 AND at<?2 ORDER BY id") \
     X(RUN_NEXT, "SELECT ifnull(max(run),0)+1 FROM run") \
     X(RUN_ADD, "INSERT INTO run(run,started,state) VALUES(?1,?2,'open')") \
     X(RUN_STATE, "SELECT state,distrusted FROM run WHERE run=?1") \
@@ -46,13 +66,13 @@
     X(RUN_DISTRUST, "UPDATE run SET distrusted=1 WHERE run=?1") \
     X(RUN_END, "UPDATE run SET ended=?2,state=?3 WHERE run=?1") \
     X(CLOSED_TO, "SELECT ifnull(max(upto),0) FROM closed") \
-    X(CLOSABLE, "SELECT max(id),count(*) FROM (SELECT id FROM attempt WHERE id>?1 AND id<ifnull((SELECT min(id) FROM (SELECT id,at FROM attempt WHERE id>?1 ORDER BY id " \
-      "LIMIT ?2) WHERE at>=?3 AND at<?4),9223372036854775807) ORDER BY id LIMIT ?2)") \
-    X(CLOSE, "INSERT INTO closing(account,run,month,rows,charged,excess) " \
-      "SELECT payer.account,s.run,s.month,sum(s.rows),sum(s.charged),sum(s.excess) FROM (SELECT run,payers,strftime('%Y-%m',at/1000000,'unixepoch') AS month," \
-      "count(*) AS rows,sum(cost) AS charged,sum(max(cost-hold,0)) AS excess FROM attempt WHERE id>?1 AND id<=?2 GROUP BY 1,2,3) s " \
+    X(CLOSABLE, "SELECT max(id),count(*) FROM (SELECT id FROM attempt WHERE id>?1 AND id<ifnull((SELECT min(id) FROM " \
+      "(SELECT id,at FROM attempt WHERE id>?1 ORDER BY id LIMIT ?2) WHERE at>=?3 AND at<?4),9223372036854775807) ORDER BY id LIMIT ?2)") \
+    X(CLOSE, "INSERT INTO closing(account,run,month,rows,charged) " \
+      "SELECT payer.account,s.run,s.month,sum(s.rows),sum(s.charged) FROM (SELECT run,payers,strftime('%Y-%m',at/1000000,'unixepoch') AS month," \
+      "count(*) AS rows,sum(cost) AS charged FROM attempt WHERE id>?1 AND id<=?2 GROUP BY 1,2,3) s " \
       "JOIN payer ON payer.payers=s.payers WHERE true GROUP BY 1,2,3 ON CONFLICT(account,run,month) DO UPDATE SET " \
-      "rows=rows+excluded.rows,charged=charged+excluded.charged,excess=excess+excluded.excess") \
+      "rows=rows+excluded.rows,charged=charged+excluded.charged") \
     X(CLOSED_UPTO, "INSERT INTO closed(upto,at,rows) VALUES(?1,?2,?3)")
 #define X(id, text) LUN_SQL_##id,
 enum lun_sql { LUN_LEDGER_SQL(X) LUN_SQL_COUNT };
@@ -79,8 +99,8 @@ struct lun_ledger {
     struct lun_sum *sums; uint32_t n_sums, room_sums;   /* of this transaction: a table by account; room is a power of two or 0 */
 };
 
-/* Binds (i: int64_t, n: int64_t with INT64_MAX and -1 as NULL, u: uint32_t, t: const char *, b: 16 bytes) and takes a first step. SQLITE_ROW or SQLITE_DONE; 0: failed,
- * and noted. After a ROW: read columns, then lun_sql_next until DONE, or lun_sql_end. */
+/* Binds (i: int64_t, n: int64_t with INT64_MAX and -1 as NULL, u: uint32_t, t: const char *, b: 16 bytes) and takes a first step. SQLITE_ROW or
+ * SQLITE_DONE; 0: failed, and noted. After a ROW: read columns, then lun_sql_next until DONE, or lun_sql_end. */
 int  lun_sql(struct lun_ledger *, enum lun_sql, const char *types, ...);
 int  lun_sql_next(struct lun_ledger *, enum lun_sql);
 void lun_sql_end(struct lun_ledger *, enum lun_sql);
@@ -112,7 +132,8 @@ bool lun_ledger_mark_write(struct lun_ledger *, uint32_t run);
 
 /* ledger_write.c */
 int  lun_ledger_add_row(struct lun_ledger *, uint32_t run, const struct lun_dispatch *, const struct lun_settle *);     /* 1 added, 0 known, -1 failed */
-bool lun_ledger_flush(struct lun_ledger *, uint32_t run);       /* what rows come to, into the parts */
+/* What rows come to, into the parts of the run. `raise`: what they cost above their holds is granted too. */
+bool lun_ledger_flush(struct lun_ledger *, uint32_t run, bool raise);
 const struct lun_payer_set *lun_ledger_payer_set(struct lun_ledger *, uint32_t payers);     /* NULL: failed, or there is none */
 int64_t lun_saturate(int64_t a, int64_t b);     /* a + b */
 #endif

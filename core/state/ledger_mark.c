@@ -12,7 +12,8 @@ static bool parse(const char *text, char gateway[33], uint32_t *run)
 {
     unsigned long number;
     int used = 0;
-    if (sscanf(text, "gateway %32[0-9a-f]\nrun %lu\n%n", gateway, &number, &used) != 2 || !used || text[used] || strlen(gateway) != 32 || number > UINT32_MAX) return false;
+    if (sscanf(text, "gateway %32[0-9a-f]\nrun %lu\n%n", gateway, &number, &used) != 2 || !used || text[used]) return false;
+    if (strlen(gateway) != 32 || number > UINT32_MAX) return false;
     *run = (uint32_t)number;
     return true;
 }
@@ -28,7 +29,8 @@ bool lun_ledger_mark_read(const char *path, char gateway[33], uint32_t *run, boo
         text = lun_file_slurp(name, &n, &why);
         if (text) text = lun_realloc(text, n + 1), text[n] = '\0';
         good = text && parse(text, gateway, run);
-        if (!good) *error = lun_printf("%s: %s. It says which ledger belongs here: put it back, or remove it if %s is the right one", name, why ? why : "is damaged", path);
+        if (!good) *error = lun_printf("%s: %s. It says which ledger belongs here: put it back, or remove it if %s is the right one", name,
+                                       why ? why : "is damaged", path);
     }
     free(text), free(name);
     return good;

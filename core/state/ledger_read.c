@@ -16,15 +16,14 @@ char *lun_ledger_get(struct lun_ledger *l, const char *key)
 static void add_part(struct lun_ledger *l, struct lun_ledger_figures *f)
 {
     const enum lun_sql part = LUN_SQL_PART_OF_ACCOUNT;
-    bool granted = !lun_sql_null(l, part, 1), open = lun_sql_int(l, part, 5), ours = l->run && lun_sql_int(l, part, 0) == l->run;
-    int64_t grant = granted ? lun_sql_int(l, part, 1) : 0, charged = lun_sql_int(l, part, 2), excess = lun_sql_int(l, part, 3), adjusted = lun_sql_int(l, part, 4);
-    int64_t taken = open ? lun_saturate(grant, granted ? excess : 0) : charged;
-    if (taken < charged) taken = charged;
+    bool granted = !lun_sql_null(l, part, 1), open = lun_sql_int(l, part, 4), ours = l->run && lun_sql_int(l, part, 0) == l->run;
+    int64_t grant = granted ? lun_sql_int(l, part, 1) : 0, charged = lun_sql_int(l, part, 2), adjusted = lun_sql_int(l, part, 3);
+    int64_t taken = open && grant > charged ? grant : charged;
     f->taken = lun_saturate(f->taken, lun_saturate(taken, adjusted));
+    f->others = lun_saturate(f->others, lun_saturate(ours ? 0 : taken, adjusted));
     f->charged = lun_saturate(f->charged, lun_saturate(charged, adjusted));
     if (!ours) return;
     f->granted = granted ? grant : -1;
-    f->excess = excess;
     f->used = charged;
 }
 
@@ -32,6 +31,7 @@ bool lun_ledger_look(struct lun_ledger *l, uint32_t account, struct lun_ledger_f
 {
     int64_t there;
     *f = (struct lun_ledger_figures){ .granted = -1 };
+    if (l->open && !lun_ledger_flush(l, l->run, false)) return false;      /* rows of this transaction count, too */
     if (!lun_sql_number(l, LUN_SQL_ACCOUNT_IS, 0, &there, "u", account)) return false;
     if (!there) {
         lun_ledger_complain(l, "there is no account %u", account);

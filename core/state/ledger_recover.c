@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct part { uint32_t account; int64_t granted, charged, excess; bool limited; };
+struct part { uint32_t account; int64_t granted, charged; bool limited; };
 
 struct closing {                    /* of one run */
     struct lun_ledger *ledger;
@@ -36,7 +36,7 @@ static bool add_slot(struct closing *c, const struct lun_journal *j, uint32_t sl
 static bool add_rows(struct closing *c, const struct lun_journal *j)
 {
     for (uint32_t i = 0; j && i < lun_journal_slots(j); i++) if (!add_slot(c, j, i)) return false;
-    return lun_ledger_flush(c->ledger, c->run);
+    return lun_ledger_flush(c->ledger, c->run, true);      /* who wrote them had no time for it */
 }
 
 /* ---- parts ---- */
@@ -48,7 +48,7 @@ static bool read_parts(struct closing *c, struct part **parts, int *n)
     for (; rc == SQLITE_ROW; rc = lun_sql_next(c->ledger, all)) {
         if (*n == room) *parts = lun_realloc(*parts, (size_t)(room = room ? 2 * room : 64) * sizeof **parts);
         (*parts)[(*n)++] = (struct part){ (uint32_t)lun_sql_int(c->ledger, all, 0), lun_sql_int(c->ledger, all, 1), lun_sql_int(c->ledger, all, 2),
-                                          lun_sql_int(c->ledger, all, 3), !lun_sql_null(c->ledger, all, 4) };
+                                          !lun_sql_null(c->ledger, all, 3) };
     }
     return rc;
 }
@@ -63,16 +63,15 @@ static void wrong(struct closing *c, const struct part *p, int64_t over)
 /* After the end of a process: what was not spent is free. */
 static bool free_rest(struct closing *c, const struct part *p)
 {
-    int64_t over = p->charged - p->excess - p->granted;
-    if (over > 0) wrong(c, p, over);
-    return lun_sql(c->ledger, LUN_SQL_PART_CLOSE, "uuii", p->account, c->run, p->charged > p->excess ? p->charged - p->excess : 0, (int64_t)0);
+    if (p->charged > p->granted) wrong(c, p, p->charged - p->granted);
+    return lun_sql(c->ledger, LUN_SQL_PART_CLOSE, "uuii", p->account, c->run, p->charged, (int64_t)0);
 }
 
 /* After a power cut: what the rows do not explain stays charged. They may explain too much (one line of two that shared the same money was lost); then
  * the orphans, which are bounds, are counted down. */
 static bool keep_rest(struct closing *c, const struct part *p)
 {
-    int64_t rest = p->granted - (p->charged - p->excess), orphans = 0;
+    int64_t rest = p->granted - p->charged, orphans = 0;
     if (rest < 0) {
         if (!lun_sql_number(c->ledger, LUN_SQL_ORPHANS, 0, &orphans, "uu", p->account, c->run)) return false;
         if (rest < -orphans) wrong(c, p, -orphans - rest), rest = -orphans;
@@ -106,11 +105,14 @@ static bool close_run(struct closing *c, const struct lun_journal *j)
 
 /* ---- one's own ---- */
 
-static bool next_run(struct lun_ledger *l, lun_us wall, uint32_t *run)
+/* Not one that another ledger has a journal of in this folder. */
+static bool next_run(struct lun_ledger *l, const char *folder, lun_us wall, uint32_t *run)
 {
     int64_t next;
     if (lun_ledger_begin(l) != LUN_LEDGER_OK) return false;
-    if (!lun_sql_number(l, LUN_SQL_RUN_NEXT, 1, &next, "") || next > UINT32_MAX || !lun_sql(l, LUN_SQL_RUN_ADD, "ui", (uint32_t)next, wall)) {
+    bool good = lun_sql_number(l, LUN_SQL_RUN_NEXT, 1, &next, "");
+    while (good && next < UINT32_MAX && lun_journal_there(folder, (uint32_t)next)) next++;
+    if (!good || next > UINT32_MAX || !lun_sql(l, LUN_SQL_RUN_ADD, "ui", (uint32_t)next, wall)) {
         lun_ledger_rollback(l);
         return false;
     }
@@ -125,8 +127,8 @@ bool lun_ledger_begin_run(struct lun_ledger *l, const char *folder, const char *
     uint32_t run = 0;
     *out = NULL;
     if (!lun_ledger_lock(l)) return false;
-    if (next_run(l, wall, &run) && lun_ledger_mark_write(l, run)) {
-        *out = lun_journal_create(folder, run, boot_id, slots, &error);
+    if (next_run(l, folder, wall, &run) && lun_ledger_mark_write(l, run)) {
+        *out = lun_journal_create(folder, run, l->gateway, boot_id, slots, &error);
         if (*out) l->run = run;
         else lun_ledger_complain(l, "%s", error);
     }
@@ -187,12 +189,12 @@ static bool recover_run(struct lun_ledger *l, const char *folder, uint32_t run, 
     struct closing c = { .ledger = l, .run = run, .wall = wall };
     struct lun_journal *j;
     bool known, distrusted = false, good = true;
-    enum lun_journal_dead is = lun_journal_open_dead(folder, run, &j);
+    enum lun_journal_dead is = lun_journal_open_dead(folder, run, l->gateway, &j);
     if (is == LUN_JOURNAL_ALIVE) return report->alive++, true;
     bool complete = j && lun_journal_complete(j, boot_id);
     if (j && !complete) good = remember_distrust(l, run);
     if (good) good = lun_ledger_begin(l) == LUN_LEDGER_OK;
-    if (good && is == LUN_JOURNAL_ABSENT && (is = lun_journal_open_dead(folder, run, &j)) == LUN_JOURNAL_DEAD) complete = lun_journal_complete(j, boot_id);
+    if (good && is == LUN_JOURNAL_ABSENT) is = lun_journal_open_dead(folder, run, l->gateway, &j), complete = j && lun_journal_complete(j, boot_id);
     if (good && (is == LUN_JOURNAL_ALIVE || !is_open(l, run, &known, &distrusted))) {      /* it has just begun, or another process was faster */
         report->alive += is == LUN_JOURNAL_ALIVE;
         lun_ledger_rollback(l);
@@ -223,7 +225,7 @@ static bool leftover(struct lun_ledger *l, const char *folder, uint32_t run)
     bool known, distrusted;
     if (is_open(l, run, &known, &distrusted)) return true;
     if (l->failed) return false;
-    if (lun_journal_open_dead(folder, run, &j) != LUN_JOURNAL_DEAD) return true;
+    if (lun_journal_open_dead(folder, run, l->gateway, &j) != LUN_JOURNAL_DEAD) return true;
     if (known || blank(j)) {
         lun_journal_unlink(j);
         return true;

@@ -13,7 +13,7 @@ const char *const lun_ledger_steps[LUN_LEDGER_SCHEMA] = {
     "CREATE TABLE payers(id INTEGER PRIMARY KEY, accounts TEXT NOT NULL UNIQUE) STRICT;"
     "CREATE TABLE payer(payers INTEGER NOT NULL, account INTEGER NOT NULL, PRIMARY KEY(payers, account)) STRICT, WITHOUT ROWID;"
     "CREATE TABLE part(account INTEGER NOT NULL, run INTEGER NOT NULL, granted INTEGER CHECK(granted>=0), charged INTEGER NOT NULL DEFAULT 0,"
-    " excess INTEGER NOT NULL DEFAULT 0, adjusted INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(account, run)) STRICT, WITHOUT ROWID;"
+    " adjusted INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(account, run)) STRICT, WITHOUT ROWID;"
     "CREATE INDEX part_run ON part(run);"
     "CREATE TABLE attempt(id INTEGER PRIMARY KEY, run INTEGER NOT NULL, seq INTEGER NOT NULL, at INTEGER NOT NULL, request BLOB NOT NULL,"
     " target INTEGER NOT NULL, client INTEGER NOT NULL, version INTEGER NOT NULL, payers INTEGER NOT NULL, hold INTEGER NOT NULL CHECK(hold>=0),"
@@ -22,11 +22,12 @@ const char *const lun_ledger_steps[LUN_LEDGER_SCHEMA] = {
     " state TEXT NOT NULL CHECK(state IN ('SETTLED','ORPHANED')), flags INTEGER NOT NULL, latency_ms INTEGER NOT NULL, UNIQUE(run, seq)) STRICT;"
     "CREATE TABLE correction(id INTEGER PRIMARY KEY, at INTEGER NOT NULL, by TEXT NOT NULL, why TEXT NOT NULL, run INTEGER NOT NULL, seq INTEGER,"
     " account INTEGER, delta INTEGER NOT NULL, CHECK((seq IS NULL)<>(account IS NULL))) STRICT;"
-    "CREATE TABLE rest(account INTEGER NOT NULL, run INTEGER NOT NULL, at INTEGER NOT NULL, amount INTEGER NOT NULL, PRIMARY KEY(account, run)) STRICT, WITHOUT ROWID;",
+    "CREATE TABLE rest(account INTEGER NOT NULL, run INTEGER NOT NULL, at INTEGER NOT NULL, amount INTEGER NOT NULL,"
+    " PRIMARY KEY(account, run)) STRICT, WITHOUT ROWID;",
 
     "CREATE TABLE closed(upto INTEGER PRIMARY KEY, at INTEGER NOT NULL, rows INTEGER NOT NULL) STRICT;"
     "CREATE TABLE closing(account INTEGER NOT NULL, run INTEGER NOT NULL, month TEXT NOT NULL, rows INTEGER NOT NULL, charged INTEGER NOT NULL,"
-    " excess INTEGER NOT NULL, PRIMARY KEY(account, run, month)) STRICT, WITHOUT ROWID;"
+    " PRIMARY KEY(account, run, month)) STRICT, WITHOUT ROWID;"
     "CREATE INDEX orphan ON attempt(run, seq) WHERE state='ORPHANED';"
     "CREATE INDEX correction_of ON correction(run, seq);"
     "CREATE VIEW attempts AS SELECT a.id, strftime('%Y-%m-%d %H:%M:%S', a.at/1000000, 'unixepoch') AS time, lower(hex(a.request)) AS request, t.text AS target,"

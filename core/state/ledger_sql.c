@@ -39,9 +39,20 @@ void lun_ledger_fail(struct lun_ledger *l, const char *format, ...)
     l->failed = true;
 }
 
+/* COMMIT does not keep it; the log does. */
+static int system_error(struct lun_ledger *l, int rc)
+{
+    sqlite3_file *log = NULL;
+    int is = sqlite3_system_errno(l->db);
+    if (is || rc != SQLITE_IOERR_WRITE) return is;
+    if (sqlite3_file_control(l->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log) == SQLITE_OK && log && log->pMethods)
+        log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &is);
+    return is;
+}
+
 static bool disk_full(struct lun_ledger *l, int rc)
 {
-    int is = sqlite3_system_errno(l->db);
+    int is = system_error(l, rc);
     if (rc == SQLITE_FULL) return true;
     if (rc == SQLITE_IOERR_FSYNC || rc == SQLITE_IOERR_DIR_FSYNC) return false;
     return ((rc & 0xFF) == SQLITE_IOERR || (rc & 0xFF) == SQLITE_CANTOPEN) && (is == ENOSPC || is == EDQUOT || is == EFBIG);
@@ -74,7 +85,7 @@ enum lun_ledger_result lun_ledger_note(struct lun_ledger *l, int rc, const char 
         lun_ledger_complain(l, "another process is writing and does not end (%s)", doing);
         return note(l, LUN_LEDGER_BUSY);
     }
-    int is = sqlite3_system_errno(l->db);
+    int is = system_error(l, rc);
     bool disk = (rc & 0xFF) == SQLITE_IOERR && is;
     lun_ledger_fail(l, "%s: %s%s%s%s", doing, sqlite3_errmsg(l->db), disk ? ": " : "", disk ? strerror(is) : "", remedy(rc));
     return LUN_LEDGER_FAILED;

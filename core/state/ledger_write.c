@@ -71,7 +71,7 @@ static void checkpoint(struct lun_ledger *l)
 enum lun_ledger_result lun_ledger_commit(struct lun_ledger *l)
 {
     if (!l->open) return l->failed ? LUN_LEDGER_FAILED : LUN_LEDGER_BUSY;
-    bool good = l->trouble == LUN_LEDGER_OK && lun_ledger_flush(l, l->run) && lun_sql(l, LUN_SQL_COMMIT, "");
+    bool good = l->trouble == LUN_LEDGER_OK && lun_ledger_flush(l, l->run, false) && lun_sql(l, LUN_SQL_COMMIT, "");
     enum lun_ledger_result result = l->trouble;
     if (!good) {
         lun_ledger_rollback(l);
@@ -186,11 +186,13 @@ static struct lun_sum *sum_of(struct lun_ledger *l, uint32_t account)
     return s;
 }
 
-bool lun_ledger_flush(struct lun_ledger *l, uint32_t run)
+bool lun_ledger_flush(struct lun_ledger *l, uint32_t run, bool raise)
 {
     for (uint32_t i = 0; l->n_sums && i < l->room_sums; i++) {
         const struct lun_sum *s = &l->sums[i];
-        if (s->account && !lun_sql(l, LUN_SQL_PART_CHARGE, "uuii", s->account, run, s->charged, s->excess)) return false;
+        if (!s->account) continue;
+        if (!lun_sql(l, LUN_SQL_PART_CHARGE, "uui", s->account, run, s->charged)) return false;
+        if (raise && s->excess && !lun_sql(l, LUN_SQL_PART_RAISE, "uui", s->account, run, s->excess)) return false;
     }
     forget_sums(l);
     return true;

@@ -5,6 +5,7 @@
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/tokens.h"
 #include "state/budget.h"
 #include "state/outcome.h"
 #include "state/plan.h"
@@ -22,10 +23,16 @@ enum lun_endpoint { LUN_ENDPOINTS(X) LUN_ENDPOINT_COUNT };
 const char *lun_endpoint_name(enum lun_endpoint);
 const char *lun_endpoint_path(enum lun_endpoint);
 
-/* The top-level fields that routing needs, found in one pass and never decoded. */
+/* What buys something that nobody can reckon from here, unless it is null, false or (modalities) nothing but text: another kind of output, searches,
+ * input that the provider has kept, another model or a dearer way. With one of them a request has no bound; the first must be the first, the last the last. */
+#define LUN_PAID_KEYS(X) \
+    X(modalities) X(audio) X(web_search_options) X(search_parameters) X(enable_search) X(plugins) X(compound_custom) X(mcp_servers) X(container) \
+    X(previous_response_id) X(conversation) X(cached_content) X(models) X(fallbacks) X(provider) X(speed) X(inference_geo) X(extra_body)
+
+/* The top-level fields that routing and reckoning need, found in one pass and never decoded. */
 #define LUN_ROUTING_KEYS(X) \
     X(model) X(stream) X(max_tokens) X(max_completion_tokens) X(n) X(messages) X(system) X(input) X(prompt) X(user) X(metadata) \
-    X(tools) X(response_format) X(stream_options) X(prompt_cache_key) X(previous_response_id) X(service_tier)
+    X(tools) X(response_format) X(stream_options) X(prompt_cache_key) X(service_tier) X(functions) X(suffix) X(prediction) X(best_of) LUN_PAID_KEYS(X)
 #define X(name) LUN_FIELD_##name,
 enum lun_field { LUN_ROUTING_KEYS(X) LUN_FIELD_COUNT };
 #undef X
@@ -121,14 +128,19 @@ struct lun_question {
     bool retry_denied;              /* the retry budget did not allow one more */
 
     /* computed on first touch by the functions below */
-    struct {
+    struct lun_survey {
         bool done;
         struct lun_json last_user;                  /* its content; {0}: none */
         uint64_t beginning;                         /* hash of system, tools and messages up to the first user's */
         bool begun;
         int messages;
-        bool image, opaque;                         /* opaque: a part that nobody can count from here (audio, a file) */
-        int64_t bound, guess;                       /* tokens of the whole input */
+        bool image;                                 /* there is one */
+        int64_t images;
+        const char *opaque;                         /* a part that nobody can count from here (audio, a file): which; NULL: none */
+        int64_t prompts;                            /* that are answered each for itself, at least 1 */
+        int64_t bound;                              /* tokens of the whole input but its images, at most */
+        int64_t guess;                              /* tokens of the whole input, about */
+        struct lun_tokens tokens;                   /* while it is taken */
     } survey;
     struct { bool text_done, counted, looked; const char *text; size_t n; int words, chars; bool has_code; } last_user;
 };
@@ -142,8 +154,12 @@ extern const struct lun_json_keys lun_question_keys;
 struct lun_question *lun_question_new(struct lun_snapshot *, struct lun_registry *, const struct lun_loop *, lun_us wall, uint64_t seed);
 void lun_question_free(struct lun_question *);          /* NULL is fine */
 
-/* What the messages are, found in one pass; the others below come from it. */
+/* What the input is; the others below come from it. A few passes over the body, once. */
 void    lun_question_survey(struct lun_question *);
+/* The same of a value that takes a field's place, added to a survey of its own. */
+void    lun_survey_add(struct lun_survey *, enum lun_endpoint, enum lun_field, struct lun_json value);
+/* Tokens that a provider can count for one image at most, by the model's name there. */
+int64_t lun_image_tokens(const char *upstream);
 /* Of longer texts only the beginning is looked at, so that a hook that asks pays a bounded price. */
 #define LUN_QUESTION_TEXT ((size_t)256 << 10)
 
@@ -164,10 +180,11 @@ void    lun_question_read(struct lun_question *, unsigned reads);   /* a hook lo
 /* Its group at a canary, the same from the first time it is asked: whether it is new, by its `place` in [0, 1) then. */
 const struct lun_grouped *lun_question_group(struct lun_question *, const struct lun_canary_rule *, double place);
 
-/* Money: the dearest this request can cost at a target once `edits` (may be NULL) are made (input: the bytes of all strings + a fixed overhead
- * per message and tool; output: n × cap), and a guess. -1: its price is unknown, or the input holds what nobody can count. *cap (may be NULL):
- * the output tokens that have to be written into the body for the bound to hold; -1: the body says them itself. */
+/* Money: the dearest this request can cost at a target once `edits` (may be NULL) are made, as core/state/README.md lists it, and a guess. -1: its
+ * price is unknown, or it holds what nobody can reckon (lun_question_unknown says what). *cap (may be NULL): the output tokens that have to be
+ * written into the body for the bound to hold; -1: the body says them itself. */
 int64_t lun_question_bound(struct lun_question *, const struct lun_target *, const struct lun_edit *edits, int64_t *cap);
+const char *lun_question_unknown(struct lun_question *, const struct lun_edit *edits);     /* for people; static or in the arena; NULL: nothing */
 int64_t lun_question_expected(struct lun_question *, const struct lun_target *);
 int     lun_question_accounts(struct lun_question *, struct lun_account *out[LUN_ACCOUNTS]);    /* that it counts to */
 bool    lun_question_limited(struct lun_question *);    /* any of them has a hard limit */

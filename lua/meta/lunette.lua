@@ -35,7 +35,7 @@
 ---@field text string the text of the last user message (completions: the prompt; embeddings: the first input)
 ---@field words number words of `text`
 ---@field chars number characters of `text`: code points without combining marks
----@field tokens number tokens of the whole input, estimated
+---@field tokens number tokens of the whole input, estimated (how well: `core/state/README.md`)
 ---@field max_tokens number? the output cap the client asked for
 ---@field messages number how many messages there are
 ---@field has_code boolean `text` looks like it holds program code

@@ -242,7 +242,7 @@ describe("a body", function()
   it("may not say twice what it is routed by", function()
     for _, name in ipairs { "model", "stream", "max_tokens", "max_completion_tokens", "n", "messages", "user", "metadata", "tools",
                             "stream_options", "response_format", "prompt_cache_key", "previous_response_id", "service_tier", "system",
-                            "input", "prompt" } do
+                            "input", "prompt", "best_of", "prediction", "functions", "web_search_options", "modalities" } do
       local twice = ('{"%s":null,"model":"m","%s":null,%s'):format(name, name, tail)
       is_error(chat(twice), 400, "invalid_request", name, "`" .. name .. "` occurs twice")
     end

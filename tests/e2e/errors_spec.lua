@@ -145,7 +145,7 @@ describe("a budget", function()
         clients = { { name = "poor", hash = env "POOR", team = "web" }, { name = "rich", hash = env "RICH", trust = { "budget" } },
                     { name = "hidden", hash = env "HIDDEN", expose = false, budget = { limit = 1, per = "day" } },
                     { name = "slow", hash = env "SLOW", requests_per_minute = 2 } },
-        teams = { web = { budget = { limit = 0.00042, per = "day" } } } }]],
+        teams = { web = { budget = { limit = 0.00082, per = "day" } } } }]],
     }
   end)
   teardown(e2e.stop)
@@ -158,14 +158,14 @@ describe("a budget", function()
 
   it("that is used up is 402, and says which, what is left and when it begins anew", function()
     local answer = chat "poor"
-    assert.same({ 200, "0.0003", "0.00012" }, { answer.status, answer.headers["x-lunette-cost"], answer.headers["x-lunette-budget-left"] })
+    assert.same({ 200, "0.0003", "0.00052" }, { answer.status, answer.headers["x-lunette-cost"], answer.headers["x-lunette-budget-left"] })
     answer = chat("poor")
     if answer.status == 200 then answer = chat("poor") end
     is_error(answer, 402, "budget_exceeded", "budget_error", "false")
     assert.truthy(answer.error.budget:find("web", 1, true))
-    assert.truthy(answer.error.left >= 0 and answer.error.left < 0.00012)
+    assert.truthy(answer.error.left >= 0 and answer.error.left < 0.00053)
     assert.truthy(answer.error.resets_at:match "^%d%d%d%d%-%d%d%-%d%dT00:00:00")
-    says(answer, "The budget does not allow this request", answer.error.budget, "left of 0.00042", answer.error.resets_at)
+    says(answer, "The budget does not allow this request", answer.error.budget, "left of 0.00082", answer.error.resets_at)
     assert.equal(answer.error.left, tonumber(answer.headers["x-lunette-budget-left"]))
   end)
 

@@ -18,7 +18,7 @@ describe("a hard limit", function()
 
   it("is never passed by requests in flight together", function()
     local g = t.gateway { targets = { "a" }, providers = { a = { text = "x", after = 10, usage = { input = 1, output = 1000 } } },
-                          clients = { { name = "app", budget = { limit = 0.0105, per = "day" } } } }
+                          clients = { { name = "app", budget = { limit = 0.0155, per = "day" } } } }
     local requests, refused = {}, 0
     for i = 1, 10 do requests[i] = g:start { text = "hi", max_tokens = 1000 } end
     for _, request in ipairs(requests) do
@@ -71,6 +71,48 @@ describe("a hard limit", function()
   it("needs a price that is known", function()
     local g = t.gateway { targets = { "a" }, price = false, clients = { { name = "app", budget = { limit = 10 } } } }
     assert.equal(402, g:ask({ max_tokens = 10 }).status)
+  end)
+
+  it("refuses what buys something that nobody can reckon, and says what", function()
+    local hi = { role = "user", content = "hi" }
+    for name, fields in pairs {
+      modalities = { modalities = { "text", "audio" }, audio = { voice = "a", format = "wav" } },
+      web_search_options = { web_search_options = { search_context_size = "high" } },
+      ["a tool that the provider runs itself"] = { tools = { { type = "web_search" } } },
+      ["neither text nor an image"] = {
+        messages = { { role = "user", content = { { type = "input_audio", input_audio = { data = "AAAA", format = "wav" } } } } } },
+    } do
+      local g = t.gateway { targets = { "a" }, clients = { { name = "app", budget = { limit = 1000 } }, { name = "free" } } }
+      fields.max_tokens, fields.messages, fields.client = 10, fields.messages or { hi }, "app"
+      local answer = g:ask(fields)
+      assert.equal(402, answer.status)
+      assert.matches(name, answer.error.message .. (answer.error.detail or "") .. answer.body, 1, true)
+      assert.equal(0, g:provider "a".requests)
+      fields.client = "free"
+      assert.equal(200, g:ask(fields).status)
+    end
+  end)
+
+  it("takes such a request whose policy leaves that field out", function()
+    local g = t.gateway { targets = { "a" }, clients = { { name = "app", budget = { limit = 1 } } }, policy = [[
+      local l = require "lunette"
+      return { select = function(request, targets) return { target = targets[1], drop = { "web_search_options" } } end }]] }
+    local answer = g:ask { max_tokens = 10, web_search_options = { search_context_size = "high" } }
+    assert.equal(200, answer.status)
+    assert.is_nil(g:provider "a".calls[1].json.web_search_options)
+  end)
+
+  it("holds for every answer that is made to choose from, and for what is predicted", function()
+    local g = t.gateway { targets = { "a" }, clients = { { name = "app", budget = { limit = 0.01 } } } }
+    local function status(fields)
+      fields.endpoint, fields.prompt, fields.max_tokens = "completions", "hi", 1000
+      return g:ask(fields).status
+    end
+    assert.equal(200, status { best_of = 4 })
+    assert.equal(402, status { best_of = 5 })
+    assert.equal(402, status { n = 1, best_of = 20 })
+    assert.equal(200, g:ask { max_tokens = 10, prediction = { type = "content", content = ("x"):rep(2000) } }.status)
+    assert.equal(402, g:ask { max_tokens = 10, prediction = { type = "content", content = ("x"):rep(4000) } }.status)
   end)
 
   it("writes a cap into a body that has none", function()

@@ -40,7 +40,7 @@ static int tear_down(void **state)
 static struct lun_journal *create(uint32_t run, uint32_t slots)
 {
     char *error;
-    struct lun_journal *j = lun_journal_create(folder, run, "boot-1", slots, &error);
+    struct lun_journal *j = lun_journal_create(folder, run, "owner", "boot-1", slots, &error);
     if (!j) fail_msg("%s", error);
     return j;
 }
@@ -48,7 +48,7 @@ static struct lun_journal *create(uint32_t run, uint32_t slots)
 static struct lun_journal *dead(uint32_t run)
 {
     struct lun_journal *j;
-    assert_int_equal(lun_journal_open_dead(folder, run, &j), LUN_JOURNAL_DEAD);
+    assert_int_equal(lun_journal_open_dead(folder, run, "owner", &j), LUN_JOURNAL_DEAD);
     return j;
 }
 
@@ -196,13 +196,13 @@ static void a_journal_that_is_held_is_alive_and_a_closed_one_dead(void **state)
 {
     (void)state;
     struct lun_journal *j = create(2, 8), *other;
-    assert_int_equal(lun_journal_open_dead(folder, 2, &other), LUN_JOURNAL_ALIVE);
+    assert_int_equal(lun_journal_open_dead(folder, 2, "owner", &other), LUN_JOURNAL_ALIVE);
     assert_null(other);
-    assert_int_equal(lun_journal_open_dead(folder, 3, &other), LUN_JOURNAL_ABSENT);
+    assert_int_equal(lun_journal_open_dead(folder, 3, "owner", &other), LUN_JOURNAL_ABSENT);
     lun_journal_close(j);
     other = dead(2);
     struct lun_journal *third;
-    assert_int_equal(lun_journal_open_dead(folder, 2, &third), LUN_JOURNAL_ALIVE);     /* whoever recovers it holds it */
+    assert_int_equal(lun_journal_open_dead(folder, 2, "owner", &third), LUN_JOURNAL_ALIVE);     /* whoever recovers it holds it */
     lun_journal_close(other);
 }
 
@@ -274,6 +274,24 @@ static void a_damaged_or_shortened_one_is_read_as_far_as_it_goes_and_is_not_comp
     lun_journal_close(j);
 }
 
+static void one_is_never_replaced_nor_read_for_another_ledger(void **state)
+{
+    (void)state;
+    char *error;
+    struct lun_dispatch d = some_dispatch(1), got;
+    struct lun_settle s;
+    struct lun_journal *j = create(5, 8), *other;
+    lun_journal_dispatch(j, 0, &d);
+    assert_null(lun_journal_create(folder, 5, "somebody", "boot-1", 8, &error));
+    assert_non_null(strstr(error, "File exists"));
+    free(error);
+    assert_int_equal(lun_journal_read(j, 0, &got, &s), LUN_JOURNAL_DISPATCHED);
+    lun_journal_close(j);
+    assert_int_equal(lun_journal_open_dead(folder, 5, "somebody", &other), LUN_JOURNAL_ABSENT);
+    assert_true(lun_journal_there(folder, 5));
+    assert_false(lun_journal_there(folder, 6));
+}
+
 static void add(void *self, uint32_t run) { *(uint64_t *)self += run; }
 
 static void a_folder_is_searched_for_finished_journals_only(void **state)
@@ -295,7 +313,7 @@ static void one_that_cannot_be_made_says_where_and_why(void **state)
 {
     (void)state;
     char *error;
-    assert_null(lun_journal_create("/nowhere/at/all", 1, "b", 8, &error));
+    assert_null(lun_journal_create("/nowhere/at/all", 1, "o", "b", 8, &error));
     assert_non_null(strstr(error, "/nowhere/at/all/journal.1"));
     assert_non_null(strstr(error, "No such file"));
     free(error);
@@ -315,6 +333,7 @@ int main(void)
         T(a_process_that_was_killed_leaves_what_it_wrote),
         T(what_is_distrusted_stays_so),
         T(a_damaged_or_shortened_one_is_read_as_far_as_it_goes_and_is_not_complete),
+        T(one_is_never_replaced_nor_read_for_another_ledger),
         T(a_folder_is_searched_for_finished_journals_only),
         T(one_that_cannot_be_made_says_where_and_why),
     };

@@ -14,9 +14,9 @@ static struct fixture *given(const char *body)
     struct fixture *f = calloc(1, sizeof *f);
     f->snapshot = lun_snapshot_new();
     f->snapshot->limits.output = 1000;
-    f->target = (struct lun_target){ .price = lun_price_unknown };
+    f->target = (struct lun_target){ .upstream = "gpt-4o", .price = lun_price_unknown };
     f->target.price.input = f->target.price.output = 1000000;      /* one nano-dollar a token */
-    f->q = (struct lun_question){ .arena = &f->arena, .snapshot = f->snapshot, .body = body, .body_n = strlen(body), .max_tokens = -1, .n = 1 };
+    f->q = (struct lun_question){ .arena = &f->arena, .snapshot = f->snapshot, .body = body, .body_n = strlen(body), .rest = "", .max_tokens = -1, .n = 1 };
     assert_true(lun_json_scan(body, f->q.body_n, &lun_question_keys, f->q.fields, &f->q.scan));
     int64_t value;
     if (lun_json_int(lun_json_of(body, &f->q.fields[LUN_FIELD_max_tokens]), &value)) f->q.max_tokens = value;
@@ -74,22 +74,189 @@ static void what_a_policy_sets_counts_as_what_will_be_sent(void **state)
     output_is(BODY(",\"max_tokens\":7"), &to, 7, -1);
 }
 
-static void an_image_counts_as_the_dearest_image_not_as_its_bytes(void **state)
+static struct fixture *completion(const char *body)
+{
+    struct fixture *f = given(body);
+    f->q.endpoint = LUN_ENDPOINT_COMPLETIONS;
+    return f;
+}
+
+static int64_t bound_of(struct fixture *f, const struct lun_edit *edits)
+{
+    int64_t bound = lun_question_bound(&f->q, &f->target, edits, NULL);
+    done(f);
+    return bound;
+}
+
+static void of_many_answers_all_are_paid_for(void **state)
 {
     (void)state;
-    struct fixture *f = given("{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"what is it?\"},"
-                              "{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:image/png;base64,AAAA\"}}]}],\"max_tokens\":0}");
+    struct lun_edit best = { NULL, LUN_EDIT_SET, "best_of", "7" }, huge = { NULL, LUN_EDIT_SET, "best_of", "9000000000000000000" };
+    struct lun_edit prompts = { NULL, LUN_EDIT_SET, "prompt", "[\"a\",\"b\"]" };
+    int64_t one = bound_of(completion("{\"prompt\":\"a\",\"max_tokens\":1000}"), NULL);
+    assert_in_range(bound_of(completion("{\"prompt\":\"a\",\"max_tokens\":1000,\"best_of\":5}"), NULL), one + 4000, one + 4050);
+    assert_in_range(bound_of(completion("{\"prompt\":\"a\",\"max_tokens\":1000,\"best_of\":5,\"n\":2}"), NULL), one + 4000, one + 4050);
+    assert_in_range(bound_of(completion("{\"prompt\":\"a\",\"max_tokens\":1000}"), &best), one + 6000, one + 6050);
+    assert_in_range(bound_of(completion("{\"prompt\":\"a\",\"max_tokens\":1000}"), &prompts), one + 1000, one + 1080);
+    assert_in_range(bound_of(completion("{\"prompt\":[\"a\",\"b\",[1,2],[3]],\"max_tokens\":1000,\"best_of\":2}"), NULL), one + 7000, one + 7150);
+    assert_in_range(bound_of(completion("{\"prompt\":[1,2,3,4],\"max_tokens\":1000}"), NULL), one, one + 20);
+    assert_int_equal(bound_of(completion("{\"prompt\":\"a\",\"max_tokens\":1000}"), &huge), -1);
+    assert_int_equal(bound_of(completion("{\"prompt\":\"a\",\"max_tokens\":1000,\"best_of\":-1}"), NULL), -1);
+    assert_int_equal(bound_of(completion("{\"prompt\":\"a\",\"max_tokens\":1000,\"best_of\":\"2\"}"), NULL), -1);
+}
+
+static void of_more_prompts_than_anybody_sends_each_is_paid_for(void **state)
+{
+    (void)state;
+    struct lun_buf body = {0};
+    lun_buf_puts(&body, "{\"max_tokens\":1000,\"prompt\":[\"a\"");
+    for (int i = 1; i < 10000; i++) lun_buf_puts(&body, ",\"a\"");
+    lun_buf_puts(&body, "]}");
+    assert_in_range(bound_of(completion(lun_buf_text(&body)), NULL), 10000 * 1000, 10000 * 1000 + 10000 * 30);
+    lun_buf_free(&body);
+}
+
+static void what_is_predicted_may_be_paid_for_as_output(void **state)
+{
+    (void)state;
+    static const char body[] = BODY(",\"max_tokens\":7,\"prediction\":{\"type\":\"content\",\"content\":\"0123456789\"}");
+    struct fixture *f = given(body);
     int64_t bound = lun_question_bound(&f->q, &f->target, NULL, NULL);
-    assert_true(f->q.survey.image);
-    assert_in_range(bound, 8192, 8192 + 300);
+    assert_int_equal(bound, f->q.survey.bound + 7 + (int64_t)strlen("{\"type\":\"content\",\"content\":\"0123456789\"}"));
     done(f);
+}
+
+static void an_image_counts_as_the_dearest_image_of_its_model_not_as_its_bytes(void **state)
+{
+    (void)state;
+    struct lun_buf body = {0};
+    lun_buf_puts(&body, "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"what is it?\"},"
+                        "{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:image/png;base64,");
+    for (int i = 0; i < 100000; i++) lun_buf_putc(&body, 'A');
+    lun_buf_puts(&body, "\"}}]}],\"max_tokens\":0}");
+    struct fixture *f = given(lun_buf_text(&body));
+    assert_in_range(lun_question_bound(&f->q, &f->target, NULL, NULL), 8192, 8192 + 1100);
+    assert_true(f->q.survey.image);
+    assert_in_range(lun_question_tokens(&f->q), 1000, 1100);
+    f->target.upstream = "openai/gpt-4o-mini";
+    assert_in_range(lun_question_bound(&f->q, &f->target, NULL, NULL), 48169, 49152 + 1100);
+    f->target.upstream = "a-model-that-nobody-knows";
+    assert_in_range(lun_question_bound(&f->q, &f->target, NULL, NULL), 48169, 49152 + 1100);
+    done(f);
+    lun_buf_free(&body);
+}
+
+#define PART(part) "{\"messages\":[{\"role\":\"user\",\"content\":[" part "]}],\"max_tokens\":0}"
+
+static void a_part_that_says_twice_what_it_is_counts_as_both(void **state)
+{
+    (void)state;
+    static const char text[] = PART("{\"type\":\"image_url\",\"type\":\"text\",\"text\":\"0123456789\",\"image_url\":{\"url\":\"x\"}}");
+    assert_in_range(bound_of(given(text), NULL), 8192 + (int64_t)strlen(text) - 3, 8192 + (int64_t)strlen(text) + 1000);
+    assert_int_equal(bound_of(given(PART("{\"type\":\"input_audio\",\"type\":\"text\",\"text\":\"a\"}")), NULL), -1);
+    assert_int_equal(bound_of(given(PART("{\"type\":\"text\",\"type\":\"input_audio\",\"text\":\"a\"}")), NULL), -1);
 }
 
 static void what_cannot_be_counted_has_no_bound(void **state)
 {
     (void)state;
-    struct fixture *f = given("{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"input_audio\",\"input_audio\":{\"data\":\"AAAA\"}}]}],\"max_tokens\":0}");
-    assert_int_equal(lun_question_bound(&f->q, &f->target, NULL, NULL), -1);
+    static const char *const bodies[] = {
+        PART("{\"type\":\"input_audio\",\"input_audio\":{\"data\":\"AAAA\"}}"), PART("{\"type\":\"file\",\"file\":{\"file_id\":\"f\"}}"),
+        PART("{\"type\":\"video_url\"}"),
+        PART("{\"type\":\"what-comes-next\"}"), PART("{\"image\":\"http://x/y\"}"), PART("{\"type\":7}"), PART("[\"a\"]"),
+        PART("{\"type\":\"tool_result\",\"content\":[{\"type\":\"image\",\"source\":{\"type\":\"url\",\"url\":\"http://x/y\"}}]}"),
+        "{\"messages\":[{\"role\":\"assistant\",\"audio\":{\"id\":\"a\"}}],\"max_tokens\":0}", BODY(",\"max_tokens\":0,\"tools\":[{\"type\":\"web_search\"}]"),
+        BODY(",\"max_tokens\":0,\"tools\":[{\"type\":\"function\",\"type\":\"web_search\"}]"),
+#define X(name) BODY(",\"max_tokens\":0,\"" #name "\":{}"), BODY(",\"max_tokens\":0,\"" #name "\":true"), BODY(",\"max_tokens\":0,\"" #name "\":\"x\""),
+        LUN_PAID_KEYS(X)
+#undef X
+        BODY(",\"max_tokens\":0,\"modalities\":[\"text\",\"audio\"]"), BODY(",\"max_tokens\":0,\"\\u006dodalities\":[\"audio\"]"),
+    };
+    for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
+        struct fixture *f = given(bodies[i]);
+        if (lun_question_bound(&f->q, &f->target, NULL, NULL) != -1 || !lun_question_unknown(&f->q, NULL)) fail_msg("%s has a bound", bodies[i]);
+        done(f);
+    }
+}
+
+static void what_buys_nothing_has_a_bound(void **state)
+{
+    (void)state;
+    static const char *const bodies[] = {
+#define X(name) BODY(",\"max_tokens\":0,\"" #name "\":null"), BODY(",\"max_tokens\":0,\"" #name "\":false"),
+        LUN_PAID_KEYS(X)
+#undef X
+        BODY(",\"max_tokens\":0,\"modalities\":[\"text\"]"), BODY(",\"max_tokens\":0,\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]"),
+        "{\"messages\":[{\"role\":\"assistant\",\"audio\":null,\"content\":\"x\"}],\"max_tokens\":0}",
+    };
+    for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
+        struct fixture *f = given(bodies[i]);
+        if (lun_question_bound(&f->q, &f->target, NULL, NULL) < 0) fail_msg("%s has no bound", bodies[i]);
+        done(f);
+    }
+}
+
+static void edits_can_make_it_unknown_and_known_again(void **state)
+{
+    (void)state;
+    struct lun_edit search = { NULL, LUN_EDIT_SET, "web_search_options", "{}" }, none = { NULL, LUN_EDIT_DROP, "web_search_options", NULL };
+    struct lun_edit into = { NULL, LUN_EDIT_RENAME, "x", "plugins" };
+    struct lun_edit sound = { NULL, LUN_EDIT_SET, "messages", "[{\"role\":\"user\",\"content\":[{\"type\":\"input_audio\"}]}]" };
+    struct lun_edit image = { NULL, LUN_EDIT_SET, "messages", "[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\",\"image_url\":{\"url\":\"http://x/y\"}}]}]" };
+    int64_t plain = bound_of(given(BODY(",\"max_tokens\":0")), NULL);
+    assert_int_equal(bound_of(given(BODY(",\"max_tokens\":0")), &search), -1);
+    assert_true(bound_of(given(BODY(",\"max_tokens\":0,\"web_search_options\":{}")), &none) > 0);
+    assert_int_equal(bound_of(given(BODY(",\"max_tokens\":0,\"x\":1")), &into), -1);
+    assert_int_equal(bound_of(given(BODY(",\"max_tokens\":0")), &sound), -1);
+    struct fixture *f = given(BODY(",\"max_tokens\":0"));
+    assert_string_equal(lun_question_unknown(&f->q, &sound), "a part of a message that is neither text nor an image");
+    assert_string_equal(lun_question_unknown(&f->q, &search), "the field `web_search_options`");
+    assert_null(lun_question_unknown(&f->q, NULL));
+    done(f);
+    assert_in_range(bound_of(given(BODY(",\"max_tokens\":0")), &image), plain + 8192, plain + 8192 + 300);
+}
+
+static void every_field_that_may_be_input_is_counted_and_so_is_one_that_nobody_knows(void **state)
+{
+    (void)state;
+    static const char *const fields[] = { "system", "tools", "functions", "tool_choice", "function_call", "response_format", "suffix", "prediction", "documents",
+                                          "guided_json", "reasoning_effort", "logit_bias", "user", "stop", "what_comes_next" };
+    int64_t plain = bound_of(given(BODY(",\"max_tokens\":0")), NULL);
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+        struct lun_buf body = {0};
+        lun_buf_printf(&body, "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"hello\"}],\"max_tokens\":0,\"%s\":\"", fields[i]);
+        for (int k = 0; k < 500; k++) lun_buf_puts(&body, "\\ufdfa");            /* 33 bytes each in NFKC */
+        lun_buf_puts(&body, "\"}");
+        int64_t bound = bound_of(given(lun_buf_text(&body)), NULL);
+        if (bound < plain + 500 * 33) fail_msg("%s adds %lld tokens", fields[i], (long long)(bound - plain));
+        lun_buf_free(&body);
+    }
+}
+
+static void nesting_costs_no_time(void **state)
+{
+    (void)state;
+    struct lun_buf body = {0};
+    lun_buf_puts(&body, "{\"max_tokens\":0,\"prompt\":");
+    for (int i = 0; i < 120; i++) lun_buf_putc(&body, '[');
+    for (int i = 0; i < 1000000; i++) lun_buf_puts(&body, "1,");
+    lun_buf_putc(&body, '1');
+    for (int i = 0; i < 120; i++) lun_buf_putc(&body, ']');
+    lun_buf_putc(&body, '}');
+    lun_us start = lun_clock_cpu();
+    assert_int_equal(bound_of(completion(lun_buf_text(&body)), NULL), -1);
+    assert_true(lun_clock_cpu() - start < LUN_SECOND);      /* 0.03 s; 120 passes would take 1 s and more */
+    lun_buf_free(&body);
+}
+
+static void no_number_is_too_large(void **state)
+{
+    (void)state;
+    struct lun_edit most = { NULL, LUN_EDIT_SET, "max_tokens", "9223372036854775807" }, many = { &most, LUN_EDIT_SET, "n", "9223372036854775807" };
+    struct fixture *f = given(BODY(""));
+    assert_int_equal(lun_question_bound(&f->q, &f->target, &many, NULL), -1);
+    f->target.price.input = f->target.price.output = INT64_MAX / 4;
+    assert_true(lun_question_bound(&f->q, &f->target, &most, NULL) == INT64_MAX);
     done(f);
 }
 
@@ -147,7 +314,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_request_without_a_cap_is_held_at_the_limit_and_told_so), cmocka_unit_test(a_requests_own_cap_bounds_it),
-        cmocka_unit_test(what_a_policy_sets_counts_as_what_will_be_sent), cmocka_unit_test(an_image_counts_as_the_dearest_image_not_as_its_bytes),
+        cmocka_unit_test(what_a_policy_sets_counts_as_what_will_be_sent), cmocka_unit_test(of_many_answers_all_are_paid_for),
+        cmocka_unit_test(of_more_prompts_than_anybody_sends_each_is_paid_for), cmocka_unit_test(what_is_predicted_may_be_paid_for_as_output),
+        cmocka_unit_test(an_image_counts_as_the_dearest_image_of_its_model_not_as_its_bytes),
+        cmocka_unit_test(a_part_that_says_twice_what_it_is_counts_as_both), cmocka_unit_test(what_buys_nothing_has_a_bound),
+        cmocka_unit_test(edits_can_make_it_unknown_and_known_again), cmocka_unit_test(no_number_is_too_large), cmocka_unit_test(nesting_costs_no_time),
+        cmocka_unit_test(every_field_that_may_be_input_is_counted_and_so_is_one_that_nobody_knows),
         cmocka_unit_test(what_cannot_be_counted_has_no_bound), cmocka_unit_test(the_text_is_the_last_users),
         cmocka_unit_test(of_a_huge_text_the_beginning_is_looked_at), cmocka_unit_test(a_conversation_is_known_again_by_how_it_began),
     };

@@ -119,16 +119,6 @@ static void code_is_told_from_prose(void **state)
     for (size_t i = 0; i < COUNT(prose); i++) assert_false(lun_text_has_code(prose[i], strlen(prose[i])));
 }
 
-static void tokens_are_estimated_from_bytes(void **state)
-{
-    (void)state;
-    assert_int_equal(lun_text_tokens(TEXT("")), 0);
-    assert_int_equal(lun_text_tokens(TEXT("a")), 1);
-    assert_int_equal(lun_text_tokens(TEXT("The quick brown fox jumps over the lazy dog.")), 11);
-    assert_int_equal(lun_text_tokens(TEXT("\xe4\xbd\xa0\xe5\xa5\xbd\xe4\xb8\x96\xe7\x95\x8c")), 3);
-    assert_int_equal(lun_text_tokens(TEXT("\xf0\x9f\x98\xb9")), 2);
-}
-
 static void a_cut_divides_no_character(void **state)
 {
     (void)state;
@@ -187,8 +177,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_well_formed_sequences_are_utf8), cmocka_unit_test(code_points_are_written_and_read_back),
         cmocka_unit_test(invalid_text_is_found_wherever_it_stands), cmocka_unit_test(code_points_are_counted),
-        cmocka_unit_test(words_are_counted), cmocka_unit_test(code_is_told_from_prose),
-        cmocka_unit_test(tokens_are_estimated_from_bytes), cmocka_unit_test(a_cut_divides_no_character),
+        cmocka_unit_test(words_are_counted), cmocka_unit_test(code_is_told_from_prose), cmocka_unit_test(a_cut_divides_no_character),
         cmocka_unit_test(the_nearest_name_is_suggested), cmocka_unit_test(sizes_are_read_exactly_or_not_at_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

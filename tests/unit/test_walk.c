@@ -1249,7 +1249,7 @@ TEST(a_hit_asks_holds_and_waits_for_nothing)
 {
     cached_house();
     w->target[0].requests_per_minute = 1;
-    w->client.budget.limit = USD(0.0003);               /* one answer is all that can be held */
+    w->client.budget.limit = USD(0.0009);               /* one answer is all that can be held */
     world_open(w);
     struct asked *first = whole("+20 200 w end", NULL, NULL);
     is_cached(first, LUN_CACHE_MISS);

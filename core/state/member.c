@@ -1,0 +1,401 @@
+#include "state/member.h"
+#include "base/alloc.h"
+#include "state/member_inner.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct lun_member member;
+typedef struct lun_member_account account;
+
+const char *lun_member_state_name(enum lun_member_state s)
+{
+#define X(id, name, text) name,
+    static const char *const names[] = { LUN_MEMBER_STATES(X) };
+#undef X
+    return names[s];
+}
+
+const char *lun_member_state_text(enum lun_member_state s)
+{
+#define X(id, name, text) text,
+    static const char *const texts[] = { LUN_MEMBER_STATES(X) };
+#undef X
+    return texts[s];
+}
+
+/* ---- beginning and end ---- */
+
+static char *or_none(const char *text) { return lun_strdup(text ? text : ""); }
+
+member *lun_member_new(const struct lun_member_options *o, const struct lun_member_ports *ports)
+{
+    member *m = lun_zalloc(sizeof *m);
+    *m = (member){ .options = *o, .ports = *ports, .members = or_none(o->disk.members), .gone = or_none(o->disk.gone), .parts = or_none(o->disk.parts),
+                   .vouched = o->disk.vouched, .before = o->disk.before, .who = lun_strdup("") };
+    m->options.id = lun_strdup(o->id);
+    m->options.disk = (struct lun_member_disk){0};
+    m->last_wanted = &m->wanted;
+    m->head.members = or_none(NULL), m->head.vouched = or_none(NULL), m->head.missing = or_none(NULL), m->head.gone = or_none(NULL), m->head.due = or_none(NULL);
+    return m;
+}
+
+static void free_message(struct lun_message *message)
+{
+    while (message->n) free(message->arguments[--message->n]);
+    free(message->arguments);
+}
+
+void lun_member_free(member *m)
+{
+    if (!m) return;
+    for (account *a; (a = m->accounts); free(a)) {
+        m->accounts = a->next;
+        free(a->key);
+    }
+    lun_names_free(&m->by_key, NULL);
+    free_message(&m->plain);
+    free_message(&m->numbered);
+    free(m->members), free(m->gone), free(m->parts), free(m->who), free(m->forget);
+    free(m->head.members), free(m->head.vouched), free(m->head.missing), free(m->head.gone), free(m->head.due);
+    free((char *)m->options.id);
+    free(m);
+}
+
+enum lun_member_state lun_member_state(const member *m) { return m->state; }
+
+static void become(member *m, enum lun_member_state s, const char *who)
+{
+    if (m->state == s && !strcmp(m->who, who)) return;
+    m->state = s;
+    free(m->who);
+    m->who = lun_strdup(who);
+    m->ports.state(m->ports.self, s, m->who);
+}
+
+/* ---- accounts ---- */
+
+/* Letters that stand for themselves; all others as % and two digits. */
+static char *escape(const char *key)
+{
+    struct lun_buf out = {0};
+    for (const unsigned char *c = (const unsigned char *)key; *c; c++)
+        if ((*c | 32) >= 'a' && (*c | 32) <= 'z') lun_buf_putc(&out, (char)*c);
+        else if (strchr("0123456789._@+-", *c)) lun_buf_putc(&out, (char)*c);
+        else lun_buf_printf(&out, "%%%02X", *c);
+    char *text = lun_strdup(lun_buf_text(&out));
+    lun_buf_free(&out);
+    return text;
+}
+
+account *lun_member_account(member *m, const char *key, int64_t has)
+{
+    char *escaped = escape(key);
+    account *a = lun_names_get(&m->by_key, escaped);
+    if (!a) {
+        a = lun_zalloc(sizeof *a);
+        *a = (account){ .next = m->accounts, .key = lun_strdup(escaped), .has = has, .told = -1, .sent = -1, .limit = -1, .ends = LUN_NEVER };
+        strcpy(a->per, "-");
+        m->accounts = a;
+        lun_names_put(&m->by_key, escaped, a);
+        if (!has) a->told = 0;          /* nothing of it is nothing to be told of */
+    }
+    free(escaped);
+    return a;
+}
+
+void lun_member_describe(account *a, int64_t limit, lun_us starts, lun_us ends, const char *per)
+{
+    a->news |= a->limit != limit && (a->limit >= 0 || a->has > 0);
+    a->limit = limit;
+    a->starts = starts;
+    a->ends = ends;
+    snprintf(a->per, sizeof a->per, "%s", per && *per ? per : "-");
+    for (char *c = a->per; *c; c++) if (*c == ' ') *c = '_';
+}
+
+void *lun_member_user(const account *a)             { return a->user; }
+void lun_member_set_user(account *a, void *user)    { a->user = user; }
+int64_t lun_member_has(const account *a)            { return a->has; }
+
+/* ---- what is to be done ---- */
+
+static void put_back(member *m)
+{
+    for (int i = m->n_sent; i--; ) {
+        struct lun_member_group *g = m->sent[i];
+        if (!g) continue;
+        if (!(g->next = m->wanted)) m->last_wanted = &g->next;
+        m->wanted = g;
+    }
+    m->n_sent = 0;
+}
+
+/* Whatever was asked for in another epoch was granted there, if at all: here counts what is on the disk. */
+static void adopt(member *m)
+{
+    strcpy(m->nonce, m->head.nonce);
+    m->registered = false;
+    m->again = false;
+    put_back(m);
+    for (account *a = m->accounts; a; a = a->next) a->told = -1;
+}
+
+static void note_members(member *m)
+{
+    char *all = lun_list_join(m->members, m->head.members), *with = lun_list_join(all, m->options.id), *before = m->members;
+    free(all);
+    m->members = lun_list_without(with, m->head.gone);
+    free(with);
+    if (lun_member_save(m, NULL, NULL, 0)) free(before);
+    else free(m->members), m->members = before;
+}
+
+static void note_vouched(member *m)
+{
+    m->vouched = true;
+    if (!lun_member_save(m, NULL, NULL, 0)) m->vouched = false;
+}
+
+static bool has_news(const member *m)
+{
+    for (const account *a = m->accounts; a; a = a->next) if (a->has != a->told || a->news) return true;
+    return false;
+}
+
+static bool unvouched(const member *m) { return !lun_list_within(m->head.members, m->head.vouched) || !lun_list_within(m->head.members, m->members); }
+static bool drawing(const member *m)   { return m->head.open && m->vouched && lun_list_has(m->head.vouched, m->options.id); }
+
+static enum lun_member_op next_lost(member *m)
+{
+    if (*m->members) return LUN_OP_OPEN;
+    if (m->options.founds) return LUN_OP_FOUND;
+    become(m, LUN_MEMBER_EMPTY, "");
+    return LUN_OP_NONE;
+}
+
+static enum lun_member_op next(member *m)
+{
+    const char *me = m->options.id;
+    if (!m->looked) return LUN_OP_LOOK;
+    if (m->head.lost) return next_lost(m);
+    if (strcmp(m->nonce, m->head.nonce)) adopt(m);
+    if (m->forget) return LUN_OP_FORGET;
+    if (!lun_list_has(m->head.members, me)) {           /* new here, or forgotten meanwhile */
+        m->registered = false;
+        return LUN_OP_JOIN;
+    }
+    if (!lun_list_has(m->members, me)) note_members(m);
+    if (!m->registered) return LUN_OP_REGISTER;
+    if (lun_list_has(m->head.vouched, me) && !m->vouched) note_vouched(m);
+    if (!lun_list_within(m->head.gone, m->gone) || !lun_list_within(m->gone, m->head.gone)) return LUN_OP_PARTS;
+    if (m->vouched && unvouched(m)) {
+        note_members(m);
+        if (!m->pause && !lun_list_within(m->head.members, m->head.vouched)) return LUN_OP_VOUCH;
+    }
+    if (has_news(m) || (drawing(m) && m->wanted)) return LUN_OP_DRAW;
+    return LUN_OP_NONE;
+}
+
+static void tell(member *m)
+{
+    if (m->outdated) become(m, LUN_MEMBER_OUTDATED, "");
+    else if (!m->looked || m->head.lost) return;
+    else if (!lun_list_has(m->head.members, m->options.id) || !m->registered) become(m, LUN_MEMBER_JOINING, "");
+    else if (!m->head.open) become(m, LUN_MEMBER_WAITING, m->head.missing);
+    else if (!drawing(m)) become(m, LUN_MEMBER_NEW, "");
+    else become(m, LUN_MEMBER_OPEN, "");
+}
+
+static void step(member *m)
+{
+    if (!m->connected || m->busy || m->outdated || m->pause) return;
+    if (m->again && m->looked && !m->head.lost && !strcmp(m->nonce, m->head.nonce)) { lun_member_say_again(m); return; }
+    enum lun_member_op op = next(m);
+    tell(m);
+    if (op && !m->pause) lun_member_say(m, op);
+}
+
+/* ---- what follows from an answer ---- */
+
+static void drawn(member *m, const char *const *items, int n)
+{
+    account *accounts[64 * LUN_MEMBER_GROUP];
+    int64_t has[64 * LUN_MEMBER_GROUP], total[64 * LUN_MEMBER_GROUP];
+    const char *why[64];
+    int at = 0, changed = 0;
+    for (account *a = m->accounts; a; a = a->next) if (a->sent >= 0) a->told = a->sent;
+    for (int i = 0; i < m->n_sent; i++) {
+        struct lun_member_group *g = m->sent[i];
+        int size = g ? g->n : 0;
+        why[i] = "";
+        if (!g) { if (at < n) { at++; while (at < n && items[at][0] >= '0' && items[at][0] <= '9') at++; } continue; }
+        if (at + 1 + 2 * size > n) { why[i] = "ODD"; at = n; continue; }
+        bool yes = !strcmp(items[at], "YES");
+        why[i] = yes ? NULL : items[at];
+        at++;
+        for (int k = 0; k < size; k++, at += 2) {
+            account *a = g->accounts[k];
+            int64_t now = strtoll(items[at], NULL, 10), sum = strtoll(items[at + 1], NULL, 10);
+            m->ports.total(m->ports.self, a, sum);
+            if (!yes) continue;
+            a->told = now;
+            int slot = 0;
+            while (slot < changed && accounts[slot] != a) slot++;
+            if (slot == changed) changed++;
+            accounts[slot] = a, has[slot] = now, total[slot] = sum;
+        }
+    }
+    bool kept = !changed || lun_member_save(m, accounts, has, changed);
+    for (int i = 0; kept && i < changed; i++) {
+        accounts[i]->has = has[i];
+        m->ports.granted(m->ports.self, accounts[i], has[i], total[i]);
+    }
+    int n_sent = m->n_sent;
+    m->n_sent = 0;
+    for (int i = 0; i < n_sent; i++) {
+        struct lun_member_group *g = m->sent[i];
+        if (!g) continue;
+        g->listed = false;
+        if (!why[i] && kept) m->ports.fulfilled(m->ports.self, g);
+        else m->ports.refused(m->ports.self, g, why[i] ? why[i] : "DISK");
+    }
+}
+
+static void registered(member *m)
+{
+    m->registered = true;
+    for (account *a = m->accounts; a; a = a->next) if (a->sent >= 0) a->told = a->sent;
+}
+
+/* Who was forgotten, and what they had: on the disk before their names go from it. */
+static void note_gone(member *m, const char *const *items, int n)
+{
+    struct lun_buf parts = {0};
+    char *gone = m->gone, *before = m->parts, *members = m->members;
+    int64_t since = m->before;
+    for (int i = 0; i + 2 < n; i += 3) lun_buf_printf(&parts, "%s %s %s ", items[i], items[i + 1], items[i + 2]);
+    m->gone = lun_strdup(m->head.gone);
+    m->parts = lun_strdup(lun_buf_text(&parts));
+    m->members = lun_list_without(members, m->head.gone);
+    if (m->head.before > m->before) m->before = m->head.before;
+    lun_buf_free(&parts);
+    if (lun_member_save(m, NULL, NULL, 0)) {
+        free(gone), free(before), free(members);
+        return;
+    }
+    free(m->gone), free(m->parts), free(m->members);
+    m->gone = gone, m->parts = before, m->members = members, m->before = since;
+}
+
+static void hear_demand(member *m)
+{
+    for (account *a = m->accounts; a; a = a->next) {
+        size_t n = strlen(a->key);
+        for (const char *at = m->head.due; *m->head.due && (at = strstr(at, a->key)); at++)
+            if ((at == m->head.due || at[-1] == ' ') && (!at[n] || at[n] == ' ')) { m->ports.wanted(m->ports.self, a); break; }
+    }
+}
+
+static void obeyed(member *m, enum lun_member_op op, const char *status, const char *const *items, int n)
+{
+    bool ok = !strcmp(status, "OK");
+    if (!strcmp(status, "STALE")) m->outdated = true;
+    if (!strcmp(status, "UNKNOWN") && op != LUN_OP_FORGET) m->registered = false;
+    if (op == LUN_OP_DRAW && !ok) put_back(m);
+    if (op == LUN_OP_FORGET) free(m->forget), m->forget = NULL;
+    if (!ok) return;
+    if (op == LUN_OP_DRAW) drawn(m, items, n);
+    if (op == LUN_OP_REGISTER) registered(m);
+    if (op == LUN_OP_PARTS) note_gone(m, items, n);
+}
+
+void lun_member_answer(member *m, const char *const *items, int n)
+{
+    int rest;
+    enum lun_member_op op = m->op;
+    if (!m->busy) return;
+    m->busy = false;
+    m->op = LUN_OP_NONE;
+    if (!lun_member_read(m, items, n, &rest)) { m->looked = false; return; }
+    m->looked = true;
+    bool mine = op != m->numbered.op || !strcmp(m->nonce, m->head.nonce);
+    if (op == m->numbered.op) m->again = false;
+    if (mine) obeyed(m, op, items[0], items + rest, n - rest);
+    if (!m->head.lost && !strcmp(m->nonce, m->head.nonce)) hear_demand(m);
+    step(m);
+}
+
+static void unanswered(member *m)
+{
+    m->busy = false;
+}
+
+void lun_member_refuse(member *m) { unanswered(m); }
+
+void lun_member_apart(member *m)
+{
+    unanswered(m);
+    m->connected = m->looked = false;
+    become(m, LUN_MEMBER_APART, "");
+}
+
+void lun_member_connected(member *m)
+{
+    m->connected = true;
+    m->looked = false;
+    step(m);
+}
+
+void lun_member_tick(member *m)
+{
+    m->pause = false;
+    if (!m->connected || m->busy || m->outdated) return;
+    step(m);
+    if (!m->busy) lun_member_say(m, LUN_OP_LOOK);
+}
+
+/* ---- what is wanted ---- */
+
+void lun_member_want(member *m, struct lun_member_group *g)
+{
+    if (g->listed) return;
+    g->listed = true;
+    g->next = NULL;
+    *m->last_wanted = g;
+    m->last_wanted = &g->next;
+    step(m);
+}
+
+void lun_member_unwant(member *m, struct lun_member_group *g)
+{
+    if (!g->listed) return;
+    g->listed = false;
+    for (int i = 0; i < m->n_sent; i++) if (m->sent[i] == g) m->sent[i] = NULL;
+    for (struct lun_member_group **at = &m->wanted; *at; at = &(*at)->next)
+        if (*at == g) {
+            if (!(*at = g->next)) m->last_wanted = at;
+            return;
+        }
+}
+
+void lun_member_set(member *m, account *a, int64_t has)
+{
+    a->has = has;
+    step(m);
+}
+
+bool lun_member_forget(member *m, const char *id)
+{
+    if (!m->looked || m->head.lost || m->forget || !strcmp(id, m->options.id) || !lun_list_has(m->head.members, id)) return false;
+    m->forget = lun_strdup(id);
+    step(m);
+    return true;
+}
+
+void lun_member_drop(member *m, account *a)
+{
+    (void)m;
+    a->news = false;
+    a->user = NULL;
+}

@@ -1,0 +1,265 @@
+-- What Redis runs for the budgets that several gateways share: every message of theirs is one call of this script, on one hash, KEYS[1]. It knows
+-- accounts, and what each member has of them; no requests. Who it hears and what it answers: core/state/member.h. Nothing is written
+-- before all of it is known: then in one HSET, so that a Redis without memory changes nothing.
+--
+-- Fields: run, nonce (the epoch: a member's random text, and the Redis process that it was said to), open, members, vouched, needed, registered, gone (who
+-- was forgotten, and still counts) as lists with a space at each end of a name; demand (accounts that somebody found too little of, and when); for a member
+-- s:ID the last message, r:ID its answer; for an account g:ACCOUNT:ID what a member has of it, l:ACCOUNT:ID the limit it goes by, e:ACCOUNT when its
+-- period ends (ms), p:BUDGET what its periods are; before: accounts of periods that began until then (ms) are full: one of the forgotten had an unknown part.
+local key, op, nonce, me, seq = KEYS[1], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local at = 5                                    -- the next argument
+local function argument() at = at + 1 return ARGV[at - 1] end
+local function number(text) return tonumber(text or "0") or 0 end
+local function text(n) return string.format("%.0f", n) end
+local function get(field) return redis.call("HGET", key, field) or "" end
+
+local run = string.match(redis.call("INFO", "server"), "run_id:(%x+)")
+local clock = redis.call("TIME")
+local now = math.floor(tonumber(clock[1]) * 1000 + tonumber(clock[2]) / 1000)
+
+local function has(list, name) return string.find(list, " " .. name .. " ", 1, true) ~= nil end
+local function add(list, name) return has(list, name) and list or (list == "" and " " or list) .. name .. " " end
+local function join(list, other)
+  for name in string.gmatch(other, "%S+") do list = add(list, name) end
+  return list
+end
+local function without(list, other)
+  local left = ""
+  for name in string.gmatch(list, "%S+") do if not has(other, name) then left = add(left, name) end end
+  return left
+end
+
+local stored = redis.call("HMGET", key, "run", "nonce", "open", "members", "vouched", "needed", "registered", "gone", "demand", "before")
+local function field(i) return stored[i] or "" end
+local h = { run = field(1), nonce = field(2), open = field(3) == "1", members = field(4), vouched = field(5), needed = field(6), registered = field(7),
+            gone = field(8), demand = field(9), before = number(field(10)) }
+local lost = h.run ~= run
+local writes, drops = {}, {}
+local function set(name, value) writes[#writes + 1] = name writes[#writes + 1] = value end
+
+local function save()
+  set("run", run) set("nonce", h.nonce) set("open", h.open and "1" or "0") set("members", h.members) set("vouched", h.vouched)
+  set("needed", h.needed) set("registered", h.registered) set("gone", h.gone) set("before", text(h.before))
+end
+
+-- A new epoch: nothing is known of what anybody has until he has said so himself.
+local function begin(fresh, members)
+  local before = h.nonce ~= "" and h.members or ""
+  redis.call("DEL", key)
+  h = { run = run, nonce = fresh, open = false, members = join(join("", before), members), vouched = "", registered = "", gone = h.gone, demand = "", before = h.before }
+  h.needed = h.members
+  lost = false
+  save()
+end
+
+local function write()
+  if #drops > 0 then redis.call("HDEL", key, unpack(drops)) end
+  for i = 1, #writes, 4000 do redis.call("HSET", key, unpack(writes, i, math.min(i + 3999, #writes))) end
+end
+
+local function answer(status, more)
+  local missing, due = without(h.needed, h.registered), {}
+  for account, when in string.gmatch(h.demand, "(%S+)=(%d+)") do if now - number(when) <= 500 then due[#due + 1] = account end end
+  local head = { status, lost and "" or h.nonce, h.open and "1" or "0", h.members, h.vouched, missing, h.gone, text(now), text(h.before), table.concat(due, " ") }
+  for _, item in ipairs(more or {}) do head[#head + 1] = item end
+  return head
+end
+
+-- What all members, and those who are gone, have of an account together; and the lowest limit that one of them goes by.
+local function total(account, except)
+  local fields, names = {}, {}
+  for name in string.gmatch(join(h.members, h.gone), "%S+") do
+    names[#names + 1] = name
+    fields[#fields + 1] = "g:" .. account .. ":" .. name
+    fields[#fields + 1] = "l:" .. account .. ":" .. name
+  end
+  local sum, least = 0, nil
+  local found = #fields > 0 and redis.call("HMGET", key, unpack(fields)) or {}
+  for i, name in ipairs(names) do
+    if name ~= except then
+      sum = sum + number(found[2 * i - 1])
+      local limit = has(h.members, name) and found[2 * i]
+      if limit and (not least or number(limit) < least) then least = number(limit) end
+    end
+  end
+  return sum, least
+end
+
+if op == "look" then return answer(lost and "LOST" or "OK") end
+
+if op == "found" then           -- once, by an operator's word: nothing was ever here
+  if lost and h.nonce == "" then
+    h.nonce, h.open, h.members, h.vouched, h.needed, h.registered = nonce, false, add("", me), add("", me), add("", me), ""
+    h.run, lost = run, false
+    save() write()
+  end
+  return answer(lost and "LOST" or "OK")
+end
+
+if op == "open" then
+  local members = argument()
+  if lost then begin(nonce, members) write() end
+  return answer("OK")
+end
+
+if lost then return answer("LOST") end
+if nonce ~= h.nonce then return answer("OTHER") end
+
+if op == "join" then
+  if not has(h.members, me) then
+    h.members, h.gone = add(h.members, me), without(h.gone, " " .. me .. " ")
+    if not h.open then h.needed = add(h.needed, me) end
+    save() write()
+  end
+  return answer("OK")
+end
+
+if op == "vouch" then           -- `me` has these names on its disk
+  local names = argument()
+  if has(h.vouched, me) then
+    for name in string.gmatch(names, "%S+") do if has(h.members, name) then h.vouched = add(h.vouched, name) end end
+    save() write()
+  end
+  return answer("OK")
+end
+
+if op == "forget" then          -- an operator's word. The gone one's part stays; where it is not known, all of the present periods is taken to be
+  local name = argument()
+  if name ~= me and has(h.members, name) then
+    if not h.open and not has(h.registered, name) then h.before = now end
+    h.members, h.vouched = without(h.members, " " .. name .. " "), without(h.vouched, " " .. name .. " ")
+    h.needed, h.registered = without(h.needed, " " .. name .. " "), without(h.registered, " " .. name .. " ")
+    h.gone = add(h.gone, name)
+    if not h.open and without(h.needed, h.registered) == "" then h.open = true end
+    save() write()
+    return answer("OK")
+  end
+  return answer(has(h.gone, name) and "OK" or "UNKNOWN")
+end
+
+if op == "parts" then           -- of those who are gone, for whoever writes them down: ID ACCOUNT AMOUNT …
+  local out, all = {}, redis.call("HGETALL", key)
+  for i = 1, #all, 2 do
+    local account, name = string.match(all[i], "^g:(.*):([^:]*)$")
+    if account and has(h.gone, name) then out[#out + 1] = name out[#out + 1] = account out[#out + 1] = all[i + 1] end
+  end
+  return answer("OK", out)
+end
+
+if op == "sweep" then           -- accounts whose period has long been over
+  local all = redis.call("HGETALL", key)
+  local old = {}
+  for i = 1, #all, 2 do
+    local account = string.match(all[i], "^e:(.*)$")
+    if account and number(all[i + 1]) > 0 and number(all[i + 1]) < now - 86400000 then old[account] = true end
+  end
+  for i = 1, #all, 2 do
+    local account = string.match(all[i], "^[gl]:(.*):[^:]*$") or string.match(all[i], "^e:(.*)$")
+    if account and old[account] then drops[#drops + 1] = all[i] end
+  end
+  for i = 1, #drops, 4000 do redis.call("HDEL", key, unpack(drops, i, math.min(i + 3999, #drops))) end
+  return answer("OK")
+end
+
+if not has(h.members, me) then return answer("UNKNOWN") end
+local last = number(get("s:" .. me))
+if seq < last then return answer("STALE") end
+
+if op == "register" then
+  local fresh, members, vouches, gone, before = argument(), argument(), argument() == "1", argument(), number(argument())
+  local registered, accounts = has(h.registered, me), number(argument())
+  if seq > last then
+    local mine = {}
+    for i = 1, accounts do
+      mine[i] = { account = argument(), g = number(argument()), limit = argument(), ends = argument() }
+      if h.open and registered and mine[i].g > number(get("g:" .. mine[i].account .. ":" .. me)) then
+        begin(fresh, add(members, me)) write()          -- Redis is older than that disk
+        return answer("OTHER")
+      end
+    end
+    local parts = number(argument())
+    for _ = 1, parts do
+      local name, account, g = argument(), argument(), argument()
+      if not has(h.members, name) and get("g:" .. account .. ":" .. name) == "" then set("g:" .. account .. ":" .. name, g) end
+    end
+    for _, a in ipairs(mine) do
+      set("g:" .. a.account .. ":" .. me, text(a.g)) set("e:" .. a.account, a.ends)
+      if a.limit ~= "-1" then set("l:" .. a.account .. ":" .. me, a.limit) else drops[#drops + 1] = "l:" .. a.account .. ":" .. me end
+    end
+    h.gone = without(join(h.gone, gone), h.members)
+    if before > h.before then h.before = before end
+    h.registered = add(h.registered, me)
+    if not h.open then
+      h.members = without(join(h.members, members), h.gone)
+      h.needed = without(join(h.needed, members), h.gone)
+    end
+    if vouches then
+      h.vouched = add(h.vouched, me)
+      for name in string.gmatch(members, "%S+") do if has(h.members, name) then h.vouched = add(h.vouched, name) end end
+    end
+    if not h.open and without(h.needed, h.registered) == "" then h.open = true end
+    set("s:" .. me, text(seq)) set("r:" .. me, "")
+    save() write()
+  end
+  return answer("OK")
+end
+
+-- draw: NL { account g limit ends } … lowered or claimed, always; NG { N { account more limit starts ends per } … } … all or nothing each
+if op == "draw" then
+  if not has(h.registered, me) then return answer("UNKNOWN") end
+  local kept = get("r:" .. me)
+  local result = {}
+  if seq == last then
+    for item in string.gmatch(kept, "%S+") do result[#result + 1] = item end
+    return answer("OK", result)
+  end
+  local mine, limits, ends, refused = {}, {}, {}, {}
+  local function of(account)
+    if not mine[account] then mine[account] = number(get("g:" .. account .. ":" .. me)) end
+    return mine[account]
+  end
+  for _ = 1, number(argument()) do
+    local account = argument()
+    mine[account], limits[account], ends[account] = number(argument()), argument(), argument()
+  end
+  for _ = 1, number(argument()) do
+    local group, fits, why = {}, h.open and has(h.vouched, me), h.open and "UNVOUCHED" or "CLOSED"
+    for i = 1, number(argument()) do
+      local a = { account = argument(), more = number(argument()), limit = argument(), starts = number(argument()), ends = argument(), per = argument() }
+      group[i] = a
+      limits[a.account], ends[a.account] = a.limit, a.ends
+      local others, least = total(a.account, me)
+      local limit = number(a.limit)
+      if least and least < limit then limit = least end
+      a.sum = others + of(a.account)
+      local budget = string.match(a.account, "^(.*)@[^@]*$") or a.account
+      local per = get("p:" .. budget)
+      if fits and per ~= "" and per ~= a.per then fits, why = false, "DIFFERS" end
+      if fits and (now < a.starts or (a.ends ~= "0" and now >= number(a.ends))) then fits, why = false, "PERIOD" end
+      if fits and h.before > 0 and a.starts <= h.before then fits, why = false, "FORGOTTEN" end
+      if fits and a.sum + a.more > limit then fits, why, refused[a.account] = false, "SHORT", true end
+      if per == "" then set("p:" .. budget, a.per) end
+    end
+    result[#result + 1] = fits and "YES" or why
+    for _, a in ipairs(group) do
+      if fits then mine[a.account] = mine[a.account] + a.more a.sum = a.sum + a.more end
+      result[#result + 1] = text(mine[a.account])
+      result[#result + 1] = text(a.sum)
+    end
+  end
+  for account, g in pairs(mine) do
+    set("g:" .. account .. ":" .. me, text(g))
+    if ends[account] then set("e:" .. account, ends[account]) end
+    if limits[account] and limits[account] ~= "-1" then set("l:" .. account .. ":" .. me, limits[account]) end
+  end
+  local demand = {}
+  for account, when in string.gmatch(h.demand, "(%S+)=(%d+)") do
+    if now - number(when) <= 500 and not refused[account] then demand[#demand + 1] = account .. "=" .. when end
+  end
+  for account in pairs(refused) do demand[#demand + 1] = account .. "=" .. text(now) end
+  set("demand", table.concat(demand, " "))
+  set("s:" .. me, text(seq)) set("r:" .. me, table.concat(result, " "))
+  write()
+  return answer("OK", result)
+end
+return answer("UNKNOWN")
