@@ -22,7 +22,7 @@ money.prompt, money.output = 2000, 400      -- bytes and tokens, at most
 -- More than any question of the buyers can cost: every byte of the prompt and of what is round it a token, at the dearest prices.
 function money.dearest(prompt, output)
   local b = money.prices.b
-  return math.ceil((((prompt or money.prompt) + 200) * b[1] + (output or money.output) * b[3]) / 1e6)
+  return math.ceil((((prompt or money.prompt) + 800) * b[1] + (output or money.output) * b[3]) / 1e6)
 end
 
 local function usd(nano) return ("%d.%09d"):format(math.floor(nano / 1e9), nano % 1e9) end
@@ -215,6 +215,13 @@ function World:check_charged()
   end
 end
 
+-- What the ledger says of itself, beside a gateway that runs or has ended.
+function World:verify(g)
+  local status, out, errors = e2e.run { e2e.lunette, "ledger", "verify", g.folder .. "/gateway.lua", "--full" }
+  if status ~= 0 then error("ledger verify: exit status " .. status .. "\n" .. out .. errors, 2) end
+  return out
+end
+
 ---- to the nano-USD ----
 
 -- What a question to `one` can cost at most with so many tokens of output, its input being so many.
@@ -224,20 +231,28 @@ function World:ask_one(g, i, output)
   return g:chat { model = "one", text = "hello", headers = { authorization = "Bearer key-" .. i }, body = { max_tokens = output, user = "k" .. i } }
 end
 
--- Sets a limit that leaves so much of a budget; gives the largest max_tokens of key i that this pays, by what the refusal of a larger one says of its price.
+-- What a question for so much output can cost at most, by the words of its refusal.
+function World:refused_price(g, i, name, left, output)
+  local answer = self:ask_one(g, i, output)
+  assert(answer.status == 402 and answer.json.error.budget == name and to_nano(answer.json.error.left) == left, answer.body)
+  return to_nano(answer.json.error.message:match "can cost up to (%d+%.?%d*)")
+end
+
+-- Sets a limit that leaves so much of a budget; gives the largest max_tokens of key i that this pays: found by the price of one that is a little too large, since its own
+-- digits count too.
 function World:leave(g, i, name, left)
-  local limits, much = {}, 1000000
+  local limits, prices = {}, money.prices.a
   for other, limit in pairs(self.limits) do limits[other] = limit end
   for _, other in ipairs { "key k" .. i, "team t" .. i % self.options.teams, "total" } do limits[other] = nil end
   limits[name] = self:settled(g)[name].used + left
   self:limit(limits)
-  local answer = self:ask_one(g, i, much)
-  assert(answer.status == 402 and answer.json.error.budget == name, answer.body)
-  assert(to_nano(answer.json.error.left) == left, answer.body)
-  local dear = to_nano(answer.json.error.message:match "can cost up to (%d+%.?%d*)")
-  local input = math.floor((dear * 1e6 - much * money.prices.a[3]) / money.prices.a[1])
-  assert(bound(input, much) == dear, answer.body)
-  local most = math.floor((left * 1e6 - input * money.prices.a[1]) / money.prices.a[3])
+  local function most_by(output)
+    local dear = self:refused_price(g, i, name, left, output)
+    local input = math.floor((dear * 1e6 - output * prices[3]) / prices[1])
+    assert(bound(input, output) == dear)
+    return math.floor((left * 1e6 - input * prices[1]) / prices[3]), input
+  end
+  local most, input = most_by(most_by(1000000) + 20)
   assert(bound(input, most) <= left and bound(input, most + 1) > left)
   return most
 end

@@ -47,6 +47,7 @@ describe("a gateway that is killed while its clients spend", function()
       world:kill(g)
       if before then
         world:check_charged()
+        world:verify(g)
         world:limit(raised(before), "later")
       end
       if kill % 6 == 0 then                     -- and again, while it recovers
@@ -86,6 +87,7 @@ describe("a gateway that is killed while its clients spend", function()
     local rows = world:rows(g)
     for name, b in pairs(spent) do assert.equal(rows[name] and rows[name].used or 0, b.used, name) end
     world:check(rows, books)
+    world:verify(g)
   end)
 end)
 
@@ -106,6 +108,7 @@ describe("a gateway whose machine loses its power while its clients spend", func
       if random(3) == 0 then world:kill(g) else changed = changed + world:cut(g) end
       if before then
         world:check_charged()
+        world:verify(g)
         world:limit(raised(before, MORE), "later")
       end
       world:revive(g)
@@ -124,5 +127,6 @@ describe("a gateway whose machine loses its power while its clients spend", func
     assert.is_true(changed > 0 and rest[1] > 0)
     g:stop()
     world:check(world:rows(g), books)
+    world:verify(g)
   end)
 end)

@@ -40,6 +40,16 @@ describe("under many clients at once, with a provider that does not do what it s
 
   it("no budget is overspent by one nano-dollar, and none says less than the provider charged", function() world:check(spent, books) end)
 
+  it("the ledger verifies, and its rows amount to what is said", function()
+    local g = world.gateways[1]
+    show((world:verify(g):gsub("%s+$", "")))
+    e2e.eventually("all rows are written", function()
+      local rows = world:rows(g)
+      for name, b in pairs(spent) do if (rows[name] and rows[name].used or 0) ~= b.used then return false end end
+      return true
+    end)
+  end)
+
   it("most is served, and every limit is reached", function()
     assert.equal(0, report.broken)
     assert.is_true(report.whole > 0.5 * requests, report.whole .. " of " .. requests)

@@ -1,5 +1,5 @@
 /* biller BOOKS [FATE=WEIGHT …] [seed=N] [port=N] [hangup=N] NAME=INPUT,CACHED,OUTPUT …: a provider, in the form of OpenAI's chat completions, that keeps books of its own (books.h). For each
- * request that arrived whole it draws what that really costs, anything that the request allows (prompt tokens up to the bytes of the prompt, output up to max_tokens), writes it
+ * request that arrived whole it draws what that really costs, anything that the request allows (prompt tokens up to the bytes of the prompt and what a chat template may add, output up to max_tokens), writes it
  * down, and then does to the client what its fate says. It serves a target below /NAME/v1 for each NAME with prices (nano-USD per million tokens).
  *
  * Prints `listening on http://127.0.0.1:PORT`; at SIGTERM its sums as JSON, and ends. `biller BOOKS sums` prints those of a file. */
@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TARGETS = 8, UNCAPPED = 256, FRAME = 8 /* tokens of a chat template round a message */, PAUSE_MOST = 60 /* ms */ };
+enum { TARGETS = 8, UNCAPPED = 256, FRAME = 8, TEMPLATE = 450 /* tokens of a chat template: round a message, before all */, PAUSE_MOST = 60 /* ms */ };
 
 struct target { char name[16]; int64_t input, cached, output; };
 struct usage { int64_t prompt, cached, output; };
@@ -122,7 +122,7 @@ static int64_t number_of(const char *text, size_t n, const char *name, int64_t o
 static int64_t bytes_of_prompt(const char *body, size_t n)
 {
     static const char mark[] = "\"content\":\"";
-    int64_t sum = 0;
+    int64_t sum = TEMPLATE;
     for (const char *end = body + n, *at = body; (at = memmem(at, (size_t)(end - at), mark, sizeof mark - 1)); ) {
         at += sizeof mark - 1;
         const char *quote = memchr(at, '"', (size_t)(end - at));
