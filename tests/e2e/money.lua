@@ -1,5 +1,5 @@
--- Gateways that spend the money of a provider with books of its own (tests/stress/biller.c), asked by many clients at once (tests/stress/buyers.c): what the short specs
--- (money_*_spec.lua) and the long ones (make stress-money) share. All amounts are nano-USD, whole numbers below 2^53.
+-- Gateways that spend the money of a provider with books of its own (tests/stress/biller.c), asked by many clients at once (tests/stress/buyers.c):
+-- what the short specs (money_*_spec.lua) and the long ones (make stress-money) share. All amounts are nano-USD, whole numbers below 2^53.
 --
 --   local world = money.start { keys = 12, teams = 3, limits = { ["key k1"] = 5e9, total = 100e9 }, biller = { lie = 20 }, gateways = 1, workers = 2 }
 --   world:buy { requests = 10000, connections = 512 }     -- starts them; world.buyers is the process
@@ -48,15 +48,18 @@ function World:config(limits, i)
   put(("limits = { attempts = 4, retries = %s, hedges = 0.05, output = %d, deadline = 20 },"):format(tostring(o.retries or 0.5), money.output))
   put "providers = {"
   for name in pairs(money.prices) do
-    put((' %s = { base_url = "http://127.0.0.1:%d/%s/v1", connections = 1024, timeouts = { connect = 2, first_byte = 0.5, idle = 0.5, total = 2 } },'):format(name, self.biller_port, name))
+    put((' %s = { base_url = "http://127.0.0.1:%d/%s/v1", connections = 1024,'):format(name, self.biller_port, name))
+    put "  timeouts = { connect = 2, first_byte = 0.5, idle = 0.5, total = 2 } },"
   end
   put "},"
   put(('models = { m = { { provider = "a", model = "up", price = %s }, { provider = "b", model = "up", price = %s } },'):format(price "a", price "b"))
   put(('one = { { provider = "a", model = "up", name = "one", price = %s } } },'):format(price "a"))
   put "teams = {"
-  for i = 0, o.teams - 1 do put((" t%d = { budget = %s },"):format(i, budget(limits["team t" .. i]))) end
+  for t = 0, o.teams - 1 do put((" t%d = { budget = %s },"):format(t, budget(limits["team t" .. t]))) end
   put "}, clients = {"
-  for i = 1, o.keys do put((' { name = "k%d", team = "t%d", hash = "%s", budget = %s },'):format(i, i % o.teams, hash("key-" .. i), budget(limits["key k" .. i]))) end
+  for k = 1, o.keys do
+    put((' { name = "k%d", team = "t%d", hash = "%s", budget = %s },'):format(k, k % o.teams, hash("key-" .. k), budget(limits["key k" .. k])))
+  end
   put("}, budgets = { total = " .. budget(limits.total) .. " },")
   put((o.more or "") .. "}")
   return table.concat(out, "\n")
@@ -89,15 +92,18 @@ function World:start_gateway(i)
   local o = self.options
   local env = { LUNETTE_LOG_REQUESTS = "false", LUNETTE_WATCH = "false" }
   if o.powercut then
-    os.execute(("mkdir -p %s/kept%d"):format(self.folder, i))
-    env.LD_PRELOAD, env.POWERCUT, env.POWERCUT_OF, env.LUNETTE_BOOT_ID = built .. "powercut.so", ("%s/kept%d"):format(self.folder, i), ("%s/state%d"):format(self.folder, i), "boot-0"
+    env.LD_PRELOAD, env.LUNETTE_BOOT_ID = built .. "powercut.so", "boot-0"
+    env.POWERCUT, env.POWERCUT_OF = self.folder .. "/kept" .. i, self.folder .. "/state" .. i
+    os.execute("mkdir -p " .. env.POWERCUT)
   end
-  self.gateways[i] = e2e.gateway { config = self:config(self.limits, i), files = { ["policy.lua"] = o.hedges == false and plain or policy }, workers = o.workers or 2, env = env }
-  self.gateways[i].number, self.gateways[i].state = i, ("%s/state%d"):format(self.folder, i)
+  local files = { ["policy.lua"] = o.hedges == false and plain or policy }
+  self.gateways[i] = e2e.gateway { config = self:config(self.limits, i), files = files, workers = o.workers or 2, env = env }
+  self.gateways[i].state = self.folder .. "/state" .. i
 end
 
 function money.start(options)
-  local self = setmetatable({ options = options, folder = e2e.folder(), gateways = {}, limits = options.limits or {}, seed = tonumber(os.getenv "STRESS_MONEY_SEED") or 1 }, World)
+  local self = setmetatable({ options = options, folder = e2e.folder(), gateways = {}, limits = options.limits or {} }, World)
+  self.seed = tonumber(os.getenv "STRESS_MONEY_SEED") or 1
   options.keys, options.teams = options.keys or 8, options.teams or 2
   e2e.write(self.folder .. "/ports", ("\0"):rep(32))
   self:start_biller()
@@ -117,8 +123,9 @@ function World:limit(limits, later)
 end
 
 function World:buy(with)
-  local command = { built .. "buyers", self.folder .. "/ports", self.folder .. "/books", "keys=" .. self.options.keys, "teams=" .. self.options.teams, "prompt=" .. money.prompt,
-                    "output=" .. money.output, "dearest=" .. money.dearest(), "seed=" .. self.seed, "records=" .. self.folder .. "/records" }
+  local command = { built .. "buyers", self.folder .. "/ports", self.folder .. "/books", "keys=" .. self.options.keys, "teams=" .. self.options.teams,
+                    "prompt=" .. money.prompt, "output=" .. money.output, "dearest=" .. money.dearest(), "seed=" .. self.seed,
+                    "records=" .. self.folder .. "/records" }
   for name, value in pairs(with) do command[#command + 1] = name .. "=" .. tostring(value) end
   self.buyers = e2e.start(command)
   self.buyers:expect "(ready)"
@@ -162,8 +169,8 @@ function World:per_budget(by_key)
   return sums
 end
 
--- The provider's books, per budget: what it really charged, and `owed`: what it claims, or all that it may have charged where it told nothing, which is the least that
--- somebody under a limit has to reckon with. Then all that `biller sums` says.
+-- The provider's books, per budget: what it really charged, and `owed`: what it claims, or all that it may have charged where it told nothing, which
+-- is the least that somebody under a limit has to reckon with. Then all that `biller sums` says.
 function World:books()
   local status, text = e2e.run { built .. "biller", self.folder .. "/books", "sums" }
   assert(status == 0)
@@ -238,8 +245,8 @@ function World:refused_price(g, i, name, left, output)
   return to_nano(answer.json.error.message:match "can cost up to (%d+%.?%d*)")
 end
 
--- Sets a limit that leaves so much of a budget; gives the largest max_tokens of key i that this pays: found by the price of one that is a little too large, since its own
--- digits count too.
+-- Sets a limit that leaves so much of a budget; gives the largest max_tokens of key i that this pays: found by the price of one that is a little too
+-- large, since its own digits count too.
 function World:leave(g, i, name, left)
   local limits, prices = {}, money.prices.a
   for other, limit in pairs(self.limits) do limits[other] = limit end
@@ -267,7 +274,7 @@ function money.redis()
   probe:close()
   r.url = "redis://127.0.0.1:" .. r.port
   function r.start()
-    r.process = e2e.start { "redis-server", "--port", tostring(r.port), "--bind", "127.0.0.1", "--dir", r.folder, "--appendonly", "yes", "--appendfsync", "everysec", "--save", "" }
+    r.process = e2e.start { "redis-server", "--port", tostring(r.port), "--bind", "127.0.0.1", "--dir", r.folder, "--appendonly", "yes", "--save", "" }
     r.process:expect "(Ready to accept connections)"
   end
   function r.tell(...)
@@ -287,8 +294,8 @@ function World:kill(g)
   g.process:stop(e2e.SIGKILL)
 end
 
--- Starts it again on its folder; gives the time from there to the first 200 of /health/readiness. Given `within` it may be killed before, so many seconds after its
--- beginning: false then.
+-- Starts it again on its folder; gives the time from there to the first 200 of /health/readiness. Given `within` it is killed so many seconds after its
+-- beginning, ready or not: false then.
 function World:revive(g, within)
   local began = e2e.socket.gettime()
   local command = { e2e.lunette, "serve", g.folder .. "/gateway.lua", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--workers", tostring(g.workers) }
@@ -307,7 +314,7 @@ function World:revive(g, within)
   return took
 end
 
--- The power goes: like a kill, but on the disk is what was synced, and of the journal any earlier image of each page. The machine that starts again is another one. Gives how
+-- The power goes: like a kill, but on the disk is what was synced, and of the journal any earlier image of each page; the machine starts anew. Gives how
 -- many bytes are other ones than those that the process had left.
 function World:cut(g)
   self:kill(g)
@@ -356,7 +363,7 @@ end
 -- Answers that a client has received whole, and those among them that are not in the ledger at their cost.
 function World:answers(g)
   local line = self:query(g, [[
-    SELECT count(*), count(*) FILTER (WHERE total IS NULL), count(*) FILTER (WHERE total <> cost), min(request) FILTER (WHERE total IS NULL OR total <> cost) FROM answer
+    SELECT count(*), count(*) FILTER (WHERE total IS NULL), count(*) FILTER (WHERE total <> cost), min(request) FILTER (WHERE total IS NOT cost) FROM answer
       LEFT JOIN (SELECT lower(hex(request)) AS id, sum(cost) AS total FROM l.attempt GROUP BY 1) ON id = request;]])[1]
   return { n = line[1], missing = line[2], different = line[3], example = line[4] }
 end

@@ -1,6 +1,5 @@
--- A gateway that is killed again and again while many clients spend through it: what a client was answered is in the ledger, what the provider charged is charged, and no
--- limit is passed. STRESS_MONEY_KILLS: how often (6). And one whose machine loses its power:
--- STRESS_MONEY_CUTS (5).
+-- A gateway that is killed again and again while many clients spend through it: what a client was answered is in the ledger, what the provider charged
+-- is charged, and no limit is passed. STRESS_MONEY_KILLS: how often (6). And one whose machine loses its power: STRESS_MONEY_CUTS (5).
 local e2e = require "support"
 local money = require "money"
 
@@ -26,7 +25,8 @@ end
 
 local function show_budgets(spent, books)
   for name in pairs(rises) do
-    show(("%-8s limit %16d  spent %16d  really charged %16d, may have %16d nano-USD"):format(name, spent[name].limit, spent[name].used, books.charged[name], books.owed[name]))
+    show(("%-8s limit %16d  spent %16d  really charged %16d, may have %16d nano-USD"):format(name, spent[name].limit, spent[name].used, books.charged[name],
+      books.owed[name]))
   end
 end
 
@@ -64,14 +64,15 @@ describe("a gateway that is killed while its clients spend", function()
   it("is ready again within a second", function()
     local sum, most = 0, 0
     for _, t in ipairs(ready) do sum, most = sum + t, math.max(most, t) end
-    show(("%d kills, %d of them before it was ready: ready again after %.0f ms on average, %.0f at most"):format(kills + early, early, 1000 * sum / #ready, 1000 * most))
+    show(("%d kills, %d of them before it was ready: ready again after %.0f ms on average, %.0f at most"):format(kills + early, early, 1000 * sum / #ready,
+      1000 * most))
     assert.is_true(most < 1, "one took " .. most .. " s")
   end)
 
   it("has lost no answer that a client has received", function()
     local answers = world:answers(g)
-    show(("%d questions, %d broken off; %d answers received whole, of which %d are not in the ledger and %d have another cost there"):format(report.asked, report.broken + report.cut,
-      answers.n, answers.missing, answers.different))
+    show(("%d questions, %d broken off; %d answers received whole, of which %d are not in the ledger and %d have another cost there"):format(report.asked,
+      report.broken + report.cut, answers.n, answers.missing, answers.different))
     assert.is_true(answers.n > 10 * kills and report.broken > kills)
     assert.same({ 0, 0 }, { answers.missing, answers.different }, answers.example)
   end)
@@ -120,8 +121,8 @@ describe("a gateway whose machine loses its power while its clients spend", func
   it("starts again, overspends nothing and has charged at least what the provider has", function()
     local spent, books = world:settled(g), world:books()
     local rest = world:query(g, "SELECT count(*), ifnull(sum(amount), 0) FROM l.rest JOIN l.account ON id = account AND budget = 'total';")[1]
-    show(("%d cuts and %d kills; %d bytes were other ones on the disk; %d times a rest stays charged to the total, %d nano-USD in all"):format(world.cuts, cuts - world.cuts, changed,
-      rest[1], rest[2]))
+    show(("%d cuts and %d kills; %d bytes were other ones on the disk; %d times a rest stays charged to the total, %d nano-USD in all"):format(world.cuts,
+      cuts - world.cuts, changed, rest[1], rest[2]))
     show_budgets(spent, books)
     world:check(spent, books)
     assert.is_true(changed > 0 and rest[1] > 0)

@@ -1,12 +1,12 @@
--- Many clients at once on budgets that are too small for them, with a provider that fails, cuts, never answers and claims more than it charged: by its own books it is never
--- paid more than a limit allows, and nothing is refused that fits. STRESS_MONEY_REQUESTS: how many questions (3000).
+-- Many clients at once on budgets that are too small for them, with a provider that fails, cuts, never answers and claims more than it charged: by its
+-- own books it is never paid more than a limit allows, and nothing is refused that fits. STRESS_MONEY_REQUESTS: how many questions (3000).
 local e2e = require "support"
 local money = require "money"
 
 local requests = tonumber(os.getenv "STRESS_MONEY_REQUESTS") or 3000
 local show = os.getenv "STRESS_FIGURES" and print or function() end
 
--- The share that each budget has of what all would like to spend: some much too small, some just so, most more than enough; all of it once nine tenths are asked.
+-- The share that each budget has of what all would like to spend: some much too small, some just so, most more than enough; of all of it nine tenths.
 local shares = { ["key k1"] = 0.0005, ["key k2"] = 0.01, ["key k3"] = 0.03, ["team t1"] = 0.2, total = 0.85 }
 
 describe("under many clients at once, with a provider that does not do what it should,", function()
@@ -26,15 +26,18 @@ describe("under many clients at once, with a provider that does not do what it s
     report = world:bought()
     spent = world:settled(world.gateways[1])
     books, sums = world:books()
-    show(("%d questions in %.1f s (%.0f/s): %d answered whole (%d streams), %d of them compared to the nano-USD; 402: %d, 502: %d, 503: %d, 504: %d; %d cut, %d left in the middle"):format(
-      report.asked, report.seconds, report.asked / report.seconds, report.whole, report.streams, report.exact, report.status["402"] or 0, report.status["502"] or 0,
-      report.status["503"] or 0, report.status["504"] or 0, report.cut, report.left))
+    show(("%d questions in %.1f s (%.0f/s): %d answered whole (%d streams), %d of them compared to the nano-USD"):format(report.asked, report.seconds,
+      report.asked / report.seconds, report.whole, report.streams, report.exact))
+    local status = report.status
+    show(("402: %d, 502: %d, 503: %d, 504: %d; %d streams cut, %d clients left in the middle"):format(status["402"] or 0, status["502"] or 0,
+      status["503"] or 0, status["504"] or 0, report.cut, report.left))
     local fates = {}
     for name, n in pairs(sums.fates) do fates[#fates + 1] = n .. " " .. name end
     show(("the provider was asked %d times: %s"):format(sums.requests, table.concat(fates, ", ")))
     for name in pairs(shares) do
-      show(("%-8s limit %16d  spent %16d  really charged %16d, may have %16d nano-USD; refused %7d, at most %d was left"):format(name, spent[name].limit, spent[name].used, books.charged[name], books.owed[name],
-        (report.refused[name] or {}).n or 0, (report.refused[name] or {}).left_most or 0))
+      local refused = report.refused[name] or { n = 0, left_most = 0 }
+      show(("%-8s limit %16d  spent %16d  really charged %16d, may have %16d nano-USD; refused %7d, at most %d was left"):format(name, spent[name].limit,
+        spent[name].used, books.charged[name], books.owed[name], refused.n, refused.left_most))
     end
   end)
 

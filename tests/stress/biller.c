@@ -1,6 +1,7 @@
-/* biller BOOKS [FATE=WEIGHT …] [seed=N] [port=N] [hangup=N] NAME=INPUT,CACHED,OUTPUT …: a provider, in the form of OpenAI's chat completions, that keeps books of its own (books.h). For each
- * request that arrived whole it draws what that really costs, anything that the request allows (prompt tokens up to the bytes of the prompt and what a chat template may add, output up to max_tokens), writes it
- * down, and then does to the client what its fate says. It serves a target below /NAME/v1 for each NAME with prices (nano-USD per million tokens).
+/* biller BOOKS [FATE=WEIGHT …] [seed=N] [port=N] [hangup=N] NAME=INPUT,CACHED,OUTPUT …: a provider, in the form of OpenAI's chat completions, that keeps
+ * books of its own (books.h). For each request that arrived whole it draws what that really costs, anything that the request allows (prompt tokens up to
+ * the bytes of the prompt and what a chat template may add, output up to max_tokens), writes it down, and then does to the client what its fate says. It
+ * serves a target below /NAME/v1 for each NAME with prices (nano-USD per million tokens).
  *
  * Prints `listening on http://127.0.0.1:PORT`; at SIGTERM its sums as JSON, and ends. `biller BOOKS sums` prints those of a file. */
 #include "books.h"
@@ -73,7 +74,10 @@ static void enter(struct connection *c)
     real.cached = one_in(4) ? up_to(real.prompt) : 0;
     c->fate = draw_fate();
     c->told = real;
-    if (c->fate == FATE_lie) c->told = (struct usage){ real.prompt + up_to(q->prompt_most - real.prompt), real.cached, real.output + up_to(q->output_most - real.output) };
+    if (c->fate == FATE_lie) {
+        c->told.prompt += up_to(q->prompt_most - real.prompt);
+        c->told.output += up_to(q->output_most - real.output);
+    }
     bool free_of_charge = c->fate == FATE_busy || c->fate == FATE_overloaded, tells = c->fate == FATE_whole || c->fate == FATE_lie || c->fate == FATE_slow;
     if (books->n >= BOOKS_MOST) { fputs("biller: the books are full\n", stderr); exit(1); }
     struct book *b = &books->at[c->number = books->n];
@@ -103,7 +107,8 @@ static void print_sums(void)
     printf("{\"requests\":%llu,\"charged\":%lld,\"keys\":{", (unsigned long long)books->n, (long long)charge);
     for (int i = 0, first = 1; i < BOOKS_KEYS; i++) {
         if (!keys[i].n) continue;
-        printf("%s\"%d\":{\"requests\":%lld,\"charged\":%lld,\"owed\":%lld}", first ? "" : ",", i, (long long)keys[i].n, (long long)keys[i].charge, (long long)keys[i].owed);
+        printf("%s\"%d\":{\"requests\":%lld,\"charged\":%lld,\"owed\":%lld}", first ? "" : ",", i, (long long)keys[i].n, (long long)keys[i].charge,
+               (long long)keys[i].owed);
         first = 0;
     }
     printf("},\"fates\":{");
@@ -174,7 +179,8 @@ static void put_usage(struct evbuffer *out, struct usage u)
 
 static void put_head(struct connection *c, struct evbuffer *out, int status, long length)
 {
-    evbuffer_add_printf(out, "HTTP/1.1 %d X\r\nx-request-id: b%llu\r\ncontent-type: %s\r\n", status, (unsigned long long)c->number, length < 0 ? "text/event-stream" : "application/json");
+    evbuffer_add_printf(out, "HTTP/1.1 %d X\r\nx-request-id: b%llu\r\ncontent-type: %s\r\n", status, (unsigned long long)c->number,
+                        length < 0 ? "text/event-stream" : "application/json");
     if (length < 0) evbuffer_add_printf(out, "transfer-encoding: chunked\r\n\r\n");
     else evbuffer_add_printf(out, "content-length: %ld\r\n\r\n", length);
 }
@@ -185,15 +191,16 @@ static void put_body(struct connection *c, int status, struct evbuffer *body, bo
     struct evbuffer *out = evbuffer_new();
     put_head(c, out, status, (long)evbuffer_get_length(body));
     evbuffer_add_buffer(out, body);
-    evbuffer_remove_buffer(out, bufferevent_get_output(c->io), (size_t)(broken ? up_to((int64_t)evbuffer_get_length(out) - 1) : (int64_t)evbuffer_get_length(out)));
+    int64_t length = (int64_t)evbuffer_get_length(out);
+    evbuffer_remove_buffer(out, bufferevent_get_output(c->io), (size_t)(broken ? up_to(length - 1) : length));
     evbuffer_free(out);
 }
 
 static void put_answer(struct connection *c, bool broken)
 {
     struct evbuffer *body = evbuffer_new();
-    evbuffer_add_printf(body, "{\"id\":\"b%llu\",\"object\":\"chat.completion\",\"created\":1,\"model\":\"up\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":"
-                        "\"one two three\"},\"finish_reason\":\"stop\"}]", (unsigned long long)c->number);
+    evbuffer_add_printf(body, "{\"id\":\"b%llu\",\"object\":\"chat.completion\",\"created\":1,\"model\":\"up\",\"choices\":[{\"index\":0,\"message\":"
+                        "{\"role\":\"assistant\",\"content\":\"one two three\"},\"finish_reason\":\"stop\"}]", (unsigned long long)c->number);
     if (c->fate != FATE_silent) put_usage(body, c->told);
     else if (one_in(2)) evbuffer_add_printf(body, ",\"usage\":null");
     evbuffer_add_printf(body, "}");
@@ -204,7 +211,8 @@ static void put_answer(struct connection *c, bool broken)
 static void put_event(struct connection *c, const char *choices, bool usage)
 {
     struct evbuffer *out = bufferevent_get_output(c->io), *event = evbuffer_new();
-    evbuffer_add_printf(event, "data: {\"id\":\"b%llu\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"up\",\"choices\":[%s]", (unsigned long long)c->number, choices);
+    evbuffer_add_printf(event, "data: {\"id\":\"b%llu\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"up\",\"choices\":[%s]",
+                        (unsigned long long)c->number, choices);
     if (usage) put_usage(event, c->told);
     evbuffer_add_printf(event, "}\n\n");
     evbuffer_add_printf(out, "%zx\r\n", evbuffer_get_length(event));
@@ -219,7 +227,8 @@ static void put_piece(struct connection *c)
 {
     struct evbuffer *out = bufferevent_get_output(c->io);
     if (!c->piece) put_head(c, out, 200, -1);
-    if (c->piece < PIECES - 1) put_event(c, c->piece ? "{\"index\":0,\"delta\":{\"content\":\" two three\"}}" : "{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"one\"}}", false);
+    if (!c->piece) put_event(c, "{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"one\"}}", false);
+    else if (c->piece < PIECES - 1) put_event(c, "{\"index\":0,\"delta\":{\"content\":\" two three\"}}", false);
     else {
         put_event(c, "{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}", false);
         if (c->fate != FATE_silent && c->asked.wants_usage) put_event(c, "", true);
@@ -339,9 +348,8 @@ static void on_event(struct bufferevent *io, short what, void *self) { (void)io,
 static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *from, int n, void *self)
 {
     struct connection *c = calloc(1, sizeof *c);
-    int one = 1;
     (void)listener, (void)from, (void)n, (void)self;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
     c->io = bufferevent_socket_new(base, fd, BEV_OPT_CLOSE_ON_FREE);
     c->pause = evtimer_new(base, on_pause, c);
     bufferevent_setcb(c->io, on_read, NULL, on_event, c);
@@ -382,14 +390,12 @@ int main(int argc, char **argv)
     at.sin_port = htons(port);
     seed += books->n;           /* goes on elsewhere after a restart */
     base = event_base_new();
-    struct evconnlistener *listener = evconnlistener_new_bind(base, on_accept, NULL, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_REUSEABLE, 4096, (struct sockaddr *)&at, sizeof at);
+    unsigned how = LEV_OPT_CLOSE_ON_FREE | LEV_OPT_REUSEABLE;
+    struct evconnlistener *listener = evconnlistener_new_bind(base, on_accept, NULL, how, 4096, (struct sockaddr *)&at, sizeof at);
     struct event *end = evsignal_new(base, SIGTERM, on_end, NULL);
-    if (!listener || getsockname(evconnlistener_get_fd(listener), (struct sockaddr *)&at, &n)) { perror("biller: listen"); return 1; }
-    event_add(end, NULL);
+    if (!listener || getsockname(evconnlistener_get_fd(listener), (struct sockaddr *)&at, &n) || event_add(end, NULL)) { perror("biller: listen"); return 1; }
     printf("listening on http://127.0.0.1:%d\n", ntohs(at.sin_port));
     event_base_dispatch(base);
     print_sums();
-    event_free(end);
-    evconnlistener_free(listener);
     return 0;
 }

@@ -1,5 +1,5 @@
-/* The books of the provider that bills for real (biller.c): a file that is mapped by it and by who checks it (buyers.c). A record is whole before it is counted, and
- * counted before a byte of an answer leaves; one that bills for a request stands there whatever happens to gateway and provider afterwards. */
+/* The books of the provider that bills for real (biller.c): a file that is mapped by it and by who checks it (buyers.c). A record is whole before it is
+ * counted, and counted before a byte of an answer leaves: it stands there whatever happens to gateway and provider afterwards. */
 #ifndef BOOKS_H
 #define BOOKS_H
 #include <fcntl.h>

@@ -1,9 +1,14 @@
-/* buyers PORTS BOOKS [NAME=VALUE …]: clients of gateways whose provider is biller.c. So many connections, each asks again as soon as it is answered; key, prompt, max_tokens,
- * stream or not are drawn. PORTS is a file of eight 32-bit ports that is read before each question (0: no gateway there just now); a gateway that is gone is tried again.
+/* buyers PORTS BOOKS [NAME=VALUE …]: clients of gateways whose provider is biller.c. So many connections, each asks again as soon as it is answered; key,
+ * prompt, max_tokens, stream or not are drawn. PORTS is a file of eight 32-bit ports that is read whenever one connects (0: no gateway there just now); a
+ * gateway that is gone is tried again.
  *
- *   connections=512 requests=0 (0: until SIGTERM) keys=8 teams=2 (key kI belongs to team t(I mod teams)) prompt=2000 output=400 (at most) capless=5 stream=40 leave=3 (of a hundred:
- *   no max_tokens, a stream, a client that leaves) dearest=0 (nano-USD: more than any question can cost) strict=1 (0: a 402 may have more left than is needed) seed=1 path=/v1/chat/completions records= (a file: REQUEST,NANO-USD,KEY of
- *   each answer that arrived whole)
+ *   connections=512 requests=0 (0: until SIGTERM) seed=1 path=/v1/chat/completions
+ *   keys=8 teams=2                     key kI belongs to team t(I mod teams)
+ *   prompt=2000 output=400             bytes, tokens: at most
+ *   capless=5 stream=40 leave=3        of a hundred: no max_tokens, a stream, a client that leaves
+ *   dearest=0                          nano-USD: more than any question can cost; 0: answers are not compared to the books
+ *   strict=1                           0: a 402 may leave more than is needed
+ *   records=                           a file: REQUEST,NANO-USD,KEY of each answer that arrived whole
  *
  * Prints `ready`; `wrong …` for what must not happen, at most 20 of them; at SIGUSR1 and at its end `report {…}`, JSON, of all until then.
  *   cut      streams that ended without their last chunk        broken   connections that ended under a question before the answer was whole
@@ -23,7 +28,8 @@
 #include <string.h>
 #include <time.h>
 
-enum { GATEWAYS = 8, WRONG_MOST = 20, PATIENCE = 30 /* s */, BUDGETS = 2 * BOOKS_KEYS + 1, WAIT = 3000 /* µs, before a gateway that is gone is tried again */, LEAVES_WITHIN = 30 /* ms */ };
+enum { GATEWAYS = 8, WRONG_MOST = 20, PATIENCE = 30 /* s */, BUDGETS = 2 * BOOKS_KEYS + 1, LEAVES_WITHIN = 30 /* ms */,
+       WAIT = 3000 /* µs, before a gateway that is gone is tried again */ };
 
 struct connection { struct bufferevent *io; struct event *timer; bool stream, busy, connected; int key; };
 struct answer { int status, attempts; bool chunked; char id[64], number[24], cost[32]; const char *body; size_t n; };
@@ -76,8 +82,8 @@ static void wrong(const char *format, ...)
 
 static void report(void)
 {
-    printf("report {\"seconds\":%.3f,\"asked\":%ld,\"whole\":%ld,\"streams\":%ld,\"exact\":%ld,\"cut\":%ld,\"broken\":%ld,\"left\":%ld,\"wrong\":%ld,\"status\":{", now() - since, asked,
-           whole, streams, exact, cut, broken, left, n_wrong);
+    printf("report {\"seconds\":%.3f,\"asked\":%ld,\"whole\":%ld,\"streams\":%ld,\"exact\":%ld,\"cut\":%ld,\"broken\":%ld,\"left\":%ld,\"wrong\":%ld,\"status\":{",
+           now() - since, asked, whole, streams, exact, cut, broken, left, n_wrong);
     bool first = true;
     for (int i = 0; i < 600; i++) if (by_status[i]) printf("%s\"%d\":%ld", first ? "" : ",", i, by_status[i]), first = false;
     printf("},\"refused\":{");
@@ -141,9 +147,11 @@ static void compare(const struct connection *c, const struct answer *a)
     if (!*a->number || number >= __atomic_load_n(&books->n, __ATOMIC_ACQUIRE)) { wrong("an answer of nobody: x-request-id \"b%s\"", a->number); return; }
     const struct book *b = &books->at[number];
     if (b->key != c->key) wrong("an answer to key k%d is that to k%d (b%s)", c->key, b->key, a->number);
-    if (cost < b->charge) wrong("request %s of key k%d has a cost of %lld, and the provider charged %lld (b%s)", a->id, c->key, (long long)cost, (long long)b->charge, a->number);
+    if (cost < b->charge)
+        wrong("request %s of key k%d has a cost of %lld, and the provider charged %lld (b%s)", a->id, c->key, (long long)cost, (long long)b->charge, a->number);
     if (b->claim < 0 || a->attempts != 1) return;
-    if (cost != b->claim) wrong("request %s of key k%d has a cost of %lld, and its usage amounts to %lld (b%s)", a->id, c->key, (long long)cost, (long long)b->claim, a->number);
+    if (cost != b->claim)
+        wrong("request %s of key k%d has a cost of %lld, and its usage amounts to %lld (b%s)", a->id, c->key, (long long)cost, (long long)b->claim, a->number);
     exact++;
 }
 
@@ -169,7 +177,8 @@ static struct refused *refused_by(const char *name)
 static void set_exhausted(const char *budget)
 {
     for (int i = 1; i <= with.keys; i++)
-        if ((!strncmp(budget, "key k", 5) && atoi(budget + 5) == i) || (!strncmp(budget, "team t", 6) && atoi(budget + 6) == i % with.teams)) is_exhausted[i] = true;
+        if ((!strncmp(budget, "key k", 5) && atoi(budget + 5) == i) || (!strncmp(budget, "team t", 6) && atoi(budget + 6) == i % with.teams))
+            is_exhausted[i] = true;
 }
 
 static void judge_refusal(const struct answer *a)
@@ -227,10 +236,12 @@ static void ask(struct connection *c)
     c->busy = true;
     c->stream = percent(with.stream);
     c->key = draw_key();
-    n = snprintf(more, sizeof more, "\"user\":\"k%d\"%s", c->key, !c->stream ? "" : up_to(1) ? ",\"stream\":true" : ",\"stream\":true,\"stream_options\":{\"include_usage\":true}");
+    n = snprintf(more, sizeof more, "\"user\":\"k%d\"%s%s", c->key, c->stream ? ",\"stream\":true" : "",
+                 c->stream && up_to(1) ? ",\"stream_options\":{\"include_usage\":true}" : "");
     if (!percent(with.capless)) n += snprintf(more + n, sizeof more - (size_t)n, ",\"max_tokens\":%ld", up_to(with.output - 1) + 1);
-    evbuffer_add_printf(bufferevent_get_output(c->io), "POST %s HTTP/1.1\r\nHost: l\r\nAuthorization: Bearer key-%d\r\nTE: trailers\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
-        "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"%.*s\"}],%s}", path, c->key, 56 + prompt + n, prompt, letters + up_to(with.prompt), more);
+    evbuffer_add_printf(bufferevent_get_output(c->io), "POST %s HTTP/1.1\r\nHost: l\r\nAuthorization: Bearer key-%d\r\nTE: trailers\r\n"
+        "Content-Type: application/json\r\nContent-Length: %d\r\n\r\n{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"%.*s\"}],%s}",
+        path, c->key, 56 + prompt + n, prompt, letters + up_to(with.prompt), more);
     if (percent(with.leave)) arm(c, up_to(LEAVES_WITHIN * 1000));
 }
 
@@ -325,8 +336,9 @@ static void on_end(evutil_socket_t fd, short what, void *self)
 static bool take_argument(const char *text)
 {
     static const struct { const char *name; long *value; } numbers[] = {
-        { "connections=", &with.connections }, { "requests=", &with.requests }, { "keys=", &with.keys }, { "teams=", &with.teams }, { "prompt=", &with.prompt }, { "output=", &with.output },
-        { "capless=", &with.capless }, { "stream=", &with.stream }, { "leave=", &with.leave }, { "dearest=", &with.dearest }, { "strict=", &with.strict }, { "seed=", &with.seed },
+        { "connections=", &with.connections }, { "requests=", &with.requests }, { "keys=", &with.keys }, { "teams=", &with.teams },
+        { "prompt=", &with.prompt }, { "output=", &with.output }, { "capless=", &with.capless }, { "stream=", &with.stream }, { "leave=", &with.leave },
+        { "dearest=", &with.dearest }, { "strict=", &with.strict }, { "seed=", &with.seed },
     };
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         size_t n = strlen(numbers[i].name);

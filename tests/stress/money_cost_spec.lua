@@ -1,5 +1,5 @@
--- What hard limits cost a request: CPU time of a gateway whose key, team and total have one, beside that of a gateway where none has, in one run, in turn. And beside one without
--- a ledger. STRESS_MONEY_ROUNDS (9), STRESS_MONEY_ROUND: questions in each (10000).
+-- What hard limits cost a request: CPU time of a gateway whose key, team and total have one, beside that of a gateway where none has, in one run, in
+-- turn. And beside one without a ledger. STRESS_MONEY_ROUNDS (9), STRESS_MONEY_ROUND: questions in each (10000).
 local e2e = require "support"
 local money = require "money"
 
@@ -39,7 +39,8 @@ describe("hard limits on key, team and total", function()
         assert.equal(questions, report.whole)
         cost[name][round] = (cpu(w.gateways[1]) - before) / questions
       end
-      print(("round %2d: limited %.1f, unlimited %.1f, without a ledger %.1f us of CPU a request"):format(round, cost.limited[round], cost.unlimited[round], cost["no ledger"][round]))
+      print(("round %2d: limited %.1f, unlimited %.1f, without a ledger %.1f us of CPU a request"):format(round, cost.limited[round],
+        cost.unlimited[round], cost["no ledger"][round]))
     end
     local function ratio(of, to)
       local ratios = {}
@@ -47,8 +48,8 @@ describe("hard limits on key, team and total", function()
       return median(ratios)
     end
     local more = ratio("limited", "unlimited")
-    print(("limited / unlimited: %.3f; limited / without a ledger: %.3f; unlimited / without a ledger: %.3f (medians of %d rounds of %d)"):format(more, ratio("limited", "no ledger"),
-      ratio("unlimited", "no ledger"), rounds, questions))
+    print(("limited / unlimited: %.3f; limited / without a ledger: %.3f; unlimited / without a ledger: %.3f (medians of %d rounds of %d)"):format(more,
+      ratio("limited", "no ledger"), ratio("unlimited", "no ledger"), rounds, questions))
     assert.is_true(more <= MOST, "with hard limits a request costs " .. more .. " times as much")
   end)
 end)

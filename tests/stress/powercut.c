@@ -1,5 +1,6 @@
-/* powercut.so, preloaded into a gateway: keeps in the folder POWERCUT what a disk would have if the power went now. A file there is named by the inode of the one it stands for;
- * it is what that was when it was last synced. Of a journal, which is mapped and never synced again, single pages follow at random moments, as a kernel writes them back.
+/* powercut.so, preloaded into a gateway: keeps in the folder POWERCUT what a disk would have if the power went now. A file there is named by the inode of
+ * the one it stands for; it is what that was when it was last synced. Of a journal (the newest of the folder POWERCUT_OF), which is mapped and never synced
+ * again, single pages follow at random moments, as a kernel writes them back.
  *
  * Whoever plays the power cut kills the gateway and puts these in the place of its ledger and journals (tests/e2e/money.lua). */
 #include <dirent.h>

@@ -65,7 +65,8 @@ static int refer_take(struct reference *r, struct held *h, const int *accounts, 
 
 struct entry { char budget[32], label[LUN_PERIOD_LABEL]; int64_t base, granted, charged; };      /* base: by runs that are over */
 struct line { int state; struct lun_draw_line held; int64_t cost; };                              /* 0 free, 1 dispatched, 2 settled */
-struct disk { struct entry entries[ROWS]; uint32_t n, names, payers; struct { int n; uint32_t entries[LUN_ACCOUNTS]; } sets[8 * ROWS]; struct line lines[SLOTS]; uint64_t seq; };
+struct set { int n; uint32_t entries[LUN_ACCOUNTS]; };
+struct disk { struct entry entries[ROWS]; uint32_t n, names, payers; struct set sets[8 * ROWS]; struct line lines[SLOTS]; uint64_t seq; };
 
 static void dispatched(void *self, uint32_t slot, const struct lun_draw_line *line)
 {
@@ -150,8 +151,8 @@ static uint64_t roll(struct world *w, uint64_t sides)
 static void get_accounts(struct world *w)
 {
     for (int i = 0; i < ACCOUNTS; i++) w->was_unlimited[i] |= w->reference.limits[i] < 0;
-    for (int i = 0; i < ACCOUNTS; i++)
-        if (i != OWN) w->accounts[i] = lun_account_get(w->money, names[i], &(struct lun_budget_rule){ .limit = w->reference.limits[i], .per = w->reference.per[i] });
+    for (int i = 0; i < OWN; i++)
+        w->accounts[i] = lun_account_get(w->money, names[i], &(struct lun_budget_rule){ .limit = w->reference.limits[i], .per = w->reference.per[i] });
 }
 
 static void begin(struct world *w)
@@ -290,7 +291,8 @@ static int64_t some_bound(struct world *w, const int *which, int n)
 static void take_some(struct world *w, int i)
 {
     int which[AT_ONCE], n = (int)roll(w, AT_ONCE + 1);
-    for (int k = 0, first = (int)roll(w, ACCOUNTS); k < n; k++) which[k] = w->disk ? (first + k) % ACCOUNTS : (int)roll(w, ACCOUNTS);   /* in memory one may come twice */
+    for (int k = 0, first = (int)roll(w, ACCOUNTS); k < n; k++)
+        which[k] = w->disk ? (first + k) % ACCOUNTS : (int)roll(w, ACCOUNTS);       /* in memory one may come twice */
     if (!leaves_no_row(w, which, n)) take(w, &w->open[i], &w->held[i], which, n, some_bound(w, which, n));
 }
 
