@@ -98,7 +98,7 @@ function World:start_gateway(i)
   end
   local files = { ["policy.lua"] = o.hedges == false and plain or policy }
   self.gateways[i] = e2e.gateway { config = self:config(self.limits, i), files = files, workers = o.workers or 2, env = env }
-  self.gateways[i].state = self.folder .. "/state" .. i
+  self.gateways[i].state, self.gateways[i].number = self.folder .. "/state" .. i, i
 end
 
 function money.start(options)
@@ -106,6 +106,7 @@ function money.start(options)
   self.seed = tonumber(os.getenv "STRESS_MONEY_SEED") or 1
   options.keys, options.teams = options.keys or 8, options.teams or 2
   e2e.write(self.folder .. "/ports", ("\0"):rep(32))
+  e2e.write(self.folder .. "/records", "")
   self:start_biller()
   for i = 1, options.gateways or 1 do self:start_gateway(i) end
   self:open_doors()
@@ -224,9 +225,11 @@ end
 
 -- What the ledger says of itself, beside a gateway that runs or has ended.
 function World:verify(g)
-  local status, out, errors = e2e.run { e2e.lunette, "ledger", "verify", g.folder .. "/gateway.lua", "--full" }
-  if status ~= 0 then error("ledger verify: exit status " .. status .. "\n" .. out .. errors, 2) end
-  return out
+  local process, out = e2e.start { e2e.lunette, "ledger", "verify", g.folder .. "/gateway.lua", "--full" }, {}
+  for line in function() return process:line(600) end do out[#out + 1] = line end
+  local text = table.concat(out, "\n")
+  if process:wait() ~= 0 then error("ledger verify: exit status " .. process.status .. "\n" .. text .. process:stderr(), 2) end
+  return text
 end
 
 ---- to the nano-USD ----
@@ -277,6 +280,14 @@ function money.redis()
     r.process = e2e.start { "redis-server", "--port", tostring(r.port), "--bind", "127.0.0.1", "--dir", r.folder, "--appendonly", "yes", "--save", "" }
     r.process:expect "(Ready to accept connections)"
   end
+  -- The end of its file was not on the disk yet: a share of it is gone.
+  function r.lose_tail(share)
+    local _, name = e2e.run { "sh", "-c", "ls -t " .. r.folder .. "/appendonlydir/*.incr.aof | head -1" }
+    local f = assert(io.open(name, "r"))
+    local size = f:seek "end"
+    f:close()
+    e2e.run { "truncate", "-s", tostring(math.floor(size * (1 - share))), name }
+  end
   function r.tell(...)
     local status, out, errors = e2e.run { "redis-cli", "-p", tostring(r.port), ... }
     assert(status == 0, out .. errors)
@@ -284,6 +295,20 @@ function money.redis()
   end
   r.start()
   return r
+end
+
+-- The gateways share their budgets from now on: the first founds them.
+function World:found()
+  local status, out, errors = e2e.run { e2e.lunette, "ledger", "found", self.gateways[1].folder .. "/gateway.lua" }
+  if status ~= 0 then error(out .. errors, 2) end
+  self:shared()
+end
+
+-- Waits until all of them draw on what they share.
+function World:shared()
+  for _, g in ipairs(self.gateways) do
+    e2e.eventually("gateway " .. g.number .. " draws", function() return g:request({ method = "GET", path = "/health/readiness" }).json.budgets == nil end)
+  end
 end
 
 ---- sudden ends ----
@@ -340,14 +365,12 @@ CREATE TEMP TABLE answer(request TEXT PRIMARY KEY, cost INTEGER, key INTEGER);
 ATTACH 'file:%s/ledger.db?mode=ro' AS l;
 %s
 ]]):format(self.folder, g.state, sql)
-  local status, out, errors = e2e.run { "sh", "-c", "sqlite3 -bail :memory: <'" .. e2e.write(self.folder .. "/query", script) .. "'" }
-  if status ~= 0 then error(errors .. out, 2) end
-  local lines = {}
-  for line in out:gmatch "[^\n]+" do
-    local fields = {}
-    for field in (line .. "|"):gmatch "([^|]*)|" do fields[#fields + 1] = tonumber(field) or field end
-    lines[#lines + 1] = fields
+  local process, lines = e2e.start { "sh", "-c", "exec sqlite3 -bail :memory: <'" .. e2e.write(self.folder .. "/query", script) .. "'" }, {}
+  for line in function() return process:line(600) end do
+    lines[#lines + 1] = {}
+    for field in (line .. "|"):gmatch "([^|]*)|" do table.insert(lines[#lines], tonumber(field) or field) end
   end
+  if process:wait() ~= 0 then error(process:stderr(), 2) end
   return lines
 end
 
