@@ -94,6 +94,7 @@ function World:start_gateway(i)
   if o.powercut then
     env.LD_PRELOAD, env.LUNETTE_BOOT_ID = built .. "powercut.so", "boot-0"
     env.POWERCUT, env.POWERCUT_OF = self.folder .. "/kept" .. i, self.folder .. "/state" .. i
+    env.ASAN_OPTIONS = (os.getenv "ASAN_OPTIONS" or "") .. ":verify_asan_link_order=0"
     os.execute("mkdir -p " .. env.POWERCUT)
   end
   local files = { ["policy.lua"] = o.hedges == false and plain or policy }
