@@ -3,7 +3,7 @@
 # Everything is installed from Debian packages, named in DEPS and TEST_DEPS; everything built lands in build/.
 
 DEPS      = gcc make pkg-config libc6-dev libluajit2-5.1-dev libcurl4-openssl-dev libevent-dev libssl-dev libutf8proc-dev \
-            libsqlite3-dev libhiredis-dev libglib2.0-dev ca-certificates curl
+            libsqlite3-dev libhiredis-dev libglib2.0-dev tzdata ca-certificates curl
 TEST_DEPS = lua5.1 lua-cjson lua-busted lua-socket lua-posix libcmocka-dev nginx openssl lua-check valgrind prometheus redis-server sqlite3
 CLIENT_DEPS = nodejs npm python3 python3-venv
 

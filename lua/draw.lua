@@ -46,7 +46,8 @@ end
 local function begin(fresh, members)
   local before = h.nonce ~= "" and h.members or ""
   redis.call("DEL", key)
-  h = { run = run, nonce = fresh, open = false, members = join(join("", before), members), vouched = "", registered = "", gone = h.gone, demand = "", before = h.before }
+  h = { run = run, nonce = fresh, open = false, members = join(join("", before), members), vouched = "", registered = "",
+        gone = h.gone, demand = "", before = h.before }
   h.needed = h.members
   lost = false
   save()
@@ -59,8 +60,11 @@ end
 
 local function answer(status, more)
   local missing, due = without(h.needed, h.registered), {}
-  for account, when in string.gmatch(h.demand, "(%S+)=(%d+)") do if now - number(when) <= 500 then due[#due + 1] = account end end
-  local head = { status, lost and "" or h.nonce, h.open and "1" or "0", h.members, h.vouched, missing, h.gone, text(now), text(h.before), table.concat(due, " ") }
+  for account, when in string.gmatch(h.demand, "(%S+)=(%d+)") do
+    if now - number(when) <= 500 then due[#due + 1] = account end
+  end
+  local head = { status, lost and "" or h.nonce, h.open and "1" or "0", h.members, h.vouched, missing, h.gone, text(now), text(h.before),
+                 table.concat(due, " ") }
   for _, item in ipairs(more or {}) do head[#head + 1] = item end
   return head
 end

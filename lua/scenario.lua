@@ -37,10 +37,17 @@ end
 
 local function tokens(text) return floor((#text + 3) / 4) end
 
+-- A model stops where it was told to.
+local function capped(n, request)
+  local json = type(request.json) == "table" and request.json or {}
+  local most = json.max_completion_tokens or json.max_tokens
+  return type(most) == "number" and most < n and most or n
+end
+
 local function usage_of(answer, request)
   if answer.usage == false then return nil end
   local given = answer.usage or {}
-  local input, output = given.input or tokens(request.body or ""), given.output or tokens(answer.text or "")
+  local input, output = given.input or tokens(request.body or ""), given.output or capped(tokens(answer.text or ""), request)
   return { prompt_tokens = input, completion_tokens = output, total_tokens = input + output,
            prompt_tokens_details = given.cached and { cached_tokens = given.cached } or nil }
 end

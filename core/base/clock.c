@@ -1,6 +1,7 @@
 #include "base/clock.h"
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 static lun_us read_clock(clockid_t id)
@@ -30,4 +31,71 @@ void lun_clock_text(lun_us wall, char out[25])
     gmtime_r(&seconds, &t);
     size_t n = strftime(out, 21, "%Y-%m-%dT%H:%M:%S", &t);
     snprintf(out + n, 25 - n, ".%03dZ", (int)(wall % LUN_SECOND / 1000));
+}
+
+/* The number that so many digits are; -1: they are not all digits. */
+static int digits(const char **at, int n)
+{
+    int value = 0;
+    for (; n--; ++*at) {
+        if (**at < '0' || **at > '9') return -1;
+        value = value * 10 + **at - '0';
+    }
+    return value;
+}
+
+static bool skip(const char **at, const char *any_of)
+{
+    return **at && strchr(any_of, **at) && ++*at;
+}
+
+static bool read_day(const char **at, struct tm *t)
+{
+    static const int lengths[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
+    int year = digits(at, 4), month = skip(at, "-") ? digits(at, 2) : -1, day = month > 0 && skip(at, "-") ? digits(at, 2) : -1;
+    bool leap = year % 4 == 0 && (year % 100 || year % 400 == 0);
+    if (year < 1970 || month < 1 || month > 12 || day < 1 || day > lengths[month - 1] + (leap && month == 2)) return false;
+    t->tm_year = year - 1900, t->tm_mon = month - 1, t->tm_mday = day;
+    return true;
+}
+
+static bool read_hour(const char **at, struct tm *t)
+{
+    t->tm_hour = digits(at, 2);
+    t->tm_min = t->tm_hour >= 0 && skip(at, ":") ? digits(at, 2) : -1;
+    t->tm_sec = t->tm_min >= 0 && skip(at, ":") ? digits(at, 2) : -1;
+    return t->tm_hour >= 0 && t->tm_hour < 24 && t->tm_min >= 0 && t->tm_min < 60 && t->tm_sec >= 0 && t->tm_sec <= 60;
+}
+
+static bool read_fraction(const char **at, lun_us *us)
+{
+    lun_us unit = LUN_SECOND;
+    *us = 0;
+    if (!skip(at, ".")) return true;
+    if (**at < '0' || **at > '9') return false;
+    for (; **at >= '0' && **at <= '9'; ++*at) *us += (**at - '0') * (unit /= 10);
+    return true;
+}
+
+/* Minutes east of Greenwich. */
+static bool read_zone(const char **at, int *minutes)
+{
+    bool west = **at == '-';
+    *minutes = 0;
+    if (skip(at, "Zz")) return true;
+    if (!skip(at, "+-")) return false;
+    int hour = digits(at, 2), minute = hour >= 0 && skip(at, ":") ? digits(at, 2) : -1;
+    if (hour < 0 || hour > 23 || minute < 0 || minute > 59) return false;
+    *minutes = (west ? -1 : 1) * (hour * 60 + minute);
+    return true;
+}
+
+bool lun_clock_read(const char *text, lun_us *wall)
+{
+    struct tm t = {0};
+    lun_us fraction;
+    int east;
+    if (!read_day(&text, &t) || !skip(&text, "Tt ") || !read_hour(&text, &t) || !read_fraction(&text, &fraction) || !read_zone(&text, &east) || *text) return false;
+    *wall = ((lun_us)timegm(&t) - east * 60) * LUN_SECOND + fraction;
+    return *wall >= 0;
 }

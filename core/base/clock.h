@@ -2,6 +2,7 @@
  * outside this process, or outside a simulation) unless a name says `wall`. */
 #ifndef LUN_BASE_CLOCK_H
 #define LUN_BASE_CLOCK_H
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef int64_t lun_us;
@@ -21,4 +22,7 @@ double lun_us_to_seconds(lun_us us);
 
 /* RFC 3339 in UTC with milliseconds ("2026-11-21T08:11:00.123Z"); `out` takes 25 bytes with the final NUL. */
 void lun_clock_text(lun_us wall, char out[25]);
+/* Reads RFC 3339, with a zone ("2026-11-21T08:11:00Z", "2026-11-21 08:11:00.5+01:00"), of the years 1970 to 9999. False: it is none, or has no such
+ * day or hour. A leap second (:60) is the second after it. */
+bool lun_clock_read(const char *text, lun_us *wall);
 #endif

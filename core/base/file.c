@@ -9,7 +9,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-char *lun_file_slurp(const char *path, size_t *n, const char **why)
+static const char *too_long(size_t most)
+{
+    return most == LUN_FILE_MOST ? "is over 1 MiB long" : most == LUN_FILE_LARGEST ? "is over 8 MiB long" : "is longer than such a file can be";
+}
+
+char *lun_file_slurp(const char *path, size_t *n, const char **why) { return lun_file_slurp_most(path, LUN_FILE_MOST, n, why); }
+
+char *lun_file_slurp_most(const char *path, size_t most, size_t *n, const char **why)
 {
     struct stat st;
     char *text = NULL;
@@ -18,18 +25,25 @@ char *lun_file_slurp(const char *path, size_t *n, const char **why)
     *n = 0, *why = NULL;
     if (fd < 0 || fstat(fd, &st)) *why = strerror(errno);
     else if (!S_ISREG(st.st_mode)) *why = "is not a file";
-    else if (st.st_size > LUN_FILE_MOST) *why = "is over 1 MiB long";
+    else if ((size_t)st.st_size > most) *why = too_long(most);
     else {
         size_t room = (size_t)st.st_size + 1;           /* one more than there is, so that its end is seen */
         text = lun_alloc(room);
-        while (*n <= LUN_FILE_MOST && (got = read(fd, text + *n, room - *n)) > 0)
-            if ((*n += (size_t)got) == room) text = lun_realloc(text, room = LUN_FILE_MOST + 1);    /* it has grown meanwhile */
+        while (*n <= most && (got = read(fd, text + *n, room - *n)) > 0)
+            if ((*n += (size_t)got) == room) text = lun_realloc(text, room = most + 1);     /* it has grown meanwhile */
         if (got < 0) *why = strerror(errno);
-        else if (*n > LUN_FILE_MOST) *why = "is over 1 MiB long";
+        else if (*n > most) *why = too_long(most);
     }
     if (fd >= 0) close(fd);
     if (*why) free(text), text = NULL;
+    if (text) text[*n] = 0;
     return text;
+}
+
+bool lun_file_missing(const char *path)
+{
+    struct stat st;
+    return lstat(path, &st) && (errno == ENOENT || errno == ENOTDIR);
 }
 
 static bool write_all(int fd, const char *bytes, size_t n)

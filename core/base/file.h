@@ -5,10 +5,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { LUN_FILE_MOST = 1 << 20 };
+enum { LUN_FILE_MOST = 1 << 20, LUN_FILE_LARGEST = 8 << 20 };
 
 /* The bytes of a regular file of at most LUN_FILE_MOST bytes, yours to free. NULL: see *why. */
 char *lun_file_slurp(const char *path, size_t *n, const char **why);
+char *lun_file_slurp_most(const char *path, size_t most, size_t *n, const char **why);      /* the same with another limit */
+bool lun_file_missing(const char *path);        /* it is known that there is nothing of that name; what cannot be looked at may be there */
 
 /* Makes `path` a file of these bytes, for its owner alone (0600), so that whoever reads it, also after a crash or a power cut, finds all of the old
  * or all of the new: written beside (`path`.new, a leftover is overwritten), fsync, rename, fsync of the folder. One at a time for a path. False:

@@ -95,4 +95,7 @@ char *lun_http_lower(char *name);
 const char *lun_http_reason(int status);            /* "Not Found"; "Status" for one that has no name here. Static */
 bool lun_http_is_token(const char *text, size_t n);         /* may be a method or a field's name; empty is not */
 bool lun_http_is_value(const char *text, size_t n);         /* holds no CR, LF, NUL or other control character but TAB */
+
+/* Whether a header may hold somebody's secret: it is shown to no policy, log or provider. */
+bool lun_header_is_secret(const char *lower_case_name);
 #endif

@@ -1,5 +1,6 @@
 #include "cli/cli.h"
 #include "cli/keys.h"
+#include "cli/prices.h"
 #include "cli/print.h"
 #include "gateway/rehearsal.h"
 #include "script/load.h"
@@ -7,7 +8,7 @@
 #include <string.h>
 
 const char lun_usage_check[] =
-    "usage: lunette check [gateway.lua] [--table] [--json] [--keys]\n"
+    "usage: lunette check [gateway.lua] [--table] [--json] [--keys] [--prices]\n"
     "\n"
     "Loads a configuration with its policy, as `serve` would, tries every hook on sample requests, as a reload would, and says everything that is wrong: file, line,\n"
     "what, and what was probably meant. Exit status 1 if anything is. Without a file: ./gateway.lua. What is fine is printed as the merged\n"
@@ -17,7 +18,8 @@ const char lun_usage_check[] =
     "  --json    the table alone, as JSON\n"
     "  --keys    then asks each provider for GET /models with each of its keys, and prints what it says of them instead of the table (with\n"
     "            --json as JSON): the key by its name, never itself; and which models of the configuration its list does not have. Exit\n"
-    "            status 1 if a key is refused\n";
+    "            status 1 if a key is refused\n"
+    "  --prices  instead of the table, what was not understood of the file that `prices` names: entry, field, why (with --json as JSON)\n";
 
 static void hook_is_wrong(void *self, const char *what)
 {
@@ -34,7 +36,7 @@ static bool rehearse(struct lun_snapshot *s, const char *path)
     return false;
 }
 
-static int check(const char *path, bool table, bool json, bool keys)
+static int check(const char *path, bool table, bool json, bool keys, bool prices)
 {
     struct lun_mistakes mistakes = {0}, notes = {0};
     struct lun_origins origins = {0};
@@ -49,9 +51,11 @@ static int check(const char *path, bool table, bool json, bool keys)
     if (!good) table = true;            /* and no word that it is fine */
     struct lun_registry *registry = lun_registry_new();
     if (keys && good) good = lun_keys_print(snapshot, registry, json, &out);
+    else if (prices) lun_prices_print(snapshot, json, &out);
     else if (json) { lun_origins_json(&origins, &out); lun_buf_putc(&out, '\n'); }
     else lun_origins_print(&origins, &out);
-    if (!json && !table && !keys) lun_buf_printf(&out, "%s: fine. %d provider%s, %d model%s, %d target%s, policy %s\n", path, snapshot->n_providers, snapshot->n_providers == 1 ? "" : "s",
+    if (!json && !table && !keys && !prices) lun_prices_summary(snapshot, &out);
+    if (!json && !table && !keys && !prices) lun_buf_printf(&out, "%s: fine. %d provider%s, %d model%s, %d target%s, policy %s\n", path, snapshot->n_providers, snapshot->n_providers == 1 ? "" : "s",
                         snapshot->n_models, snapshot->n_models == 1 ? "" : "s", snapshot->n_targets, snapshot->n_targets == 1 ? "" : "s", snapshot->version);
     lun_print(&out, stdout);
     lun_print_notes(&notes, stderr);
@@ -64,15 +68,17 @@ static int check(const char *path, bool table, bool json, bool keys)
 
 int lun_command_check(int argc, char **argv)
 {
-    static const struct option options[] = { { "table", no_argument, NULL, 't' }, { "json", no_argument, NULL, 'j' }, { "keys", no_argument, NULL, 'k' }, { "help", no_argument, NULL, 'h' }, { 0 } };
-    bool table = false, json = false, keys = false;
+    static const struct option options[] = { { "table", no_argument, NULL, 't' }, { "json", no_argument, NULL, 'j' }, { "keys", no_argument, NULL, 'k' },
+                                              { "prices", no_argument, NULL, 'p' }, { "help", no_argument, NULL, 'h' }, { 0 } };
+    bool table = false, json = false, keys = false, prices = false;
     for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1; ) {
         if (c == 'h') return fputs(lun_usage_check, stdout) < 0;
         if (c == '?') return fputs(lun_usage_check, stderr), 2;
         table |= c == 't';
         json |= c == 'j';
         keys |= c == 'k';
+        prices |= c == 'p';
     }
     if (argc - optind > 1) return fputs(lun_usage_check, stderr), 2;
-    return check(optind < argc ? argv[optind] : "gateway.lua", table, json, keys);
+    return check(optind < argc ? argv[optind] : "gateway.lua", table, json, keys, prices);
 }

@@ -10,6 +10,7 @@
     X(test,     "[dir|file…]",    "runs specs of policies: real sandbox, virtual clock, scripted providers") \
     X(provider, "[script.lua]",   "a scripted provider: answers, delays, fails and cuts as told") \
     X(set,      "[name=value]",   "settings of the policy of a running gateway: shows or changes them") \
+    X(key,      "VERB [name]",    "keys of a running gateway: who may ask; made, listed, changed, rotated, revoked") \
     X(reload,   "",               "has a running gateway read its files again, and says what came of it") \
     X(rollback, "",               "has a running gateway go back to the version before") \
     X(canary,   "[name [do]]",    "canaries of a running gateway: shows them, starts and rolls back") \

@@ -1,4 +1,5 @@
 #include "cli/ledger.h"
+#include "base/alloc.h"
 #include "base/json.h"
 #include "base/text.h"
 #include "cli/cli.h"
@@ -9,11 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 const char lun_usage_ledger[] =
     "usage: lunette ledger verify    [gateway.lua] [--full] [--json]\n"
     "       lunette ledger export    [gateway.lua] [--format csv|json] [--from TIME] [--to TIME] [--budget NAME]\n"
     "       lunette ledger reconcile [gateway.lua] [ATTEMPT --cost USD --why TEXT | --bill FILE.csv] [--dry-run] [--json]\n"
+    "       lunette ledger found     [gateway.lua]\n"
+    "       lunette ledger forget    GATEWAY [gateway.lua]\n"
     "\n"
     "What was spent, from the ledger that gateway.lua names (without a file: ./gateway.lua). Beside a running gateway, and without its secrets.\n"
     "verify: recomputes every budget's figure from its rows and compares it with the stored one; looks whether the file is whole. Exit status 1 if\n"
@@ -32,6 +36,10 @@ const char lun_usage_ledger[] =
     "  --bill FILE    a table with a first line of names: `attempt` (as above) or `request` (x-lunette-request-id), and `cost` in USD. Every\n"
     "                 line that differs becomes a correction; those that fit nothing are told. Exit status 1 if there are any\n"
     "  --dry-run      only says what it would do\n"
+    "Where several gateways share their budgets by a Redis:\n"
+    "found: says that these budgets begin here: once, on the first gateway. Otherwise an empty Redis is taken for one that has lost all.\n"
+    "forget: says that a gateway will not come back. What it held stays charged until its periods end; where nobody knows how much that was,\n"
+    "all that is left of the present periods.\n"
     "Of all:\n"
     "  --db FILE      that ledger, whatever gateway.lua says\n"
     "  --json         what is printed, as JSON\n";
@@ -64,13 +72,22 @@ int lun_ledger_wrong_use(const char *part, const char *format, ...)
     return 2;
 }
 
+/* Its own environment may be wanted. Where it would be if nothing was said is a hint, and no more. */
+static void say_unknown(const char *part, const char *config)
+{
+    const char *slash = strrchr(config, '/');
+    char *usual = lun_printf("%.*s.lunette/ledger.db", slash ? (int)(slash + 1 - config) : 0, config);
+    lun_ledger_say(part, 1, "%s cannot be loaded here, so its ledger is not known. Say where that is: --db %s", config, access(usual, F_OK) ? "FILE" : usual);
+    free(usual);
+}
+
 static char *path_of(const char *part, const char *config)
 {
     struct lun_mistakes mistakes = {0};
     struct lun_snapshot *s = lun_load(config, &(struct lun_load_options){ .no_policy_check = true, .no_secrets = true, .cpu = LUN_CPU_CLOCK }, &mistakes);
     if (!s) {
         lun_print_mistakes(&mistakes, stderr);
-        lun_ledger_say(part, 1, "%s cannot be loaded here, so its ledger is not known. Say where that is: --db FILE", config);
+        say_unknown(part, config);
         return NULL;
     }
     char *path = s->ledger ? strdup(s->ledger) : NULL;
@@ -122,7 +139,8 @@ bool lun_ledger_time(const char *text, lun_us *wall)
 /* ---- the command ---- */
 
 static const struct { const char *name; int (*run)(int, char **); } parts[] = {
-    { "verify", lun_ledger_command_verify }, { "export", lun_ledger_command_export }, { "reconcile", lun_ledger_command_reconcile } };
+    { "verify", lun_ledger_command_verify }, { "export", lun_ledger_command_export }, { "reconcile", lun_ledger_command_reconcile },
+    { "found", lun_ledger_command_found }, { "forget", lun_ledger_command_forget } };
 enum { PARTS = sizeof parts / sizeof *parts };
 
 int lun_command_ledger(int argc, char **argv)

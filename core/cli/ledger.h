@@ -8,6 +8,8 @@
 int lun_ledger_command_verify(int argc, char **argv);
 int lun_ledger_command_export(int argc, char **argv);
 int lun_ledger_command_reconcile(int argc, char **argv);
+int lun_ledger_command_found(int argc, char **argv);
+int lun_ledger_command_forget(int argc, char **argv);
 
 /* "lunette ledger PART: …" and a line end on stderr; gives the status back. */
 int lun_ledger_say(const char *part, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { LIMIT_MS = 30000, ANSWER_MOST = 8 << 20 };
+enum { LIMIT_MS = 30000, ANSWER_MOST = 64 << 20 };
 
 /* ---- where ---- */
 
@@ -198,7 +198,8 @@ static int judge(const struct lun_remote *r, bool quiet, struct lun_remote_answe
     return 1;
 }
 
-static int ask(const struct lun_remote *r, const char *path, bool post, const struct lun_buf *body, bool quiet, struct lun_remote_answer *a)
+/* `method` NULL: GET. */
+static int ask(const struct lun_remote *r, const char *path, const char *method, const struct lun_buf *body, bool quiet, struct lun_remote_answer *a)
 {
     char why[CURL_ERROR_SIZE] = "";
     long system_error = 0;
@@ -206,9 +207,10 @@ static int ask(const struct lun_remote *r, const char *path, bool post, const st
     CURL *c = curl_easy_init();
     if (!c) return complain(r, 1, "libcurl could not be started");
     char *url = lun_printf("%s%s", r->url, path);
-    struct curl_slist *headers = make_headers(r, post, body != NULL);
+    struct curl_slist *headers = make_headers(r, method != NULL, body != NULL);
     set_options(c, r, url, headers, &a->text, why);
-    if (post) {
+    if (method) {
+        curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, method);
         curl_easy_setopt(c, CURLOPT_POSTFIELDS, body && body->n ? body->at : "");
         curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)(body ? body->n : 0));
     }
@@ -225,12 +227,17 @@ static int ask(const struct lun_remote *r, const char *path, bool post, const st
 
 int lun_remote_get(const struct lun_remote *r, const char *path, bool quiet, struct lun_remote_answer *a)
 {
-    return ask(r, path, false, NULL, quiet, a);
+    return ask(r, path, NULL, NULL, quiet, a);
 }
 
 int lun_remote_post(const struct lun_remote *r, const char *path, const struct lun_buf *body, bool quiet, struct lun_remote_answer *a)
 {
-    return ask(r, path, true, body, quiet, a);
+    return ask(r, path, "POST", body, quiet, a);
+}
+
+int lun_remote_tell(const struct lun_remote *r, const char *method, const char *path, const struct lun_buf *body, bool quiet, struct lun_remote_answer *a)
+{
+    return ask(r, path, method, body, quiet, a);
 }
 
 void lun_remote_answer_free(struct lun_remote_answer *a) { lun_buf_free(&a->text); }

@@ -32,6 +32,8 @@ struct lun_remote_answer { long status; struct lun_buf text; struct lun_json jso
  * refused, not reached or not understood, which was said, but for what the answer itself says if `quiet`. Free the answer in any case. */
 int  lun_remote_get(const struct lun_remote *, const char *path, bool quiet, struct lun_remote_answer *);
 int  lun_remote_post(const struct lun_remote *, const char *path, const struct lun_buf *body, bool quiet, struct lun_remote_answer *);
+int  lun_remote_tell(const struct lun_remote *, const char *method, const char *path, const struct lun_buf *body, bool quiet,
+                     struct lun_remote_answer *);      /* by another method */
 void lun_remote_answer_free(struct lun_remote_answer *);
 
 /* user@host of whoever runs this, for audit lines; of printable ASCII. */

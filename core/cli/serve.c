@@ -90,7 +90,7 @@ static void greet(const struct lun_gateway *g, const struct lun_snapshot *s, con
     const char *address = lun_gateway_address(g);
     bool local = !strncmp(address, "unix:", 5);
     printf("\nTry it:\n\ncurl %s%s%shttp://%s/v1/chat/completions -H 'content-type: application/json' %s-d '{\"model\":\"%s\",\"messages\":[{\"role\":\"user\",\"content\":\"Hello!\"}]}'\n\n",
-           local ? "--unix-socket " : "", local ? address + 5 : "", local ? " " : "", local ? "localhost" : address, s->n_clients ? "-H 'authorization: Bearer YOUR_KEY' " : "", model);
+           local ? "--unix-socket " : "", local ? address + 5 : "", local ? " " : "", local ? "localhost" : address, !lun_gateway_is_open(g) ? "-H 'authorization: Bearer YOUR_KEY' " : "", model);
     fflush(stdout);
 }
 

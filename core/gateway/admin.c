@@ -1,4 +1,4 @@
-#include "gateway/admin.h"
+#include "gateway/admin_parts.h"
 #include "base/alloc.h"
 #include "base/loop.h"
 #include "gateway/errand.h"
@@ -8,20 +8,11 @@
 #include "gateway/version.h"
 #include "gateway/view.h"
 #include "state/registry.h"
+#include "state/doubt.h"
 #include <stdlib.h>
 #include <string.h>
 
 #define BODY_MOST (1 << 20)
-
-struct lun_admin {
-    struct lun_admin_options options;
-    struct lun_server *server;
-    lun_us started;                     /* wall time: what is counted is counted from here */
-    struct gather *gathers;
-};
-/* Somebody who waits for an answer. The exchange is NULL once he has left. */
-struct asked { struct lun_exchange *exchange; };
-struct visit { struct lun_admin *admin; struct lun_exchange *exchange; const struct lun_http_request *head; struct lun_json body; struct lun_slice name; };      /* name: what a path ends with */
 
 /* ---- answers ---- */
 
@@ -46,6 +37,9 @@ static void refuse(struct lun_exchange *x, int status, const char *why)
     lun_view_errors(&body, why);
     reply_json(x, status, &body);
 }
+
+void lun_admin_reply(struct lun_exchange *x, int status, struct lun_buf *body)  { reply_json(x, status, body); }
+void lun_admin_refuse(struct lun_exchange *x, int status, const char *why)      { refuse(x, status, why); }
 
 static struct asked *wait_for(struct lun_exchange *x)
 {
@@ -99,7 +93,7 @@ static void set_gauges(struct lun_admin *a)
     gauge(a, LUN_METRIC_GENERATION, NULL, versions->generation);
     gauge(a, LUN_METRIC_VERSIONS_LIVE, NULL, lun_versions_live(versions));
     gauge(a, LUN_METRIC_STARTED, NULL, (double)a->started / 1e6);
-    lun_gauges_set(a->options.registry->metrics, s, a->options.reactor->loop.now, lun_clock_wall());
+    lun_gauges_set(a->options.registry->metrics, s, lun_changes_keyring(a->options.changes), a->options.reactor->loop.now, lun_clock_wall());
     set_cache(a);
     char why[256];
     gauge(a, LUN_METRIC_LEDGER_OPEN, NULL, !lun_money_closed(a->options.registry->money, why));
@@ -155,6 +149,14 @@ static void report(struct visit *v)
     struct lun_buf out = {0};
     lun_report_write(&(struct lun_reported){ a->options.registry->metrics, lun_changes_current(a->options.changes), a->options.reactor->loop.now,
                                              lun_clock_wall(), a->started }, &out);
+    reply_json(v->exchange, 200, &out);
+}
+
+static void ledger(struct visit *v)
+{
+    struct lun_buf out = {0};
+    if (v->admin->options.books) lun_books_show(v->admin->options.books, &out);
+    else lun_buf_puts(&out, "{\"state\":\"none\"}");
     reply_json(v->exchange, 200, &out);
 }
 
@@ -239,6 +241,8 @@ static char *who(const struct visit *v)
     return lun_printf("admin%s%s (%s)", n ? " " : "", name, lun_exchange_peer(v->exchange));
 }
 
+char *lun_admin_who(const struct visit *v) { return who(v); }
+
 static bool forced(struct lun_slice query)
 {
     return lun_slice_is(query, "force=true") || lun_slice_is(query, "force=1");
@@ -290,6 +294,25 @@ static void purge(struct visit *v)
     lun_log(v->admin->options.log, LUN_LOG_INFO, "the response cache was emptied by %s", by);
     free(by);
     cache(v);
+}
+
+static void open_target(struct visit *v)
+{
+    struct lun_buf name = {0}, body = {0};
+    lun_json_string(lun_json_get(v->body, "target"), true, &name);
+    const struct lun_target *t = lun_snapshot_target(lun_changes_current(v->admin->options.changes), lun_buf_text(&name));
+    if (!name.n) refuse(v->exchange, 422, "an object is wanted: {\"target\":\"NAME\"}, a target's own name");
+    else if (!t) refuse(v->exchange, 404, "gateway.lua has no target of that name");
+    else {
+        char *by = who(v);
+        bool opened = lun_doubt_clear(t);
+        if (opened) lun_log(v->admin->options.log, LUN_LOG_INFO, "target %s was opened to requests under a hard limit again by %s", t->name, by);
+        lun_buf_puts(&body, "{\"target\":"), lun_json_put_text(&body, t->name);
+        lun_buf_printf(&body, ",\"opened\":%s}", opened ? "true" : "false");
+        reply_json(v->exchange, 200, &body);
+        free(by);
+    }
+    lun_buf_free(&name), lun_buf_free(&body);
 }
 
 static void set(struct visit *v)
@@ -381,15 +404,15 @@ static void wrong_method(struct lun_exchange *x, const char *allow)
     lun_buf_free(&body);
 }
 
-/* A path of the table may end with a NAME. */
+/* In a path of the table /NAME stands for any name. */
 static bool leads_to(const char *path, struct lun_slice asked, struct lun_slice *name)
 {
-    size_t n = strlen(path);
-    if (n < 5 || strcmp(path + n - 5, "/NAME")) return lun_slice_is(asked, path);
-    n -= 4;
-    if (asked.n <= n || memcmp(asked.at, path, n) || memchr(asked.at + n, '/', asked.n - n)) return false;
-    *name = (struct lun_slice){ asked.at + n, asked.n - n };
-    return true;
+    const char *place = strstr(path, "/NAME");
+    size_t before = place ? (size_t)(place + 1 - path) : 0, after = place ? strlen(place + 5) : 0;
+    if (!place) return lun_slice_is(asked, path);
+    if (asked.n <= before + after || memcmp(asked.at, path, before) || memcmp(asked.at + asked.n - after, place + 5, after)) return false;
+    *name = (struct lun_slice){ asked.at + before, asked.n - before - after };
+    return !memchr(name->at, '/', name->n);
 }
 
 static void route(struct visit *v)

@@ -2,6 +2,7 @@
  * who may use it is guard.h's affair. */
 #ifndef LUN_GATEWAY_ADMIN_H
 #define LUN_GATEWAY_ADMIN_H
+#include "gateway/books.h"
 #include "gateway/changes.h"
 
 /*  method, path, function, what it does and answers */
@@ -19,9 +20,19 @@
     X("GET",  "/admin/canaries",  canaries,  "The canaries: `name state share stage stages samples errors error_rate p99_ms since by why` and their limits. `state`: `waiting running paused watching rolled_back`") \
     X("POST", "/admin/canaries/NAME", canary, "Asks for something: `{\"do\":\"start\",\"why\":\"…\"}`: `start` (the first stage, also after it was rolled back), `pause`, `resume`, `promote` (the last stage at once), " \
                                              "`rollback` (0 %). Answers `{\"canary\":{…},\"kept\":…,\"warnings\":[…]}`, 404, or 409: that cannot be done now") \
+    X("GET",  "/admin/keys",      lun_admin_keys, "Who may ask: `{\"keys\":[…]}`, those of gateway.lua and those made at run time: see [Keys](#keys)") \
+    X("POST", "/admin/keys",      lun_admin_key_create, "Makes a key: `{\"name\":\"app\",\"models\":[\"gpt-*\"],\"budget\":{\"limit\":5,\"per\":\"day\"},\"expires\":86400}`. Answers `{\"key\":{…},\"text\":\"sk-lun-…\",\"kept\":true,\"warnings\":[…]}`: " \
+                                             "the only time that its text is told. 409: the name is taken, or there is no folder `state`; 422: what is said is wrong; 503: it cannot be written") \
+    X("GET",  "/admin/keys/NAME", lun_admin_key, "One of them, `{\"key\":{…}}`, or 404. In NAME what is no letter, digit or one of `-._~` is written `%20`") \
+    X("PATCH", "/admin/keys/NAME", lun_admin_key_change, "Changes what the body says, as a JSON Merge Patch (RFC 7396): null takes a field away. Answers as POST does, without a text; 409 also: it stands in gateway.lua, or was revoked") \
+    X("DELETE", "/admin/keys/NAME", lun_admin_key_revoke, "Revokes it, for good, and answers once no worker lets it in any more") \
+    X("POST", "/admin/keys/NAME/rotate", lun_admin_key_rotate, "Gives it a new text, told in the answer as by POST. The one before stays valid for `{\"keep\":seconds}` (86400; 0: ends at once)") \
     X("GET",  "/admin/cache",     cache,     "What the response cache holds: `size bytes entries evictions asking waiting ttl shared answer`; `asking`: requests whose answer others may get, `waiting`: those who wait for one") \
     X("DELETE", "/admin/cache",   purge,     "Empties it, and answers as GET does. What is being answered now still goes to who waits for it, and is not kept") \
+    X("GET",  "/admin/ledger",    ledger,    "How the ledger is: `state`: `open`, `closed` (and `why`), `none`; with several gateways `gateway` (its id), `sharing` (core/state/member.h), `members` and who of them is `missing`") \
     X("GET",  "/admin/providers", providers, "Providers with their keys and targets, as health sees them") \
+    X("POST", "/admin/targets",   open_target, "Opens a target to requests under a hard limit again that was closed for what its provider claimed: `{\"target\":\"openai/gpt-4.1\"}`. Answers `{\"target\":…,\"opened\":…}`, " \
+                                             "false where it was open, or 404") \
     X("GET",  "/admin/requests",  requests,  "Requests under way, on each worker the latest first: `id age_ms model endpoint stream key policy attempts target labels`")
 
 struct lun_admin;
@@ -30,6 +41,7 @@ struct lun_admin_options {              /* copied; what it points to is borrowed
     struct lun_registry *registry;
     struct lun_changes *changes;
     struct lun_worker *const *workers; int n_workers;
+    struct lun_books *books;            /* NULL: there is no ledger */
     struct lun_writer *writer;          /* of the request log; NULL: none */
     const struct lun_log *log;
 };

@@ -2,14 +2,52 @@
 #include "base/http.h"
 #include "state/limit.h"
 #include <stdio.h>
+#include <string.h>
 
-bool lun_admission_key(const struct lun_snapshot *s, const char *key, size_t n, const struct lun_client_rule **rule, struct lun_error *e)
+bool lun_admission_is_open(const struct lun_snapshot *s, const struct lun_keyring *ring)
 {
-    *rule = s->n_clients && n ? lun_snapshot_client(s, key, n) : NULL;
-    if (*rule || !s->n_clients) return true;
-    *e = (struct lun_error){ .code = LUN_CODE_INVALID_KEY };
-    e->message = n ? "The key is not known here." : "There is no key: only the `clients` of the configuration may ask here.";
-    return false;
+    return !s->n_clients && !s->clients_said && !(ring && ring->n);
+}
+
+/* Whoever holds a key that is no longer valid is told so: he has to do something else than who mistyped it. */
+static const char *refusal(enum lun_key_standing stands)
+{
+    switch (stands) {
+    case LUN_KEY_EXPIRED:  return "This key has expired: ask for another one.";
+    case LUN_KEY_REPLACED: return "This key was replaced by a new one, and its time is over: use the new one.";
+    case LUN_KEY_REVOKED:  return "This key was revoked: ask for another one.";
+    default:               return "The key is not known here.";
+    }
+}
+
+/* One that was made at run time. NULL: he may ask; otherwise why not. */
+static const char *take_made(const struct lun_station *s, const unsigned char hash[LUN_KEY_HASH], struct lun_admitted *a)
+{
+    enum lun_key_standing stands;
+    struct lun_key *k = lun_keyring_find(s->keyring, hash, s->wall ? s->wall(s->wall_self) : lun_clock_wall(), &stands);
+    if (stands != LUN_KEY_VALID) return refusal(stands);
+    a->own = k->rule;
+    a->own.team = k->team ? lun_snapshot_team(s->snapshot, k->team) : NULL;
+    if (k->team && !a->own.team) return "The team of this key is not in the configuration any more, so its budget is not known: the key cannot be used until it is.";
+    a->rule = &a->own;
+    a->key = k;
+    return NULL;
+}
+
+bool lun_admission_key(const struct lun_station *s, const char *key, size_t n, struct lun_admitted *a, struct lun_error *e)
+{
+    unsigned char hash[LUN_KEY_HASH];
+    const char *why = "The key is not known here.";
+    a->rule = NULL, a->key = NULL;
+    if (lun_admission_is_open(s->snapshot, s->keyring)) return true;
+    if (!n) why = "There is no key: only who has one may ask here.";
+    else if (lun_key_hash(key, n, hash)) {
+        a->rule = lun_snapshot_client(s->snapshot, hash);
+        why = a->rule ? NULL : take_made(s, hash, a);
+        explicit_bzero(hash, sizeof hash);
+    }
+    if (why) *e = (struct lun_error){ .code = LUN_CODE_INVALID_KEY, .message = why };
+    return !why;
 }
 
 struct lun_incoming lun_admission_copy(struct lun_question *q, const struct lun_pair *headers, int n_headers, const char *body, size_t n)

@@ -5,8 +5,14 @@
 #include "gateway/recognise.h"
 #include "gateway/station.h"
 
-/* Who shows that key (n 0: none is shown). True: *rule is who, NULL on an open gateway. False: `error`, its texts are static. */
-bool lun_admission_key(const struct lun_snapshot *, const char *key, size_t n, const struct lun_client_rule **rule, struct lun_error *error);
+struct lun_admitted {                       /* stays where it is */
+    const struct lun_client_rule *rule;     /* NULL: an open gateway. Into `own`, or the snapshot */
+    struct lun_key *key;                    /* that was made at run time; borrowed from the station's ring. NULL: none */
+    struct lun_client_rule own;             /* the key's rule with the team of the station's version */
+};
+/* Who shows that key (n 0: none is shown). False: nobody that may ask: `error`, its texts are static. */
+bool lun_admission_key(const struct lun_station *, const char *key, size_t n, struct lun_admitted *, struct lun_error *error);
+bool lun_admission_is_open(const struct lun_snapshot *, const struct lun_keyring *);    /* no key is asked for */
 
 /* Copies headers (names into lower case, secret ones emptied) and body of a caller in memory into the question, for lun_admission_question. */
 struct lun_incoming lun_admission_copy(struct lun_question *, const struct lun_pair *headers, int n_headers, const char *body, size_t n);

@@ -4,50 +4,9 @@
 #include <string.h>
 #include <strings.h>
 
-#define TOP_KEYS(X) X(choices) X(usage) X(error) X(x_groq)
+#define TOP_KEYS(X) X(choices) X(usage) X(error) X(x_groq) X(service_tier)
 enum { TOP_KEYS(LUN_JSON_KEY_ENUM) KEYS };
 static const struct lun_json_keys top_keys = LUN_JSON_KEYS(TOP_KEYS);
-
-/* ---- usage ---- */
-
-static const struct { const char *path; size_t at; } members[] = {       /* of equal meaning the last one that is there counts */
-#define AT(field) offsetof(struct lun_usage, field)
-    { "prompt_tokens", AT(input) }, { "input_tokens", AT(input) },
-    { "completion_tokens", AT(output) }, { "output_tokens", AT(output) },
-    { "prompt_cache_hit_tokens", AT(cached_input) }, { "cached_tokens", AT(cached_input) }, { "cache_read_input_tokens", AT(cached_input) },
-    { "prompt_tokens_details.cached_tokens", AT(cached_input) }, { "input_tokens_details.cached_tokens", AT(cached_input) },
-    { "cache_creation_input_tokens", AT(cache_write) }, { "prompt_tokens_details.cache_write_tokens", AT(cache_write) },
-    { "reasoning_tokens", AT(reasoning) },
-    { "completion_tokens_details.reasoning_tokens", AT(reasoning) }, { "output_tokens_details.reasoning_tokens", AT(reasoning) },
-#undef AT
-};
-
-#define TOKENS_MAX ((int64_t)1 << 40)       /* what claims more is no count of tokens */
-
-static bool tokens(struct lun_json value, int64_t *out)
-{
-    int64_t n;
-    if (!lun_json_int(value, &n) || n < 0 || n > TOKENS_MAX) return false;
-    *out = n;
-    return true;
-}
-
-bool lun_answer_usage(struct lun_json usage, struct lun_usage *out)
-{
-    struct lun_usage u = { .known = true };
-    int64_t total = 0;
-    bool any = false;
-    if (lun_json_type(usage) != LUN_JSON_OBJECT) return false;
-    for (size_t i = 0; i < sizeof members / sizeof *members; i++)
-        any |= tokens(lun_json_path(usage, members[i].path), (int64_t *)(void *)((char *)&u + members[i].at));
-    if (tokens(lun_json_get(usage, "total_tokens"), &total)) {
-        if (!any) u.input = total;
-        else if (u.reasoning && total == u.input + u.output + u.reasoning) u.output += u.reasoning;     /* xAI counts it beside */
-        any = true;
-    }
-    if (any) *out = u;
-    return any;
-}
 
 /* ---- text ---- */
 
@@ -285,6 +244,8 @@ void lun_answer_read(int status, const char *body, size_t n, struct lun_arena *a
         lun_json_check(body, n, &value, NULL);
         read_failure(status, value, arena, r);
     } else read_choices(lun_json_of(body, &fields[KEY_choices]), arena, r);
-    if (!lun_answer_usage(lun_json_of(body, &fields[KEY_usage]), &r->usage))
-        lun_answer_usage(lun_json_get(lun_json_of(body, &fields[KEY_x_groq]), "usage"), &r->usage);
+    if (!lun_usage_read(lun_json_of(body, &fields[KEY_usage]), &r->usage))
+        lun_usage_read(lun_json_get(lun_json_of(body, &fields[KEY_x_groq]), "usage"), &r->usage);
+    unsigned services = lun_usage_services(lun_json_of(body, &fields[KEY_service_tier]));
+    if (services) r->usage.services = services;
 }

@@ -34,9 +34,6 @@ enum lun_kind lun_answer_failure(int status, struct lun_json body);
  * about a key is never shown). Returns the length. */
 size_t lun_answer_words(enum lun_kind, struct lun_json body, char *out, size_t room);
 
-/* A `usage` object under any of the names that providers give its members. False: it is none, and *usage is as before. */
-bool lun_answer_usage(struct lun_json usage, struct lun_usage *);
-
 /* Bytes of text in one choice (of an answer or of an event): contents, reasoning, arguments of tool calls. */
 uint64_t lun_answer_text_bytes(struct lun_json choice);
 

@@ -301,6 +301,7 @@ static void settle(attempt *a)
         t->usage = a->events.usage;
         t->finish_reason = *a->events.finish_reason ? lun_arena_strdup(q->arena, a->events.finish_reason) : NULL;
     }
+    a->bill.told_all = a->form != LUN_AS_EVENTS || lun_stream_complete(&a->events);
     lun_bill_end(&a->bill, q, t, a->text_bytes + a->events.text_bytes);
     if (t->sent && t->usage.known) lun_turn_correct(t->target, t->key, a->turn.tokens, t->usage.input + t->usage.output, now(a));
     else if (t->sent && t->billed == LUN_BILLED_NO) lun_turn_correct(t->target, t->key, a->turn.tokens, 0, now(a));

@@ -1,8 +1,10 @@
 #include "gateway/books.h"
+#include "gateway/sharing.h"
 #include "base/alloc.h"
 #include "base/json.h"
 #include "state/draw.h"
 #include "state/ledger.h"
+#include "state/member.h"
 #include "wire/reactor.h"
 #include <limits.h>
 #include <signal.h>
@@ -16,6 +18,7 @@
 #define CLOSE_EVERY  (24 * 3600 * LUN_SECOND)
 #define CLOSE_ROWS   2000                   /* in one transaction: it holds nobody up for long */
 #define ROOM         (1 << 20)
+#define STOP_WAIT    LUN_SECOND             /* for Redis to hear what is given back */
 #define SPARE        1024                   /* slots of the journal, for rows that wait to be written */
 
 struct lun_books {
@@ -24,12 +27,14 @@ struct lun_books {
     struct lun_reactor *reactor;
     struct lun_ledger *ledger;
     struct lun_journal *journal;
+    struct lun_sharing *sharing;            /* NULL: its limits are its own */
     struct lun_draw_work work;
     struct lun_post now, soon, stop;
-    struct lun_timer commit, look, close;
+    struct lun_timer commit, look, close, poll;
+    lun_us stop_by;                         /* 0: it goes on */
     bool failed;                            /* for good: what is on the disk is not known any more */
     pthread_t thread; bool started;
-    pthread_mutex_t lock; char why[256];    /* what is shown; "": open */
+    pthread_mutex_t lock; char why[256]; struct lun_buf shown;     /* what is shown; why "": open; shown: of those who share */
 };
 
 #define BOOKS_OF(member, at) ((struct lun_books *)(void *)((char *)(at) - offsetof(struct lun_books, member)))
@@ -67,7 +72,7 @@ static void settled(void *self, uint32_t slot, uint64_t seq, const struct lun_se
     if (how->usage.known) {
         s.tokens[LUN_TOKENS_input] = tokens(how->usage.input);
         s.tokens[LUN_TOKENS_cached_input] = tokens(how->usage.cached_input);
-        s.tokens[LUN_TOKENS_cache_write] = tokens(how->usage.cache_write);
+        s.tokens[LUN_TOKENS_cache_write] = tokens(how->usage.cache_write + how->usage.cache_write_1h);
         s.tokens[LUN_TOKENS_output] = tokens(how->usage.output);
         s.tokens[LUN_TOKENS_reasoning] = tokens(how->usage.reasoning);
     }
@@ -133,8 +138,9 @@ static bool note(struct lun_books *b, struct lun_draw_span *s, struct lun_ledger
 {
     uint32_t id = lun_ledger_account(b->ledger, &(struct lun_ledger_account){ s->budget, s->label, s->starts, s->ends, s->limit });
     if (!id || !lun_ledger_look(b->ledger, id, f)) return false;
-    if (!s->id) lun_draw_opened(s, id, f->others, f->used, part(f));
-    else s->base = f->others;
+    int64_t base = f->others + (b->sharing ? lun_sharing_others(s->span) : 0);
+    if (!s->id) lun_draw_opened(s, id, base, f->used, part(f));
+    else s->base = base;
     return true;
 }
 
@@ -142,7 +148,7 @@ static bool note(struct lun_books *b, struct lun_draw_span *s, struct lun_ledger
 static void grant(struct lun_books *b, struct lun_draw_span *s)
 {
     struct lun_ledger_figures f;
-    if (!note(b, s, &f) || s->want < 0) return;
+    if (!note(b, s, &f) || s->want < 0 || (b->sharing && s->want > s->granted && !s->forced)) return;
     if (s->want > s->granted && !s->forced) s->want = most(s->want < s->limit - s->base ? s->want : s->limit - s->base, s->granted);
     if (s->want == s->granted) s->want = -1;
     else lun_ledger_grant(b->ledger, s->id, s->want);
@@ -178,7 +184,9 @@ static bool turn(struct lun_books *b)
     look_up(b, wall);
     enum lun_ledger_result r = write_down(b);
     if (r == LUN_LEDGER_OK) {
+        if (b->sharing) lun_sharing_ask(b->sharing, &b->work);
         lun_draw_done(b->options.money, &b->work);
+        if (b->sharing) lun_sharing_tell(b->sharing, &b->work);
         lun_metrics_add(b->options.metrics, LUN_METRIC_LEDGER_ROWS, NULL, (double)b->work.n_slots);
         lun_metrics_add(b->options.metrics, LUN_METRIC_LEDGER_COMMIT, NULL, (double)(lun_clock_now() - before) / 1e6);
         say(b, NULL);
@@ -228,10 +236,21 @@ static bool begin_run(struct lun_books *b, char **error)
     return false;
 }
 
+static bool share(struct lun_books *b, char **error)
+{
+    if (!b->options.redis) return true;
+    lun_reactor_enter(b->reactor);
+    b->sharing = lun_sharing_new(&(struct lun_sharing_options){ .reactor = b->reactor, .money = b->options.money, .ledger = b->ledger, .log = b->options.log,
+        .url = b->options.redis, .ca = b->options.redis_ca, .prefix = b->options.redis_prefix, .run = lun_ledger_run(b->ledger) }, error);
+    lun_timer_set(&b->reactor->loop, &b->poll, b->reactor->loop.now + LUN_MEMBER_POLL);
+    lun_reactor_leave_later(b->reactor);
+    return b->sharing;
+}
+
 static bool open_ledger(struct lun_books *b, char **error)
 {
     if (!b->ledger) b->ledger = lun_ledger_open(b->options.path, LUN_LEDGER_FOUND, error);
-    return b->ledger && begin_run(b, error);
+    return b->ledger && begin_run(b, error) && share(b, error);
 }
 
 /* ---- when ---- */
@@ -283,8 +302,12 @@ static void look_again(struct lun_books *b)
     struct looking l = {0};
     struct lun_ledger_figures f;
     lun_draw_each(b->options.money, list, &l);
-    for (size_t i = 0; i < l.n; i++)
-        if (lun_ledger_look(b->ledger, l.at[i].id, &f) && f.others != l.at[i].base) lun_draw_base(b->options.money, l.at[i].span, f.others);
+    for (size_t i = 0; i < l.n; i++) {
+        if (!lun_ledger_look(b->ledger, l.at[i].id, &f)) continue;
+        if (b->sharing) lun_sharing_taken(b->sharing, l.at[i].span, f.taken);
+        int64_t base = f.others + (b->sharing ? lun_sharing_others(l.at[i].span) : 0);
+        if (base != l.at[i].base) lun_draw_base(b->options.money, l.at[i].span, base);
+    }
     free(l.at);
 }
 
@@ -293,9 +316,12 @@ static void on_look(struct lun_timer *t)
     struct lun_books *b = BOOKS_OF(look, t);
     lun_timer_set(&b->reactor->loop, t, b->reactor->loop.now + LOOK_EVERY);
     if (b->failed || !b->journal) return;
-    if (lun_ledger_changed(b->ledger)) look_again(b);
+    if (lun_ledger_changed(b->ledger)) {
+        look_again(b);
+        if (b->sharing) lun_sharing_heed(b->sharing);
+    }
     lun_draw_give_back(b->options.money, false);
-    lun_draw_sweep(b->options.money, lun_clock_wall());
+    lun_draw_sweep(b->options.money, lun_clock_wall(), lun_sharing_gone, NULL);
 }
 
 static void on_close(struct lun_timer *t)
@@ -320,19 +346,40 @@ static void *run(void *self)
     return NULL;
 }
 
-/* On its own thread, after the last hold has ended. */
-static void on_stop(struct lun_post *p)
+static void end(struct lun_books *b)
 {
-    struct lun_books *b = BOOKS_OF(stop, p);
-    while (b->journal && turn(b)) { }
-    lun_timer_set(&b->reactor->loop, &b->commit, LUN_NEVER);
-    lun_timer_set(&b->reactor->loop, &b->look, LUN_NEVER);
-    lun_timer_set(&b->reactor->loop, &b->close, LUN_NEVER);
+    struct lun_timer *const timers[] = { &b->commit, &b->look, &b->close, &b->poll };
+    for (size_t i = 0; i < sizeof timers / sizeof *timers; i++) lun_timer_set(&b->reactor->loop, timers[i], LUN_NEVER);
+    lun_sharing_free(b->sharing);
+    b->sharing = NULL;
     if (!b->journal) { }
     else if (b->failed) lun_journal_close(b->journal);
     else if (!lun_ledger_end_run(b->ledger, b->journal, lun_clock_wall())) lun_log(b->options.log, LUN_LOG_ERROR, "ledger: %s", lun_ledger_error(b->ledger));
     b->journal = NULL;
     lun_reactor_stop(b->reactor);
+}
+
+/* On its own thread, after the last hold has ended. What was not spent is given back to the others, if they can be told in time. */
+static void on_stop(struct lun_post *p)
+{
+    struct lun_books *b = BOOKS_OF(stop, p);
+    while (b->journal && turn(b)) { }
+    if (b->sharing) lun_draw_give_back(b->options.money, true);
+    while (b->journal && turn(b)) { }
+    b->stop_by = b->reactor->loop.now + STOP_WAIT;
+    if (!b->sharing || lun_sharing_told(b->sharing)) end(b);
+}
+
+static void on_poll(struct lun_timer *t)
+{
+    struct lun_books *b = BOOKS_OF(poll, t);
+    if (b->stop_by && (lun_sharing_told(b->sharing) || b->reactor->loop.now >= b->stop_by)) { end(b); return; }
+    lun_timer_set(&b->reactor->loop, t, b->reactor->loop.now + (b->stop_by ? 10 * LUN_MS : LUN_MEMBER_POLL));
+    if (!b->failed) lun_sharing_tick(b->sharing);
+    pthread_mutex_lock(&b->lock);
+    b->shown.n = 0;
+    lun_sharing_show(b->sharing, &b->shown);
+    pthread_mutex_unlock(&b->lock);
 }
 
 static bool start(struct lun_books *b)
@@ -355,11 +402,11 @@ static char *folder_of(const char *path)
 static bool open_all(struct lun_books *b, char **error)
 {
     bool room = has_room(b);
-    if (room && !open_ledger(b, error)) return false;
     if (!(b->reactor = lun_reactor_new(NULL))) {
         *error = lun_strdup("the system gives no event loop for the ledger: out of file descriptors?");
         return false;
     }
+    if (room && !open_ledger(b, error)) return false;
     lun_draw_attach(b->options.money, &(struct lun_draw_books){ b, slots(b), 0, dispatched, settled, wake });
     if (room) turn(b);                  /* what earlier runs have spent is known before the first request */
     else say(b, "its disk has no room for it");
@@ -371,7 +418,7 @@ static bool open_all(struct lun_books *b, char **error)
 struct lun_books *lun_books_new(const struct lun_books_options *options, char **error)
 {
     struct lun_books *b = lun_zalloc(sizeof *b);
-    *b = (struct lun_books){ .options = *options, .folder = folder_of(options->path), .now.run = on_now, .soon.run = on_soon, .stop.run = on_stop,
+    *b = (struct lun_books){ .options = *options, .folder = folder_of(options->path), .now.run = on_now, .soon.run = on_soon, .stop.run = on_stop, .poll = { .fire = on_poll },
                              .commit = { .fire = on_commit }, .look = { .fire = on_look }, .close = { .fire = on_close } };
     pthread_mutex_init(&b->lock, NULL);
     if (open_all(b, error)) return b;
@@ -386,11 +433,13 @@ void lun_books_free(struct lun_books *b)
         lun_reactor_post(b->reactor, &b->stop);
         pthread_join(b->thread, NULL);
     }
+    lun_sharing_free(b->sharing);
     lun_journal_close(b->journal);
     lun_ledger_close(b->ledger);
     if (b->reactor) lun_reactor_free(b->reactor);
     lun_draw_work_free(&b->work);
     pthread_mutex_destroy(&b->lock);
+    lun_buf_free(&b->shown);
     free(b->folder);
     free(b);
 }
@@ -400,6 +449,8 @@ void lun_books_show(struct lun_books *b, struct lun_buf *out)
     pthread_mutex_lock(&b->lock);
     lun_buf_puts(out, *b->why ? "{\"state\":\"closed\",\"why\":" : "{\"state\":\"open\"");
     if (*b->why) lun_json_put_text(out, b->why);
+    if (b->shown.n) lun_buf_putc(out, ',');
+    lun_buf_add(out, b->shown.at, b->shown.n);
     lun_buf_putc(out, '}');
     pthread_mutex_unlock(&b->lock);
 }

@@ -16,11 +16,12 @@ struct lun_books_options {          /* borrowed until free */
     struct lun_metrics *metrics;
     const struct lun_log *log;
     uint32_t attempts;              /* about how many may be under way at once */
+    const char *redis, *redis_ca, *redis_prefix;    /* by which its limits are shared with other gateways; NULL: they are not */
     const char *path;               /* of the ledger; its journals lie in the same folder, which is made if need be */
 };
 /* Opens the ledger, recovers what an earlier run has left, begins one of its own. NULL: *error, yours to free, says what is wrong and what to do. */
 struct lun_books *lun_books_new(const struct lun_books_options *, char **error);
 void lun_books_free(struct lun_books *);        /* once nothing is held any more: writes down the rest, ends the run. NULL is fine */
-/* "open", or why hard-limited requests are refused, as a JSON object. Any thread. */
+/* "open", or why hard-limited requests are refused; and how it stands with other gateways: a JSON object. Any thread. */
 void lun_books_show(struct lun_books *, struct lun_buf *out);
 #endif

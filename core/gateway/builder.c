@@ -116,7 +116,7 @@ bool lun_builder_do(struct lun_builder *b, struct lun_job *j)
         do_it(b, j);
         return true;
     }
-    struct hand *h = &b->hands[lun_clock_now() < atomic_load(&b->steady_until) ? SHARING : IDLE];
+    struct hand *h = &b->hands[j->soon || lun_clock_now() < atomic_load(&b->steady_until) ? SHARING : IDLE];
     pthread_mutex_lock(&b->lock);
     bool good = start(h);
     if (good) {

@@ -9,6 +9,7 @@
 struct lun_job {                        /* embed it; set run */
     struct lun_job *next;
     bool disk;                          /* most of its time it waits for a disk */
+    bool soon;                          /* somebody waits for it, and it takes next to no time: it goes to the thread that has a share */
     void (*run)(struct lun_job *);      /* on the builder's thread; where `done` is NULL it may free itself */
     void (*done)(struct lun_job *);     /* afterwards, on the reactor's thread; NULL: nobody is told */
     struct lun_post back;

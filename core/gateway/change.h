@@ -5,17 +5,20 @@
  *   change_adopt.c      a version is taken over by every worker, or by none
  *   change_canary.c     what becomes of canaries
  *   change_settings.c   other values for the policy's settings
+ *   change_keys.c       keys that are made, changed and revoked
  *   change_report.c     what is logged, counted and audited
  *   change_recall.c     what an earlier run of the program has left
  *
  * All but change_build.c run on the gateway's reactor. */
 #ifndef LUN_GATEWAY_CHANGE_H
 #define LUN_GATEWAY_CHANGE_H
+#include "gateway/admission.h"
 #include "gateway/changes.h"
 #include "gateway/errand.h"
+#include "gateway/key_text.h"
 #include "gateway/rehearsal.h"
 
-enum lun_change_kind { LUN_CHANGE_START, LUN_CHANGE_RELOAD, LUN_CHANGE_ROLLBACK, LUN_CHANGE_SET, LUN_CHANGE_CANARY };
+enum lun_change_kind { LUN_CHANGE_START, LUN_CHANGE_RELOAD, LUN_CHANGE_ROLLBACK, LUN_CHANGE_SET, LUN_CHANGE_CANARY, LUN_CHANGE_KEY };
 
 struct lun_change_waiter { struct lun_change_waiter *next; lun_change_told *told; void *self; };
 struct lun_known { const char *name; struct lun_snapshot *snapshot; const char *taken_back, *files; };     /* taken_back: by whom, when, why;
@@ -50,6 +53,12 @@ struct lun_change {
     struct lun_tuning *tuning;                  /* of that snapshot, or new ones of the current one */
     const char *canary; enum lun_canary_verb verb;      /* CANARY: what is asked of it; NULL: it has come by itself */
     struct lun_canary_news *news; int n_news;   /* of canaries */
+    enum lun_key_verb verb_of_key; const char *key_name; struct lun_json said;      /* KEY: what is asked */
+    struct lun_key *key_before, *key;           /* KEY: with references; key: what it becomes; NULL: nothing changes */
+    struct lun_key **learned; int n_learned, n_newer;           /* KEY: from another gateway */
+    struct lun_keyring *keyring;                /* KEY: to be in force, with a reference */
+    char key_text[LUN_KEY_TEXT], *write_error;
+    struct lun_buf keys_file;                   /* KEY: the text of keys.json */
     char *text; size_t n_text;                  /* of state.json */
     pthread_mutex_t lock; char *prepare_error;  /* the first that a worker had */
 };
@@ -69,10 +78,12 @@ const struct lun_change_means *lun_changes_means(const struct lun_changes *);
 
 struct lun_changes {
     struct lun_changes_options options;
+    struct lun_config_source source;            /* the options' own, that knows the keys made at run time */
     struct lun_change_means means;
     struct lun_snapshot *first, *current;       /* with references */
     struct lun_versions versions;
     struct lun_tuning *settings, *tuning;       /* all that was ever set; what of it the current version takes */
+    struct lun_keyring *keyring;                /* with a reference; NULL: no key was ever made */
     struct lun_keep *keep;
     struct lun_builder *builder;
     struct lun_writer *audit;
@@ -103,16 +114,19 @@ void lun_change_state(struct lun_change *);     /* makes the text of state.json 
 void lun_change_take_over(struct lun_change *); /* ch->snapshot, with ch->kits */
 void lun_change_room(struct lun_changes *);     /* a worker has let go of a version */
 void lun_change_settings(struct lun_change *);  /* ch->result.settings */
+void lun_change_key(struct lun_change *);       /* ch->verb_of_key */
+void lun_change_homeless(struct lun_change *, const struct lun_snapshot *);      /* warns of keys whose team that version does not have */
+void lun_change_keyring(struct lun_changes *, struct lun_keyring *);    /* it is that from now on; a reference is taken */
 void lun_change_canary(struct lun_change *);    /* ch->canary */
 void lun_change_write_canaries(const struct lun_changes *, struct lun_buf *out);    /* a member of state.json, with the comma before it */
 void lun_change_read_canaries(struct lun_changes *, struct lun_json object);
 struct lun_tuning *lun_change_fitting(const struct lun_tuning *all, const struct lun_snapshot *);      /* those that the version takes */
 void lun_change_report(struct lun_change *);
 bool lun_change_recall(struct lun_changes *, const struct lun_snapshot *, char **error);        /* opens the state folder. False: it was asked for by
-                                                                                           name and cannot be used */
+                                                                                           name or has keys in it, and cannot be used */
 /* What to begin with where the files cannot be used: the newest version that an earlier run has kept and that was not taken back. Opens the state
  * folder, as recall does. NULL: there is none, and nothing was opened or made. */
-struct lun_snapshot *lun_change_last_good(struct lun_changes *);
+struct lun_snapshot *lun_change_last_good(struct lun_changes *, char **error);
 /* What to begin with: the version that was loaded, which is taken, or where that was taken back, an earlier one. */
 struct lun_snapshot *lun_change_choose(struct lun_changes *, struct lun_snapshot *);
 
@@ -123,4 +137,5 @@ void lun_change_build_start(struct lun_job *);
 void lun_change_build_reload(struct lun_job *);
 void lun_change_build_rollback(struct lun_job *);
 void lun_change_write(struct lun_job *);        /* state.json and the text of the version; a failure is a warning */
+void lun_change_write_keys(struct lun_job *);   /* keys.json; leaves result.kept, or write_error */
 #endif

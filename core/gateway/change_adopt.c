@@ -34,6 +34,7 @@ static void adopted(struct lun_errand *e)
     lun_tuning_unref(c->tuning);
     c->tuning = lun_tuning_ref(ch->tuning);
     lun_troubles_watch(&c->troubles, c->current);
+    if (c->options.adopted) c->options.adopted(c->options.self, c->current);
     lun_change_keep(ch);
 }
 
@@ -103,6 +104,7 @@ void lun_change_take_over(change *ch)
         lun_tuning_unref(ch->tuning);
         ch->tuning = lun_change_fitting(c->settings, ch->snapshot);
         warn_unfit(c, ch, ch->snapshot);
+        lun_change_homeless(ch, ch->snapshot);
         lun_change_everywhere(ch, prepare, prepared);
     } else if (!ch->limit.at) {
         ch->limit.fire = no_room;

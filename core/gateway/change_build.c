@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "gateway/blame.h"
 #include "gateway/change.h"
+#include "gateway/key_file.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,7 +62,8 @@ static void tell_restart(struct lun_change *ch, const struct lun_snapshot *s)
     const struct { const char *name; bool other; } fixed[] = {
         { "listen", differs(s->listen, now->listen) }, { "admin", differs(s->admin, now->admin) }, { "workers", s->workers != now->workers },
         { "state", differs(s->state, now->state) }, { "ledger", differs(s->ledger, now->ledger) }, { "log.requests", differs(s->request_log, now->request_log) },
-        { "log.audit", differs(s->audit_log, now->audit_log) } };
+        { "log.audit", differs(s->audit_log, now->audit_log) }, { "redis", differs(s->redis, now->redis) }, { "redis_prefix", differs(s->redis_prefix, now->redis_prefix) },
+        { "redis_ca", differs(s->redis_ca, now->redis_ca) } };
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
         if (fixed[i].other) lun_texts_add(ch, &ch->result.restart, "%s", fixed[i].name);
 }
@@ -210,6 +212,19 @@ void lun_change_build_reload(struct lun_job *j)
 
 /* ---- keeping ---- */
 
+/* Somebody has removed the folder: it is written anew with all that is in it. */
+static void keys_again(struct lun_change *ch, struct lun_keep *keep)
+{
+    const struct lun_keyring *ring = ch->of->keyring;
+    struct lun_buf text = {0};
+    char *error = NULL;
+    if (!ring || !ring->n || lun_keep_has_keys(keep)) return;
+    lun_key_file_put(&text, ring);
+    if (!lun_keep_write_keys(keep, text.at, text.n, &error)) lun_texts_add(ch, &ch->result.warnings, "%s", error);
+    lun_buf_free(&text);
+    free(error);
+}
+
 void lun_change_write(struct lun_job *j)
 {
     struct lun_change *ch = lun_change_of(j);
@@ -219,6 +234,7 @@ void lun_change_write(struct lun_job *j)
     char *error = NULL;
     int n = 0;
     if (!keep) return;
+    keys_again(ch, keep);
     for (; n < ch->n_known; n++) names[n] = ch->known[n].name;
     names[n++] = s->version;
     ch->result.kept = (ch->kind == LUN_CHANGE_SET || ch->kind == LUN_CHANGE_CANARY || lun_keep_version(keep, s, &error)) && lun_keep_write(keep, ch->text, ch->n_text, &error);

@@ -1,6 +1,7 @@
-/* What an earlier run of the program has left in the state folder: settings, versions, what was taken back. */
+/* What an earlier run of the program has left in the state folder: settings, versions, what was taken back, keys. */
 #include "base/alloc.h"
 #include "gateway/change.h"
+#include "gateway/key_file.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,18 +22,36 @@ static void read_settings(struct lun_changes *c, struct lun_json object)
     lun_arena_free(&arena);
 }
 
+/* Keys are never begun anew: without them a gateway might be open, and those that were revoked valid. `promised`: there were some. */
+static bool recall_keys(struct lun_changes *c, const char *folder, bool promised, char **error)
+{
+    size_t n;
+    char *why = NULL, *text = lun_keep_read_keys(c->keep, &n, error);
+    struct lun_keyring *ring = text ? lun_key_file_read(text, n, &why) : NULL;
+    if (text && !ring) *error = lun_printf("%s/keys.json, the keys made with `lunette key`, is damaged (%s): put back a copy of it; or, to make all keys anew, "
+                                           "take it and state.json away", folder, why);
+    else if (!text && !*error && promised)
+        *error = lun_printf("%s/keys.json is missing, though keys were made with `lunette key`: put it back; or, to make all keys anew, take state.json away too", folder);
+    if (ring) lun_change_keyring(c, ring);
+    lun_keyring_unref(ring);
+    free(text), free(why);
+    return !*error;
+}
+
 /* What an earlier run has left. One that nobody understands is put aside, never overwritten. */
-static void recall(struct lun_changes *c, const char *folder)
+static bool recall(struct lun_changes *c, const char *folder, char **error)
 {
     size_t n;
     int64_t format = 0;
     struct lun_json all;
     char *text = lun_keep_read(c->keep, &n);
-    if (!text) return;
+    if (!text) return recall_keys(c, folder, false, error);
+    bool promised = false;
     bool good = lun_json_check(text, n, &all, NULL) && lun_json_int(lun_json_get(all, "format"), &format) && format == LUN_STATE_FORMAT && lun_versions_read(&c->versions, all);
     if (good) {
         read_settings(c, lun_json_get(all, "settings"));
         lun_change_read_canaries(c, lun_json_get(all, "canaries"));
+        promised = lun_json_true(lun_json_get(all, "keys"));
     } else {
         char *from = lun_printf("%s/state.json", folder), *to = lun_printf("%s/state.json.unreadable", folder);
         lun_log(c->options.log, LUN_LOG_ERROR, "%s cannot be understood: settings, versions and what was taken back begin anew (it is kept as %s)", from, to);
@@ -41,22 +60,22 @@ static void recall(struct lun_changes *c, const char *folder)
         lun_versions_free(&c->versions);
     }
     free(text);
+    return recall_keys(c, folder, promised, error);
 }
 
 bool lun_change_recall(struct lun_changes *c, const struct lun_snapshot *s, char **error)
 {
     char *why = NULL;
+    *error = NULL;
     if (!s->state) return true;
-    if ((c->keep = lun_keep_open(s->state, &why))) {
-        recall(c, s->state);
-        return true;
-    }
-    if (s->state_said) *error = why;
+    if ((c->keep = lun_keep_open(s->state, &why))) return recall(c, s->state, error);
+    bool refused = s->state_said || lun_keep_may_have_keys(s->state);
+    if (refused) *error = why;
     else {
         lun_log(c->options.log, LUN_LOG_WARN, "%s: settings and rollbacks will not survive a restart, nor will what was spent", why);
         free(why);
     }
-    return !s->state_said;
+    return !refused;
 }
 
 /* The newest version that was kept and not taken back. */
@@ -100,14 +119,12 @@ static bool has_state(const char *folder)
     return there;
 }
 
-struct lun_snapshot *lun_change_last_good(struct lun_changes *c)
+struct lun_snapshot *lun_change_last_good(struct lun_changes *c, char **error)
 {
+    if (c->keep) return *error ? NULL : kept_version(c, "");
     char *folder = state_folder(c->options.source), *why = NULL;
     struct lun_snapshot *s = NULL;
-    if (folder && has_state(folder) && (c->keep = lun_keep_open(folder, &why))) {
-        recall(c, folder);
-        s = kept_version(c, "");
-    }
+    if (folder && has_state(folder) && (c->keep = lun_keep_open(folder, &why)) && recall(c, folder, error)) s = kept_version(c, "");
     free(folder), free(why);
     return s;
 }

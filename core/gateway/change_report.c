@@ -9,7 +9,7 @@ typedef struct lun_change change;
 
 static const char *kind_name(const change *ch)
 {
-    static const char *const names[] = { "start", "reload", "rollback", "set", "canary" };
+    static const char *const names[] = { "start", "reload", "rollback", "set", "canary", "key" };
     return names[ch->kind];
 }
 
@@ -67,11 +67,39 @@ static void audit_settings(struct lun_changes *c, const change *ch)
     }
 }
 
+static void put_key(struct lun_buf *out, const struct lun_key *k)
+{
+    char at[25];
+    if (!k) { lun_buf_puts(out, "null"); return; }
+    lun_buf_printf(out, "{\"hint\":\"%s\",\"older\":%d,\"fields\":%s", k->now.hint, k->n_older, k->fields);
+    if (k->expires != LUN_NEVER) lun_clock_text(k->expires, at), lun_buf_printf(out, ",\"expires\":\"%s\"", at);
+    if (k->revoked) lun_clock_text(k->revoked, at), lun_buf_printf(out, ",\"revoked\":\"%s\"", at);
+    lun_buf_putc(out, '}');
+}
+
+static void audit_key(struct lun_changes *c, const change *ch, const char *what, const struct lun_key *old, const struct lun_key *now)
+{
+    struct lun_buf before = {0}, after = {0};
+    put_key(&before, old);
+    put_key(&after, now);
+    put_audit(c, ch, what, now->name, lun_buf_text(&before), lun_buf_text(&after));
+    lun_buf_free(&before), lun_buf_free(&after);
+}
+
+static void audit_keys(struct lun_changes *c, const change *ch)
+{
+    static const char *const whats[] = { "key create", "key change", "key rotate", "key revoke", "key learn" };
+    if (ch->key) audit_key(c, ch, whats[ch->verb_of_key], ch->key_before, ch->key);
+    for (int i = 0; i < ch->n_learned; i++)
+        if (lun_keyring_named(ch->keyring, ch->learned[i]->name) == ch->learned[i]) audit_key(c, ch, whats[LUN_KEY_LEARN], NULL, ch->learned[i]);
+}
+
 static void audit(struct lun_changes *c, const change *ch)
 {
     struct lun_buf before = {0}, after = {0};
     if (ch->kind == LUN_CHANGE_SET) { audit_settings(c, ch); return; }
     if (ch->kind == LUN_CHANGE_CANARY) { audit_canaries(c, ch); return; }
+    if (ch->kind == LUN_CHANGE_KEY) { audit_keys(c, ch); return; }
     lun_json_put_text(&before, ch->result.from);
     lun_json_put_text(&after, ch->result.version);
     put_audit(c, ch, kind_name(ch), NULL, lun_buf_text(&before), lun_buf_text(&after));
@@ -94,7 +122,7 @@ static void log_end(struct lun_changes *c, const change *ch)
     log_texts(c, LUN_LOG_ERROR, ch, "", &ch->result.errors);
     log_texts(c, LUN_LOG_WARN, ch, "", &ch->result.warnings);
     log_texts(c, LUN_LOG_WARN, ch, "counts from the next start: ", &ch->result.restart);
-    if (ch->kind == LUN_CHANGE_SET || ch->kind == LUN_CHANGE_START || ch->kind == LUN_CHANGE_CANARY) return;
+    if (ch->kind == LUN_CHANGE_SET || ch->kind == LUN_CHANGE_START || ch->kind == LUN_CHANGE_CANARY || ch->kind == LUN_CHANGE_KEY) return;
     lun_metrics_add(m, LUN_METRIC_RELOADS, (const char *[]){ kind_name(ch), outcome(ch) }, 1);
     if (ch->result.status == 200) lun_metrics_set(m, LUN_METRIC_RELOADED, NULL, (double)lun_clock_wall() / 1e6);
     if (ch->result.status == 200 && !ch->result.changed && strcmp(ch->by, LUN_CHANGE_BY_FILES)) lun_log(c->options.log, LUN_LOG_INFO, "%s (%s): %s, nothing has changed", kind_name(ch), ch->by, c->current->version);

@@ -17,6 +17,7 @@ struct lun_snapshot *lun_changes_first(const struct lun_changes *c)             
 struct lun_snapshot *lun_changes_current(const struct lun_changes *c)               { return c->current; }
 struct lun_tuning *lun_changes_tuning(const struct lun_changes *c)                  { return c->tuning; }
 const struct lun_versions *lun_changes_versions(const struct lun_changes *c)        { return &c->versions; }
+struct lun_keyring *lun_changes_keyring(const struct lun_changes *c)                { return c->keyring; }
 const char *lun_changes_state(const struct lun_changes *c)                          { return c->keep ? c->first->state : NULL; }
 
 /* ---- the end of a change ---- */
@@ -29,7 +30,12 @@ static void change_free(change *ch)
     lun_paths_free(&ch->looked_at);
     lun_errand_drop(&ch->errand);
     pthread_mutex_destroy(&ch->lock);
-    free(ch->text), free(ch->prepare_error);
+    free(ch->text), free(ch->prepare_error), free(ch->write_error);
+    lun_key_unref(ch->key_before), lun_key_unref(ch->key);
+    while (ch->n_learned) lun_key_unref(ch->learned[--ch->n_learned]);
+    lun_keyring_unref(ch->keyring);
+    lun_buf_free(&ch->keys_file);
+    explicit_bzero(ch->key_text, sizeof ch->key_text);
     lun_arena_free(&ch->arena);
     free(ch);
 }
@@ -77,7 +83,7 @@ void lun_change_fail(change *ch, int status, const char *format, ...)
 
 void lun_change_aside(change *ch, void (*run)(struct lun_job *), void (*done)(struct lun_job *))
 {
-    ch->job = (struct lun_job){ .run = run, .done = done, .disk = run == lun_change_write };
+    ch->job = (struct lun_job){ .run = run, .done = done, .disk = run == lun_change_write || run == lun_change_write_keys, .soon = run == lun_change_write_keys };
     if (!lun_builder_do(ch->of->builder, &ch->job)) lun_change_fail(ch, 503, "the system gives no thread");
 }
 
@@ -93,6 +99,7 @@ void lun_change_state(change *ch)
     const struct lun_changes *c = ch->of;
     struct lun_buf out = {0};
     lun_buf_printf(&out, "{\"format\":%d,\"settings\":%s", LUN_STATE_FORMAT, c->settings->json ? c->settings->json : "{}");
+    if (ch->keyring || (c->keyring && c->keyring->n)) lun_buf_puts(&out, ",\"keys\":true");
     lun_versions_write(&c->versions, &out);
     lun_change_write_canaries(c, &out);
     lun_buf_puts(&out, "}\n");
@@ -166,12 +173,14 @@ static void begin(change *ch)
     switch (ch->kind) {
     case LUN_CHANGE_START:
         lun_change_state(ch);
+        lun_change_homeless(ch, ch->of->current);
         lun_change_aside(ch, lun_change_build_start, started);
         break;
     case LUN_CHANGE_RELOAD:   lun_change_aside(ch, lun_change_build_reload, built); break;
     case LUN_CHANGE_ROLLBACK: roll_back(ch); break;
     case LUN_CHANGE_SET:      lun_change_settings(ch); break;
     case LUN_CHANGE_CANARY:   lun_change_canary(ch); break;
+    case LUN_CHANGE_KEY:      lun_change_key(ch); break;
     }
 }
 
@@ -253,6 +262,26 @@ void lun_changes_canary(struct lun_changes *c, const char *by, const char *name,
     change *ch = change_new(c, LUN_CHANGE_CANARY, by, why);
     ch->canary = lun_arena_strdup(&ch->arena, name);
     ch->verb = verb;
+    wait_for(ch, told, self);
+    enqueue(ch);
+}
+
+void lun_changes_key(struct lun_changes *c, const char *by, enum lun_key_verb verb, const char *name, struct lun_json said, lun_change_told *told, void *self)
+{
+    change *ch = change_new(c, LUN_CHANGE_KEY, by, "");
+    ch->verb_of_key = verb;
+    ch->key_name = lun_arena_strdup(&ch->arena, name);
+    if (said.n) ch->said = (struct lun_json){ lun_arena_strndup(&ch->arena, said.at, said.n), said.n };
+    wait_for(ch, told, self);
+    enqueue(ch);
+}
+
+void lun_changes_learn_keys(struct lun_changes *c, const char *by, struct lun_key *const *keys, int n, lun_change_told *told, void *self)
+{
+    change *ch = change_new(c, LUN_CHANGE_KEY, by, "");
+    ch->verb_of_key = LUN_KEY_LEARN;
+    ch->learned = lun_arena_alloc(&ch->arena, (size_t)(n + 1) * sizeof *ch->learned);
+    for (; ch->n_learned < n; ch->n_learned++) ch->learned[ch->n_learned] = lun_key_ref(keys[ch->n_learned]);
     wait_for(ch, told, self);
     enqueue(ch);
 }
@@ -340,15 +369,28 @@ static bool wrong_from_outside(const struct lun_mistakes *mistakes)
     return false;
 }
 
-/* The files, or where these cannot be used what served last: as a reload of them would have changed nothing. */
-static bool begin_with(struct lun_changes *c, struct lun_snapshot *s, struct lun_mistakes *mistakes, char **error)
+/* Whether its `clients` and the keys that were made have no name or text in common. The files are read again to say where. */
+static bool agrees(struct lun_changes *c, const struct lun_snapshot *s, struct lun_mistakes *mistakes)
 {
-    if (s) {
-        bool good = lun_change_recall(c, s, error);
-        c->first = lun_change_choose(c, s);
-        return good;
+    if (!c->keyring || !s->n_clients) return true;
+    struct lun_snapshot *again = lun_config_source_load(c->options.source, mistakes, NULL, NULL);
+    bool good = again != NULL;
+    lun_snapshot_unref(again);
+    return good;
+}
+
+/* The files, or where these cannot be used what served last: as a reload of them would have changed nothing. */
+static bool begin_with(struct lun_changes *c, struct lun_snapshot **s, struct lun_mistakes *mistakes, char **error)
+{
+    if (*s && (!lun_change_recall(c, *s, error) || agrees(c, *s, mistakes))) {
+        c->first = lun_change_choose(c, *s);
+        return !*error;
     }
-    if (wrong_from_outside(mistakes) || !(c->first = lun_change_last_good(c))) return false;
+    lun_snapshot_unref(*s), *s = NULL;
+    if (wrong_from_outside(mistakes)) return false;
+    c->first = lun_change_last_good(c, error);
+    if (*error) lun_log(c->options.log, LUN_LOG_ERROR, "%s", *error);      /* who is told of mistakes is not told of it */
+    if (!c->first) return false;
     for (int i = 0; i < mistakes->n; i++) {
         const struct lun_mistake *m = &mistakes->items[i];
         if (m->line) lun_log(c->options.log, LUN_LOG_ERROR, "%s:%d: %s", m->file, m->line, m->what);
@@ -368,10 +410,12 @@ struct lun_changes *lun_changes_new(const struct lun_changes_options *options, s
     struct lun_changes *c = lun_zalloc(sizeof *c);
     *c = (struct lun_changes){ .options = *options, .released.run = released, .sick.run = take_out, .canary.run = canary_moved, .settings = lun_tuning_new(NULL, 0),
                                 .read = lun_strdup(s ? s->version : ""), .read_at = before, .looked_at = looked_at };
+    c->source = *options->source;
+    c->options.source = &c->source;
     c->last_change = &c->first_change;
     lun_troubles_init(&c->troubles);
     c->builder = lun_builder_new(options->reactor, options->aside);
-    if (!begin_with(c, s, mistakes, error) || !open_audit(c, error)) {
+    if (!begin_with(c, &s, mistakes, error) || !open_audit(c, error)) {
         lun_changes_free(c);
         return NULL;
     }
@@ -379,6 +423,7 @@ struct lun_changes *lun_changes_new(const struct lun_changes_options *options, s
     c->tuning = lun_change_fitting(c->settings, c->first);
     lun_registry_bind(options->registry, c->first);
     lun_registry_apply(options->registry, c->first);
+    for (int i = 0; c->keyring && i < c->keyring->n; i++) if (!c->keyring->keys[i]->revoked) lun_registry_bind_key(options->registry, c->keyring->keys[i]);
     const struct lun_version *last = lun_versions_current(&c->versions);
     bool same = last && !strcmp(last->name, c->first->version);
     lun_versions_take(&c->versions, lun_snapshot_ref(c->first), lun_clock_wall(), "start",
@@ -431,6 +476,7 @@ void lun_changes_free(struct lun_changes *c)
     lun_tuning_unref(c->tuning);
     lun_snapshot_unref(c->current);
     lun_snapshot_unref(c->first);
+    lun_keyring_unref(c->keyring);
     lun_writer_free(c->audit);
     lun_keep_close(c->keep);
     lun_troubles_destroy(&c->troubles);

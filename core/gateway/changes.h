@@ -1,5 +1,5 @@
 /* What changes a gateway while it runs: another version of its configuration (a reload), the previous one again (a rollback), other values for the
- * policy's settings. Each is a transaction: built and tried on the builder's thread, made ready on every worker, taken over
+ * policy's settings, keys. Each is a transaction: built and tried on the builder's thread, made ready on every worker, taken over
  * by all of them between two of their events, written to the folder `state`, and only then answered. What fails on the way changes nothing.
  *
  * One change at a time, in the order they were asked for; reloads that wait behind another change are one. Everything here belongs to the thread of
@@ -21,6 +21,7 @@ struct lun_changes_options {            /* borrowed until free */
     const struct lun_config_source *source;
     enum lun_policy_limits limits;
     bool watch;                         /* reloads by itself when a file changes */
+    void *self; void (*adopted)(void *self, struct lun_snapshot *);     /* another version is in force; NULL: nobody is told */
     bool aside;                         /* what takes its time gets a thread; false: it is done on the reactor's, which stands still meanwhile */
 };
 
@@ -35,6 +36,8 @@ struct lun_change_result {              /* borrowed until the function that is t
     struct lun_texts warnings;
     struct lun_texts restart;           /* settings that have changed and count from the next start only */
     const struct lun_setting_change *settings; int n_settings;
+    const struct lun_key *key;          /* as it is now, where a key was asked for; NULL: there is none */
+    const char *key_text;               /* of one that was made or rotated: this is the only time that anybody sees it */
     bool kept;                          /* it survives a restart */
 };
 typedef void lun_change_told(void *self, const struct lun_change_result *);
@@ -61,6 +64,15 @@ void lun_changes_set(struct lun_changes *, const char *by, const struct lun_want
 
 /* 404: gateway.lua has no such canary; 409: that cannot be done with it now. */
 void lun_changes_canary(struct lun_changes *, const char *by, const char *name, enum lun_canary_verb, const char *why, lun_change_told *told, void *self);
+
+/* Keys made at run time. `said`: a JSON object of their fields, copied (script/load_key.h); {0}: none. CREATE: it says the name. 404: there is no such key;
+ * 409: its name is taken, it stands in the configuration, it was revoked, or nothing can be kept; 422: what is said is wrong; 503: it cannot be written. */
+enum lun_key_verb { LUN_KEY_CREATE, LUN_KEY_CHANGE, LUN_KEY_ROTATE, LUN_KEY_REVOKE, LUN_KEY_LEARN };
+void lun_changes_key(struct lun_changes *, const char *by, enum lun_key_verb, const char *name, struct lun_json said, lun_change_told *told, void *self);
+/* What another gateway has made of keys (key_file.h reads them): of each name what is newer counts from now on. References are taken. In whatever order
+ * gateways learn of one another's changes, they come to the same keys. */
+void lun_changes_learn_keys(struct lun_changes *, const char *by, struct lun_key *const *, int n, lun_change_told *told, void *self);
+struct lun_keyring *lun_changes_keyring(const struct lun_changes *);            /* borrowed; NULL: no key was ever made */
 
 const struct lun_versions *lun_changes_versions(const struct lun_changes *);
 struct lun_snapshot *lun_changes_current(const struct lun_changes *);           /* borrowed */

@@ -1,6 +1,7 @@
 #include "gateway/decide.h"
 #include "base/alloc.h"
 #include "gateway/recognise.h"
+#include "state/charge.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -137,7 +138,8 @@ static void begin_chat(struct lun_decider *m, const struct lun_wish *w)
     write_chat(w, &q->kept);
     m->heard.n = 0;
     m->heard_status = 0;
-    struct lun_incoming in = { .endpoint = LUN_ENDPOINT_CHAT, .body = q->kept.at, .n = q->kept.n, .client = w->chat.pay_total ? NULL : asker->client };
+    struct lun_incoming in = { .endpoint = LUN_ENDPOINT_CHAT, .body = q->kept.at, .n = q->kept.n, .client = w->chat.pay_total ? NULL : asker->client,
+                                .key = w->chat.pay_total ? NULL : asker->key };
     if (!lun_recognise(q, &in, &error)) {
         m->heard.n = 0;
         lun_buf_puts(&m->heard, error.message ? error.message : lun_code_name(error.code));
@@ -145,6 +147,7 @@ static void begin_chat(struct lun_decider *m, const struct lun_wish *w)
         granted(m, &(struct lun_wish_result){ .error = lun_buf_text(&m->heard) });
         return;
     }
+    if (!w->chat.pay_total) lun_charge_inherit(q, asker);
     q->deadline = m->station->loop->now + shorter(w->chat.timeout, time_left(m));
     lun_question_note(q, "for", lun_arena_printf(q->arena, "\"%s\"", asker->id));
     m->chat = lun_station_open(m->station, q, &chat_client, m, false);

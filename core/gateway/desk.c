@@ -22,6 +22,7 @@ struct lun_desk *lun_desk_new(struct lun_upstream *upstream, const struct lun_st
     d->station.snapshot = kit->snapshot;
     d->station.policy = kit->policy;
     d->station.tuning = lun_tuning_ref(like->tuning);
+    d->station.keyring = lun_keyring_ref(like->keyring);
     d->station.upstream = &lun_upstreams_port;
     d->station.upstream_self = &d->upstreams;
     d->station.open = 0;
@@ -56,6 +57,7 @@ struct lun_kit *lun_desk_free(struct lun_desk *d)
     lun_carrier_curl_free(d->network);
     lun_carrier_script_free(d->script);
     lun_tuning_unref(d->station.tuning);
+    lun_keyring_unref(d->station.keyring);
     atomic_fetch_sub(&kit->snapshot->desks, 1);
     free(d);
     return kit;

@@ -7,17 +7,6 @@ static int64_t plus(int64_t a, int64_t b)
     return __builtin_add_overflow(a, b, &sum) ? INT64_MAX : sum;
 }
 
-static void add_usage(struct lun_usage *sum, const struct lun_usage *u)
-{
-    sum->known |= u->known;
-    sum->estimated |= u->estimated;
-    sum->input += u->input;
-    sum->cached_input += u->cached_input;
-    sum->cache_write += u->cache_write;
-    sum->output += u->output;
-    sum->reasoning += u->reasoning;
-}
-
 /* Trials are in the order they began, so what they cover together is found in one pass. */
 void lun_done_add_up(const struct lun_question *q, struct lun_done *done)
 {
@@ -34,7 +23,7 @@ void lun_done_add_up(const struct lun_question *q, struct lun_done *done)
             covered = to;
         }
         if (!t->hedge) done->waited += lun_trial_waited(t, now);
-        add_usage(&done->usage, &t->usage);
+        lun_usage_add(&done->usage, &t->usage);
         done->cost = plus(done->cost, t->cost);
     }
 }

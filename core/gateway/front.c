@@ -1,5 +1,6 @@
 #include "gateway/front.h"
 #include "base/alloc.h"
+#include "base/http.h"
 #include "gateway/admission.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -82,12 +83,12 @@ static struct lun_slice presented(const struct lun_http_request *head)
     return h ? *h : (struct lun_slice){0};
 }
 
-/* True: *client is who asks (NULL on an open gateway). False: refused. */
-static bool known(struct lun_front *f, struct lun_exchange *x, const struct lun_http_request *head, const struct lun_client_rule **client)
+/* False: refused. */
+static bool known(struct lun_front *f, struct lun_exchange *x, const struct lun_http_request *head, struct lun_admitted *who)
 {
     struct lun_slice key = presented(head);
     struct lun_error error;
-    if (lun_admission_key(now(f)->snapshot, key.at, key.n, client, &error)) return true;
+    if (lun_admission_key(now(f), key.at, key.n, who, &error)) return true;
     return refuse_code(f, x, error.code, key.n ? error.message : "There is no key: send it as `authorization: Bearer KEY`, `x-api-key: KEY` or `api-key: KEY`.");
 }
 
@@ -125,9 +126,9 @@ static bool right_method(struct lun_front *f, struct lun_exchange *x, const stru
 }
 
 /* All that can be said against a request before its body is there. */
-static bool admit(struct lun_front *f, struct lun_exchange *x, const struct lun_http_request *head, struct place *p, const struct lun_client_rule **client)
+static bool admit(struct lun_front *f, struct lun_exchange *x, const struct lun_http_request *head, struct place *p, struct lun_admitted *who)
 {
-    *client = NULL;
+    who->rule = NULL;
     *p = place_of(head->path);
     if (p->what == NOTHING && is_to_come(head->path))
         return refuse_code(f, x, LUN_CODE_NOT_FOUND, "This interface is not built yet. There is /v1/chat/completions, in OpenAI's form.");
@@ -135,7 +136,7 @@ static bool admit(struct lun_front *f, struct lun_exchange *x, const struct lun_
         return refuse_code(f, x, LUN_CODE_NOT_FOUND, "There is nothing at this path. There are /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/models and /health.");
     if (!right_method(f, x, head, p)) return false;
     if (p->what == HEALTH) return true;
-    if (!known(f, x, head, client)) return false;
+    if (!known(f, x, head, who)) return false;
     if (p->what == ASK && is_coded(head)) return refuse_code(f, x, LUN_CODE_MEDIA_TYPE, "Compressed bodies are not taken here: send it without `content-encoding`.");
     if (p->what == ASK && !is_json(head)) return refuse_code(f, x, LUN_CODE_MEDIA_TYPE, "The body has to be JSON: send it with `content-type: application/json`.");
     return true;
@@ -144,8 +145,8 @@ static bool admit(struct lun_front *f, struct lun_exchange *x, const struct lun_
 static bool on_judge(void *self, struct lun_exchange *x, const struct lun_http_request *head)
 {
     struct place p;
-    const struct lun_client_rule *client;
-    return admit(self, x, head, &p, &client);
+    struct lun_admitted who;
+    return admit(self, x, head, &p, &who);
 }
 
 /* ---- the small endpoints ---- */
@@ -154,9 +155,9 @@ static void health(struct lun_front *f, struct lun_exchange *x, const struct lun
 {
     struct lun_buf body = {0};
     bool ready = f->ready || !lun_slice_is(head->path, "/health/readiness");
-    char why[256];
-    bool closed = ready && lun_money_closed(now(f)->registry->money, why);      /* why: is the operator's to know */
-    lun_buf_printf(&body, "{\"status\":\"%s\"%s}", ready ? "ok" : "starting", closed ? ",\"budgets\":\"closed\"" : "");
+    char word[32];
+    bool bad = ready && strcmp(lun_money_status(now(f)->registry->money, word, NULL), "open");      /* why: is the operator's to know */
+    lun_buf_printf(&body, "{\"status\":\"%s\"%s%s%s}", ready ? "ok" : "starting", bad ? ",\"budgets\":\"" : "", bad ? word : "", bad ? "\"" : "");
     answer(x, ready ? 200 : 503, NULL, NULL, &body);
     lun_buf_free(&body);
 }
@@ -245,13 +246,14 @@ static struct lun_pair *pairs_of(struct lun_arena *arena, const struct lun_http_
 }
 
 static void ask(struct lun_front *f, struct lun_exchange *x, const struct lun_http_request *head, const char *body, size_t n, enum lun_endpoint endpoint,
-                const struct lun_client_rule *client)
+                const struct lun_admitted *who)
 {
     struct lun_station *station = now(f);
     struct lun_question *q = lun_station_question(station);
     struct lun_error error;
     q->arrived = lun_exchange_started(x) ? lun_exchange_started(x) : q->arrived;
-    struct lun_incoming in = { .endpoint = endpoint, .headers = pairs_of(q->arena, head), .n_headers = head->n_headers, .body = body, .n = n, .client = client };
+    struct lun_incoming in = { .endpoint = endpoint, .headers = pairs_of(q->arena, head), .n_headers = head->n_headers, .body = body, .n = n,
+                               .client = who->rule, .key = who->key };
     lun_exchange_keep(x, &q->kept);             /* the body stays where it is, with the question */
     q->buffered = &f->shared->buffered;
     q->buffered_n = (int64_t)q->kept.room;
@@ -267,13 +269,13 @@ static void on_request(void *self, struct lun_exchange *x, const struct lun_http
 {
     struct lun_front *f = self;
     struct place p;
-    const struct lun_client_rule *client;
-    if (!admit(f, x, head, &p, &client)) return;
+    struct lun_admitted who;
+    if (!admit(f, x, head, &p, &who)) return;
     switch (p.what) {
     case HEALTH: health(f, x, head); break;
-    case MODELS: models(f, x, client); break;
-    case MODEL:  one_model(f, x, p.rest, client); break;
-    default:     ask(f, x, head, body, n, p.endpoint, client);
+    case MODELS: models(f, x, who.rule); break;
+    case MODEL:  one_model(f, x, p.rest, who.rule); break;
+    default:     ask(f, x, head, body, n, p.endpoint, &who);
     }
 }
 

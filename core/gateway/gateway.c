@@ -1,12 +1,16 @@
 #include "gateway/gateway.h"
 #include "base/alloc.h"
 #include "gateway/admin.h"
+#include "gateway/alarm.h"
+#include "gateway/admission.h"
 #include "gateway/books.h"
 #include "gateway/keys.h"
 #include "state/registry.h"
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#define WEBHOOK_GRACE (2 * LUN_SECOND)      /* at the end, for events that wait */
 
 struct lun_gateway {
     struct lun_gateway_options options;
@@ -18,6 +22,8 @@ struct lun_gateway {
     struct lun_reactor *reactor;        /* of the thread that runs it: changes, admin and signals */
     struct lun_worker **workers; int n;
     struct lun_admin *admin;
+    struct lun_webhook *webhook;
+    struct lun_alarm *alarm;
     char address[LUN_ADDRESS_TEXT], admin_address[LUN_ADDRESS_TEXT];
     bool stopping;
     atomic_int running; struct lun_post all_ended;
@@ -55,6 +61,7 @@ static void worker_ended(void *self)
 static void retire(void *self, struct lun_kit *kit)                     { lun_changes_retire(((struct lun_gateway *)self)->changes, kit); }
 static void released(void *self)                                        { lun_changes_released(((struct lun_gateway *)self)->changes); }
 static void canary(void *self)                                          { lun_changes_canary_moved(((struct lun_gateway *)self)->changes); }
+static void adopted(void *self, struct lun_snapshot *s)                 { lun_alarm_adopt(((struct lun_gateway *)self)->alarm, s); }
 static void trouble(void *self, const struct lun_trouble *t)            { lun_changes_trouble(((struct lun_gateway *)self)->changes, t); }
 
 const char *lun_gateway_address(const struct lun_gateway *g)            { return g->address; }
@@ -62,6 +69,7 @@ const char *lun_gateway_admin_address(const struct lun_gateway *g)      { return
 int lun_gateway_workers(const struct lun_gateway *g)                    { return g->n; }
 struct lun_worker *lun_gateway_worker(const struct lun_gateway *g, int i)   { return g->workers[i]; }
 struct lun_reactor *lun_gateway_reactor(struct lun_gateway *g)          { return g->reactor; }
+bool lun_gateway_is_open(const struct lun_gateway *g)                   { return lun_admission_is_open(lun_changes_current(g->changes), lun_changes_keyring(g->changes)); }
 struct lun_changes *lun_gateway_changes(struct lun_gateway *g)          { return g->changes; }
 const struct lun_snapshot *lun_gateway_snapshot(const struct lun_gateway *g) { return lun_changes_current(g->changes); }
 
@@ -83,7 +91,7 @@ static struct lun_worker *open_worker(struct lun_gateway *g, const struct lun_wo
 static bool open_workers(struct lun_gateway *g, const struct lun_snapshot *s, char **error)
 {
     struct lun_worker_options options = { .registry = g->registry, .log = g->options.log, .writer = g->writer, .shared = &g->shared, .limits = g->options.limits,
-        .base = g->options.base, .self = g, .ended = worker_ended, .retire = retire, .released = released, .canary = canary, .trouble = trouble };
+        .keyring = lun_changes_keyring(g->changes), .base = g->options.base, .self = g, .ended = worker_ended, .retire = retire, .released = released, .canary = canary, .trouble = trouble };
     int wanted = workers_wanted(g, s);
     int *fds = lun_alloc((size_t)wanted * sizeof *fds);
     char why[256];
@@ -113,7 +121,7 @@ static bool open_admin(struct lun_gateway *g, const struct lun_snapshot *s, char
     }
     lun_listen_text(fd, g->admin_address);
     lun_reactor_enter(g->reactor);
-    g->admin = lun_admin_new(&(struct lun_admin_options){ .reactor = g->reactor, .registry = g->registry, .changes = g->changes, .workers = g->workers, .n_workers = g->n,
+    g->admin = lun_admin_new(&(struct lun_admin_options){ .reactor = g->reactor, .registry = g->registry, .changes = g->changes, .workers = g->workers, .n_workers = g->n, .books = g->books,
                                                           .writer = g->writer, .log = g->options.log }, fd);
     lun_reactor_leave(g->reactor);
     return g->admin;
@@ -122,7 +130,7 @@ static bool open_admin(struct lun_gateway *g, const struct lun_snapshot *s, char
 static bool open_changes(struct lun_gateway *g, struct lun_mistakes *mistakes, char **error)
 {
     g->changes = lun_changes_new(&(struct lun_changes_options){ .reactor = g->reactor, .registry = g->registry, .shared = &g->shared, .log = g->options.log,
-        .source = g->options.source, .limits = g->options.limits, .watch = g->options.watch, .aside = !g->options.base }, mistakes, error);
+        .source = g->options.source, .limits = g->options.limits, .watch = g->options.watch, .aside = !g->options.base, .self = g, .adopted = adopted }, mistakes, error);
     return g->changes;
 }
 
@@ -131,7 +139,8 @@ static bool open_books(struct lun_gateway *g, const struct lun_snapshot *s, char
 {
     if (!s->ledger || (!s->ledger_said && !lun_changes_state(g->changes))) return true;
     g->books = lun_books_new(&(struct lun_books_options){ .money = g->registry->money, .metrics = g->registry->metrics, .log = g->options.log, .path = s->ledger,
-                                                          .attempts = (uint32_t)s->limits.connections }, error);
+                                                          .attempts = (uint32_t)s->limits.connections,
+                                                          .redis = s->redis, .redis_ca = s->redis_ca, .redis_prefix = s->redis_prefix }, error);
     return g->books;
 }
 
@@ -141,6 +150,8 @@ static bool open_all(struct lun_gateway *g, struct lun_mistakes *mistakes, char 
         *error = lun_strdup("the system gives no event loop: out of file descriptors?");
         return false;
     }
+    g->webhook = lun_webhook_new(g->options.log, g->registry->metrics);
+    g->alarm = lun_alarm_new(g->reactor, g->registry, g->webhook, g->options.log);
     if (!open_changes(g, mistakes, error)) return false;
     const struct lun_snapshot *s = lun_changes_first(g->changes);
     g->shared.buffered_max = s->limits.buffered;
@@ -158,6 +169,7 @@ struct lun_gateway *lun_gateway_new(const struct lun_gateway_options *options, s
     if (open_all(g, mistakes, error)) {
         atomic_store(&g->running, g->n);
         lun_reactor_enter(g->reactor);
+        lun_alarm_adopt(g->alarm, lun_changes_first(g->changes));
         lun_changes_begin(g->changes, g->workers, g->n);
         lun_reactor_leave(g->reactor);
         return g;
@@ -203,11 +215,15 @@ void lun_gateway_free(struct lun_gateway *g)
     if (!g) return;
     if (g->reactor) lun_reactor_enter(g->reactor);
     close_workers(g);
+    lun_alarm_stop(g->alarm);
     if (g->reactor) lun_reactor_leave(g->reactor);
     free(g->workers);
     lun_books_free(g->books);
+    lun_webhook_stop(g->webhook, WEBHOOK_GRACE);
     lun_changes_free(g->changes);
     lun_reactor_free(g->reactor);
+    lun_alarm_free(g->alarm);
+    lun_webhook_free(g->webhook);
     lun_writer_free(g->writer);
     lun_registry_free(g->registry);
     free(g);

@@ -27,6 +27,7 @@ int lun_gateway_workers(const struct lun_gateway *);
 struct lun_worker *lun_gateway_worker(const struct lun_gateway *, int index);
 struct lun_reactor *lun_gateway_reactor(struct lun_gateway *);      /* the one that lun_gateway_run turns: for signals */
 struct lun_changes *lun_gateway_changes(struct lun_gateway *);
+bool lun_gateway_is_open(const struct lun_gateway *);           /* whoever asks needs no key */
 const struct lun_snapshot *lun_gateway_snapshot(const struct lun_gateway *);   /* the current one; borrowed until the loop's next turn */
 
 /* Starts the workers and serves until lun_gateway_stop; on the calling thread runs what is not a worker's (admin, signals). False: could

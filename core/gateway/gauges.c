@@ -1,7 +1,9 @@
 #include "gateway/gauges.h"
 #include "state/budget.h"
 #include "state/canary.h"
+#include "state/doubt.h"
 #include "state/health.h"
+#include "state/tag_values.h"
 
 #define LONGEST (24 * 3600 * LUN_SECOND)        /* a rest that ends only when somebody acts is shown as this */
 
@@ -13,6 +15,8 @@ static void set_target(struct lun_metrics *m, const struct lun_target *t, lun_us
     struct lun_health_view v;
     lun_health_look(t, now, &v);
     lun_metrics_set(m, LUN_METRIC_CIRCUIT, &t->name, v.circuit == LUN_CIRCUIT_OPEN ? 1 : v.circuit == LUN_CIRCUIT_HALF_OPEN ? 0.5 : 0);
+    enum lun_suspect doubt = lun_doubt_of(t);
+    if (doubt) lun_metrics_set(m, LUN_METRIC_DOUBTED, (const char *[]){ t->name, lun_suspect_name(doubt) }, 1);
     lun_us left = v.rests_until > now ? v.rests_until - now : 0;
     lun_metrics_set(m, LUN_METRIC_REST, &t->name, seconds(left < LONGEST ? left : LONGEST));
 }
@@ -35,6 +39,13 @@ static void set_budget(struct lun_metrics *m, struct lun_account *a, lun_us wall
     lun_metrics_set(m, LUN_METRIC_BUDGET_HELD, &v.name, usd(v.held));
 }
 
+/* Not each value's figures: they are clients' own texts, and many. */
+static void set_tag(struct lun_metrics *m, const struct lun_tag_budget *t)
+{
+    int bound;
+    lun_metrics_set(m, LUN_METRIC_TAG_VALUES, &t->name, lun_tag_values_count(t->state, &bound));
+}
+
 static void set_canary(struct lun_metrics *m, const struct lun_canary_rule *rule, lun_us now)
 {
     struct lun_canary_view v;
@@ -47,10 +58,10 @@ static void set_canary(struct lun_metrics *m, const struct lun_canary_rule *rule
     if (v.p99) lun_metrics_set(m, LUN_METRIC_CANARY_P99, &rule->name, seconds(v.p99));
 }
 
-void lun_gauges_set(struct lun_metrics *m, const struct lun_snapshot *s, lun_us now, lun_us wall)
+void lun_gauges_set(struct lun_metrics *m, const struct lun_snapshot *s, const struct lun_keyring *ring, lun_us now, lun_us wall)
 {
-    static const enum lun_metric anew[] = { LUN_METRIC_CIRCUIT, LUN_METRIC_REST, LUN_METRIC_PROVIDER, LUN_METRIC_KEY,
-                                            LUN_METRIC_BUDGET_LIMIT, LUN_METRIC_BUDGET_USED, LUN_METRIC_BUDGET_HELD,
+    static const enum lun_metric anew[] = { LUN_METRIC_CIRCUIT, LUN_METRIC_REST, LUN_METRIC_PROVIDER, LUN_METRIC_KEY, LUN_METRIC_DOUBTED,
+                                            LUN_METRIC_BUDGET_LIMIT, LUN_METRIC_BUDGET_USED, LUN_METRIC_BUDGET_HELD, LUN_METRIC_TAG_VALUES,
                                             LUN_METRIC_CANARY_SHARE, LUN_METRIC_CANARY_STATE, LUN_METRIC_CANARY_SAMPLES,
                                             LUN_METRIC_CANARY_ERRORS, LUN_METRIC_CANARY_P99 };
     for (size_t i = 0; i < sizeof anew / sizeof *anew; i++) lun_metrics_clear(m, anew[i]);
@@ -59,5 +70,7 @@ void lun_gauges_set(struct lun_metrics *m, const struct lun_snapshot *s, lun_us 
     for (int i = 0; i < s->n_canaries; i++) set_canary(m, &s->canaries[i], now);
     for (int i = 0; i < s->n_teams; i++) set_budget(m, s->teams[i].account, wall);
     for (int i = 0; i < s->n_clients; i++) set_budget(m, s->clients[i].account, wall);
+    for (int i = 0; ring && i < ring->n; i++) if (!ring->keys[i]->revoked) set_budget(m, ring->keys[i]->rule.account, wall);
     set_budget(m, s->total_account, wall);
+    for (int i = 0; i < s->n_tags; i++) set_tag(m, &s->tags[i]);
 }

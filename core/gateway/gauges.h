@@ -4,5 +4,5 @@
 #include "state/registry.h"
 
 /* Circuits, rests, providers, keys, canaries and budgets, as they are `now` (loop time) and at `wall`. */
-void lun_gauges_set(struct lun_metrics *, const struct lun_snapshot *, lun_us now, lun_us wall);
+void lun_gauges_set(struct lun_metrics *, const struct lun_snapshot *, const struct lun_keyring *, lun_us now, lun_us wall);
 #endif

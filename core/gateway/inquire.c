@@ -245,13 +245,13 @@ static bool headers_good(const struct lunette_query *in, struct lun_error *e)
 #define HEADERS 1000            /* as many as HTTP/1.1 clients may send, and more */
 
 static bool admit(const struct lun_inquiries *all, const struct lun_station *s, const struct lunette_query *in, enum lun_endpoint *endpoint,
-                  const struct lun_client_rule **rule, struct lun_error *e)
+                  struct lun_admitted *who, struct lun_error *e)
 {
     if (all->closed) return wrong(e, LUN_CODE_OVERLOADED, STOPPING);
     if (!in->size) return wrong(e, LUN_CODE_INVALID_REQUEST, "The query has no size: set it to sizeof (struct lunette_query).");
     if (in->n_headers > HEADERS) return wrong(e, LUN_CODE_HEAD_TOO_LARGE, NULL);
     if (in->length > (size_t)s->snapshot->limits.body) return wrong(e, LUN_CODE_TOO_LARGE, NULL);
-    return find_endpoint(in->endpoint, endpoint, e) && headers_good(in, e) && lun_admission_key(s->snapshot, in->key, in->key ? strlen(in->key) : 0, rule, e);
+    return find_endpoint(in->endpoint, endpoint, e) && headers_good(in, e) && lun_admission_key(s, in->key, in->key ? strlen(in->key) : 0, who, e);
 }
 
 static struct lun_question *question_of(struct lun_station *s, const struct lunette_query *in, struct lun_incoming *incoming)
@@ -269,16 +269,17 @@ static call *inquire(struct lun_inquiries *all, struct lun_station *s, const str
     struct lun_incoming incoming;
     struct lun_error error;
     enum lun_endpoint endpoint;
-    const struct lun_client_rule *rule;
+    struct lun_admitted who;
     memcpy(&in, given, given->size < sizeof in ? given->size : sizeof in);
     c->station = s;
     c->timer.fire = ring;
     c->task.run = tell_refusal;
     join(all, c);
-    if (!admit(all, s, &in, &endpoint, &rule, &error)) return refuse(c, NULL, &error);
+    if (!admit(all, s, &in, &endpoint, &who, &error)) return refuse(c, NULL, &error);
     struct lun_question *q = question_of(s, &in, &incoming);
     incoming.endpoint = endpoint;
-    incoming.client = rule;
+    incoming.client = who.rule;
+    incoming.key = who.key;
     q->decide_only = c->decided;
     if (!lun_admission_question(q, &incoming, &error)) return refuse(c, q, &error);
     c->request = lun_station_open(s, q, c->decided ? &decider : &asker, c, true);

@@ -2,6 +2,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "gateway/key_file.h"
 #include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -90,6 +91,35 @@ bool lun_keep_write(struct lun_keep *k, const char *text, size_t n, char **error
     return good;
 }
 
+/* ---- keys ---- */
+
+char *lun_keep_read_keys(struct lun_keep *k, size_t *n, char **error)
+{
+    const char *why;
+    char *path = lun_printf("%s/keys.json", k->folder), *text = lun_file_slurp_most(path, LUN_KEY_FILE_MOST, n, &why);
+    *error = text || lun_file_missing(path) ? NULL : lun_printf("%s cannot be read: %s", path, why);
+    free(path);
+    return text;
+}
+
+bool lun_keep_write_keys(struct lun_keep *k, const char *text, size_t n, char **error)
+{
+    char *path = lun_printf("%s/keys.json", k->folder);
+    bool good = make_sure(k, error) && replace(path, text, n, error);
+    free(path);
+    return good;
+}
+
+bool lun_keep_may_have_keys(const char *folder)
+{
+    char *path = lun_printf("%s/keys.json", folder);
+    bool none = lun_file_missing(path);
+    free(path);
+    return !none;
+}
+
+bool lun_keep_has_keys(const struct lun_keep *k) { return lun_keep_may_have_keys(k->folder); }
+
 /* ---- the text of versions ---- */
 
 /* A file that was required twice is there once. */
@@ -121,7 +151,7 @@ static void read_files(struct lun_kept *kept, const char *folder, struct lun_jso
     kept->files = files;
     while (lun_json_next(&e)) {
         struct lun_file *f = &files[kept->n];
-        char *path = lun_printf("%s/%d", folder, kept->n), *text = lun_file_slurp(path, &f->n, &why);
+        char *path = lun_printf("%s/%d", folder, kept->n), *text = lun_file_slurp_most(path, LUN_FILE_LARGEST, &f->n, &why);
         f->name = lun_json_string_in(e.value, true, &kept->arena, NULL);
         f->text = text ? lun_arena_strndup(&kept->arena, text, f->n) : NULL;
         free(path), free(text);
@@ -137,7 +167,7 @@ bool lun_kept_read(struct lun_keep *k, const char *version, struct lun_kept *kep
     const char *why;
     size_t n;
     *kept = (struct lun_kept){0};
-    char *text = lun_file_slurp(path, &n, &why);
+    char *text = lun_file_slurp_most(path, LUN_FILE_LARGEST, &n, &why);
     if (text && lun_json_check(text, n, &names, NULL)) read_files(kept, folder, names);
     free(text), free(path), free(folder);
     if (!kept->n) lun_kept_free(kept);

@@ -2,6 +2,7 @@
 #include "base/alloc.h"
 #include "state/metrics.h"
 #include "state/registry.h"
+#include "state/doubt.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -39,6 +40,14 @@ static void say_state(struct lun_probe *p, const struct lun_provider *provider, 
     if (news < 0) lun_log(p->log, LUN_LOG_INFO, "provider %s is back: %s", provider->name, why);
     else if (news && !provider->probe.every) lun_log(p->log, LUN_LOG_WARN, "provider %s is down: it failed %d times in a row", provider->name, provider->health.failures);
     else if (news) lun_log(p->log, LUN_LOG_WARN, "provider %s is down: it failed %d times in a row; it is probed every %g s", provider->name, provider->health.failures, every);
+}
+
+static void say_doubt(struct lun_probe *p, const struct lun_target *t)
+{
+    int news = lun_doubt_news(t);
+    if (news > 0) lun_log(p->log, LUN_LOG_WARN, "target %s is closed to requests under a hard limit: provider %s has claimed %s. Set its price, context or max_output right, "
+                          "or open it again: POST /admin/targets {\"target\":\"%s\"}", t->name, t->provider->name, lun_suspect_what(lun_doubt_of(t)), t->name);
+    if (news < 0) lun_log(p->log, LUN_LOG_INFO, "target %s is open to requests under a hard limit again", t->name);
 }
 
 static void say_probe(struct lun_probe *p, const struct out *o, const struct lun_probe_answer *a)
@@ -159,6 +168,7 @@ static void turn(struct lun_timer *t)
         look_at_keys(p, &s->providers[i], keys);
         next = look_at(p, &s->providers[i], next);
     }
+    for (int i = 0; i < s->n_targets; i++) say_doubt(p, &s->targets[i]);
     lun_timer_set(p->ways.loop, &p->timer, next);
 }
 

@@ -1,10 +1,13 @@
 #include "gateway/recognise.h"
 #include "base/hash.h"
+#include "base/http.h"
 #include "base/text.h"
+#include "state/charge.h"
 #include <string.h>
 
 #define NAME_MAX_BYTES 256
 #define METADATA_MAX_BYTES (64 << 10)
+#define TAGS 32
 
 static bool wrong(struct lun_error *e, enum lun_code code, const char *param, const char *message)
 {
@@ -113,13 +116,6 @@ static void read_needs(struct lun_question *q)
 
 /* ---- who, and what they say of themselves ---- */
 
-bool lun_header_is_secret(const char *name)
-{
-    static const char *const secret[] = { "authorization", "x-api-key", "api-key", "cookie", "proxy-authorization", "set-cookie", "x-goog-api-key" };
-    for (size_t i = 0; i < sizeof secret / sizeof *secret; i++) if (!strcmp(name, secret[i])) return true;
-    return false;
-}
-
 static void take_headers(struct lun_question *q, const struct lun_incoming *in)
 {
     q->headers = lun_arena_alloc(q->arena, (size_t)(in->n_headers + 1) * sizeof *q->headers);
@@ -146,15 +142,17 @@ static const char *said(struct lun_question *q, enum lun_trust what, const char 
 }
 
 /* Those of the key's own entry come first, and nobody else's can take their place. */
-static void add_tag(struct lun_question *q, const char *name, const char *value)
+static void add_tag(struct lun_question *q, const char *name, const char *value, bool theirs)
 {
     int own = q->client ? q->client->n_tags : 0;
+    const struct lun_tag_budget *t = lun_charge_tag(q, name);
+    if (theirs && t && t->from != LUN_TAG_FROM_TAGS) return;     /* said elsewhere, or not at all */
     for (int i = 0; i < q->n_tags; i++) {
         if (strcmp(q->tags[i].name, name)) continue;
         if (i >= own) q->tags[i].value = value;
         return;
     }
-    if (q->n_tags < 32) q->tags[q->n_tags++] = (struct lun_pair){ name, value };
+    if (q->n_tags < TAGS) q->tags[q->n_tags++] = (struct lun_pair){ name, value };
 }
 
 /* x-lunette-tags: tier=premium, region=eu */
@@ -168,7 +166,7 @@ static void tags_of_header(struct lun_question *q, const char *text)
         *value++ = 0;
         size_t n = strlen(value);
         while (n && (value[n - 1] == ' ' || value[n - 1] == '\t')) value[--n] = 0;
-        add_tag(q, part, value);
+        add_tag(q, part, value, true);
     }
 }
 
@@ -176,15 +174,52 @@ static void read_tags(struct lun_question *q)
 {
     struct lun_json meta = lun_json_get(metadata(q), "tags");
     const char *header = lun_question_header(q, "x-lunette-tags");
-    q->tags = lun_arena_alloc(q->arena, 32 * sizeof *q->tags);
-    for (int i = 0; q->client && i < q->client->n_tags; i++) add_tag(q, q->client->tags[i].name, q->client->tags[i].value);
+    q->tags = lun_arena_alloc(q->arena, (TAGS + LUN_TAG_BUDGETS) * sizeof *q->tags);
+    for (int i = 0; q->client && i < q->client->n_tags; i++) add_tag(q, q->client->tags[i].name, q->client->tags[i].value, false);
     bool theirs = trusted(q, LUN_TRUST_TAGS, "tags", header || meta.n ? "" : NULL);
     if (theirs && lun_json_type(meta) == LUN_JSON_OBJECT)
         for (struct lun_json_each e = lun_json_each(meta); lun_json_next(&e); ) {
             const char *name = name_in(q, e.key), *value = name_in(q, e.value);
-            if (name && value) add_tag(q, name, value);
+            if (name && value) add_tag(q, name, value, true);
         }
     if (theirs && header) tags_of_header(q, header);
+}
+
+/* ---- what it is charged to ---- */
+
+static const char *tag_among(const struct lun_pair *tags, int n, const char *name)
+{
+    for (int i = 0; i < n; i++) if (!strcmp(tags[i].name, name)) return tags[i].value;
+    return NULL;
+}
+
+/* Said twice, it would depend on who reads it which one pays. */
+static bool charge_of_header(struct lun_question *q, const struct lun_tag_budget *t, const char **value, struct lun_error *e)
+{
+    int n = 0;
+    for (int i = 0; i < q->n_headers; i++) if (!strcmp(q->headers[i].name, t->at)) *value = q->headers[i].value, n++;
+    return n <= 1 || WRONG(q, e, t->at, "The header `%s` occurs twice, and it says whose budget pays.", t->at);
+}
+
+/* The key's own tags, which nobody else's can take the place of; or what the request says, where its key is trusted with that. */
+static bool read_charge(struct lun_question *q, const struct lun_tag_budget *t, struct lun_error *e)
+{
+    const char *value = q->client ? tag_among(q->client->tags, q->client->n_tags, t->name) : NULL, *said = NULL;
+    bool own = value;
+    if (t->from == LUN_TAG_FROM_TAGS && !own) value = tag_among(q->tags, q->n_tags, t->name);
+    if (t->from == LUN_TAG_FROM_HEADER && !charge_of_header(q, t, &said, e)) return false;
+    if (t->from == LUN_TAG_FROM_METADATA) said = name_in(q, lun_json_get(metadata(q), t->at));
+    if (!own && said && *said) value = trusted(q, LUN_TRUST_TAGS, t->name, said);
+    if (!value || !*value) return true;
+    if (!lun_charge_value_good(value)) return WRONG(q, e, t->at, "The tag `%s` has a budget, so its value has to be " LUN_CHARGE_VALUE ".", t->name);
+    lun_charge_set(q, t, value);
+    return true;
+}
+
+static bool read_charges(struct lun_question *q, struct lun_error *e)
+{
+    for (int i = 0; i < q->snapshot->n_tags; i++) if (!read_charge(q, &q->snapshot->tags[i], e)) return false;
+    return true;
 }
 
 static bool read_budget(struct lun_question *q, struct lun_error *e)
@@ -211,7 +246,8 @@ static const char *session_of(struct lun_question *q)
 
 static bool read_who(struct lun_question *q, const struct lun_incoming *in, struct lun_error *e)
 {
-    q->client = in->client;
+    q->key = lun_key_ref(in->key);
+    q->client = in->key ? memcpy(lun_arena_alloc(q->arena, sizeof *in->client), in->client, sizeof *in->client) : in->client;
     if (q->client) q->who = lun_hash_text(q->client->name, 1) | 1;
     take_headers(q, in);
     q->user = name_in(q, field(q, LUN_FIELD_user));
@@ -227,7 +263,7 @@ static bool read_who(struct lun_question *q, const struct lun_incoming *in, stru
     q->client_retry = retry && *retry >= '0' && *retry <= '9' ? *retry - '0' : 0;
     q->explain = explain && strcmp(explain, "0");
     read_tags(q);
-    return read_budget(q, e);
+    return read_charges(q, e) && read_budget(q, e);
 }
 
 /* ---- which targets ---- */

@@ -9,13 +9,12 @@ struct lun_incoming {
                                                        that carry secrets are left out */
     const char *body; size_t n;                     /* outlives the question, or lies in question->kept */
     const struct lun_client_rule *client;           /* NULL: an open gateway */
+    struct lun_key *key;                            /* not NULL: `client` comes of it, and need not outlive the call */
 };
 
 /* Fills in a fresh question. False: `error` says what is wrong with the request (its texts are in the question's arena). */
 bool lun_recognise(struct lun_question *, const struct lun_incoming *, struct lun_error *error);
 
-/* Whether a header may hold somebody's secret: it is shown to no policy, log or provider. */
-bool lun_header_is_secret(const char *lower_case_name);
 /* Whether that client may ask for that model. NULL: everybody may. */
 bool lun_client_may(const struct lun_client_rule *, const char *model);
 #endif

@@ -168,15 +168,26 @@ static void put_true(struct lun_buf *out, enum lun_log_field f)
     lun_buf_puts(out, "true");
 }
 
+static void put_part(struct lun_buf *out, enum lun_log_field f, int64_t n)
+{
+    if (n) put_int(out, f, n);
+}
+
 static void put_usage(struct lun_buf *out, const struct lun_usage *u)
 {
     if (!u->known) return;
     lun_record_key(out, LUN_LOG_TOKENS);
     lun_buf_putc(out, '{');
     put_int(out, LUN_LOG_TOKENS_INPUT, u->input);
-    if (u->cached_input) put_int(out, LUN_LOG_TOKENS_CACHED, u->cached_input);
+    put_part(out, LUN_LOG_TOKENS_CACHED, u->cached_input);
+    put_part(out, LUN_LOG_TOKENS_CACHE_WRITE, u->cache_write);
+    put_part(out, LUN_LOG_TOKENS_CACHE_WRITE_1H, u->cache_write_1h);
+    put_part(out, LUN_LOG_TOKENS_AUDIO_INPUT, u->audio_input);
+    put_part(out, LUN_LOG_TOKENS_IMAGE_INPUT, u->image_input);
     put_int(out, LUN_LOG_TOKENS_OUTPUT, u->output);
-    if (u->reasoning) put_int(out, LUN_LOG_TOKENS_REASONING, u->reasoning);
+    put_part(out, LUN_LOG_TOKENS_REASONING, u->reasoning);
+    put_part(out, LUN_LOG_TOKENS_AUDIO_OUTPUT, u->audio_output);
+    put_part(out, LUN_LOG_TOKENS_IMAGE_OUTPUT, u->image_output);
     if (u->estimated) put_true(out, LUN_LOG_TOKENS_ESTIMATED);
     lun_buf_putc(out, '}');
 }
@@ -199,6 +210,7 @@ static void put_trial(struct lun_buf *out, const struct lun_question *q, const s
         put_text(out, LUN_LOG_ATTEMPT_DETAIL, t->detail);
     }
     if (t->cost) put_usd(out, LUN_LOG_ATTEMPT_COST, t->cost);
+    put_text(out, LUN_LOG_ATTEMPT_SUSPECT, lun_suspect_name(t->suspect));
     put_text(out, LUN_LOG_ATTEMPT_PROVIDER_REQUEST_ID, t->provider_request_id);
     lun_buf_putc(out, '}');
 }

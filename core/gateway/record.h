@@ -12,7 +12,7 @@
     X(ENDPOINT,    "endpoint",    "text",    "`chat`, `completions` or `embeddings`") \
     X(MODEL,       "model",       "text",    "the model asked for, `auto` too") \
     X(STREAM,      "stream",      "boolean", "the client wanted a stream") \
-    X(KEY,         "key",         "text",    "the name of the client's entry in `clients`") \
+    X(KEY,         "key",         "text",    "the client's name: of its entry in `clients`, or of its key") \
     X(TEAM,        "team",        "text",    "that client's team") \
     X(USER,        "user",        "text",    "`user` of the body") \
     X(SESSION,     "session",     "text",    "what the client called its conversation (`prompt_cache_key`, `x-session-id` or `metadata.session_id`); one that " \
@@ -57,13 +57,20 @@
     X(ATTEMPT_BILLED,   "billed",   "text",    "of one that failed, whether it costs: `no`, `maybe` or `yes`") \
     X(ATTEMPT_DETAIL,   "detail",   "text",    "of one that failed, what happened, for people") \
     X(ATTEMPT_COST,     "cost",     "USD",     "charged for it") \
+    X(ATTEMPT_SUSPECT,  "suspect",  "text",    "what about its usage cannot be true, as in `lunette_usage_suspect_total`") \
     X(ATTEMPT_PROVIDER_REQUEST_ID, "provider_request_id", "text", "the provider's `x-request-id`")
 /*  the same, of `tokens` */
 #define LUN_LOG_TOKENS_FIELDS(X) \
     X(TOKENS_INPUT,     "input",     "tokens",  "of input, cached ones too") \
     X(TOKENS_CACHED,    "cached",    "tokens",  "of these, what the provider had cached") \
+    X(TOKENS_CACHE_WRITE, "cache_write", "tokens", "of these, written to the provider's cache") \
+    X(TOKENS_CACHE_WRITE_1H, "cache_write_1h", "tokens", "of these, written to it for an hour, or nobody said for how long") \
+    X(TOKENS_AUDIO_INPUT, "audio_input", "tokens", "of these, spoken") \
+    X(TOKENS_IMAGE_INPUT, "image_input", "tokens", "of these, pictures") \
     X(TOKENS_OUTPUT,    "output",    "tokens",  "of output, reasoning too") \
     X(TOKENS_REASONING, "reasoning", "tokens",  "of these, what it thought in") \
+    X(TOKENS_AUDIO_OUTPUT, "audio_output", "tokens", "of these, spoken") \
+    X(TOKENS_IMAGE_OUTPUT, "image_output", "tokens", "of these, pictures") \
     X(TOKENS_ESTIMATED, "estimated", "boolean", "nobody said; these are guesses")
 #define X(id, ...) LUN_LOG_##id,
 enum lun_log_field { LUN_LOG_FIELDS(X) LUN_LOG_ATTEMPT_FIELDS(X) LUN_LOG_TOKENS_FIELDS(X) LUN_LOG_FIELD_COUNT };

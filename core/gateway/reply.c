@@ -104,6 +104,19 @@ struct lun_error lun_reply_late(struct lun_question *q)
     return e;
 }
 
+const char *lun_reply_unsaid(struct lun_question *q, const struct lun_tag_budget *t)
+{
+    const char *where[] = {
+        [LUN_TAG_FROM_TAGS] = lun_arena_printf(q->arena, "among its tags (x-lunette-tags: %s=…, or metadata.tags)", t->name),
+        [LUN_TAG_FROM_HEADER] = lun_arena_printf(q->arena, "in the header %s", t->at),
+        [LUN_TAG_FROM_METADATA] = lun_arena_printf(q->arena, "in metadata.%s", t->at),
+        [LUN_TAG_FROM_POLICY] = "by what the policy says (lunette.charge)",
+    };
+    bool may = !q->client || q->client->trust & LUN_TRUST_TAGS || t->from == LUN_TAG_FROM_POLICY;
+    return lun_arena_printf(q->arena, "Every request is charged to a `%s` here, and this one has none: it has to be said %s%s.", t->name, where[t->from],
+                            may ? "" : ", which this key is not trusted with: the tag has to be the key's own");
+}
+
 /* ---- heads ---- */
 
 static const char *const names[] = {

@@ -75,6 +75,9 @@ struct lun_error lun_reply_verdict(struct lun_question *);
 /* The same when its deadline has passed; what was under way then was cancelled. */
 struct lun_error lun_reply_late(struct lun_question *);
 
+/* It names no value of a tag that it must have one of: where it has to. */
+const char *lun_reply_unsaid(struct lun_question *, const struct lun_tag_budget *);
+
 /* `done` NULL: a head that only keeps a stream alive. `trial` NULL: nobody answered (errors, keep-alive): the headers that tell of a target are left
  * out. Fills `head`; length -1 for streams, of which cost, latency, overhead and budget-left are not known yet. */
 void lun_reply_head(struct lun_question *, int status, const char *content_type, const struct lun_trial *, const struct lun_done *,

@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "gateway/plan.h"
 #include "gateway/reply.h"
+#include "state/charge.h"
 #include <stdlib.h>
 
 #define FINISH_LIMIT (10 * LUN_SECOND)
@@ -101,6 +102,7 @@ static enum go over_budget(request *r)
     attempt *a = r->skipped;
     if (a->bill.closed) return fail(r, &(struct lun_error){ .code = LUN_CODE_OVERLOADED, .retry_after = LUN_SECOND,
         .message = lun_arena_printf(r->question->arena, "Nothing is bought under a hard limit just now: %s.", a->trial.detail) });
+    if (a->bill.short_account) lun_account_refused(a->bill.short_account, a->bill.bound, lun_question_wall(r->question));
     return fail(r, &(struct lun_error){ .code = LUN_CODE_BUDGET_EXCEEDED, .budget = a->bill.short_of.name ? &a->bill.short_of : NULL,
         .message = lun_arena_printf(r->question->arena, "The budget does not allow this request: %s.", a->trial.detail) });
 }
@@ -129,6 +131,8 @@ static enum go budget(request *r)
     if (!answer) return WAIT;
     if (answer->verb == LUN_REFUSE) return refuse(r, answer, LUN_CODE_BUDGET_EXCEEDED);
     if (answer->verb == LUN_DEGRADE && !lun_course_narrow(r->question, answer)) return fail(r, &(struct lun_error){ .code = LUN_CODE_BUDGET_EXCEEDED });
+    const struct lun_tag_budget *unsaid = r->question->inner || r->question->rehearsal ? NULL : lun_charge_missing(r->question);
+    if (unsaid) return fail(r, &(struct lun_error){ .code = LUN_CODE_INVALID_REQUEST, .param = unsaid->at, .message = lun_reply_unsaid(r->question, unsaid) });
     return to(r, LUN_AT_CACHE);
 }
 

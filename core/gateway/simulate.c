@@ -322,14 +322,15 @@ static void renew_policy(simulation *s)
     s->worn = w;
 }
 
-static void recognise(struct visit *v, const struct lun_simulated_request *r, const struct lun_client_rule *rule)
+static void recognise(struct visit *v, const struct lun_simulated_request *r, const struct lun_admitted *who)
 {
     struct lun_station *station = &v->of->station;
     struct lun_question *q = lun_station_question(station);
     struct lun_error error;
     struct lun_incoming in = lun_admission_copy(q, r->headers, r->n_headers, r->body, r->n);
     in.endpoint = r->endpoint;
-    in.client = rule;
+    in.client = who->rule;
+    in.key = who->key;
     strcpy(v->answer.id, q->id);
     bool good = r->client ? lun_recognise(q, &in, &error) : lun_admission_question(q, &in, &error);
     if (good) v->request = lun_station_open(station, q, &client, v, true);
@@ -339,7 +340,7 @@ static void recognise(struct visit *v, const struct lun_simulated_request *r, co
 struct lun_simulated_answer *lun_simulation_ask(simulation *s, const struct lun_simulated_request *r)
 {
     struct visit *v = lun_zalloc(sizeof *v);
-    const struct lun_client_rule *rule;
+    struct lun_admitted who = { .rule = r->client };
     struct lun_error error;
     v->of = s;
     v->next = s->visits;
@@ -348,8 +349,8 @@ struct lun_simulated_answer *lun_simulation_ask(simulation *s, const struct lun_
     s->visits = v;
     v->answer.started = lun_simulation_now(s);
     renew_policy(s);
-    if ((rule = r->client) || lun_admission_key(s->snapshot, r->key, r->key ? strlen(r->key) : 0, &rule, &error))
-        recognise(v, r, rule);
+    if (who.rule || lun_admission_key(&s->station, r->key, r->key ? strlen(r->key) : 0, &who, &error))
+        recognise(v, r, &who);
     else lun_admission_refuse(&s->station, NULL, &error, &client, v);
     lun_loop_drain(&s->loop);
     return &v->answer;

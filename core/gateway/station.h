@@ -27,6 +27,7 @@ struct lun_station {                    /* filled in by whoever owns it */
     struct lun_registry *registry;
     struct lun_policy *policy;
     struct lun_tuning *tuning;          /* with a reference: what its settings are for requests that begin now; NULL: their defaults */
+    struct lun_keyring *keyring;        /* with a reference: keys that were made at run time, for requests that begin now; NULL: there are none */
     const struct lun_upstream_port *upstream; void *upstream_self;
     const struct lun_web *web;          /* NULL: lunette.http answers nil, error */
     struct lun_waiting *waiting;        /* NULL: see lun_ask */

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define EVENT_KEYS(X) X(choices) X(usage) X(error) X(x_groq)
+#define EVENT_KEYS(X) X(choices) X(usage) X(error) X(x_groq) X(service_tier)
 enum { EVENT_KEYS(LUN_JSON_KEY_ENUM) KEYS };
 static const struct lun_json_keys event_keys = LUN_JSON_KEYS(EVENT_KEYS);
 
@@ -111,8 +111,9 @@ static enum lun_event_kind object(struct lun_stream *s, char *bytes, const struc
         read_choice(s, choice.value, (int64_t)choice.index);
         s->next.text_bytes += lun_answer_text_bytes(choice.value);
     }
-    s->next.has_usage = lun_answer_usage(lun_json_of(e->data, usage), &s->next.usage)
-        || lun_answer_usage(lun_json_get(lun_json_of(e->data, &fields[KEY_x_groq]), "usage"), &s->next.usage);
+    s->next.services = lun_usage_services(lun_json_of(e->data, &fields[KEY_service_tier]));
+    s->next.has_usage = lun_usage_read(lun_json_of(e->data, usage), &s->next.usage)
+        || lun_usage_read(lun_json_get(lun_json_of(e->data, &fields[KEY_x_groq]), "usage"), &s->next.usage);
     if (!s->hide_usage || usage->type == LUN_JSON_NONE) return LUN_EVENT_GOOD;
     if (!any && usage->type == LUN_JSON_OBJECT) return LUN_EVENT_HIDDEN;
     hide(s, bytes, e, usage);
@@ -180,7 +181,9 @@ struct lun_event lun_stream_peek(struct lun_stream *s, char *bytes, size_t n, bo
 size_t lun_stream_take(struct lun_stream *s)
 {
     if (s->next.kind == LUN_EVENT_DONE) s->done = true;
+    if (s->next.services) s->services = s->next.services;
     if (s->next.has_usage) s->usage = s->next.usage;
+    if (s->services) s->usage.services = s->services;
     if (*s->next.finish_reason) memcpy(s->finish_reason, s->next.finish_reason, sizeof s->finish_reason);
     s->text_bytes += s->next.text_bytes;
     s->finishes |= s->next.finishes;

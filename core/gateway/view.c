@@ -1,6 +1,7 @@
 #include "gateway/view.h"
 #include "base/json.h"
 #include "base/loop.h"
+#include "state/doubt.h"
 #include "state/health.h"
 #include <math.h>
 
@@ -53,6 +54,7 @@ static void put_target(const struct lun_target *t, lun_us now, struct lun_buf *o
     put_bool(out, "healthy", v.healthy);
     put_text(out, "circuit", lun_circuit_name(v.circuit));
     put_rest(out, v.rests_until, now);
+    if (lun_doubt_of(t)) put_text(out, "closed_to_limits", lun_suspect_name(lun_doubt_of(t)));
     put_int(out, "in_flight", v.in_flight);
     put_int(out, "failures_in_a_row", v.failures_in_a_row);
     put_int(out, "attempts", v.requests);

@@ -15,6 +15,7 @@ struct lun_worker {
     struct lun_reactor *reactor;
     struct lun_upstream *upstream;
     struct lun_web *web;
+    struct lun_keyring *keyring;
     struct lun_desk *desk, *old, *fresh;        /* fresh: prepared, and not yet the one */
     struct lun_front front;
     struct lun_server *server;                  /* NULL: nobody connects */
@@ -53,7 +54,7 @@ static uint64_t seed(void)
 
 static struct lun_desk *desk_new(struct lun_worker *w, struct lun_kit *kit, struct lun_tuning *tuning, char **error)
 {
-    struct lun_station like = { .loop = &w->reactor->loop, .registry = w->options.registry, .tuning = tuning, .web = w->web, .waiting = &w->waiting,
+    struct lun_station like = { .loop = &w->reactor->loop, .registry = w->options.registry, .tuning = tuning, .keyring = w->keyring, .web = w->web, .waiting = &w->waiting,
                                 .log = w->options.log, .trouble = trouble, .trouble_self = w, .canary = w->options.canary, .canary_self = w->options.self, .random = seed() };
     if (w->options.writer) {
         like.line = write_line;
@@ -116,6 +117,13 @@ static struct lun_desk *take_old(struct lun_worker *w, const struct lun_snapshot
     return NULL;
 }
 
+static void take_keys(struct lun_desk *d, struct lun_keyring *ring)
+{
+    lun_keyring_ref(ring);
+    lun_keyring_unref(d->station.keyring);
+    d->station.keyring = ring;
+}
+
 bool lun_worker_prepare(struct lun_worker *w, struct lun_kit *kit, struct lun_tuning *tuning, char **error)
 {
     lun_worker_discard(w);
@@ -127,6 +135,7 @@ bool lun_worker_prepare(struct lun_worker *w, struct lun_kit *kit, struct lun_tu
     lun_tuning_ref(tuning);
     lun_tuning_unref(w->fresh->station.tuning);
     w->fresh->station.tuning = tuning;
+    take_keys(w->fresh, w->keyring);
     return true;
 }
 
@@ -152,6 +161,15 @@ void lun_worker_tune(struct lun_worker *w, struct lun_tuning *tuning)
     lun_tuning_ref(tuning);
     lun_tuning_unref(w->desk->station.tuning);
     w->desk->station.tuning = tuning;
+}
+
+void lun_worker_keys(struct lun_worker *w, struct lun_keyring *ring)
+{
+    lun_keyring_ref(ring);
+    lun_keyring_unref(w->keyring);
+    w->keyring = ring;
+    take_keys(w->desk, ring);
+    if (w->fresh) take_keys(w->fresh, ring);
 }
 
 /* A machine that ran out of memory is replaced by a fresh one of the same version. */
@@ -227,6 +245,7 @@ struct lun_worker *lun_worker_new(const struct lun_worker_options *options, stru
     struct lun_worker *w = lun_zalloc(sizeof *w);
     struct lun_snapshot *snapshot = kit->snapshot;
     *w = (struct lun_worker){ .options = *options, .moved.run = look, .ready.run = be_ready, .drain.run = drain_now, .until = LUN_NEVER, .reaper.fire = reap, .cutter.fire = cut_all };
+    w->keyring = lun_keyring_ref(options->keyring);
     w->waiting = (struct lun_waiting){ .post = moved, .self = w };
     if ((w->reactor = lun_reactor_new(options->base))) w->upstream = lun_upstream_new(w->reactor, NULL);
     if (!w->upstream) {
@@ -313,5 +332,6 @@ void lun_worker_free(struct lun_worker *w)
     if (w->upstream) lun_upstream_free(w->upstream);
     if (w->reactor) lun_reactor_leave(w->reactor);
     lun_reactor_free(w->reactor);
+    lun_keyring_unref(w->keyring);
     free(w);
 }

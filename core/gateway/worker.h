@@ -16,6 +16,7 @@ struct lun_worker_options {             /* borrowed until free */
     struct lun_server_shared *shared;
     enum lun_policy_limits limits;
     struct event_base *base;            /* the host program's; NULL: its own, with a thread of its own */
+    struct lun_keyring *keyring;        /* to begin with; a reference is taken */
     bool probes;                        /* this one brings keys back, and looks after canaries */
     void *self;                         /* handed to the functions below, all on the worker's thread */
     void (*ended)(void *self);          /* its last act; NULL: nobody is told */
@@ -48,6 +49,7 @@ void lun_worker_adopt(struct lun_worker *);
 void lun_worker_discard(struct lun_worker *);   /* instead of adopt */
 
 void lun_worker_tune(struct lun_worker *, struct lun_tuning *);     /* for requests that begin from now on. A reference is taken */
+void lun_worker_keys(struct lun_worker *, struct lun_keyring *);    /* likewise: who may ask from now on */
 struct lun_station *lun_worker_station(struct lun_worker *);        /* the one that new requests begin with; asked anew for each */
 void lun_worker_each(struct lun_worker *, void (*tell)(void *self, struct lun_request *), void *self);    /* every request that is open */
 #endif

@@ -66,6 +66,7 @@ struct lun_class {
     const char *doc;
     const struct lun_member *members;   /* ends with a NULL name */
     int (*item)(lua_State *L, struct lun_mind *, void *self, double i);     /* [i]; NULL: raises */
+    bool (*named)(lua_State *L, struct lun_mind *, const char *name);       /* a name that is no member: pushes, or false. NULL: there is none */
     int (*count)(void *self);           /* #; NULL: raises */
     lua_CFunction concat;               /* ..; NULL: raises */
     void (*text)(struct lun_buf *, void *self);             /* tostring; NULL: its name */
@@ -182,6 +183,7 @@ int lun_decide_stop(lua_State *L);
 int lun_decide_refuse(lua_State *L);
 int lun_decide_degrade(lua_State *L);      /* for lua/lunette.lua: of a set */
 int lun_decide_targets(lua_State *L);      /* for lua/lunette.lua: all targets of the request */
+int lun_charge_function(lua_State *L);
 int lun_wish_sleep(lua_State *L);
 int lun_wish_http(lua_State *L);
 int lun_wish_chat(lua_State *L);

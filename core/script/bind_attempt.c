@@ -169,12 +169,17 @@ GET(outcome_usage)
     const struct lun_usage *u = &outcome_of(L, mind)->usage;
     (void)self;
     if (!u->known) { lua_pushnil(L); return 1; }
-    lua_createtable(L, 0, 6);
+    lua_createtable(L, 0, 11);
     set_count(L, "input", u->input);
     set_count(L, "output", u->output);
     set_count(L, "cached_input", u->cached_input);
     set_count(L, "cache_write", u->cache_write);
+    set_count(L, "cache_write_1h", u->cache_write_1h);
+    set_count(L, "audio_input", u->audio_input);
+    set_count(L, "image_input", u->image_input);
     set_count(L, "reasoning", u->reasoning);
+    set_count(L, "audio_output", u->audio_output);
+    set_count(L, "image_output", u->image_output);
     lua_pushboolean(L, u->estimated);
     lua_setfield(L, -2, "estimated");
     lun_sandbox_freeze(L);
@@ -185,8 +190,8 @@ static const struct lun_member outcome_members[] = {
     { "status", NULL, "number", "what the client got; 499: it left first", get_outcome_status },
     { "target", NULL, "target or nil", "who answered; nil: nobody", get_outcome_target },
     { "attempts", NULL, "list of attempt", "all of them: `#outcome.attempts` is how many", get_outcome_attempts },
-    { "usage", NULL, "table or nil", "tokens: `input output cached_input cache_write reasoning`, and `estimated`; nil: nobody said. Read-only", get_outcome_usage,
-      .lua = "{ input: number, output: number, cached_input: number, cache_write: number, reasoning: number, estimated: boolean }?" },
+    { "usage", NULL, "table or nil", "tokens: `input output`, of these `cached_input cache_write cache_write_1h audio_input image_input` and `reasoning audio_output image_output`, and `estimated`; nil: nobody said. Read-only", get_outcome_usage,
+      .lua = "{ input: number, output: number, cached_input: number, cache_write: number, cache_write_1h: number, audio_input: number, image_input: number, reasoning: number, audio_output: number, image_output: number, estimated: boolean }?" },
     { "cost", NULL, "number", "USD, over all attempts", get_outcome_cost },
     { "latency", NULL, "number", "seconds from the request's arrival to its end", get_outcome_latency },
     { "ttft", NULL, "number or nil", "seconds until the first byte of the answer", get_outcome_ttft },

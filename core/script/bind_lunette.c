@@ -180,6 +180,9 @@ const struct lun_function lun_functions[] = {
       .lua = "(): lunette.Decision" },
     { "refuse", "{ status =, message = }", "decision", "`classify`, `budget`, `select`, `judge`: an error for the client instead of an answer. Status 400 to 599: 402 by default in `budget`, 502 in `judge`, 403 else", lun_decide_refuse,
       .lua = "(options?: { status?: integer, message?: string }): lunette.Decision" },
+    { "charge", "{ tag = value, … }", "true", "`classify`, `budget`: whose budget in `budgets.tags` pays, instead of what the request says: `lunette.charge { tenant = \"acme\" }`. "
+      "It stands among the tags and the notes of the log line. A tag without a budget, or a value that is none, raises", lun_charge_function,
+      .lua = "(values: table<string, string>): true" },
     { "degrade", "(model, … | f)", "decision", "`budget`: from now on only the targets of these models, in this order, or those for which `f(target)` is true; f may wait", NULL,
       .lua = "(what: string|string[]|(fun(target: lunette.Target): any), ...: string|string[]): lunette.Decision" },
     { "chain", "(policy, …)", "policy", "one policy made of several: for each hook the first that does not answer nil decides; all `finish` hooks are told", NULL,

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 #include "base/loop.h"
+#include "state/charge.h"
 
 struct budget { uint64_t serial; struct lun_account_view view; };
 
@@ -51,6 +52,14 @@ GET(team)
 }
 GET(total) { (void)self; return push_budget(L, mind, "total", mind->question->snapshot->total_account); }
 
+/* A tag that has budgets, by its name: what the request is charged to. */
+static bool push_tag(lua_State *L, struct lun_mind *mind, const char *name)
+{
+    const struct lun_tag_budget *t = lun_charge_tag(mind->question, name);
+    if (t) push_budget(L, mind, t->name, lun_charge_account(mind->question, t));
+    return t;
+}
+
 static const struct lun_member spend_members[] = {
     { "request", NULL, "budget", "this request's own (`x-lunette-budget`)", get_request },
     { "key", NULL, "budget", "that of the client's key", get_key },
@@ -58,8 +67,9 @@ static const struct lun_member spend_members[] = {
     { "total", NULL, "budget", "that of the whole gateway", get_total },
     { 0 } };
 const struct lun_class lun_spend_class = {
-    .name = "spend", .members = spend_members,
-    .doc = "The budgets that this request counts to: the second argument of `budget`. Each is there, limited or not: `spend.team.left < 1` never fails." };
+    .name = "spend", .members = spend_members, .named = push_tag, .lua = "---@field [string] lunette.Budget of the request's value of a tag in budgets.tags",
+    .doc = "The budgets that this request counts to: the second argument of `budget`. Each is there, limited or not: `spend.team.left < 1` never fails. Of a tag in "
+           "`budgets.tags` that of the request's value, by the tag's name: `spend.tenant.share`; nothing is used of it, and it has no limit, where the request has no value." };
 
 void lun_push_spend(lua_State *L, struct lun_mind *mind)
 {

@@ -261,20 +261,16 @@ void lun_push_provider(lua_State *L, struct lun_mind *mind, const struct lun_pro
 
 /* ---- price ---- */
 
-static int push_price(lua_State *L, const struct lun_price *p, int64_t own, int64_t otherwise)
-{
-    if (!lun_price_known(p)) lua_pushnil(L);
-    else lun_push_usd(L, own == LUN_UNPRICED ? otherwise : own);
-    return 1;
+#define X(name, ...) GET(price_##name) \
+{ \
+    (void)mind; \
+    const struct lun_price *p = &((struct price *)self)->target->price; \
+    if (!lun_price_known(p)) lua_pushnil(L); \
+    else lun_push_usd(L, lun_price_part(p, offsetof(struct lun_price, name))); \
+    return 1; \
 }
-
-#define PRICE(field, otherwise) GET(price_##field) { (void)mind; const struct lun_price *p = &((struct price *)self)->target->price; return push_price(L, p, p->field, otherwise); }
-PRICE(input, -1)
-PRICE(output, -1)
-PRICE(cached_input, p->input)
-PRICE(cache_write, p->input)
-PRICE(reasoning, p->output)
-PRICE(request, 0)
+LUN_PRICE_PARTS(X)
+#undef X
 
 /* A count of tokens in the table at 2; raises when it is none. */
 static int64_t tokens_of(lua_State *L, const char *name)
@@ -287,14 +283,38 @@ static int64_t tokens_of(lua_State *L, const char *name)
     return (int64_t)ceil(n);
 }
 
+/* `service_tier` in the table at 2; raises when it is none. */
+static enum lun_service service_of(lua_State *L)
+{
+#define X(id, name) name,
+    static const char *const services[] = { LUN_SERVICES(X) };
+#undef X
+    int found = LUN_SERVICE_COUNT;
+    lua_pushliteral(L, "service_tier");
+    lua_rawget(L, 2);
+    const char *said = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : lua_isnil(L, -1) ? services[0] : "";
+    for (int i = 0; i < LUN_SERVICE_COUNT; i++) if (!strcmp(said, services[i])) found = i;
+    lua_pop(L, 1);
+    if (found == LUN_SERVICE_COUNT) luaL_error(L, "cost{…}: 'service_tier' is to be \"standard\", \"flex\", \"priority\" or \"batch\"");
+    return (enum lun_service)found;
+}
+
 static int price_cost(lua_State *L)
 {
-    static const char *const names[] = { "input", "output", "cached_input", "cache_write", "reasoning" };
+    static const struct { const char *name; size_t at; } counts[] = {
+#define C(name) { #name, offsetof(struct lun_usage, name) }
+        C(input), C(output), C(cached_input), C(cache_write), C(cache_write_1h), C(reasoning), C(audio_input), C(audio_output), C(image_input), C(image_output),
+#undef C
+    };
+    enum { COUNTS = sizeof counts / sizeof *counts };
+    const char *names[COUNTS + 1] = { "service_tier" };
+    struct lun_usage usage = { .known = true };
     struct price *p = lun_class_check(L, 1, &lun_price_class, NULL);
     luaL_checktype(L, 2, LUA_TTABLE);
-    lun_bind_names(L, 2, "cost{…}", names, sizeof names / sizeof *names);
-    struct lun_usage usage = { .known = true, .input = tokens_of(L, "input"), .output = tokens_of(L, "output"), .cached_input = tokens_of(L, "cached_input"),
-                               .cache_write = tokens_of(L, "cache_write"), .reasoning = tokens_of(L, "reasoning") };
+    for (size_t i = 0; i < COUNTS; i++) names[i + 1] = counts[i].name;
+    lun_bind_names(L, 2, "cost{…}", names, COUNTS + 1);
+    for (size_t i = 0; i < COUNTS; i++) *(int64_t *)(void *)((char *)&usage + counts[i].at) = tokens_of(L, counts[i].name);
+    usage.services = 1u << service_of(L);
     return lun_price_known(&p->target->price) ? lun_push_usd(L, lun_price_cost(&p->target->price, &usage)) : unpriced(L);
 }
 
@@ -303,11 +323,17 @@ static const struct lun_member price_members[] = {
     { "output", NULL, "number or nil", "of output", get_price_output },
     { "cached_input", NULL, "number or nil", "of input that the provider had cached", get_price_cached_input },
     { "cache_write", NULL, "number or nil", "of input written to its cache", get_price_cache_write },
+    { "cache_write_1h", NULL, "number or nil", "of input written to it for an hour", get_price_cache_write_1h },
     { "reasoning", NULL, "number or nil", "of output spent on reasoning", get_price_reasoning },
+    { "audio_input", NULL, "number or nil", "of spoken input", get_price_audio_input },
+    { "audio_output", NULL, "number or nil", "of spoken output", get_price_audio_output },
+    { "image_input", NULL, "number or nil", "of input that is pictures", get_price_image_input },
+    { "image_output", NULL, "number or nil", "of output that is pictures", get_price_image_output },
     { "request", NULL, "number or nil", "of the call itself", get_price_request },
-    { "cost", "{ input =, output =, cached_input =, cache_write =, reasoning = }", "number or nil", "USD for so many tokens; `nil, \"unknown_price\"`",
-      NULL, price_cost,
-      .lua = "(tokens: { input?: number, output?: number, cached_input?: number, cache_write?: number, reasoning?: number }): number?, string?" },
+    { "cost", "{ input =, output =, cached_input =, cache_write =, cache_write_1h =, reasoning =, audio_input =, audio_output =, image_input =, image_output =, service_tier = }",
+      "number or nil", "USD for so many tokens, at what holds for so long an input and for that `service_tier` (\"standard\"); `nil, \"unknown_price\"`", NULL, price_cost,
+      .lua = "(tokens: { input?: number, output?: number, cached_input?: number, cache_write?: number, cache_write_1h?: number, reasoning?: number, audio_input?: number, "
+             "audio_output?: number, image_input?: number, image_output?: number, service_tier?: \"standard\"|\"flex\"|\"priority\"|\"batch\" }): number?, string?" },
     { 0 } };
 const struct lun_class lun_price_class = { .name = "price", .doc = "USD per million tokens: `target.price`.", .members = price_members };
 

@@ -126,6 +126,8 @@ static void check_setting(struct lun_loading *l, const struct lun_setting *s, st
         lun_wrong_in(l, table, s->name, "is missing");
     } else if (s->type == LUN_TABLE) {
         if (s->goes >= 0 && !(s->flags & LUN_CAN_BE_OFF)) check_table(l, s, v, base, how, prefix);
+    } else if (s->type == LUN_PLACE) {
+        if (v && v->type != LUN_VALUE_TEXT && v->type != LUN_VALUE_SECRET && !is_off(v)) wrong_kind(l, s, v);
     } else if (s->type <= LUN_CHOICE) {
         if (v && !(s->inside && v->type == LUN_VALUE_TABLE)) check_single(l, s, v, base);
         else if (!v && s->fallback && !(how & LUN_KEEP)) check_default(l, s, base, prefix);

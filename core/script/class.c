@@ -93,6 +93,7 @@ static int member(lua_State *L)
     lua_rawget(L, lua_upvalueindex(3));
     const struct lun_member *m = lua_touserdata(L, -1);
     if (m) return m->get(L, now, self);
+    if (c->named && lua_isnil(L, -1) && lua_type(L, 2) == LUA_TSTRING && c->named(L, now, lua_tostring(L, 2))) return 1;
     return lua_isnil(L, -1) ? no_member(L, c) : 1;
 }
 

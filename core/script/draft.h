@@ -9,5 +9,6 @@ struct lun_provider_draft {
 };
 struct lun_target_draft { struct lun_target target; const char *provider; };
 struct lun_canary_draft { struct lun_canary_rule rule; const char *provider, *probe; };
+struct lun_tag_draft { struct lun_tag_budget tag; const char *from; };
 struct lun_client_draft { struct lun_client_rule client; const char *team, *hash; };
 #endif

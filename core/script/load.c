@@ -53,13 +53,17 @@ static void load_table(struct lun_loading *l)
     lun_override(l);
     lun_check(l, LUN_SCOPE_TOP, l->root, l->snapshot, 0, "");
     lun_load_providers(l);
+    lun_load_prices(l);
     lun_load_models(l);
     lun_load_probes(l);
     lun_load_clients(l);
+    lun_load_budgets(l);
+    lun_load_webhook(l);
     lun_load_canaries(l);
     lun_load_policy(l);
     lun_override_rest(l);
     lun_load_top(l);
+    lun_load_check_prices(l);
 }
 
 static void note_names(struct lun_loading *l)

@@ -29,7 +29,7 @@
 #include "script/mistakes.h"
 #include "script/origins.h"
 #include "script/vm.h"
-#include "state/snapshot.h"
+#include "state/keyring.h"
 
 struct lun_load_options {           /* NULL, or zero: as said */
     const char *const *environment; /* NULL: the process's own. "NAME=value", ends with NULL */
@@ -40,6 +40,7 @@ struct lun_load_options {           /* NULL, or zero: as said */
     enum lun_vm_cpu cpu;            /* how the machine's time is limited */
     bool no_policy_check;           /* the policy's text is read, but not run */
     bool as_it_was;                 /* a version that served before is to come back: LUNETTE_SETTINGS_… that its policy does not take are no mistake */
+    const struct lun_keyring *keyring;      /* keys made at run time, whose names and texts `clients` may not have; NULL: none. Borrowed */
     bool no_secrets;                /* one that is not there is no mistake: what it belongs to goes without. For who asks nobody */
     /* Told of every file that the load looks at, found or not, also when it fails: so that its change can be noticed. Borrowed. */
     void (*looked_at)(void *self, const char *path); void *looked_at_self;

@@ -37,7 +37,7 @@ static const struct lun_team *team_of(struct client *c)
     struct lun_loading *l = c->l;
     const char *names[256], *name = c->draft.team;
     size_t n = 0;
-    if (!name) return NULL;
+    if (!name || l->as_kept) return NULL;
     for (int i = 0; i < l->snapshot->n_teams; i++) {
         if (!strcmp(l->snapshot->teams[i].name, name)) return &l->snapshot->teams[i];
         if (n < 256) names[n++] = l->snapshot->teams[i].name;
@@ -84,7 +84,7 @@ static void check_model(struct client *c, const struct lun_value *v)
     const char *names[512];
     size_t n = 0;
     if (strchr(v->text, '*') != strrchr(v->text, '*')) { lun_wrong(c->l, v, "can have one * only"); return; }
-    if (!s->n_models || !strcmp(v->text, "auto") || model_there(s, v->text)) return;
+    if (c->l->as_kept || !s->n_models || !strcmp(v->text, "auto") || model_there(s, v->text)) return;
     for (int i = 0; i < s->n_models && n < 512; i++) names[n++] = s->models[i].name;
     if (!lun_value_get(lun_value_get(c->l->root, "models"), v->text))
         lun_wrong(c->l, v, "there is no model %s in models%s", lun_value_quote(v->text, &c->l->scratch), lun_hint(c->l, lun_text_nearest(v->text, names, n)));
@@ -132,7 +132,7 @@ static void check_class(struct client *c)
         lun_wrong(c->l, lun_value_get(c->table, "class"), "must be letters, digits, _ - and .");
 }
 
-static void load_client(struct lun_loading *l, struct lun_value *table, struct lun_client_rule *out)
+void lun_load_client(struct lun_loading *l, struct lun_value *table, struct lun_client_draft *out)
 {
     struct client c = { l, table, { .client = { .budget = { .limit = -1 } } } };
     lun_check(l, LUN_SCOPE_CLIENT, table, &c.draft, 0, path_of(l, table));
@@ -142,7 +142,7 @@ static void load_client(struct lun_loading *l, struct lun_value *table, struct l
     load_trust(&c);
     load_tags(&c);
     check_class(&c);
-    *out = c.draft.client;
+    *out = c.draft;
 }
 
 static void check_twice(struct lun_loading *l, const struct lun_value *table, const struct lun_client_rule *rules, int n)
@@ -158,11 +158,24 @@ static void check_twice(struct lun_loading *l, const struct lun_value *table, co
     if (keyed < n) lun_wrong(l, hash, "is the key of another client (number %d) too", keyed + 1);
 }
 
+/* Against keys that were made at run time. A name that was revoked may be taken, its text never again. */
+static void check_made(struct lun_loading *l, const struct lun_value *table, const struct lun_client_rule *c)
+{
+    enum lun_key_standing stands;
+    const struct lun_keyring *ring = l->options->keyring;
+    const struct lun_key *k = c->name ? lun_keyring_named(ring, c->name) : NULL;
+    if (k && !k->revoked)
+        lun_wrong(l, lun_value_get(table, "name"), "%s is a key made with `lunette key`: take another name, or revoke that key first", lun_value_quote(k->name, &l->scratch));
+    if (!(k = lun_keyring_find(ring, c->hash, 0, &stands))) return;
+    lun_wrong(l, lun_value_get(table, "hash"), "is that of the key %s, made with `lunette key`%s", lun_value_quote(k->name, &l->scratch), k->revoked ? " and revoked" : "");
+}
+
 void lun_load_clients(struct lun_loading *l)
 {
     load_teams(l);
     struct lun_value *list = lun_check_get(l, LUN_SCOPE_TOP, l->root, "clients");
     if (!list) return;
+    l->snapshot->clients_said = true;
     struct lun_client_rule *rules = lun_arena_zalloc(&l->snapshot->arena, (size_t)list->n_items * sizeof *rules + 1);
     int n = 0;
     for (int i = 0; i < list->n_items; i++) {
@@ -170,8 +183,11 @@ void lun_load_clients(struct lun_loading *l)
         if (v->type == LUN_VALUE_BOOL && !v->yes) continue;
         if (v->type == LUN_VALUE_BAD || v->type == LUN_VALUE_FUNCTION) { lun_wrong(l, v, "%s", v->text); continue; }
         if (v->type != LUN_VALUE_TABLE) { lun_wrong(l, v, "must be a table, not %s", lun_value_show(v, &l->scratch)); continue; }
-        load_client(l, v, &rules[n]);
+        struct lun_client_draft draft;
+        lun_load_client(l, v, &draft);
+        rules[n] = draft.client;
         check_twice(l, v, rules, n);
+        check_made(l, v, &rules[n]);
         rules[n].index = n, n++;
     }
     l->snapshot->clients = rules, l->snapshot->n_clients = n;

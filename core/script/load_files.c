@@ -53,7 +53,7 @@ bool lun_file_read(struct lun_loading *l, enum lun_part_kind kind, const char *m
     if (!l->disk) { *why = "there is no folder to read files from"; return false; }
     const char *path = lun_file_path(l, name, &l->scratch);
     lun_file_looked_at(l, path);
-    char *text = lun_file_slurp(path, &n, why);
+    char *text = lun_file_slurp_most(path, kind == LUN_PART_PRICES ? LUN_FILE_LARGEST : LUN_FILE_MOST, &n, why);
     if (!text) { *why = lun_arena_strdup(&l->scratch, *why); return false; }
     *out = lun_file_note(l, kind, module, name, text, n, false);
     free(text);

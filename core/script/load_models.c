@@ -84,6 +84,7 @@ static void load_target(struct lun_loading *l, struct lun_value *table, const st
         d.target.provider = lun_load_provider_of(l, lun_value_get(table, "provider"), d.provider);
         name_target(l, table, m, &d.target, d.provider);
     }
+    lun_load_price(l, table, &d.target);
     load_supports(l, table, &d.target);
     load_facts(l, table, &d.target);
     *out = d.target;
@@ -96,7 +97,7 @@ static const char *difference(const struct lun_target *a, const struct lun_targe
 {
     if (a->provider != b->provider) return "provider";
     if (strcmp(a->upstream, b->upstream)) return "model";
-    if (memcmp(&a->price, &b->price, sizeof a->price)) return "price";
+    if (!lun_price_equal(&a->price, &b->price)) return "price";
     if (a->requests_per_minute != b->requests_per_minute) return "requests_per_minute";
     if (a->tokens_per_minute != b->tokens_per_minute) return "tokens_per_minute";
     if (a->weight != b->weight) return "weight";

@@ -227,6 +227,7 @@ static void load_one(struct lun_loading *l, struct lun_value *table, struct lun_
 {
     struct one o = { l, table, { .provider = { .index = index } } };
     lun_check(l, LUN_SCOPE_PROVIDER, table, &o.draft, 0, lun_arena_printf(&l->scratch, "%s.", lun_value_path(table, &l->scratch)));
+    o.draft.provider.cancel_goes_on = said(&o, "cancel_stops_billing") && !o.draft.provider.cancel_stops_billing;
     load_length(&o);
     load_keys(&o);
     load_headers(&o);

@@ -1,5 +1,6 @@
 #include "script/convert.h"
 #include "script/loading.h"
+#include "state/redis_address.h"
 #include <string.h>
 
 #define TOKEN_LEAST 16
@@ -26,9 +27,9 @@ static void check_reach(struct lun_loading *l)
     const struct lun_value *clients = lun_value_get(l->root, "clients");
     bool local;
     if (!s->listen || !lun_address_valid(s->listen, &local) || local) return;
-    if (s->n_clients || (clients && clients->type != LUN_VALUE_TABLE)) return;
+    if (s->clients_said || (clients && clients->type != LUN_VALUE_TABLE)) return;
     lun_wrong(l, said(l, "listen"), "%s can be reached from other machines, and without clients anyone there could spend on your keys: "
-              "say who may ask in clients = { { name = …, hash = \"sha256:…\" } }, or listen on 127.0.0.1", s->listen);
+              "say who may ask in clients = { { name = …, hash = \"sha256:…\" } } ({}: who has a key made with `lunette key`), or listen on 127.0.0.1", s->listen);
 }
 
 static void check_admin(struct lun_loading *l)
@@ -82,6 +83,47 @@ static void load_ledger(struct lun_loading *l)
     else if (s->ledger) s->ledger = lun_file_path(l, s->ledger, &s->arena);
 }
 
+/* Only where it is: a password may be in it. */
+static void show_redis(struct lun_loading *l, const struct lun_value *v, const struct lun_redis_address *a)
+{
+    char place[LUN_REDIS_SHOWN];
+    lun_redis_address_show(a, place, sizeof place);
+    bool secret = v->type == LUN_VALUE_SECRET;
+    lun_origin(l, v, "redis", lun_arena_printf(&l->scratch, secret ? "secret \"%s\"" : "\"%s\"", secret ? ((const struct lun_found *)v->secret)->name : place));
+}
+
+/* One with a password may come from outside: then it is a secret like others, to be wiped. */
+static const char *redis_url(struct lun_loading *l, const struct lun_value *v, const struct lun_redis_address *a)
+{
+    const struct lun_found found = { .name = "LUNETTE_REDIS", .value = v->text };
+    const struct lun_value outside = { .type = LUN_VALUE_SECRET, .secret = &found, .from = v->from };
+    if (v->type == LUN_VALUE_SECRET || !a->password) return lun_check_secret(l, v, NULL);
+    if (v->from) return lun_check_secret(l, &outside, NULL);
+    lun_wrong(l, v, "must not hold a password as text: write secret \"NAME\" and put the whole URL into that environment variable, or into LUNETTE_REDIS");
+    return NULL;
+}
+
+static void read_redis(struct lun_loading *l, const struct lun_value *v, struct lun_redis_address *a)
+{
+    const struct lun_found *found = v->type == LUN_VALUE_SECRET ? v->secret : NULL;
+    const char *text = found ? found->value : v->text, *why = text ? lun_redis_address_read(a, text) : NULL;
+    if (why && found) lun_wrong(l, v, "%s %s", found->name, why);
+    else if (why) lun_wrong(l, v, "%s", why);
+    else l->snapshot->redis = redis_url(l, v, a);
+    if (l->snapshot->redis) show_redis(l, v, a);
+}
+
+static void load_redis(struct lun_loading *l)
+{
+    struct lun_value *v = lun_check_get(l, LUN_SCOPE_TOP, l->root, "redis");
+    struct lun_snapshot *s = l->snapshot;
+    struct lun_redis_address a = { 0 };
+    if (!v) lun_origin(l, lun_value_get(l->root, "redis"), "redis", "false");
+    else if (v->type == LUN_VALUE_TEXT || v->type == LUN_VALUE_SECRET) read_redis(l, v, &a);
+    if (s->redis_ca) s->redis_ca = lun_file_path(l, s->redis_ca, &s->arena);
+    explicit_bzero(&a, sizeof a);
+}
+
 static void load_log(struct lun_loading *l)
 {
     struct lun_snapshot *s = l->snapshot;
@@ -103,15 +145,6 @@ static void load_cache(struct lun_loading *l)
     if (rules->answer > rules->size) rules->answer = rules->size;
 }
 
-static void load_budgets(struct lun_loading *l)
-{
-    struct lun_value *v = lun_check_get(l, LUN_SCOPE_TOP, l->root, "budgets");
-    if (!v) return;
-    lun_check(l, LUN_SCOPE_BUDGETS, v, NULL, 0, "budgets.");
-    struct lun_value *total = lun_check_get(l, LUN_SCOPE_BUDGETS, v, "total");
-    if (total) lun_check(l, LUN_SCOPE_BUDGET, total, &l->snapshot->total, 0, "budgets.total.");
-}
-
 static void load_report(struct lun_loading *l)
 {
     lun_check(l, LUN_SCOPE_REPORT, lun_check_get(l, LUN_SCOPE_TOP, l->root, "report"), l->snapshot, 0, "report.");
@@ -127,10 +160,10 @@ void lun_load_top(struct lun_loading *l)
     load_token(l);
     load_state(l);
     load_ledger(l);
+    load_redis(l);
     load_log(l);
     load_report(l);
     load_cache(l);
-    load_budgets(l);
     check_reach(l);
     check_admin(l);
 }

@@ -7,6 +7,7 @@
 #include "script/given.h"
 #include "script/lines.h"
 #include "script/load.h"
+#include "script/price_file.h"
 #include "script/settings.h"
 #include "script/value.h"
 
@@ -27,6 +28,8 @@ struct lun_loading {
     struct lun_outside *outside; int n_outside, outside_room, outside_wrong;    /* LUNETTE_… of the environment that gateway.lua has no place
                                            for; how many of them had a wrong value */
     bool policy_read;                   /* it was run, and its table is fine: its settings are known */
+    struct lun_price_file *prices; const char *prices_name;     /* in scratch; NULL: there is none, or it is broken */
+    bool as_kept;                       /* teams and models that are named need not be there */
     struct lun_place *target_places;    /* by target index, for mistakes that name two lines */
 };
 
@@ -96,13 +99,21 @@ void lun_wrong_lua(struct lun_loading *, const char *message, const char *otherw
 /* ---- the parts of the table ---- */
 
 void lun_load_providers(struct lun_loading *);
-void lun_load_models(struct lun_loading *);     /* after providers */
+void lun_load_prices(struct lun_loading *);     /* the file of `prices` */
+void lun_load_models(struct lun_loading *);     /* after providers and prices */
+void lun_load_price(struct lun_loading *, const struct lun_value *table, struct lun_target *);     /* of lun_load_models: the rest of its price, and what the
+                                                   file of prices has about it */
 /* The provider of that name, which `v` says; NULL: there is none, which is told. */
 const struct lun_provider *lun_load_provider_of(struct lun_loading *, const struct lun_value *v, const char *name);
 void lun_load_probes(struct lun_loading *);     /* after models: whom probes by completion ask */
 void lun_load_clients(struct lun_loading *);    /* after models; teams too */
+/* One entry of `clients`; its `index` is the caller's. Of a key that is made at run time likewise (load_key.c). */
+void lun_load_client(struct lun_loading *, struct lun_value *table, struct lun_client_draft *out);
 void lun_load_canaries(struct lun_loading *);   /* after models */
 void lun_load_policy(struct lun_loading *);
 void lun_load_policy_settings(struct lun_loading *, struct lun_value *settings);    /* of lun_load_policy */
-void lun_load_top(struct lun_loading *);        /* listen, admin, budgets, log …; last */
+void lun_load_budgets(struct lun_loading *);    /* after clients: the zone and rules of all budgets, those of tags */
+void lun_load_check_prices(struct lun_loading *);   /* after clients and budgets: a model that a hard limit lets nobody use */
+void lun_load_webhook(struct lun_loading *);
+void lun_load_top(struct lun_loading *);        /* listen, admin, log …; last */
 #endif

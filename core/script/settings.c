@@ -33,7 +33,7 @@ const struct lun_setting lun_settings[] = {
       "The names clients may ask for (one * stands for any text), each with the targets that can answer."),
     S("health", LUN_TABLE, LUN_CAN_BE_OFF, 0, 0, NULL, NULL, LUN_SCOPE_HEALTH, NOWHERE,
       "When a target is taken out; false: never."),
-    S("clients", LUN_LIST, 0, 0, 0, NULL, NULL, LUN_SCOPE_CLIENT, NOWHERE, "Who may ask. None: everyone, which is let pass on loopback only."),
+    S("clients", LUN_LIST, 0, 0, 0, NULL, NULL, LUN_SCOPE_CLIENT, NOWHERE, "Who may ask, beside who has a key made with `lunette key`; {}: only those. Not said: everyone, on loopback only, until such a key is made."),
     S("teams", LUN_MAP, 0, 0, 0, NULL, NULL, LUN_SCOPE_TEAM, NOWHERE, "Teams that clients belong to, by name."),
     S("budgets", LUN_TABLE, 0, 0, 0, NULL, NULL, LUN_SCOPE_BUDGETS, NOWHERE, "Limits on what all of it may cost."),
     S("limits", LUN_TABLE, 0, 0, 0, NULL, NULL, LUN_SCOPE_LIMITS, AT(lun_snapshot, limits), "Bounds on requests and on the process."),
@@ -45,14 +45,22 @@ const struct lun_setting lun_settings[] = {
     S("report", LUN_TABLE, 0, 0, 0, NULL, NULL, LUN_SCOPE_REPORT, NOWHERE, "What `lunette report` compares with."),
     S("watch", LUN_BOOL, 0, 0, 0, "true", NULL, 0, AT(lun_snapshot, watch),
       "A change of one of the files is taken over by itself; false: only when a reload is asked for."),
-    S("zone", LUN_CHOICE, 0, 0, 0, "UTC", "UTC", 0, NOWHERE, "The time zone in which budgets begin anew. UTC, so far."),
-    LATER(TOP, "webhook", "The URL that is told of budgets and outages."),
-    LATER(TOP, "prices", "A file with the prices of many models."),
+    S("zone", LUN_TEXT, 0, 1, 64, "UTC", NULL, 0, AT(lun_snapshot, zone_name),
+      "The time zone in which budgets begin anew, by its name in the system's database: \"Europe/Berlin\"."),
+    S("webhook", LUN_TABLE, LUN_CAN_BE_OFF | LUN_HIDDEN, 0, 0, NULL, NULL, LUN_SCOPE_WEBHOOK, NOWHERE,
+      "Who is told, by POST, of budgets that run out and of providers that are down. A URL alone, as text or secret \"NAME\", may stand for the table."),
+    S("prices", LUN_TEXT, LUN_CAN_BE_OFF, 1, 1024, NULL, NULL, 0, NOWHERE,
+      "A file with the prices of many models, in the form of LiteLLM's model_prices_and_context_window.json: for targets that say no price, context or max_output."),
     S("cache", LUN_TABLE, LUN_CAN_BE_OFF, 0, 0, NULL, NULL, LUN_SCOPE_CACHE, NOWHERE,
       "Equal requests are answered once: {} for the defaults. Nothing said, or false: there is none."),
     S("ledger", LUN_TEXT, LUN_CAN_BE_OFF, 1, 1024, NULL, NULL, 0, AT(lun_snapshot, ledger),
       "The file, an SQLite database, in which what was spent is kept; default: ledger.db in the folder state. false: in memory alone, and a restart begins at nothing spent."),
-    LATER(TOP, "redis", "Budgets, limits and cache shared by several gateways."),
+    S("redis", LUN_PLACE, LUN_CAN_BE_OFF | LUN_HIDDEN, 0, 0, NULL, NULL, 0, NOWHERE,
+      "The Redis by which several gateways share their budgets: \"redis://HOST[:PORT][/DB]\", \"rediss://…\" (TLS), \"unix:/PATH[?db=N]\"; with a user or password in it, "
+      "\"redis://[USER]:PASSWORD@HOST\", as secret \"NAME\" (or LUNETTE_REDIS in the environment). Not said, or false: this gateway shares nothing."),
+    S("redis_prefix", LUN_TEXT, 0, 1, 64, "lunette", NULL, 0, AT(lun_snapshot, redis_prefix),
+      "What the names of all keys in Redis begin with, before a colon: gateways with the same one share, others on the same Redis do not meet."),
+    S("redis_ca", LUN_TEXT, 0, 1, 1024, NULL, NULL, 0, AT(lun_snapshot, redis_ca), "For rediss://: a file of certificates to trust instead of the system's."),
     LATER(TOP, "routes", "Other paths, passed through."),
 #undef S
 #define S(name, ...) { LUN_SCOPE_LISTEN, name, __VA_ARGS__ }
@@ -79,7 +87,9 @@ const struct lun_setting lun_settings[] = {
     S("proxy", LUN_TEXT, LUN_HIDDEN, 1, 2048, NULL, NULL, 0, AT(lun_provider, proxy), "The proxy to go through: http://, https:// or socks5h://, host and port."),
     S("headers", LUN_PAIRS, LUN_HIDDEN, 0, 0, NULL, NULL, 0, NOWHERE, "Sent with every call; a value may be secret \"NAME\"."),
     S("usage", LUN_BOOL, 0, 0, 0, "true", NULL, 0, AT(lun_provider, usage), "It understands stream_options.include_usage."),
-    LATER(PROVIDER, "cancel_stops_billing", "A cancelled stream costs no more than what came."),
+    S("cancel_stops_billing", LUN_BOOL, 0, 0, 0, NULL, NULL, 0, AT(lun_provider, cancel_stops_billing),
+      "A stream that is hung up on without a word about usage costs what came of it, by an estimate; false: the most that it could cost. "
+      "Nothing said: the estimate, but under a hard limit the most."),
     S("health", LUN_TABLE, LUN_CAN_BE_OFF, 0, 0, NULL, NULL, LUN_SCOPE_HEALTH, AT(lun_provider, health), "As health, for this provider; what it does not say is taken from there."),
 #undef S
 #define S(name, ...) { LUN_SCOPE_LENGTH, name, __VA_ARGS__ }
@@ -119,14 +129,33 @@ const struct lun_setting lun_settings[] = {
     S("supports", LUN_WORDS, 0, 0, 0, NULL, "tools|images|schema", 0, AT(lun_target_draft, target.supports), "What it can do; default: everything."),
     S("facts", LUN_FACTS, 0, 0, 0, NULL, NULL, 0, NOWHERE, "Anything a policy wants to know about it."),
 #undef S
-#define S(name, flags, doc) { LUN_SCOPE_PRICE, #name, LUN_USD, flags, 0, 1e6, NULL, NULL, 0, AT(lun_price, name), doc }
-    S(input,        LUN_REQUIRED, "Of a million tokens of input."),
-    S(output,       LUN_REQUIRED, "Of a million tokens of output."),
-    S(cached_input, 0, "Of input that it had cached; default: input."),
-    S(cache_write,  0, "Of input that it caches; default: input."),
-    S(reasoning,    0, "Of tokens it thinks in; default: output."),
-    S(request,      0, "Of a call as such, in USD."),
+#define PARTS(scope, flags) \
+    S(scope, input,        flags, "Of a million tokens of input."), \
+    S(scope, output,       flags, "Of a million tokens of output."), \
+    S(scope, cached_input, 0, "Of input that it had cached; default: input."), \
+    S(scope, cache_write,  0, "Of input that it caches, for 5 minutes or as long as it does; default: input."), \
+    S(scope, cache_write_1h, 0, "Of input that it caches for an hour; default: cache_write."), \
+    S(scope, reasoning,    0, "Of tokens it thinks in; default: output."), \
+    S(scope, audio_input,  0, "Of spoken input; default: input."), \
+    S(scope, audio_output, 0, "Of spoken output; default: output."), \
+    S(scope, image_input,  0, "Of input that is pictures; default: input."), \
+    S(scope, image_output, 0, "Of output that is pictures; default: output."), \
+    S(scope, request,      0, "Of a call as such, in USD.")
+#define S(scope, name, flags, doc) { LUN_SCOPE_##scope, #name, LUN_USD, flags, 0, 1e6, NULL, NULL, 0, AT(lun_price, name), doc }
+    PARTS(PRICE, LUN_REQUIRED),
+    { LUN_SCOPE_PRICE, "above", LUN_LIST, 0, 0, 0, NULL, NULL, LUN_SCOPE_ABOVE, NOWHERE, "What all of a request costs whose input is longer than so many tokens." },
+    { LUN_SCOPE_PRICE, "flex", LUN_TABLE, 0, 0, 0, NULL, NULL, LUN_SCOPE_SERVICE, NOWHERE, "What holds where it is billed as service_tier \"flex\"." },
+    { LUN_SCOPE_PRICE, "priority", LUN_TABLE, 0, 0, 0, NULL, NULL, LUN_SCOPE_SERVICE, NOWHERE, "The same of \"priority\"." },
+    { LUN_SCOPE_PRICE, "batch", LUN_TABLE, 0, 0, 0, NULL, NULL, LUN_SCOPE_SERVICE, NOWHERE, "The same of \"batch\"." },
+    { LUN_SCOPE_ABOVE, "tokens", LUN_COUNT, LUN_REQUIRED, 1, MANY, NULL, NULL, 0, AT(lun_price_tier, above), "Of input, from the next one on." },
 #undef S
+#define S(scope, name, flags, doc) { LUN_SCOPE_##scope, #name, LUN_USD, flags, 0, 1e6, NULL, NULL, 0, AT(lun_price_tier, price.name), \
+                                     "As in price. Not said: the dearer of what price says and what stands in for it here." }
+    PARTS(ABOVE, 0),
+    PARTS(SERVICE, 0),
+    { LUN_SCOPE_SERVICE, "above", LUN_LIST, 0, 0, 0, NULL, NULL, LUN_SCOPE_ABOVE, NOWHERE, "What all of a request costs whose input is longer than so many tokens." },
+#undef S
+#undef PARTS
 #define S(name, ...) { LUN_SCOPE_CLIENT, name, __VA_ARGS__ }
     S("name", LUN_TEXT, LUN_REQUIRED, 1, 256, NULL, NULL, 0, AT(lun_client_draft, client.name), "How logs and metrics call it."),
     S("team", LUN_TEXT, 0, 1, 256, NULL, NULL, 0, AT(lun_client_draft, team), "A name in teams."),
@@ -143,11 +172,27 @@ const struct lun_setting lun_settings[] = {
 #undef S
     { LUN_SCOPE_TEAM, "budget", LUN_TABLE, 0, 0, 0, NULL, NULL, LUN_SCOPE_BUDGET, AT(lun_team, budget), "What all of its clients together may cost." },
     { LUN_SCOPE_BUDGETS, "total", LUN_TABLE, 0, 0, 0, NULL, NULL, LUN_SCOPE_BUDGET, NOWHERE, "What everything together may cost." },
-    LATER(BUDGETS, "tags", "A budget for each value of a tag."),
-#define S(name, ...) { LUN_SCOPE_BUDGET, name, __VA_ARGS__ }
-    S("limit", LUN_USD, LUN_REQUIRED, 0, RICH, NULL, NULL, 0, AT(lun_budget_rule, limit), "USD in each period."),
-    S("per", LUN_CHOICE, 0, 0, 0, "month", "ever|hour|day|week|month", 0, AT(lun_budget_rule, per), "The period; \"ever\": it is never filled again."),
-    S("soft", LUN_NUMBER, LUN_CAN_BE_OFF | LUN_MORE_THAN_MIN, 0, 1, NULL, NULL, 0, AT(lun_budget_rule, soft), "The share from which policies and metrics are told."),
+    { LUN_SCOPE_BUDGETS, "tags", LUN_MAP, 0, 0, 0, NULL, NULL, LUN_SCOPE_TAG, NOWHERE, "A budget for each value of a tag, by the tag's name; 4 tags at most." },
+#define BUDGET(scope, type, in) \
+    { scope, "limit", LUN_USD, LUN_REQUIRED, 0, RICH, NULL, NULL, 0, AT(type, in limit), "USD in each period." }, \
+    { scope, "per", LUN_CHOICE, 0, 0, 0, "month", "ever|hour|day|week|month|rolling", 0, AT(type, in per), \
+      "The period, in `zone`; \"ever\": it is never filled again; \"rolling\": the last `window`." }, \
+    { scope, "window", LUN_SECONDS, 0, 60, 31 * DAY, NULL, NULL, 0, AT(type, in window), "How far back per = \"rolling\" looks; for that alone." }, \
+    { scope, "soft", LUN_NUMBER, LUN_CAN_BE_OFF | LUN_MORE_THAN_MIN, 0, 1, NULL, NULL, 0, AT(type, in soft), \
+      "The share of the limit at which the log, metrics and the webhook are told, once in a period; policies see it too." }
+    BUDGET(LUN_SCOPE_BUDGET, lun_budget_rule, ),
+    BUDGET(LUN_SCOPE_TAG, lun_tag_draft, tag.budget.),
+#undef BUDGET
+#define S(name, ...) { LUN_SCOPE_TAG, name, __VA_ARGS__ }
+    S("from", LUN_TEXT, 0, 1, 128, "tag", NULL, 0, AT(lun_tag_draft, from),
+      "Where a request says it: \"header:NAME\"; \"metadata\" or \"metadata:NAME\" of the body; \"tag\": among its tags; \"policy\": nowhere, lunette.charge does."),
+    S("values", LUN_INT, 0, 1, 1e6, "10000", NULL, 0, AT(lun_tag_draft, tag.values), "So many values have an account of their own; all further ones share one, with the same limit."),
+    S("required", LUN_BOOL, 0, 0, 0, "false", NULL, 0, AT(lun_tag_draft, tag.required), "A request without a value is refused."),
+#undef S
+#define S(name, ...) { LUN_SCOPE_WEBHOOK, name, __VA_ARGS__ }
+    S("url", LUN_URL, LUN_REQUIRED | LUN_HIDDEN, 0, 0, NULL, NULL, 0, NOWHERE, "Where events are sent."),
+    S("secret", LUN_SECRETS, LUN_HIDDEN, 0, 0, NULL, NULL, 0, NOWHERE,
+      "secret \"NAME\": what they are signed with, as the Standard Webhooks specification says: \"whsec_\" and base64, or any text of 24 bytes or more. None: they are not signed."),
 #undef S
 #define S(name, ...) { LUN_SCOPE_LIMITS, name, __VA_ARGS__ }
     S("body", LUN_SIZE, 0, 1024, LARGE, "32MiB", NULL, 0, AT(lun_limits, body), "Of a request."),
@@ -252,8 +297,10 @@ static const char *phrase(const struct lun_setting *s, char buffer[160])
         return buffer;
     case LUN_TEXT:    return "text";
     case LUN_ADDRESS: return "an address as in \"127.0.0.1:4000\", \"[::1]:4000\", \":4000\" or \"unix:/run/lunette.sock\"";
+    case LUN_PLACE:   return "text or secret \"NAME\"";
     case LUN_CHOICE:  return words(s->words, buffer);
     case LUN_SECRETS: return "secret \"NAME\" or a list of them";
+    case LUN_URL:     return "a URL with http:// or https://, as text or secret \"NAME\"";
     case LUN_NUMBERS: return strcat(strcpy(buffer, "a rising list of "), range(s, "numbers", range_of));
     case LUN_TEXTS:   return "a list of texts";
     case LUN_PAIRS:   return "a table of texts by name";

@@ -17,10 +17,14 @@
     X(HEALTH,   "health.") \
     X(TARGET,   "models.NAME[N].") \
     X(PRICE,    "models.NAME[N].price.") \
+    X(ABOVE,    "models.NAME[N].price.above[N].") \
+    X(SERVICE,  "models.NAME[N].price.flex.") \
     X(CLIENT,   "clients[N].") \
     X(TEAM,     "teams.NAME.") \
     X(BUDGETS,  "budgets.") \
     X(BUDGET,   "budgets.total.") \
+    X(TAG,      "budgets.tags.NAME.") \
+    X(WEBHOOK,  "webhook.") \
     X(LIMITS,   "limits.") \
     X(CANARY,   "canaries.NAME.") \
     X(CACHE,    "cache.") \
@@ -43,9 +47,11 @@ enum lun_setting_type {
     LUN_USD,            /* int64_t nano-USD, said in USD */
     LUN_TEXT,           /* const char *, one line */
     LUN_ADDRESS,        /* const char *, to listen on */
+    LUN_PLACE,          /* const char *: text, or secret "NAME"; read by whoever knows what it must be, shown by him too */
     LUN_CHOICE,         /* int or bool: which one of `words` */
     /* from here on not one value; read by whoever knows the table they are in, no override from the environment */
     LUN_SECRETS,        /* secret "NAME", or a list of them */
+    LUN_URL,            /* text or secret "NAME" */
     LUN_NUMBERS,        /* a list of numbers, rising */
     LUN_TEXTS,          /* a list of texts */
     LUN_PAIRS,          /* a table of texts by name */

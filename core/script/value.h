@@ -4,6 +4,7 @@
 #ifndef LUN_SCRIPT_VALUE_H
 #define LUN_SCRIPT_VALUE_H
 #include "base/arena.h"
+#include "base/json.h"
 #include <lua.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -33,6 +34,10 @@ typedef const void *lun_value_secret(lua_State *L, int index, void *self);
 
 /* Copies what stands at `index` of L's stack, outside of runs; the stack is left as it was. All of it lives in the arena. */
 struct lun_value *lun_value_read(lua_State *L, int index, struct lun_arena *, lun_value_secret *, void *self);
+
+/* The same of JSON that was checked (base/json.h). What is no data there: null, a name that is said twice, more than LUN_VALUE_ITEMS in one table. */
+struct lun_value *lun_value_of_json(struct lun_json, struct lun_arena *);
+enum { LUN_VALUE_ITEMS = 1000 };
 
 struct lun_value *lun_value_get(const struct lun_value *table, const char *name);   /* NULL: not there, or no table */
 struct lun_value *lun_value_item(const struct lun_value *table, int index);         /* from 1 */

@@ -3,11 +3,17 @@
 #include "state/money.h"
 #include "state/period.h"
 #include <assert.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define REMEMBERED 64           /* periods of an account in memory alone; older ones are forgotten, but never opened again */
+
+static int64_t soft_of(const struct lun_budget_rule *rule)
+{
+    return rule->soft > 0 && rule->limit > 0 ? (int64_t)ceil((double)rule->limit * rule->soft) : INT64_MAX;
+}
 
 static struct lun_account *account_new(struct lun_money *m, const char *name, const struct lun_budget_rule *rule)
 {
@@ -15,8 +21,8 @@ static struct lun_account *account_new(struct lun_money *m, const char *name, co
     a->money = m;
     a->name = lun_strdup(name);
     a->limit = rule->limit < 0 ? -1 : rule->limit;
-    a->per = rule->per;
-    a->soft = rule->soft;
+    a->rule = *rule;
+    a->soft_at = soft_of(rule);
     return a;
 }
 
@@ -51,11 +57,12 @@ struct lun_account *lun_account_get(struct lun_money *m, const char *name, const
         lun_money_wake(m, true);
     }
     int64_t limit = rule->limit < 0 ? -1 : rule->limit;
-    if (a->per != rule->per) a->forgotten = 0;
+    if (a->rule.per != rule->per || a->rule.zone != rule->zone) a->forgotten = 0;
     if (a->limit != limit) look_again(m, a);
+    if (a->limit != limit || a->soft_at != soft_of(rule)) for (struct lun_span *s = a->spans; s; s = s->next) s->crossed = 0;
     a->limit = limit;
-    a->per = rule->per;
-    a->soft = rule->soft;
+    a->rule = *rule;
+    a->soft_at = soft_of(rule);
     pthread_mutex_unlock(&m->lock);
     return a;
 }
@@ -64,18 +71,49 @@ bool lun_account_limited(const struct lun_account *a) { return a->limit >= 0; }
 
 /* ---- periods ---- */
 
+/* In another zone a period of the same date is the same one: what is spent of a month stays spent. */
+static bool same(const struct lun_span *s, const struct lun_account *a, lun_us start)
+{
+    char was[LUN_PERIOD_LABEL], is[LUN_PERIOD_LABEL];
+    if (s->rule.per != a->rule.per) return false;
+    if (s->rule.zone == a->rule.zone) return s->start == start;
+    lun_period_label(&s->rule, s->start, was);
+    lun_period_label(&a->rule, start, is);
+    return !strcmp(was, is);
+}
+
 static struct lun_span *find(const struct lun_account *a, lun_us start)
 {
-    for (struct lun_span *s = a->spans; s; s = s->next)
-        if (s->start == start && s->per == a->per) return s;
+    for (struct lun_span *s = a->spans; s; s = s->next) if (same(s, a, start)) return s;
     return NULL;
+}
+
+/* The period that is open, mostly: no calendar is asked. */
+static bool covers(const struct lun_span *s, lun_us wall)
+{
+    return s->start <= wall && wall < s->end && s->rule.per == s->of->rule.per && s->rule.zone == s->of->rule.zone;
+}
+
+static struct lun_span *find_at(const struct lun_account *a, lun_us wall)
+{
+    for (struct lun_span *s = a->spans; s; s = s->next) if (covers(s, wall)) return s;
+    return find(a, lun_period_start(&a->rule, wall));
+}
+
+static struct lun_span *move(struct lun_span *s, lun_us wall)
+{
+    if (s->rule.zone == s->of->rule.zone) return s;
+    s->rule = s->of->rule;
+    s->start = lun_period_start(&s->rule, wall);
+    s->end = lun_period_end(&s->rule, wall);
+    return s;
 }
 
 static struct lun_span *oldest(const struct lun_account *a)
 {
     struct lun_span *found = NULL;
     for (struct lun_span *s = a->spans; s; s = s->next)
-        if (s->per == a->per && (!found || s->start < found->start)) found = s;
+        if (s->rule.per == a->rule.per && (!found || s->start < found->start)) found = s;
     return found;
 }
 
@@ -83,11 +121,11 @@ static void forget_one(struct lun_account *a, const struct lun_span *keep)
 {
     struct lun_span **worst = NULL;
     for (struct lun_span **at = &a->spans; *at; at = &(*at)->next)
-        if (!(*at)->holds && *at != keep && (!worst || (*at)->per != a->per || ((*worst)->per == a->per && (*at)->start < (*worst)->start)))
+        if (!(*at)->holds && *at != keep && (!worst || (*at)->rule.per != a->rule.per || ((*worst)->rule.per == a->rule.per && (*at)->start < (*worst)->start)))
             worst = at;
     if (!worst) return;
     struct lun_span *s = *worst;
-    if (s->per == a->per && s->start > a->forgotten) a->forgotten = s->start;
+    if (s->rule.per == a->rule.per && s->start > a->forgotten) a->forgotten = s->start;
     *worst = s->next;
     a->n--;
     free(s);
@@ -97,12 +135,12 @@ static bool kept(const struct lun_account *a) { return a->money && a->money->kep
 
 struct lun_span *lun_span_open(struct lun_account *a, lun_us wall)
 {
-    lun_us start = lun_period_start(a->per, wall);
-    struct lun_span *s = find(a, start);
-    if (s) return s;
+    struct lun_span *s = find_at(a, wall);
+    if (s) return move(s, wall);
+    lun_us start = lun_period_start(&a->rule, wall);
     if (a->forgotten && start <= a->forgotten && (s = oldest(a))) return s;
     s = lun_alloc(sizeof *s);
-    *s = (struct lun_span){ .next = a->spans, .of = a, .per = a->per, .start = start, .end = lun_period_end(a->per, wall),
+    *s = (struct lun_span){ .next = a->spans, .of = a, .rule = a->rule, .start = start, .end = lun_period_end(&a->rule, wall),
                             .allot = kept(a) ? 0 : INT64_MAX };
     a->spans = s;
     a->n++;
@@ -148,6 +186,29 @@ static enum lun_taken judge(const struct lun_span *s, int64_t bound)
     if (*a->money->closed) return LUN_CLOSED;
     if (hopeless(s, bound)) return LUN_SHORT;
     return s->id && (!bound || at_hand(s) >= bound) ? LUN_TAKEN : LUN_LATER;
+}
+
+/* ---- what people should hear of ---- */
+
+static void fill(const struct lun_account *a, const struct lun_span *s, lun_us end, struct lun_account_view *v)
+{
+    *v = (struct lun_account_view){ .name = a->name, .limit = a->limit, .soft = a->rule.soft, .ends = end };
+    v->left = a->limit < 0 ? INT64_MAX : s ? lun_span_left(s) : a->limit;
+    if (s) {
+        v->used = lun_money_add(s->base, s->used);
+        v->held = s->held;
+    }
+    if (v->limit >= 0) v->share = v->limit ? (double)lun_money_add(v->used, v->held) / (double)v->limit : 1;
+}
+
+static void cross(struct lun_span *s, enum lun_crossing what)
+{
+    const struct lun_money *m = s->of->money;
+    struct lun_account_view v;
+    if (s->crossed & what || !m || !m->watch.crossed) return;
+    s->crossed |= what;
+    fill(s->of, s, s->end, &v);
+    m->watch.crossed(m->watch.self, &v, what);
 }
 
 /* ---- holds ---- */
@@ -269,6 +330,7 @@ static void give(struct lun_hold *h, int64_t cost)
     for (int i = 0; i < h->n; i++) {
         struct lun_span *s = h->spans[i];
         unhold(s, h->bound, cost);
+        if (lun_money_add(s->base, s->used) >= s->of->soft_at) cross(s, LUN_CROSSED_SOFT);
         if (cost < h->bound) s->refused = 0;
         if (kept(s->of) && s->of->limit >= 0 && lun_span_gone(s) > s->granted) lun_money_work(m, s);     /* a claim above its hold */
     }
@@ -299,22 +361,16 @@ void lun_hold_orphan(struct lun_hold *h)                { lun_hold_end(h, &(stru
 
 static const struct lun_span *current(const struct lun_account *a, lun_us wall)
 {
-    lun_us start = lun_period_start(a->per, wall);
-    const struct lun_span *s = find(a, start);
-    return s || !a->forgotten || start > a->forgotten ? s : oldest(a);
+    const struct lun_span *s = find_at(a, wall);
+    return s || !a->forgotten || lun_period_start(&a->rule, wall) > a->forgotten ? s : oldest(a);
 }
 
 static void look(const struct lun_account *a, lun_us wall, struct lun_account_view *v)
 {
     const struct lun_span *s = current(a, wall);
-    lun_us end = lun_period_end(a->per, wall);
-    *v = (struct lun_account_view){ .name = a->name, .limit = a->limit, .soft = a->soft, .resets_in = end == LUN_NEVER ? LUN_NEVER : end - wall };
-    v->left = a->limit < 0 ? INT64_MAX : s ? lun_span_left(s) : a->limit;
-    if (s) {
-        v->used = lun_money_add(s->base, s->used);
-        v->held = s->held;
-    }
-    if (v->limit >= 0) v->share = v->limit ? (double)lun_money_add(v->used, v->held) / (double)v->limit : 1;
+    lun_us end = s && covers(s, wall) ? s->end : lun_period_end(&a->rule, wall);
+    fill(a, s, end, v);
+    v->resets_in = end == LUN_NEVER ? LUN_NEVER : end - wall;
 }
 
 void lun_account_look(struct lun_account *a, lun_us wall, struct lun_account_view *v)
@@ -322,6 +378,22 @@ void lun_account_look(struct lun_account *a, lun_us wall, struct lun_account_vie
     if (a->money) pthread_mutex_lock(&a->money->lock);
     look(a, wall, v);
     if (a->money) pthread_mutex_unlock(&a->money->lock);
+}
+
+void lun_account_refused(struct lun_account *a, int64_t bound, lun_us wall)
+{
+    if (!a->money) return;
+    pthread_mutex_lock(&a->money->lock);
+    struct lun_span *s = find_at(a, wall);
+    if (s && bound <= a->limit) cross(s, LUN_CROSSED_HARD);
+    pthread_mutex_unlock(&a->money->lock);
+}
+
+void lun_money_watch(struct lun_money *m, const struct lun_money_watch *watch)
+{
+    pthread_mutex_lock(&m->lock);
+    m->watch = watch ? *watch : (struct lun_money_watch){0};
+    pthread_mutex_unlock(&m->lock);
 }
 
 bool lun_account_lacks(struct lun_account *a, int64_t bound, lun_us wall)

@@ -24,6 +24,7 @@ struct lun_account_view {       /* nano-USD; of the period that `wall` lies in *
     int64_t used, held, left;   /* left: INT64_MAX without a limit, never below 0. With several gateways: what this one knows to be left */
     double share, soft;         /* (used + held) / limit; 0 without one, 1 where the limit is 0 */
     lun_us resets_in;           /* LUN_NEVER: does not */
+    lun_us ends;                /* the same by the wall clock */
 };
 struct lun_account;             /* a budget; which period it is in follows from `wall` */
 struct lun_span;                /* one period of one account: what the ledger has a row for */
@@ -61,11 +62,25 @@ struct lun_settlement {
     int64_t bound;              /* that of the hold: lun_hold_end says it */
 };
 
+/* What people should hear of, once in each period of a budget (and again after a restart, or when its rule has changed). */
+enum lun_crossing {
+    LUN_CROSSED_SOFT = 1,       /* what is spent has passed the soft share of the limit. Holds do not count: most of them come back */
+    LUN_CROSSED_HARD = 2,       /* somebody was refused who would have fitted into the whole of it */
+};
+struct lun_money_watch {
+    void *self;
+    /* Any thread, under the lock: may only write down. The view is of that period and borrowed; its resets_in is not filled in. */
+    void (*crossed)(void *self, const struct lun_account_view *, enum lun_crossing);
+};
+
 struct lun_money;               /* all accounts of a process */
 struct lun_money *lun_money_new(void);
 void lun_money_free(struct lun_money *);
+void lun_money_watch(struct lun_money *, const struct lun_money_watch *);      /* copied; NULL: nobody watches from now on */
 /* Why nothing is held under a hard limit now; NULL: it is. `text` is filled then. */
 const char *lun_money_closed(struct lun_money *, char text[256]);
+/* How it stands: "open", "closed", or a word of state/member.h while the limits of several gateways cannot be drawn on, and then *why (NULL is fine) is filled. */
+const char *lun_money_status(struct lun_money *, char word[32], char why[256]);
 /* The name, made when new; lives as long as the lun_money. */
 struct lun_money_name *lun_money_name(struct lun_money *, const char *text);
 
@@ -83,6 +98,8 @@ struct lun_account *lun_account_request(int64_t limit);         /* one request's
 void lun_account_free(struct lun_account *);                    /* only for those of lun_account_request, once their holds have ended */
 void lun_account_look(struct lun_account *, lun_us wall, struct lun_account_view *);
 bool lun_account_limited(const struct lun_account *);
+/* A client was refused, for want of money in that account, what could have cost up to `bound`. */
+void lun_account_refused(struct lun_account *, int64_t bound, lun_us wall);
 /* Whether a hold of that much would be SHORT now, for all that is known; nothing is taken. */
 bool lun_account_lacks(struct lun_account *, int64_t bound, lun_us wall);
 

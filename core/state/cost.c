@@ -142,6 +142,22 @@ const char *lun_question_unknown(struct lun_question *q, const struct lun_edit *
     return output_of(q, edits, s.prompts, 0, &silent) < 0 ? "a number of tokens or answers that is no whole number, or too large" : NULL;
 }
 
+int64_t lun_question_output(struct lun_question *q, const struct lun_target *t, const struct lun_edit *edits)
+{
+    bool silent;
+    return output_of(q, edits, surveyed(q, edits).prompts, default_cap(q, t), &silent);
+}
+
+/* OpenAI: "auto", or nothing, is what the project is set to; "default" is the standard one; another may be answered by the standard one. */
+unsigned lun_question_services(struct lun_question *q, const struct lun_edit *edits, unsigned unsaid)
+{
+    struct lun_json tier;
+    if (!edited(q, LUN_FIELD_service_tier, edits, &tier)) return LUN_SERVICES_ALL;
+    if (!tier.n || lun_json_type(tier) == LUN_JSON_NULL) return unsaid;
+    unsigned asked = lun_usage_services(tier);
+    return asked ? asked | 1u << LUN_SERVICE_STANDARD : LUN_SERVICES_ALL;
+}
+
 int64_t lun_question_bound(struct lun_question *q, const struct lun_target *t, const struct lun_edit *edits, int64_t *cap)
 {
     bool silent;
@@ -149,7 +165,8 @@ int64_t lun_question_bound(struct lun_question *q, const struct lun_target *t, c
     int64_t most = default_cap(q, t), out = output_of(q, edits, s.prompts, most, &silent);
     if (cap) *cap = silent ? most : -1;
     if (out < 0 || s.opaque || bought(q, edits) >= 0 || !lun_price_known(&t->price)) return -1;
-    return lun_price_bound(&t->price, s.bound + (s.images ? s.images * lun_image_tokens(lun_question_upstream(q, t)) : 0), out);
+    unsigned services = t->price.n_tiers ? lun_question_services(q, edits, LUN_SERVICES_ALL) : 0;
+    return lun_price_bound(&t->price, services, s.bound + (s.images ? s.images * lun_image_tokens(lun_question_upstream(q, t)) : 0), out);
 }
 
 int64_t lun_question_expected(struct lun_question *q, const struct lun_target *t)

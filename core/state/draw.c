@@ -2,6 +2,7 @@
 #include "base/alloc.h"
 #include "state/money.h"
 #include "state/period.h"
+#include "state/zone.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,11 +94,21 @@ static void collect_span(struct lun_draw_work *w, struct lun_span *s, lun_us wal
     bool over = s->end <= wall && !s->holds;
     *d = (struct lun_draw_span){ .span = s, .budget = s->of->name, .starts = s->start, .ends = s->end, .limit = s->of->limit, .id = s->id,
                                  .base = s->base, .used = s->used, .granted = s->granted, .need = s->least, .over = over };
-    lun_period_label(s->per, s->start, d->label);
+    lun_period_label(&s->rule, s->start, d->label);
+    snprintf(d->per, sizeof d->per, "%d/%lld/%s", (int)s->rule.per, (long long)s->rule.window, lun_zone_name(s->rule.zone));
     d->forced = s->of->limit >= 0 && lun_span_gone(s) > s->granted && lun_span_gone(s) > s->of->limit - s->base;
     d->want = wanted(s, over);
     s->listed = s->give_back = s->trim = false;
     s->wanted = s->least = 0;
+}
+
+static void weigh(struct lun_draw_group *g, int i)
+{
+    const struct lun_span *s = g->spans[i];
+    if (s->of->limit < 0) return;
+    int64_t at_hand = s->allot - lun_span_gone(s);
+    g->lack[i] = larger(g->need - at_hand, 0);
+    g->all[i] = larger(lun_money_add(s->wanted, -at_hand), g->lack[i]);
 }
 
 static void collect(struct lun_money *m, struct lun_draw_work *w, lun_us wall)
@@ -116,6 +127,7 @@ static void collect(struct lun_money *m, struct lun_draw_work *w, lun_us wall)
         struct lun_draw_group *g = &w->groups[w->n_groups++];
         *g = (struct lun_draw_group){ .n = p->n, .need = p->need };
         memcpy(g->spans, p->spans, sizeof g->spans);
+        for (int i = 0; i < g->n; i++) weigh(g, i);
         m->needy = p->next_need;
     }
     for (struct lun_span *s; (s = m->work); ) {
@@ -260,7 +272,7 @@ void lun_draw_found(struct lun_money *m, struct lun_account *a, const char *labe
 {
     char now[LUN_PERIOD_LABEL];
     pthread_mutex_lock(&m->lock);
-    lun_period_label(a->per, wall, now);
+    lun_period_label(&a->rule, wall, now);
     struct lun_span *s = strcmp(label, now) ? NULL : lun_span_open(a, wall);
     if (s && !s->id) {
         s->id = id;
@@ -305,6 +317,25 @@ static void some_back(void *m, struct lun_span *s)
     if (s->id && s->of->limit >= 0 && s->allot - lun_span_gone(s) > 4 * chunk(s)) lun_money_work(m, s);
 }
 
+void lun_draw_return(struct lun_money *m, struct lun_span *s)
+{
+    pthread_mutex_lock(&m->lock);
+    all_back(m, s);
+    pthread_mutex_unlock(&m->lock);
+}
+
+void *lun_draw_mark(const struct lun_span *s)               { return s->mark; }
+void lun_draw_set_mark(struct lun_span *s, void *mark)      { s->mark = mark; }
+
+void lun_draw_status(struct lun_money *m, const char *word, const char *why)
+{
+    pthread_mutex_lock(&m->lock);
+    snprintf(m->status, sizeof m->status, "%s", word);
+    snprintf(m->stuck, sizeof m->stuck, "%s", why ? why : "");
+    if (m->waiters) lun_money_tell(m);
+    pthread_mutex_unlock(&m->lock);
+}
+
 void lun_draw_give_back(struct lun_money *m, bool all)
 {
     pthread_mutex_lock(&m->lock);
@@ -328,12 +359,13 @@ static bool has_dead(const struct lun_payers *p)
     return false;
 }
 
-static void bury(struct lun_account *a)
+static void bury(struct lun_account *a, void (*gone)(void *self, void *mark), void *self)
 {
     for (struct lun_span **at = &a->spans, *s; (s = *at); ) {
         if (!s->dead) { at = &s->next; continue; }
         *at = s->next;
         a->n--;
+        if (s->mark && gone) gone(self, s->mark);
         free(s);
     }
 }
@@ -350,7 +382,7 @@ static void spare(struct lun_money *m)
     for (struct lun_payers *p = m->needy; p; p = p->next_need) keep_spans(p);
 }
 
-void lun_draw_sweep(struct lun_money *m, lun_us wall)
+void lun_draw_sweep(struct lun_money *m, lun_us wall, void (*gone)(void *self, void *mark), void *self)
 {
     struct old o = { m, wall, false };
     pthread_mutex_lock(&m->lock);
@@ -358,7 +390,7 @@ void lun_draw_sweep(struct lun_money *m, lun_us wall)
     if (o.some) {
         spare(m);
         lun_payers_forget(m, has_dead);
-        for (struct lun_names_each e = lun_names_each(&m->accounts); lun_names_next(&e); ) bury(e.thing);
+        for (struct lun_names_each e = lun_names_each(&m->accounts); lun_names_next(&e); ) bury(e.thing, gone, self);
     }
     pthread_mutex_unlock(&m->lock);
 }

@@ -42,6 +42,7 @@ struct lun_draw_span {
     const char *budget; char label[64]; lun_us starts, ends;    /* wall; ends LUN_NEVER: does not */
     int64_t limit;                              /* -1: none */
     uint32_t id;                                /* 0: to be opened */
+    char per[48];                               /* what its periods are, as text, to compare with others' */
     int64_t base, used, granted;                /* as known; on return of an opened one: what the ledger says (used: charged by this run before) */
     int64_t want;                               /* granted is to be this; below `granted`: it is given back; -1: nothing to do */
     bool forced;                                /* more was charged than granted: whatever the limit says */
@@ -51,8 +52,8 @@ struct lun_draw_span {
 };
 struct lun_draw_payers { struct lun_payers *payers; uint32_t id; int n; struct lun_span *spans[LUN_ACCOUNTS]; uint32_t accounts[LUN_ACCOUNTS]; };
 
-/* Who waits: so much on each of these accounts that has a limit, or on none. */
-struct lun_draw_group { int n; struct lun_span *spans[LUN_ACCOUNTS]; int64_t need; };
+/* Who waits: the dearest of them needs so much on each of these accounts. lack: what of that is not drawn yet; all: what all who wait for it lack together. */
+struct lun_draw_group { int n; struct lun_span *spans[LUN_ACCOUNTS]; int64_t need, lack[LUN_ACCOUNTS], all[LUN_ACCOUNTS]; };
 struct lun_draw_account { const char *budget; struct lun_account *account; };
 
 struct lun_draw_work {          /* arrays are the bookkeeper's to reuse: zero-initialise once, free with lun_draw_work_free */
@@ -85,8 +86,16 @@ void lun_draw_base(struct lun_money *, struct lun_span *, int64_t base);
 void lun_draw_each(struct lun_money *, void (*each)(void *self, struct lun_span *, uint32_t id, int64_t base), void *self);
 /* Gives back what is not gone: all of it, or what is more than will soon be wanted. lun_draw_begin collects it. */
 void lun_draw_give_back(struct lun_money *, bool all);
-/* Once in a while: forgets spans whose period is over, of which nothing is held and whose rest was given back; collects the rest of others. */
-void lun_draw_sweep(struct lun_money *, lun_us wall);
+/* The same of one. */
+void lun_draw_return(struct lun_money *, struct lun_span *);
+/* Once in a while: forgets spans whose period is over, of which nothing is held and whose rest was given back; collects the rest of others. `gone` (may be
+ * NULL) is called with the mark of each that has one, under the lock. */
+void lun_draw_sweep(struct lun_money *, lun_us wall, void (*gone)(void *self, void *mark), void *self);
+/* The bookkeeper's own, on its thread alone. */
+void *lun_draw_mark(const struct lun_span *);
+void lun_draw_set_mark(struct lun_span *, void *);
+/* How it stands with those who share, for whoever is refused meanwhile: a word, and a sentence (copied); "" and NULL: all is well. */
+void lun_draw_status(struct lun_money *, const char *word, const char *why);
 /* What is held, over all accounts, and how many holds on one of them there are. */
 int64_t lun_draw_held(struct lun_money *, int *holds);
 void lun_draw_work_free(struct lun_draw_work *);

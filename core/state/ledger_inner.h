@@ -93,7 +93,7 @@ struct lun_ledger {
     enum lun_ledger_result trouble;     /* the first in this transaction */
     uint32_t run;
     int64_t data_version;
-    int wal_pages;
+    int wal_pages, checkpoint_at;       /* pages in the log; how many there are when it is next brought into the file */
     sqlite3_stmt *statements[LUN_SQL_COUNT];
     struct lun_payer_set *cache;
     struct lun_sum *sums; uint32_t n_sums, room_sums;   /* of this transaction: a table by account; room is a power of two or 0 */

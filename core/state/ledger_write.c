@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHECKPOINT_AT = 1000 };      /* pages in the log: 4 MB */
+enum { CHECKPOINT_EVERY = 1000 };   /* pages in the log: 4 MB */
 #define COST_MOST (1000000 * (int64_t)1000000000)   /* a million USD an attempt: what claims to be dearer is no price */
 
 int64_t lun_saturate(int64_t a, int64_t b)
@@ -60,10 +60,12 @@ void lun_ledger_rollback(struct lun_ledger *l)
     finish(l);
 }
 
-/* A full disk can wait; a failed fsync of the file cannot. */
+/* A full disk can wait; a failed fsync of the file cannot. While somebody reads an old state the log only grows, and is not gone through at each commit. */
 static void checkpoint(struct lun_ledger *l)
 {
-    if (l->wal_pages < CHECKPOINT_AT) return;
+    if (l->wal_pages < CHECKPOINT_EVERY) l->checkpoint_at = CHECKPOINT_EVERY;
+    if (l->wal_pages < l->checkpoint_at) return;
+    l->checkpoint_at = l->wal_pages + CHECKPOINT_EVERY;
     int rc = sqlite3_wal_checkpoint_v2(l->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
     if (rc != SQLITE_OK && (rc & 0xFF) != SQLITE_BUSY && (rc & 0xFF) != SQLITE_LOCKED) lun_ledger_note(l, rc, "checkpoint");
 }

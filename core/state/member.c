@@ -253,7 +253,7 @@ static void drawn(member *m, const char *const *items, int n)
     }
     int n_sent = m->n_sent;
     m->n_sent = 0;
-    for (int i = 0; i < n_sent; i++) {
+    for (int i = 0; i < n_sent; i++) {          /* who is told may want something new, but nothing is sent from inside */
         struct lun_member_group *g = m->sent[i];
         if (!g) continue;
         g->listed = false;
@@ -315,14 +315,14 @@ void lun_member_answer(member *m, const char *const *items, int n)
     int rest;
     enum lun_member_op op = m->op;
     if (!m->busy) return;
-    m->busy = false;
     m->op = LUN_OP_NONE;
-    if (!lun_member_read(m, items, n, &rest)) { m->looked = false; return; }
+    if (!lun_member_read(m, items, n, &rest)) { m->busy = m->looked = false; return; }
     m->looked = true;
     bool mine = op != m->numbered.op || !strcmp(m->nonce, m->head.nonce);
     if (op == m->numbered.op) m->again = false;
     if (mine) obeyed(m, op, items[0], items + rest, n - rest);
     if (!m->head.lost && !strcmp(m->nonce, m->head.nonce)) hear_demand(m);
+    m->busy = false;            /* not before: who is told may want more at once, and those who are told are read from what was sent */
     step(m);
 }
 
@@ -399,3 +399,8 @@ void lun_member_drop(member *m, account *a)
     a->news = false;
     a->user = NULL;
 }
+
+bool lun_member_idle(const member *m)               { return !m->busy && !m->again && !has_news(m); }
+const char *lun_member_members(const member *m)     { return m->head.members; }
+const char *lun_member_missing(const member *m)     { return m->head.missing; }
+void lun_member_found(member *m)                    { m->options.founds = true; }

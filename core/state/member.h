@@ -77,6 +77,7 @@ void lun_member_want(struct lun_member *, struct lun_member_group *);          /
 void lun_member_unwant(struct lun_member *, struct lun_member_group *);        /* before it is freed; what was asked for already may still come */
 /* The disk says now that it has so much: less, given back; or more, whatever the limit: a claim above its hold. */
 void lun_member_set(struct lun_member *, struct lun_member_account *, int64_t has);
+void lun_member_found(struct lun_member *);            /* as founds, later: an operator's word */
 /* False: nobody of that name is known, or it is this one, or Redis does not answer. */
 bool lun_member_forget(struct lun_member *, const char *id);
 
@@ -86,4 +87,7 @@ void lun_member_answer(struct lun_member *, const char *const *items, int n);
 void lun_member_refuse(struct lun_member *);           /* an error instead of an answer: nothing was done; it is sent again at the next tick */
 void lun_member_tick(struct lun_member *);             /* every LUN_MEMBER_POLL */
 enum lun_member_state lun_member_state(const struct lun_member *);
+bool lun_member_idle(const struct lun_member *);       /* no message is under way, and Redis knows what the disk does */
+const char *lun_member_members(const struct lun_member *);     /* names, each between blanks; as Redis last said. Borrowed */
+const char *lun_member_missing(const struct lun_member *);     /* of these who has not registered what it holds */
 #endif

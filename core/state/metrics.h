@@ -46,6 +46,12 @@ enum lun_metric_type { LUN_COUNTER, LUN_GAUGE, LUN_HISTOGRAM };
     X(BUDGET_LIMIT,    "lunette_budget_limit_usd",                  GAUGE,     "budget",                "The limit of a budget that has one") \
     X(BUDGET_USED,     "lunette_budget_used_usd",                   GAUGE,     "budget",                "What is spent of it in its current period") \
     X(BUDGET_HELD,     "lunette_budget_held_usd",                   GAUGE,     "budget",                "What is held of it for requests under way") \
+    X(BUDGET_SOFT,     "lunette_budget_soft_total",                 COUNTER,   "budget",                "Times that what is spent of a budget passed its `soft` share, once in a period; of a tag all values together") \
+    X(BUDGET_EXHAUSTED, "lunette_budget_exhausted_total",           COUNTER,   "budget",                "Periods of a budget in which a request was refused for want of it; of a tag all values together") \
+    X(TAG_VALUES,      "lunette_tag_values",                        GAUGE,     "tag",                   "Values of a tag with a budget that have an account of their own") \
+    X(WEBHOOK,         "lunette_webhook_events_total",              COUNTER,   "result",                "Events for the webhook: delivered, retried (each try that failed), failed (given up), dropped (too many waited, or nobody takes them any more)") \
+    X(USAGE_SUSPECT,   "lunette_usage_suspect_total",               COUNTER,   "target,reason",         "Answers whose claim of what they took cannot be true, by what is wrong with it") \
+    X(DOUBTED,         "lunette_target_closed_to_limits",           GAUGE,     "target,reason",         "1 for a target that is closed to requests under a hard limit, by what its provider claimed") \
     X(LEDGER_OPEN,     "lunette_ledger_open",                       GAUGE,     "",                      "1 while the ledger can be written; 0: requests under a hard limit are refused") \
     X(LEDGER_ROWS,     "lunette_ledger_rows_total",                 COUNTER,   "",                      "Attempts written down in the ledger") \
     X(LEDGER_COMMIT,   "lunette_ledger_commit_seconds",             HISTOGRAM, "",                      "Writing down what was drawn and settled, until it is on the disk") \

@@ -53,6 +53,15 @@ const char *lun_money_closed(struct lun_money *m, char text[256])
     return why ? text : NULL;
 }
 
+const char *lun_money_status(struct lun_money *m, char word[32], char why[256])
+{
+    pthread_mutex_lock(&m->lock);
+    strcpy(word, *m->closed ? "closed" : *m->status ? m->status : "open");
+    if (why) strcpy(why, *m->closed ? m->closed : m->stuck);
+    pthread_mutex_unlock(&m->lock);
+    return word;
+}
+
 /* ---- who waits, and for whom ---- */
 
 void lun_money_wait(struct lun_money *m, struct lun_money_waiter *w)

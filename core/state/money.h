@@ -8,8 +8,10 @@
 struct lun_span {
     struct lun_span *next;              /* of its account */
     struct lun_account *of;
-    enum lun_period per; lun_us start, end;
+    struct lun_budget_rule rule;        /* as it was when it was opened; its limit is the account's */
+    lun_us start, end;
     int64_t used, held; int holds;      /* here: by holds that ended, by those that have not */
+    unsigned crossed;                   /* enum lun_crossing: who watches was told */
     /* with a ledger */
     uint32_t id;                        /* 0: not on the disk yet */
     int64_t base, granted, allot;
@@ -20,6 +22,7 @@ struct lun_span {
     bool listed;                        /* in the money's list of spans with work */
     bool give_back, trim;               /* what is not gone; what is more than a few chunks */
     bool dead;                          /* about to be freed */
+    void *mark;
     struct lun_span *next_work;
 };
 
@@ -27,8 +30,8 @@ struct lun_account {
     struct lun_money *money;            /* NULL: a request's own */
     char *name;
     _Atomic int64_t limit;
-    enum lun_period per;
-    double soft;
+    struct lun_budget_rule rule;        /* but for the limit */
+    int64_t soft_at;                    /* spending that much is told; INT64_MAX: none is */
     struct lun_span *spans; int n;
     lun_us forgotten;                   /* no period that began then or before is opened any more; 0: none was forgotten */
     struct lun_account *next_work;
@@ -47,9 +50,11 @@ struct lun_money_name { struct lun_money_name *next_work; _Atomic uint32_t id; c
 struct lun_money {
     pthread_mutex_t lock;
     struct lun_names accounts, names;
+    struct lun_money_watch watch;
     struct lun_draw_books books; bool kept;             /* kept: there is a ledger */
     bool shared;
     char closed[256];                                   /* "": it is not */
+    char status[32], stuck[256];                        /* of those who share; "": all is well */
     uint64_t seq;
     uint32_t *free_slots; size_t n_free;
     uint32_t *ended; size_t n_ended;                    /* slots whose holds have ended */

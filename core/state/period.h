@@ -1,11 +1,18 @@
-/* The spans of time that a budget holds for, in UTC: hours, days, weeks from Monday, months. Pure. */
+/* The spans of time that a budget holds for: hours, days, weeks from Monday and months, as clocks and calendars in its zone have them; and windows
+ * that move along. Pure.
+ *
+ * A day of 23 or 25 hours is one day; a day that a zone left out is none, with no money. Days, weeks and months begin when clocks first show them,
+ * and where clocks are set back over midnight the day that had begun goes on. An hour is a clock's hour at one distance from UTC: one that occurs
+ * twice is two, and one in the middle of which clocks are changed ends there. */
 #ifndef LUN_STATE_PERIOD_H
 #define LUN_STATE_PERIOD_H
 #include "base/clock.h"
 #include "state/snapshot.h"
 
-lun_us lun_period_start(enum lun_period, lun_us wall);  /* of the one that `wall` lies in; LUN_PER_EVER: 0 */
-lun_us lun_period_end(enum lun_period, lun_us wall);    /* where the next begins; LUN_PER_EVER: LUN_NEVER */
+lun_us lun_period_start(const struct lun_budget_rule *, lun_us wall);   /* of the one that `wall` lies in; LUN_PER_EVER and _ROLLING: 0 */
+lun_us lun_period_end(const struct lun_budget_rule *, lun_us wall);     /* where the next begins; LUN_PER_EVER and _ROLLING: LUN_NEVER */
+/* What ledger and Redis call it, with the budget's name: its date there. "2026-11-28T14+01:00" (hour), "2026-11-28", "2026-W48" (ISO 8601), "2026-11",
+ * "ever", "rolling". */
 #define LUN_PERIOD_LABEL 64
-void lun_period_label(enum lun_period, lun_us wall, char out[LUN_PERIOD_LABEL]);     /* what the ledger calls it: "2026-11-28" */
+void lun_period_label(const struct lun_budget_rule *, lun_us wall, char out[LUN_PERIOD_LABEL]);
 #endif

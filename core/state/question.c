@@ -3,6 +3,7 @@
 #include "base/hash.h"
 #include "base/loop.h"
 #include "base/text.h"
+#include "state/charge.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,6 +48,7 @@ void lun_question_free(struct lun_question *q)
     if (!q) return;
     if (q->own_account) lun_account_free(q->own_account);
     lun_tuning_unref(q->tuning);
+    lun_key_unref(q->key);
     lun_snapshot_unref(q->snapshot);
     if (q->buffered) atomic_fetch_sub(q->buffered, q->buffered_n);
     lun_buf_free(&q->kept);
@@ -135,6 +137,10 @@ int lun_question_accounts(struct lun_question *q, struct lun_account *out[LUN_AC
     if (q->client && q->client->account) out[n++] = q->client->account;
     if (q->client && q->client->team && q->client->team->account) out[n++] = q->client->team->account;
     if (q->snapshot->total_account) out[n++] = q->snapshot->total_account;
+    for (int i = 0; i < q->snapshot->n_tags; i++) {
+        struct lun_account *charged = lun_charge_account(q, &q->snapshot->tags[i]);
+        if (charged) out[n++] = charged;
+    }
     return n;
 }
 

@@ -68,6 +68,7 @@ struct lun_trial {
     lun_us retry_after;             /* 0: not said */
     struct lun_usage usage;
     int64_t cost, bound;            /* nano-USD: charged; held */
+    enum lun_suspect suspect;       /* what about its usage cannot be true */
     const char *body; size_t body_n;    /* of a whole answer (also an error's), at most 256 KiB here; borrowed */
     const char *finish_reason;      /* of the first choice, or NULL */
 };
@@ -99,11 +100,13 @@ struct lun_question {
     bool has_tools, has_image, has_schema;
 
     const struct lun_client_rule *client;   /* NULL: an open gateway */
+    struct lun_key *key;            /* that the client was made with at run time; its own reference. NULL: it stands in the configuration */
     uint64_t who;                   /* the client as a number; 0: open */
     const char *session, *user, *task, *class;  /* NULL: not said */
     const char *pinned;             /* previous_response_id, or NULL */
     struct lun_pair *tags; int n_tags;
     struct lun_pair *headers; int n_headers;    /* of the request, lower case, none that carry a secret */
+    struct lun_charged { const char *value; struct lun_account *account; } charged[LUN_TAG_BUDGETS];   /* by snapshot->tags: state/charge.h */
     int64_t budget;                 /* nano-USD for this request; -1: not said */
     struct lun_account *own_account;    /* of that budget; freed by the owner */
     int client_retry;               /* x-stainless-retry-count; 0 */
@@ -185,6 +188,10 @@ const struct lun_grouped *lun_question_group(struct lun_question *, const struct
  * written into the body for the bound to hold; -1: the body says them itself. */
 int64_t lun_question_bound(struct lun_question *, const struct lun_target *, const struct lun_edit *edits, int64_t *cap);
 const char *lun_question_unknown(struct lun_question *, const struct lun_edit *edits);     /* for people; static or in the arena; NULL: nothing */
+unsigned lun_question_services(struct lun_question *, const struct lun_edit *edits, unsigned unsaid);   /* what it can be billed as (state/usage.h): all
+                                                   where it leaves that to the provider, `unsaid` where it does not speak of it */
+int64_t lun_question_output(struct lun_question *, const struct lun_target *, const struct lun_edit *edits);    /* tokens of all choices that the body
+                                                   asks for at most, or the bound's cap where it says nothing; -1: nobody can tell */
 int64_t lun_question_expected(struct lun_question *, const struct lun_target *);
 int     lun_question_accounts(struct lun_question *, struct lun_account *out[LUN_ACCOUNTS]);    /* that it counts to */
 bool    lun_question_limited(struct lun_question *);    /* any of them has a hard limit */

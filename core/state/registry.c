@@ -2,6 +2,7 @@
 #include "base/alloc.h"
 #include "state/names.h"
 #include "state/standing.h"
+#include "state/tag_values.h"
 #include <stdlib.h>
 
 #define STORE_BYTES   ((size_t)64 << 20)
@@ -9,7 +10,7 @@
 #define RETRY_WINDOW  (10 * LUN_SECOND)
 #define HEDGE_WINDOW  (60 * LUN_SECOND)
 
-struct lun_registry_names { struct lun_names targets, providers, clients, canaries; };
+struct lun_registry_names { struct lun_names targets, providers, clients, canaries, tags; };
 
 struct lun_registry *lun_registry_new(void)
 {
@@ -29,6 +30,8 @@ static void free_provider(void *p) { lun_provider_record_free(p); }
 
 static void free_canary(void *c)   { lun_canary_free(c); }
 
+static void free_tag(void *v)      { lun_tag_values_free(v); }
+
 static void free_client(void *of)
 {
     struct lun_client_state *c = of;
@@ -43,6 +46,7 @@ void lun_registry_free(struct lun_registry *r)
     lun_names_free(&r->names->providers, free_provider);
     lun_names_free(&r->names->clients, free_client);
     lun_names_free(&r->names->canaries, free_canary);
+    lun_names_free(&r->names->tags, free_tag);
     free(r->names);
     lun_metrics_free(r->metrics);
     lun_quota_free(r->hedges);
@@ -88,19 +92,36 @@ void lun_registry_canaries(struct lun_registry *r, void (*each)(void *self, cons
     while (lun_names_next(&e)) each(self, e.name, e.thing);
 }
 
+static struct lun_tag_values *values_of(struct lun_registry *r, const struct lun_tag_budget *t)
+{
+    struct lun_tag_values *v = lun_names_get(&r->names->tags, t->name);
+    if (!v) lun_names_put(&r->names->tags, t->name, v = lun_tag_values_new(r->money, t->name));
+    lun_tag_values_apply(v, t);
+    return v;
+}
+
 void lun_registry_apply(struct lun_registry *r, const struct lun_snapshot *s)
 {
     for (int i = 0; i < s->n_targets; i++) lun_target_state_apply(&s->targets[i]);
     for (int i = 0; i < s->n_teams; i++) account(r, "team ", s->teams[i].name, &s->teams[i].budget);
     for (int i = 0; i < s->n_clients; i++) account(r, "key ", s->clients[i].name, &s->clients[i].budget);
     account(r, "total", "", &s->total);
+    for (int i = 0; i < s->n_tags; i++) values_of(r, &s->tags[i]);
     for (int i = 0; i < s->n_canaries; i++) lun_canary_apply(s->canaries[i].state, &s->canaries[i]);
     lun_cache_resize(r->cache, (size_t)s->cache.size);
+}
+
+void lun_registry_bind_key(struct lun_registry *r, struct lun_key *k)
+{
+    k->rule.budget.zone = r->zone;
+    k->rule.account = account(r, "key ", k->name, &k->rule.budget);
+    k->rule.state = known(&r->names->clients, k->name, make_client);
 }
 
 /* The snapshot is not published yet: its parts may still be written to. */
 void lun_registry_bind(struct lun_registry *r, struct lun_snapshot *s)
 {
+    r->zone = s->zone;
     for (int i = 0; i < s->n_providers; i++) {
         struct lun_provider *p = (struct lun_provider *)&s->providers[i];
         p->state = lun_provider_state_new(&s->arena, known(&r->names->providers, p->name, make_provider), p);
@@ -124,6 +145,7 @@ void lun_registry_bind(struct lun_registry *r, struct lun_snapshot *s)
         c->state = lun_registry_canary(r, c->name);
         lun_canary_apply(c->state, c);
     }
+    for (int i = 0; i < s->n_tags; i++) ((struct lun_tag_budget *)&s->tags[i])->state = values_of(r, &s->tags[i]);
     s->total_account = account(r, "total", "", &s->total);
     s->ledger_version = lun_money_name(r->money, s->version ? s->version : "");
 }

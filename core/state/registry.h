@@ -4,6 +4,7 @@
 #define LUN_STATE_REGISTRY_H
 #include "state/budget.h"
 #include "state/cache.h"
+#include "state/keyring.h"
 #include "state/limit.h"
 #include "state/metrics.h"
 #include "state/snapshot.h"
@@ -15,6 +16,7 @@ struct lun_registry {
     struct lun_cache *cache;
     struct lun_quota *retries, *hedges;
     struct lun_metrics *metrics;
+    const struct lun_zone *zone;        /* of the budgets of keys that are made at run time: that of the last snapshot bound */
     struct lun_registry_names *names;
 };
 /* The canary of that name, made where there is none yet. One thread at a time, and not beside lun_registry_bind. */
@@ -29,6 +31,8 @@ void lun_registry_free(struct lun_registry *);      /* after the last snapshot t
  * be one of its own. Limits that a reload changed apply from here on, also to who still holds the old snapshot. One thread at a
  * time. What lies in the snapshot's arena dies with it; what is known by name lives as long as the registry. */
 void lun_registry_bind(struct lun_registry *, struct lun_snapshot *);
+/* The same for a key that was made at run time, before it is in a ring that is in use. */
+void lun_registry_bind_key(struct lun_registry *, struct lun_key *);
 /* Puts the limits of a snapshot that was bound before into force again, where another one's have been since. Any thread, one at a time. */
 void lun_registry_apply(struct lun_registry *, const struct lun_snapshot *);
 #endif

@@ -26,6 +26,7 @@ struct lun_snapshot *lun_snapshot_new(void)
     s->version = "default";
     s->folder = "";
     s->listen = LUN_DEFAULT_LISTEN;
+    s->redis_prefix = LUN_DEFAULT_PREFIX;
     s->admin = LUN_DEFAULT_ADMIN;
     s->watch = true;
     s->premium = LUN_DEFAULT_PREMIUM;
@@ -141,16 +142,27 @@ const char *lun_snapshot_key(const struct lun_snapshot *newest, const struct lun
 bool lun_key_hash(const char *key, size_t n, unsigned char hash[LUN_KEY_HASH])
 {
     unsigned got = 0;
-    return EVP_Digest(key, n, hash, &got, EVP_sha256(), NULL) == 1 && got == LUN_KEY_HASH;
+    return n && n <= KEY_BYTES && EVP_Digest(key, n, hash, &got, EVP_sha256(), NULL) == 1 && got == LUN_KEY_HASH;
 }
 
-const struct lun_client_rule *lun_snapshot_client(const struct lun_snapshot *s, const char *key, size_t n)
+const struct lun_client_rule *lun_snapshot_client(const struct lun_snapshot *s, const unsigned char hash[LUN_KEY_HASH])
 {
-    unsigned char hash[LUN_KEY_HASH];
     const struct lun_client_rule *found = NULL;
-    if (!n || n > KEY_BYTES || !lun_key_hash(key, n, hash)) return NULL;
     for (int i = s->n_clients; i--; )       /* all of them, so that the time tells nothing; of equals the first */
-        found = CRYPTO_memcmp(hash, s->clients[i].hash, sizeof hash) ? found : &s->clients[i];
-    explicit_bzero(hash, sizeof hash);
+        found = CRYPTO_memcmp(hash, s->clients[i].hash, LUN_KEY_HASH) ? found : &s->clients[i];
     return found;
+}
+
+const struct lun_client_rule *lun_snapshot_client_named(const struct lun_snapshot *s, const char *name)
+{
+    for (int i = 0; i < s->n_clients; i++)
+        if (!strcmp(s->clients[i].name, name)) return &s->clients[i];
+    return NULL;
+}
+
+const struct lun_team *lun_snapshot_team(const struct lun_snapshot *s, const char *name)
+{
+    for (int i = 0; i < s->n_teams; i++)
+        if (!strcmp(s->teams[i].name, name)) return &s->teams[i];
+    return NULL;
 }

@@ -37,6 +37,7 @@ struct lun_pair { const char *name, *value; };
 #define LUN_DEFAULT_KEEPALIVE   (15 * LUN_SECOND)
 #define LUN_DEFAULT_PREMIUM     (30 * LUN_NANO_PER_USD)
 #define LUN_DEFAULT_WEIGHT      1.0
+#define LUN_DEFAULT_PREFIX      "lunette"              /* of all keys in a Redis */
 
 struct lun_timeouts { lun_us connect, first_byte, idle, total; };       /* of an attempt; a step may say otherwise */
 
@@ -65,7 +66,7 @@ struct lun_secret { const char *name, *value; };    /* name: of the variable or 
 struct lun_file { const char *name, *text; size_t n; };         /* name: as shown in errors, relative to the folder */
 
 /* A file that the configuration was made of. */
-enum lun_part_kind { LUN_PART_CONFIG, LUN_PART_CONFIG_MODULE, LUN_PART_POLICY, LUN_PART_POLICY_MODULE, LUN_PART_SCRIPT, LUN_PART_DIALECT };
+enum lun_part_kind { LUN_PART_CONFIG, LUN_PART_CONFIG_MODULE, LUN_PART_POLICY, LUN_PART_POLICY_MODULE, LUN_PART_SCRIPT, LUN_PART_DIALECT, LUN_PART_PRICES };
 struct lun_part {
     enum lun_part_kind kind;
     const char *module;         /* the MODULE kinds: what `require` was given; otherwise NULL */
@@ -85,6 +86,8 @@ struct lun_provider {
     const char *ca, *proxy;     /* NULL: the system's certificates; no proxy */
     int connections;            /* at most; 0: no limit */
     bool http2, usage;          /* usage: it understands stream_options.include_usage */
+    bool cancel_stops_billing, cancel_goes_on;  /* what hanging up in the middle of a stream does to its bill, where it was said; neither: ended is only
+                                   taken for what no hard limit hangs on */
     struct lun_health_rules health;
     struct lun_probe_rules probe;
     bool check_keys;            /* each key is asked about before the first request, and a new one when it comes */
@@ -119,8 +122,27 @@ struct lun_model {
 
 enum lun_trust { LUN_TRUST_TASK = 1, LUN_TRUST_TAGS = 2, LUN_TRUST_BUDGET = 4, LUN_TRUST_CLASS = 8, LUN_TRUST_ALL = 15 };
 
-enum lun_period { LUN_PER_EVER, LUN_PER_HOUR, LUN_PER_DAY, LUN_PER_WEEK, LUN_PER_MONTH };
-struct lun_budget_rule { int64_t limit; enum lun_period per; double soft; };   /* limit < 0: none. soft: share, 0 none */
+enum lun_period { LUN_PER_EVER, LUN_PER_HOUR, LUN_PER_DAY, LUN_PER_WEEK, LUN_PER_MONTH, LUN_PER_ROLLING };
+struct lun_budget_rule {
+    int64_t limit;              /* < 0: none */
+    enum lun_period per;
+    double soft;                /* share, 0: none */
+    lun_us window;              /* LUN_PER_ROLLING: how far back it looks */
+    const struct lun_zone *zone;        /* NULL: UTC; lives as long as the process */
+};
+
+#define LUN_TAG_BUDGETS 4       /* tags that have budgets, at most */
+enum lun_tag_from { LUN_TAG_FROM_TAGS, LUN_TAG_FROM_HEADER, LUN_TAG_FROM_METADATA, LUN_TAG_FROM_POLICY };
+struct lun_tag_budget {         /* a budget for each value of a tag */
+    int index;
+    const char *name;
+    enum lun_tag_from from;
+    const char *at;             /* the header, in lower case, or the name in the body's metadata; NULL */
+    bool required;              /* who says none is refused */
+    int values;                 /* that have an account of their own */
+    struct lun_budget_rule budget;
+    struct lun_tag_values *state;
+};
 
 struct lun_team {
     const char *name;
@@ -190,6 +212,9 @@ struct lun_snapshot {
     bool state_said;            /* by the configuration: that it cannot be used is a mistake, else a warning */
     const char *ledger;         /* the file of what was spent; NULL: there is none */
     bool ledger_said;           /* by the configuration: that it cannot be used is a mistake, where else the state folder is missing */
+    const char *redis;          /* the URL (state/redis_address.h), never shown; NULL: nothing is shared with other gateways */
+    const char *redis_prefix;   /* of all keys there */
+    const char *redis_ca;       /* a file of certificates; NULL: the system's */
     int workers;                /* 0: one per core */
     struct lun_file policy;     /* text NULL: no policy */
     const struct lun_host_function *host; int n_host;   /* `lunette.host` of that policy (script/host.h); borrowed from whoever opened it */
@@ -200,10 +225,14 @@ struct lun_snapshot {
     const struct lun_target *targets; int n_targets;
     const struct lun_model *models; int n_models;   /* names first, patterns after, each in the order of the file */
     const struct lun_team *teams; int n_teams;
-    const struct lun_client_rule *clients; int n_clients;       /* none: open, loopback only */
+    const struct lun_client_rule *clients; int n_clients;
+    bool clients_said;          /* there is such a list, though it may be empty. Not: open, loopback only, until a key is made */
     int64_t premium;            /* nano-USD per million input tokens: a target that is dearer is a premium one */
     struct lun_price premium_price;     /* the mean of theirs, each part; unknown where there is none */
     struct lun_budget_rule total; struct lun_account *total_account;
+    const struct lun_tag_budget *tags; int n_tags;
+    const char *zone_name; const struct lun_zone *zone; /* of all budgets; NULL: UTC */
+    const char *webhook, *webhook_secret;       /* a URL, whose value is never shown; NULL: nobody is told, nothing is signed */
     struct lun_money_name *ledger_version;      /* its `version`, as the ledger has it */
     struct lun_limits limits;
     lun_us keepalive;           /* 0: none */
@@ -226,14 +255,16 @@ bool lun_pattern_fits(const char *pattern, const char *name);   /* one * at most
 const struct lun_target *lun_snapshot_target(const struct lun_snapshot *, const char *name);    /* by its own name */
 const struct lun_policy_setting *lun_snapshot_setting(const struct lun_snapshot *, const char *name);  /* of the policy's; NULL: there is none */
 const struct lun_canary_rule *lun_snapshot_canary(const struct lun_snapshot *, const char *name);      /* NULL: there is none */
-const struct lun_client_rule *lun_snapshot_client(const struct lun_snapshot *, const char *key, size_t n);  /* by a presented key;
-                                                                   hashed, compared in constant time with all. NULL: nobody's */
+const struct lun_team *lun_snapshot_team(const struct lun_snapshot *, const char *name);       /* NULL: there is none */
 #define LUN_KEY_HASH 32
+const struct lun_client_rule *lun_snapshot_client(const struct lun_snapshot *, const unsigned char hash[LUN_KEY_HASH]);     /* by the hash of a
+                                                                   presented key; compared in constant time with all. NULL: nobody's */
+const struct lun_client_rule *lun_snapshot_client_named(const struct lun_snapshot *, const char *name);        /* NULL: there is none */
 /* The text of one of a provider's keys as `newest` has it: of the provider of the same name at the same place, the secret of the same name. Where
  * there is none, or `newest` is NULL, the provider's own. Borrowed from either snapshot. */
 const char *lun_snapshot_key(const struct lun_snapshot *newest, const struct lun_provider *, int key);
 /* The provider that is the same one in `newest`: equal name and place. NULL: there is none. */
 const struct lun_provider *lun_snapshot_heir(const struct lun_snapshot *newest, const struct lun_provider *);
-bool lun_key_hash(const char *key, size_t n, unsigned char hash[LUN_KEY_HASH]);     /* SHA-256, as `clients` holds it. False: libcrypto
-                                                                   could not */
+bool lun_key_hash(const char *key, size_t n, unsigned char hash[LUN_KEY_HASH]);     /* SHA-256, as `clients` holds it. False: of no bytes or of
+                                                                   more than 4,096, which is nobody's key; or libcrypto could not */
 #endif

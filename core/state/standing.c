@@ -81,11 +81,28 @@ struct lun_provider_state *lun_provider_state_new(struct lun_arena *a, struct lu
     return s;
 }
 
+static uint64_t mix(uint64_t hash, const void *bytes, size_t n)      /* FNV-1a: it only has to notice a change */
+{
+    for (const unsigned char *at = bytes, *end = at + n; at < end; at++) hash = (hash ^ *at) * 0x100000001B3u;
+    return hash;
+}
+
+/* What an operator may change so that what is claimed can be right after all. */
+static uint64_t terms(const struct lun_target *t)
+{
+    uint64_t hash = mix(0xCBF29CE484222325u, &t->price, offsetof(struct lun_price, tiers));
+    for (int i = 0; i < t->price.n_tiers; i++) hash = mix(mix(hash, &t->price.tiers[i].above, sizeof(int64_t)), &t->price.tiers[i].price, offsetof(struct lun_price, tiers));
+    hash = mix(mix(hash, &t->context, sizeof t->context), &t->max_output, sizeof t->max_output);
+    return (t->upstream ? mix(hash, t->upstream, strlen(t->upstream)) : hash) | 1;
+}
+
 struct lun_target_state *lun_target_state_new(struct lun_arena *a, struct lun_target_record *r, const struct lun_target *t)
 {
     struct lun_target_state *s = lun_arena_zalloc(a, sizeof *s);
     const struct lun_provider_state *p = t->provider->state;
     s->record = r;
+    if (r->terms && r->terms != terms(t)) r->doubt = LUN_SUSPECT_NONE;
+    r->terms = terms(t);
     s->n_lanes = p->n_keys;
     s->lanes = lun_arena_zalloc(a, (size_t)s->n_lanes * sizeof *s->lanes);
     for (int i = 0; i < s->n_lanes; i++) {

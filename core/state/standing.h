@@ -40,6 +40,9 @@ struct lun_target_record {
     struct lun_lane *lanes;
     atomic_int last_key;        /* that was taken: the next one is behind it */
     atomic_int in_flight;
+    atomic_int doubt;           /* enum lun_suspect: why its word on usage is not believed (doubt.h) */
+    atomic_bool told_doubt;
+    uint64_t terms;             /* a hash of what that word is measured by; only for who binds */
     pthread_mutex_t lock;       /* of what follows */
     struct lun_breaker breaker;
     struct lun_measures measures;

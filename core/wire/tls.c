@@ -1,5 +1,6 @@
 #include "wire/tls.h"
 #include "base/alloc.h"
+#include <arpa/inet.h>
 #include <errno.h>
 #include <openssl/bio.h>
 #include <openssl/err.h>
@@ -91,19 +92,38 @@ static struct lun_tls *wrong(struct lun_tls *t, char error[256], const char *wha
     return NULL;
 }
 
-struct lun_tls *lun_tls_new(const char *certificate, const char *key, char error[256])
+static struct lun_tls *make(const SSL_METHOD *method)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct lun_tls *t = lun_zalloc(sizeof *t);
     ERR_clear_error();
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, make_sockets);
-    t->context = SSL_CTX_new(TLS_server_method());
+    t->context = SSL_CTX_new(method);
+    return t;
+}
+
+struct lun_tls *lun_tls_new(const char *certificate, const char *key, char error[256])
+{
+    struct lun_tls *t = make(TLS_server_method());
     if (!t->context || !sockets) return wrong(t, error, "cannot set up TLS for", certificate);
     set_up(t->context);
     if (SSL_CTX_use_certificate_chain_file(t->context, certificate) != 1) return wrong(t, error, "cannot use the certificate", certificate);
     if (SSL_CTX_use_PrivateKey_file(t->context, key, SSL_FILETYPE_PEM) != 1) return wrong(t, error, "cannot use the key", key);
     if (SSL_CTX_check_private_key(t->context) != 1) return wrong(t, error, "the certificate does not belong to the key", key);
     return t;
+}
+
+struct lun_tls *lun_tls_trust(const char *ca, char error[256])
+{
+    struct lun_tls *t = make(TLS_client_method());
+    const char *file = ca ? ca : "of the system";
+    if (!t->context || !sockets) return wrong(t, error, "cannot set up TLS with the certificates", file);
+    SSL_CTX_set_min_proto_version(t->context, TLS1_2_VERSION);
+    SSL_CTX_set_options(t->context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_IGNORE_UNEXPECTED_EOF);
+    SSL_CTX_set_mode(t->context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_verify(t->context, SSL_VERIFY_PEER, NULL);
+    if ((ca ? SSL_CTX_load_verify_file(t->context, ca) : SSL_CTX_set_default_verify_paths(t->context)) == 1) return t;
+    return wrong(t, error, "cannot use the certificates", file);
 }
 
 void lun_tls_free(struct lun_tls *t)
@@ -126,6 +146,22 @@ struct lun_tls_link *lun_tls_link_new(struct lun_tls *t, int fd)
     BIO_set_init(b, 1);
     SSL_set_bio(l->ssl, b, b);
     SSL_set_accept_state(l->ssl);
+    return l;
+}
+
+static bool expect(SSL *ssl, const char *host)
+{
+    unsigned char address[16];
+    if (inet_pton(AF_INET, host, address) == 1 || inet_pton(AF_INET6, host, address) == 1) return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host) == 1;
+    return SSL_set1_host(ssl, host) == 1 && SSL_set_tlsext_host_name(ssl, host) == 1;
+}
+
+struct lun_tls_link *lun_tls_link_to(struct lun_tls *t, int fd, const char *host)
+{
+    struct lun_tls_link *l = lun_tls_link_new(t, fd);
+    if (l->broken) return l;
+    SSL_set_connect_state(l->ssl);
+    l->broken = !expect(l->ssl, host);
     return l;
 }
 

@@ -1,21 +1,25 @@
 /* TLS for a listener, by OpenSSL: 1.2 and 1.3, one certificate, ALPN http/1.1 (a client that offers only other protocols is turned
- * away, RFC 7301 3.2), no client certificates, no renegotiation, session tickets. A lun_tls may be shared by all threads; a
- * link belongs to the thread of its server. */
+ * away, RFC 7301 3.2), no client certificates, no renegotiation, session tickets. And for connections that are made from here, for what libcurl
+ * does not carry. A lun_tls may be shared by all threads; a link belongs to the thread of its server. */
 #ifndef LUN_WIRE_TLS_H
 #define LUN_WIRE_TLS_H
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
-struct lun_tls;             /* certificate and key */
+struct lun_tls;             /* certificate and key; or whom to trust */
 struct lun_tls_link;        /* one connection */
 
 /* PEM files: the certificate with its chain behind it, and its key without a passphrase. NULL: `error` says what is wrong with
  * which file. */
 struct lun_tls *lun_tls_new(const char *certificate, const char *key, char error[256]);
+/* For connections from here: the other side must show a certificate for its name that is signed by one of these (PEM; NULL: the system's). */
+struct lun_tls *lun_tls_trust(const char *ca, char error[256]);
 void lun_tls_free(struct lun_tls *);                            /* links made from it may live on */
 
 struct lun_tls_link *lun_tls_link_new(struct lun_tls *, int fd);    /* fd stays yours, non-blocking */
+/* The same to another side, from lun_tls_trust; host: its name or address. */
+struct lun_tls_link *lun_tls_link_to(struct lun_tls *, int fd, const char *host);
 /* As read() and send(): bytes, 0 at the end (read only), -1 with errno EAGAIN or another. The handshake happens inside them. The
  * end counts with and without close_notify: what matters here says itself how long it is. No SIGPIPE. */
 ssize_t lun_tls_read(struct lun_tls_link *, char *, size_t);

@@ -14,7 +14,7 @@
 ---@field providers table<string, lunette.Config.Provider|false> Who answers, by name.
 ---@field models table<string, (lunette.Config.Target|false)[]|false> The names clients may ask for (one * stands for any text), each with the targets that can answer.
 ---@field health? lunette.Config.Health|false When a target is taken out; false: never.
----@field clients? (lunette.Config.Client|false)[] Who may ask. None: everyone, which is let pass on loopback only.
+---@field clients? (lunette.Config.Client|false)[] Who may ask, beside who has a key made with `lunette key`; {}: only those. Not said: everyone, on loopback only, until such a key is made.
 ---@field teams? table<string, lunette.Config.Team|false> Teams that clients belong to, by name.
 ---@field budgets? lunette.Config.Budgets Limits on what all of it may cost.
 ---@field limits? lunette.Config.Limits Bounds on requests and on the process.
@@ -23,9 +23,14 @@
 ---@field log? lunette.Config.Log What is written down about requests.
 ---@field report? lunette.Config.Report What `lunette report` compares with.
 ---@field watch? boolean A change of one of the files is taken over by itself; false: only when a reload is asked for. Default: true
----@field zone? "UTC" The time zone in which budgets begin anew. UTC, so far. Default: UTC
+---@field zone? string The time zone in which budgets begin anew, by its name in the system's database: "Europe/Berlin". Default: UTC
+---@field webhook? lunette.Config.Webhook|string|lunette.Secret|false Who is told, by POST, of budgets that run out and of providers that are down. A URL alone, as text or secret "NAME", may stand for the table.
+---@field prices? string|false A file with the prices of many models, in the form of LiteLLM's model_prices_and_context_window.json: for targets that say no price, context or max_output.
 ---@field cache? lunette.Config.Cache|false Equal requests are answered once: {} for the defaults. Nothing said, or false: there is none.
 ---@field ledger? string|false The file, an SQLite database, in which what was spent is kept; default: ledger.db in the folder state. false: in memory alone, and a restart begins at nothing spent.
+---@field redis? string|lunette.Secret|false The Redis by which several gateways share their budgets: "redis://HOST[:PORT][/DB]", "rediss://…" (TLS), "unix:/PATH[?db=N]"; with a user or password in it, "redis://[USER]:PASSWORD@HOST", as secret "NAME" (or LUNETTE_REDIS in the environment). Not said, or false: this gateway shares nothing.
+---@field redis_prefix? string What the names of all keys in Redis begin with, before a colon: gateways with the same one share, others on the same Redis do not meet. Default: lunette
+---@field redis_ca? string For rediss://: a file of certificates to trust instead of the system's.
 
 ---@class (exact) lunette.Config.Listen
 ---@field [1]? string
@@ -48,6 +53,7 @@
 ---@field proxy? string The proxy to go through: http://, https:// or socks5h://, host and port.
 ---@field headers? table<string, string|lunette.Secret> Sent with every call; a value may be secret "NAME".
 ---@field usage? boolean It understands stream_options.include_usage. Default: true
+---@field cancel_stops_billing? boolean A stream that is hung up on without a word about usage costs what came of it, by an estimate; false: the most that it could cost. Nothing said: the estimate, but under a hard limit the most.
 ---@field health? lunette.Config.Health|false As health, for this provider; what it does not say is taken from there.
 
 ---@class (exact) lunette.Config.Length
@@ -93,9 +99,46 @@
 ---@field input number Of a million tokens of input.
 ---@field output number Of a million tokens of output.
 ---@field cached_input? number Of input that it had cached; default: input.
----@field cache_write? number Of input that it caches; default: input.
+---@field cache_write? number Of input that it caches, for 5 minutes or as long as it does; default: input.
+---@field cache_write_1h? number Of input that it caches for an hour; default: cache_write.
 ---@field reasoning? number Of tokens it thinks in; default: output.
+---@field audio_input? number Of spoken input; default: input.
+---@field audio_output? number Of spoken output; default: output.
+---@field image_input? number Of input that is pictures; default: input.
+---@field image_output? number Of output that is pictures; default: output.
 ---@field request? number Of a call as such, in USD.
+---@field above? (lunette.Config.Above|false)[] What all of a request costs whose input is longer than so many tokens.
+---@field flex? lunette.Config.Service What holds where it is billed as service_tier "flex".
+---@field priority? lunette.Config.Service The same of "priority".
+---@field batch? lunette.Config.Service The same of "batch".
+
+---@class (exact) lunette.Config.Above
+---@field tokens integer Of input, from the next one on.
+---@field input? number As in price. Not said: the dearer of what price says and what stands in for it here.
+---@field output? number As in price. Not said: the dearer of what price says and what stands in for it here.
+---@field cached_input? number As in price. Not said: the dearer of what price says and what stands in for it here.
+---@field cache_write? number As in price. Not said: the dearer of what price says and what stands in for it here.
+---@field cache_write_1h? number As in price. Not said: the dearer of what price says and what stands in for it here.
+---@field reasoning? number As in price. Not said: the dearer of what price says and what stands in for it here.
+---@field audio_input? number As in price. Not said: the dearer of what price says and what stands in for it here.
+---@field audio_output? number As in price. Not said: the dearer of what price says and what stands in for it here.
+---@field image_input? number As in price. Not said: the dearer of what price says and what stands in for it here.
+---@field image_output? number As in price. Not said: the dearer of what price says and what stands in for it here.
+---@field request? number As in price. Not said: the dearer of what price says and what stands in for it here.
+
+---@class (exact) lunette.Config.Service
+---@field input? number As in price. Not said: the dearer of what price says and what stands in for it here.
+---@field output? number As in price. Not said: the dearer of what price says and what stands in for it here.
+---@field cached_input? number As in price. Not said: the dearer of what price says and what stands in for it here.
+---@field cache_write? number As in price. Not said: the dearer of what price says and what stands in for it here.
+---@field cache_write_1h? number As in price. Not said: the dearer of what price says and what stands in for it here.
+---@field reasoning? number As in price. Not said: the dearer of what price says and what stands in for it here.
+---@field audio_input? number As in price. Not said: the dearer of what price says and what stands in for it here.
+---@field audio_output? number As in price. Not said: the dearer of what price says and what stands in for it here.
+---@field image_input? number As in price. Not said: the dearer of what price says and what stands in for it here.
+---@field image_output? number As in price. Not said: the dearer of what price says and what stands in for it here.
+---@field request? number As in price. Not said: the dearer of what price says and what stands in for it here.
+---@field above? (lunette.Config.Above|false)[] What all of a request costs whose input is longer than so many tokens.
 
 ---@class (exact) lunette.Config.Client
 ---@field name string How logs and metrics call it.
@@ -116,11 +159,26 @@
 
 ---@class (exact) lunette.Config.Budgets
 ---@field total? lunette.Config.Budget What everything together may cost.
+---@field tags? table<string, lunette.Config.Tag|false> A budget for each value of a tag, by the tag's name; 4 tags at most.
 
 ---@class (exact) lunette.Config.Budget
 ---@field limit number USD in each period.
----@field per? "ever"|"hour"|"day"|"week"|"month" The period; "ever": it is never filled again. Default: month
----@field soft? number|false The share from which policies and metrics are told.
+---@field per? "ever"|"hour"|"day"|"week"|"month"|"rolling" The period, in `zone`; "ever": it is never filled again; "rolling": the last `window`. Default: month
+---@field window? number How far back per = "rolling" looks; for that alone.
+---@field soft? number|false The share of the limit at which the log, metrics and the webhook are told, once in a period; policies see it too.
+
+---@class (exact) lunette.Config.Tag
+---@field limit number USD in each period.
+---@field per? "ever"|"hour"|"day"|"week"|"month"|"rolling" The period, in `zone`; "ever": it is never filled again; "rolling": the last `window`. Default: month
+---@field window? number How far back per = "rolling" looks; for that alone.
+---@field soft? number|false The share of the limit at which the log, metrics and the webhook are told, once in a period; policies see it too.
+---@field from? string Where a request says it: "header:NAME"; "metadata" or "metadata:NAME" of the body; "tag": among its tags; "policy": nowhere, lunette.charge does. Default: tag
+---@field values? integer So many values have an account of their own; all further ones share one, with the same limit. Default: 10000
+---@field required? boolean A request without a value is refused. Default: false
+
+---@class (exact) lunette.Config.Webhook
+---@field url string|lunette.Secret Where events are sent.
+---@field secret? lunette.Secret|lunette.Secret[] secret "NAME": what they are signed with, as the Standard Webhooks specification says: "whsec_" and base64, or any text of 24 bytes or more. None: they are not signed.
 
 ---@class (exact) lunette.Config.Limits
 ---@field body? integer|string Of a request. Default: 32MiB

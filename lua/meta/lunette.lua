@@ -213,12 +213,17 @@ local provider = {}
 ---@field output number? of output
 ---@field cached_input number? of input that the provider had cached
 ---@field cache_write number? of input written to its cache
+---@field cache_write_1h number? of input written to it for an hour
 ---@field reasoning number? of output spent on reasoning
+---@field audio_input number? of spoken input
+---@field audio_output number? of spoken output
+---@field image_input number? of input that is pictures
+---@field image_output number? of output that is pictures
 ---@field request number? of the call itself
 local price = {}
 
----USD for so many tokens; `nil, "unknown_price"`
----@param tokens { input?: number, output?: number, cached_input?: number, cache_write?: number, reasoning?: number }
+---USD for so many tokens, at what holds for so long an input and for that `service_tier` ("standard"); `nil, "unknown_price"`
+---@param tokens { input?: number, output?: number, cached_input?: number, cache_write?: number, cache_write_1h?: number, reasoning?: number, audio_input?: number, audio_output?: number, image_input?: number, image_output?: number, service_tier?: "standard"|"flex"|"priority"|"batch" }
 ---@return number?
 ---@return string?
 function price:cost(tokens) end
@@ -242,8 +247,9 @@ local steps = {}
 ---@field warning string? what the client is told in `x-lunette-warning` when this step answers
 local step = {}
 
----The budgets that this request counts to: the second argument of `budget`. Each is there, limited or not: `spend.team.left < 1` never fails.
+---The budgets that this request counts to: the second argument of `budget`. Each is there, limited or not: `spend.team.left < 1` never fails. Of a tag in `budgets.tags` that of the request's value, by the tag's name: `spend.tenant.share`; nothing is used of it, and it has no limit, where the request has no value.
 ---@class lunette.Spend
+---@field [string] lunette.Budget of the request's value of a tag in budgets.tags
 ---@field request lunette.Budget this request's own (`x-lunette-budget`)
 ---@field key lunette.Budget that of the client's key
 ---@field team lunette.Budget that of its team
@@ -291,7 +297,7 @@ function attempt:body() end
 ---@field status number what the client got; 499: it left first
 ---@field target lunette.Target? who answered; nil: nobody
 ---@field attempts lunette.Attempt[] all of them: `#outcome.attempts` is how many
----@field usage { input: number, output: number, cached_input: number, cache_write: number, reasoning: number, estimated: boolean }? tokens: `input output cached_input cache_write reasoning`, and `estimated`; nil: nobody said. Read-only
+---@field usage { input: number, output: number, cached_input: number, cache_write: number, cache_write_1h: number, audio_input: number, image_input: number, reasoning: number, audio_output: number, image_output: number, estimated: boolean }? tokens: `input output`, of these `cached_input cache_write cache_write_1h audio_input image_input` and `reasoning audio_output image_output`, and `estimated`; nil: nobody said. Read-only
 ---@field cost number USD, over all attempts
 ---@field latency number seconds from the request's arrival to its end
 ---@field ttft number? seconds until the first byte of the answer
@@ -496,6 +502,11 @@ function lunette.stop() end
 ---@param options? { status?: integer, message?: string }
 ---@return lunette.Decision
 function lunette.refuse(options) end
+
+---`classify`, `budget`: whose budget in `budgets.tags` pays, instead of what the request says: `lunette.charge { tenant = "acme" }`. It stands among the tags and the notes of the log line. A tag without a budget, or a value that is none, raises
+---@param values table<string, string>
+---@return true
+function lunette.charge(values) end
 
 ---`budget`: from now on only the targets of these models, in this order, or those for which `f(target)` is true; f may wait
 ---@param what string|string[]|(fun(target: lunette.Target): any)

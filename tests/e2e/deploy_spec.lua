@@ -16,7 +16,7 @@ local script = [[local asked = {}
     end
     if text:find "stall" then return { stall = true } end
     if request.model == "one" and text:find "hedge" then return { text = "late", after = 0.2 } end
-    return { text = "fine and good", usage = { input = 1000, output = 500 } }
+    return { text = "fine and good", usage = { input = 20, output = 100 } }
   end]]
 
 local policy = [[local lunette = require "lunette"

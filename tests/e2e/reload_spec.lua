@@ -105,9 +105,10 @@ describe("a reload", function()
   it("changes everything of a configuration but what it names", function()
     local g = serve {}
     local changed = config:gsub("solo = ", "other = { { provider = \"b\", model = \"up2\" } }, solo = "):gsub("deadline = 20", "deadline = 20, body = 2048")
-    local answer = g:reload { ["gateway.lua"] = changed:gsub("return {", 'return { listen = "127.0.0.1:1", workers = 7, log = { audit = "a.jsonl" },', 1) }
+    local fixed = 'return { listen = "127.0.0.1:1", workers = 7, log = { audit = "a.jsonl" }, redis = "redis://127.0.0.1:1", redis_prefix = "eu",'
+    local answer = g:reload { ["gateway.lua"] = changed:gsub("return {", fixed, 1) }
     assert.equal(200, answer.status)
-    assert.same({ "log.audit" }, answer.json.restart)           -- listen and workers are said on the command line here
+    assert.same({ "log.audit", "redis", "redis_prefix" }, answer.json.restart)           -- listen and workers are said on the command line here
     local visit = g:open { model = "other" }
     local call = b:accept()
     assert.equal("up2", call.json.model)

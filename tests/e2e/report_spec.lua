@@ -191,11 +191,11 @@ describe("E3 the report of real traffic", function()
   it("shows what is held, spent and the limit of each budget, and keys that are out", function()
     local provider = e2e.provider [[return function(request)
       if request.headers.authorization == "Bearer wrong" then return { status = 401 } end
-      return { text = "x", usage = { input = 1000000, output = 0 } } end]]
+      return { text = "x", usage = { input = 0, output = 1000000 } } end]]
     local b = e2e.gateway { env = { A = provider.url, KEY = "wrong", OTHER = "right" }, config = [[return { budgets = { total = { limit = 10, per = "day" } },
       teams = { web = { budget = { limit = 5 } } }, clients = { { name = "app", team = "web", hash = "]] .. e2e.hash "k" .. [[" } },
       providers = { a = { base_url = env "A", key = { secret "KEY", secret "OTHER" } } },
-      models = { m = { { provider = "a", model = "x", max_output = 1, price = { input = 2, output = 0 } } } } }]] }
+      models = { m = { { provider = "a", model = "x", max_output = 1000000, price = { input = 0, output = 2 } } } }, limits = { output = 1000000 } }]] }
     for _ = 1, 2 do assert.equal(200, b:chat({ headers = { authorization = "Bearer k" } }).status) end
     assert.equal(10, b:metric [[lunette_budget_limit_usd{budget="total"}]])
     assert.equal(5, b:metric [[lunette_budget_limit_usd{budget="team web"}]])

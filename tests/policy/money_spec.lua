@@ -68,9 +68,25 @@ describe("a hard limit", function()
     assert.equal("1", answer.headers["x-lunette-attempts"])
   end)
 
-  it("needs a price that is known", function()
-    local g = t.gateway { targets = { "a" }, price = false, clients = { { name = "app", budget = { limit = 10 } } } }
-    assert.equal(402, g:ask({ max_tokens = 10 }).status)
+  it("needs a price that is known: a model that has none is refused at load", function()
+    local good, why = pcall(t.gateway, { targets = { "a" }, price = false, clients = { { name = "app", budget = { limit = 10 } } } })
+    assert.is_false(good)
+    assert.matches('models.m: not one of its targets has a price that is known, and the budget "key app" has a hard limit', why, 1, true)
+    assert.has_no.errors(function() t.gateway { targets = { "a" }, price = false, clients = { { name = "app" } } } end)
+  end)
+
+  it("is not for a model whose price is known only once it is asked for", function()
+    local g = t.gateway { models = { ["any/*"] = { { provider = "a", model = "*" } } }, price = false, clients = { { name = "app", budget = { limit = 10 } } } }
+    local answer = g:ask { model = "any/thing", max_tokens = 10 }
+    assert.equal(402, answer.status)
+    assert.matches("is not known, so it cannot be used under a hard limit", answer.error.message, 1, true)
+  end)
+
+  it("passes over a target without a price where another has one", function()
+    local g = t.gateway { targets = { { provider = "a", name = "unpriced" },
+                                      { provider = "b", name = "priced", price = { input = 1, output = 2 } } }, price = false,
+                          policy = "return { select = function(r, targets) return targets end }", clients = { { name = "app", budget = { limit = 10 } } } }
+    assert.equal("priced", g:ask({ max_tokens = 10 }).target)
   end)
 
   it("refuses what buys something that nobody can reckon, and says what", function()

@@ -22,14 +22,6 @@ static enum lun_kind read(int status, const char *body)
 
 static void is(int status, const char *body, const char *kind) { assert_string_equal(lun_kind_name(read(status, body)), kind); }
 
-static bool usage(const char *text, struct lun_usage *u)
-{
-    struct lun_json v;
-    *u = (struct lun_usage){0};
-    assert_true(lun_json_check(text, strlen(text), &v, NULL));
-    return lun_answer_usage(v, u);
-}
-
 TEST(a_good_answer_is_a_json_object_without_an_error)
 {
     is(200, "{\"choices\":[{\"message\":{\"content\":\"hello\"},\"finish_reason\":\"length\"}],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":5}}", "ok");
@@ -158,44 +150,13 @@ TEST(a_key_that_was_cut_at_the_end_is_struck_out_too)
     }
 }
 
-TEST(usage_is_read_under_all_names_that_providers_give_it)
+TEST(the_class_of_service_that_an_answer_names_is_that_of_its_usage)
 {
-    struct lun_usage u;
-    assert_true(usage("{\"prompt_tokens\":10,\"completion_tokens\":20,\"total_tokens\":30,\"prompt_tokens_details\":{\"cached_tokens\":4},\"completion_tokens_details\":{\"reasoning_tokens\":5}}", &u));
-    assert_true(u.known && !u.estimated);
-    assert_int_equal(u.input, 10);
-    assert_int_equal(u.output, 20);
-    assert_int_equal(u.cached_input, 4);
-    assert_int_equal(u.reasoning, 5);
-    assert_true(usage("{\"prompt_tokens\":10,\"completion_tokens\":20,\"prompt_cache_hit_tokens\":6,\"prompt_cache_miss_tokens\":4}", &u));
-    assert_int_equal(u.cached_input, 6);
-    assert_true(usage("{\"input_tokens\":1,\"output_tokens\":2,\"cache_creation_input_tokens\":3}", &u));
-    assert_int_equal(u.input, 1);
-    assert_int_equal(u.output, 2);
-    assert_int_equal(u.cache_write, 3);
-    assert_true(usage("{\"total_tokens\":8}", &u));
-    assert_int_equal(u.input, 8);
-}
-
-TEST(reasoning_counted_beside_the_output_is_added_to_it)
-{
-    struct lun_usage u;
-    assert_true(usage("{\"prompt_tokens\":10,\"completion_tokens\":1,\"total_tokens\":311,\"completion_tokens_details\":{\"reasoning_tokens\":300}}", &u));
-    assert_int_equal(u.output, 301);
-    assert_int_equal(u.reasoning, 300);
-}
-
-TEST(a_claim_that_is_no_count_of_tokens_is_not_one)
-{
-    struct lun_usage u;
-    assert_false(usage("{}", &u));
-    assert_false(usage("null", &u));
-    assert_false(usage("[1]", &u));
-    assert_false(usage("{\"prompt_tokens\":-1,\"completion_tokens\":\"7\"}", &u));
-    assert_false(usage("{\"prompt_tokens\":1e300,\"completion_tokens\":9223372036854775807}", &u));
-    assert_false(usage("{\"prompt_tokens\":1.5}", &u));
-    assert_true(usage("{\"prompt_tokens\":3,\"completion_tokens\":null}", &u));
-    assert_int_equal(u.input, 3);
+    is(200, "{\"service_tier\":\"flex\",\"choices\":[],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":5}}", "ok");
+    assert_int_equal(r.usage.services, 1 << LUN_SERVICE_FLEX);
+    is(200, "{\"choices\":[],\"x_groq\":{\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":5}}}", "ok");
+    assert_int_equal(r.usage.input, 7);
+    assert_int_equal(r.usage.services, 0);
 }
 
 #define T(name) cmocka_unit_test_teardown(name, end)
@@ -213,9 +174,7 @@ int main(void)
         T(what_is_said_about_a_key_is_not_repeated),
         T(our_keys_are_struck_out_wherever_they_stand),
         T(a_key_that_was_cut_at_the_end_is_struck_out_too),
-        T(usage_is_read_under_all_names_that_providers_give_it),
-        T(reasoning_counted_beside_the_output_is_added_to_it),
-        T(a_claim_that_is_no_count_of_tokens_is_not_one),
+        T(the_class_of_service_that_an_answer_names_is_that_of_its_usage),
     };
     return cmocka_run_group_tests_name("answer", tests, NULL, NULL);
 }

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include "state/budget.h"
-#include "state/period.h"
+#include "state/zone.h"
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -141,24 +141,6 @@ static void what_has_no_limit_is_counted_too_and_cannot_wrap(void **s)
     lun_money_free(m);
 }
 
-static void periods_are_utc_hours_days_weeks_from_monday_and_months(void **s)
-{
-    (void)s;
-    lun_us now = at(2026, 11, 21, 8, 11) + 5;                   /* a Saturday */
-    assert_int_equal(lun_period_start(LUN_PER_HOUR, now), at(2026, 11, 21, 8, 0));
-    assert_int_equal(lun_period_end(LUN_PER_HOUR, now), at(2026, 11, 21, 9, 0));
-    assert_int_equal(lun_period_start(LUN_PER_DAY, now), at(2026, 11, 21, 0, 0));
-    assert_int_equal(lun_period_start(LUN_PER_WEEK, now), at(2026, 11, 16, 0, 0));
-    assert_int_equal(lun_period_end(LUN_PER_WEEK, now), at(2026, 11, 23, 0, 0));
-    assert_int_equal(lun_period_start(LUN_PER_WEEK, at(2026, 11, 23, 0, 0)), at(2026, 11, 23, 0, 0));
-    assert_int_equal(lun_period_start(LUN_PER_WEEK, at(2026, 11, 23, 0, 0) - 1), at(2026, 11, 16, 0, 0));
-    assert_int_equal(lun_period_start(LUN_PER_MONTH, now), at(2026, 11, 1, 0, 0));
-    assert_int_equal(lun_period_end(LUN_PER_MONTH, at(2026, 12, 31, 23, 59)), at(2027, 1, 1, 0, 0));
-    assert_int_equal(lun_period_end(LUN_PER_MONTH, at(2028, 2, 29, 12, 0)), at(2028, 3, 1, 0, 0));
-    assert_int_equal(lun_period_end(LUN_PER_EVER, now), LUN_NEVER);
-    assert_int_equal(lun_period_start(LUN_PER_WEEK, 0), -3 * 86400 * LUN_SECOND);       /* 1970 began on a Thursday */
-}
-
 static void a_new_period_begins_with_nothing_spent(void **s)
 {
     (void)s;
@@ -211,6 +193,28 @@ static void a_clock_that_steps_back_does_not_give_a_periods_money_twice(void **s
         assert_int_equal(look(a, start + i * hour).left, 0);
     }
     assert_true(take(m, &h, a, 10, start + 200 * hour));
+    lun_hold_release(&h);
+    lun_money_free(m);
+}
+
+/* The month there is the same month: what was spent of it by clocks elsewhere stays spent. */
+static void another_zone_does_not_give_a_periods_money_again(void **s)
+{
+    (void)s;
+    struct lun_money *m = lun_money_new();
+    struct lun_budget_rule rule = { .limit = 10, .per = LUN_PER_MONTH };
+    struct lun_account *a = lun_account_get(m, "key app", &rule);
+    lun_us now = at(2026, 11, 21, 12, 0);
+    const char *why;
+    struct lun_hold h;
+    assert_true(take(m, &h, a, 10, now));
+    lun_hold_settle(&h, 10);
+    assert_true(lun_zone_find("Asia/Kolkata", &rule.zone, &why));
+    lun_account_get(m, "key app", &rule);
+    assert_int_equal(look(a, now).left, 0);
+    assert_false(take(m, &h, a, 1, now));
+    assert_int_equal(look(a, now).resets_in, at(2026, 11, 30, 18, 30) - now);
+    assert_true(take(m, &h, a, 10, at(2026, 11, 30, 18, 30)));
     lun_hold_release(&h);
     lun_money_free(m);
 }
@@ -341,6 +345,78 @@ static void the_sum_of_holds_never_passes_a_limit_at_any_concurrency(void **s)
     lun_money_free(m);
 }
 
+/* ---- what people should hear of ---- */
+
+struct seen { int n; enum lun_crossing what; int64_t used; lun_us ends; };
+
+static void note(void *self, const struct lun_account_view *v, enum lun_crossing what)
+{
+    struct seen *seen = self;
+    *seen = (struct seen){ seen->n + 1, what, v->used, v->ends };
+}
+
+static void spend_some(struct lun_money *m, struct lun_account *a, int64_t cost, lun_us wall)
+{
+    struct lun_hold h;
+    assert_true(take(m, &h, a, cost, wall));
+    lun_hold_settle(&h, cost);
+}
+
+static void a_soft_limit_is_told_once_in_a_period(void **s)
+{
+    (void)s;
+    struct lun_money *m = lun_money_new();
+    struct lun_budget_rule rule = { .limit = 100, .per = LUN_PER_DAY, .soft = 0.8 };
+    struct lun_account *a = lun_account_get(m, "key app", &rule);
+    lun_us today = at(2026, 11, 21, 12, 0), tomorrow = today + 86400 * LUN_SECOND;
+    struct seen seen = {0};
+    struct lun_hold h;
+    lun_money_watch(m, &(struct lun_money_watch){ &seen, note });
+    spend_some(m, a, 79, today);
+    assert_true(take(m, &h, a, 21, today));             /* what is held may come back */
+    lun_hold_release(&h);
+    assert_int_equal(seen.n, 0);
+    spend_some(m, a, 1, today);
+    assert_int_equal(seen.n, 1);
+    assert_int_equal(seen.what, LUN_CROSSED_SOFT);
+    assert_int_equal(seen.used, 80);
+    assert_int_equal(seen.ends, at(2026, 11, 22, 0, 0));
+    spend_some(m, a, 10, today);
+    assert_int_equal(seen.n, 1);
+    spend_some(m, a, 80, tomorrow);
+    assert_int_equal(seen.n, 2);
+    rule.limit = 200;                                   /* another limit is another warning */
+    lun_account_get(m, "key app", &rule);
+    spend_some(m, a, 79, tomorrow);
+    assert_int_equal(seen.n, 2);
+    spend_some(m, a, 1, tomorrow);
+    assert_int_equal(seen.n, 3);
+    lun_money_watch(m, NULL);
+    spend_some(m, a, 80, tomorrow + 86400 * LUN_SECOND);
+    assert_int_equal(seen.n, 3);
+    lun_money_free(m);
+}
+
+static void a_refusal_is_told_once_in_a_period(void **s)
+{
+    (void)s;
+    struct lun_money *m = lun_money_new();
+    struct lun_account *a = account(m, "key app", 100, LUN_PER_DAY), *request = lun_account_request(5);
+    lun_us today = at(2026, 11, 21, 12, 0);
+    struct seen seen = {0};
+    lun_money_watch(m, &(struct lun_money_watch){ &seen, note });
+    spend_some(m, a, 90, today);
+    lun_account_refused(a, 101, today);                 /* would never have fitted: the budget is not used up */
+    lun_account_refused(request, 1, today);             /* its client knows */
+    assert_int_equal(seen.n, 0);
+    lun_account_refused(a, 20, today);
+    lun_account_refused(a, 20, today);
+    assert_int_equal(seen.n, 1);
+    assert_int_equal(seen.what, LUN_CROSSED_HARD);
+    lun_account_free(request);
+    lun_money_free(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -350,10 +426,11 @@ int main(void)
         cmocka_unit_test(a_hold_ends_exactly_once),
         cmocka_unit_test(a_cost_above_the_hold_is_charged_as_claimed_and_closes_the_budget),
         cmocka_unit_test(what_has_no_limit_is_counted_too_and_cannot_wrap),
-        cmocka_unit_test(periods_are_utc_hours_days_weeks_from_monday_and_months),
         cmocka_unit_test(a_new_period_begins_with_nothing_spent),
         cmocka_unit_test(a_hold_is_settled_in_the_period_it_was_made_in),
         cmocka_unit_test(a_clock_that_steps_back_does_not_give_a_periods_money_twice),
+        cmocka_unit_test(another_zone_does_not_give_a_periods_money_again),
+        cmocka_unit_test(a_soft_limit_is_told_once_in_a_period), cmocka_unit_test(a_refusal_is_told_once_in_a_period),
         cmocka_unit_test(an_open_hold_keeps_its_period_however_many_follow),
         cmocka_unit_test(a_changed_limit_applies_from_now_on_to_the_same_account),
         cmocka_unit_test(a_requests_own_budget_holds_beside_the_others),

@@ -249,7 +249,7 @@ static void what_earlier_runs_and_others_have_taken_counts(void **s)
     struct desk *d = desk_new((int64_t[]){ 1000, -1, -1, -1 }, 1);
     struct lun_hold h;
     strcpy(d->entries[0].budget, "key a");
-    lun_period_label(LUN_PER_DAY, 0, d->entries[0].label);
+    lun_period_label(&(struct lun_budget_rule){ .per = LUN_PER_DAY }, 0, d->entries[0].label);
     d->entries[0].base = 700;
     d->entries[0].granted = d->entries[0].charged = 200;        /* by this run, of a period that was forgotten meanwhile */
     d->n = 1;
@@ -292,7 +292,7 @@ static void shared_limits_are_not_given_up_before_their_time(void **s)
     struct lun_hold h;
     lun_draw_share(d->money, true);
     strcpy(d->entries[0].budget, "key a");
-    lun_period_label(LUN_PER_DAY, 0, d->entries[0].label);
+    lun_period_label(&(struct lun_budget_rule){ .per = LUN_PER_DAY }, 0, d->entries[0].label);
     d->entries[0].base = 1000;                  /* held by others, who may give some of it back */
     d->n = 1;
     assert_int_equal(take(d, &h, d->accounts, 1, 100, 0), LUN_LATER);
@@ -320,7 +320,7 @@ static void check(struct desk *d, lun_us wall)
         if (v.limit < 0) continue;
         assert_true(v.used + v.held <= v.limit);
         char label[LUN_PERIOD_LABEL];
-        lun_period_label(LUN_PER_DAY, wall, label);
+        lun_period_label(&(struct lun_budget_rule){ .per = LUN_PER_DAY }, wall, label);
         for (uint32_t k = 0; k < d->n; k++)
             if (!strcmp(d->entries[k].budget, v.name) && !strcmp(d->entries[k].label, label)) assert_true(v.used + v.held <= d->entries[k].base + d->entries[k].granted);
     }
@@ -343,7 +343,7 @@ static void random_turns_keep_the_promise_and_refuse_nothing_that_fits(void **s)
             uint64_t dice = roll(&seed) % 100;
             if (dice < 30) turn(d, wall, roll(&seed) % 5 == 0);
             else if (dice < 32) lun_draw_give_back(d->money, roll(&seed) % 2);
-            else if (dice < 34) lun_draw_sweep(d->money, wall);
+            else if (dice < 34) lun_draw_sweep(d->money, wall, NULL, NULL);
             else if (dice < 35) wall += 86400 * LUN_SECOND * (roll(&seed) % 3 ? 1 : -1);
             else if (o->hold.open) {
                 int64_t cost = (int64_t)(roll(&seed) % (uint64_t)(o->hold.bound + 1));
@@ -368,7 +368,7 @@ static void random_turns_keep_the_promise_and_refuse_nothing_that_fits(void **s)
         for (int i = 0; i < ACCOUNTS; i++) {    /* all is given back that was not spent */
             struct lun_account_view v = look(d->accounts[i], wall);
             char label[LUN_PERIOD_LABEL];
-            lun_period_label(LUN_PER_DAY, wall, label);
+            lun_period_label(&(struct lun_budget_rule){ .per = LUN_PER_DAY }, wall, label);
             for (uint32_t k = 0; k < d->n; k++)
                 if (!strcmp(d->entries[k].budget, v.name)) {
                     if (!strcmp(d->entries[k].label, label) && v.used) assert_int_equal(d->entries[k].charged, v.used);

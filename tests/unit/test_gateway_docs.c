@@ -190,7 +190,7 @@ static struct lun_question *full_question(struct world *w, struct lun_trial **an
     q->grouped = &grouped;
     q->plan = lun_arena_zalloc(q->arena, sizeof *q->plan);
     struct lun_trial *t = *answered = tried(w, q, &w->target[0], LUN_KIND_CUT, 200);
-    t->first_byte = t->sent + 1000, t->key = 1, t->hedge = true, t->detail = "it was cut", t->cost = usd(0.5), t->provider_request_id = "req-1";
+    t->first_byte = t->sent + 1000, t->key = 1, t->hedge = true, t->detail = "it was cut", t->cost = usd(0.5), t->provider_request_id = "req-1", t->suspect = LUN_SUSPECT_HOLD;
     t->warning = "dear", t->began = t->sent - 1000;
     return q;
 }
@@ -204,7 +204,7 @@ static void the_line_and_the_table_have_the_same_fields(void **state)
     struct lun_question *q = full_question(w, &t);
     struct lun_done done = { .status = 200, .code = "upstream_failed", .stream_torn = true, .trial = t, .cache = LUN_CACHE_MISS, .fallback = true, .cost = usd(0.5),
                              .latency = 2 * LUN_SECOND, .ttft = LUN_SECOND, .upstream_wait = LUN_SECOND, .waited = 1000,
-                             .usage = { .known = true, .input = 5, .cached_input = 1, .output = 3, .reasoning = 2, .estimated = true } };
+                             .usage = { .known = true, .input = 5, .cached_input = 1, .output = 3, .reasoning = 2, .cache_write = 1, .cache_write_1h = 1, .audio_input = 1, .image_input = 1, .audio_output = 1, .image_output = 1, .estimated = true } };
     lun_record_line(q, &done, &line);
     assert_true(lun_json_check(line.at, line.n, &json, NULL));
     has_exactly(json, line_fields, N(line_fields));

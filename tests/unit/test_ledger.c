@@ -317,6 +317,44 @@ static void who_was_taken_for_dead_writes_no_more(void **state)
     lun_ledger_close(l), lun_ledger_close(other);
 }
 
+static off_t size_of(const char *end)
+{
+    struct stat s;
+    char path[100];
+    world_path(path, sizeof path, end);
+    assert_int_equal(stat(path, &s), 0);
+    return s.st_size;
+}
+
+static void write_pages(struct lun_ledger *l, uint64_t from, int commits)
+{
+    for (int i = 0; i < commits; i++) {
+        begin(l);
+        for (uint64_t k = 0; k < 500; k++) row(l, from + (uint64_t)i * 500 + k, 0, 9, 9);
+        commit(l);
+    }
+}
+
+static void the_log_is_brought_into_the_file_and_used_anew(void **state)
+{
+    (void)state;
+    struct lun_ledger *l = open_ledger(LUN_LEDGER_FOUND), *reader = open_ledger(LUN_LEDGER_READ);
+    lun_journal_unlink(begin_run(l));
+    write_pages(l, 1, 120);
+    off_t log = size_of("-wal"), file_then = size_of("");
+    assert_true(file_then > 2000000 && log < 6000000);
+    sqlite3 *old;
+    assert_int_equal(sqlite3_open(file, &old), SQLITE_OK);      /* somebody who reads on and on */
+    assert_int_equal(sqlite3_exec(old, "BEGIN; SELECT count(*) FROM attempt", NULL, NULL, NULL), SQLITE_OK);
+    write_pages(l, 200000, 100);
+    assert_true(size_of("-wal") > log + 1000000);
+    sqlite3_close(old);
+    write_pages(l, 400000, 40);
+    lun_ledger_close(reader), lun_ledger_close(l);
+    assert_int_equal(size_of("-wal"), 0);
+    assert_int_equal(by_hand("SELECT count(*) FROM attempt"), 260 * 500);
+}
+
 static void another_process_that_writes_is_noticed(void **state)
 {
     (void)state;
@@ -416,6 +454,7 @@ int main(void)
         T(after_a_power_cut_what_was_charged_above_a_hold_does_not_hide_what_was_lost),
         T(a_run_that_goes_on_is_left_alone),
         T(who_was_taken_for_dead_writes_no_more),
+        T(the_log_is_brought_into_the_file_and_used_anew),
         T(another_process_that_writes_is_noticed),
         T(several_processes_share_a_limit_to_the_nano_dollar),
         T(an_ordered_end_takes_in_what_the_journal_still_holds),

@@ -100,7 +100,7 @@ static void gateway_lua_reaches_nothing_outside(void **state)
     told_in_words("assert(os.execute == nil and os.getenv == nil and os.remove == nil) error('kept out')", "kept out");
 }
 
-#define SMALL "return { providers = { p = { base_url = \"http://127.0.0.1:1/v1\" } }, models = { m = { { provider = \"p\" } } } "
+#define SMALL "return { providers = { p = { base_url = \"http://127.0.0.1:1/v1\" } }, models = { m = { { provider = \"p\", price = { input = 1, output = 1 } } } } "
 
 static void a_policy_that_does_harm_is_a_mistake(void **state)
 {

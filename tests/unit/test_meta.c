@@ -192,8 +192,10 @@ static void put_setting_type(struct lun_buf *out, const struct lun_setting *s)
     case LUN_NUMBER: case LUN_SECONDS: case LUN_USD: lun_buf_puts(out, "number"); break;
     case LUN_SIZE:    lun_buf_puts(out, "integer|string"); break;
     case LUN_TEXT: case LUN_ADDRESS: lun_buf_puts(out, "string"); break;
+    case LUN_PLACE:   lun_buf_puts(out, "string|lunette.Secret"); break;
     case LUN_CHOICE:  put_words(out, s->words); break;
     case LUN_SECRETS: lun_buf_puts(out, "lunette.Secret|lunette.Secret[]"); break;
+    case LUN_URL:     lun_buf_puts(out, "string|lunette.Secret"); break;
     case LUN_NUMBERS: lun_buf_puts(out, "number[]"); break;
     case LUN_TEXTS:   lun_buf_puts(out, "string[]"); break;
     case LUN_PAIRS:   lun_buf_puts(out, "table<string, string|lunette.Secret>"); break;
@@ -205,6 +207,7 @@ static void put_setting_type(struct lun_buf *out, const struct lun_setting *s)
     case LUN_LIST:    lun_buf_printf(out, "(%s|false)[]", inside); break;
     }
     if (s->type == LUN_ADDRESS && s->inside) lun_buf_printf(out, "|%s", inside);
+    if (s->inside == LUN_SCOPE_WEBHOOK) lun_buf_puts(out, "|string|lunette.Secret");
     if (s->words && s->type < LUN_CHOICE) lun_buf_putc(out, '|'), put_words(out, s->words);
     if (s->flags & LUN_CAN_BE_OFF) lun_buf_puts(out, "|false");
 }

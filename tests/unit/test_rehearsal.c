@@ -67,6 +67,15 @@ static void each_hooks_first_failure_is_told_with_its_place_and_what_it_was_trie
           "policy.lua:1: attempt to perform arithmetic on a nil value (hook finish, tried with a chat request)\n");
 }
 
+/* Its sample requests say no tag that every request must have, and their hooks are tried all the same. */
+static void a_tag_that_must_be_said_hides_no_hook(void **state)
+{
+    (void)state;
+    char *text = told("return { select = function() error('no') end }", AROUND(", budgets = { tags = { tenant = { limit = 1, required = true } } }"), NULL);
+    assert_string_equal(text, "policy.lua:1: no (hook select, tried with a chat request)\n");
+    free(text);
+}
+
 static void what_never_ends_is_stopped_and_told(void **state)
 {
     char *text;
@@ -155,7 +164,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(policies_that_do_all_that_they_may_are_fine),
         cmocka_unit_test(each_hooks_first_failure_is_told_with_its_place_and_what_it_was_tried_on),
-        cmocka_unit_test(what_never_ends_is_stopped_and_told),
+        cmocka_unit_test(a_tag_that_must_be_said_hides_no_hook), cmocka_unit_test(what_never_ends_is_stopped_and_told),
         cmocka_unit_test(nothing_outside_is_asked),
         cmocka_unit_test(functions_of_the_host_are_not_called),
         cmocka_unit_test(a_client_with_a_small_rate_and_a_small_budget_is_tried_all_the_same),

@@ -139,7 +139,7 @@ static void the_reference_names_every_setting(void **state)
     const char *text = lun_buf_text(&out);
     assert_non_null(strstr(text, "| `limits.deadline` | a number of seconds over 0 and up to 86400 | `590` |"));
     assert_non_null(strstr(text, "| `listen` | an address"));
-    assert_non_null(strstr(text, "| `redis` | not built yet |"));
+    assert_non_null(strstr(text, "| `routes` | not built yet |"));
     int lines = 0;
     for (const char *c = text; *c; c++) lines += *c == '\n';
     assert_int_equal(lines, lun_settings_count + 2);

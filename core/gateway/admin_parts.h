@@ -1,0 +1,31 @@
+/* What the files of the admin interface share: somebody who asks, and answers to him. For admin*.c alone. */
+#ifndef LUN_GATEWAY_ADMIN_PARTS_H
+#define LUN_GATEWAY_ADMIN_PARTS_H
+#include "base/json.h"
+#include "gateway/admin.h"
+
+struct lun_admin {
+    struct lun_admin_options options;
+    struct lun_server *server;
+    lun_us started;                     /* wall time: what is counted is counted from here */
+    struct gather *gathers;
+};
+/* Somebody who waits for an answer. The exchange is NULL once he has left. */
+struct asked { struct lun_exchange *exchange; };
+struct visit {
+    struct lun_admin *admin; struct lun_exchange *exchange;
+    const struct lun_http_request *head; struct lun_json body;
+    struct lun_slice name;              /* what stands where the path has NAME */
+};
+
+void lun_admin_reply(struct lun_exchange *, int status, struct lun_buf *body);         /* JSON; freed */
+void lun_admin_refuse(struct lun_exchange *, int status, const char *why);
+char *lun_admin_who(const struct visit *);      /* "admin ann@host (127.0.0.1)"; yours to free */
+
+void lun_admin_keys(struct visit *);
+void lun_admin_key(struct visit *);
+void lun_admin_key_create(struct visit *);
+void lun_admin_key_change(struct visit *);
+void lun_admin_key_rotate(struct visit *);
+void lun_admin_key_revoke(struct visit *);
+#endif

@@ -1,0 +1,411 @@
+#include "gateway/sharing.h"
+#include "base/alloc.h"
+#include "base/json.h"
+#include "script/bundle.h"
+#include "state/member.h"
+#include "wire/redis.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#define PATIENCE LUN_SECOND         /* so long a draw is refused before it is told on: the others give back meanwhile */
+
+struct want { struct lun_member_group group; struct want *next; struct lun_span *spans[LUN_ACCOUNTS]; int n; int64_t need, lack[LUN_ACCOUNTS]; bool least; };
+struct entry {                      /* an account here: the mark of its span */
+    struct entry *next;
+    struct lun_sharing *of;
+    struct lun_span *span;          /* NULL: it is over, or nobody has asked for it yet */
+    struct lun_member_account *account;
+    uint32_t id; int64_t limit;
+    int64_t total;                  /* of all gateways together, as last seen */
+    lun_us short_since;             /* 0: it is not */
+    int64_t short_need; bool told;  /* those who wait were told */
+};
+struct lun_sharing {
+    struct lun_sharing_options options;
+    struct lun_member *member;
+    struct lun_redis *redis;
+    char *key, *why;                /* why: Redis' own trouble, or NULL */
+    char state[512];                /* of the member, in words */
+    struct entry *entries;
+    struct want *wants;
+};
+
+static lun_us now(const struct lun_sharing *s) { return s->options.reactor->loop.now; }
+
+static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
+static int64_t part(const struct lun_ledger_figures *f) { return most(f->granted, f->used); }
+
+/* ---- accounts ---- */
+
+static struct entry *entry_new(struct lun_sharing *s, const char *budget, const char *label, uint32_t id, int64_t taken)
+{
+    char *key = lun_printf("%s@%s", budget, label);
+    struct lun_member_account *account = lun_member_account(s->member, key, taken);
+    struct entry *e = lun_member_user(account);
+    free(key);
+    if (e) return e;
+    e = lun_zalloc(sizeof *e);
+    *e = (struct entry){ .next = s->entries, .of = s, .account = account, .id = id, .limit = -1, .total = taken };
+    s->entries = e;
+    lun_member_set_user(account, e);
+    return e;
+}
+
+/* What of an earlier time the ledger has is told too, whoever may have lost it. */
+static void found(void *self, uint32_t id, const struct lun_ledger_account *a, const struct lun_ledger_figures *f)
+{
+    if (!f->taken) return;
+    struct entry *e = entry_new(self, a->budget, a->period, id, f->taken);
+    lun_member_describe(e->account, a->limit, a->starts, a->ends, "");
+}
+
+static struct entry *entry_of(struct lun_sharing *s, const struct lun_draw_span *d)
+{
+    struct entry *e = lun_draw_mark(d->span);
+    if (!e) {
+        struct lun_ledger_figures f;
+        if (!d->id || !lun_ledger_look(s->options.ledger, d->id, &f)) return NULL;
+        e = entry_new(s, d->budget, d->label, d->id, f.taken);
+        e->span = d->span;
+        lun_draw_set_mark(d->span, e);
+    }
+    e->limit = d->limit;
+    lun_member_describe(e->account, d->limit, d->starts, d->ends, d->per);
+    return e;
+}
+
+int64_t lun_sharing_others(const struct lun_span *span)
+{
+    const struct entry *e = lun_draw_mark(span);
+    return e ? most(e->total - lun_member_has(e->account), 0) : 0;
+}
+
+void lun_sharing_gone(void *self, void *mark)
+{
+    (void)self;
+    ((struct entry *)mark)->span = NULL;
+}
+
+/* ---- what is wanted ---- */
+
+static bool asked_already(const struct lun_sharing *s, struct lun_span *const *spans, int n)
+{
+    for (const struct want *w = s->wants; w; w = w->next) if (w->n == n && !memcmp(w->spans, spans, (size_t)n * sizeof *spans)) return true;
+    return false;
+}
+
+static void forget_want(struct lun_sharing *s, struct want *w)
+{
+    for (struct want **at = &s->wants; *at; at = &(*at)->next) if (*at == w) { *at = w->next; break; }
+    free(w);
+}
+
+static void put(struct want *w, struct entry *e, int64_t more)
+{
+    for (int i = 0; i < w->group.n; i++) if (w->group.accounts[i] == e->account) { w->group.more[i] += more; return; }
+    w->group.accounts[w->group.n] = e->account;
+    w->group.more[w->group.n++] = more;
+}
+
+static void want(struct lun_sharing *s, struct lun_span *const *spans, int n, const int64_t *more, int64_t need, const int64_t *lack)
+{
+    if (asked_already(s, spans, n)) return;
+    struct want *w = lun_zalloc(sizeof *w);
+    *w = (struct want){ .next = s->wants, .n = n, .need = need };
+    memcpy(w->spans, spans, (size_t)n * sizeof *spans);
+    if (lack) memcpy(w->lack, lack, (size_t)n * sizeof *lack);
+    for (int i = 0; i < n; i++) if (more[i] > 0 && lun_draw_mark(spans[i])) put(w, lun_draw_mark(spans[i]), more[i]);
+    if (!w->group.n) { free(w); return; }
+    s->wants = w;
+    lun_member_want(s->member, &w->group);
+}
+
+/* Ahead of anybody's need only while there is plenty: near the limit each draws what he needs, so that nothing lies idle with one of them. */
+static void draw_ahead(struct lun_sharing *s, struct lun_draw_span *d)
+{
+    struct entry *e = lun_draw_mark(d->span);
+    int64_t more = d->want - d->granted;
+    if (!e || more <= 0 || d->limit - d->base - d->granted < 8 * more) return;
+    want(s, &d->span, 1, &more, 0, NULL);
+}
+
+void lun_sharing_ask(struct lun_sharing *s, struct lun_draw_work *w)
+{
+    for (size_t i = 0; i < w->n_spans; i++) {
+        struct lun_draw_span *d = &w->spans[i];
+        if (d->limit < 0 || d->forced || !d->id || d->want <= d->granted) continue;
+        entry_of(s, d);
+        if (!d->need) draw_ahead(s, d);
+        d->want = -1;
+    }
+    for (size_t i = 0; i < w->n_groups; i++) {
+        struct lun_draw_group *g = &w->groups[i];
+        want(s, g->spans, g->n, g->all, g->need, g->lack);
+    }
+}
+
+void lun_sharing_taken(struct lun_sharing *s, struct lun_span *span, int64_t taken)
+{
+    struct entry *e = lun_draw_mark(span);
+    if (!e || taken == lun_member_has(e->account)) return;
+    e->total += taken - lun_member_has(e->account);
+    lun_member_set(s->member, e->account, taken);
+}
+
+void lun_sharing_tell(struct lun_sharing *s, const struct lun_draw_work *w)
+{
+    struct lun_ledger_figures f;
+    for (size_t i = 0; i < w->n_spans; i++) {
+        const struct lun_draw_span *d = &w->spans[i];
+        if (d->limit < 0 && !lun_draw_mark(d->span)) continue;
+        if (entry_of(s, d) && lun_ledger_look(s->options.ledger, d->id, &f)) lun_sharing_taken(s, d->span, f.taken);
+    }
+}
+
+/* ---- the member's ports ---- */
+
+/* The script says no nil; another server might. */
+static bool is_whole(const struct lun_redis_reply *r)
+{
+    for (int i = 0; i < r->n; i++) if (!r->items[i]) return false;
+    return true;
+}
+
+static void answered(void *self, const struct lun_redis_reply *r)
+{
+    struct lun_sharing *s = self;
+    if (r->result == LUN_REDIS_OK && !is_whole(r)) { lun_member_apart(s->member); return; }
+    if (r->result == LUN_REDIS_OK) {
+        if (s->why) lun_log(s->options.log, LUN_LOG_INFO, "budgets: Redis does again what it is asked");
+        free(s->why), s->why = NULL;
+        lun_member_answer(s->member, r->items, r->n);
+        return;
+    }
+    if (!s->why || strcmp(s->why, r->why)) lun_log(s->options.log, LUN_LOG_WARN, "budgets: %s", r->why);
+    free(s->why);
+    s->why = lun_strdup(r->why);
+    lun_draw_status(s->options.money, "apart", s->why);
+    if (r->result == LUN_REDIS_ERROR) lun_member_refuse(s->member);
+    else lun_member_apart(s->member);
+}
+
+static void say(void *self, const char *const *arguments, int n)
+{
+    struct lun_sharing *s = self;
+    const char *script = lun_bundle_find("lua/draw.lua")->start;
+    if (!lun_redis_eval(s->redis, script, s->key, arguments, NULL, n, answered, s)) lun_member_refuse(s->member);
+}
+
+static void put_texts(struct lun_ledger *l, const struct lun_member_disk *disk)
+{
+    char before[24];
+    snprintf(before, sizeof before, "%lld", (long long)disk->before);
+    lun_ledger_put(l, "members", disk->members);
+    lun_ledger_put(l, "gone", disk->gone);
+    lun_ledger_put(l, "parts", disk->parts);
+    lun_ledger_put(l, "vouched", disk->vouched ? "1" : NULL);
+    lun_ledger_put(l, "before", before);
+}
+
+/* A raise is a gateway's; this run is the one of its runs that gets it. */
+static bool commit(void *self, struct lun_member_account *const *accounts, const int64_t *has, int n, const struct lun_member_disk *disk)
+{
+    struct lun_sharing *s = self;
+    struct lun_ledger *l = s->options.ledger;
+    struct lun_ledger_figures f;
+    if (lun_ledger_begin(l) != LUN_LEDGER_OK) return false;
+    for (int i = 0; i < n; i++) {
+        const struct entry *e = lun_member_user(accounts[i]);
+        if (!lun_ledger_look(l, e->id, &f)) continue;
+        lun_ledger_grant(l, e->id, part(&f) + most(has[i] - f.taken, 0));
+    }
+    put_texts(l, disk);
+    return lun_ledger_commit(l) == LUN_LEDGER_OK;
+}
+
+static void granted(void *self, struct lun_member_account *account, int64_t has, int64_t total)
+{
+    struct lun_sharing *s = self;
+    struct entry *e = lun_member_user(account);
+    struct lun_ledger_figures f;
+    e->total = total;
+    e->short_since = 0;
+    e->told = false;
+    if (!lun_ledger_look(s->options.ledger, e->id, &f)) return;
+    if (f.taken != has) lun_member_set(s->member, account, f.taken);        /* claimed meanwhile */
+    if (e->span) lun_draw_granted(s->options.money, e->span, part(&f), f.others + most(total - has, 0));
+}
+
+/* Nobody is told on for the first second: the others hear within a fifth of one that more is wanted, and give back. */
+static void note_short(struct lun_sharing *s, struct entry *e, int64_t need)
+{
+    struct lun_ledger_figures f;
+    if (!e->span || !need || !lun_ledger_look(s->options.ledger, e->id, &f)) return;
+    int64_t base = f.others + most(e->total - f.taken, 0);
+    if (!e->short_since) e->short_since = now(s);
+    if (!e->short_need || need < e->short_need) e->short_need = need;
+    if (now(s) - e->short_since >= PATIENCE) {
+        e->told = true;
+        lun_draw_refused(s->options.money, e->span, need, base);
+    } else lun_draw_base(s->options.money, e->span, base);
+}
+
+static void refused(void *self, struct lun_member_group *g, const char *why)
+{
+    struct lun_sharing *s = self;
+    struct want *w = (struct want *)(void *)g;
+    struct lun_span *spans[LUN_ACCOUNTS];
+    int64_t lack[LUN_ACCOUNTS], need = w->need;
+    int n = w->n;
+    bool less = false, is_short = !strcmp(why, "SHORT");
+    memcpy(spans, w->spans, sizeof spans);
+    memcpy(lack, w->lack, sizeof lack);
+    for (int i = 0; i < g->n && is_short && need; i++) {
+        struct entry *e = lun_member_user(g->accounts[i]);
+        if (e->total + g->more[i] > e->limit) note_short(s, e, need);
+    }
+    for (int i = 0; i < g->n; i++) for (int k = 0; k < n; k++)
+        if (((struct entry *)lun_member_user(g->accounts[i]))->span == spans[k]) less |= lack[k] < g->more[i];
+    if (strcmp(why, "SHORT") && strcmp(why, "CLOSED") && strcmp(why, "UNVOUCHED")) lun_log(s->options.log, LUN_LOG_WARN, "budgets: a draw was refused: %s", why);
+    bool again = is_short && need && less && !w->least;
+    forget_want(s, w);
+    if (!again) return;
+    want(s, spans, n, lack, need, NULL);                /* for the dearest of those who wait alone */
+    if (s->wants) s->wants->least = true;
+}
+
+static void fulfilled(void *self, struct lun_member_group *g) { forget_want(self, (struct want *)(void *)g); }
+
+static void seen_total(void *self, struct lun_member_account *account, int64_t total)
+{
+    (void)self;
+    ((struct entry *)lun_member_user(account))->total = total;
+}
+
+static void wanted(void *self, struct lun_member_account *account)
+{
+    struct lun_sharing *s = self;
+    struct entry *e = lun_member_user(account);
+    if (e && e->span) lun_draw_return(s->options.money, e->span);
+}
+
+static void state(void *self, enum lun_member_state is, const char *who)
+{
+    struct lun_sharing *s = self;
+    snprintf(s->state, sizeof s->state, "%s%s%s", s->why && is == LUN_MEMBER_APART ? s->why : lun_member_state_text(is), *who ? ": " : "", who);
+    bool open = is == LUN_MEMBER_OPEN;
+    lun_log(s->options.log, open ? LUN_LOG_INFO : LUN_LOG_WARN, "budgets: %s (%s)", s->state, lun_member_state_name(is));
+    lun_draw_status(s->options.money, open ? "" : lun_member_state_name(is), open ? NULL : s->state);
+}
+
+static void nonce(void *self, char out[33])
+{
+    unsigned char bits[16] = {0};
+    (void)self;
+    if (getrandom(bits, sizeof bits, 0) != sizeof bits) memcpy(bits, &(lun_us){ lun_clock_wall() }, sizeof(lun_us));
+    for (int i = 0; i < 16; i++) sprintf(out + 2 * i, "%02x", bits[i]);
+}
+
+static void connected(void *self, bool yes, enum lun_redis_error kind, const char *why)
+{
+    struct lun_sharing *s = self;
+    (void)kind;
+    if (yes) { lun_member_connected(s->member); return; }
+    if (why && (!s->why || strcmp(s->why, why))) lun_log(s->options.log, LUN_LOG_WARN, "budgets: %s", why);
+    free(s->why);
+    s->why = why ? lun_strdup(why) : NULL;
+    lun_member_apart(s->member);
+    lun_draw_status(s->options.money, "apart", s->why ? s->why : lun_member_state_text(LUN_MEMBER_APART));
+}
+
+/* ---- beginning and end ---- */
+
+static struct lun_member *make_member(struct lun_sharing *s)
+{
+    struct lun_ledger *l = s->options.ledger;
+    char *members = lun_ledger_get(l, "members"), *gone = lun_ledger_get(l, "gone"), *parts = lun_ledger_get(l, "parts"), *vouched = lun_ledger_get(l, "vouched"),
+         *before = lun_ledger_get(l, "before"), *founds = lun_ledger_get(l, "founds");
+    struct lun_member *m = lun_member_new(&(struct lun_member_options){ .id = lun_ledger_gateway(l), .run = s->options.run, .founds = founds,
+        .disk = { members, gone, parts, vouched != NULL, before ? strtoll(before, NULL, 10) : 0 } },
+        &(struct lun_member_ports){ s, say, commit, granted, refused, fulfilled, seen_total, wanted, state, nonce });
+    free(members), free(gone), free(parts), free(vouched), free(before), free(founds);
+    return m;
+}
+
+struct lun_sharing *lun_sharing_new(const struct lun_sharing_options *options, char **error)
+{
+    char why[LUN_REDIS_WHY];
+    struct lun_sharing *s = lun_zalloc(sizeof *s);
+    s->options = *options;
+    s->key = lun_printf("%s:{%s}:money", options->prefix, options->prefix);
+    s->member = make_member(s);
+    lun_ledger_accounts(options->ledger, NULL, lun_clock_wall(), found, s);
+    lun_draw_share(options->money, true);
+    lun_draw_status(options->money, lun_member_state_name(LUN_MEMBER_APART), lun_member_state_text(LUN_MEMBER_APART));
+    s->redis = lun_redis_new(&(struct lun_redis_options){ .reactor = options->reactor, .url = options->url, .ca = options->ca, .state = connected, .self = s }, why);
+    if (s->redis) return s;
+    *error = lun_printf("redis: %s", why);
+    lun_sharing_free(s);
+    return NULL;
+}
+
+void lun_sharing_free(struct lun_sharing *s)
+{
+    if (!s) return;
+    lun_redis_free(s->redis);
+    lun_member_free(s->member);
+    for (struct want *w; (w = s->wants); free(w)) s->wants = w->next;
+    for (struct entry *e; (e = s->entries); free(e)) s->entries = e->next;
+    free(s->key);
+    free(s->why);
+    free(s);
+}
+
+/* Who was told that there is no more hears once a second whether there is. */
+static void ask_again(struct lun_sharing *s)
+{
+    for (struct entry *e = s->entries; e; e = e->next) {
+        if (!e->told || !e->span || now(s) - e->short_since < 2 * PATIENCE) continue;
+        e->short_since = now(s) - PATIENCE;
+        want(s, &e->span, 1, &e->short_need, e->short_need, &e->short_need);
+    }
+}
+
+void lun_sharing_tick(struct lun_sharing *s)
+{
+    ask_again(s);
+    lun_member_tick(s->member);
+}
+
+bool lun_sharing_told(const struct lun_sharing *s)
+{
+    return lun_member_state(s->member) == LUN_MEMBER_APART || lun_member_idle(s->member);
+}
+
+void lun_sharing_heed(struct lun_sharing *s)
+{
+    char *founds = lun_ledger_get(s->options.ledger, "founds"), *forget = lun_ledger_get(s->options.ledger, "forget");
+    if (founds) lun_member_found(s->member);
+    if (forget && lun_member_forget(s->member, forget)) {
+        lun_log(s->options.log, LUN_LOG_WARN, "budgets: gateway %s is forgotten, as asked: what it held stays charged", forget);
+        if (lun_ledger_begin(s->options.ledger) == LUN_LEDGER_OK) {
+            lun_ledger_put(s->options.ledger, "forget", NULL);
+            lun_ledger_commit(s->options.ledger);
+        }
+    }
+    free(founds), free(forget);
+}
+
+void lun_sharing_show(const struct lun_sharing *s, struct lun_buf *out)
+{
+    lun_buf_puts(out, "\"gateway\":");
+    lun_json_put_text(out, lun_ledger_gateway(s->options.ledger));
+    lun_buf_puts(out, ",\"sharing\":");
+    lun_json_put_text(out, lun_member_state_name(lun_member_state(s->member)));
+    lun_buf_puts(out, ",\"members\":");
+    lun_json_put_text(out, lun_member_members(s->member));
+    lun_buf_puts(out, ",\"missing\":");
+    lun_json_put_text(out, lun_member_missing(s->member));
+}
