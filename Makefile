@@ -183,7 +183,7 @@ stress: test-deps ## minutes: a gateway reloaded every 50 ms under load, a thous
 stress-money: test-deps ## many minutes: that hard limits hold: a million questions, gateways killed, power cut, Redis killed; and what they cost
 	@$(MAKE) --no-print-directory -j$$(nproc) build units
 	@failed=0; BUDGET_MODEL_RUNS=$${BUDGET_MODEL_RUNS:-100} $(BUILD)/tests/test_budget_model || failed=1; \
-	for spec in tests/stress/money_cost_spec.lua tests/e2e/money_spec.lua tests/e2e/money_kills_spec.lua; do \
+	for spec in tests/stress/money_cost_spec.lua tests/e2e/money_spec.lua tests/e2e/money_kills_spec.lua tests/e2e/money_fleet_spec.lua; do \
 	    LUNETTE=$(abspath $(BUILD)/lunette) STRESS_FIGURES=1 STRESS_MONEY_REQUESTS=$${STRESS_MONEY_REQUESTS:-1000000} STRESS_MONEY_KILLS=$${STRESS_MONEY_KILLS:-200} \
 	    STRESS_MONEY_CUTS=$${STRESS_MONEY_CUTS:-200} STRESS_MONEY_RESTARTS=$${STRESS_MONEY_RESTARTS:-20} \
 	    lua5.1 /usr/bin/busted --output=plainTerminal --lpath "tests/e2e/?.lua" --pattern _spec $$spec || failed=1; done; exit $$failed

@@ -246,7 +246,7 @@ static void look_at_disk(struct world *w, const struct held *h)
         const struct row *r = &w->reference.rows[h->rows[i]];
         char label[LUN_PERIOD_LABEL];
         if (r->account == OWN || w->reference.limits[r->account] < 0) continue;
-        lun_period_label(r->per, w->wall, label);
+        lun_period_label(&(struct lun_budget_rule){ .per = r->per }, w->wall, label);
         const struct entry *e = entry_of(w->disk, names[r->account], label);
         assert_true(e->base + part(e) >= r->used + r->held);
     }
@@ -375,7 +375,7 @@ static void give_all_back(struct world *w)
         const struct row *r = &w->reference.rows[i];
         char label[LUN_PERIOD_LABEL];
         if (r->account == OWN || w->was_unlimited[r->account]) continue;      /* of that nothing needs to be drawn, nor given back */
-        lun_period_label(r->per, r->number * (r->per == LUN_PER_HOUR ? 3600 : 86400) * LUN_SECOND, label);
+        lun_period_label(&(struct lun_budget_rule){ .per = r->per }, r->number * (r->per == LUN_PER_HOUR ? 3600 : 86400) * LUN_SECOND, label);
         const struct entry *e = entry_of(w->disk, names[r->account], label);
         assert_int_equal(e->base + part(e), r->used + r->held);
     }
@@ -385,7 +385,7 @@ static void keep_books(struct world *w)
 {
     switch (roll(w, 8)) {
     case 0: if (roll(w, 2)) give_all_back(w); else lun_draw_give_back(w->money, roll(w, 2)); break;
-    case 1: lun_draw_sweep(w->money, w->wall); break;
+    case 1: lun_draw_sweep(w->money, w->wall, NULL, NULL); break;
     case 2: lun_draw_close(w->money, (w->closed = !w->closed) ? "the disk is full" : NULL); break;
     default: turn(w, roll(w, 4) == 0);
     }
