@@ -84,6 +84,7 @@ describe("three gateways on one Redis that fails in every way", function()
         books.charged[name], books.owed[name]))
     end
     world:check(sums, books)
+    for _, g in ipairs(world.gateways) do world:verify(g) end
     assert.is_true(report.whole > 50 * restarts)
   end)
 
