@@ -43,7 +43,7 @@ INCLUDEDIR ?= $(PREFIX)/include
 MANDIR     ?= $(PREFIX)/share/man
 UNITS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
 
-.PHONY: all deps test-deps build library install uninstall units run test test-unit test-policy test-e2e test-clients test-tokens sanitize sanitize-address sanitize-thread stress claims lint layers docs examples mutants help clean
+.PHONY: all deps test-deps build library install uninstall units run test test-unit test-policy test-e2e test-clients test-tokens sanitize sanitize-address sanitize-thread stress stress-money claims lint layers docs examples mutants help clean
 all: deps
 	@$(MAKE) --no-print-directory -j$$(nproc) build
 
@@ -129,10 +129,16 @@ test: test-deps ## unit, policy and end-to-end tests, layers; ends with `N passe
 	@tests/tools/run --layers --unit $(BUILD)/tests --policy --e2e $(BUILD)/lunette
 
 # What end-to-end and stress specs drive a gateway with.
-$(BUILD)/tests/load: tests/stress/load.c Makefile
+DRIVERS := $(addprefix $(BUILD)/tests/,load biller buyers)
+$(DRIVERS): $(BUILD)/tests/%: tests/stress/%.c Makefile
 	@mkdir -p $(@D)
 	@echo '  cc  $<'
 	@$(CC) -std=gnu11 $(WARN) $(OPT) -g -D_GNU_SOURCE -MMD -MP -o $@ $< $$(pkg-config --libs libevent)
+
+$(BUILD)/tests/powercut.so: tests/stress/powercut.c Makefile
+	@mkdir -p $(@D)
+	@echo '  cc  $<'
+	@$(CC) -std=gnu11 $(WARN) $(OPT) -g -D_GNU_SOURCE -pthread -fPIC -shared -MMD -MP -o $@ $<
 
 $(BUILD)/tests/parts: tests/stress/parts.c $(INTERNAL) Makefile
 	@mkdir -p $(@D)
@@ -145,7 +151,7 @@ $(BUILD)/tests/reckon: tests/tokens/reckon.c $(INTERNAL) Makefile
 	@echo '  cc  $<'
 	@$(CC) $(ALL_CFLAGS) -MMD -MP -o $@ $< $(INTERNAL) $(ALL_LIBS)
 
-units: $(UNITS) $(BUILD)/tests/load
+units: $(UNITS) $(DRIVERS) $(BUILD)/tests/powercut.so
 
 test-unit: test-deps units ## only the C units
 	@tests/tools/run --unit $(BUILD)/tests
@@ -155,7 +161,7 @@ test-e2e: test-deps build ## only the end-to-end specs, on real sockets
 	@tests/tools/run --e2e $(BUILD)/lunette
 
 # Under TSan only what has threads; not what measures a policy's CPU time, which is another there.
-THREADED := test_builder,test_changes,test_reactor,test_metrics,test_limit,test_budget,test_draw,test_store,test_writer,test_snapshot,test_registry,test_server,test_inquire,reload,reload_load,settings,admin,attacks,metrics,record,remote,report,test_cache,cache,test_canary,canary,test_probe,probes
+THREADED := test_builder,test_changes,test_reactor,test_metrics,test_limit,test_budget,test_draw,test_store,test_writer,test_snapshot,test_registry,test_server,test_inquire,reload,reload_load,settings,admin,attacks,metrics,record,remote,report,test_cache,cache,test_canary,canary,test_probe,probes,money,money_fleet
 SANITIZED = $(MAKE) --no-print-directory -j$$(nproc) SAN=$(1) build units
 sanitize: sanitize-address sanitize-thread ## all tests under ASan (leaks too) and UBSan, those with threads under TSan; two lines `N passed, N failed`
 sanitize-address: test-deps
@@ -171,6 +177,15 @@ stress: test-deps ## minutes: a gateway reloaded every 50 ms under load, a thous
 	@STRESS_LINES=10000000 $(BUILD)/tests/test_journal && STRESS_KILLS=$${STRESS_KILLS:-200} $(BUILD)/tests/test_ledger_kill
 	@failed=0; for spec in tests/stress/reload_spec.lua tests/e2e/broken_spec.lua tests/e2e/attacks_spec.lua; do \
 	    LUNETTE=$(abspath $(BUILD)/lunette) STRESS_FIGURES=1 STRESS_MUTANTS=$${STRESS_MUTANTS:-1000} STRESS_KILLS=$${STRESS_KILLS:-100} \
+	    lua5.1 /usr/bin/busted --output=plainTerminal --lpath "tests/e2e/?.lua" --pattern _spec $$spec || failed=1; done; exit $$failed
+
+# STRESS_MONEY_…: tests/stress/README.md.
+stress-money: test-deps ## many minutes: that hard limits hold: a million questions, gateways killed, power cut, Redis killed; and what they cost
+	@$(MAKE) --no-print-directory -j$$(nproc) build units
+	@failed=0; BUDGET_MODEL_RUNS=$${BUDGET_MODEL_RUNS:-100} $(BUILD)/tests/test_budget_model || failed=1; \
+	for spec in tests/stress/money_cost_spec.lua tests/e2e/money_spec.lua tests/e2e/money_kills_spec.lua tests/e2e/money_fleet_spec.lua; do \
+	    LUNETTE=$(abspath $(BUILD)/lunette) STRESS_FIGURES=1 STRESS_MONEY_REQUESTS=$${STRESS_MONEY_REQUESTS:-1000000} STRESS_MONEY_KILLS=$${STRESS_MONEY_KILLS:-200} \
+	    STRESS_MONEY_CUTS=$${STRESS_MONEY_CUTS:-200} STRESS_MONEY_RESTARTS=$${STRESS_MONEY_RESTARTS:-20} \
 	    lua5.1 /usr/bin/busted --output=plainTerminal --lpath "tests/e2e/?.lua" --pattern _spec $$spec || failed=1; done; exit $$failed
 
 # CLAIMS_REQUESTS, CLAIMS_SEED, …: tests/claims/README.md.

@@ -227,6 +227,7 @@ static bool begin_run(struct lun_books *b, char **error)
     const char *said = getenv(LUN_BOOT_ID);
     if (said && *said) snprintf(boot, sizeof boot, "%s", said);
     else lun_journal_boot_id(boot);
+    lun_ledger_changed(b->ledger);          /* what others write from here on is noticed */
     if (lun_ledger_recover(b->ledger, b->folder, boot, wall, &report)
         && lun_ledger_begin_run(b->ledger, b->folder, boot, slots(b), wall, &b->journal)) {
         tell_recovery(b, &report);

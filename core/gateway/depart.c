@@ -84,8 +84,10 @@ static bool waits_for_money(attempt *a)
     if (!r->money_until) r->money_until = now(a) + MONEY_WAIT;
     if (now(a) >= r->money_until) return false;
     a->look_at = now(a) + MONEY_LOOK < r->money_until ? now(a) + MONEY_LOOK : r->money_until;
-    a->purse.moved = money_moved;
-    if (!a->wants_money) a->wants_since = now(a);
+    if (!a->wants_money) {
+        a->wants_since = now(a);
+        a->purse.moved = money_moved;       /* once: it is called as soon as it waits */
+    }
     a->wants_money = true;
     lun_money_wait(r->ask.money, &a->purse);
     return true;

@@ -280,12 +280,13 @@ static enum lun_taken hold_all(struct lun_hold *h, struct lun_account *const *ac
         enum lun_taken one = judge(h->spans[i], h->bound);
         if (one == LUN_LATER && accounts[i]->limit >= 0) ask_for(h->spans[i], h->bound);
         if (one != LUN_TAKEN && *short_of < 0) *short_of = i;
+        if (one == LUN_SHORT || one == LUN_CLOSED) {
+            if (one == LUN_SHORT) *short_of = i;
+            h->n = i;
+            return one;
+        }
+        if (one == LUN_LATER) all = one;
         hold(h->spans[i], h->bound);
-        if (one == LUN_TAKEN || (one == LUN_LATER && all == LUN_TAKEN)) { all = one == LUN_TAKEN ? all : one; continue; }
-        if (one == LUN_LATER) continue;
-        if (one == LUN_SHORT) *short_of = i;
-        h->n = i + 1;
-        return one;
     }
     return all;
 }

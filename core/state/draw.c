@@ -81,6 +81,7 @@ static int64_t wanted(struct lun_span *s, bool over)
     if ((s->give_back && !s->wanted) || over) s->allot = gone;
     else if (s->wanted || s->allot - gone < lun_draw_low(s)) {
         int64_t most = larger(gone, smaller(lun_money_add(keep, s->wanted), rest));
+        s->allot = larger(s->allot, smaller(most, s->granted));         /* a give-back that never came to the disk */
         return most > s->granted ? most : -1;
     } else if (s->trim && s->allot - gone > 4 * chunk(s)) s->allot = keep;
     return s->allot < s->granted ? s->allot : -1;
