@@ -346,9 +346,10 @@ function World:cut(g)
   self:kill(g)
   self.cuts = (self.cuts or 0) + 1
   g.env.LUNETTE_BOOT_ID = "boot-" .. self.cuts
-  local status, out, errors = e2e.run { "sh", "-c", ([[set -e; cd %s; rm -f *-shm; [ -f %s/$(stat -c %%i ledger.db) ] || { echo "powercut.so kept nothing" >&2; exit 1; }
-    for f in ledger.db* journal.* making-journal.*; do [ -f $f ] || continue; kept=%s/$(stat -c %%i $f)
-      if [ -f $kept ]; then cmp -l $kept $f 2>/dev/null | wc -l || true; cp $kept $f; else rm $f; echo 1; fi; done]]):format(g.state, g.env.POWERCUT, g.env.POWERCUT) }
+  local status, out, errors = e2e.run { "sh", "-c", ([[set -e; cd %s; rm -f *-shm; kept=%s
+    [ -f $kept/$(stat -c %%i ledger.db) ] || { echo "powercut.so kept nothing" >&2; exit 1; }
+    for f in ledger.db* journal.* making-journal.*; do [ -f $f ] || continue; old=$kept/$(stat -c %%i $f)
+      if [ -f $old ]; then cmp -l $old $f 2>/dev/null | wc -l || true; cp $old $f; else rm $f; echo 1; fi; done]]):format(g.state, g.env.POWERCUT) }
   assert(status == 0, errors)
   local sum = 0
   for n in out:gmatch "%d+" do sum = sum + tonumber(n) end
