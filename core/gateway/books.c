@@ -317,10 +317,7 @@ static void on_look(struct lun_timer *t)
     struct lun_books *b = BOOKS_OF(look, t);
     lun_timer_set(&b->reactor->loop, t, b->reactor->loop.now + LOOK_EVERY);
     if (b->failed || !b->journal) return;
-    if (lun_ledger_changed(b->ledger)) {
-        look_again(b);
-        if (b->sharing) lun_sharing_heed(b->sharing);
-    }
+    if (lun_ledger_changed(b->ledger)) look_again(b);
     lun_draw_give_back(b->options.money, false);
     lun_draw_sweep(b->options.money, lun_clock_wall(), lun_sharing_gone, NULL);
 }
@@ -376,6 +373,7 @@ static void on_poll(struct lun_timer *t)
     struct lun_books *b = BOOKS_OF(poll, t);
     if (b->stop_by && (lun_sharing_told(b->sharing) || b->reactor->loop.now >= b->stop_by)) { end(b); return; }
     lun_timer_set(&b->reactor->loop, t, b->reactor->loop.now + (b->stop_by ? 10 * LUN_MS : LUN_MEMBER_POLL));
+    if (!b->failed && !b->stop_by) lun_sharing_heed(b->sharing);
     if (!b->failed) lun_sharing_tick(b->sharing);
     pthread_mutex_lock(&b->lock);
     b->shown.n = 0;

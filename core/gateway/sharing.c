@@ -166,6 +166,12 @@ void lun_sharing_tell(struct lun_sharing *s, const struct lun_draw_work *w)
 
 /* ---- the member's ports ---- */
 
+static void show_state(struct lun_sharing *s, enum lun_member_state is)
+{
+    bool open = is == LUN_MEMBER_OPEN;
+    lun_draw_status(s->options.money, open ? "" : lun_member_state_name(is), open ? NULL : s->state);
+}
+
 /* The script says no nil; another server might. */
 static bool is_whole(const struct lun_redis_reply *r)
 {
@@ -178,9 +184,11 @@ static void answered(void *self, const struct lun_redis_reply *r)
     struct lun_sharing *s = self;
     if (r->result == LUN_REDIS_OK && !is_whole(r)) { lun_member_apart(s->member); return; }
     if (r->result == LUN_REDIS_OK) {
-        if (s->why) lun_log(s->options.log, LUN_LOG_INFO, "budgets: Redis does again what it is asked");
+        bool again = s->why;
         free(s->why), s->why = NULL;
         lun_member_answer(s->member, r->items, r->n);
+        if (again) lun_log(s->options.log, LUN_LOG_INFO, "budgets: Redis does again what it is asked");
+        if (again) show_state(s, lun_member_state(s->member));
         return;
     }
     if (!s->why || strcmp(s->why, r->why)) lun_log(s->options.log, LUN_LOG_WARN, "budgets: %s", r->why);
@@ -297,7 +305,7 @@ static void state(void *self, enum lun_member_state is, const char *who)
     snprintf(s->state, sizeof s->state, "%s%s%s", s->why && is == LUN_MEMBER_APART ? s->why : lun_member_state_text(is), *who ? ": " : "", who);
     bool open = is == LUN_MEMBER_OPEN;
     lun_log(s->options.log, open ? LUN_LOG_INFO : LUN_LOG_WARN, "budgets: %s (%s)", s->state, lun_member_state_name(is));
-    lun_draw_status(s->options.money, open ? "" : lun_member_state_name(is), open ? NULL : s->state);
+    show_state(s, is);
 }
 
 static void nonce(void *self, char out[33])

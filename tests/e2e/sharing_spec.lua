@@ -1,0 +1,222 @@
+-- Several gateways, one set of budgets: real gateways on a real Redis that is killed, emptied, filled up and restored to an earlier state.
+local e2e = require "support"
+
+local key = "sk-app"
+local script = [[return function(request)
+  if request.text:find "slow" then return { text = "fine", after = 0.2, usage = { input = 10, output = 10 } } end
+  return { text = "fine", usage = { input = 10, output = 10 } }
+end]]
+-- An answer costs 0.03 USD; a hold a good deal more.
+local config = [[return { redis = env "REDIS", providers = { a = { base_url = env "A" } },
+  models = { m = { { provider = "a", model = "x", price = { input = 1000, output = 2000 } } } },
+  clients = { { name = "app", hash = "%s", budget = { limit = %s, per = "ever" } }, { name = "free", hash = "%s" } } }]]
+
+local Redis = {}
+Redis.__index = Redis
+
+local function start_redis(r)
+  r.process = e2e.start { "redis-server", "--port", tostring(r.port), "--bind", "127.0.0.1", "--dir", r.folder, "--save", "", "--appendonly", "yes",
+                          "--appendfsync", "always", "--enable-debug-command", "yes" }
+  r.process:expect "Ready to accept connections()"
+end
+
+local function redis()
+  local probe = assert(e2e.socket.bind("127.0.0.1", 0))
+  local _, port = probe:getsockname()
+  probe:close()
+  local r = setmetatable({ port = tonumber(port), folder = e2e.folder() }, Redis)
+  start_redis(r)
+  return r
+end
+
+function Redis:command(...)
+  local status, out, err = e2e.run { "redis-cli", "-p", tostring(self.port), ... }
+  assert.equal(0, status, out .. err)
+  return out
+end
+function Redis:restart()
+  self.process:stop()
+  start_redis(self)
+end
+
+local function ask(g, text, who)
+  return g:chat { text = text or "hello", headers = { authorization = "Bearer " .. (who or key) }, body = { max_tokens = 10 } }
+end
+
+local function dearest_of(g)
+  local message = ask(g).json.error.message
+  return tonumber(message:match "can cost up to ([%d.]+%d)") or error("no figure in: " .. message)
+end
+
+local function budgets(g) return g:request({ path = "/health/readiness" }).json.budgets or "open" end
+local function open(...)
+  for i, g in ipairs { ... } do e2e.eventually("gateway " .. i .. " can draw, it is " .. budgets(g), function() return budgets(g) == "open" end) end
+end
+local function used(g) return g:metric 'lunette_budget_used_usd{budget="key app"}' end
+local function said(g) return g.process:stderr() end
+
+describe("several gateways on one Redis", function()
+  local provider, store
+  before_each(function() provider, store = e2e.provider(script), redis() end)
+  after_each(e2e.stop)
+
+  local function serve(limit)
+    local g = e2e.gateway { config = config:format(e2e.hash(key), limit or "5", e2e.hash "sk-free"), workers = 2,
+                            env = { A = provider.url, REDIS = "redis://127.0.0.1:" .. store.port } }
+    return g
+  end
+  local function ledger(g, ...)
+    local status, out, err = e2e.run({ e2e.lunette, "ledger", ..., }, { A = provider.url, REDIS = "redis://127.0.0.1:" .. store.port })
+    return status, out .. err, g
+  end
+  local function found(g)
+    assert.equal(0, (ledger(g, "found", g.folder .. "/gateway.lua")))
+    open(g)
+  end
+  local function several(n, limit)
+    local all = {}
+    for i = 1, n do
+      all[i] = serve(limit)
+      if i == 1 then found(all[1]) end
+      open(all[i])
+    end
+    return all
+  end
+  -- Asks in turn until each has refused; how many were answered.
+  local function spend_all(all)
+    local answered, refused = 0, {}
+    for _ = 1, 2000 do
+      local left = false
+      for i, g in ipairs(all) do
+        if not refused[i] then
+          local answer = ask(g)
+          if answer.status == 200 then answered, left = answered + 1, true
+          else
+            assert.equal(402, answer.status, answer.body)
+            refused[i] = true
+          end
+        end
+      end
+      if not left then return answered end
+    end
+  end
+
+  it("is nothing that begins by itself: an empty Redis is not taken for a new one", function()
+    local g = serve()
+    e2e.eventually("it says so", function() return budgets(g) == "empty" end)
+    local answer = ask(g)
+    assert.equal(503, answer.status)
+    assert.truthy(answer.json.error.message:find("lunette ledger found", 1, true), answer.json.error.message)
+    assert.equal(200, ask(g, "hello", "sk-free").status)       -- what is not limited goes on
+    found(g)
+    assert.equal(200, ask(g).status)
+    assert.equal(1, (ledger(g, "found", g.folder .. "/gateway.lua")))
+  end)
+
+  it("spends a limit once, whoever asks, and all of it but what the dearest needs", function()
+    local all = several(3)
+    local answered = spend_all(all)
+    local spent = answered * 0.03
+    assert.is_true(spent <= 5 + 1e-9, answered)
+    local dearest = dearest_of(all[1])
+    assert.is_true(spent > 5 - dearest - 1e-9, ("%d answered, %s left, the dearest is %s"):format(answered, 5 - spent, dearest))
+    local last = ask(all[2])
+    assert.equal("key app", last.json.error.budget)
+    for _, g in ipairs(all) do assert.equal(0, (ledger(g, "verify", g.folder .. "/gateway.lua"))) end
+  end)
+
+  it("refuses an exhausted key at once after the first wait", function()
+    local all = several(2, "1")
+    spend_all(all)
+    local before = e2e.socket.gettime()
+    for _ = 1, 10 do assert.equal(402, ask(all[1]).status) end
+    assert.is_true(e2e.socket.gettime() - before < 2)
+  end)
+
+  it("goes on with what was drawn while Redis is gone, spends no more than that, and draws again when it is back", function()
+    local all = several(2)
+    for _ = 1, 5 do assert.equal(200, ask(all[1]).status) end
+    store.process:stop()
+    e2e.eventually("it is noticed", function() return budgets(all[1]) == "apart" and budgets(all[2]) == "apart" end)
+    local answered, status = 5
+    repeat
+      status = ask(all[1]).status
+      if status == 200 then answered = answered + 1 end
+    until status ~= 200 or answered > 300
+    assert.is_true(answered * 0.03 <= 5)
+    assert.equal(503, status)
+    start_redis(store)
+    open(all[1], all[2])                                -- each has registered what it holds
+    assert.equal(200, ask(all[2]).status)
+    answered = answered + 1 + spend_all(all)
+    assert.is_true(answered * 0.03 <= 5 + 1e-9, answered)
+  end)
+
+  it("waits for every member after FLUSHALL, and names who is missing", function()
+    local all = several(2)
+    assert.equal(200, ask(all[1]).status)
+    assert.equal(200, ask(all[2]).status)
+    all[2].process:stop()
+    store:command "flushall"
+    e2e.eventually("one is missing", function() return budgets(all[1]) == "waiting" end)
+    e2e.eventually("it is named", function()
+      local state = all[1]:look "ledger"
+      return state.sharing == "waiting" and state.missing:find "%x+"
+    end)
+    all[2]:restart()
+    open(all[1], all[2])
+    local answered = 2 + spend_all(all)
+    assert.is_true(answered * 0.03 <= 5 + 1e-9, answered)
+  end)
+
+  it("forgets a gateway by an operator's word alone, and keeps what it held charged", function()
+    local all = several(2)
+    for _ = 1, 3 do assert.equal(200, ask(all[2]).status) end
+    all[2].process:stop()
+    store:command "flushall"
+    e2e.eventually("one is missing", function() return budgets(all[1]) == "waiting" end)
+    local missing = e2e.eventually("it is named", function() return all[1]:look("ledger").missing:match "%x+" end)
+    assert.equal(1, (ledger(all[1], "forget", "nobody", all[1].folder .. "/gateway.lua")))
+    assert.equal(0, (ledger(all[1], "forget", missing, all[1].folder .. "/gateway.lua")))
+    open(all[1])
+    local answer = ask(all[1])                          -- nobody knows how much that one held: all that was left
+    assert.is_true(answer.status == 402 or answer.status == 503 or answer.status == 200)
+    assert.truthy(said(all[1]):find("forgotten", 1, true))
+  end)
+
+  it("changes nothing in a Redis without memory, and says what is wrong", function()
+    local all = several(1)
+    assert.equal(200, ask(all[1]).status)
+    store:command("config", "set", "maxmemory", "1")
+    local status
+    for _ = 1, 200 do
+      status = ask(all[1]).status
+      if status ~= 200 then break end
+    end
+    assert.is_true(status == 503 or status == 402, status)
+    e2e.eventually("the log names it", function() return said(all[1]):find("memory", 1, true) end)
+    store:command("config", "set", "maxmemory", "0")
+    open(all[1])
+    e2e.eventually("it draws again", function() return ask(all[1]).status == 200 end)
+  end)
+
+  it("gives back at a stop what it has not spent", function()
+    local all = several(2)
+    assert.equal(200, ask(all[2]).status)
+    all[2]:stop()
+    local answered = 1 + spend_all { all[1] }
+    local dearest = dearest_of(all[1])
+    assert.is_true(answered * 0.03 > 5 - dearest - 1e-9, answered)
+    assert.is_true(answered * 0.03 <= 5 + 1e-9, answered)
+  end)
+
+  it("counts what was spent over kill -9 of a gateway", function()
+    local all = several(2)
+    for _ = 1, 10 do assert.equal(200, ask(all[2]).status) end
+    all[2]:restart()
+    open(all[2])
+    assert.near(0.3, used(all[2]) - 0, 0.31)
+    local answered = 10 + spend_all(all)
+    assert.is_true(answered * 0.03 <= 5 + 1e-9, answered)
+  end)
+end)
