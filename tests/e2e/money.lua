@@ -1,7 +1,7 @@
 -- Gateways that spend the money of a provider with books of its own (tests/stress/biller.c), asked by many clients at once (tests/stress/buyers.c):
 -- what the short specs (money_*_spec.lua) and the long ones (make stress-money) share. All amounts are nano-USD, whole numbers below 2^53.
 --
---   local world = money.start { keys = 12, teams = 3, limits = { ["key k1"] = 5e9, total = 100e9 }, biller = { lie = 20 }, gateways = 1, workers = 2 }
+--   local world = money.start { keys = 12, teams = 3, tenants = 4, limits = { ["key k1"] = 5e9, total = 100e9 }, biller = { lie = 20 }, gateways = 1, workers = 2 }
 --   world:buy { requests = 10000, connections = 512 }     -- starts them; world.buyers is the process
 --   local report = world:bought()                          -- waits for their end: what buyers.c reports
 --   local books = world:books()                            -- what the provider really charged, per budget: { total = …, ["key k1"] = …, … }
@@ -60,7 +60,8 @@ function World:config(limits, i)
   for k = 1, o.keys do
     put((' { name = "k%d", team = "t%d", hash = "%s", budget = %s },'):format(k, k % o.teams, hash("key-" .. k), budget(limits["key k" .. k])))
   end
-  put("}, budgets = { total = " .. budget(limits.total) .. " },")
+  local tenants = o.tenants and ('tags = { tenant = { from = "header:x-tenant", %s },'):format(budget(limits["tag tenant"]):match "{(.*)") or ""
+  put("}, budgets = { total = " .. budget(limits.total) .. ", " .. tenants .. " },")
   put((o.more or "") .. "}")
   return table.concat(out, "\n")
 end
@@ -126,7 +127,7 @@ end
 
 function World:buy(with)
   local command = { built .. "buyers", self.folder .. "/ports", self.folder .. "/books", "keys=" .. self.options.keys, "teams=" .. self.options.teams,
-                    "prompt=" .. money.prompt, "output=" .. money.output, "dearest=" .. money.dearest(), "seed=" .. self.seed,
+                    "tenants=" .. (self.options.tenants or 0), "prompt=" .. money.prompt, "output=" .. money.output, "dearest=" .. money.dearest(), "seed=" .. self.seed,
                     "records=" .. self.folder .. "/records" }
   for name, value in pairs(with) do command[#command + 1] = name .. "=" .. tostring(value) end
   self.buyers = e2e.start(command)
@@ -160,15 +161,24 @@ function World:enough()
   return self:bought(60)
 end
 
--- Sums of what is known per key: of the key, of its team, of all.
+-- Sums of what is known per key: of the key, of its team, of its tenant, of all.
 function World:per_budget(by_key)
-  local sums = { total = 0 }
-  for i = 0, self.options.teams - 1 do sums["team t" .. i] = 0 end
-  for i = 1, self.options.keys do
-    local n, team = by_key(i) or 0, "team t" .. i % self.options.teams
-    sums["key k" .. i], sums[team], sums.total = n, sums[team] + n, sums.total + n
+  local sums, o = { total = 0 }, self.options
+  local function add(name, n) sums[name] = (sums[name] or 0) + n end
+  for i = 1, o.keys do
+    local n = by_key(i) or 0
+    add("key k" .. i, n)
+    add("team t" .. i % o.teams, n)
+    if o.tenants then add("tag tenant=v" .. i % o.tenants, n) end
+    add("total", n)
   end
   return sums
+end
+
+-- All tenants have the same one. False: none.
+function World:limit_of(name)
+  local limit = self.limits[name:match "^tag tenant" or name]
+  return limit == nil and UNLIMITED or limit
 end
 
 -- The provider's books, per budget: what it really charged, and `owed`: what it claims, or all that it may have charged where it told nothing, which
@@ -203,10 +213,12 @@ function World:settled(g)
   end)
 end
 
--- The promise: what was really charged ≤ what the gateway says is spent ≤ the limit, for every budget. `spent`: budget → { used =, limit = }.
+-- The promise: what was really charged ≤ what the gateway says is spent ≤ the limit, for every budget. `spent`: budget → { used =, limit = }; of a tag's only
+-- the ledger tells, no metric.
 function World:check(spent, books)
   for name, charged in pairs(books.charged) do
-    local limit, owed, b = self.limits[name] or UNLIMITED, books.owed[name] or 0, spent[name]
+    local limit, owed, b = self:limit_of(name), books.owed[name] or 0, spent[name]
+    if not b and name:find "^tag" then b = { used = owed } end
     if not b then error("nobody knows the budget " .. name, 2) end
     if b.limit and b.limit ~= limit then error(("%s has a limit of %d and says %d"):format(name, limit, b.limit), 2) end
     if charged > limit then error(("%s: the provider charged %d, which is %d above the limit"):format(name, charged, charged - limit), 2) end
@@ -219,7 +231,7 @@ end
 -- The half of it that needs no gateway.
 function World:check_charged()
   for name, charged in pairs(self:books().charged) do
-    local limit = self.limits[name] or UNLIMITED
+    local limit = self:limit_of(name)
     if limit and charged > limit then error(("%s: the provider charged %d, which is %d above the limit"):format(name, charged, charged - limit), 2) end
   end
 end
@@ -254,7 +266,7 @@ end
 function World:leave(g, i, name, left)
   local limits, prices = {}, money.prices.a
   for other, limit in pairs(self.limits) do limits[other] = limit end
-  for _, other in ipairs { "key k" .. i, "team t" .. i % self.options.teams, "total" } do limits[other] = nil end
+  for _, other in ipairs { "key k" .. i, "team t" .. i % self.options.teams, "tag tenant", "total" } do limits[other] = nil end
   limits[name] = self:settled(g)[name].used + left
   self:limit(limits)
   local function most_by(output)
@@ -346,12 +358,10 @@ function World:cut(g)
   self:kill(g)
   self.cuts = (self.cuts or 0) + 1
   g.env.LUNETTE_BOOT_ID = "boot-" .. self.cuts
-  local status, out, errors = e2e.run { "sh", "-c", ([[set -e; cd %s;
-    rm -f *-shm; [ -f %s/$(stat -c %%i ledger.db) ] || { echo "powercut.so kept nothing" >&2; exit 1; }
-    for f in ledger.db* journal.* making-journal.*; do
-      [ -f $f ] || continue; kept=%s/$(stat -c %%i $f)
-      if [ -f $kept ]; then cmp -l $kept $f 2>/dev/null | wc -l || true; cp $kept $f; else rm $f; echo 1; fi
-    done]]):format(g.state, g.env.POWERCUT, g.env.POWERCUT) }
+  local status, out, errors = e2e.run { "sh", "-c", ([[set -e; cd %s; rm -f *-shm; kept=%s
+    [ -f $kept/$(stat -c %%i ledger.db) ] || { echo "powercut.so kept nothing" >&2; exit 1; }
+    for f in ledger.db* journal.* making-journal.*; do [ -f $f ] || continue; old=$kept/$(stat -c %%i $f)
+      if [ -f $old ]; then cmp -l $old $f 2>/dev/null | wc -l || true; cp $old $f; else rm $f; echo 1; fi; done]]):format(g.state, g.env.POWERCUT) }
   assert(status == 0, errors)
   local sum = 0
   for n in out:gmatch "%d+" do sum = sum + tonumber(n) end

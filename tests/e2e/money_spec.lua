@@ -7,7 +7,7 @@ local requests = tonumber(os.getenv "STRESS_MONEY_REQUESTS") or 3000
 local show = os.getenv "STRESS_FIGURES" and print or function() end
 
 -- The share that each budget has of what all would like to spend: some much too small, some just so, most more than enough; of all of it nine tenths.
-local shares = { ["key k1"] = 0.0005, ["key k2"] = 0.01, ["key k3"] = 0.03, ["team t1"] = 0.2, total = 0.85 }
+local shares = { ["key k1"] = 0.0005, ["key k2"] = 0.01, ["key k3"] = 0.03, ["team t1"] = 0.2, ["tag tenant"] = 0.21, total = 0.8 }
 
 describe("under many clients at once, with a provider that does not do what it should,", function()
   local world, report, spent, books, sums
@@ -15,11 +15,12 @@ describe("under many clients at once, with a provider that does not do what it s
 
   -- What a question costs on average is tried first; the limits follow from it.
   setup(function()
-    world = money.start { keys = 12, teams = 3 }
+    world = money.start { keys = 12, teams = 3, tenants = 4 }
     local try = math.max(500, requests / 50)
     world:buy { requests = try, connections = 128 }
     world:bought()
     local before, limits = world:settled(world.gateways[1]), {}
+    before["tag tenant"] = { used = 0 }
     for name, share in pairs(shares) do limits[name] = math.floor(before[name].used + before.total.used / try * requests * share) end
     world:limit(limits)
     world:buy { requests = requests, connections = 512 }
@@ -35,9 +36,10 @@ describe("under many clients at once, with a provider that does not do what it s
     for name, n in pairs(sums.fates) do fates[#fates + 1] = n .. " " .. name end
     show(("the provider was asked %d times: %s"):format(sums.requests, table.concat(fates, ", ")))
     for name in pairs(shares) do
+      name = name == "tag tenant" and "tag tenant=v0" or name
       local refused = report.refused[name] or { n = 0, left_most = 0 }
-      show(("%-8s limit %16d  spent %16d  really charged %16d, may have %16d nano-USD; refused %7d, at most %d was left"):format(name, spent[name].limit,
-        spent[name].used, books.charged[name], books.owed[name], refused.n, refused.left_most))
+      show(("%-13s limit %15d  spent %15s  really charged %15d, may have %15d nano-USD; refused %7d, at most %d was left"):format(name, world:limit_of(name),
+        spent[name] and spent[name].used or "", books.charged[name], books.owed[name], refused.n, refused.left_most))
     end
   end)
 
@@ -46,17 +48,22 @@ describe("under many clients at once, with a provider that does not do what it s
   it("the ledger verifies, and its rows amount to what is said", function()
     local g = world.gateways[1]
     show((world:verify(g):gsub("%s+$", "")))
+    local rows
     e2e.eventually("all rows are written", function()
-      local rows = world:rows(g)
+      rows = world:rows(g)
       for name, b in pairs(spent) do if (rows[name] and rows[name].used or 0) ~= b.used then return false end end
       return true
     end)
+    world:check(rows, books)
   end)
 
   it("most is served, and every limit is reached", function()
     assert.equal(0, report.broken)
     assert.is_true(report.whole > 0.5 * requests, report.whole .. " of " .. requests)
-    for name in pairs(shares) do assert.is_true(report.refused[name] and report.refused[name].n > 0, name .. " refused nothing") end
+    for name in pairs(shares) do
+      name = name == "tag tenant" and "tag tenant=v0" or name
+      assert.is_true(report.refused[name] and report.refused[name].n > 0, name .. " refused nothing")
+    end
   end)
 
   it("answers name the cost that their usage amounts to, exactly", function() assert.is_true(report.exact > 0.4 * requests, tostring(report.exact)) end)

@@ -3,7 +3,7 @@
  * gateway that is gone is tried again.
  *
  *   connections=512 requests=0 (0: until SIGTERM) seed=1 path=/v1/chat/completions
- *   keys=8 teams=2                     key kI belongs to team t(I mod teams)
+ *   keys=8 teams=2 tenants=0           key kI belongs to team t(I mod teams); it says x-tenant: v(I mod tenants), unless that is 0
  *   prompt=2000 output=400             bytes, tokens: at most
  *   capless=5 stream=40 leave=3        of a hundred: no max_tokens, a stream, a client that leaves
  *   dearest=0                          nano-USD: more than any question can cost; 0: answers are not compared to the books
@@ -35,7 +35,7 @@ struct connection { struct bufferevent *io; struct event *timer; bool stream, bu
 struct answer { int status, attempts; bool chunked; char id[64], number[24], cost[32]; const char *body; size_t n; };
 struct refused { char name[40]; long n; int64_t left_most; };
 
-static struct { long connections, requests, keys, teams, prompt, output, capless, stream, leave, dearest, strict, seed; } with =
+static struct { long connections, requests, keys, teams, tenants, prompt, output, capless, stream, leave, dearest, strict, seed; } with =
     { .connections = 512, .keys = 8, .teams = 2, .prompt = 2000, .output = 400, .capless = 5, .stream = 40, .leave = 3, .strict = 1, .seed = 1 };
 static const char *path = "/v1/chat/completions";
 static struct event_base *base;
@@ -174,11 +174,11 @@ static struct refused *refused_by(const char *name)
     return &refused[i];
 }
 
-static void set_exhausted(const char *budget)
+static bool pays(const char *budget, int key)
 {
-    for (int i = 1; i <= with.keys; i++)
-        if ((!strncmp(budget, "key k", 5) && atoi(budget + 5) == i) || (!strncmp(budget, "team t", 6) && atoi(budget + 6) == i % with.teams))
-            is_exhausted[i] = true;
+    if (!strncmp(budget, "key k", 5)) return atoi(budget + 5) == key;
+    if (!strncmp(budget, "team t", 6)) return atoi(budget + 6) == key % with.teams;
+    return !strncmp(budget, "tag tenant=v", 12) && with.tenants && atoi(budget + 12) == key % with.tenants;
 }
 
 static void judge_refusal(const struct answer *a)
@@ -194,7 +194,7 @@ static void judge_refusal(const struct answer *a)
     struct refused *r = refused_by(name);
     r->n++;
     if (left_nano > r->left_most) r->left_most = left_nano;
-    set_exhausted(name);
+    for (int i = 1; i <= with.keys; i++) is_exhausted[i] |= pays(name, i);
 }
 
 static void judge(struct connection *c, const struct answer *a)
@@ -225,7 +225,7 @@ static int draw_key(void)
 
 static void ask(struct connection *c)
 {
-    char more[160];
+    char more[160], tenant[40] = "";
     int prompt = (int)up_to(with.prompt - 1) + 1, n;
     if (ending || (with.requests && asked >= with.requests)) {
         ending = true;
@@ -239,9 +239,10 @@ static void ask(struct connection *c)
     n = snprintf(more, sizeof more, "\"user\":\"k%d\"%s%s", c->key, c->stream ? ",\"stream\":true" : "",
                  c->stream && up_to(1) ? ",\"stream_options\":{\"include_usage\":true}" : "");
     if (!percent(with.capless)) n += snprintf(more + n, sizeof more - (size_t)n, ",\"max_tokens\":%ld", up_to(with.output - 1) + 1);
-    evbuffer_add_printf(bufferevent_get_output(c->io), "POST %s HTTP/1.1\r\nHost: l\r\nAuthorization: Bearer key-%d\r\nTE: trailers\r\n"
+    if (with.tenants) snprintf(tenant, sizeof tenant, "x-tenant: v%ld\r\n", c->key % with.tenants);
+    evbuffer_add_printf(bufferevent_get_output(c->io), "POST %s HTTP/1.1\r\nHost: l\r\nAuthorization: Bearer key-%d\r\nTE: trailers\r\n%s"
         "Content-Type: application/json\r\nContent-Length: %d\r\n\r\n{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"%.*s\"}],%s}",
-        path, c->key, 56 + prompt + n, prompt, letters + up_to(with.prompt), more);
+        path, c->key, tenant, 56 + prompt + n, prompt, letters + up_to(with.prompt), more);
     if (percent(with.leave)) arm(c, up_to(LEAVES_WITHIN * 1000));
 }
 
@@ -336,7 +337,7 @@ static void on_end(evutil_socket_t fd, short what, void *self)
 static bool take_argument(const char *text)
 {
     static const struct { const char *name; long *value; } numbers[] = {
-        { "connections=", &with.connections }, { "requests=", &with.requests }, { "keys=", &with.keys }, { "teams=", &with.teams },
+        { "connections=", &with.connections }, { "requests=", &with.requests }, { "keys=", &with.keys }, { "teams=", &with.teams }, { "tenants=", &with.tenants },
         { "prompt=", &with.prompt }, { "output=", &with.output }, { "capless=", &with.capless }, { "stream=", &with.stream }, { "leave=", &with.leave },
         { "dearest=", &with.dearest }, { "strict=", &with.strict }, { "seed=", &with.seed },
     };

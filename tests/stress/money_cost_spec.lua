@@ -1,9 +1,9 @@
 -- What hard limits cost a request: CPU time of a gateway whose key, team and total have one, beside that of a gateway where none has, in one run, in
--- turn. And beside one without a ledger. STRESS_MONEY_ROUNDS (9), STRESS_MONEY_ROUND: questions in each (10000).
+-- turn. And beside one without a ledger. STRESS_MONEY_ROUNDS (25), STRESS_MONEY_ROUND: questions in each (4000).
 local e2e = require "support"
 local money = require "money"
 
-local rounds, questions = tonumber(os.getenv "STRESS_MONEY_ROUNDS") or 9, tonumber(os.getenv "STRESS_MONEY_ROUND") or 10000
+local rounds, questions = tonumber(os.getenv "STRESS_MONEY_ROUNDS") or 25, tonumber(os.getenv "STRESS_MONEY_ROUND") or 4000
 local MOST = 1.05
 
 local function median(list)
