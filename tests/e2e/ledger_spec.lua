@@ -159,6 +159,32 @@ describe("the ledger", function()
     assert.near(0.03, used(g), 1e-9)
   end)
 
+  it("is shared by a process that takes over from another: the limit is spent once, and what a dead one leaves is found", function()
+    local folder = e2e.folder()
+    local more = ('ledger = "%s/ledger.db",'):format(folder)
+    local one, two = serve { more = more }, serve { more = more }
+    for _ = 1, 20 do
+      assert.equal(200, ask(one).status)
+      assert.equal(200, ask(two).status)
+    end
+    one.process:stop(e2e.SIGKILL)
+    local answered, last = 40
+    repeat
+      last = ask(two)
+      if last.status == 200 then answered = answered + 1 end
+    until last.status ~= 200 or answered > 400
+    assert.equal(402, last.status)
+    assert.is_true(answered * 0.03 <= 5 + 1e-9, answered)
+    local dearest = tonumber(last.json.error.message:match "can cost up to ([%d.]+%d)")
+    e2e.eventually("what the dead one had drawn is there", function()
+      local answer = ask(two)
+      if answer.status == 200 then answered = answered + 1 end
+      return 5 - answered * 0.03 < dearest
+    end)
+    assert.is_true(answered * 0.03 <= 5 + 1e-9, answered)
+    verify(two)
+  end)
+
   it("refuses what is limited while its disk is full, with the reason, and lets the rest go on", function()
     local mount = e2e.folder()
     if os.execute("mount -t tmpfs -o size=12m lunette-test '" .. mount .. "' 2>/dev/null") ~= 0 then pending "may not mount a disk of its own here" return end
