@@ -44,7 +44,8 @@ struct lun_books {
 
 static void dispatched(void *self, uint32_t slot, const struct lun_draw_line *line)
 {
-    struct lun_dispatch d = { .seq = line->seq, .hold = line->hold, .at = line->at, .target = line->target, .version = line->version, .payers = line->payers };
+    struct lun_dispatch d = { .seq = line->seq, .hold = line->hold, .at = line->at, .target = line->target, .version = line->version,
+                              .client = line->client, .payers = line->payers };
     memcpy(d.request, line->request, sizeof d.request);
     lun_journal_dispatch(((struct lun_books *)self)->journal, slot, &d);
 }

@@ -53,6 +53,20 @@ describe("the ledger", function()
     verify(g)
   end)
 
+  it("has a row for each attempt: who, what, when, at what cost, by which version", function()
+    local g = serve()
+    local answer = ask(g)
+    local rows = e2e.eventually("the row is there", function()
+      local status, out = e2e.run({ e2e.lunette, "ledger", "export", g.folder .. "/gateway.lua", "--format", "json" }, { A = provider.url })
+      local list = status == 0 and e2e.json.decode(out)
+      return list and #list == 1 and list
+    end)
+    local row = rows[1]
+    assert.same({ answer.headers["x-lunette-request-id"], "app", "a/x", answer.headers["x-lunette-policy"], "SETTLED", "ok", 10, 10 },
+                { row.request, row.client, row.target, row.version, row.state, row.kind, row.input or row.tokens.input, row.output or row.tokens.output })
+    assert.near(0.03, row.amount, 1e-12)
+  end)
+
   it("keeps a used-up key used up, at no cost upstream", function()
     local g = serve { limit = "0.5" }
     local asked, last = 0
