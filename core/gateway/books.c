@@ -1,11 +1,8 @@
 #include "gateway/books.h"
-#include "gateway/sharing.h"
 #include "base/alloc.h"
 #include "base/json.h"
-#include "state/draw.h"
-#include "state/ledger.h"
+#include "gateway/books_inner.h"
 #include "state/member.h"
-#include "wire/reactor.h"
 #include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -21,65 +18,7 @@
 #define STOP_WAIT    LUN_SECOND             /* for Redis to hear what is given back */
 #define SPARE        1024                   /* slots of the journal, for rows that wait to be written */
 
-struct lun_books {
-    struct lun_books_options options;
-    char *folder;
-    struct lun_reactor *reactor;
-    struct lun_ledger *ledger;
-    struct lun_journal *journal;
-    struct lun_sharing *sharing;            /* NULL: its limits are its own */
-    struct lun_draw_work work;
-    struct lun_post now, soon, stop;
-    struct lun_timer commit, look, close, poll;
-    lun_us stop_by;                         /* 0: it goes on */
-    int others;                             /* processes that are alive on the same ledger */
-    bool failed;                            /* for good: what is on the disk is not known any more */
-    pthread_t thread; bool started;
-    pthread_mutex_t lock; char why[256]; struct lun_buf shown;     /* what is shown; why "": open; shown: of those who share */
-};
-
 #define BOOKS_OF(member, at) ((struct lun_books *)(void *)((char *)(at) - offsetof(struct lun_books, member)))
-
-/* ---- the journal's two lines, on the threads of those who hold ---- */
-
-static void dispatched(void *self, uint32_t slot, const struct lun_draw_line *line)
-{
-    struct lun_dispatch d = { .seq = line->seq, .hold = line->hold, .at = line->at, .target = line->target, .version = line->version,
-                              .client = line->client, .payers = line->payers };
-    memcpy(d.request, line->request, sizeof d.request);
-    lun_journal_dispatch(((struct lun_books *)self)->journal, slot, &d);
-}
-
-static uint32_t tokens(int64_t n) { return n < 0 ? 0 : n > UINT32_MAX ? UINT32_MAX : (uint32_t)n; }
-
-static uint16_t flags(const struct lun_settlement *how)
-{
-    unsigned f = 0;
-    if (how->usage.estimated) f |= LUN_ATTEMPT_ESTIMATED;
-    if (how->suspect) f |= LUN_ATTEMPT_SUSPECT;
-    if (how->cost > how->bound) f |= LUN_ATTEMPT_EXCESS;
-    if (how->hedge) f |= LUN_ATTEMPT_HEDGE;
-    if (how->cancelled) f |= LUN_ATTEMPT_CANCELLED;
-    if (how->stream) f |= LUN_ATTEMPT_STREAM;
-    if (how->probe) f |= LUN_ATTEMPT_PROBE;
-    if (!how->limited) f |= LUN_ATTEMPT_UNLIMITED;
-    return (uint16_t)f;
-}
-
-static void settled(void *self, uint32_t slot, uint64_t seq, const struct lun_settlement *how)
-{
-    lun_us ms = how->latency / LUN_MS;
-    struct lun_settle s = { .seq = seq, .cost = how->cost, .kind = (uint8_t)how->kind, .state = how->orphaned ? LUN_ATTEMPT_ORPHANED : LUN_ATTEMPT_SETTLED,
-                            .flags = flags(how), .latency_ms = tokens(ms) };
-    if (how->usage.known) {
-        s.tokens[LUN_TOKENS_input] = tokens(how->usage.input);
-        s.tokens[LUN_TOKENS_cached_input] = tokens(how->usage.cached_input);
-        s.tokens[LUN_TOKENS_cache_write] = tokens(how->usage.cache_write + how->usage.cache_write_1h);
-        s.tokens[LUN_TOKENS_output] = tokens(how->usage.output);
-        s.tokens[LUN_TOKENS_reasoning] = tokens(how->usage.reasoning);
-    }
-    lun_journal_settle(((struct lun_books *)self)->journal, slot, &s);
-}
 
 static void wake(void *self, bool urgent)
 {
@@ -113,78 +52,14 @@ static void trouble(struct lun_books *b, enum lun_ledger_result r)
     if (!b->failed) lun_timer_set(&b->reactor->loop, &b->commit, b->reactor->loop.now + AGAIN_AFTER);
 }
 
-/* ---- a turn: what there is to do, in one transaction ---- */
-
-static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
-
-/* What this run has of it. */
-static int64_t part(const struct lun_ledger_figures *f) { return most(f->granted, f->used); }
-
-struct finding { struct lun_books *books; struct lun_account *account; lun_us wall; };
-
-static void found(void *self, uint32_t id, const struct lun_ledger_account *a, const struct lun_ledger_figures *f)
-{
-    struct finding *x = self;
-    lun_draw_found(x->books->options.money, x->account, a->period, x->wall, id, f->others, f->used, part(f));
-}
-
-static void look_up(struct lun_books *b, lun_us wall)
-{
-    for (size_t i = 0; i < b->work.n_accounts; i++) {
-        struct finding x = { b, b->work.accounts[i].account, wall };
-        lun_ledger_accounts(b->ledger, b->work.accounts[i].budget, wall, found, &x);
-    }
-}
-
-static bool note(struct lun_books *b, struct lun_draw_span *s, struct lun_ledger_figures *f)
-{
-    uint32_t id = lun_ledger_account(b->ledger, &(struct lun_ledger_account){ s->budget, s->label, s->starts, s->ends, s->limit });
-    if (!id || !lun_ledger_look(b->ledger, id, f)) return false;
-    int64_t base = f->others + (b->sharing ? lun_sharing_others(s->span) : 0);
-    if (!s->id) lun_draw_opened(s, id, base, f->used, part(f));
-    else s->base = base;
-    return true;
-}
-
-/* Draws, or gives back. What is given back is no longer held by anybody here. */
-static void grant(struct lun_books *b, struct lun_draw_span *s)
-{
-    struct lun_ledger_figures f;
-    if (!note(b, s, &f) || s->want < 0 || (b->sharing && s->want > s->granted && !s->forced)) return;
-    if (s->want > s->granted && !s->forced) s->want = most(s->want < s->limit - s->base ? s->want : s->limit - s->base, s->granted);
-    if (s->want == s->granted) s->want = -1;
-    else lun_ledger_grant(b->ledger, s->id, s->want);
-}
-
-static void row(struct lun_books *b, uint32_t slot)
-{
-    struct lun_dispatch d;
-    struct lun_settle s;
-    enum lun_journal_found is = lun_journal_read(b->journal, slot, &d, &s);
-    if (is == LUN_JOURNAL_SETTLED) lun_ledger_row(b->ledger, &d, &s);
-    else if (is == LUN_JOURNAL_DISPATCHED) lun_ledger_row(b->ledger, &d, NULL);
-}
-
-static enum lun_ledger_result write_down(struct lun_books *b)
-{
-    struct lun_draw_work *w = &b->work;
-    enum lun_ledger_result r = lun_ledger_begin(b->ledger);
-    if (r != LUN_LEDGER_OK) return r;
-    for (size_t i = 0; i < w->n_names; i++) w->names[i].id = lun_ledger_name(b->ledger, w->names[i].text);
-    for (size_t i = 0; i < w->n_slots; i++) row(b, w->slots[i]);
-    for (size_t i = 0; i < w->n_spans; i++) grant(b, &w->spans[i]);
-    for (size_t i = 0; i < w->n_payers; i++)
-        if (lun_draw_accounts(w, &w->payers[i])) w->payers[i].id = lun_ledger_payers(b->ledger, w->payers[i].accounts, w->payers[i].n);
-    return lun_ledger_commit(b->ledger);
-}
+/* ---- a turn ---- */
 
 static bool turn(struct lun_books *b)
 {
     lun_us wall = lun_clock_wall();
     if (b->failed || !lun_draw_begin(b->options.money, &b->work, wall)) return false;
     lun_us before = lun_clock_now();
-    look_up(b, wall);
-    enum lun_ledger_result r = write_down(b);
+    enum lun_ledger_result r = lun_books_write(b, wall);
     if (r == LUN_LEDGER_OK) {
         if (b->sharing) lun_sharing_ask(b->sharing, &b->work);
         lun_draw_done(b->options.money, &b->work);
@@ -429,7 +304,7 @@ static bool open_all(struct lun_books *b, char **error)
         return false;
     }
     if (room && !open_ledger(b, error)) return false;
-    lun_draw_attach(b->options.money, &(struct lun_draw_books){ b, slots(b), 0, dispatched, settled, wake });
+    lun_draw_attach(b->options.money, &(struct lun_draw_books){ b, slots(b), 0, lun_books_dispatched, lun_books_settled, wake });
     if (room) turn(b);                  /* what earlier runs have spent is known before the first request */
     else say(b, "its disk has no room for it");
     if (start(b)) return true;

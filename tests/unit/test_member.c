@@ -378,7 +378,7 @@ static void want(struct world *w, struct gateway *g)
     for (int i = 0; i < BUDGETS; i++) {
         if (i && odds(w, 3)) break;
         o->group.accounts[o->group.n] = g->a[first + i].in;
-        o->group.more[o->group.n++] = 1 + upto(w, 3);
+        o->group.more[o->group.n++] = 1 + upto(w, odds(w, 3) ? (int)g->a[first + i].limit : 3);
     }
     if (w->mutant == M_SPEND_FIRST) for (int i = 0; i < o->group.n; i++) g->a[first + i].allot += o->group.more[i];
     lun_member_want(g->member, &o->group);
@@ -386,8 +386,8 @@ static void want(struct world *w, struct gateway *g)
 
 static void hold(struct world *w, struct gateway *g)
 {
-    struct owner *o = &g->a[upto(w, ACCOUNTS)];
-    if (o->spent + o->held + 1 <= o->allot) o->held++, o->real++;
+    struct owner *o = &g->a[odds(w, 4) ? upto(w, ACCOUNTS) : today(w, g) * BUDGETS + upto(w, BUDGETS)];
+    do if (o->spent + o->held + 1 <= o->allot) o->held++, o->real++; while (odds(w, 2));
 }
 
 static void settle(struct world *w, struct gateway *g)
@@ -407,7 +407,7 @@ static void settle(struct world *w, struct gateway *g)
     }
 }
 
-static bool is_fault(struct world *w) { return w->faults > 0 && odds(w, 5) && w->faults--; }
+static bool is_fault(struct world *w) { return w->faults > 0 && odds(w, 2) && w->faults--; }
 
 static void other_limit(struct world *w, struct gateway *g)
 {
@@ -432,8 +432,8 @@ static void one_step(struct world *w)
     w->disk_fails = w->disk_fails ? !odds(w, 4) : w->faults > 0 && odds(w, 300);
     w->memory_full = w->memory_full ? !odds(w, 4) : w->faults > 0 && odds(w, 300);
     if (dice < 30) { struct letter *l = &w->letter[upto(w, LETTERS)]; if (l->used) deliver(w, l); return; }
-    if (dice < 31) { image(w); return; }
-    if (dice < 32) { w->now += upto(w, 20) ? upto(w, 300) : DAY_MS / 4; return; }
+    if (dice < 32) { if (dice == 30 || odds(w, 2)) image(w); return; }
+    if (dice < 33 && odds(w, 2)) { w->now += upto(w, 20) ? upto(w, 300) : DAY_MS / 4; return; }
     if (dice < 33) { if (is_fault(w)) restart_redis(w); return; }
     if (dice < 34) { if (is_fault(w)) { lua_getglobal(w->L, "flush"); lua_call(w->L, 0, 0); } return; }
     if (dice < 36) {
@@ -574,12 +574,12 @@ static const char *schedule(lua_State *L, uint64_t seed, int mutant, struct worl
     *w = (struct world){ .L = L, .seed = seed, .random = seed * 0x9E3779B97F4A7C15u | 1, .mutant = mutant };
     for (int i = 0; i < 8; i++) rnd(w);
     w->n = 2 + upto(w, GATEWAYS - 1);
-    w->faults = upto(w, 8);
+    w->faults = upto(w, 9);
     w->now = odds(w, 3) ? DAY_MS - 600 : 1000;
     lua_getglobal(L, "flush");
     lua_call(L, 0, 0);
     load_script(w);
-    for (int i = 0; i < ACCOUNTS; i++) w->limit[i] = 3 + upto(w, 6);
+    for (int i = 0; i < ACCOUNTS; i++) w->limit[i] = 2 + upto(w, 5);
     for (int k = 0; k < w->n; k++) {
         struct gateway *g = &w->g[k];
         *g = (struct gateway){ .w = w, .id = k, .founds = k == 0 };
