@@ -1,7 +1,7 @@
 -- Gateways that spend the money of a provider with books of its own (tests/stress/biller.c), asked by many clients at once (tests/stress/buyers.c):
 -- what the short specs (money_*_spec.lua) and the long ones (make stress-money) share. All amounts are nano-USD, whole numbers below 2^53.
 --
---   local world = money.start { keys = 12, teams = 3, tenants = 4, limits = { ["key k1"] = 5e9, total = 100e9 }, biller = { lie = 20 }, gateways = 1, workers = 2 }
+--   local world = money.start { keys = 12, teams = 3, tenants = 4, limits = { ["key k1"] = 5e9, total = 100e9 }, biller = { lie = 20 }, gateways = 1 }
 --   world:buy { requests = 10000, connections = 512 }     -- starts them; world.buyers is the process
 --   local report = world:bought()                          -- waits for their end: what buyers.c reports
 --   local books = world:books()                            -- what the provider really charged, per budget: { total = …, ["key k1"] = …, … }
@@ -60,7 +60,7 @@ function World:config(limits, i)
   for k = 1, o.keys do
     put((' { name = "k%d", team = "t%d", hash = "%s", budget = %s },'):format(k, k % o.teams, hash("key-" .. k), budget(limits["key k" .. k])))
   end
-  local tenants = o.tenants and ('tags = { tenant = { from = "header:x-tenant", %s },'):format(budget(limits["tag tenant"]):match "{(.*)") or ""
+  local tenants = o.tenants and 'tags = { tenant = { from = "header:x-tenant", ' .. budget(limits["tag tenant"]):match "{(.*)" .. " }" or ""
   put("}, budgets = { total = " .. budget(limits.total) .. ", " .. tenants .. " },")
   put((o.more or "") .. "}")
   return table.concat(out, "\n")
@@ -127,8 +127,8 @@ end
 
 function World:buy(with)
   local command = { built .. "buyers", self.folder .. "/ports", self.folder .. "/books", "keys=" .. self.options.keys, "teams=" .. self.options.teams,
-                    "tenants=" .. (self.options.tenants or 0), "prompt=" .. money.prompt, "output=" .. money.output, "dearest=" .. money.dearest(), "seed=" .. self.seed,
-                    "records=" .. self.folder .. "/records" }
+                    "tenants=" .. (self.options.tenants or 0), "prompt=" .. money.prompt, "output=" .. money.output, "dearest=" .. money.dearest(),
+                    "seed=" .. self.seed, "records=" .. self.folder .. "/records" }
   for name, value in pairs(with) do command[#command + 1] = name .. "=" .. tostring(value) end
   self.buyers = e2e.start(command)
   self.buyers:expect "(ready)"
