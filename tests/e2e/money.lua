@@ -62,6 +62,7 @@ function World:config(limits, i)
   end
   local tenants = o.tenants and 'tags = { tenant = { from = "header:x-tenant", ' .. budget(limits["tag tenant"]):match "{(.*)" .. " }" or ""
   put("}, budgets = { total = " .. budget(limits.total) .. ", " .. tenants .. " },")
+  if o.one_ledger then put(('ledger = "%s/ledger.db",'):format(self.folder)) end
   put((o.more or "") .. "}")
   return table.concat(out, "\n")
 end
@@ -101,6 +102,7 @@ function World:start_gateway(i)
   local files = { ["policy.lua"] = o.hedges == false and plain or policy }
   self.gateways[i] = e2e.gateway { config = self:config(self.limits, i), files = files, workers = o.workers or 2, env = env }
   self.gateways[i].state, self.gateways[i].number = self.folder .. "/state" .. i, i
+  self.gateways[i].ledger = (o.one_ledger and self.folder or self.gateways[i].state) .. "/ledger.db"
 end
 
 function money.start(options)
@@ -326,10 +328,10 @@ end
 
 ---- sudden ends ----
 
--- kill -9, when nobody asks anew: a port that is free again could be anybody's.
-function World:kill(g)
+-- kill -9 (or another signal), when nobody asks anew: a port that is free again could be anybody's.
+function World:kill(g, signal)
   self:open_doors "closed"
-  g.process:stop(e2e.SIGKILL)
+  g.process:stop(signal or e2e.SIGKILL)
 end
 
 -- Starts it again on its folder; gives the time from there to the first 200 of /health/readiness. Given `within` it is killed so many seconds after its
@@ -376,9 +378,9 @@ CREATE TEMP TABLE answer(request TEXT PRIMARY KEY, cost INTEGER, key INTEGER);
 .import %s/records answer
 .mode list
 .timeout 10000
-ATTACH 'file:%s/ledger.db?mode=ro' AS l;
+ATTACH 'file:%s?mode=ro' AS l;
 %s
-]]):format(self.folder, g.state, sql)
+]]):format(self.folder, g.ledger, sql)
   local process, lines = e2e.start { "sh", "-c", "exec sqlite3 -bail :memory: <'" .. e2e.write(self.folder .. "/query", script) .. "'" }, {}
   for line in function() return process:line(600) end do
     lines[#lines + 1] = {}
