@@ -1,10 +1,10 @@
 -- A gateway that is killed again and again while many clients spend through it: what a client was answered is in the ledger, what the provider charged
--- is charged, and no limit is passed. STRESS_MONEY_KILLS: how often (6). And one whose machine loses its power: STRESS_MONEY_CUTS (5).
+-- is charged, and no limit is passed. STRESS_MONEY_KILLS: how often (5). And one whose machine loses its power: STRESS_MONEY_CUTS (4).
 local e2e = require "support"
 local money = require "money"
 
-local kills = tonumber(os.getenv "STRESS_MONEY_KILLS") or 6
-local cuts = tonumber(os.getenv "STRESS_MONEY_CUTS") or 5
+local kills = tonumber(os.getenv "STRESS_MONEY_KILLS") or 5
+local cuts = tonumber(os.getenv "STRESS_MONEY_CUTS") or 4
 local show = os.getenv "STRESS_FIGURES" and print or function() end
 local within = os.getenv "STRESS_FIGURES" and 1 or 5         -- seconds to be ready in; a machine that runs other tests too is slow
 
