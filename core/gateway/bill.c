@@ -78,7 +78,7 @@ enum lun_taken lun_bill_take(struct lun_bill *b, struct lun_question *q, const s
 {
     struct lun_account *accounts[LUN_ACCOUNTS];
     int n = lun_question_accounts(q, accounts), short_of = -1;
-    struct lun_bought what = { .target = t->target->ledger_name, .version = q->snapshot->ledger_version };
+    struct lun_bought what = { .target = t->target->ledger_name, .version = q->snapshot->ledger_version, .client = q->client ? q->client->ledger_name : NULL };
     memcpy(what.request, q->number, sizeof what.request);
     enum lun_taken taken = lun_hold_take(&b->hold, money, accounts, n, b->bound < 0 ? 0 : b->bound, lun_question_wall(q), &what, &short_of);
     if (taken == LUN_TAKEN) return taken;

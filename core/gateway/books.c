@@ -32,6 +32,7 @@ struct lun_books {
     struct lun_post now, soon, stop;
     struct lun_timer commit, look, close, poll;
     lun_us stop_by;                         /* 0: it goes on */
+    int others;                             /* processes that are alive on the same ledger */
     bool failed;                            /* for good: what is on the disk is not known any more */
     pthread_t thread; bool started;
     pthread_mutex_t lock; char why[256]; struct lun_buf shown;     /* what is shown; why "": open; shown: of those who share */
@@ -43,7 +44,8 @@ struct lun_books {
 
 static void dispatched(void *self, uint32_t slot, const struct lun_draw_line *line)
 {
-    struct lun_dispatch d = { .seq = line->seq, .hold = line->hold, .at = line->at, .target = line->target, .version = line->version, .payers = line->payers };
+    struct lun_dispatch d = { .seq = line->seq, .hold = line->hold, .at = line->at, .target = line->target, .version = line->version,
+                              .client = line->client, .payers = line->payers };
     memcpy(d.request, line->request, sizeof d.request);
     lun_journal_dispatch(((struct lun_books *)self)->journal, slot, &d);
 }
@@ -219,18 +221,24 @@ static bool has_room(const struct lun_books *b)
     return statvfs(b->folder, &disk) || (uint64_t)disk.f_bavail * disk.f_frsize > (uint64_t)slots(b) * 2 * LUN_JOURNAL_LINE + ROOM;
 }
 
+static void boot_id(char out[40])
+{
+    const char *said = getenv(LUN_BOOT_ID);
+    if (said && *said) snprintf(out, 40, "%s", said);
+    else lun_journal_boot_id(out);
+}
+
 static bool begin_run(struct lun_books *b, char **error)
 {
     char boot[40];
     struct lun_recovery report = {0};
     lun_us wall = lun_clock_wall();
-    const char *said = getenv(LUN_BOOT_ID);
-    if (said && *said) snprintf(boot, sizeof boot, "%s", said);
-    else lun_journal_boot_id(boot);
+    boot_id(boot);
     lun_ledger_changed(b->ledger);          /* what others write from here on is noticed */
     if (lun_ledger_recover(b->ledger, b->folder, boot, wall, &report)
         && lun_ledger_begin_run(b->ledger, b->folder, boot, slots(b), wall, &b->journal)) {
         tell_recovery(b, &report);
+        b->others = report.alive;
         return true;
     }
     *error = lun_strdup(lun_ledger_error(b->ledger));
@@ -312,12 +320,27 @@ static void look_again(struct lun_books *b)
     free(l.at);
 }
 
+/* Another process on the same ledger, as while one takes over from another: what it holds and does not need is given back here too, so that either
+ * finds it; and if it dies, what it leaves is recovered at once. */
+static void see_others(struct lun_books *b)
+{
+    struct lun_recovery report = {0};
+    char boot[40];
+    boot_id(boot);
+    if (lun_ledger_recover(b->ledger, b->folder, boot, lun_clock_wall(), &report)) {
+        b->others = report.alive - 1;           /* but for this one */
+        tell_recovery(b, &report);
+    }
+    if (b->others) lun_draw_give_back(b->options.money, true);
+    look_again(b);
+}
+
 static void on_look(struct lun_timer *t)
 {
     struct lun_books *b = BOOKS_OF(look, t);
     lun_timer_set(&b->reactor->loop, t, b->reactor->loop.now + LOOK_EVERY);
     if (b->failed || !b->journal) return;
-    if (lun_ledger_changed(b->ledger)) look_again(b);
+    if (lun_ledger_changed(b->ledger) || b->others) see_others(b);
     lun_draw_give_back(b->options.money, false);
     lun_draw_sweep(b->options.money, lun_clock_wall(), lun_sharing_gone, NULL);
 }

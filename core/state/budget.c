@@ -262,12 +262,13 @@ static bool limited(const struct lun_hold *h)
 static enum lun_taken enter(struct lun_money *m, struct lun_hold *h, const struct lun_bought *what, enum lun_taken so_far, struct lun_draw_line *line)
 {
     struct lun_payers *payers = payers_of(m, h);
-    bool known = payers->id && what->target->id && what->version->id;
+    bool known = payers->id && what->target->id && what->version->id && (!what->client || what->client->id);
     if (!limited(h) && (*m->closed || !m->n_free)) return LUN_TAKEN;
     if (so_far == LUN_LATER) lun_payers_need(m, payers, h->bound);
     if (so_far == LUN_LATER || !known) return LUN_LATER;
     if (!take_slot(m, h)) return LUN_CLOSED;
-    *line = (struct lun_draw_line){ .seq = h->seq, .hold = h->bound, .target = what->target->id, .version = what->version->id, .payers = payers->id };
+    *line = (struct lun_draw_line){ .seq = h->seq, .hold = h->bound, .target = what->target->id, .version = what->version->id, .payers = payers->id,
+                                    .client = what->client ? what->client->id : 0 };
     memcpy(line->request, what->request, sizeof line->request);
     return LUN_TAKEN;
 }

@@ -49,7 +49,7 @@ struct lun_hold {               /* zero-initialised: closed. The fields are budg
 /* What a hold is for, as the ledger's row says. */
 struct lun_bought {
     unsigned char request[16];
-    struct lun_money_name *target, *version;
+    struct lun_money_name *target, *version, *client;      /* client NULL: an open gateway's */
 };
 /* How it came out, for the same row. */
 struct lun_settlement {

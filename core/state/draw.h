@@ -18,7 +18,7 @@ struct lun_draw_line {          /* a hold, when it is taken */
     int64_t hold;
     lun_us at;                  /* wall */
     unsigned char request[16];
-    uint32_t target, version, payers;
+    uint32_t target, version, client, payers;   /* client 0: none */
 };
 struct lun_draw_books {
     void *self;

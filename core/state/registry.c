@@ -116,6 +116,7 @@ void lun_registry_bind_key(struct lun_registry *r, struct lun_key *k)
     k->rule.budget.zone = r->zone;
     k->rule.account = account(r, "key ", k->name, &k->rule.budget);
     k->rule.state = known(&r->names->clients, k->name, make_client);
+    k->rule.ledger_name = lun_money_name(r->money, k->name);
 }
 
 /* The snapshot is not published yet: its parts may still be written to. */
@@ -139,6 +140,7 @@ void lun_registry_bind(struct lun_registry *r, struct lun_snapshot *s)
         struct lun_client_rule *c = (struct lun_client_rule *)&s->clients[i];
         c->account = account(r, "key ", c->name, &c->budget);
         c->state = known(&r->names->clients, c->name, make_client);
+        c->ledger_name = lun_money_name(r->money, c->name);
     }
     for (int i = 0; i < s->n_canaries; i++) {
         struct lun_canary_rule *c = (struct lun_canary_rule *)&s->canaries[i];

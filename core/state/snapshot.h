@@ -164,6 +164,7 @@ struct lun_client_rule {        /* who may ask: an entry of `clients` */
     struct lun_budget_rule budget;
     struct lun_account *account;
     struct lun_client_state *state;
+    struct lun_money_name *ledger_name;
 };
 
 struct lun_limits {

@@ -53,6 +53,20 @@ describe("the ledger", function()
     verify(g)
   end)
 
+  it("has a row for each attempt: who, what, when, at what cost, by which version", function()
+    local g = serve()
+    local answer = ask(g)
+    local rows = e2e.eventually("the row is there", function()
+      local status, out = e2e.run({ e2e.lunette, "ledger", "export", g.folder .. "/gateway.lua", "--format", "json" }, { A = provider.url })
+      local list = status == 0 and e2e.json.decode(out)
+      return list and #list == 1 and list
+    end)
+    local row = rows[1]
+    assert.same({ answer.headers["x-lunette-request-id"], "app", "a/x", answer.headers["x-lunette-policy"], "SETTLED", "ok", 10, 10 },
+                { row.request, row.client, row.target, row.version, row.state, row.kind, row.input or row.tokens.input, row.output or row.tokens.output })
+    assert.near(0.03, row.amount, 1e-12)
+  end)
+
   it("keeps a used-up key used up, at no cost upstream", function()
     local g = serve { limit = "0.5" }
     local asked, last = 0
@@ -157,6 +171,32 @@ describe("the ledger", function()
     assert.truthy(e2e.read(g.folder .. "/money.db"):find "^SQLite format 3")
     g:restart()
     assert.near(0.03, used(g), 1e-9)
+  end)
+
+  it("is shared by a process that takes over from another: the limit is spent once, and what a dead one leaves is found", function()
+    local folder = e2e.folder()
+    local more = ('ledger = "%s/ledger.db",'):format(folder)
+    local one, two = serve { more = more }, serve { more = more }
+    for _ = 1, 20 do
+      assert.equal(200, ask(one).status)
+      assert.equal(200, ask(two).status)
+    end
+    one.process:stop(e2e.SIGKILL)
+    local answered, last = 40
+    repeat
+      last = ask(two)
+      if last.status == 200 then answered = answered + 1 end
+    until last.status ~= 200 or answered > 400
+    assert.equal(402, last.status)
+    assert.is_true(answered * 0.03 <= 5 + 1e-9, answered)
+    local dearest = tonumber(last.json.error.message:match "can cost up to ([%d.]+%d)")
+    e2e.eventually("what the dead one had drawn is there", function()
+      local answer = ask(two)
+      if answer.status == 200 then answered = answered + 1 end
+      return 5 - answered * 0.03 < dearest
+    end)
+    assert.is_true(answered * 0.03 <= 5 + 1e-9, answered)
+    verify(two)
   end)
 
   it("refuses what is limited while its disk is full, with the reason, and lets the rest go on", function()
