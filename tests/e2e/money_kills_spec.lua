@@ -139,8 +139,8 @@ describe("two processes on one ledger, one of which is killed or ended in turn w
   it("overspend nothing together, and lose no answer", function()
     local world, ended = money.start { keys = 8, teams = 2, workers = 1, gateways = 2, one_ledger = true }, 0
     local both, g = world.gateways, world.gateways[1]
-    world:limit(raised({}, 2))
-    world:buy { connections = 128, strict = 0 }
+    world:limit(raised({}, 4))
+    world:buy { connections = 64, strict = 0 }
     for kill = 1, kills do
       money.pause(0.05 + random(200) / 1000)
       local signal = random(2) == 0 and e2e.SIGTERM or e2e.SIGKILL
@@ -149,7 +149,7 @@ describe("two processes on one ledger, one of which is killed or ended in turn w
       money.pause(random(50) / 1000)
       if kill % RISE_EVERY == 0 then
         world:check_charged()
-        world:limit(raised(world:rows(g), 2), "later")
+        world:limit(raised(world:rows(g), 4), "later")
         both[2 - kill % 2]:tell "reload"
       end
       world:revive(both[1 + kill % 2])
