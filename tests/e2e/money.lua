@@ -402,8 +402,10 @@ end
 -- Answers that a client has received whole, and those among them that are not in the ledger at their cost.
 function World:answers(g)
   local line = self:query(g, [[
+    CREATE TEMP TABLE paid(id TEXT PRIMARY KEY, total INTEGER) WITHOUT ROWID;
+    INSERT INTO paid SELECT lower(hex(request)), sum(cost) FROM l.attempt GROUP BY request;
     SELECT count(*), count(*) FILTER (WHERE total IS NULL), count(*) FILTER (WHERE total <> cost), min(request) FILTER (WHERE total IS NOT cost) FROM answer
-      LEFT JOIN (SELECT lower(hex(request)) AS id, sum(cost) AS total FROM l.attempt GROUP BY 1) ON id = request;]])[1]
+      LEFT JOIN paid ON id = request;]])[1]
   return { n = line[1], missing = line[2], different = line[3], example = line[4] }
 end
 
