@@ -84,6 +84,7 @@ static int64_t wanted(struct lun_span *s, bool over)
         s->allot = larger(s->allot, smaller(most, s->granted));         /* a give-back that never came to the disk */
         return most > s->granted ? most : -1;
     } else if (s->trim && s->allot - gone > 4 * chunk(s)) s->allot = keep;
+    s->allot = larger(s->allot, gone);          /* a claim above its hold, since that was lowered */
     return s->allot < s->granted ? s->allot : -1;
 }
 
@@ -195,6 +196,7 @@ static void apply(struct lun_money *m, const struct lun_draw_span *d)
     s->base = d->base;
     if (d->want > s->granted) s->allot = d->want;
     if (d->want >= 0) s->granted = d->want;
+    if (d->want >= 0 && d->want < d->granted && lun_span_gone(s) > d->want) lun_money_work(m, s);      /* likewise, while it was given back */
     if (d->want > d->granted) s->refused = 0;
     if (d->refused && m->shared) s->refused = d->need;
 }

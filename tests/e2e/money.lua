@@ -1,8 +1,7 @@
 -- Gateways that spend the money of a provider with books of its own (tests/stress/biller.c), asked by many clients at once (tests/stress/buyers.c):
 -- what the short specs (money_*_spec.lua) and the long ones (make stress-money) share. All amounts are nano-USD, whole numbers below 2^53.
 --
---   local world = money.start { keys = 12, teams = 3, tenants = 4, limits = { ["key k1"] = 5e9, total = 100e9 }, biller = { lie = 20 }, gateways =
--- 1, workers = 2 }
+--   local world = money.start { keys = 12, teams = 3, tenants = 4, limits = { ["key k1"] = 5e9, total = 100e9 }, biller = { lie = 20 }, gateways = 1 }
 --   world:buy { requests = 10000, connections = 512 }     -- starts them; world.buyers is the process
 --   local report = world:bought()                          -- waits for their end: what buyers.c reports
 --   local books = world:books()                            -- what the provider really charged, per budget: { total = …, ["key k1"] = …, … }
@@ -61,8 +60,9 @@ function World:config(limits, i)
   for k = 1, o.keys do
     put((' { name = "k%d", team = "t%d", hash = "%s", budget = %s },'):format(k, k % o.teams, hash("key-" .. k), budget(limits["key k" .. k])))
   end
-  local tenants = o.tenants and ('tags = { tenant = { from = "header:x-tenant", %s },'):format(budget(limits["tag tenant"]):match "{(.*)") or ""
+  local tenants = o.tenants and 'tags = { tenant = { from = "header:x-tenant", ' .. budget(limits["tag tenant"]):match "{(.*)" .. " }" or ""
   put("}, budgets = { total = " .. budget(limits.total) .. ", " .. tenants .. " },")
+  if o.one_ledger then put(('ledger = "%s/ledger.db",'):format(self.folder)) end
   put((o.more or "") .. "}")
   return table.concat(out, "\n")
 end
@@ -102,6 +102,7 @@ function World:start_gateway(i)
   local files = { ["policy.lua"] = o.hedges == false and plain or policy }
   self.gateways[i] = e2e.gateway { config = self:config(self.limits, i), files = files, workers = o.workers or 2, env = env }
   self.gateways[i].state, self.gateways[i].number = self.folder .. "/state" .. i, i
+  self.gateways[i].ledger = (o.one_ledger and self.folder or self.gateways[i].state) .. "/ledger.db"
 end
 
 function money.start(options)
@@ -129,8 +130,7 @@ end
 function World:buy(with)
   local command = { built .. "buyers", self.folder .. "/ports", self.folder .. "/books", "keys=" .. self.options.keys, "teams=" .. self.options.teams,
                     "tenants=" .. (self.options.tenants or 0), "prompt=" .. money.prompt, "output=" .. money.output, "dearest=" .. money.dearest(),
-                    "seed=" .. self.seed,
-                    "records=" .. self.folder .. "/records" }
+                    "seed=" .. self.seed, "records=" .. self.folder .. "/records" }
   for name, value in pairs(with) do command[#command + 1] = name .. "=" .. tostring(value) end
   self.buyers = e2e.start(command)
   self.buyers:expect "(ready)"
@@ -328,10 +328,10 @@ end
 
 ---- sudden ends ----
 
--- kill -9, when nobody asks anew: a port that is free again could be anybody's.
-function World:kill(g)
+-- kill -9 (or another signal), when nobody asks anew: a port that is free again could be anybody's.
+function World:kill(g, signal)
   self:open_doors "closed"
-  g.process:stop(e2e.SIGKILL)
+  g.process:stop(signal or e2e.SIGKILL)
 end
 
 -- Starts it again on its folder; gives the time from there to the first 200 of /health/readiness. Given `within` it is killed so many seconds after its
@@ -378,9 +378,9 @@ CREATE TEMP TABLE answer(request TEXT PRIMARY KEY, cost INTEGER, key INTEGER);
 .import %s/records answer
 .mode list
 .timeout 10000
-ATTACH 'file:%s/ledger.db?mode=ro' AS l;
+ATTACH 'file:%s?mode=ro' AS l;
 %s
-]]):format(self.folder, g.state, sql)
+]]):format(self.folder, g.ledger, sql)
   local process, lines = e2e.start { "sh", "-c", "exec sqlite3 -bail :memory: <'" .. e2e.write(self.folder .. "/query", script) .. "'" }, {}
   for line in function() return process:line(600) end do
     lines[#lines + 1] = {}
@@ -402,8 +402,10 @@ end
 -- Answers that a client has received whole, and those among them that are not in the ledger at their cost.
 function World:answers(g)
   local line = self:query(g, [[
+    CREATE TEMP TABLE paid(id TEXT PRIMARY KEY, total INTEGER) WITHOUT ROWID;
+    INSERT INTO paid SELECT lower(hex(request)), sum(cost) FROM l.attempt GROUP BY request;
     SELECT count(*), count(*) FILTER (WHERE total IS NULL), count(*) FILTER (WHERE total <> cost), min(request) FILTER (WHERE total IS NOT cost) FROM answer
-      LEFT JOIN (SELECT lower(hex(request)) AS id, sum(cost) AS total FROM l.attempt GROUP BY 1) ON id = request;]])[1]
+      LEFT JOIN paid ON id = request;]])[1]
   return { n = line[1], missing = line[2], different = line[3], example = line[4] }
 end
 

@@ -45,7 +45,7 @@ describe("three gateways on one Redis that fails in every way", function()
     function() redis.tell("config", "set", "maxmemory", "1") money.pause(0.1) redis.tell("config", "set", "maxmemory", "0") end,
     function()
       local g = world.gateways[1 + random(2)]
-      world:kill(g)
+      world:kill(g, random(1) == 0 and e2e.SIGTERM or nil)
       world:revive(g)
     end,
   }

@@ -6,8 +6,8 @@ local money = require "money"
 local requests = tonumber(os.getenv "STRESS_MONEY_REQUESTS") or 3000
 local show = os.getenv "STRESS_FIGURES" and print or function() end
 
--- The share that each budget has of what all would like to spend: some much too small, some just so, most more than enough; of all of it nine tenths.
-local shares = { ["key k1"] = 0.0005, ["key k2"] = 0.01, ["key k3"] = 0.03, ["team t1"] = 0.2, ["tag tenant"] = 0.21, total = 0.8 }
+-- The share that each budget has of what all would like to spend: some much too small, some just so, most more than enough; of all of it two thirds.
+local shares = { ["key k1"] = 0.0005, ["key k2"] = 0.01, ["key k3"] = 0.03, ["team t1"] = 0.15, ["tag tenant"] = 0.18, total = 0.65 }
 
 describe("under many clients at once, with a provider that does not do what it should,", function()
   local world, report, spent, books, sums
@@ -20,7 +20,7 @@ describe("under many clients at once, with a provider that does not do what it s
     world:buy { requests = try, connections = 128 }
     world:bought()
     local before, limits = world:settled(world.gateways[1]), {}
-    before["tag tenant"] = { used = 0 }
+    before["tag tenant"] = { used = before.total.used / 4 }
     for name, share in pairs(shares) do limits[name] = math.floor(before[name].used + before.total.used / try * requests * share) end
     world:limit(limits)
     world:buy { requests = requests, connections = 512 }
@@ -59,14 +59,13 @@ describe("under many clients at once, with a provider that does not do what it s
 
   it("most is served, and every limit is reached", function()
     assert.equal(0, report.broken)
-    assert.is_true(report.whole > 0.5 * requests, report.whole .. " of " .. requests)
-    for name in pairs(shares) do
-      name = name == "tag tenant" and "tag tenant=v0" or name
-      assert.is_true(report.refused[name] and report.refused[name].n > 0, name .. " refused nothing")
-    end
+    assert.is_true(report.whole > 0.4 * requests, report.whole .. " of " .. requests)
+    local refused = {}
+    for name in pairs(report.refused) do refused[name:match "^tag tenant" or name] = true end
+    for name in pairs(shares) do assert.is_true(refused[name], name .. " refused nothing") end
   end)
 
-  it("answers name the cost that their usage amounts to, exactly", function() assert.is_true(report.exact > 0.4 * requests, tostring(report.exact)) end)
+  it("answers name the cost that their usage amounts to, exactly", function() assert.is_true(report.exact > 0.3 * requests, tostring(report.exact)) end)
 
   it("all that can go wrong did", function()
     for fate, n in pairs(sums.fates) do assert.is_true(n > 0, fate) end
@@ -92,7 +91,7 @@ describe("under many clients at once, with a provider that does not do what it s
 end)
 
 describe("with a provider that answers everything", function()
-  teardown(e2e.stop)
+  after_each(e2e.stop)
 
   it("every budget is spent by exactly what the answers claim", function()
     local world = money.start { keys = 6, teams = 2, biller = money.well_behaved, hedges = false }
@@ -100,5 +99,14 @@ describe("with a provider that answers everything", function()
     assert.equal(1000, world:bought().exact)
     local spent, books = world:settled(world.gateways[1]), world:books()
     for name, owed in pairs(books.owed) do assert.equal(owed, spent[name].used, name) end
+  end)
+
+  it("or breaks off every second stream, a broken one counts as all that it may have cost, whatever it told until then", function()
+    local biller = { counts = 100, cut = 100 }
+    for name, value in pairs(money.well_behaved) do biller[name] = biller[name] or value end
+    local world = money.start { keys = 6, teams = 2, biller = biller, hedges = false, retries = false }
+    world:buy { requests = 600, connections = 128, leave = 0, stream = 100 }
+    assert.is_true(world:bought().cut > 100)
+    world:check(world:settled(world.gateways[1]), world:books())
   end)
 end)

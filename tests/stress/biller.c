@@ -1,7 +1,7 @@
-/* biller BOOKS [FATE=WEIGHT …] [seed=N] [port=N] [hangup=N] NAME=INPUT,CACHED,OUTPUT …: a provider, in the form of OpenAI's chat completions, that keeps
- * books of its own (books.h). For each request that arrived whole it draws what that really costs, anything that the request allows (prompt tokens up to
- * the bytes of the prompt and what a chat template may add, output up to max_tokens), writes it down, and then does to the client what its fate says. It
- * serves a target below /NAME/v1 for each NAME with prices (nano-USD per million tokens).
+/* biller BOOKS [FATE=WEIGHT …] [seed=N] [port=N] [hangup=N] [counts=N] NAME=INPUT,CACHED,OUTPUT …: a provider, in the form of OpenAI's chat
+ * completions, that keeps books of its own (books.h). For each request that arrived whole it draws what that really costs, anything that the request
+ * allows (prompt tokens up to the bytes of the prompt and what a chat template may add, output up to max_tokens), writes it down, and then does to the
+ * client what its fate says. It serves a target below /NAME/v1 for each NAME with prices (nano-USD per million tokens).
  *
  * Prints `listening on http://127.0.0.1:PORT`; at SIGTERM its sums as JSON, and ends. `biller BOOKS sums` prints those of a file. */
 #include "books.h"
@@ -22,7 +22,8 @@ enum { TARGETS = 8, UNCAPPED = 256, FRAME = 8, TEMPLATE = 450 /* tokens of a cha
 struct target { char name[16]; int64_t input, cached, output; };
 struct usage { int64_t prompt, cached, output; };
 struct asked { struct target *target; bool stream, wants_usage; int64_t prompt_most, output_most; uint16_t key; const char *head, *body; size_t head_n, n; };
-struct connection { struct bufferevent *io; struct event *pause; struct asked asked; struct usage told; enum fate fate; uint64_t number; int piece; bool busy; };
+struct connection { struct bufferevent *io; struct event *pause; struct asked asked; struct usage told; enum fate fate; uint64_t number; int piece;
+                    bool busy, counts; };
 
 static struct event_base *base;
 static struct books *books;
@@ -30,6 +31,7 @@ static struct target targets[TARGETS];
 static int n_targets;
 static uint64_t seed = 1;
 static uint16_t port;
+static int counts = 25;             /* of a hundred streams: how many tell usage with every event, as far as it has come */
 static unsigned hangup = 200;        /* after one answer in so many the connection is closed; 0: never */
 #define X(name, weight) weight,
 static int weights[] = { FATES(X) };
@@ -73,6 +75,7 @@ static void enter(struct connection *c)
     struct usage real = { .prompt = any(q->prompt_most), .output = any(q->output_most) };
     real.cached = one_in(4) ? up_to(real.prompt) : 0;
     c->fate = draw_fate();
+    c->counts = up_to(99) < counts;
     c->told = real;
     if (c->fate == FATE_lie) {
         c->told.prompt += up_to(q->prompt_most - real.prompt);
@@ -208,12 +211,12 @@ static void put_answer(struct connection *c, bool broken)
     evbuffer_free(body);
 }
 
-static void put_event(struct connection *c, const char *choices, bool usage)
+static void put_event(struct connection *c, const char *choices, const struct usage *usage)
 {
     struct evbuffer *out = bufferevent_get_output(c->io), *event = evbuffer_new();
     evbuffer_add_printf(event, "data: {\"id\":\"b%llu\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"up\",\"choices\":[%s]",
                         (unsigned long long)c->number, choices);
-    if (usage) put_usage(event, c->told);
+    if (usage) put_usage(event, *usage);
     evbuffer_add_printf(event, "}\n\n");
     evbuffer_add_printf(out, "%zx\r\n", evbuffer_get_length(event));
     evbuffer_add_buffer(out, event);
@@ -225,13 +228,16 @@ enum { PIECES = 3 };
 
 static void put_piece(struct connection *c)
 {
+    static const char *const pieces[PIECES - 1] = { "{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"one\"}}",
+                                                    "{\"index\":0,\"delta\":{\"content\":\" two three\"}}" };
     struct evbuffer *out = bufferevent_get_output(c->io);
+    bool tells = c->fate != FATE_silent && c->asked.wants_usage;
+    struct usage until_now = { c->told.prompt, c->told.cached, c->told.output * (c->piece + 1) / PIECES };
     if (!c->piece) put_head(c, out, 200, -1);
-    if (!c->piece) put_event(c, "{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"one\"}}", false);
-    else if (c->piece < PIECES - 1) put_event(c, "{\"index\":0,\"delta\":{\"content\":\" two three\"}}", false);
+    if (c->piece < PIECES - 1) put_event(c, pieces[c->piece], tells && c->counts ? &until_now : NULL);
     else {
-        put_event(c, "{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}", false);
-        if (c->fate != FATE_silent && c->asked.wants_usage) put_event(c, "", true);
+        put_event(c, "{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}", NULL);
+        if (tells) put_event(c, "", &c->told);
         evbuffer_add_printf(out, "e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n");
     }
     c->piece++;
@@ -368,6 +374,7 @@ static bool take_argument(const char *text)
     for (int i = 0; i < FATE_COUNT; i++) if (strlen(names[i]) == n && !strncmp(text, names[i], n)) { weights[i] = atoi(is + 1); return true; }
     if (!strncmp(text, "seed=", 5)) { seed = strtoull(is + 1, NULL, 10); return true; }
     if (!strncmp(text, "hangup=", 7)) { hangup = (unsigned)atoi(is + 1); return true; }
+    if (!strncmp(text, "counts=", 7)) { counts = atoi(is + 1); return true; }
     if (!strncmp(text, "port=", 5)) { port = (uint16_t)atoi(is + 1); return true; }
     long long input, cached, output;
     if (n_targets == TARGETS || n >= sizeof targets->name || sscanf(is + 1, "%lld,%lld,%lld", &input, &cached, &output) != 3) return false;
@@ -381,7 +388,7 @@ int main(int argc, char **argv)
 {
     struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     socklen_t n = sizeof at;
-    if (argc < 3) { fputs("usage: biller BOOKS [FATE=WEIGHT …] [seed=N] [port=N] [hangup=N] NAME=INPUT,CACHED,OUTPUT …, or biller BOOKS sums\n", stderr); return 2; }
+    if (argc < 3) { fputs("usage: biller BOOKS [FATE=WEIGHT …] [seed=N] [port=N] [hangup=N] [counts=N] NAME=INPUT,CACHED,OUTPUT …, or biller BOOKS sums\n", stderr); return 2; }
     if (!(books = books_open(argv[1]))) { perror(argv[1]); return 1; }
     if (!strcmp(argv[2], "sums")) { print_sums(); return 0; }
     for (int i = 2; i < argc; i++) if (!take_argument(argv[i])) { fprintf(stderr, "biller: what is %s?\n", argv[i]); return 2; }

@@ -139,6 +139,7 @@ struct world {
     lun_us wall;
     uint64_t seed;
     bool closed, was_unlimited[ACCOUNTS];
+    bool meanwhile;                     /* holds end while the bookkeeper writes */
 };
 static long n_taken, n_short, n_later, n_closed, n_killed;
 
@@ -165,10 +166,13 @@ static void begin(struct world *w)
     w->version = lun_money_name(w->money, "default@0");
 }
 
+static void end_some(struct world *);
+
 static void turn(struct world *w, bool fails)
 {
     struct lun_draw_work *k = &w->work;
     if (!w->disk || !lun_draw_begin(w->money, k, w->wall)) return;
+    if (w->meanwhile) end_some(w);
     if (fails) { lun_draw_failed(w->money, k); return; }
     for (size_t i = 0; i < k->n_names; i++) k->names[i].id = ++w->disk->names;
     for (size_t i = 0; i < k->n_slots; i++) charge(w->disk, &w->disk->lines[k->slots[i]]);
@@ -322,6 +326,11 @@ static void end_one(struct world *w, int i)
     if (roll(w, 2)) lun_hold_orphan(h);
 }
 
+static void end_some(struct world *w)
+{
+    for (int i = 0; i < OPEN; i++) if (w->open[i].open && roll(w, 3) == 0) end_one(w, i);
+}
+
 static void reload(struct world *w)
 {
     static const enum lun_period some[] = { LUN_PER_EVER, LUN_PER_HOUR, LUN_PER_DAY };
@@ -387,7 +396,10 @@ static void keep_books(struct world *w)
     case 0: if (roll(w, 2)) give_all_back(w); else lun_draw_give_back(w->money, roll(w, 2)); break;
     case 1: lun_draw_sweep(w->money, w->wall, NULL, NULL); break;
     case 2: lun_draw_close(w->money, (w->closed = !w->closed) ? "the disk is full" : NULL); break;
-    default: turn(w, roll(w, 4) == 0);
+    default:
+        w->meanwhile = roll(w, 2);
+        turn(w, roll(w, 4) == 0);
+        w->meanwhile = false;
     }
 }
 
