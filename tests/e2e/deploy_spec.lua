@@ -9,7 +9,7 @@ local script = [[local asked = {}
   return function(request)
     local text = request.text or ""
     if request.headers.authorization == "Bearer sk-wrong" then return { status = 401 } end
-    if request.path == "/v1/hook" then return { status = 410 } end
+    if request.headers["webhook-id"] then return { status = 410 } end
     if text:find "lie" then return { text = "fine", usage = { input = 20, output = 5000 } } end
     if text:find "dead" or (request.model == "one" and text:find "break") then return { status = 500 } end
     if text:find "limit" then
@@ -150,7 +150,8 @@ describe("D3 what examples/deploy watches with", function()
   setup(function()
     local provider = e2e.provider(script)
     g = e2e.gateway { config = config, files = { ["p.lua"] = policy }, workers = 2,
-                      env = { A = provider.url, HOOK = provider.url .. "/hook", RIGHT = "sk-right", WRONG = "sk-wrong", LUNETTE_ADMIN_TOKEN = token, LUNETTE_WATCH = "false" } }
+                      env = { A = provider.url, HOOK = provider.url .. "/hook",
+                              RIGHT = "sk-right", WRONG = "sk-wrong", LUNETTE_ADMIN_TOKEN = token, LUNETTE_WATCH = "false" } }
     dashboard = e2e.json.decode(e2e.read(deploy .. "grafana/lunette.json"))
     start_prometheus()
     scraped "lunette_request_seconds_count"
