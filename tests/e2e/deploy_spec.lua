@@ -7,8 +7,10 @@ local token = "a-token-of-32-characters-or-so-x"
 
 local script = [[local asked = {}
   return function(request)
-    local text = request.text
+    local text = request.text or ""
     if request.headers.authorization == "Bearer sk-wrong" then return { status = 401 } end
+    if request.headers["webhook-id"] then return { status = 410 } end
+    if text:find "lie" then return { text = "fine", usage = { input = 20, output = 5000 } } end
     if text:find "dead" or (request.model == "one" and text:find "break") then return { status = 500 } end
     if text:find "limit" then
       asked[text] = (asked[text] or 0) + 1
@@ -32,7 +34,7 @@ local policy = [[local lunette = require "lunette"
     end,
     retry = function(request, attempt) if attempt.kind == "rate_limited" then return lunette.again(0.02) end end }]]
 
-local config = [[return { policy = "p.lua", admin_token = secret "LUNETTE_ADMIN_TOKEN",
+local config = [[return { policy = "p.lua", admin_token = secret "LUNETTE_ADMIN_TOKEN", webhook = env "HOOK",
   canaries = { bad = { stages = { 100 }, every = 3600, samples = 1, errors = 0, p99 = false, probe = false },
                good = { stages = { 50, 100 }, every = 3600, p99 = 60, errors = false, probe = false } },
   cache = { size = "1MiB", ttl = 300 }, budgets = { total = { limit = 2, per = "day" } }, limits = { output = 100 },
@@ -42,6 +44,7 @@ local config = [[return { policy = "p.lua", admin_token = secret "LUNETTE_ADMIN_
   models = {
     m = { { provider = "a", model = "one", price = { input = 1, output = 2 } }, { provider = "a", model = "two", price = { input = 10, output = 20 } } },
     weak = { { provider = "gone", model = "x", price = { input = 4, output = 4 } }, { provider = "b", model = "three", price = { input = 4, output = 4 } } },
+    liar = { { provider = "a", model = "six", price = { input = 1, output = 1 } } },
     opus = { { provider = "a", model = "four", price = { input = 45, output = 45 } } },
     narrow = { { provider = "a", model = "five", requests_per_minute = 1, price = { input = 1, output = 1 } } } } }]]
 
@@ -132,6 +135,7 @@ describe("D3 what examples/deploy watches with", function()
     send(2, "oops")
     send(15, "deep dead")                       -- more than the retry budget allows
     send(1, "best", "opus")
+    send(1, "lie", "liar")
     for _ = 1, 2 do g:chat { text = "cached " .. round } end
     g:chat { text = "first", stream = true }
     g:chat { model = "nothing" }
@@ -146,7 +150,8 @@ describe("D3 what examples/deploy watches with", function()
   setup(function()
     local provider = e2e.provider(script)
     g = e2e.gateway { config = config, files = { ["p.lua"] = policy }, workers = 2,
-                      env = { A = provider.url, RIGHT = "sk-right", WRONG = "sk-wrong", LUNETTE_ADMIN_TOKEN = token, LUNETTE_WATCH = "false" } }
+                      env = { A = provider.url, HOOK = provider.url .. "/hook",
+                              RIGHT = "sk-right", WRONG = "sk-wrong", LUNETTE_ADMIN_TOKEN = token, LUNETTE_WATCH = "false" } }
     dashboard = e2e.json.decode(e2e.read(deploy .. "grafana/lunette.json"))
     start_prometheus()
     scraped "lunette_request_seconds_count"
@@ -240,7 +245,7 @@ describe("D3 what examples/deploy watches with", function()
       end
       return list
     end)
-    assert.truthy(#rules >= 15)
+    assert.truthy(#rules >= 19)
     for _, rule in ipairs(rules) do
       assert.equal("ok", rule.health, rule.name .. ": " .. tostring(rule.lastError))
       local left = rule.query:match "^(.*) [<>=]=? [%d%.e+]+$"
@@ -263,7 +268,7 @@ describe("D3 what examples/deploy watches with", function()
 
   it("alerts of what is wrong here, and of nothing else", function()
     local expected = { LunetteProviderDown = "gone", LunetteCircuitOpen = "gone/x", LunetteKeyOut = "b", LunetteErrorRate = "",
-                       LunettePolicyFails = "classify",
+                       LunettePolicyFails = "classify", LunetteTargetClosed = "a/six", LunetteWebhookFails = "127.0.0.1:" .. g.admin,
                        LunetteRetriesDenied = "", LunetteCanaryRolledBack = "bad", LunetteReloadRefused = "127.0.0.1:" .. g.admin, LunetteFallbacks = "" }
     local alerts = e2e.eventually("they are noticed", function()
       local found = {}
