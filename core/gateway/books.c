@@ -28,14 +28,15 @@ static void wake(void *self, bool urgent)
 
 /* ---- what is wrong ---- */
 
-static void say(struct lun_books *b, const char *why)
+/* `brief` is for clients: it names no file. */
+static void say(struct lun_books *b, const char *why, const char *brief)
 {
     pthread_mutex_lock(&b->lock);
     bool news = strcmp(b->why, why ? why : "") != 0;
     snprintf(b->why, sizeof b->why, "%s", why ? why : "");
     pthread_mutex_unlock(&b->lock);
     if (!news) return;
-    lun_draw_close(b->options.money, why);
+    lun_draw_close(b->options.money, brief);
     if (why) lun_log(b->options.log, LUN_LOG_ERROR, "ledger: %s; requests under a hard limit are refused, others go on", why);
     else lun_log(b->options.log, LUN_LOG_INFO, "ledger: it can be written again; requests under a hard limit are taken");
 }
@@ -48,7 +49,7 @@ static void trouble(struct lun_books *b, enum lun_ledger_result r)
         lun_journal_distrust(b->journal);
     }
     snprintf(why, sizeof why, "%s%s", lun_ledger_error(b->ledger), b->failed ? " (until a restart)" : "");
-    say(b, why);
+    say(b, why, r == LUN_LEDGER_FULL ? "the disk of the ledger is full" : r == LUN_LEDGER_BUSY ? "another process writes to the ledger" : "the ledger cannot be written");
     if (!b->failed) lun_timer_set(&b->reactor->loop, &b->commit, b->reactor->loop.now + AGAIN_AFTER);
 }
 
@@ -66,7 +67,7 @@ static bool turn(struct lun_books *b)
         if (b->sharing) lun_sharing_tell(b->sharing, &b->work);
         lun_metrics_add(b->options.metrics, LUN_METRIC_LEDGER_ROWS, NULL, (double)b->work.n_slots);
         lun_metrics_add(b->options.metrics, LUN_METRIC_LEDGER_COMMIT, NULL, (double)(lun_clock_now() - before) / 1e6);
-        say(b, NULL);
+        say(b, NULL, NULL);
         return true;
     }
     lun_draw_failed(b->options.money, &b->work);
@@ -157,7 +158,7 @@ static bool opened(struct lun_books *b)
     char *error = NULL;
     if (b->journal) return true;
     if (has_room(b) && open_ledger(b, &error)) return true;
-    if (error) say(b, error);
+    if (error) say(b, error, "the ledger cannot be opened");
     free(error);
     lun_timer_set(&b->reactor->loop, &b->commit, b->reactor->loop.now + AGAIN_AFTER);
     return false;
@@ -306,7 +307,7 @@ static bool open_all(struct lun_books *b, char **error)
     if (room && !open_ledger(b, error)) return false;
     lun_draw_attach(b->options.money, &(struct lun_draw_books){ b, slots(b), 0, lun_books_dispatched, lun_books_settled, wake });
     if (room) turn(b);                  /* what earlier runs have spent is known before the first request */
-    else say(b, "its disk has no room for it");
+    else say(b, "its disk has no room for it", "the disk of the ledger is full");
     if (start(b)) return true;
     *error = lun_strdup("the system gives no thread for the ledger");
     return false;

@@ -27,6 +27,7 @@ struct lun_sharing {
     struct lun_member *member;
     struct lun_redis *redis;
     char *key, *why;                /* why: Redis' own trouble, or NULL */
+    bool looks;                     /* what is under way only looks */
     char state[512];                /* of the member, in words */
     struct entry *entries;
     struct want *wants;
@@ -169,7 +170,7 @@ void lun_sharing_tell(struct lun_sharing *s, const struct lun_draw_work *w)
 static void show_state(struct lun_sharing *s, enum lun_member_state is)
 {
     bool open = is == LUN_MEMBER_OPEN;
-    lun_draw_status(s->options.money, open ? "" : lun_member_state_name(is), open ? NULL : s->state);
+    lun_draw_status(s->options.money, open ? "" : lun_member_state_name(is), open ? NULL : lun_member_state_text(is));     /* clients see it: no names */
 }
 
 /* The script says no nil; another server might. */
@@ -184,8 +185,8 @@ static void answered(void *self, const struct lun_redis_reply *r)
     struct lun_sharing *s = self;
     if (r->result == LUN_REDIS_OK && !is_whole(r)) { lun_member_apart(s->member); return; }
     if (r->result == LUN_REDIS_OK) {
-        bool again = s->why;
-        free(s->why), s->why = NULL;
+        bool again = s->why && !s->looks;       /* that it can be read says nothing of whether it can be written to */
+        if (again) free(s->why), s->why = NULL;
         lun_member_answer(s->member, r->items, r->n);
         if (again) lun_log(s->options.log, LUN_LOG_INFO, "budgets: Redis does again what it is asked");
         if (again) show_state(s, lun_member_state(s->member));
@@ -194,7 +195,7 @@ static void answered(void *self, const struct lun_redis_reply *r)
     if (!s->why || strcmp(s->why, r->why)) lun_log(s->options.log, LUN_LOG_WARN, "budgets: %s", r->why);
     free(s->why);
     s->why = lun_strdup(r->why);
-    lun_draw_status(s->options.money, "apart", s->why);
+    lun_draw_status(s->options.money, "apart", lun_member_state_text(LUN_MEMBER_APART));
     if (r->result == LUN_REDIS_ERROR) lun_member_refuse(s->member);
     else lun_member_apart(s->member);
 }
@@ -203,6 +204,7 @@ static void say(void *self, const char *const *arguments, int n)
 {
     struct lun_sharing *s = self;
     const char *script = lun_bundle_find("lua/draw.lua")->start;
+    s->looks = !strcmp(arguments[0], "look");
     if (!lun_redis_eval(s->redis, script, s->key, arguments, NULL, n, answered, s)) lun_member_refuse(s->member);
 }
 
@@ -320,12 +322,16 @@ static void connected(void *self, bool yes, enum lun_redis_error kind, const cha
 {
     struct lun_sharing *s = self;
     (void)kind;
-    if (yes) { lun_member_connected(s->member); return; }
+    if (yes) {
+        free(s->why), s->why = NULL;
+        lun_member_connected(s->member);
+        return;
+    }
     if (why && (!s->why || strcmp(s->why, why))) lun_log(s->options.log, LUN_LOG_WARN, "budgets: %s", why);
     free(s->why);
     s->why = why ? lun_strdup(why) : NULL;
     lun_member_apart(s->member);
-    lun_draw_status(s->options.money, "apart", s->why ? s->why : lun_member_state_text(LUN_MEMBER_APART));
+    lun_draw_status(s->options.money, "apart", lun_member_state_text(LUN_MEMBER_APART));
 }
 
 /* ---- beginning and end ---- */
@@ -412,6 +418,8 @@ void lun_sharing_show(const struct lun_sharing *s, struct lun_buf *out)
     lun_json_put_text(out, lun_ledger_gateway(s->options.ledger));
     lun_buf_puts(out, ",\"sharing\":");
     lun_json_put_text(out, lun_member_state_name(lun_member_state(s->member)));
+    if (s->why) lun_buf_puts(out, ",\"redis\":");
+    if (s->why) lun_json_put_text(out, s->why);
     lun_buf_puts(out, ",\"members\":");
     lun_json_put_text(out, lun_member_members(s->member));
     lun_buf_puts(out, ",\"missing\":");

@@ -332,9 +332,10 @@ void lun_draw_set_mark(struct lun_span *s, void *mark)      { s->mark = mark; }
 void lun_draw_status(struct lun_money *m, const char *word, const char *why)
 {
     pthread_mutex_lock(&m->lock);
+    bool news = strcmp(m->status, word) != 0;
     snprintf(m->status, sizeof m->status, "%s", word);
     snprintf(m->stuck, sizeof m->stuck, "%s", why ? why : "");
-    if (m->waiters) lun_money_tell(m);
+    if (news && m->waiters) lun_money_tell(m);          /* who is told asks again: not for the same trouble once more */
     pthread_mutex_unlock(&m->lock);
 }
 

@@ -331,7 +331,12 @@ static void unanswered(member *m)
     m->busy = false;
 }
 
-void lun_member_refuse(member *m) { unanswered(m); }
+/* Nothing more before the next tick: what was refused would be refused again. */
+void lun_member_refuse(member *m)
+{
+    unanswered(m);
+    m->pause = true;
+}
 
 void lun_member_apart(member *m)
 {
