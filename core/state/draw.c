@@ -185,9 +185,11 @@ bool lun_draw_accounts(const struct lun_draw_work *w, struct lun_draw_payers *p)
 
 /* ---- what came of it ---- */
 
-static void apply(struct lun_money *m, const struct lun_draw_span *d)
+/* Whether somebody who waits may find more. */
+static bool apply(struct lun_money *m, const struct lun_draw_span *d)
 {
     struct lun_span *s = d->span;
+    bool more = !s->id || d->want > d->granted || d->base < s->base;
     if (!s->id && d->id) {
         s->id = d->id;
         s->used = lun_money_add(s->used, d->used);
@@ -199,16 +201,18 @@ static void apply(struct lun_money *m, const struct lun_draw_span *d)
     if (d->want >= 0 && d->want < d->granted && lun_span_gone(s) > d->want) lun_money_work(m, s);      /* likewise, while it was given back */
     if (d->want > d->granted) s->refused = 0;
     if (d->refused && m->shared) s->refused = d->need;
+    return more;
 }
 
 void lun_draw_done(struct lun_money *m, const struct lun_draw_work *w)
 {
     pthread_mutex_lock(&m->lock);
+    bool more = w->n_names || w->n_payers || !m->n_free;
     for (size_t i = 0; i < w->n_names; i++) w->names[i].name->id = w->names[i].id;
-    for (size_t i = 0; i < w->n_spans; i++) apply(m, &w->spans[i]);
+    for (size_t i = 0; i < w->n_spans; i++) more |= apply(m, &w->spans[i]);
     for (size_t i = 0; i < w->n_payers; i++) w->payers[i].payers->id = w->payers[i].id;
     for (size_t i = 0; i < w->n_slots; i++) m->free_slots[m->n_free++] = w->slots[i];
-    if (m->waiters) lun_money_tell(m);
+    if (more && m->waiters) lun_money_tell(m);          /* who is told in vain asks again, and so has another turn made: for ever */
     pthread_mutex_unlock(&m->lock);
 }
 
