@@ -70,7 +70,7 @@ describe("lunette ledger", function()
     for line in out:gmatch "[^\r\n]+" do lines[#lines + 1] = line end
     assert.equal(3, #lines)
     assert.truthy(lines[1]:find "^type,time,run,seq,amount,hold,budgets,request,")
-    assert.truthy(lines[2]:find "^attempt,%d%d%d%d%-%d%d%-%d%dT[%d:.]+Z,1,1,0%.03,[%d.]+,[^,]*key app ever[^,]*,%x+,,a/x,", lines[2])
+    assert.truthy(lines[2]:find "^attempt,%d%d%d%d%-%d%d%-%d%dT[%d:.]+Z,1,1,0%.03,[%d.]+,[^,]*key app ever[^,]*,%x+,app,a/x,", lines[2])
     assert.truthy(lines[3]:find(",ORPHANED,", 1, true))
     local list = written(g, 2)
     assert.equal("SETTLED", list[1].state)
