@@ -1,12 +1,11 @@
 #include "base/writer.h"
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "base/thread.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -161,18 +160,6 @@ static void *run(void *arg)
 
 /* ---- from outside ---------------------------------------------------------------------------------------------------- */
 
-/* With every signal blocked: they are for the host's threads, and a closed pipe is EPIPE here, not SIGPIPE. */
-static int start(struct lun_writer *w)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failed = pthread_create(&w->thread, NULL, run, w);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (!failed) pthread_setname_np(w->thread, "lunette-log");
-    return failed;
-}
-
 static void destroy(struct lun_writer *w)
 {
     if (w->fd >= 0) close(w->fd);
@@ -199,7 +186,7 @@ struct lun_writer *lun_writer_new(const char *path, char **error)
     *error = NULL;
     if (!adopt(w, open_file(w))) *error = lun_printf("the request log %s cannot be opened: %s", path, strerror(errno));
     else {
-        int failed = start(w);
+        int failed = lun_thread_start(&w->thread, "lunette-log", 0, run, w);
         if (failed) *error = lun_printf("the request log's thread cannot be started: %s", strerror(failed));
     }
     if (*error) destroy(w), w = NULL;

@@ -1,10 +1,10 @@
 #include "gateway/books.h"
 #include "base/alloc.h"
 #include "base/json.h"
+#include "base/thread.h"
 #include "gateway/books_inner.h"
 #include "state/member.h"
 #include <limits.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/statvfs.h>
@@ -280,17 +280,6 @@ static void on_poll(struct lun_timer *t)
     pthread_mutex_unlock(&b->lock);
 }
 
-static bool start(struct lun_books *b)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    b->started = !pthread_create(&b->thread, NULL, run, b);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (b->started) pthread_setname_np(b->thread, "lunette books");
-    return b->started;
-}
-
 static char *folder_of(const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -308,7 +297,8 @@ static bool open_all(struct lun_books *b, char **error)
     lun_draw_attach(b->options.money, &(struct lun_draw_books){ b, slots(b), 0, lun_books_dispatched, lun_books_settled, wake });
     if (room) turn(b);                  /* what earlier runs have spent is known before the first request */
     else say(b, "its disk has no room for it", "the disk of the ledger is full");
-    if (start(b)) return true;
+    b->started = !lun_thread_start(&b->thread, "lunette books", 0, run, b);
+    if (b->started) return true;
     *error = lun_strdup("the system gives no thread for the ledger");
     return false;
 }

@@ -1,7 +1,7 @@
 #include "gateway/builder.h"
 #include "base/alloc.h"
 #include "base/clock.h"
-#include <signal.h>
+#include "base/thread.h"
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -94,17 +94,7 @@ struct lun_builder *lun_builder_new(struct lun_reactor *home, bool aside)
 
 static bool start(struct hand *h)
 {
-    pthread_attr_t attributes;
-    sigset_t all, before;
-    if (h->started) return true;
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, STACK);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    h->started = !pthread_create(&h->thread, &attributes, run, h);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    if (h->started) pthread_setname_np(h->thread, "lunette builder");
+    if (!h->started) h->started = !lun_thread_start(&h->thread, "lunette builder", STACK, run, h);
     return h->started;
 }
 

@@ -1,9 +1,9 @@
 #include "gateway/webhook.h"
 #include "base/alloc.h"
 #include "base/json.h"
+#include "base/thread.h"
 #include "state/signing.h"
 #include "wire/post.h"
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -259,7 +259,7 @@ void lun_webhook_send(struct lun_webhook *w, const char *type, const char *data,
         struct event *e = &w->waiting[w->n++];
         *e = (struct event){ .due = lun_clock_now() };
         write_event(e, type, data, wall);
-        if (!w->started && !(w->started = !pthread_create(&w->thread, NULL, run, w))) {
+        if (!w->started && !(w->started = !lun_thread_start(&w->thread, "lunette webhook", 0, run, w))) {
             lun_log(w->log, LUN_LOG_ERROR, "webhook: the system gives no thread");
             drop_all(w);
         }

@@ -1,10 +1,10 @@
 #include "gateway/worker.h"
 #include "base/alloc.h"
+#include "base/thread.h"
 #include "gateway/desk.h"
 #include "gateway/front.h"
 #include "gateway/web.h"
 #include "wire/upstream.h"
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -280,16 +280,7 @@ static void *run(void *self)
 /* Signals are the program's: none is taken here but the tick that a policy's time is measured by, which lets itself in. */
 bool lun_worker_start(struct lun_worker *w)
 {
-    pthread_attr_t attributes;
-    sigset_t all, before;
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, STACK);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    w->started = !pthread_create(&w->thread, &attributes, run, w);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    if (w->started) pthread_setname_np(w->thread, "lunette worker");
+    w->started = !lun_thread_start(&w->thread, "lunette worker", STACK, run, w);
     return w->started;
 }
 

@@ -3,9 +3,13 @@
 #include <stddef.h>
 #include <setjmp.h>
 #include <cmocka.h>
+#include <dirent.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include "base/clock.h"
@@ -82,12 +86,38 @@ static void a_stop_ends_what_is_under_way(void **state)
     close(c);
 }
 
+/* In somebody else's process a signal is for somebody else's threads. */
+static void its_thread_takes_no_signals(void **state)
+{
+    struct world *t = *state;
+    lun_webhook_aim(t->w, t->url, NULL);
+    lun_webhook_send(t->w, "budget.soft", "{}", 0);
+    DIR *tasks = opendir("/proc/self/task");
+    uint64_t term = 1u << (SIGTERM - 1), hup = 1u << (SIGHUP - 1), blocked = 0;
+    int found = 0;
+    for (struct dirent *e; (e = readdir(tasks));) {
+        char path[300], status[4096];
+        snprintf(path, sizeof path, "/proc/self/task/%s/status", e->d_name);
+        FILE *f = fopen(path, "r");
+        size_t n = f ? fread(status, 1, sizeof status - 1, f) : 0;
+        if (f) fclose(f);
+        status[n] = 0;
+        if (!strstr(status, "Name:\tlunette webhook\n")) continue;
+        found++;
+        blocked = strtoull(strstr(status, "SigBlk:") + 7, NULL, 16);
+    }
+    closedir(tasks);
+    assert_int_equal(found, 1);
+    assert_true((blocked & term) && (blocked & hup));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(too_many_are_dropped_and_counted, setup, teardown),
         cmocka_unit_test_setup_teardown(nobody_is_told_without_a_url, setup, teardown),
         cmocka_unit_test_setup_teardown(a_stop_ends_what_is_under_way, setup, teardown),
+        cmocka_unit_test_setup_teardown(its_thread_takes_no_signals, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
