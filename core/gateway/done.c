@@ -1,11 +1,6 @@
 #include "gateway/walk.h"
 #include "base/loop.h"
-
-static int64_t plus(int64_t a, int64_t b)
-{
-    int64_t sum;
-    return __builtin_add_overflow(a, b, &sum) ? INT64_MAX : sum;
-}
+#include "base/saturating.h"
 
 /* Trials are in the order they began, so what they cover together is found in one pass. */
 void lun_done_add_up(const struct lun_question *q, struct lun_done *done)
@@ -24,6 +19,6 @@ void lun_done_add_up(const struct lun_question *q, struct lun_done *done)
         }
         if (!t->hedge) done->waited += lun_trial_waited(t, now);
         lun_usage_add(&done->usage, &t->usage);
-        done->cost = plus(done->cost, t->cost);
+        done->cost = lun_saturating_add(done->cost, t->cost);
     }
 }

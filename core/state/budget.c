@@ -1,5 +1,6 @@
 #include "state/budget.h"
 #include "base/alloc.h"
+#include "base/saturating.h"
 #include "state/money.h"
 #include "state/period.h"
 #include <assert.h>
@@ -151,18 +152,12 @@ struct lun_span *lun_span_open(struct lun_account *a, lun_us wall)
 
 /* ---- what is there ---- */
 
-int64_t lun_money_add(int64_t a, int64_t b)
-{
-    int64_t sum;
-    return __builtin_add_overflow(a, b, &sum) ? b < 0 ? INT64_MIN : INT64_MAX : sum;
-}
-
-int64_t lun_span_gone(const struct lun_span *s) { return lun_money_add(s->used, s->held); }
+int64_t lun_span_gone(const struct lun_span *s) { return lun_saturating_add(s->used, s->held); }
 
 /* Without a limit there is still the largest number: nothing may wrap. */
 int64_t lun_span_left(const struct lun_span *s)
 {
-    int64_t limit = s->of->limit < 0 ? INT64_MAX : s->of->limit, gone = lun_money_add(s->base, lun_span_gone(s));
+    int64_t limit = s->of->limit < 0 ? INT64_MAX : s->of->limit, gone = lun_saturating_add(s->base, lun_span_gone(s));
     return gone > limit ? 0 : limit - gone;
 }
 
@@ -195,10 +190,10 @@ static void fill(const struct lun_account *a, const struct lun_span *s, lun_us e
     *v = (struct lun_account_view){ .name = a->name, .limit = a->limit, .soft = a->rule.soft, .ends = end };
     v->left = a->limit < 0 ? INT64_MAX : s ? lun_span_left(s) : a->limit;
     if (s) {
-        v->used = lun_money_add(s->base, s->used);
+        v->used = lun_saturating_add(s->base, s->used);
         v->held = s->held;
     }
-    if (v->limit >= 0) v->share = v->limit ? (double)lun_money_add(v->used, v->held) / (double)v->limit : 1;
+    if (v->limit >= 0) v->share = v->limit ? (double)lun_saturating_add(v->used, v->held) / (double)v->limit : 1;
 }
 
 static void cross(struct lun_span *s, enum lun_crossing what)
@@ -224,12 +219,12 @@ static void unhold(struct lun_span *s, int64_t bound, int64_t cost)
 {
     s->held -= bound;
     s->holds--;
-    s->used = lun_money_add(s->used, cost);
+    s->used = lun_saturating_add(s->used, cost);
 }
 
 static void ask_for(struct lun_span *s, int64_t bound)
 {
-    s->wanted = lun_money_add(s->wanted, bound);
+    s->wanted = lun_saturating_add(s->wanted, bound);
     if (!s->least || bound < s->least) s->least = bound;
     lun_money_work(s->of->money, s);
 }
@@ -331,7 +326,7 @@ static void give(struct lun_hold *h, int64_t cost)
     for (int i = 0; i < h->n; i++) {
         struct lun_span *s = h->spans[i];
         unhold(s, h->bound, cost);
-        if (lun_money_add(s->base, s->used) >= s->of->soft_at) cross(s, LUN_CROSSED_SOFT);
+        if (lun_saturating_add(s->base, s->used) >= s->of->soft_at) cross(s, LUN_CROSSED_SOFT);
         if (cost < h->bound) s->refused = 0;
         if (kept(s->of) && s->of->limit >= 0 && lun_span_gone(s) > s->granted) lun_money_work(m, s);     /* a claim above its hold */
     }

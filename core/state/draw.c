@@ -1,5 +1,6 @@
 #include "state/draw.h"
 #include "base/alloc.h"
+#include "base/saturating.h"
 #include "state/money.h"
 #include "state/period.h"
 #include "state/zone.h"
@@ -75,12 +76,12 @@ void lun_draw_work_free(struct lun_draw_work *w)
 /* What granted is to be; -1: it stays. What is given back cannot be held from here on. */
 static int64_t wanted(struct lun_span *s, bool over)
 {
-    int64_t gone = lun_span_gone(s), rest = s->of->limit - s->base, keep = lun_money_add(gone, chunk(s));
+    int64_t gone = lun_span_gone(s), rest = s->of->limit - s->base, keep = lun_saturating_add(gone, chunk(s));
     if (s->of->limit < 0) return -1;
     if (gone > s->granted) return gone;
     if ((s->give_back && !s->wanted) || over) s->allot = gone;
     else if (s->wanted || s->allot - gone < lun_draw_low(s)) {
-        int64_t most = larger(gone, smaller(lun_money_add(keep, s->wanted), rest));
+        int64_t most = larger(gone, smaller(lun_saturating_add(keep, s->wanted), rest));
         s->allot = larger(s->allot, smaller(most, s->granted));         /* a give-back that never came to the disk */
         return most > s->granted ? most : -1;
     } else if (s->trim && s->allot - gone > 4 * chunk(s)) s->allot = keep;
@@ -109,7 +110,7 @@ static void weigh(struct lun_draw_group *g, int i)
     if (s->of->limit < 0) return;
     int64_t at_hand = s->allot - lun_span_gone(s);
     g->lack[i] = larger(g->need - at_hand, 0);
-    g->all[i] = larger(lun_money_add(s->wanted, -at_hand), g->lack[i]);
+    g->all[i] = larger(lun_saturating_add(s->wanted, -at_hand), g->lack[i]);
 }
 
 static void collect(struct lun_money *m, struct lun_draw_work *w, lun_us wall)
@@ -169,7 +170,7 @@ void lun_draw_opened(struct lun_draw_span *d, uint32_t id, int64_t base, int64_t
     d->used = used;
     d->granted = granted;
     if (d->want < 0) return;
-    d->want = smaller(lun_money_add(used, d->want), rest);
+    d->want = smaller(lun_saturating_add(used, d->want), rest);
     if (d->want <= granted) d->want = -1;
 }
 
@@ -192,7 +193,7 @@ static bool apply(struct lun_money *m, const struct lun_draw_span *d)
     bool more = !s->id || d->want > d->granted || d->base < s->base;
     if (!s->id && d->id) {
         s->id = d->id;
-        s->used = lun_money_add(s->used, d->used);
+        s->used = lun_saturating_add(s->used, d->used);
         s->granted = s->allot = d->granted;
     }
     s->base = d->base;
@@ -283,7 +284,7 @@ void lun_draw_found(struct lun_money *m, struct lun_account *a, const char *labe
     if (s && !s->id) {
         s->id = id;
         s->base = base;
-        s->used = lun_money_add(s->used, used);
+        s->used = lun_saturating_add(s->used, used);
         s->granted = s->allot = granted;
     }
     pthread_mutex_unlock(&m->lock);

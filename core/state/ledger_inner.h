@@ -135,5 +135,4 @@ int  lun_ledger_add_row(struct lun_ledger *, uint32_t run, const struct lun_disp
 /* What rows come to, into the parts of the run. `raise`: what they cost above their holds is granted too. */
 bool lun_ledger_flush(struct lun_ledger *, uint32_t run, bool raise);
 const struct lun_payer_set *lun_ledger_payer_set(struct lun_ledger *, uint32_t payers);     /* NULL: failed, or there is none */
-int64_t lun_saturate(int64_t a, int64_t b);     /* a + b */
 #endif

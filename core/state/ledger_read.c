@@ -1,5 +1,6 @@
 #include "state/ledger_inner.h"
 #include "base/alloc.h"
+#include "base/saturating.h"
 #include <string.h>
 
 char *lun_ledger_get(struct lun_ledger *l, const char *key)
@@ -19,9 +20,9 @@ static void add_part(struct lun_ledger *l, struct lun_ledger_figures *f)
     bool granted = !lun_sql_null(l, part, 1), open = lun_sql_int(l, part, 4), ours = l->run && lun_sql_int(l, part, 0) == l->run;
     int64_t grant = granted ? lun_sql_int(l, part, 1) : 0, charged = lun_sql_int(l, part, 2), adjusted = lun_sql_int(l, part, 3);
     int64_t taken = open && grant > charged ? grant : charged;
-    f->taken = lun_saturate(f->taken, lun_saturate(taken, adjusted));
-    f->others = lun_saturate(f->others, lun_saturate(ours ? 0 : taken, adjusted));
-    f->charged = lun_saturate(f->charged, lun_saturate(charged, adjusted));
+    f->taken = lun_saturating_add(f->taken, lun_saturating_add(taken, adjusted));
+    f->others = lun_saturating_add(f->others, lun_saturating_add(ours ? 0 : taken, adjusted));
+    f->charged = lun_saturating_add(f->charged, lun_saturating_add(charged, adjusted));
     if (!ours) return;
     f->granted = granted ? grant : -1;
     f->used = charged;

@@ -1,5 +1,6 @@
 #include "state/ledger_inner.h"
 #include "base/alloc.h"
+#include "base/saturating.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -78,7 +79,7 @@ static bool keep_rest(struct closing *c, const struct part *p)
         c->report.capped += rest < 0;
     } else if (rest > 0) {
         c->report.rests++;
-        c->report.rest = lun_saturate(c->report.rest, rest);
+        c->report.rest = lun_saturating_add(c->report.rest, rest);
     }
     return !rest || (lun_sql(c->ledger, LUN_SQL_REST_ADD, "uuii", p->account, c->run, c->wall, rest) &&
                      lun_sql(c->ledger, LUN_SQL_PART_CLOSE, "uuii", p->account, c->run, p->granted, rest));
@@ -181,7 +182,7 @@ static void add_up(struct lun_recovery *to, const struct lun_recovery *r)
 {
     to->rows += r->rows, to->settled += r->settled, to->orphaned += r->orphaned, to->known += r->known, to->torn += r->torn;
     to->rests += r->rests, to->capped += r->capped, to->wrong += r->wrong;
-    to->rest = lun_saturate(to->rest, r->rest);
+    to->rest = lun_saturating_add(to->rest, r->rest);
 }
 
 static bool recover_run(struct lun_ledger *l, const char *folder, uint32_t run, const char *boot_id, lun_us wall, struct lun_recovery *report)

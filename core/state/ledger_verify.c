@@ -1,6 +1,7 @@
 #include "state/ledger_verify.h"
 #include "state/ledger_inner.h"
 #include "base/alloc.h"
+#include "base/saturating.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -147,8 +148,8 @@ static void compare(struct check *c, sqlite3_stmt *p, sqlite3_stmt *q)
     sqlite3_stmt *s = p ? p : q;
     struct account *a = account_of(c, (uint32_t)sqlite3_column_int64(s, 0));
     int64_t charged = column(p, p, 2), adjusted = column(p, p, 3), rows_charged = column(q, q, 3), rows_adjusted = column(q, q, 4);
-    a->charged = lun_saturate(a->charged, lun_saturate(charged, adjusted));
-    a->counted = lun_saturate(a->counted, lun_saturate(rows_charged, rows_adjusted));
+    a->charged = lun_saturating_add(a->charged, lun_saturating_add(charged, adjusted));
+    a->counted = lun_saturating_add(a->counted, lun_saturating_add(rows_charged, rows_adjusted));
     a->rows += column(q, q, 2);
     a->wrong |= charged != rows_charged || adjusted != rows_adjusted;
     if (charged != rows_charged) differ(c, s, "are charged and the rows come to", charged, rows_charged);

@@ -1,5 +1,6 @@
 #include "state/ledger_inner.h"
 #include "base/alloc.h"
+#include "base/saturating.h"
 #include "state/outcome.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,12 +8,6 @@
 
 enum { CHECKPOINT_EVERY = 1000 };   /* pages in the log: 4 MB */
 #define COST_MOST (1000000 * (int64_t)1000000000)   /* a million USD an attempt: what claims to be dearer is no price */
-
-int64_t lun_saturate(int64_t a, int64_t b)
-{
-    int64_t sum;
-    return __builtin_add_overflow(a, b, &sum) ? (b < 0 ? INT64_MIN : INT64_MAX) : sum;
-}
 
 /* ---- transactions ---- */
 
@@ -219,8 +214,8 @@ int lun_ledger_add_row(struct lun_ledger *l, uint32_t run, const struct lun_disp
     if (!sqlite3_changes(l->db)) return 0;
     for (int i = 0; p && i < p->n; i++) {
         struct lun_sum *sum = sum_of(l, p->accounts[i]);
-        sum->charged = lun_saturate(sum->charged, cost);
-        sum->excess = lun_saturate(sum->excess, excess);
+        sum->charged = lun_saturating_add(sum->charged, cost);
+        sum->excess = lun_saturating_add(sum->excess, excess);
     }
     return 1;
 }

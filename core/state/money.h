@@ -65,7 +65,6 @@ struct lun_money {
     struct lun_money_waiter *waiters;
 };
 
-int64_t lun_money_add(int64_t, int64_t);                /* saturates at INT64_MAX */
 void lun_money_work(struct lun_money *, struct lun_span *);     /* there is something to do about it */
 void lun_money_wake(struct lun_money *, bool urgent);   /* the bookkeeper */
 void lun_money_tell(struct lun_money *);                /* all who wait */

@@ -1,4 +1,5 @@
 #include "state/usage.h"
+#include "base/saturating.h"
 #include <stddef.h>
 #include <string.h>
 
@@ -215,10 +216,7 @@ unsigned lun_usage_services(struct lun_json name)
     return LUN_SERVICES_ALL;
 }
 
-static void add(int64_t *sum, int64_t n)
-{
-    if (__builtin_add_overflow(*sum, n, sum)) *sum = INT64_MAX;
-}
+static void add(int64_t *sum, int64_t n) { *sum = lun_saturating_add(*sum, n); }
 
 void lun_usage_add(struct lun_usage *sum, const struct lun_usage *u)
 {
