@@ -2,7 +2,6 @@
 #include "base/alloc.h"
 #include "base/saturating.h"
 #include "state/money.h"
-#include "state/period.h"
 #include "state/zone.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -93,13 +92,10 @@ static void collect_span(struct lun_draw_work *w, struct lun_span *s, lun_us wal
 {
     ROOM(w, spans);
     struct lun_draw_span *d = &w->spans[w->n_spans++];
-    bool over = s->end <= wall && !s->holds;
-    *d = (struct lun_draw_span){ .span = s, .budget = s->of->name, .starts = s->start, .ends = s->end, .limit = s->of->limit, .id = s->id,
-                                 .base = s->base, .used = s->used, .granted = s->granted, .need = s->least, .over = over };
-    lun_period_label(&s->rule, s->start, d->label);
-    snprintf(d->per, sizeof d->per, "%d/%lld/%s", (int)s->rule.per, (long long)s->rule.window, lun_zone_name(s->rule.zone));
+    *d = (struct lun_draw_span){ .span = s, .budget = s->of->name, .starts = s->start, .ends = s->end, .rule = s->rule, .limit = s->of->limit,
+                                 .id = s->id, .base = s->base, .used = s->used, .granted = s->granted, .need = s->least };
     d->forced = s->of->limit >= 0 && lun_span_gone(s) > s->granted && lun_span_gone(s) > s->of->limit - s->base;
-    d->want = wanted(s, over);
+    d->want = wanted(s, s->end <= wall && !s->holds);
     s->listed = s->give_back = s->trim = false;
     s->wanted = s->least = 0;
 }
@@ -146,6 +142,13 @@ static void collect(struct lun_money *m, struct lun_draw_work *w, lun_us wall)
     }
 }
 
+/* Without the lock: a calendar is asked. */
+static void write_texts(struct lun_draw_span *d)
+{
+    lun_period_label(&d->rule, d->starts, d->label);
+    snprintf(d->per, sizeof d->per, "%d/%lld/%s", (int)d->rule.per, (long long)d->rule.window, lun_zone_name(d->rule.zone));
+}
+
 bool lun_draw_begin(struct lun_money *m, struct lun_draw_work *w, lun_us wall)
 {
     w->n_accounts = w->n_names = w->n_spans = w->n_payers = w->n_groups = w->n_slots = 0;
@@ -159,6 +162,7 @@ bool lun_draw_begin(struct lun_money *m, struct lun_draw_work *w, lun_us wall)
     }
     m->n_ended = 0;
     pthread_mutex_unlock(&m->lock);
+    for (size_t i = 0; i < w->n_spans; i++) write_texts(&w->spans[i]);
     return w->n_accounts || w->n_names || w->n_spans || w->n_payers || w->n_slots;
 }
 
@@ -186,22 +190,25 @@ bool lun_draw_accounts(const struct lun_draw_work *w, struct lun_draw_payers *p)
 
 /* ---- what came of it ---- */
 
+/* What this run has charged and was granted of it before adds to what it has charged since. */
+static void number(struct lun_span *s, uint32_t id, int64_t used, int64_t granted)
+{
+    s->id = id;
+    s->used = lun_saturating_add(s->used, used);
+    s->granted = s->allot = granted;
+}
+
 /* Whether somebody who waits may find more. */
 static bool apply(struct lun_money *m, const struct lun_draw_span *d)
 {
     struct lun_span *s = d->span;
     bool more = !s->id || d->want > d->granted || d->base < s->base;
-    if (!s->id && d->id) {
-        s->id = d->id;
-        s->used = lun_saturating_add(s->used, d->used);
-        s->granted = s->allot = d->granted;
-    }
+    if (!s->id && d->id) number(s, d->id, d->used, d->granted);
     s->base = d->base;
     if (d->want > s->granted) s->allot = d->want;
     if (d->want >= 0) s->granted = d->want;
     if (d->want >= 0 && d->want < d->granted && lun_span_gone(s) > d->want) lun_money_work(m, s);      /* likewise, while it was given back */
     if (d->want > d->granted) s->refused = 0;
-    if (d->refused && m->shared) s->refused = d->need;
     return more;
 }
 
@@ -232,13 +239,7 @@ void lun_draw_failed(struct lun_money *m, const struct lun_draw_work *w)
         w->payers[i].payers->next_work = m->work_payers;
         m->work_payers = w->payers[i].payers;
     }
-    for (size_t i = 0; i < w->n_spans; i++) {
-        struct lun_span *s = w->spans[i].span;
-        if (s->listed) continue;
-        s->listed = true;
-        s->next_work = m->work;
-        m->work = s;
-    }
+    for (size_t i = 0; i < w->n_spans; i++) lun_money_list(m, w->spans[i].span);
     if (w->n_slots) memcpy(m->ended + m->n_ended, w->slots, w->n_slots * sizeof *w->slots);
     m->n_ended += w->n_slots;
     pthread_mutex_unlock(&m->lock);
@@ -282,10 +283,8 @@ void lun_draw_found(struct lun_money *m, struct lun_account *a, const char *labe
     lun_period_label(&a->rule, wall, now);
     struct lun_span *s = strcmp(label, now) ? NULL : lun_span_open(a, wall);
     if (s && !s->id) {
-        s->id = id;
+        number(s, id, used, granted);
         s->base = base;
-        s->used = lun_saturating_add(s->used, used);
-        s->granted = s->allot = granted;
     }
     pthread_mutex_unlock(&m->lock);
 }
@@ -401,17 +400,4 @@ void lun_draw_sweep(struct lun_money *m, lun_us wall, void (*gone)(void *self, v
         for (struct lun_names_each e = lun_names_each(&m->accounts); lun_names_next(&e); ) bury(e.thing, gone, self);
     }
     pthread_mutex_unlock(&m->lock);
-}
-
-struct sum { int64_t held; int holds; };
-static void add_held(void *self, struct lun_span *s) { ((struct sum *)self)->held += s->held, ((struct sum *)self)->holds += s->holds; }
-
-int64_t lun_draw_held(struct lun_money *m, int *holds)
-{
-    struct sum all = {0};
-    pthread_mutex_lock(&m->lock);
-    each(m, add_held, &all);
-    pthread_mutex_unlock(&m->lock);
-    *holds = all.holds;
-    return all.held;
 }

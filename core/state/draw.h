@@ -12,6 +12,7 @@
 #ifndef LUN_STATE_DRAW_H
 #define LUN_STATE_DRAW_H
 #include "state/budget.h"
+#include "state/period.h"
 
 struct lun_draw_line {          /* a hold, when it is taken */
     uint64_t seq;
@@ -39,7 +40,8 @@ void lun_draw_close(struct lun_money *, const char *why);
 struct lun_draw_name { struct lun_money_name *name; const char *text; uint32_t id; };
 struct lun_draw_span {
     struct lun_span *span;
-    const char *budget; char label[64]; lun_us starts, ends;    /* wall; ends LUN_NEVER: does not */
+    const char *budget; lun_us starts, ends;    /* wall; ends LUN_NEVER: does not */
+    struct lun_budget_rule rule; char label[LUN_PERIOD_LABEL];  /* its periods, and what this one is called */
     int64_t limit;                              /* -1: none */
     uint32_t id;                                /* 0: to be opened */
     char per[48];                               /* what its periods are, as text, to compare with others' */
@@ -47,8 +49,6 @@ struct lun_draw_span {
     int64_t want;                               /* granted is to be this; below `granted`: it is given back; -1: nothing to do */
     bool forced;                                /* more was charged than granted: whatever the limit says */
     int64_t need;                               /* the least that would help somebody who waits; 0: nobody does */
-    bool over;                                  /* its period has ended and nothing of it is held */
-    bool refused;                               /* on return: there is no more for now */
 };
 struct lun_draw_payers { struct lun_payers *payers; uint32_t id; int n; struct lun_span *spans[LUN_ACCOUNTS]; uint32_t accounts[LUN_ACCOUNTS]; };
 
@@ -96,7 +96,5 @@ void *lun_draw_mark(const struct lun_span *);
 void lun_draw_set_mark(struct lun_span *, void *);
 /* How it stands with those who share, for whoever is refused meanwhile: a word, and a sentence (copied); "" and NULL: all is well. */
 void lun_draw_status(struct lun_money *, const char *word, const char *why);
-/* What is held, over all accounts, and how many holds on one of them there are. */
-int64_t lun_draw_held(struct lun_money *, int *holds);
 void lun_draw_work_free(struct lun_draw_work *);
 #endif

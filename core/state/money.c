@@ -95,13 +95,17 @@ void lun_money_wake(struct lun_money *m, bool urgent)
     m->books.wake(m->books.self, urgent);
 }
 
+void lun_money_list(struct lun_money *m, struct lun_span *s)
+{
+    if (s->listed) return;
+    s->listed = true;
+    s->next_work = m->work;
+    m->work = s;
+}
+
 void lun_money_work(struct lun_money *m, struct lun_span *s)
 {
-    if (!s->listed) {
-        s->listed = true;
-        s->next_work = m->work;
-        m->work = s;
-    }
+    lun_money_list(m, s);
     lun_money_wake(m, true);
 }
 

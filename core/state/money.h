@@ -65,7 +65,8 @@ struct lun_money {
     struct lun_money_waiter *waiters;
 };
 
-void lun_money_work(struct lun_money *, struct lun_span *);     /* there is something to do about it */
+void lun_money_list(struct lun_money *, struct lun_span *);     /* there is something to do about it, at the next turn */
+void lun_money_work(struct lun_money *, struct lun_span *);     /* the same; the bookkeeper is woken */
 void lun_money_wake(struct lun_money *, bool urgent);   /* the bookkeeper */
 void lun_money_tell(struct lun_money *);                /* all who wait */
 int64_t lun_draw_low(const struct lun_span *);          /* less than that at hand: more is drawn before anybody has to wait */

@@ -299,11 +299,11 @@ static void shared_limits_are_not_given_up_before_their_time(void **s)
     lun_draw_begin(d->money, &d->work, 0);
     for (size_t i = 0; i < d->work.n_spans; i++) {
         lun_draw_opened(&d->work.spans[i], (uint32_t)i + 1, d->work.spans[i].want >= 0 ? 1000 : 0, 0, 0);
-        d->work.spans[i].refused = d->work.spans[i].need > 0;
     }
     for (size_t i = 0; i < d->work.n_names; i++) d->work.names[i].id = (uint32_t)i + 1;
     for (size_t i = 0; i < d->work.n_payers; i++) d->work.payers[i].id = (uint32_t)i + 1;
     lun_draw_done(d->money, &d->work);
+    for (size_t i = 0; i < d->work.n_spans; i++) lun_draw_refused(d->money, d->work.spans[i].span, d->work.spans[i].need, d->work.spans[i].base);
     assert_int_equal(take(d, &h, d->accounts, 1, 100, 0), LUN_SHORT);           /* refused is remembered, ... */
     assert_int_equal(take(d, &h, d->accounts, 1, 99, 0), LUN_LATER);            /* for so much and more */
     desk_free(d);
