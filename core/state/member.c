@@ -124,7 +124,6 @@ static void put_back(member *m)
 {
     for (int i = m->n_sent; i--; ) {
         struct lun_member_group *g = m->sent[i];
-        if (!g) continue;
         if (!(g->next = m->wanted)) m->last_wanted = &g->next;
         m->wanted = g;
     }
@@ -218,44 +217,60 @@ static void step(member *m)
 
 /* ---- what follows from an answer ---- */
 
+struct grants { account *accounts[LUN_MEMBER_GROUPS * LUN_MEMBER_GROUP]; int64_t has[LUN_MEMBER_GROUPS * LUN_MEMBER_GROUP],
+                total[LUN_MEMBER_GROUPS * LUN_MEMBER_GROUP]; int n; };
+
+static void note_grant(struct grants *all, account *a, int64_t has, int64_t total)
+{
+    int i = 0;
+    while (i < all->n && all->accounts[i] != a) i++;
+    if (i == all->n) all->n++;
+    all->accounts[i] = a, all->has[i] = has, all->total[i] = total;
+}
+
+/* What the answer says of a group, from items[*at] on. NULL: it is granted; otherwise why not. */
+static const char *read_group(member *m, const struct lun_member_group *g, const char *const *items, int n, int *at, struct grants *all)
+{
+    if (*at + 1 + 2 * g->n > n) { *at = n; return "ODD"; }
+    const char *word = items[(*at)++];
+    bool yes = !strcmp(word, "YES");
+    for (int i = 0; i < g->n; i++, *at += 2) {
+        int64_t has = strtoll(items[*at], NULL, 10), total = strtoll(items[*at + 1], NULL, 10);
+        m->ports.total(m->ports.self, g->accounts[i], total);
+        if (!yes) continue;
+        g->accounts[i]->told = has;
+        note_grant(all, g->accounts[i], has, total);
+    }
+    return yes ? NULL : word;
+}
+
+static bool take_grants(member *m, const struct grants *all)
+{
+    if (all->n && !lun_member_save(m, all->accounts, all->has, all->n)) return false;
+    for (int i = 0; i < all->n; i++) {
+        all->accounts[i]->has = all->has[i];
+        m->ports.granted(m->ports.self, all->accounts[i], all->has[i], all->total[i]);
+    }
+    return true;
+}
+
+static void heard(member *m)
+{
+    for (account *a = m->accounts; a; a = a->next) if (a->sent >= 0) a->told = a->sent;
+}
+
 static void drawn(member *m, const char *const *items, int n)
 {
-    account *accounts[64 * LUN_MEMBER_GROUP];
-    int64_t has[64 * LUN_MEMBER_GROUP], total[64 * LUN_MEMBER_GROUP];
-    const char *why[64];
-    int at = 0, changed = 0;
-    for (account *a = m->accounts; a; a = a->next) if (a->sent >= 0) a->told = a->sent;
-    for (int i = 0; i < m->n_sent; i++) {
-        struct lun_member_group *g = m->sent[i];
-        int size = g ? g->n : 0;
-        why[i] = "";
-        if (!g) { if (at < n) { at++; while (at < n && items[at][0] >= '0' && items[at][0] <= '9') at++; } continue; }
-        if (at + 1 + 2 * size > n) { why[i] = "ODD"; at = n; continue; }
-        bool yes = !strcmp(items[at], "YES");
-        why[i] = yes ? NULL : items[at];
-        at++;
-        for (int k = 0; k < size; k++, at += 2) {
-            account *a = g->accounts[k];
-            int64_t now = strtoll(items[at], NULL, 10), sum = strtoll(items[at + 1], NULL, 10);
-            m->ports.total(m->ports.self, a, sum);
-            if (!yes) continue;
-            a->told = now;
-            int slot = 0;
-            while (slot < changed && accounts[slot] != a) slot++;
-            if (slot == changed) changed++;
-            accounts[slot] = a, has[slot] = now, total[slot] = sum;
-        }
-    }
-    bool kept = !changed || lun_member_save(m, accounts, has, changed);
-    for (int i = 0; kept && i < changed; i++) {
-        accounts[i]->has = has[i];
-        m->ports.granted(m->ports.self, accounts[i], has[i], total[i]);
-    }
-    int n_sent = m->n_sent;
+    struct grants all;
+    const char *why[LUN_MEMBER_GROUPS];
+    int at = 0, n_sent = m->n_sent;
+    all.n = 0;
+    heard(m);
+    for (int i = 0; i < n_sent; i++) why[i] = read_group(m, m->sent[i], items, n, &at, &all);
+    bool kept = take_grants(m, &all);
     m->n_sent = 0;
     for (int i = 0; i < n_sent; i++) {          /* who is told may want something new, but nothing is sent from inside */
         struct lun_member_group *g = m->sent[i];
-        if (!g) continue;
         g->listed = false;
         if (!why[i] && kept) m->ports.fulfilled(m->ports.self, g);
         else m->ports.refused(m->ports.self, g, why[i] ? why[i] : "DISK");
@@ -265,7 +280,7 @@ static void drawn(member *m, const char *const *items, int n)
 static void registered(member *m)
 {
     m->registered = true;
-    for (account *a = m->accounts; a; a = a->next) if (a->sent >= 0) a->told = a->sent;
+    heard(m);
 }
 
 /* Who was forgotten, and what they had: on the disk before their names go from it. */
@@ -326,22 +341,16 @@ void lun_member_answer(member *m, const char *const *items, int n)
     step(m);
 }
 
-static void unanswered(member *m)
-{
-    m->busy = false;
-}
-
 /* Nothing more before the next tick: what was refused would be refused again. */
 void lun_member_refuse(member *m)
 {
-    unanswered(m);
+    m->busy = false;
     m->pause = true;
 }
 
 void lun_member_apart(member *m)
 {
-    unanswered(m);
-    m->connected = m->looked = false;
+    m->busy = m->connected = m->looked = false;
     become(m, LUN_MEMBER_APART, "");
 }
 
@@ -372,18 +381,6 @@ void lun_member_want(member *m, struct lun_member_group *g)
     step(m);
 }
 
-void lun_member_unwant(member *m, struct lun_member_group *g)
-{
-    if (!g->listed) return;
-    g->listed = false;
-    for (int i = 0; i < m->n_sent; i++) if (m->sent[i] == g) m->sent[i] = NULL;
-    for (struct lun_member_group **at = &m->wanted; *at; at = &(*at)->next)
-        if (*at == g) {
-            if (!(*at = g->next)) m->last_wanted = at;
-            return;
-        }
-}
-
 void lun_member_set(member *m, account *a, int64_t has)
 {
     a->has = has;
@@ -396,13 +393,6 @@ bool lun_member_forget(member *m, const char *id)
     m->forget = lun_strdup(id);
     step(m);
     return true;
-}
-
-void lun_member_drop(member *m, account *a)
-{
-    (void)m;
-    a->news = false;
-    a->user = NULL;
 }
 
 bool lun_member_idle(const member *m)               { return !m->busy && !m->again && !has_news(m); }

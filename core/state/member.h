@@ -71,10 +71,8 @@ void lun_member_describe(struct lun_member_account *, int64_t limit, lun_us star
 void *lun_member_user(const struct lun_member_account *);
 void lun_member_set_user(struct lun_member_account *, void *);
 int64_t lun_member_has(const struct lun_member_account *);
-void lun_member_drop(struct lun_member *, struct lun_member_account *);        /* its period is long over, nobody wants of it */
 
-void lun_member_want(struct lun_member *, struct lun_member_group *);          /* again while it is listed: nothing */
-void lun_member_unwant(struct lun_member *, struct lun_member_group *);        /* before it is freed; what was asked for already may still come */
+void lun_member_want(struct lun_member *, struct lun_member_group *);          /* again while it is listed: nothing. Not freed before it is granted or refused */
 /* The disk says now that it has so much: less, given back; or more, whatever the limit: a claim above its hold. */
 void lun_member_set(struct lun_member *, struct lun_member_account *, int64_t has);
 void lun_member_found(struct lun_member *);            /* as founds, later: an operator's word */

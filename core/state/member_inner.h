@@ -7,6 +7,8 @@
 
 enum lun_member_op { LUN_OP_NONE, LUN_OP_LOOK, LUN_OP_FOUND, LUN_OP_OPEN, LUN_OP_JOIN, LUN_OP_VOUCH, LUN_OP_FORGET, LUN_OP_PARTS, LUN_OP_REGISTER, LUN_OP_DRAW };
 
+enum { LUN_MEMBER_GROUPS = 64 };        /* in one message */
+
 struct lun_member_account {
     struct lun_member_account *next;
     char *key;                          /* escaped: no spaces, no : */
@@ -25,7 +27,7 @@ struct lun_member {
     char *members, *gone, *parts; bool vouched; int64_t before;        /* on the disk */
     struct lun_member_account *accounts; struct lun_names by_key;
     struct lun_member_group *wanted, **last_wanted;
-    struct lun_member_group *sent[64]; int n_sent;
+    struct lun_member_group *sent[LUN_MEMBER_GROUPS]; int n_sent;
     bool connected, looked, busy;
     enum lun_member_op op;              /* of the message under way */
     bool again;                         /* the last message with a number has no answer yet: it has to be said again, as it was */

@@ -130,7 +130,7 @@ static void put_draw(struct lun_member *m)
     struct lun_message *to = &m->numbered;
     put_accounts(m, false);
     m->n_sent = 0;
-    for (struct lun_member_group *g; may_raise(m) && (g = m->wanted) && m->n_sent < (int)(sizeof m->sent / sizeof *m->sent); ) {
+    for (struct lun_member_group *g; may_raise(m) && (g = m->wanted) && m->n_sent < LUN_MEMBER_GROUPS; ) {
         m->sent[m->n_sent++] = g;
         if (!(m->wanted = g->next)) m->last_wanted = &m->wanted;
     }
