@@ -2,15 +2,12 @@
 
 static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 
-/* What this run has of it. */
-static int64_t part(const struct lun_ledger_figures *f) { return most(f->granted, f->used); }
-
 struct finding { struct lun_books *books; struct lun_account *account; lun_us wall; };
 
 static void found(void *self, uint32_t id, const struct lun_ledger_account *a, const struct lun_ledger_figures *f)
 {
     struct finding *x = self;
-    lun_draw_found(x->books->options.money, x->account, a->period, x->wall, id, f->others, f->used, part(f));
+    lun_draw_found(x->books->options.money, x->account, a->period, x->wall, id, f->others, f->used, lun_ledger_part(f));
 }
 
 static void look_up(struct lun_books *b, lun_us wall)
@@ -26,7 +23,7 @@ static bool note(struct lun_books *b, struct lun_draw_span *s, struct lun_ledger
     uint32_t id = lun_ledger_account(b->ledger, &(struct lun_ledger_account){ s->budget, s->label, s->starts, s->ends, s->limit });
     if (!id || !lun_ledger_look(b->ledger, id, f)) return false;
     int64_t base = f->others + (b->sharing ? lun_sharing_others(s->span) : 0);
-    if (!s->id) lun_draw_opened(s, id, base, f->used, part(f));
+    if (!s->id) lun_draw_opened(s, id, base, f->used, lun_ledger_part(f));
     else s->base = base;
     return true;
 }

@@ -11,10 +11,10 @@
 
 #define PATIENCE LUN_SECOND         /* so long a draw is refused before it is told on: the others give back meanwhile */
 
-struct want { struct lun_member_group group; struct want *next; struct lun_span *spans[LUN_ACCOUNTS]; int n; int64_t need, lack[LUN_ACCOUNTS]; bool least; };
+struct want { struct lun_member_group group; struct want *next; struct lun_span *spans[LUN_ACCOUNTS]; int n; int64_t need, lack[LUN_ACCOUNTS];
+              bool least; };        /* there is no smaller one to try */
 struct entry {                      /* an account here: the mark of its span */
     struct entry *next;
-    struct lun_sharing *of;
     struct lun_span *span;          /* NULL: it is over, or nobody has asked for it yet */
     struct lun_member_account *account;
     uint32_t id; int64_t limit;
@@ -36,7 +36,6 @@ struct lun_sharing {
 static lun_us now(const struct lun_sharing *s) { return s->options.reactor->loop.now; }
 
 static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
-static int64_t part(const struct lun_ledger_figures *f) { return most(f->granted, f->used); }
 
 /* ---- accounts ---- */
 
@@ -48,7 +47,7 @@ static struct entry *entry_new(struct lun_sharing *s, const char *budget, const 
     free(key);
     if (e) return e;
     e = lun_zalloc(sizeof *e);
-    *e = (struct entry){ .next = s->entries, .of = s, .account = account, .id = id, .limit = -1, .total = taken };
+    *e = (struct entry){ .next = s->entries, .account = account, .id = id, .limit = -1, .total = taken };
     s->entries = e;
     lun_member_set_user(account, e);
     return e;
@@ -110,11 +109,12 @@ static void put(struct want *w, struct entry *e, int64_t more)
     w->group.more[w->group.n++] = more;
 }
 
+/* `lack`: what the dearest of those who wait lacks, to be tried alone where all of it is too much; NULL: that is `more`. */
 static void want(struct lun_sharing *s, struct lun_span *const *spans, int n, const int64_t *more, int64_t need, const int64_t *lack)
 {
     if (asked_already(s, spans, n)) return;
     struct want *w = lun_zalloc(sizeof *w);
-    *w = (struct want){ .next = s->wants, .n = n, .need = need };
+    *w = (struct want){ .next = s->wants, .n = n, .need = need, .least = !lack };
     memcpy(w->spans, spans, (size_t)n * sizeof *spans);
     if (lack) memcpy(w->lack, lack, (size_t)n * sizeof *lack);
     for (int i = 0; i < n; i++) if (more[i] > 0 && lun_draw_mark(spans[i])) put(w, lun_draw_mark(spans[i]), more[i]);
@@ -173,6 +173,15 @@ static void show_state(struct lun_sharing *s, enum lun_member_state is)
     lun_draw_status(s->options.money, open ? "" : lun_member_state_name(is), open ? NULL : lun_member_state_text(is));     /* clients see it: no names */
 }
 
+/* Redis' own, or that it is not there, for which there may be no words; nothing can be drawn meanwhile. The same is logged once. */
+static void trouble(struct lun_sharing *s, const char *why)
+{
+    if (why && (!s->why || strcmp(s->why, why))) lun_log(s->options.log, LUN_LOG_WARN, "budgets: %s", why);
+    free(s->why);
+    s->why = why ? lun_strdup(why) : NULL;
+    show_state(s, LUN_MEMBER_APART);
+}
+
 /* The script says no nil; another server might. */
 static bool is_whole(const struct lun_redis_reply *r)
 {
@@ -192,10 +201,7 @@ static void answered(void *self, const struct lun_redis_reply *r)
         if (again) show_state(s, lun_member_state(s->member));
         return;
     }
-    if (!s->why || strcmp(s->why, r->why)) lun_log(s->options.log, LUN_LOG_WARN, "budgets: %s", r->why);
-    free(s->why);
-    s->why = lun_strdup(r->why);
-    lun_draw_status(s->options.money, "apart", lun_member_state_text(LUN_MEMBER_APART));
+    trouble(s, r->why);
     if (r->result == LUN_REDIS_ERROR) lun_member_refuse(s->member);
     else lun_member_apart(s->member);
 }
@@ -229,7 +235,7 @@ static bool commit(void *self, struct lun_member_account *const *accounts, const
     for (int i = 0; i < n; i++) {
         const struct entry *e = lun_member_user(accounts[i]);
         if (!lun_ledger_look(l, e->id, &f)) continue;
-        lun_ledger_grant(l, e->id, part(&f) + most(has[i] - f.taken, 0));
+        lun_ledger_grant(l, e->id, lun_ledger_part(&f) + most(has[i] - f.taken, 0));
     }
     put_texts(l, disk);
     return lun_ledger_commit(l) == LUN_LEDGER_OK;
@@ -245,7 +251,7 @@ static void granted(void *self, struct lun_member_account *account, int64_t has,
     e->told = false;
     if (!lun_ledger_look(s->options.ledger, e->id, &f)) return;
     if (f.taken != has) lun_member_set(s->member, account, f.taken);        /* claimed meanwhile */
-    if (e->span) lun_draw_granted(s->options.money, e->span, part(&f), f.others + most(total - has, 0));
+    if (e->span) lun_draw_granted(s->options.money, e->span, lun_ledger_part(&f), f.others + most(total - has, 0));
 }
 
 /* Nobody is told on for the first second: the others hear within a fifth of one that more is wanted, and give back. */
@@ -281,9 +287,7 @@ static void refused(void *self, struct lun_member_group *g, const char *why)
     if (strcmp(why, "SHORT") && strcmp(why, "CLOSED") && strcmp(why, "UNVOUCHED")) lun_log(s->options.log, LUN_LOG_WARN, "budgets: a draw was refused: %s", why);
     bool again = is_short && need && less && !w->least;
     forget_want(s, w);
-    if (!again) return;
-    want(s, spans, n, lack, need, NULL);                /* for the dearest of those who wait alone */
-    if (s->wants) s->wants->least = true;
+    if (again) want(s, spans, n, lack, need, NULL);
 }
 
 static void fulfilled(void *self, struct lun_member_group *g) { forget_want(self, (struct want *)(void *)g); }
@@ -327,11 +331,8 @@ static void connected(void *self, bool yes, enum lun_redis_error kind, const cha
         lun_member_connected(s->member);
         return;
     }
-    if (why && (!s->why || strcmp(s->why, why))) lun_log(s->options.log, LUN_LOG_WARN, "budgets: %s", why);
-    free(s->why);
-    s->why = why ? lun_strdup(why) : NULL;
+    trouble(s, why);
     lun_member_apart(s->member);
-    lun_draw_status(s->options.money, "apart", lun_member_state_text(LUN_MEMBER_APART));
 }
 
 /* ---- beginning and end ---- */

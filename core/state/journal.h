@@ -66,7 +66,6 @@ struct lun_journal;
  * One that is there is never replaced. NULL: *error, yours to free, says what went wrong. */
 struct lun_journal *lun_journal_create(const char *folder, uint32_t run, const char *owner, const char *boot_id, uint32_t slots, char **error);
 uint32_t lun_journal_slots(const struct lun_journal *);
-uint32_t lun_journal_run(const struct lun_journal *);
 
 void lun_journal_dispatch(struct lun_journal *, uint32_t slot, const struct lun_dispatch *);
 void lun_journal_settle(struct lun_journal *, uint32_t slot, const struct lun_settle *);

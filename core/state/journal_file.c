@@ -109,7 +109,6 @@ struct lun_journal *lun_journal_create(const char *folder, uint32_t run, const c
 }
 
 uint32_t lun_journal_slots(const struct lun_journal *j) { return j->slots; }
-uint32_t lun_journal_run(const struct lun_journal *j) { return j->run; }
 
 void lun_journal_distrust(struct lun_journal *j)
 {

@@ -11,7 +11,6 @@
 #include <time.h>
 #include <unistd.h>
 
-const char *lun_ledger_path(const struct lun_ledger *l) { return l->path; }
 const char *lun_ledger_gateway(const struct lun_ledger *l) { return l->gateway; }
 const char *lun_ledger_error(const struct lun_ledger *l) { return l->error ? l->error : ""; }
 bool lun_ledger_failed(const struct lun_ledger *l) { return l->failed; }

@@ -34,7 +34,6 @@ enum lun_ledger_mode {
  * therefore an error, never silently a new beginning. */
 struct lun_ledger *lun_ledger_open(const char *path, enum lun_ledger_mode, char **error);
 void lun_ledger_close(struct lun_ledger *);             /* an open transaction is rolled back. NULL is fine */
-const char *lun_ledger_path(const struct lun_ledger *);
 const char *lun_ledger_gateway(const struct lun_ledger *);      /* its random id, 32 hexadecimal digits */
 /* What went wrong last, for people: file, what, what to do. "" if nothing. Borrowed until the next call. */
 const char *lun_ledger_error(const struct lun_ledger *);
@@ -112,6 +111,8 @@ struct lun_ledger_figures {             /* of an account; nano-USD */
     int64_t charged;                    /* rows, rests and corrections of all runs */
     int64_t granted, used;              /* this run's part: granted (-1: nothing was), and what its rows come to */
 };
+/* What this run has of it: what it was granted, or what it has charged beyond that. */
+static inline int64_t lun_ledger_part(const struct lun_ledger_figures *f) { return f->granted > f->used ? f->granted : f->used; }
 /* False: no such account, or it could not be read (lun_ledger_error). */
 bool lun_ledger_look(struct lun_ledger *, uint32_t account, struct lun_ledger_figures *);
 /* Calls back for each account that does not end before `wall`, of one budget or (NULL) of all, oldest first. Texts are borrowed for the call, which may

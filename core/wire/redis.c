@@ -343,8 +343,6 @@ void lun_redis_free(struct lun_redis *r)
     free(r);
 }
 
-bool lun_redis_connected(const struct lun_redis *r) { return r->phase == READY; }
-
 bool lun_redis_eval(struct lun_redis *r, const char *script, const char *key, const char *const *args, const size_t *lens, int n,
                     void (*done)(void *self, const struct lun_redis_reply *), void *self)
 {

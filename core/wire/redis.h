@@ -73,7 +73,6 @@ struct lun_redis;
 /* NULL: the URL is none, or `ca` cannot be used, as `error` says. It begins to connect in the loop's next turn. */
 struct lun_redis *lun_redis_new(const struct lun_redis_options *, char error[LUN_REDIS_WHY]);
 void lun_redis_free(struct lun_redis *);        /* not from a callback of its own; nobody is told any more. NULL is fine */
-bool lun_redis_connected(const struct lun_redis *);
 
 /* Calls the script with KEYS = { key } and ARGV = args (lens NULL: C strings): EVALSHA, and EVAL where Redis does not know it. The script is borrowed
  * until `done`, the rest is copied. `done` comes once. False, and nothing was taken: there is no connection, or too many calls wait. */
