@@ -46,27 +46,38 @@ bool lun_file_missing(const char *path)
     return lstat(path, &st) && (errno == ENOENT || errno == ENOTDIR);
 }
 
-static bool write_all(int fd, const char *bytes, size_t n)
+bool lun_file_write(int fd, const void *bytes, size_t n)
 {
-    while (n) {
-        ssize_t done = write(fd, bytes, n);
+    for (size_t at = 0; at < n; ) {
+        ssize_t done = write(fd, (const char *)bytes + at, n - at);
         if (done < 0 && errno == EINTR) continue;
         if (done < 0) return false;
-        bytes += done;
-        n -= (size_t)done;
+        at += (size_t)done;
     }
     return true;
 }
 
-/* A new name in a folder is on the disk only when the folder is. */
-static bool sync_folder_of(const char *path)
+char *lun_folder_of(const char *path)
 {
     const char *slash = strrchr(path, '/');
-    char *folder = slash ? lun_strndup(path, slash == path ? 1 : (size_t)(slash - path)) : lun_strdup(".");
+    return slash ? lun_strndup(path, slash == path ? 1 : (size_t)(slash - path)) : lun_strdup(".");
+}
+
+bool lun_folder_sync(const char *folder)
+{
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     bool good = fd >= 0 && (!fsync(fd) || errno == EINVAL);
     int kept = errno;
     if (fd >= 0) close(fd);
+    errno = kept;
+    return good;
+}
+
+static bool sync_folder_of(const char *path)
+{
+    char *folder = lun_folder_of(path);
+    bool good = lun_folder_sync(folder);
+    int kept = errno;
     free(folder);
     errno = kept;
     return good;
@@ -76,7 +87,7 @@ static bool write_new(const char *path, const void *bytes, size_t n, bool sync)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0) return false;
-    bool good = !fchmod(fd, 0600) && write_all(fd, bytes, n) && (!sync || !fsync(fd));
+    bool good = !fchmod(fd, 0600) && lun_file_write(fd, bytes, n) && (!sync || !fsync(fd));
     int kept = errno;
     if (close(fd) && good) return false;
     errno = kept;

@@ -1,4 +1,4 @@
-/* Small files, read and written whole; and the folder and the lock of who keeps some. All block on the disk. In every function `why` says what
+/* Small files, read and written whole; and the folder and the lock of who keeps some. All block on the disk. Where there is a `why` it says what
  * happened when it failed ("No such file or directory"), without the path: borrowed, until the thread's next such error. */
 #ifndef LUN_BASE_FILE_H
 #define LUN_BASE_FILE_H
@@ -20,6 +20,15 @@ bool lun_file_replace(const char *path, const void *bytes, size_t n, const char 
 /* Writes a file of its owner's (0600), and does not wait for the disk: after a power cut it may be there in part. For what can be told from its
  * content, or is named by a file that is replaced afterwards. A symbolic link is refused. */
 bool lun_file_put(const char *path, const void *bytes, size_t n, const char **why);
+
+/* Writes all of it, however often that takes. False: errno says why. */
+bool lun_file_write(int fd, const void *bytes, size_t n);
+
+/* The folder that `path` is in: "." where it names none. Yours to free. */
+char *lun_folder_of(const char *path);
+
+/* A new name in a folder, or that one is gone, is on the disk only when the folder is. False: errno says why. */
+bool lun_folder_sync(const char *folder);
 
 /* Makes a folder for its owner alone (0700). One that is there is good as it is; the folder around it must be there. */
 bool lun_folder_make(const char *path, const char **why);

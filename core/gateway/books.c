@@ -1,5 +1,6 @@
 #include "gateway/books.h"
 #include "base/alloc.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "base/thread.h"
 #include "gateway/books_inner.h"
@@ -280,12 +281,6 @@ static void on_poll(struct lun_timer *t)
     pthread_mutex_unlock(&b->lock);
 }
 
-static char *folder_of(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? lun_printf("%.*s", (int)(slash - path ? slash - path : 1), path) : lun_strdup(".");
-}
-
 static bool open_all(struct lun_books *b, char **error)
 {
     bool room = has_room(b);
@@ -306,7 +301,7 @@ static bool open_all(struct lun_books *b, char **error)
 struct lun_books *lun_books_new(const struct lun_books_options *options, char **error)
 {
     struct lun_books *b = lun_zalloc(sizeof *b);
-    *b = (struct lun_books){ .options = *options, .folder = folder_of(options->path), .now.run = on_now, .soon.run = on_soon, .stop.run = on_stop, .poll = { .fire = on_poll },
+    *b = (struct lun_books){ .options = *options, .folder = lun_folder_of(options->path), .now.run = on_now, .soon.run = on_soon, .stop.run = on_stop, .poll = { .fire = on_poll },
                              .commit = { .fire = on_commit }, .look = { .fire = on_look }, .close = { .fire = on_close } };
     pthread_mutex_init(&b->lock, NULL);
     if (open_all(b, error)) return b;

@@ -1,5 +1,6 @@
 #include "gateway/config_source.h"
 #include "base/alloc.h"
+#include "base/file.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,17 +36,10 @@ struct lun_snapshot *lun_config_source_load(const struct lun_config_source *s, s
     return with_host(s, s->path ? lun_load(s->path, &options, mistakes) : lun_load_text(s->name, s->text, s->n, s->folder, &options, mistakes));
 }
 
-/* The folder of gateway.lua; yours to free. */
-static char *folder_of(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return !slash ? lun_strdup(".") : lun_strndup(path, slash == path ? 1 : (size_t)(slash - path));
-}
-
 struct lun_snapshot *lun_config_source_load_kept(const struct lun_config_source *s, const struct lun_kept *kept, struct lun_mistakes *mistakes)
 {
     struct lun_load_options options = s->options;
-    char *folder = s->path ? folder_of(s->path) : lun_strdup(s->folder);
+    char *folder = s->path ? lun_folder_of(s->path) : lun_strdup(s->folder);
     options.files = kept->files;
     options.n_files = kept->n;
     options.as_it_was = true;

@@ -127,7 +127,7 @@ struct lun_snapshot *lun_load(const char *path, const struct lun_load_options *o
 {
     const char *slash = strrchr(path, '/'), *why = NULL;
     char *prefix = lun_strndup(path, slash ? (size_t)(slash + 1 - path) : 0);
-    char *folder = !slash ? lun_strdup(".") : slash == path ? lun_strdup("/") : lun_strndup(path, (size_t)(slash - path));
+    char *folder = lun_folder_of(path);
     size_t n;
     if (options && options->looked_at) options->looked_at(options->looked_at_self, path);
     char *text = lun_file_slurp(path, &n, &why);

@@ -1,6 +1,7 @@
 #include "state/journal_file.h"
 #include "base/alloc.h"
 #include "base/crc32c.h"
+#include "base/file.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -26,27 +27,6 @@ static bool lock(int fd)
     return !fcntl(fd, F_OFD_SETLK, &whole);
 }
 
-static bool sync_folder(const char *folder)
-{
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool good = fd >= 0 && (!fsync(fd) || errno == EINVAL);
-    int kept = errno;
-    if (fd >= 0) close(fd);
-    errno = kept;
-    return good;
-}
-
-static bool write_all(int fd, const unsigned char *bytes, size_t n)
-{
-    while (n) {
-        ssize_t done = write(fd, bytes, n);
-        if (done < 0 && errno == EINTR) continue;
-        if (done < 0) return false;
-        bytes += done, n -= (size_t)done;
-    }
-    return true;
-}
-
 static void name(char out[40], const char *text) { memcpy(out, text, strnlen(text, 39)); }
 
 static bool fill(int fd, uint32_t run, uint32_t slots, const char *owner, const char *boot_id)
@@ -59,9 +39,9 @@ static bool fill(int fd, uint32_t run, uint32_t slots, const char *owner, const 
     unsigned char *zeros = lun_zalloc(STEP);
     size_t left = (size_t)slots * 2 * LUN_JOURNAL_LINE;
     memcpy(zeros, &h, sizeof h);
-    bool good = write_all(fd, zeros, LUN_JOURNAL_PAGE);
+    bool good = lun_file_write(fd, zeros, LUN_JOURNAL_PAGE);
     memset(zeros, 0, sizeof h);
-    for (size_t n; good && left; left -= n) good = write_all(fd, zeros, n = left < STEP ? left : STEP);
+    for (size_t n; good && left; left -= n) good = lun_file_write(fd, zeros, n = left < STEP ? left : STEP);
     free(zeros);
     return good;
 }
@@ -85,7 +65,7 @@ static bool make(struct lun_journal *j, const char *making, const char *owner, c
     j->fd = open(making, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
     bool made = j->fd >= 0;
     bool good = made && lock(j->fd) && fill(j->fd, j->run, j->slots, owner, boot_id) && map(j) && !fsync(j->fd) && rename_anew(making, j->path) &&
-                sync_folder(j->folder);
+                lun_folder_sync(j->folder);
     int kept = errno;
     if (made && !good) unlink(making);
     errno = kept;
@@ -128,7 +108,7 @@ void lun_journal_close(struct lun_journal *j)
 void lun_journal_unlink(struct lun_journal *j)
 {
     if (!j) return;
-    if (!unlink(j->path)) sync_folder(j->folder);
+    if (!unlink(j->path)) lun_folder_sync(j->folder);
     lun_journal_close(j);
 }
 
