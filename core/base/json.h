@@ -12,6 +12,7 @@
 #define LUN_BASE_JSON_H
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/clock.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -137,4 +138,11 @@ void lun_json_merge(struct lun_buf *out, struct lun_json onto, struct lun_json p
 
 /* `"name":`, with a comma before it unless it is the first behind a `{`. Then put the value. */
 void lun_json_put_key(struct lun_buf *out, const char *name);
+
+/* Both: the key, and what lun_json_put_… writes. */
+void lun_json_member_text(struct lun_buf *out, const char *name, const char *text);
+void lun_json_member_int(struct lun_buf *out, const char *name, int64_t number);
+void lun_json_member_number(struct lun_buf *out, const char *name, double number);
+void lun_json_member_bool(struct lun_buf *out, const char *name, bool yes);
+void lun_json_member_time(struct lun_buf *out, const char *name, lun_us wall);         /* as lun_clock_text has it */
 #endif

@@ -79,3 +79,34 @@ void lun_json_put_key(struct lun_buf *out, const char *name)
     lun_json_put_text(out, name);
     lun_buf_putc(out, ':');
 }
+
+void lun_json_member_text(struct lun_buf *out, const char *name, const char *text)
+{
+    lun_json_put_key(out, name);
+    lun_json_put_text(out, text);
+}
+
+void lun_json_member_int(struct lun_buf *out, const char *name, int64_t number)
+{
+    lun_json_put_key(out, name);
+    lun_json_put_int(out, number);
+}
+
+void lun_json_member_number(struct lun_buf *out, const char *name, double number)
+{
+    lun_json_put_key(out, name);
+    lun_json_put_number(out, number);
+}
+
+void lun_json_member_bool(struct lun_buf *out, const char *name, bool yes)
+{
+    lun_json_put_key(out, name);
+    lun_json_put_bool(out, yes);
+}
+
+void lun_json_member_time(struct lun_buf *out, const char *name, lun_us wall)
+{
+    char text[25];
+    lun_clock_text(wall, text);
+    lun_json_member_text(out, name, text);
+}

@@ -100,8 +100,8 @@ static int tell(const struct lun_remote *r, const char *name, const char *verb, 
     struct lun_buf out = {0}, body = {0}, where = {0};
     lun_buf_printf(&where, "%s/%s", path, name);
     lun_buf_putc(&body, '{');
-    lun_json_put_key(&body, "do"), lun_json_put_text(&body, verb);
-    if (why) lun_json_put_key(&body, "why"), lun_json_put_text(&body, why);
+    lun_json_member_text(&body, "do", verb);
+    if (why) lun_json_member_text(&body, "why", why);
     lun_buf_putc(&body, '}');
     int status = lun_remote_post(r, lun_buf_text(&where), &body, json, &answer);
     if (json) lun_remote_print_json(&answer);

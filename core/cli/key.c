@@ -306,8 +306,8 @@ static int say(const struct lun_remote *r, const char *name, char *const *fields
 {
     struct lun_buf body = {0};
     lun_buf_putc(&body, '{');
-    if (!change) lun_json_put_key(&body, "name"), lun_json_put_text(&body, name);
-    if (anew) lun_json_put_key(&body, "anew"), lun_json_put_bool(&body, true);
+    if (!change) lun_json_member_text(&body, "name", name);
+    if (anew) lun_json_member_bool(&body, "anew", true);
     put_said(&body, fields, n);
     lun_buf_putc(&body, '}');
     int status = tell(r, change ? "PATCH" : "POST", change ? path_of(name, "") : lun_strdup(path), &body, json);
@@ -319,7 +319,7 @@ static int rotate(const struct lun_remote *r, const char *name, const char *keep
 {
     struct lun_buf body = {0};
     lun_buf_putc(&body, '{');
-    if (keep) lun_json_put_key(&body, "keep"), lun_json_put_number(&body, seconds_of(keep));
+    if (keep) lun_json_member_number(&body, "keep", seconds_of(keep));
     lun_buf_putc(&body, '}');
     int status = tell(r, "POST", path_of(name, "/rotate"), &body, json);
     lun_buf_free(&body);

@@ -5,21 +5,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static void put_text(struct lun_buf *out, const char *key, const char *text)
-{
-    lun_json_put_key(out, key);
-    lun_json_put_text(out, text);
-}
-
 static void put_check(const struct lun_key_check *c, struct lun_buf *out)
 {
     lun_buf_putc(out, '{');
-    put_text(out, "provider", c->provider->name);
-    if (c->key >= 0) put_text(out, "key", c->provider->keys[c->key].name);
-    put_text(out, "result", c->simulated ? "simulated" : lun_probe_result_name(c->result));
-    if (c->status) { lun_json_put_key(out, "status"); lun_json_put_int(out, c->status); }
-    put_text(out, "meaning", lun_key_check_words(c));
-    if (c->models >= 0) { lun_json_put_key(out, "models"); lun_json_put_int(out, c->models); }
+    lun_json_member_text(out, "provider", c->provider->name);
+    if (c->key >= 0) lun_json_member_text(out, "key", c->provider->keys[c->key].name);
+    lun_json_member_text(out, "result", c->simulated ? "simulated" : lun_probe_result_name(c->result));
+    if (c->status) lun_json_member_int(out, "status", c->status);
+    lun_json_member_text(out, "meaning", lun_key_check_words(c));
+    if (c->models >= 0) lun_json_member_int(out, "models", c->models);
     if (c->n_missing) {
         lun_json_put_key(out, "missing");
         lun_buf_putc(out, '[');

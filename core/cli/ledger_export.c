@@ -49,12 +49,12 @@ static void put_cell(struct lun_buf *out, const char *text)
 static void put_text(struct writer *w, const char *name, const char *text)
 {
     if (!w->json) put_cell(&w->out, text), lun_buf_putc(&w->out, ',');
-    else if (*text) lun_json_put_key(&w->out, name), lun_json_put_text(&w->out, text);
+    else if (*text) lun_json_member_text(&w->out, name, text);
 }
 
 static void put_int(struct writer *w, const char *name, int64_t number, bool there)
 {
-    if (w->json && there) lun_json_put_key(&w->out, name), lun_json_put_int(&w->out, number);
+    if (w->json && there) lun_json_member_int(&w->out, name, number);
     else if (!w->json && there) lun_buf_printf(&w->out, "%lld,", (long long)number);
     else if (!w->json) lun_buf_putc(&w->out, ',');
 }

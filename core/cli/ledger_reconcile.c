@@ -30,16 +30,15 @@ static void attempt_text(char out[48], uint32_t run, uint64_t seq, uint32_t acco
 static void on_uncertain(void *self, const struct lun_uncertain *u)
 {
     struct lun_buf *out = self;
-    char name[48], time[25];
+    char name[48];
     attempt_text(name, u->run, u->seq, u->account);
-    lun_clock_text(u->at, time);
     if (out->n) lun_buf_putc(out, ',');
     lun_buf_putc(out, '{');
-    lun_json_put_key(out, "attempt"), lun_json_put_text(out, name);
-    lun_json_put_key(out, "time"), lun_json_put_text(out, time);
+    lun_json_member_text(out, "attempt", name);
+    lun_json_member_time(out, "time", u->at);
     lun_ledger_put_usd_key(out, "charged", u->charged);
-    lun_json_put_key(out, u->seq ? "target" : "budget"), lun_json_put_text(out, u->what);
-    if (u->seq) lun_json_put_key(out, "request"), lun_json_put_text(out, u->request);
+    lun_json_member_text(out, u->seq ? "target" : "budget", u->what);
+    if (u->seq) lun_json_member_text(out, "request", u->request);
     lun_buf_putc(out, '}');
 }
 
@@ -88,7 +87,7 @@ static void put_change(struct lun_buf *out, const char *name, int64_t was, int64
 {
     if (json) {
         lun_buf_puts(out, out->n && out->at[out->n - 1] == '}' ? ",{" : "{");
-        lun_json_put_key(out, "attempt"), lun_json_put_text(out, name);
+        lun_json_member_text(out, "attempt", name);
         lun_ledger_put_usd_key(out, "was", was), lun_ledger_put_usd_key(out, "is", is);
         lun_buf_putc(out, '}');
         return;

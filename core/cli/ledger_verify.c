@@ -12,14 +12,14 @@ static void on_account(void *self, const struct lun_verified *v)
     struct lun_buf *out = &((struct lists *)self)->accounts;
     if (out->n) lun_buf_putc(out, ',');
     lun_buf_putc(out, '{');
-    lun_json_put_key(out, "budget"), lun_json_put_text(out, v->budget);
-    lun_json_put_key(out, "period"), lun_json_put_text(out, v->period);
+    lun_json_member_text(out, "budget", v->budget);
+    lun_json_member_text(out, "period", v->period);
     lun_ledger_put_usd_key(out, "charged", v->charged);
     lun_ledger_put_usd_key(out, "counted", v->counted);
     lun_ledger_put_usd_key(out, "orphaned", v->orphaned);
     if (v->limit >= 0) lun_ledger_put_usd_key(out, "limit", v->limit);
-    lun_json_put_key(out, "rows"), lun_json_put_int(out, v->rows);
-    lun_json_put_key(out, "wrong"), lun_json_put_bool(out, v->wrong);
+    lun_json_member_int(out, "rows", v->rows);
+    lun_json_member_bool(out, "wrong", v->wrong);
     lun_buf_putc(out, '}');
 }
 

@@ -59,8 +59,7 @@ static void put_odd(const struct lun_price_odd *o, struct lun_buf *out)
     const char *const names[] = { "entry", "field", "why" }, *const values[] = { o->entry, o->field, o->why };
     lun_buf_putc(out, '{');
     for (int i = 0; i < 3; i++) {
-        lun_json_put_key(out, names[i]);
-        lun_json_put_text(out, values[i]);
+        lun_json_member_text(out, names[i], values[i]);
     }
     lun_buf_putc(out, '}');
 }

@@ -30,8 +30,7 @@ int lun_command_rollback(int argc, char **argv)
     int status = lun_remote_open(&remote, "rollback", admin);
     if (why) {
         lun_buf_putc(&body, '{');
-        lun_json_put_key(&body, "why");
-        lun_json_put_text(&body, why);
+        lun_json_member_text(&body, "why", why);
         lun_buf_putc(&body, '}');
     }
     if (!status) status = lun_remote_change(&remote, "/admin/rollback", why ? &body : NULL, json);

@@ -66,10 +66,10 @@ static void put_key(const struct asked_key *a, const struct lun_change_result *r
 {
     lun_json_put_key(out, "key");
     lun_view_key(r->key, lun_changes_current(a->changes), lun_clock_wall(), out);
-    lun_json_put_key(out, "changed"), lun_json_put_bool(out, r->changed);
+    lun_json_member_bool(out, "changed", r->changed);
     if (r->changed) lun_view_kept(r, out);
     lun_buf_space(out, 256);            /* last, and not moved any more: it is wiped where it lies */
-    if (r->key_text) lun_json_put_key(out, "text"), lun_json_put_text(out, r->key_text);
+    if (r->key_text) lun_json_member_text(out, "text", r->key_text);
 }
 
 static void told(void *self, const struct lun_change_result *r)

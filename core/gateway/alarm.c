@@ -54,8 +54,7 @@ static void tell_webhook(struct lun_alarm *a, const struct crossing *c, const ch
 {
     struct lun_buf out = {0};
     lun_buf_putc(&out, '{');
-    lun_json_put_key(&out, "budget");
-    lun_json_put_text(&out, c->budget);
+    lun_json_member_text(&out, "budget", c->budget);
     put_usd(&out, "limit", c->limit), put_usd(&out, "used", c->used), put_usd(&out, "held", c->held);
     if (c->soft > 0) lun_json_put_key(&out, "soft"), lun_buf_printf(&out, "%.6g", c->soft);
     lun_json_put_key(&out, "resets_at");

@@ -21,7 +21,7 @@ static void put_line(struct lun_changes *c, const char *by, const char *why, con
     lun_buf_putc(&line, '{');
     const char *const pairs[][2] = { { "time", at }, { "by", by }, { "what", what }, { "name", name }, { "why", why } };
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
-        if (pairs[i][1] && *pairs[i][1]) lun_json_put_key(&line, pairs[i][0]), lun_json_put_text(&line, pairs[i][1]);
+        if (pairs[i][1] && *pairs[i][1]) lun_json_member_text(&line, pairs[i][0], pairs[i][1]);
     lun_json_put_key(&line, "before"), lun_buf_puts(&line, before);
     lun_json_put_key(&line, "after"), lun_buf_puts(&line, after);
     lun_buf_putc(&line, '}');
@@ -69,11 +69,10 @@ static void audit_settings(struct lun_changes *c, const change *ch)
 
 static void put_key(struct lun_buf *out, const struct lun_key *k)
 {
-    char at[25];
     if (!k) { lun_buf_puts(out, "null"); return; }
     lun_buf_printf(out, "{\"hint\":\"%s\",\"older\":%d,\"fields\":%s", k->now.hint, k->n_older, k->fields);
-    if (k->expires != LUN_NEVER) lun_clock_text(k->expires, at), lun_buf_printf(out, ",\"expires\":\"%s\"", at);
-    if (k->revoked) lun_clock_text(k->revoked, at), lun_buf_printf(out, ",\"revoked\":\"%s\"", at);
+    if (k->expires != LUN_NEVER) lun_json_member_time(out, "expires", k->expires);
+    if (k->revoked) lun_json_member_time(out, "revoked", k->revoked);
     lun_buf_putc(out, '}');
 }
 

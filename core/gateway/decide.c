@@ -116,13 +116,11 @@ static const struct lun_client chat_client = { chat_head, chat_bytes, chat_end }
 static void write_chat(const struct lun_wish *w, struct lun_buf *body)
 {
     lun_buf_putc(body, '{');
-    lun_json_put_key(body, "model");
-    lun_json_put_text(body, w->chat.model);
+    lun_json_member_text(body, "model", w->chat.model);
     lun_json_put_key(body, "messages");
     lun_buf_puts(body, w->chat.messages);
     if (w->chat.max_tokens >= 0) {
-        lun_json_put_key(body, "max_tokens");
-        lun_json_put_int(body, w->chat.max_tokens);
+        lun_json_member_int(body, "max_tokens", w->chat.max_tokens);
     }
     lun_buf_putc(body, '}');
 }

@@ -45,8 +45,7 @@ static int put(struct lun_buf *out, const struct lun_target *t, const char *why,
 {
     if (!why || n == MOST) return n;
     if (!n) lun_record_key(out, LUN_LOG_DROPPED), lun_buf_putc(out, '{');
-    lun_json_put_key(out, t->name);
-    lun_json_put_text(out, why);
+    lun_json_member_text(out, t->name, why);
     return n + 1;
 }
 

@@ -165,8 +165,7 @@ static void health(struct lun_front *f, struct lun_exchange *x, const struct lun
 static void put_model(struct lun_buf *out, const char *name)
 {
     lun_buf_putc(out, '{');
-    lun_json_put_key(out, "id");
-    lun_json_put_text(out, name);
+    lun_json_member_text(out, "id", name);
     lun_buf_puts(out, ",\"object\":\"model\",\"created\":0,\"owned_by\":\"lunette\"}");
 }
 

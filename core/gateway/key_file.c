@@ -33,14 +33,12 @@ bool lun_key_hash_read(const char *text, unsigned char hash[LUN_KEY_HASH])
 
 /* ---- writing ---- */
 
-static void put_int(struct lun_buf *out, const char *name, int64_t n) { lun_json_put_key(out, name), lun_json_put_int(out, n); }
-
 static void put_digest(struct lun_buf *out, const struct lun_key_digest *d)
 {
     char hash[LUN_KEY_HASH_TEXT];
     lun_key_hash_text(d->hash, hash);
-    lun_json_put_key(out, "hash"), lun_json_put_text(out, hash);
-    lun_json_put_key(out, "hint"), lun_json_put_text(out, d->hint);
+    lun_json_member_text(out, "hash", hash);
+    lun_json_member_text(out, "hint", d->hint);
 }
 
 static void put_older(struct lun_buf *out, const struct lun_key *k)
@@ -50,7 +48,7 @@ static void put_older(struct lun_buf *out, const struct lun_key *k)
     for (int i = 0; i < k->n_older; i++) {
         lun_buf_puts(out, i ? ",{" : "{");
         put_digest(out, &k->older[i]);
-        put_int(out, "until", k->older[i].until);
+        lun_json_member_int(out, "until", k->older[i].until);
         lun_buf_putc(out, '}');
     }
     lun_buf_putc(out, ']');
@@ -59,13 +57,13 @@ static void put_older(struct lun_buf *out, const struct lun_key *k)
 void lun_key_put(struct lun_buf *out, const struct lun_key *k)
 {
     lun_buf_putc(out, '{');
-    lun_json_put_key(out, "name"), lun_json_put_text(out, k->name);
-    put_int(out, "life", k->life);
-    put_int(out, "version", k->version);
-    put_int(out, "made", k->made);
-    put_int(out, "changed", k->changed);
-    if (k->expires != LUN_NEVER) put_int(out, "expires", k->expires);
-    if (k->revoked) put_int(out, "revoked", k->revoked);
+    lun_json_member_text(out, "name", k->name);
+    lun_json_member_int(out, "life", k->life);
+    lun_json_member_int(out, "version", k->version);
+    lun_json_member_int(out, "made", k->made);
+    lun_json_member_int(out, "changed", k->changed);
+    if (k->expires != LUN_NEVER) lun_json_member_int(out, "expires", k->expires);
+    if (k->revoked) lun_json_member_int(out, "revoked", k->revoked);
     put_digest(out, &k->now);
     if (k->n_older) put_older(out, k);
     lun_json_put_key(out, "fields"), lun_buf_puts(out, k->fields);

@@ -159,17 +159,13 @@ static void remember(struct lun_provider_server *p, const struct lun_scene_reque
     struct lun_buf *b = &p->seen[p->requests++ % REMEMBERED];
     b->n = 0;
     lun_buf_putc(b, '{');
-    lun_json_put_key(b, "method");
-    lun_json_put_text(b, r->method);
-    lun_json_put_key(b, "path");
-    lun_json_put_text(b, r->path);
-    lun_json_put_key(b, "connection");
-    lun_json_put_int(b, connection);
+    lun_json_member_text(b, "method", r->method);
+    lun_json_member_text(b, "path", r->path);
+    lun_json_member_int(b, "connection", connection);
     lun_json_put_key(b, "headers");
     lun_buf_putc(b, '{');
     for (int i = 0; i < r->n_headers; i++) {
-        lun_json_put_key(b, r->headers[i].name);
-        lun_json_put_text(b, r->headers[i].value);
+        lun_json_member_text(b, r->headers[i].name, r->headers[i].value);
     }
     lun_buf_putc(b, '}');
     lun_json_put_key(b, "body");

@@ -26,8 +26,7 @@ static bool is_own(struct lun_json key)
 static void put_shared(struct lun_buf *out, struct lun_json top, const char *object)
 {
     for (struct lun_json_each e = lun_json_each(top); lun_json_next(&e); ) if (!is_own(e.key)) put_member(out, e.key, e.value);
-    lun_json_put_key(out, "object");
-    lun_json_put_text(out, object);
+    lun_json_member_text(out, "object", object);
 }
 
 /* ---- a whole answer as events ---- */
@@ -40,8 +39,7 @@ static void put_calls(struct lun_buf *out, struct lun_json calls)
         bool has = lun_json_get(e.value, "index").n;
         lun_buf_puts(out, e.index ? ",{" : "{");
         if (!has) {
-            lun_json_put_key(out, "index");
-            lun_json_put_int(out, (int64_t)e.index);
+            lun_json_member_int(out, "index", (int64_t)e.index);
         }
         for (struct lun_json_each m = lun_json_each(e.value); lun_json_next(&m); ) put_member(out, m.key, m.value);
         lun_buf_putc(out, '}');
@@ -356,8 +354,7 @@ static void put_top(struct lun_buf *out, const struct whole *w)
         struct lun_json spoken = member(w->spoken, e.key);
         if (!is_own(e.key)) put_member(out, e.key, is_null(spoken) ? e.value : spoken);
     }
-    lun_json_put_key(out, "object");
-    lun_json_put_text(out, w->chat ? "chat.completion" : "text_completion");
+    lun_json_member_text(out, "object", w->chat ? "chat.completion" : "text_completion");
 }
 
 static void put_whole(struct whole *w, const struct lun_usage *usage, struct lun_buf *out)

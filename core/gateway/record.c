@@ -226,8 +226,7 @@ static void put_trials(struct lun_buf *out, const struct lun_question *q)
 static void put_pair(struct lun_buf *out, const struct lun_pair *p)
 {
     if (!p->value || !*p->value) return;
-    lun_json_put_key(out, p->name);
-    lun_json_put_text(out, p->value);
+    lun_json_member_text(out, p->name, p->value);
 }
 
 static void put_who(struct lun_buf *out, const struct lun_question *q)
@@ -266,7 +265,7 @@ static void put_decision(struct lun_buf *out, const struct lun_question *q)
     if (q->grouped) {
         lun_record_key(out, LUN_LOG_CANARIES);
         lun_buf_putc(out, '{');
-        for (const struct lun_grouped *g = q->grouped; g; g = g->next) lun_json_put_key(out, g->canary->name), lun_json_put_text(out, lun_canary_group(g));
+        for (const struct lun_grouped *g = q->grouped; g; g = g->next) lun_json_member_text(out, g->canary->name, lun_canary_group(g));
         lun_buf_putc(out, '}');
     }
     if (q->n_notes) {

@@ -142,8 +142,7 @@ static void ask(struct rehearsal *r, struct lun_simulation *s, const char *model
 {
     struct lun_buf body = {0};
     lun_buf_putc(&body, '{');
-    lun_json_put_key(&body, "model");
-    lun_json_put_text(&body, model);
+    lun_json_member_text(&body, "model", model);
     lun_buf_printf(&body, ",%s}", r->sample->body);
     struct lun_simulated_request q = { .endpoint = r->sample->endpoint, .body = body.at, .n = body.n, .client = asker(r->snapshot) };
     r->calls = 0;

@@ -256,8 +256,7 @@ static void put_budget(struct lun_buf *out, const struct lun_account_view *v, co
 {
     char left[24], at[25];
     lun_price_text(v->left > 0 ? v->left : 0, left);
-    lun_json_put_key(out, "budget");
-    lun_json_put_text(out, v->name);
+    lun_json_member_text(out, "budget", v->name);
     lun_json_put_key(out, "left");
     lun_buf_puts(out, left);
     lun_json_put_key(out, "resets_at");
@@ -269,20 +268,14 @@ static void put_budget(struct lun_buf *out, const struct lun_account_view *v, co
 void lun_reply_error_body(const struct lun_question *q, const struct lun_error *e, struct lun_buf *out)
 {
     lun_buf_puts(out, "{\"error\":{");
-    lun_json_put_key(out, "message");
-    lun_json_put_text(out, e->message ? e->message : codes[e->code].message);
-    lun_json_put_key(out, "type");
-    lun_json_put_text(out, codes[e->code].type);
-    lun_json_put_key(out, "param");
-    lun_json_put_text(out, e->param);
-    lun_json_put_key(out, "code");
-    lun_json_put_text(out, codes[e->code].code);
-    lun_json_put_key(out, "status");
-    lun_json_put_int(out, status_of(e));
+    lun_json_member_text(out, "message", e->message ? e->message : codes[e->code].message);
+    lun_json_member_text(out, "type", codes[e->code].type);
+    lun_json_member_text(out, "param", e->param);
+    lun_json_member_text(out, "code", codes[e->code].code);
+    lun_json_member_int(out, "status", status_of(e));
     if (e->budget) put_budget(out, e->budget, q);
     if (q) {
-        lun_json_put_key(out, "request_id");
-        lun_json_put_text(out, q->id);
+        lun_json_member_text(out, "request_id", q->id);
     }
     lun_buf_puts(out, "}}");
 }

@@ -129,21 +129,7 @@ void lun_versions_free(struct lun_versions *vs)
 
 static void put_text(struct lun_buf *out, const char *key, const char *text)
 {
-    lun_json_put_key(out, key);
-    lun_json_put_text(out, text ? text : "");
-}
-
-static void put_int(struct lun_buf *out, const char *key, int64_t n)
-{
-    lun_json_put_key(out, key);
-    lun_json_put_int(out, n);
-}
-
-static void put_time(struct lun_buf *out, const char *key, lun_us wall)
-{
-    char text[25];
-    lun_clock_text(wall, text);
-    put_text(out, key, text);
+    lun_json_member_text(out, key, text ? text : "");
 }
 
 static void show_one(const struct lun_versions *vs, int i, struct lun_buf *out)
@@ -152,14 +138,14 @@ static void show_one(const struct lun_versions *vs, int i, struct lun_buf *out)
     lun_buf_puts(out, i ? ",{" : "{");
     put_text(out, "version", v->name);
     put_text(out, "state", !i ? "current" : v->bad ? "taken_back" : lun_version_live(v) ? "finishing" : "kept");
-    put_int(out, "generation", v->generation);
-    put_time(out, "taken", v->taken);
+    lun_json_member_int(out, "generation", v->generation);
+    lun_json_member_time(out, "taken", v->taken);
     put_text(out, "by", v->by);
     put_text(out, "why", v->why);
-    put_int(out, "requests", (int64_t)lun_version_requests(v));
-    put_int(out, "hook_failures", (int64_t)lun_version_failures(v));
+    lun_json_member_int(out, "requests", (int64_t)lun_version_requests(v));
+    lun_json_member_int(out, "hook_failures", (int64_t)lun_version_failures(v));
     if (v->bad) {
-        put_time(out, "taken_back", v->bad);
+        lun_json_member_time(out, "taken_back", v->bad);
         put_text(out, "taken_back_by", v->bad_by);
         put_text(out, "taken_back_why", v->bad_why);
     }
@@ -170,8 +156,8 @@ void lun_versions_show(const struct lun_versions *vs, struct lun_buf *out)
 {
     lun_buf_putc(out, '{');
     put_text(out, "current", vs->n ? vs->items[0]->name : "");
-    put_int(out, "generation", vs->generation);
-    put_int(out, "live", lun_versions_live(vs));
+    lun_json_member_int(out, "generation", vs->generation);
+    lun_json_member_int(out, "live", lun_versions_live(vs));
     lun_json_put_key(out, "versions");
     lun_buf_putc(out, '[');
     for (int i = 0; i < vs->n; i++) show_one(vs, i, out);
@@ -180,20 +166,20 @@ void lun_versions_show(const struct lun_versions *vs, struct lun_buf *out)
 
 void lun_versions_write(const struct lun_versions *vs, struct lun_buf *out)
 {
-    put_int(out, "generation", vs->generation);
+    lun_json_member_int(out, "generation", vs->generation);
     lun_json_put_key(out, "versions");
     lun_buf_putc(out, '[');
     for (int i = 0; i < vs->n; i++) {
         const struct lun_version *v = vs->items[i];
         lun_buf_puts(out, i ? ",\n {" : "\n {");
         put_text(out, "version", v->name);
-        put_int(out, "generation", v->generation);
-        put_int(out, "taken", v->taken);
+        lun_json_member_int(out, "generation", v->generation);
+        lun_json_member_int(out, "taken", v->taken);
         put_text(out, "by", v->by);
         put_text(out, "why", v->why);
-        put_int(out, "requests", (int64_t)lun_version_requests(v));
-        put_int(out, "failures", (int64_t)lun_version_failures(v));
-        put_int(out, "bad", v->bad);
+        lun_json_member_int(out, "requests", (int64_t)lun_version_requests(v));
+        lun_json_member_int(out, "failures", (int64_t)lun_version_failures(v));
+        lun_json_member_int(out, "bad", v->bad);
         put_text(out, "bad_by", v->bad_by);
         put_text(out, "bad_why", v->bad_why);
         put_text(out, "bad_files", v->bad ? v->bad_files : "");

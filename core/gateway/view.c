@@ -5,41 +5,17 @@
 #include "state/health.h"
 #include <math.h>
 
-static void put_text(struct lun_buf *out, const char *key, const char *text)
-{
-    lun_json_put_key(out, key);
-    lun_json_put_text(out, text);
-}
-
-static void put_int(struct lun_buf *out, const char *key, int64_t n)
-{
-    lun_json_put_key(out, key);
-    lun_json_put_int(out, n);
-}
-
-static void put_number(struct lun_buf *out, const char *key, double n)
-{
-    lun_json_put_key(out, key);
-    lun_json_put_number(out, n);
-}
-
-static void put_bool(struct lun_buf *out, const char *key, bool yes)
-{
-    lun_json_put_key(out, key);
-    lun_json_put_bool(out, yes);
-}
-
 /* Milliseconds; null where it is not known. */
 static void put_ms(struct lun_buf *out, const char *key, lun_us t, lun_us unknown)
 {
-    put_number(out, key, t == unknown ? NAN : (double)t / 1000);
+    lun_json_member_number(out, key, t == unknown ? NAN : (double)t / 1000);
 }
 
 /* ---- providers ---- */
 
 static void put_rest(struct lun_buf *out, lun_us until, lun_us now)
 {
-    if (until == LUN_NEVER) put_text(out, "rests", "until somebody acts");
+    if (until == LUN_NEVER) lun_json_member_text(out, "rests", "until somebody acts");
     else if (until > now) put_ms(out, "rests_ms", until - now, -1);
 }
 
@@ -48,23 +24,23 @@ static void put_target(const struct lun_target *t, lun_us now, struct lun_buf *o
     struct lun_health_view v;
     lun_health_look(t, now, &v);
     lun_buf_putc(out, '{');
-    put_text(out, "name", t->name);
-    put_text(out, "model", t->model);
-    put_text(out, "upstream", t->upstream);
-    put_bool(out, "healthy", v.healthy);
-    put_text(out, "circuit", lun_circuit_name(v.circuit));
+    lun_json_member_text(out, "name", t->name);
+    lun_json_member_text(out, "model", t->model);
+    lun_json_member_text(out, "upstream", t->upstream);
+    lun_json_member_bool(out, "healthy", v.healthy);
+    lun_json_member_text(out, "circuit", lun_circuit_name(v.circuit));
     put_rest(out, v.rests_until, now);
-    if (lun_doubt_of(t)) put_text(out, "closed_to_limits", lun_suspect_name(lun_doubt_of(t)));
-    put_int(out, "in_flight", v.in_flight);
-    put_int(out, "failures_in_a_row", v.failures_in_a_row);
-    put_int(out, "attempts", v.requests);
-    put_int(out, "failures", v.failures);
-    put_number(out, "success_rate", v.success_rate);
+    if (lun_doubt_of(t)) lun_json_member_text(out, "closed_to_limits", lun_suspect_name(lun_doubt_of(t)));
+    lun_json_member_int(out, "in_flight", v.in_flight);
+    lun_json_member_int(out, "failures_in_a_row", v.failures_in_a_row);
+    lun_json_member_int(out, "attempts", v.requests);
+    lun_json_member_int(out, "failures", v.failures);
+    lun_json_member_number(out, "success_rate", v.success_rate);
     put_ms(out, "latency_ms", v.latency, 0);
     put_ms(out, "ttft_ms", v.ttft, 0);
     int64_t left = lun_limit_requests_left(t, now);
-    if (left >= 0) put_int(out, "requests_left", left);
-    if ((left = lun_limit_tokens_left(t, now)) >= 0) put_int(out, "tokens_left", left);
+    if (left >= 0) lun_json_member_int(out, "requests_left", left);
+    if ((left = lun_limit_tokens_left(t, now)) >= 0) lun_json_member_int(out, "tokens_left", left);
     lun_buf_putc(out, '}');
 }
 
@@ -74,8 +50,8 @@ static void put_keys(const struct lun_provider *p, struct lun_buf *out)
     lun_buf_putc(out, '[');
     for (int i = 0; i < p->n_keys; i++) {
         lun_buf_puts(out, i ? ",{" : "{");
-        put_text(out, "secret", p->keys[i].name);
-        put_bool(out, "in_use", !lun_health_key_is_out(p, i));
+        lun_json_member_text(out, "secret", p->keys[i].name);
+        lun_json_member_bool(out, "in_use", !lun_health_key_is_out(p, i));
         lun_buf_putc(out, '}');
     }
     lun_buf_putc(out, ']');
@@ -87,11 +63,11 @@ static void put_probe(const struct lun_provider *p, lun_us now, struct lun_buf *
     if (!p->probe.every) return;
     lun_json_put_key(out, "probe");
     lun_buf_putc(out, '{');
-    put_text(out, "with", p->probe.completion ? "completion" : "models");
+    lun_json_member_text(out, "with", p->probe.completion ? "completion" : "models");
     put_ms(out, "every_ms", p->probe.every, -1);
     if (last.at) put_ms(out, "ago_ms", now - last.at, -1);
-    put_text(out, "result", lun_probe_result_name(last.at ? last.result : LUN_PROBE_NONE));
-    if (last.at && last.status) put_int(out, "status", last.status);
+    lun_json_member_text(out, "result", lun_probe_result_name(last.at ? last.result : LUN_PROBE_NONE));
+    if (last.at && last.status) lun_json_member_int(out, "status", last.status);
     lun_buf_putc(out, '}');
 }
 
@@ -101,12 +77,12 @@ static void put_provider(const struct lun_snapshot *s, const struct lun_provider
     bool first = true;
     lun_health_provider_look(s, p, now, &v);
     lun_buf_putc(out, '{');
-    put_text(out, "name", p->name);
-    put_text(out, "dialect", p->dialect);
-    put_text(out, "state", lun_provider_health_name(v.state));
+    lun_json_member_text(out, "name", p->name);
+    lun_json_member_text(out, "dialect", p->dialect);
+    lun_json_member_text(out, "state", lun_provider_health_name(v.state));
     put_rest(out, v.cooling_until, now);
-    put_int(out, "failures_in_a_row", v.failures);
-    put_number(out, "success_rate", v.success_rate);
+    lun_json_member_int(out, "failures_in_a_row", v.failures);
+    lun_json_member_number(out, "success_rate", v.success_rate);
     put_ms(out, "latency_ms", v.latency, 0);
     put_keys(p, out);
     put_probe(p, now, out);
@@ -124,7 +100,7 @@ static void put_provider(const struct lun_snapshot *s, const struct lun_provider
 void lun_view_providers(const struct lun_snapshot *s, lun_us now, struct lun_buf *out)
 {
     lun_buf_putc(out, '{');
-    put_text(out, "version", s->version);
+    lun_json_member_text(out, "version", s->version);
     lun_json_put_key(out, "providers");
     lun_buf_putc(out, '[');
     for (int i = 0; i < s->n_providers; i++) {
@@ -141,16 +117,16 @@ void lun_view_cache(const struct lun_snapshot *s, struct lun_registry *registry,
     struct lun_cache_view v;
     lun_cache_look_at(registry->cache, &v);
     lun_buf_putc(out, '{');
-    put_int(out, "size", (int64_t)v.size);
-    put_int(out, "bytes", (int64_t)v.bytes);
-    put_int(out, "entries", (int64_t)v.entries);
-    put_int(out, "evictions", (int64_t)v.evictions);
-    put_int(out, "asking", (int64_t)v.asking);
-    put_int(out, "waiting", (int64_t)v.waiting);
+    lun_json_member_int(out, "size", (int64_t)v.size);
+    lun_json_member_int(out, "bytes", (int64_t)v.bytes);
+    lun_json_member_int(out, "entries", (int64_t)v.entries);
+    lun_json_member_int(out, "evictions", (int64_t)v.evictions);
+    lun_json_member_int(out, "asking", (int64_t)v.asking);
+    lun_json_member_int(out, "waiting", (int64_t)v.waiting);
     if (s->cache.size) {
-        put_number(out, "ttl", lun_us_to_seconds(s->cache.ttl));
-        put_bool(out, "shared", s->cache.shared);
-        put_int(out, "answer", s->cache.answer);
+        lun_json_member_number(out, "ttl", lun_us_to_seconds(s->cache.ttl));
+        lun_json_member_bool(out, "shared", s->cache.shared);
+        lun_json_member_int(out, "answer", s->cache.answer);
     }
     lun_buf_putc(out, '}');
 }
@@ -177,20 +153,20 @@ static void put_plain(struct lun_buf *out, const char *key, const struct lun_pla
 void lun_view_settings(const struct lun_snapshot *s, const struct lun_tuning *tuning, struct lun_buf *out)
 {
     lun_buf_putc(out, '{');
-    put_text(out, "version", s->version);
+    lun_json_member_text(out, "version", s->version);
     lun_json_put_key(out, "settings");
     lun_buf_putc(out, '[');
     for (int i = 0; i < s->n_settings; i++) {
         const struct lun_policy_setting *r = &s->settings[i];
         const struct lun_plain *v = lun_tuning_get(tuning, r->name);
         lun_buf_puts(out, i ? ",{" : "{");
-        put_text(out, "name", r->name);
+        lun_json_member_text(out, "name", r->name);
         put_plain(out, "value", v ? v : &r->initial);
         put_plain(out, "default", &r->initial);
-        if (r->initial.type == LUN_PLAIN_NUMBER && r->min != -HUGE_VAL) put_number(out, "min", r->min);
-        if (r->initial.type == LUN_PLAIN_NUMBER && r->max != HUGE_VAL) put_number(out, "max", r->max);
+        if (r->initial.type == LUN_PLAIN_NUMBER && r->min != -HUGE_VAL) lun_json_member_number(out, "min", r->min);
+        if (r->initial.type == LUN_PLAIN_NUMBER && r->max != HUGE_VAL) lun_json_member_number(out, "max", r->max);
         if (r->n_choices) put_texts(out, "choices", &(struct lun_texts){ .at = (const char **)r->choices, .n = r->n_choices });
-        if (r->from) put_text(out, "from", r->from);
+        if (r->from) lun_json_member_text(out, "from", r->from);
         lun_buf_putc(out, '}');
     }
     lun_buf_puts(out, "]}");
@@ -212,46 +188,42 @@ static void put_stages(const struct lun_canary_rule *c, struct lun_buf *out)
 static void put_canary_probe(const struct lun_canary_rule *c, int status, struct lun_buf *out)
 {
     if (!c->probe) return;
-    put_text(out, "probe", c->probe->name);
-    if (status > 0) put_int(out, "probe_status", status);
+    lun_json_member_text(out, "probe", c->probe->name);
+    if (status > 0) lun_json_member_int(out, "probe_status", status);
 }
 
 void lun_view_canary(const struct lun_canary_rule *c, lun_us now, struct lun_buf *out)
 {
     struct lun_canary_view v;
-    char at[25];
     lun_canary_view(c->state, now, &v);
     lun_buf_putc(out, '{');
-    put_text(out, "name", c->name);
-    put_text(out, "state", lun_canary_state_name(v.state));
-    put_number(out, "share", v.share);
-    put_int(out, "stage", v.stage);
+    lun_json_member_text(out, "name", c->name);
+    lun_json_member_text(out, "state", lun_canary_state_name(v.state));
+    lun_json_member_number(out, "share", v.share);
+    lun_json_member_int(out, "stage", v.stage);
     put_stages(c, out);
-    if (c->provider) put_text(out, "provider", c->provider->name);
-    if (c->model) put_text(out, "model", c->model);
-    put_number(out, "every_s", lun_us_to_seconds(c->every));
-    put_number(out, "lasts_s", lun_us_to_seconds(v.lasts));
-    put_int(out, "samples", v.samples);
-    put_int(out, "samples_wanted", v.enough);
-    put_int(out, "errors", v.errors);
-    put_number(out, "error_rate", v.samples ? (double)v.errors / (double)v.samples : NAN);
-    if (c->errors >= 0) put_number(out, "errors_limit", c->errors);
+    if (c->provider) lun_json_member_text(out, "provider", c->provider->name);
+    if (c->model) lun_json_member_text(out, "model", c->model);
+    lun_json_member_number(out, "every_s", lun_us_to_seconds(c->every));
+    lun_json_member_number(out, "lasts_s", lun_us_to_seconds(v.lasts));
+    lun_json_member_int(out, "samples", v.samples);
+    lun_json_member_int(out, "samples_wanted", v.enough);
+    lun_json_member_int(out, "errors", v.errors);
+    lun_json_member_number(out, "error_rate", v.samples ? (double)v.errors / (double)v.samples : NAN);
+    if (c->errors >= 0) lun_json_member_number(out, "errors_limit", c->errors);
     put_ms(out, "p99_ms", v.p99, 0);
     if (c->p99) put_ms(out, "p99_limit_ms", c->p99, 0);
     put_canary_probe(c, v.probe, out);
-    if (v.at) {
-        lun_clock_text(v.at, at);
-        put_text(out, "since", at);
-    }
-    put_text(out, "by", v.by);
-    put_text(out, "why", v.why);
+    if (v.at) lun_json_member_time(out, "since", v.at);
+    lun_json_member_text(out, "by", v.by);
+    lun_json_member_text(out, "why", v.why);
     lun_buf_putc(out, '}');
 }
 
 void lun_view_canaries(const struct lun_snapshot *s, lun_us now, struct lun_buf *out)
 {
     lun_buf_putc(out, '{');
-    put_text(out, "version", s->version);
+    lun_json_member_text(out, "version", s->version);
     lun_json_put_key(out, "canaries");
     lun_buf_putc(out, '[');
     for (int i = 0; i < s->n_canaries; i++) {
@@ -269,7 +241,7 @@ static void put_settings(struct lun_buf *out, const struct lun_change_result *r)
     lun_buf_putc(out, '[');
     for (int i = 0; i < r->n_settings; i++) {
         lun_buf_puts(out, i ? ",{" : "{");
-        put_text(out, "name", r->settings[i].name);
+        lun_json_member_text(out, "name", r->settings[i].name);
         put_plain(out, "before", &r->settings[i].before);
         put_plain(out, "value", &r->settings[i].after);
         lun_buf_putc(out, '}');
@@ -281,12 +253,12 @@ void lun_view_result(const struct lun_change_result *r, struct lun_buf *out)
 {
     lun_buf_putc(out, '{');
     if (r->status != 200) put_texts(out, "errors", &r->errors);
-    put_text(out, "version", r->version);
-    put_int(out, "generation", r->generation);
+    lun_json_member_text(out, "version", r->version);
+    lun_json_member_int(out, "generation", r->generation);
     if (r->status == 200 && r->n_settings) put_settings(out, r);
-    else put_bool(out, "changed", r->changed);
-    if (r->from) put_text(out, "from", r->from);
-    if (r->changed) put_bool(out, "kept", r->kept);
+    else lun_json_member_bool(out, "changed", r->changed);
+    if (r->from) lun_json_member_text(out, "from", r->from);
+    if (r->changed) lun_json_member_bool(out, "kept", r->kept);
     put_texts(out, "restart", &r->restart);
     put_texts(out, "warnings", &r->warnings);
     lun_buf_putc(out, '}');
@@ -294,7 +266,7 @@ void lun_view_result(const struct lun_change_result *r, struct lun_buf *out)
 
 void lun_view_kept(const struct lun_change_result *r, struct lun_buf *out)
 {
-    put_bool(out, "kept", r->kept);
+    lun_json_member_bool(out, "kept", r->kept);
     put_texts(out, "warnings", &r->warnings);
 }
 
@@ -325,15 +297,15 @@ void lun_view_request(struct lun_request *r, lun_us now, struct lun_buf *out)
     for (const struct lun_trial *t = q->trials; t; t = t->next) last = t, attempts++;
     if (out->n) lun_buf_putc(out, ',');
     lun_buf_putc(out, '{');
-    put_text(out, "id", q->id);
+    lun_json_member_text(out, "id", q->id);
     put_ms(out, "age_ms", now - q->arrived, -1);
-    put_text(out, "model", q->model);
-    put_text(out, "endpoint", lun_endpoint_name(q->endpoint));
-    put_bool(out, "stream", q->stream);
-    if (q->client) put_text(out, "key", q->client->name);
-    put_text(out, "policy", q->snapshot->version);
-    put_int(out, "attempts", attempts);
-    if (last) put_text(out, "target", last->target->name);
+    lun_json_member_text(out, "model", q->model);
+    lun_json_member_text(out, "endpoint", lun_endpoint_name(q->endpoint));
+    lun_json_member_bool(out, "stream", q->stream);
+    if (q->client) lun_json_member_text(out, "key", q->client->name);
+    lun_json_member_text(out, "policy", q->snapshot->version);
+    lun_json_member_int(out, "attempts", attempts);
+    if (last) lun_json_member_text(out, "target", last->target->name);
     put_labels(out, q);
     lun_buf_putc(out, '}');
 }

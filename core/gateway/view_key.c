@@ -5,16 +5,7 @@
 
 static void put_text(struct lun_buf *out, const char *key, const char *text)
 {
-    if (!text) return;
-    lun_json_put_key(out, key);
-    lun_json_put_text(out, text);
-}
-
-static void put_time(struct lun_buf *out, const char *key, lun_us wall)
-{
-    char text[25];
-    lun_clock_text(wall, text);
-    put_text(out, key, text);
+    if (text) lun_json_member_text(out, key, text);
 }
 
 /* ---- made at run time ---- */
@@ -28,7 +19,7 @@ static void put_older(const struct lun_key *k, lun_us wall, struct lun_buf *out)
         if (k->older[i].until <= wall) continue;
         lun_buf_puts(out, n++ ? ",{" : "{");
         put_text(out, "hint", k->older[i].hint);
-        put_time(out, "until", k->older[i].until);
+        lun_json_member_time(out, "until", k->older[i].until);
         lun_buf_putc(out, '}');
     }
     lun_buf_putc(out, ']');
@@ -53,11 +44,11 @@ void lun_view_key(const struct lun_key *k, const struct lun_snapshot *s, lun_us 
     put_text(out, "state", stands == LUN_KEY_VALID && homeless ? "no team" : lun_key_standing_name(stands));
     put_text(out, "hint", k->now.hint);
     put_older(k, wall, out);
-    put_time(out, "made", k->made);
-    put_time(out, "changed", k->changed);
-    if (k->expires != LUN_NEVER) put_time(out, "expires", k->expires);
-    if (k->revoked) put_time(out, "revoked", k->revoked);
-    lun_json_put_key(out, "version"), lun_json_put_int(out, k->version);
+    lun_json_member_time(out, "made", k->made);
+    lun_json_member_time(out, "changed", k->changed);
+    if (k->expires != LUN_NEVER) lun_json_member_time(out, "expires", k->expires);
+    if (k->revoked) lun_json_member_time(out, "revoked", k->revoked);
+    lun_json_member_int(out, "version", k->version);
     put_fields(k, out);
     lun_buf_putc(out, '}');
 }
@@ -105,11 +96,11 @@ static void put_budget(const struct lun_budget_rule *b, struct lun_buf *out)
     if (b->limit < 0) return;
     lun_json_put_key(out, "budget");
     lun_buf_putc(out, '{');
-    lun_json_put_key(out, "limit"), lun_json_put_number(out, (double)b->limit / 1e9);
+    lun_json_member_number(out, "limit", (double)b->limit / 1e9);
     const char *word = lun_setting_find(LUN_SCOPE_BUDGET, "per")->words;
     for (int i = 0; i < (int)b->per; i++) word += strcspn(word, "|") + 1;
     lun_json_put_key(out, "per"), lun_json_put_string(out, word, strcspn(word, "|"));
-    if (b->soft > 0) lun_json_put_key(out, "soft"), lun_json_put_number(out, b->soft);
+    if (b->soft > 0) lun_json_member_number(out, "soft", b->soft);
     lun_buf_putc(out, '}');
 }
 
@@ -121,12 +112,12 @@ void lun_view_client(const struct lun_client_rule *c, struct lun_buf *out)
     put_text(out, "state", lun_key_standing_name(LUN_KEY_VALID));
     put_text(out, "team", c->team ? c->team->name : NULL);
     put_models(c, out);
-    if (c->requests_per_minute) lun_json_put_key(out, "requests_per_minute"), lun_json_put_int(out, c->requests_per_minute);
+    if (c->requests_per_minute) lun_json_member_int(out, "requests_per_minute", c->requests_per_minute);
     put_text(out, "class", c->class);
     put_text(out, "task", c->task);
     put_tags(c, out);
-    lun_json_put_key(out, "substitute"), lun_json_put_bool(out, c->substitute);
-    lun_json_put_key(out, "expose"), lun_json_put_bool(out, c->expose);
+    lun_json_member_bool(out, "substitute", c->substitute);
+    lun_json_member_bool(out, "expose", c->expose);
     put_words(out, "trust", lun_setting_find(LUN_SCOPE_CLIENT, "trust")->words, c->trust);
     put_budget(&c->budget, out);
     lun_buf_putc(out, '}');

@@ -37,9 +37,9 @@ void lun_origins_json(const struct lun_origins *o, struct lun_buf *out)
     lun_buf_putc(out, '[');
     for (const struct lun_origin *i = o->items; i < o->items + o->n; i++) {
         lun_buf_puts(out, i == o->items ? "{" : ",{");
-        lun_json_put_key(out, "path"), lun_json_put_text(out, i->path);
-        lun_json_put_key(out, "value"), lun_json_put_text(out, i->value);
-        lun_json_put_key(out, "from"), lun_json_put_text(out, i->from);
+        lun_json_member_text(out, "path", i->path);
+        lun_json_member_text(out, "value", i->value);
+        lun_json_member_text(out, "from", i->from);
         lun_buf_putc(out, '}');
     }
     lun_buf_putc(out, ']');

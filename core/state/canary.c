@@ -381,8 +381,8 @@ void lun_canary_write(struct lun_canary *c, struct lun_buf *out)
 {
     pthread_mutex_lock(&c->lock);
     lun_buf_printf(out, "{\"state\":\"%s\",\"stage\":%d,\"at\":%lld", state_names[c->state], c->stage, (long long)c->at);
-    lun_json_put_key(out, "by"), lun_json_put_text(out, c->by);
-    lun_json_put_key(out, "why"), lun_json_put_text(out, c->why);
+    lun_json_member_text(out, "by", c->by);
+    lun_json_member_text(out, "why", c->why);
     lun_buf_putc(out, '}');
     pthread_mutex_unlock(&c->lock);
 }
