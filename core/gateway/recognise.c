@@ -17,14 +17,13 @@ static bool wrong(struct lun_error *e, enum lun_code code, const char *param, co
 
 #define WRONG(q, e, param, ...) wrong(e, LUN_CODE_INVALID_REQUEST, param, lun_arena_printf((q)->arena, __VA_ARGS__))
 
-static struct lun_json field(const struct lun_question *q, enum lun_field f) { return lun_json_of(q->body, &q->fields[f]); }
 static enum lun_json_type type_of(const struct lun_question *q, enum lun_field f) { return (enum lun_json_type)q->fields[f].type; }
 static bool absent(const struct lun_question *q, enum lun_field f) { return type_of(q, f) == LUN_JSON_NONE || type_of(q, f) == LUN_JSON_NULL; }
 
 /* It is looked through several times; one this large is no use to anybody and is only passed on. */
 static struct lun_json metadata(const struct lun_question *q)
 {
-    struct lun_json value = field(q, LUN_FIELD_metadata);
+    struct lun_json value = lun_question_field(q, LUN_FIELD_metadata);
     return value.n <= METADATA_MAX_BYTES ? value : (struct lun_json){0};
 }
 
@@ -57,7 +56,7 @@ static bool whole_number(struct lun_question *q, enum lun_field f, const char *n
 {
     if (absent(q, f)) return true;
     int64_t value;
-    if (!lun_json_int(field(q, f), &value) || value < min || value > max)
+    if (!lun_json_int(lun_question_field(q, f), &value) || value < min || value > max)
         return WRONG(q, e, name, "`%s` has to be a whole number from %lld to %lld.", name, (long long)min, (long long)max);
     if (value > *out) *out = value;
     return true;
@@ -75,7 +74,7 @@ static bool read_numbers(struct lun_question *q, struct lun_error *e)
 /* Several prompts at once are answered as so many choices. A list of numbers is one prompt, of token ids. */
 static void count_prompts(struct lun_question *q)
 {
-    struct lun_json prompt = field(q, LUN_FIELD_prompt);
+    struct lun_json prompt = lun_question_field(q, LUN_FIELD_prompt);
     struct lun_json_each e = lun_json_each(prompt);
     if (q->endpoint != LUN_ENDPOINT_COMPLETIONS || lun_json_type(prompt) != LUN_JSON_ARRAY || !lun_json_next(&e)) return;
     if (lun_json_type(e.value) == LUN_JSON_NUMBER) return;
@@ -89,7 +88,7 @@ static bool read_stream(struct lun_question *q, struct lun_error *e)
     if (!absent(q, LUN_FIELD_stream) && type != LUN_JSON_TRUE && type != LUN_JSON_FALSE)
         return WRONG(q, e, "stream", "`stream` has to be true or false.");
     q->stream = type == LUN_JSON_TRUE && q->endpoint != LUN_ENDPOINT_EMBEDDINGS;
-    q->include_usage = lun_json_true(lun_json_get(field(q, LUN_FIELD_stream_options), "include_usage"));
+    q->include_usage = lun_json_true(lun_json_get(lun_question_field(q, LUN_FIELD_stream_options), "include_usage"));
     return true;
 }
 
@@ -108,8 +107,8 @@ static bool read_input(struct lun_question *q, struct lun_error *e)
 
 static void read_needs(struct lun_question *q)
 {
-    q->has_tools = type_of(q, LUN_FIELD_tools) == LUN_JSON_ARRAY && lun_json_count(field(q, LUN_FIELD_tools)) > 0;
-    q->has_schema = lun_json_is(lun_json_get(field(q, LUN_FIELD_response_format), "type"), "json_schema");
+    q->has_tools = type_of(q, LUN_FIELD_tools) == LUN_JSON_ARRAY && lun_json_count(lun_question_field(q, LUN_FIELD_tools)) > 0;
+    q->has_schema = lun_json_is(lun_json_get(lun_question_field(q, LUN_FIELD_response_format), "type"), "json_schema");
     lun_question_survey(q);
     q->has_image = q->survey.image;
 }
@@ -237,7 +236,7 @@ static bool read_budget(struct lun_question *q, struct lun_error *e)
 /* Who says nothing of a session is known again by how the conversation began, as a provider's prompt cache knows it. */
 static const char *session_of(struct lun_question *q)
 {
-    const char *session = name_in(q, field(q, LUN_FIELD_prompt_cache_key));
+    const char *session = name_in(q, lun_question_field(q, LUN_FIELD_prompt_cache_key));
     if (!session) session = lun_question_header(q, "x-session-id");
     if (!session || !*session) session = name_in(q, lun_json_get(metadata(q), "session_id"));
     if (session || q->endpoint != LUN_ENDPOINT_CHAT) return session;
@@ -250,7 +249,7 @@ static bool read_who(struct lun_question *q, const struct lun_incoming *in, stru
     q->client = in->key ? memcpy(lun_arena_alloc(q->arena, sizeof *in->client), in->client, sizeof *in->client) : in->client;
     if (q->client) q->who = lun_hash_text(q->client->name, 1) | 1;
     take_headers(q, in);
-    q->user = name_in(q, field(q, LUN_FIELD_user));
+    q->user = name_in(q, lun_question_field(q, LUN_FIELD_user));
     if (!q->user) q->user = name_in(q, lun_json_get(metadata(q), "user_id"));
     q->session = session_of(q);
     q->task = said(q, LUN_TRUST_TASK, "x-lunette-task", "task");
@@ -258,7 +257,7 @@ static bool read_who(struct lun_question *q, const struct lun_incoming *in, stru
     const char *class = lun_question_header(q, "x-lunette-class");
     q->class = trusted(q, LUN_TRUST_CLASS, "class", class && *class ? class : NULL);
     if (!q->class && q->client) q->class = q->client->class;
-    q->pinned = name_in(q, field(q, LUN_FIELD_previous_response_id));
+    q->pinned = name_in(q, lun_question_field(q, LUN_FIELD_previous_response_id));
     const char *retry = lun_question_header(q, "x-stainless-retry-count"), *explain = lun_question_header(q, "x-lunette-explain");
     q->client_retry = retry && *retry >= '0' && *retry <= '9' ? *retry - '0' : 0;
     q->explain = explain && strcmp(explain, "0");
@@ -330,7 +329,7 @@ bool lun_recognise(struct lun_question *q, const struct lun_incoming *in, struct
     q->body_n = in->n;
     if (!scan(q, e)) return false;
     if (absent(q, LUN_FIELD_model)) return WRONG(q, e, "model", "The field `model` is missing. GET /v1/models lists the names, `auto` leaves the choice to the policy.");
-    if (!(q->model = name_in(q, field(q, LUN_FIELD_model))))
+    if (!(q->model = name_in(q, lun_question_field(q, LUN_FIELD_model))))
         return WRONG(q, e, "model", "`model` has to be a text of 1 to %d bytes without control characters.", NAME_MAX_BYTES);
     if (!read_stream(q, e) || !read_numbers(q, e) || !read_input(q, e)) return false;
     count_prompts(q);

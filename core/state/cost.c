@@ -1,11 +1,6 @@
 #include "state/question.h"
 #include <string.h>
 
-static struct lun_json field(const struct lun_question *q, enum lun_field f)
-{
-    return q->body ? lun_json_of(q->body, &q->fields[f]) : (struct lun_json){0};
-}
-
 static int64_t default_cap(const struct lun_question *q, const struct lun_target *t)
 {
     int64_t cap = q->snapshot->limits.output;
@@ -32,7 +27,7 @@ static bool edited(const struct lun_question *q, enum lun_field f, const struct 
         if (!strcmp(e->field, name)) last = e;
         if (e->what == LUN_EDIT_RENAME && !strcmp(e->value, name)) return false;
     }
-    *value = !last ? field(q, f) : last->what == LUN_EDIT_SET ? (struct lun_json){ last->value, strlen(last->value) } : (struct lun_json){0};
+    *value = !last ? lun_question_field(q, f) : last->what == LUN_EDIT_SET ? (struct lun_json){ last->value, strlen(last->value) } : (struct lun_json){0};
     return true;
 }
 

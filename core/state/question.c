@@ -19,11 +19,6 @@ const char *lun_endpoint_name(enum lun_endpoint e) { return endpoints[e].name; }
 const char *lun_endpoint_path(enum lun_endpoint e) { return endpoints[e].path; }
 
 
-static struct lun_json field(const struct lun_question *q, enum lun_field f)
-{
-    return q->body ? lun_json_of(q->body, &q->fields[f]) : (struct lun_json){0};
-}
-
 struct owned { struct lun_question question; struct lun_arena arena; };
 
 struct lun_question *lun_question_new(struct lun_snapshot *snapshot, struct lun_registry *registry, const struct lun_loop *loop, lun_us wall, uint64_t seed)
@@ -94,8 +89,8 @@ static void touch_text(struct lun_question *q)
     lun_question_survey(q);
     switch (q->endpoint) {
     case LUN_ENDPOINT_CHAT: add_text(q->arena, q->survey.last_user, &text); break;
-    case LUN_ENDPOINT_COMPLETIONS: add_text(q->arena, field(q, LUN_FIELD_prompt), &text); break;
-    default: add_text(q->arena, field(q, LUN_FIELD_input), &text);
+    case LUN_ENDPOINT_COMPLETIONS: add_text(q->arena, lun_question_field(q, LUN_FIELD_prompt), &text); break;
+    default: add_text(q->arena, lun_question_field(q, LUN_FIELD_input), &text);
     }
     q->last_user.text = lun_arena_strndup(q->arena, text.at, text.n);
     q->last_user.n = text.n;

@@ -157,6 +157,12 @@ extern const struct lun_json_keys lun_question_keys;
 struct lun_question *lun_question_new(struct lun_snapshot *, struct lun_registry *, const struct lun_loop *, lun_us wall, uint64_t seed);
 void lun_question_free(struct lun_question *);          /* NULL is fine */
 
+/* What the body says in a field that is routed by; {0}: nothing. */
+static inline struct lun_json lun_question_field(const struct lun_question *q, enum lun_field f)
+{
+    return q->body ? lun_json_of(q->body, &q->fields[f]) : (struct lun_json){0};
+}
+
 /* What the input is; the others below come from it. A few passes over the body, once. */
 void    lun_question_survey(struct lun_question *);
 /* The same of a value that takes a field's place, added to a survey of its own. */

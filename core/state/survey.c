@@ -168,11 +168,6 @@ void lun_survey_add(struct lun_survey *s, enum lun_endpoint endpoint, enum lun_f
     }
 }
 
-static struct lun_json field(const struct lun_question *q, enum lun_field f)
-{
-    return q->body ? lun_json_of(q->body, &q->fields[f]) : (struct lun_json){0};
-}
-
 /* What else stands in the body, between those fields: nobody knows here what a provider does with it. */
 static void add_rest(struct lun_survey *s, const struct lun_question *q, const enum lun_field *fields, size_t n)
 {
@@ -204,9 +199,9 @@ void lun_question_survey(struct lun_question *q)
     bool chat = q->endpoint == LUN_ENDPOINT_CHAT;
     if (s->done) return;
     *s = (struct lun_survey){ .done = true, .prompts = 1, .bound = PER_MESSAGE + (chat ? PER_CHAT : 0), .guess = chat ? GUESS_CHAT : 0 };
-    chain(&s->beginning, field(q, LUN_FIELD_system));
-    chain(&s->beginning, field(q, LUN_FIELD_tools));
-    for (size_t i = 0; i < n; i++) lun_survey_add(s, q->endpoint, fields[i], field(q, fields[i]));
+    chain(&s->beginning, lun_question_field(q, LUN_FIELD_system));
+    chain(&s->beginning, lun_question_field(q, LUN_FIELD_tools));
+    for (size_t i = 0; i < n; i++) lun_survey_add(s, q->endpoint, fields[i], lun_question_field(q, fields[i]));
     if (q->body) add_rest(s, q, fields, n);
     s->bound += (int64_t)s->tokens.grows;
     s->guess += (int64_t)(s->tokens.weight / LUN_TOKENS_WHOLE);
