@@ -196,6 +196,13 @@ struct lun_value **lun_check_sorted(struct lun_loading *l, const struct lun_valu
     return items;
 }
 
+bool lun_check_table(struct lun_loading *l, const struct lun_value *v)
+{
+    if (v->type == LUN_VALUE_BAD || v->type == LUN_VALUE_FUNCTION) lun_wrong(l, v, "%s", v->text);
+    else if (v->type != LUN_VALUE_TABLE) lun_wrong(l, v, "must be a table, not %s", lun_value_show(v, &l->scratch));
+    return v->type == LUN_VALUE_TABLE;
+}
+
 bool lun_check_line(struct lun_loading *l, const struct lun_value *v, size_t most)
 {
     bool fine = v->type == LUN_VALUE_TEXT && v->n && v->n <= most;

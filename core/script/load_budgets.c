@@ -115,8 +115,7 @@ static void load_tags(struct lun_loading *l, const struct lun_value *budgets)
     for (int i = 0; i < map->n_items; i++) {
         struct lun_value *v = items[i];
         if (v->type == LUN_VALUE_BOOL && !v->yes) continue;
-        if (v->type == LUN_VALUE_BAD || v->type == LUN_VALUE_FUNCTION) { lun_wrong(l, v, "%s", v->text); continue; }
-        if (v->type != LUN_VALUE_TABLE) { lun_wrong(l, v, "must be a table, not %s", lun_value_show(v, &l->scratch)); continue; }
+        if (!lun_check_table(l, v)) continue;
         if (!check_name(l, v)) continue;
         if (n == LUN_TAG_BUDGETS) { lun_wrong(l, v, "is one too many: %d tags can have budgets", LUN_TAG_BUDGETS); break; }
         load_tag(l, v, &tags[n]);

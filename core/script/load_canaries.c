@@ -85,8 +85,7 @@ void lun_load_canaries(struct lun_loading *l)
     for (int i = 0; i < map->n_items; i++) {
         struct lun_value *v = items[i];
         if (v->type == LUN_VALUE_BOOL && !v->yes) continue;
-        if (v->type == LUN_VALUE_BAD || v->type == LUN_VALUE_FUNCTION) { lun_wrong(l, v, "%s", v->text); continue; }
-        if (v->type != LUN_VALUE_TABLE) { lun_wrong(l, v, "must be a table, not %s", lun_value_show(v, &l->scratch)); continue; }
+        if (!lun_check_table(l, v)) continue;
         load_canary(l, v, &rules[n++]);
     }
     l->snapshot->canaries = rules, l->snapshot->n_canaries = n;

@@ -23,8 +23,7 @@ static void load_teams(struct lun_loading *l)
     for (int i = 0; i < map->n_items; i++) {
         struct lun_value *v = items[i];
         struct lun_team *t = &teams[n];
-        if (v->type == LUN_VALUE_BAD || v->type == LUN_VALUE_FUNCTION) { lun_wrong(l, v, "%s", v->text); continue; }
-        if (v->type != LUN_VALUE_TABLE) { lun_wrong(l, v, "must be a table, not %s", lun_value_show(v, &l->scratch)); continue; }
+        if (!lun_check_table(l, v)) continue;
         *t = (struct lun_team){ .name = lun_arena_strdup(&l->snapshot->arena, v->key), .budget = { .limit = -1 } };
         lun_check(l, LUN_SCOPE_TEAM, v, t, 0, path_of(l, v));
         n++;
@@ -181,8 +180,7 @@ void lun_load_clients(struct lun_loading *l)
     for (int i = 0; i < list->n_items; i++) {
         struct lun_value *v = list->items[i];
         if (v->type == LUN_VALUE_BOOL && !v->yes) continue;
-        if (v->type == LUN_VALUE_BAD || v->type == LUN_VALUE_FUNCTION) { lun_wrong(l, v, "%s", v->text); continue; }
-        if (v->type != LUN_VALUE_TABLE) { lun_wrong(l, v, "must be a table, not %s", lun_value_show(v, &l->scratch)); continue; }
+        if (!lun_check_table(l, v)) continue;
         struct lun_client_draft draft;
         lun_load_client(l, v, &draft);
         rules[n] = draft.client;

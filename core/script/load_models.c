@@ -164,8 +164,7 @@ static void load_model(struct models *m, struct lun_value *v)
         struct lun_value *item = v->items[i];
         struct lun_target t;
         if (item->type == LUN_VALUE_BOOL && !item->yes) continue;           /* `has_secret "X" and {…}` */
-        if (item->type == LUN_VALUE_BAD || item->type == LUN_VALUE_FUNCTION) { lun_wrong(l, item, "%s", item->text); continue; }
-        if (item->type != LUN_VALUE_TABLE) { lun_wrong(l, item, "must be a table, not %s", lun_value_show(item, &l->scratch)); continue; }
+        if (!lun_check_table(l, item)) continue;
         load_target(l, item, model, &t);
         const struct lun_target *there = admit(m, item, &t);
         bool twice = false;

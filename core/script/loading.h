@@ -57,6 +57,8 @@ struct lun_value *lun_check_get(struct lun_loading *, enum lun_scope, const stru
 void lun_check_rename(struct lun_loading *, struct lun_value *table, const char *const *names, int n);
 /* Into the merged table. `value` as in Lua. */
 void lun_origin(struct lun_loading *, const struct lun_value *, const char *path, const char *value);
+/* A table; told when not. */
+bool lun_check_table(struct lun_loading *, const struct lun_value *);
 /* One line without control characters, `most` bytes at most; told when not. */
 bool lun_check_line(struct lun_loading *, const struct lun_value *, size_t most);
 /* Text, or a secret, whose value is then copied and marked to be wiped; NULL: neither, or the secret is missing: told. */
