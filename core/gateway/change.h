@@ -103,7 +103,8 @@ static inline struct lun_change *lun_change_on(struct lun_errand *e)   { return 
 /* ---- the queue ---- */
 
 void lun_change_finish(struct lun_change *);    /* tells, logs, frees it; the next one begins */
-void lun_change_fail(struct lun_change *, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));       /* likewise */
+bool lun_change_refuse(struct lun_change *, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));     /* notes why. Always false */
+void lun_change_fail(struct lun_change *, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));       /* notes why, finishes */
 void lun_change_aside(struct lun_change *, void (*run)(struct lun_job *), void (*done)(struct lun_job *));      /* on the builder's thread */
 void lun_change_everywhere(struct lun_change *, void (*visit)(struct lun_errand *, struct lun_worker *, int), void (*done)(struct lun_errand *));
 void lun_change_keep(struct lun_change *);      /* writes down what is known now, then finishes it */

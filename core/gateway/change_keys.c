@@ -18,22 +18,9 @@ void lun_change_keyring(struct lun_changes *c, struct lun_keyring *ring)
     c->source.options.keyring = c->keyring = ring;
 }
 
-static bool refuse(change *ch, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));
-static bool refuse(change *ch, int status, const char *format, ...)
-{
-    char text[600];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    ch->result.status = status;
-    lun_texts_add(ch, &ch->result.errors, "%s", text);
-    return false;
-}
-
 static bool take_mistakes(change *ch, struct lun_mistakes *m)
 {
-    for (int i = 0; i < m->n; i++) refuse(ch, 422, "%s", m->items[i].what);
+    for (int i = 0; i < m->n; i++) lun_change_refuse(ch, 422, "%s", m->items[i].what);
     bool fine = !m->n;
     lun_mistakes_free(m);
     return fine;
@@ -58,9 +45,9 @@ static bool find(change *ch, const char *name)
     struct lun_changes *c = ch->of;
     ch->key_before = lun_key_ref(lun_keyring_named(c->keyring, name));
     if (ch->key_before) return true;
-    if (lun_snapshot_client_named(c->current, name)) return refuse(ch, 409, "%s stands in `clients` of %s: change it there", name, file_of(c));
+    if (lun_snapshot_client_named(c->current, name)) return lun_change_refuse(ch, 409, "%s stands in `clients` of %s: change it there", name, file_of(c));
     const char *near = near_name(c, name);
-    return refuse(ch, 404, "there is no key %s%s%s%s", name, near ? " (did you mean " : "", near ? near : "", near ? "?)" : "");
+    return lun_change_refuse(ch, 404, "there is no key %s%s%s%s", name, near ? " (did you mean " : "", near ? near : "", near ? "?)" : "");
 }
 
 static bool is_alive(change *ch)
@@ -68,27 +55,27 @@ static bool is_alive(change *ch)
     char at[25];
     if (!ch->key_before->revoked) return true;
     lun_clock_text(ch->key_before->revoked, at);
-    return refuse(ch, 409, "%s was revoked at %s, for good: make a new key", ch->key_before->name, at);
+    return lun_change_refuse(ch, 409, "%s was revoked at %s, for good: make a new key", ch->key_before->name, at);
 }
 
 static bool is_free(change *ch, const struct lun_key_form *form)
 {
     struct lun_changes *c = ch->of;
     const char *name = form->key.name;
-    if (lun_snapshot_client_named(c->current, name)) return refuse(ch, 409, "name: %s stands in `clients` of %s: take another one", name, file_of(c));
+    if (lun_snapshot_client_named(c->current, name)) return lun_change_refuse(ch, 409, "name: %s stands in `clients` of %s: take another one", name, file_of(c));
     ch->key_before = lun_key_ref(lun_keyring_named(c->keyring, name));
-    if (!ch->key_before && c->keyring && c->keyring->n >= LUN_KEYS_MOST) return refuse(ch, 409, "there are %d keys already, with those that were revoked", LUN_KEYS_MOST);
+    if (!ch->key_before && c->keyring && c->keyring->n >= LUN_KEYS_MOST) return lun_change_refuse(ch, 409, "there are %d keys already, with those that were revoked", LUN_KEYS_MOST);
     if (!ch->key_before) return true;
-    if (!ch->key_before->revoked) return refuse(ch, 409, "name: there is a key %s already: take another name, or change, rotate or revoke that one", name);
-    return form->anew || refuse(ch, 409, "name: a key %s was revoked, and what it spent counts to its name: take another name, or say anew (true; --anew) to make "
-                                         "another one of that name", name);
+    if (!ch->key_before->revoked) return lun_change_refuse(ch, 409, "name: there is a key %s already: take another name, or change, rotate or revoke that one", name);
+    return form->anew || lun_change_refuse(ch, 409, "name: a key %s was revoked, and what it spent counts to its name: take another name, or say anew "
+                                                    "(true; --anew) to make another one of that name", name);
 }
 
 /* ---- what becomes of it ---- */
 
 static bool new_text(change *ch, struct lun_key *like)
 {
-    if (!lun_key_text_make(ch->key_text, &like->now)) return refuse(ch, 503, "the system gives no randomness to make a key of");
+    if (!lun_key_text_make(ch->key_text, &like->now)) return lun_change_refuse(ch, 503, "the system gives no randomness to make a key of");
     ch->result.key_text = ch->key_text;
     return true;
 }
@@ -164,7 +151,7 @@ static void rotate(change *ch, lun_us wall)
     like.n_older = age(ch->key_before, wall, wall + keep, older);
     like.older = older;
     like.version++;
-    if (like.n_older < 0) refuse(ch, 409, "%d texts before this one are valid still: wait until one of them ends", LUN_KEY_OLDER_MOST - 1);
+    if (like.n_older < 0) lun_change_refuse(ch, 409, "%d texts before this one are valid still: wait until one of them ends", LUN_KEY_OLDER_MOST - 1);
     else if (new_text(ch, &like)) finish_key(ch, &like, wall);
 }
 
@@ -220,7 +207,7 @@ static void written(struct lun_job *j)
     if (ch->of->stopping) lun_change_fail(ch, 503, ch->result.kept ? "the gateway is stopping: it is written down, and counts from its next start" : "the gateway is stopping");
     else if (!ch->result.kept && !ends) lun_change_fail(ch, 503, "nothing has changed: %s", ch->write_error);
     else {
-        if (!ch->result.kept) refuse(ch, 503, "it is in force, but cannot be written down: after a restart a key that was revoked would be valid again: %s",
+        if (!ch->result.kept) lun_change_refuse(ch, 503, "it is in force, but cannot be written down: after a restart a key that was revoked would be valid again: %s",
                                      ch->write_error);
         in_force(ch);
     }
@@ -263,7 +250,7 @@ void lun_change_key(change *ch)
     struct lun_changes *c = ch->of;
     lun_us wall = lun_clock_wall();
     const char *why = c->first->state ? "it cannot be used" : "state = false, or a configuration without a folder";
-    if (!c->keep) refuse(ch, 409, "keys are kept in the folder `state`, and there is none here: %s", why);
+    if (!c->keep) lun_change_refuse(ch, 409, "keys are kept in the folder `state`, and there is none here: %s", why);
     else if (ch->verb_of_key == LUN_KEY_LEARN) { learn(ch); return; }
     else if (ch->verb_of_key == LUN_KEY_CREATE) make(ch, wall);
     else if (find(ch, ch->key_name) && (ch->verb_of_key == LUN_KEY_REVOKE || is_alive(ch))) {

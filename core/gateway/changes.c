@@ -69,15 +69,29 @@ void lun_change_finish(change *ch)
     go(c);
 }
 
-void lun_change_fail(change *ch, int status, const char *format, ...)
+static void note(change *ch, int status, const char *format, va_list args)
 {
-    char text[400];
-    va_list args;
-    va_start(args, format);
+    char text[600];
     vsnprintf(text, sizeof text, format, args);
-    va_end(args);
     ch->result.status = status;
     lun_texts_add(ch, &ch->result.errors, "%s", text);
+}
+
+bool lun_change_refuse(change *ch, int status, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    note(ch, status, format, args);
+    va_end(args);
+    return false;
+}
+
+void lun_change_fail(change *ch, int status, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    note(ch, status, format, args);
+    va_end(args);
     lun_change_finish(ch);
 }
 

@@ -67,12 +67,15 @@ void lun_keep_close(struct lun_keep *k)
     free(k);
 }
 
-static bool replace(const char *path, const char *text, size_t n, char **error)
+static bool replace(struct lun_keep *k, const char *name, const char *text, size_t n, char **error)
 {
     const char *why;
-    if (lun_file_replace(path, text, n, &why)) return true;
-    if (!*error) *error = lun_printf("%s cannot be written: %s", path, why);
-    return false;
+    if (!make_sure(k, error)) return false;
+    char *path = lun_printf("%s/%s", k->folder, name);
+    bool good = lun_file_replace(path, text, n, &why);
+    if (!good && !*error) *error = lun_printf("%s cannot be written: %s", path, why);
+    free(path);
+    return good;
 }
 
 char *lun_keep_read(struct lun_keep *k, size_t *n)
@@ -85,10 +88,7 @@ char *lun_keep_read(struct lun_keep *k, size_t *n)
 
 bool lun_keep_write(struct lun_keep *k, const char *text, size_t n, char **error)
 {
-    char *path = lun_printf("%s/state.json", k->folder);
-    bool good = make_sure(k, error) && replace(path, text, n, error);
-    free(path);
-    return good;
+    return replace(k, "state.json", text, n, error);
 }
 
 /* ---- keys ---- */
@@ -104,10 +104,7 @@ char *lun_keep_read_keys(struct lun_keep *k, size_t *n, char **error)
 
 bool lun_keep_write_keys(struct lun_keep *k, const char *text, size_t n, char **error)
 {
-    char *path = lun_printf("%s/keys.json", k->folder);
-    bool good = make_sure(k, error) && replace(path, text, n, error);
-    free(path);
-    return good;
+    return replace(k, "keys.json", text, n, error);
 }
 
 bool lun_keep_may_have_keys(const char *folder)
