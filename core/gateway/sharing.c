@@ -1,13 +1,13 @@
 #include "gateway/sharing.h"
 #include "base/alloc.h"
 #include "base/json.h"
+#include "base/random.h"
 #include "script/bundle.h"
 #include "state/member.h"
 #include "wire/redis.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #define PATIENCE LUN_SECOND         /* so long a draw is refused before it is told on: the others give back meanwhile */
 
@@ -316,10 +316,8 @@ static void state(void *self, enum lun_member_state is, const char *who)
 
 static void nonce(void *self, char out[33])
 {
-    unsigned char bits[16] = {0};
     (void)self;
-    if (getrandom(bits, sizeof bits, 0) != sizeof bits) memcpy(bits, &(lun_us){ lun_clock_wall() }, sizeof(lun_us));
-    for (int i = 0; i < 16; i++) sprintf(out + 2 * i, "%02x", bits[i]);
+    lun_random_id(out);
 }
 
 static void connected(void *self, bool yes, enum lun_redis_error kind, const char *why)

@@ -1,13 +1,13 @@
 #include "gateway/webhook.h"
 #include "base/alloc.h"
 #include "base/json.h"
+#include "base/random.h"
 #include "base/thread.h"
 #include "state/signing.h"
 #include "wire/post.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #define POST_LIMIT (10 * LUN_SECOND)
 #define ID         40
@@ -74,13 +74,7 @@ static int next(const struct lun_webhook *w)
     return first;
 }
 
-static uint64_t chance(void)
-{
-    uint64_t r = 0;
-    return getrandom(&r, sizeof r, 0) == sizeof r ? r : (uint64_t)lun_clock_now();
-}
-
-static lun_us pause_after(int tried) { return (lun_us)pauses[tried - 1] * LUN_SECOND * (750 + (lun_us)(chance() % 501)) / 1000; }
+static lun_us pause_after(int tried) { return (lun_us)pauses[tried - 1] * LUN_SECOND * (750 + (lun_us)(lun_random() % 501)) / 1000; }
 
 /* ---- one try ---- */
 
@@ -236,7 +230,7 @@ static void write_event(struct event *e, const char *type, const char *data, lun
     struct lun_buf out = {0};
     char at[25];
     lun_clock_text(wall, at);
-    snprintf(e->id, sizeof e->id, "evt_%016llx%016llx", (unsigned long long)chance(), (unsigned long long)chance());
+    lun_random_id(stpcpy(e->id, "evt_"));
     snprintf(e->type, sizeof e->type, "%s", type);
     lun_buf_printf(&out, "{\"type\":\"%s\",\"at\":\"%s\",\"id\":\"%s\",\"data\":%s}", type, at, e->id, data);
     e->n = out.n;

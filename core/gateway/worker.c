@@ -1,5 +1,6 @@
 #include "gateway/worker.h"
 #include "base/alloc.h"
+#include "base/random.h"
 #include "base/thread.h"
 #include "gateway/desk.h"
 #include "gateway/front.h"
@@ -7,7 +8,6 @@
 #include "wire/upstream.h"
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 struct lun_worker {
@@ -45,17 +45,10 @@ static void trouble(void *self, const struct lun_trouble *t)
     if (w->options.trouble) w->options.trouble(w->options.self, t);
 }
 
-static uint64_t seed(void)
-{
-    uint64_t bits = 0;
-    if (getrandom(&bits, sizeof bits, 0) != sizeof bits) bits = (uint64_t)lun_clock_wall() * 0x9E3779B97F4A7C15u;
-    return bits;
-}
-
 static struct lun_desk *desk_new(struct lun_worker *w, struct lun_kit *kit, struct lun_tuning *tuning, char **error)
 {
     struct lun_station like = { .loop = &w->reactor->loop, .registry = w->options.registry, .tuning = tuning, .keyring = w->keyring, .web = w->web, .waiting = &w->waiting,
-                                .log = w->options.log, .trouble = trouble, .trouble_self = w, .canary = w->options.canary, .canary_self = w->options.self, .random = seed() };
+                                .log = w->options.log, .trouble = trouble, .trouble_self = w, .canary = w->options.canary, .canary_self = w->options.self, .random = lun_random() };
     if (w->options.writer) {
         like.line = write_line;
         like.line_self = w->options.writer;

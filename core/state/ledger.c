@@ -1,12 +1,12 @@
 #include "state/ledger_inner.h"
 #include "base/alloc.h"
+#include "base/random.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -140,13 +140,6 @@ static bool untouched(struct lun_ledger *l)
     return none;
 }
 
-static void make_id(char out[33])
-{
-    unsigned char bytes[16];
-    if (getrandom(bytes, sizeof bytes, 0) != sizeof bytes) abort();
-    for (int i = 0; i < 16; i++) snprintf(out + 2 * i, 3, "%02x", bytes[i]);
-}
-
 /* The file against what stands beside it. */
 static bool check_mark(struct lun_ledger *l, bool marked, uint32_t run)
 {
@@ -171,7 +164,7 @@ static bool found_or_check(struct lun_ledger *l, bool marked)
 {
     bool old;
     if (l->mode == LUN_LEDGER_FOUND && !marked && untouched(l)) {
-        make_id(l->gateway);
+        lun_random_id(l->gateway);
         return lun_ledger_migrate(l);
     }
     if (l->failed || !lun_ledger_check_schema(l, &old)) return false;

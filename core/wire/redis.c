@@ -1,12 +1,12 @@
 #include "wire/redis_parts.h"
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "base/random.h"
 #include "wire/redis_link.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 enum { READ = 16 << 10, READS = 16 /* in one turn */ };
 #define PAUSE_LEAST (50 * LUN_MS)
@@ -88,12 +88,7 @@ static void hang_up(struct lun_redis *r)
     r->phase = DOWN;
 }
 
-static lun_us jitter(lun_us most)
-{
-    uint32_t random = 0;
-    if (getrandom(&random, sizeof random, GRND_NONBLOCK) != sizeof random) return most;
-    return most / 2 + (lun_us)(random % (uint32_t)(most / 2));
-}
+static lun_us jitter(lun_us most) { return most / 2 + (lun_us)(lun_random() % (uint64_t)(most / 2)); }
 
 static void drop(struct lun_redis *r, enum lun_redis_error kind, const char *detail)
 {
