@@ -150,21 +150,6 @@ if op == "parts" then           -- of those who are gone, for whoever writes the
   return answer("OK", out)
 end
 
-if op == "sweep" then           -- accounts whose period has long been over
-  local all = redis.call("HGETALL", key)
-  local old = {}
-  for i = 1, #all, 2 do
-    local account = string.match(all[i], "^e:(.*)$")
-    if account and number(all[i + 1]) > 0 and number(all[i + 1]) < now - 86400000 then old[account] = true end
-  end
-  for i = 1, #all, 2 do
-    local account = string.match(all[i], "^[gl]:(.*):[^:]*$") or string.match(all[i], "^e:(.*)$")
-    if account and old[account] then drops[#drops + 1] = all[i] end
-  end
-  for i = 1, #drops, 4000 do redis.call("HDEL", key, unpack(drops, i, math.min(i + 3999, #drops))) end
-  return answer("OK")
-end
-
 if not has(h.members, me) then return answer("UNKNOWN") end
 local last = number(get("s:" .. me))
 if seq < last then return answer("STALE") end
