@@ -18,6 +18,7 @@
  *   - an expectation other than 100-continue is refused with 400; in 1.0 the field is ignored. */
 #ifndef LUN_BASE_HTTP_H
 #define LUN_BASE_HTTP_H
+#include "base/buf.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -86,6 +87,8 @@ void lun_http_free(struct lun_http_reader *);       /* zero-initialised again */
 /* Undoes percent-encoding into `out` (room for `raw.n` bytes and a NUL, which is written). False: a `%` without two hex
  * digits, or %00. *n: bytes written. `+` stays `+`. */
 bool lun_http_unescape(struct lun_slice raw, char *out, size_t *n);
+/* Appends `text` percent-encoded: all but letters and digits of ASCII and what is in `plain`. */
+void lun_http_escape(struct lun_buf *out, const char *text, const char *plain);
 
 /* A field's name in lower case, in place (ASCII alone); returns it. */
 char *lun_http_lower(char *name);

@@ -1,4 +1,5 @@
 #include "base/http_chunked.h"
+#include "base/hex.h"
 #include <string.h>
 
 enum state { SIZE, NAME, VALUE, QUOTED, ESCAPED, UNQUOTED, SIZE_LF, DATA, DATA_CR, DATA_LF,
@@ -18,16 +19,9 @@ static bool line_end(struct lun_chunks *c, char b, int next)
     return true;
 }
 
-static int hex(char b)
-{
-    if (b >= '0' && b <= '9') return b - '0';
-    b |= 32;
-    return b >= 'a' && b <= 'f' ? b - 'a' + 10 : -1;
-}
-
 static bool size(struct lun_chunks *c, char b)
 {
-    int digit = hex(b);
+    int digit = lun_hex_digit(b);
     if (digit >= 0) {
         if (c->digits++ == 16 || c->left >> 56) return wrong(c, "A chunk size is too large to be true.");
         c->left = c->left << 4 | (unsigned)digit;

@@ -1,4 +1,5 @@
 #include "base/http_text.h"
+#include "base/hex.h"
 #include <string.h>
 #include <strings.h>
 #ifdef __SSE2__
@@ -76,8 +77,6 @@ bool lun_http_element(struct lun_slice *list, struct lun_slice *out)
     return false;
 }
 
-static int hex(char c) { return c <= '9' ? c - '0' : (c | 32) - 'a' + 10; }
-
 bool lun_http_unescape(struct lun_slice raw, char *out, size_t *n)
 {
     const char *p = raw.at, *end = raw.at + raw.n;
@@ -86,7 +85,7 @@ bool lun_http_unescape(struct lun_slice raw, char *out, size_t *n)
         char c = *p;
         if (c == '%') {
             if (!lun_http_is_escape(p, end) || (p[1] == '0' && p[2] == '0')) return false;
-            c = (char)(hex(p[1]) << 4 | hex(p[2]));
+            c = (char)(lun_hex_digit(p[1]) << 4 | lun_hex_digit(p[2]));
             p += 2;
         }
         *o++ = c;
@@ -94,6 +93,13 @@ bool lun_http_unescape(struct lun_slice raw, char *out, size_t *n)
     *o = 0;
     *n = (size_t)(o - out);
     return true;
+}
+
+void lun_http_escape(struct lun_buf *out, const char *text, const char *plain)
+{
+    for (const unsigned char *c = (const unsigned char *)text; *c; c++)
+        if (((*c | 32) >= 'a' && (*c | 32) <= 'z') || (*c >= '0' && *c <= '9') || strchr(plain, *c)) lun_buf_putc(out, (char)*c);
+        else lun_buf_printf(out, "%%%02X", *c);
 }
 
 #define REASONS(X) \

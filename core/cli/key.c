@@ -116,10 +116,7 @@ static char *path_of(const char *name, const char *rest)
 {
     struct lun_buf out = {0};
     lun_buf_printf(&out, "%s/", path);
-    for (const unsigned char *c = (const unsigned char *)name; *c; c++)
-        if ((*c | 32) >= 'a' && (*c | 32) <= 'z') lun_buf_putc(&out, (char)*c);
-        else if (strchr("0123456789-._~", *c)) lun_buf_putc(&out, (char)*c);
-        else lun_buf_printf(&out, "%%%02X", *c);
+    lun_http_escape(&out, name, "-._~");
     lun_buf_puts(&out, rest);
     return lun_buf_text(&out);
 }

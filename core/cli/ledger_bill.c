@@ -1,5 +1,6 @@
 #include "cli/ledger_bill.h"
 #include "base/alloc.h"
+#include "base/hex.h"
 #include "state/price.h"
 #include <errno.h>
 #include <stdio.h>
@@ -40,12 +41,7 @@ bool lun_bill_attempt(const char *text, uint32_t *run, uint64_t *seq)
     return !*end && !errno && s <= INT64_MAX;
 }
 
-static bool request(const char *text, unsigned char out[16])
-{
-    if (strlen(text) != 32 || strspn(text, "0123456789abcdefABCDEF") != 32) return false;
-    for (int i = 0; i < 16; i++) out[i] = (unsigned char)strtoul((char[]){ text[2 * i], text[2 * i + 1], 0 }, NULL, 16);
-    return true;
-}
+static bool request(const char *text, unsigned char out[16]) { return strlen(text) == 32 && lun_hex_read(text, out, 16); }
 
 struct columns { int attempt, request, cost; };
 

@@ -7,30 +7,6 @@
 
 #define FORMAT 1
 
-/* ---- hashes ---- */
-
-void lun_key_hash_text(const unsigned char hash[LUN_KEY_HASH], char out[LUN_KEY_HASH_TEXT])
-{
-    static const char digits[] = "0123456789abcdef";
-    strcpy(out, "sha256:");
-    out += strlen(out);
-    for (int i = 0; i < LUN_KEY_HASH; i++) *out++ = digits[hash[i] >> 4], *out++ = digits[hash[i] & 15];
-    *out = 0;
-}
-
-static int digit(char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1; }
-
-bool lun_key_hash_read(const char *text, unsigned char hash[LUN_KEY_HASH])
-{
-    if (strncmp(text, "sha256:", 7) || strlen(text) != LUN_KEY_HASH_TEXT - 1) return false;
-    for (int i = 0; i < LUN_KEY_HASH; i++) {
-        int high = digit(text[7 + 2 * i]), low = digit(text[8 + 2 * i]);
-        if (high < 0 || low < 0) return false;
-        hash[i] = (unsigned char)(high * 16 + low);
-    }
-    return true;
-}
-
 /* ---- writing ---- */
 
 static void put_digest(struct lun_buf *out, const struct lun_key_digest *d)
@@ -122,7 +98,8 @@ static bool read_int(struct lun_json object, const char *name, int64_t least, in
 static bool read_digest(struct lun_json object, struct lun_key_digest *d, char **why)
 {
     struct lun_buf hash = {0}, hint = {0};
-    bool good = lun_json_string(lun_json_get(object, "hash"), true, &hash) && lun_key_hash_read(lun_buf_text(&hash), d->hash);
+    bool good = lun_json_string(lun_json_get(object, "hash"), true, &hash) && !strpbrk(lun_buf_text(&hash), "ABCDEF")
+             && lun_key_hash_read(lun_buf_text(&hash), d->hash);           /* as it is written here */
     if (!good) unread(why, "hash");
     else if (!lun_json_string(lun_json_get(object, "hint"), true, &hint) || hint.n >= LUN_KEY_HINT) good = unread(why, "hint");
     else strcpy(d->hint, lun_buf_text(&hint));

@@ -17,9 +17,4 @@ struct lun_key *lun_key_read(struct lun_json, char **why);
 void lun_key_file_put(struct lun_buf *out, const struct lun_keyring *);
 /* NULL: it is not one, not whole or not as it was written: *why (yours to free). */
 struct lun_keyring *lun_key_file_read(const char *text, size_t n, char **why);
-
-/* "sha256:" and 64 digits, and back. */
-enum { LUN_KEY_HASH_TEXT = 7 + 64 + 1 };
-void lun_key_hash_text(const unsigned char hash[LUN_KEY_HASH], char out[LUN_KEY_HASH_TEXT]);
-bool lun_key_hash_read(const char *text, unsigned char hash[LUN_KEY_HASH]);
 #endif

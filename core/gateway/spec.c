@@ -327,11 +327,11 @@ static int hash(lua_State *L)           /* of a client's key, as `clients` wants
 {
     size_t n;
     unsigned char sum[LUN_KEY_HASH];
-    char text[2 * LUN_KEY_HASH + 1];
+    char text[LUN_KEY_HASH_TEXT];
     const char *key = luaL_checklstring(L, 1, &n);
     if (!lun_key_hash(key, n, sum)) return luaL_error(L, "libcrypto has no SHA-256");
-    for (int i = 0; i < LUN_KEY_HASH; i++) sprintf(text + 2 * i, "%02x", sum[i]);
-    return lua_pushfstring(L, "sha256:%s", text), 1;
+    lun_key_hash_text(sum, text);
+    return lua_pushstring(L, text), 1;
 }
 
 static const luaL_Reg methods[] = { { "ask", ask }, { "await", await }, { "advance", advance }, { "leave", leave }, { "release", release }, { "pause", hold }, { NULL, NULL } };

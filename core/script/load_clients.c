@@ -48,22 +48,9 @@ static const struct lun_team *team_of(struct client *c)
 
 /* ---- one client ---- */
 
-static int digit(char c) { return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1; }
-
-static bool read_hash(const char *text, unsigned char out[32])
-{
-    if (strncmp(text, "sha256:", 7) || strlen(text) != 7 + 64) return false;
-    for (int i = 0; i < 32; i++) {
-        int high = digit(text[7 + 2 * i]), low = digit(text[8 + 2 * i]);
-        if (high < 0 || low < 0) return false;
-        out[i] = (unsigned char)(high * 16 + low);
-    }
-    return true;
-}
-
 static void load_hash(struct client *c)
 {
-    if (c->draft.hash && !read_hash(c->draft.hash, c->draft.client.hash))
+    if (c->draft.hash && !lun_key_hash_read(c->draft.hash, c->draft.client.hash))
         lun_wrong(c->l, lun_value_get(c->table, "hash"), "must be \"sha256:\" and 64 hexadecimal digits: the output of  printf %%s KEY | sha256sum");
 }
 
@@ -149,7 +136,7 @@ static void check_twice(struct lun_loading *l, const struct lun_value *table, co
     const struct lun_client_rule *c = &rules[n];
     const struct lun_value *hash = lun_value_get(table, "hash"), *name = lun_value_get(table, "name");
     unsigned char sum[32];
-    bool hashed = hash && hash->type == LUN_VALUE_TEXT && read_hash(hash->text, sum);
+    bool hashed = hash && hash->type == LUN_VALUE_TEXT && lun_key_hash_read(hash->text, sum);
     int named = 0, keyed = 0;
     while (named < n && !(c->name && rules[named].name && !strcmp(c->name, rules[named].name))) named++;
     while (keyed < n && !(hashed && !memcmp(sum, rules[keyed].hash, sizeof sum))) keyed++;

@@ -1,5 +1,6 @@
 #include "state/member.h"
 #include "base/alloc.h"
+#include "base/http.h"
 #include "state/member_inner.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -75,22 +76,11 @@ static void become(member *m, enum lun_member_state s, const char *who)
 
 /* ---- accounts ---- */
 
-/* Letters that stand for themselves; all others as % and two digits. */
-static char *escape(const char *key)
-{
-    struct lun_buf out = {0};
-    for (const unsigned char *c = (const unsigned char *)key; *c; c++)
-        if ((*c | 32) >= 'a' && (*c | 32) <= 'z') lun_buf_putc(&out, (char)*c);
-        else if (strchr("0123456789._@+-", *c)) lun_buf_putc(&out, (char)*c);
-        else lun_buf_printf(&out, "%%%02X", *c);
-    char *text = lun_strdup(lun_buf_text(&out));
-    lun_buf_free(&out);
-    return text;
-}
-
 account *lun_member_account(member *m, const char *key, int64_t has)
 {
-    char *escaped = escape(key);
+    struct lun_buf out = {0};
+    lun_http_escape(&out, key, "._@+-");
+    const char *escaped = lun_buf_text(&out);
     account *a = lun_names_get(&m->by_key, escaped);
     if (!a) {
         a = lun_zalloc(sizeof *a);
@@ -100,7 +90,7 @@ account *lun_member_account(member *m, const char *key, int64_t has)
         lun_names_put(&m->by_key, escaped, a);
         if (!has) a->told = 0;          /* nothing of it is nothing to be told of */
     }
-    free(escaped);
+    lun_buf_free(&out);
     return a;
 }
 

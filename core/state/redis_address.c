@@ -1,4 +1,5 @@
 #include "state/redis_address.h"
+#include "base/http.h"
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,27 +19,12 @@ static const char *keep(struct reader *r, const char *at, size_t n)
     return kept;
 }
 
-static int hex(char c)
-{
-    static const char digits[] = "0123456789abcdef";
-    const char *at = c ? strchr(digits, c | 0x20) : NULL;
-    return at && (c >= 'A' || c <= '9') ? (int)(at - digits) : -1;
-}
-
 /* NULL: a percent sign without two digits behind it, or a zero byte. */
 static const char *decode(struct reader *r, const char *at, size_t n)
 {
-    char *to = r->free;
-    for (size_t i = 0; i < n; i++) {
-        if (at[i] != '%') { *to++ = at[i]; continue; }
-        int high = i + 2 < n ? hex(at[i + 1]) : -1, low = high >= 0 ? hex(at[i + 2]) : -1;
-        if (low < 0 || !(high | low)) return NULL;
-        *to++ = (char)(high << 4 | low);
-        i += 2;
-    }
-    *to = 0;
-    const char *decoded = r->free;
-    r->free = to + 1;
+    char *decoded = r->free;
+    if (!lun_http_unescape((struct lun_slice){ at, n }, decoded, &n)) return NULL;
+    r->free += n + 1;
     return decoded;
 }
 

@@ -1,5 +1,6 @@
 #include "state/snapshot.h"
 #include "base/alloc.h"
+#include "base/hex.h"
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
@@ -143,6 +144,13 @@ bool lun_key_hash(const char *key, size_t n, unsigned char hash[LUN_KEY_HASH])
 {
     unsigned got = 0;
     return n && n <= KEY_BYTES && EVP_Digest(key, n, hash, &got, EVP_sha256(), NULL) == 1 && got == LUN_KEY_HASH;
+}
+
+void lun_key_hash_text(const unsigned char hash[LUN_KEY_HASH], char out[LUN_KEY_HASH_TEXT]) { lun_hex_write(stpcpy(out, "sha256:"), hash, LUN_KEY_HASH); }
+
+bool lun_key_hash_read(const char *text, unsigned char hash[LUN_KEY_HASH])
+{
+    return !strncmp(text, "sha256:", 7) && strlen(text) == LUN_KEY_HASH_TEXT - 1 && lun_hex_read(text + 7, hash, LUN_KEY_HASH);
 }
 
 const struct lun_client_rule *lun_snapshot_client(const struct lun_snapshot *s, const unsigned char hash[LUN_KEY_HASH])

@@ -268,4 +268,8 @@ const char *lun_snapshot_key(const struct lun_snapshot *newest, const struct lun
 const struct lun_provider *lun_snapshot_heir(const struct lun_snapshot *newest, const struct lun_provider *);
 bool lun_key_hash(const char *key, size_t n, unsigned char hash[LUN_KEY_HASH]);     /* SHA-256, as `clients` holds it. False: of no bytes or of
                                                                    more than 4,096, which is nobody's key; or libcrypto could not */
+/* "sha256:" and 64 digits in lower case; and back, from either case. */
+enum { LUN_KEY_HASH_TEXT = 7 + 2 * LUN_KEY_HASH + 1 };
+void lun_key_hash_text(const unsigned char hash[LUN_KEY_HASH], char out[LUN_KEY_HASH_TEXT]);
+bool lun_key_hash_read(const char *text, unsigned char hash[LUN_KEY_HASH]);
 #endif

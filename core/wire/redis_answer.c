@@ -1,4 +1,5 @@
 #include "base/alloc.h"
+#include "base/hex.h"
 #include "wire/redis_parts.h"
 #include <openssl/evp.h>
 #include <stdio.h>
@@ -44,7 +45,7 @@ const char *lun_redis_digest(const char *script, char out[41])
 {
     unsigned char sha[EVP_MAX_MD_SIZE] = { 0 };
     EVP_Digest(script, strlen(script), sha, NULL, EVP_sha1(), NULL);      /* a wrong one is a script that is not known: then EVAL */
-    for (int i = 0; i < 20; i++) snprintf(out + 2 * i, 3, "%02x", sha[i]);
+    lun_hex_write(out, sha, 20);
     return out;
 }
 
