@@ -28,6 +28,7 @@ stds.busted_spec = {
 stds.redis = { read_globals = { "redis", "KEYS", "ARGV" } }
 
 files["lua/draw.lua"] = { std = "luajit+redis" }
+files["lua/fleet.lua"] = { std = "luajit+redis" }
 files["policies"] = { std = "sandbox" }
 files["examples"] = { std = "sandbox+gateway" }
 files["**/gateway.lua"] = { std = "sandbox+gateway" }

@@ -160,6 +160,16 @@ static void ledger(struct visit *v)
     reply_json(v->exchange, 200, &out);
 }
 
+static void fleet(struct visit *v)
+{
+    struct lun_buf out = {0};
+    lun_buf_putc(&out, '{');
+    if (v->admin->options.fleet) lun_fleet_show(v->admin->options.fleet, &out);
+    else lun_json_member_text(&out, "state", "none");
+    lun_buf_putc(&out, '}');
+    reply_json(v->exchange, 200, &out);
+}
+
 static void cache(struct visit *v)
 {
     struct lun_buf out = {0};

@@ -4,6 +4,7 @@
 #define LUN_GATEWAY_ADMIN_H
 #include "gateway/books.h"
 #include "gateway/changes.h"
+#include "gateway/fleet.h"
 
 /*  method, path, function, what it does and answers */
 #define LUN_ADMIN_PATHS(X) \
@@ -30,6 +31,8 @@
     X("GET",  "/admin/cache",     cache,     "What the response cache holds: `size bytes entries evictions asking waiting ttl shared answer`; `asking`: requests whose answer others may get, `waiting`: those who wait for one") \
     X("DELETE", "/admin/cache",   purge,     "Empties it, and answers as GET does. What is being answered now still goes to who waits for it, and is not kept") \
     X("GET",  "/admin/ledger",    ledger,    "How the ledger is: `state`: `open`, `closed` (and `why`), `none`; with several gateways `gateway` (its id), `sharing` (core/state/member.h), `members` and who of them is `missing`") \
+    X("GET",  "/admin/fleet",     fleet,     "The gateways on one Redis: `state`: `none`, `open`, `joining` or `apart` (and `why`); `id` (of this process), `gateways` (alive), `limits`: rates that they have together, " \
+                                             "`name limit part used`, where `part` is how much of it this one may use, and `used` what it has of that in the last 60 s") \
     X("GET",  "/admin/providers", providers, "Providers with their keys and targets, as health sees them") \
     X("POST", "/admin/targets",   open_target, "Opens a target to requests under a hard limit again that was closed for what its provider claimed: `{\"target\":\"openai/gpt-4.1\"}`. Answers `{\"target\":…,\"opened\":…}`, " \
                                              "false where it was open, or 404") \
@@ -42,6 +45,7 @@ struct lun_admin_options {              /* copied; what it points to is borrowed
     struct lun_changes *changes;
     struct lun_worker *const *workers; int n_workers;
     struct lun_books *books;            /* NULL: there is no ledger */
+    struct lun_fleet *fleet;            /* NULL: it shares nothing with others */
     struct lun_writer *writer;          /* of the request log; NULL: none */
     const struct lun_log *log;
 };

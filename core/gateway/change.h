@@ -43,6 +43,7 @@ struct lun_change {
     struct lun_known *known; int n_known;       /* the versions, current first; they do not change while it is under way */
     const struct lun_known *back_to;            /* ROLLBACK */
     const char *blame;                          /* ROLLBACK: the files that are taken back by it */
+    struct lun_taken_back heard;                /* ROLLBACK: what another gateway tells of a version; of none: NULL */
     struct lun_paths looked_at;                 /* RELOAD, START */
     bool outdated;                              /* START: the files are no longer as they were read */
     bool refreshed;                             /* the file holds what was taken back: the current version, with today's secrets */
@@ -73,6 +74,7 @@ struct lun_change_means {
 };
 const struct lun_change_means *lun_changes_means(const struct lun_changes *);
 
+#define LUN_CHANGE_BY_START "start"             /* who has brought the version that the program begins with */
 #define LUN_CHANGE_BY_FILES "files"             /* who asks for a reload when one of them has changed */
 #define LUN_STATE_FORMAT 1                      /* of state.json */
 

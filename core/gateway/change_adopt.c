@@ -18,6 +18,27 @@ static void warn_unfit(struct lun_changes *c, change *ch, const struct lun_snaps
     }
 }
 
+/* Other gateways are to know. */
+static void tell_back(struct lun_changes *c, const struct lun_taken_back *b) { if (c->options.taken_back) c->options.taken_back(c->options.self, b); }
+
+static void take_back(change *ch, lun_us wall)
+{
+    struct lun_changes *c = ch->of;
+    struct lun_version *bad = lun_versions_current(&c->versions);
+    bool heard = ch->heard.version != NULL;
+    lun_version_mark_bad(bad, heard ? ch->heard.at : wall, ch->by, ch->why, ch->blame);
+    if (!heard) tell_back(c, &(struct lun_taken_back){ bad->name, bad->bad, bad->bad_by, bad->bad_why, bad->bad_files });
+}
+
+/* What was taken back is no longer: its files have changed since, or somebody insists. */
+static void forgive(change *ch, lun_us wall)
+{
+    struct lun_changes *c = ch->of;
+    const struct lun_version *v = lun_versions_find(&c->versions, ch->snapshot->version);
+    if (v && v->bad) tell_back(c, &(struct lun_taken_back){ v->name, wall, ch->by, NULL, NULL });
+    lun_versions_forgive(&c->versions, NULL);
+}
+
 /* Every worker has it. What is known of versions follows. */
 static void adopted(struct lun_errand *e)
 {
@@ -26,8 +47,8 @@ static void adopted(struct lun_errand *e)
     lun_us wall = lun_clock_wall();
     ch->result.changed = true;
     ch->result.from = lun_arena_strdup(&ch->arena, c->current->version);
-    if (ch->kind == LUN_CHANGE_ROLLBACK) lun_version_mark_bad(lun_versions_current(&c->versions), wall, ch->by, ch->why, ch->blame);
-    else if (!ch->refreshed) lun_versions_forgive(&c->versions, NULL);
+    if (ch->kind == LUN_CHANGE_ROLLBACK) take_back(ch, wall);
+    else if (!ch->refreshed) forgive(ch, wall);
     lun_versions_take(&c->versions, lun_snapshot_ref(ch->snapshot), wall, ch->by, ch->why);
     lun_snapshot_unref(c->current);
     c->current = lun_snapshot_ref(ch->snapshot);

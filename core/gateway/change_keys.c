@@ -179,7 +179,9 @@ void lun_change_homeless(change *ch, const struct lun_snapshot *s)
 static void taken(struct lun_errand *e)
 {
     change *ch = lun_change_on(e);
+    const struct lun_changes_options *o = &ch->of->options;
     lun_change_keyring(ch->of, ch->keyring);
+    if (ch->key && o->key_changed) o->key_changed(o->self, ch->key);
     ch->result.changed = true;
     lun_change_finish(ch);
 }

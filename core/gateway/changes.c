@@ -164,6 +164,25 @@ static void roll_back(change *ch)
     else lun_change_fail(ch, 409, "there is no earlier version");
 }
 
+static bool is_start(const struct lun_version *v) { return !strcmp(v->by, LUN_CHANGE_BY_START); }
+
+/* What another gateway tells of a version: in use here, it is left; otherwise it is remembered. */
+static void heed(change *ch)
+{
+    struct lun_changes *c = ch->of;
+    const struct lun_taken_back *h = &ch->heard;
+    struct lun_version *v = lun_versions_find(&c->versions, h->version), *current = lun_versions_current(&c->versions);
+    bool since = v && (v->bad >= h->at || (v->taken > h->at && !is_start(v)));
+    if (v && v == current && since && c->options.taken_back) c->options.taken_back(c->options.self, &(struct lun_taken_back){ v->name, v->taken, v->by, NULL, NULL });
+    if (since || (!h->why && (!v || !v->bad))) lun_change_finish(ch);
+    else if (v && v == current) roll_back(ch);
+    else {
+        if (h->why) lun_versions_learn_bad(&c->versions, h->version, h->at, h->by, h->why, h->files);
+        else v->bad = 0;
+        lun_change_keep(ch);
+    }
+}
+
 static void file_changed(void *self)
 {
     struct lun_changes *c = self;
@@ -191,7 +210,7 @@ static void begin(change *ch)
         lun_change_aside(ch, lun_change_build_start, started);
         break;
     case LUN_CHANGE_RELOAD:   lun_change_aside(ch, lun_change_build_reload, built); break;
-    case LUN_CHANGE_ROLLBACK: roll_back(ch); break;
+    case LUN_CHANGE_ROLLBACK: ch->heard.version ? heed(ch) : roll_back(ch); break;
     case LUN_CHANGE_SET:      lun_change_settings(ch); break;
     case LUN_CHANGE_CANARY:   lun_change_canary(ch); break;
     case LUN_CHANGE_KEY:      lun_change_key(ch); break;
@@ -251,6 +270,14 @@ void lun_changes_reload(struct lun_changes *c, const char *by, bool force, lun_c
 void lun_changes_rollback(struct lun_changes *c, const char *by, const char *why, lun_change_told *told, void *self)
 {
     change *ch = change_new(c, LUN_CHANGE_ROLLBACK, by, why);
+    wait_for(ch, told, self);
+    enqueue(ch);
+}
+
+void lun_changes_learn_back(struct lun_changes *c, const struct lun_taken_back *b, lun_change_told *told, void *self)
+{
+    change *ch = change_new(c, LUN_CHANGE_ROLLBACK, b->by, b->why ? b->why : "");
+    ch->heard = (struct lun_taken_back){ lun_arena_strdup(&ch->arena, b->version), b->at, ch->by, b->why ? ch->why : NULL, lun_arena_strdup(&ch->arena, b->files) };
     wait_for(ch, told, self);
     enqueue(ch);
 }
@@ -440,7 +467,7 @@ struct lun_changes *lun_changes_new(const struct lun_changes_options *options, s
     for (int i = 0; c->keyring && i < c->keyring->n; i++) if (!c->keyring->keys[i]->revoked) lun_registry_bind_key(options->registry, c->keyring->keys[i]);
     const struct lun_version *last = lun_versions_current(&c->versions);
     bool same = last && !strcmp(last->name, c->first->version);
-    lun_versions_take(&c->versions, lun_snapshot_ref(c->first), lun_clock_wall(), "start",
+    lun_versions_take(&c->versions, lun_snapshot_ref(c->first), lun_clock_wall(), LUN_CHANGE_BY_START,
                       !s ? "the files cannot be used" : same ? "the program was started again" : "");
     if (s == c->first) lun_versions_forgive(&c->versions, NULL);
     lun_troubles_watch(&c->troubles, c->current);
@@ -454,7 +481,7 @@ void lun_changes_begin(struct lun_changes *c, struct lun_worker *const *workers,
     c->n_workers = c->means.n_workers = n;
     if (c->options.watch) c->watch = lun_watch_new(c->options.reactor, LUN_WATCH_QUIET, file_changed, c);
     watch(c, &c->looked_at, c->read_at);        /* before they are looked at again: what was removed has no time of it */
-    enqueue(change_new(c, LUN_CHANGE_START, "start", ""));
+    enqueue(change_new(c, LUN_CHANGE_START, LUN_CHANGE_BY_START, ""));
 }
 
 void lun_changes_stop(struct lun_changes *c)

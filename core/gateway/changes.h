@@ -13,6 +13,8 @@
 
 struct lun_watch;
 struct lun_changes;
+/* A version that was taken back: when (wall), by whom, why, and for which files (blame.h). `why` NULL: it was, and is in force again since `at`. */
+struct lun_taken_back { const char *version; lun_us at; const char *by, *why, *files; };
 struct lun_changes_options {            /* borrowed until free */
     struct lun_reactor *reactor;
     struct lun_registry *registry;
@@ -21,7 +23,9 @@ struct lun_changes_options {            /* borrowed until free */
     const struct lun_config_source *source;
     enum lun_policy_limits limits;
     bool watch;                         /* reloads by itself when a file changes */
-    void *self; void (*adopted)(void *self, struct lun_snapshot *);     /* another version is in force; NULL: nobody is told */
+    void *self; void (*adopted)(void *self, struct lun_snapshot *);     /* another version is in force; NULL: nobody is told, here and below */
+    void (*key_changed)(void *self, const struct lun_key *);            /* one is in force, as it was made, changed or revoked here */
+    void (*taken_back)(void *self, const struct lun_taken_back *);      /* a version was, here; or one that was is in force again */
     bool aside;                         /* what takes its time gets a thread; false: it is done on the reactor's, which stands still meanwhile */
 };
 
@@ -72,6 +76,9 @@ void lun_changes_key(struct lun_changes *, const char *by, enum lun_key_verb, co
 /* What another gateway has made of keys (key_file.h reads them): of each name what is newer counts from now on. References are taken. In whatever order
  * gateways learn of one another's changes, they come to the same keys. */
 void lun_changes_learn_keys(struct lun_changes *, const char *by, struct lun_key *const *, int n, lun_change_told *told, void *self);
+/* A version that another gateway has taken back, or has again; copied. Where it is in use here it is taken back too; otherwise it is remembered, and a reload
+ * of it refused. Nothing follows where it was taken over here since. */
+void lun_changes_learn_back(struct lun_changes *, const struct lun_taken_back *, lun_change_told *told, void *self);
 struct lun_keyring *lun_changes_keyring(const struct lun_changes *);            /* borrowed; NULL: no key was ever made */
 
 const struct lun_versions *lun_changes_versions(const struct lun_changes *);

@@ -156,8 +156,11 @@ static void health(struct lun_front *f, struct lun_exchange *x, const struct lun
     struct lun_buf body = {0};
     bool ready = f->ready || !lun_slice_is(head->path, "/health/readiness");
     char word[32];
-    bool bad = ready && strcmp(lun_money_status(now(f)->registry->money, word, NULL), "open");      /* why: is the operator's to know */
-    lun_buf_printf(&body, "{\"status\":\"%s\"%s%s%s}", ready ? "ok" : "starting", bad ? ",\"budgets\":\"" : "", bad ? word : "", bad ? "\"" : "");
+    const char *fleet = lun_shares_trouble(now(f)->registry->shares);
+    lun_buf_printf(&body, "{\"status\":\"%s\"", ready ? "ok" : "starting");
+    if (ready && strcmp(lun_money_status(now(f)->registry->money, word, NULL), "open")) lun_json_member_text(&body, "budgets", word);      /* why: is the operator's to know */
+    if (ready && fleet) lun_json_member_text(&body, "fleet", fleet);
+    lun_buf_putc(&body, '}');
     answer(x, ready ? 200 : 503, NULL, NULL, &body);
     lun_buf_free(&body);
 }

@@ -4,7 +4,9 @@
 #include "gateway/alarm.h"
 #include "gateway/admission.h"
 #include "gateway/books.h"
+#include "gateway/fleet.h"
 #include "gateway/keys.h"
+#include "gateway/news.h"
 #include "state/registry.h"
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +19,8 @@ struct lun_gateway {
     struct lun_registry *registry;
     struct lun_changes *changes;
     struct lun_books *books;            /* NULL: money is in memory alone */
+    struct lun_fleet *fleet;            /* NULL: it is alone */
+    struct lun_news *news;
     struct lun_writer *writer;
     struct lun_server_shared shared;
     struct lun_reactor *reactor;        /* of the thread that runs it: changes, admin and signals */
@@ -62,6 +66,8 @@ static void retire(void *self, struct lun_kit *kit)                     { lun_ch
 static void released(void *self)                                        { lun_changes_released(((struct lun_gateway *)self)->changes); }
 static void canary(void *self)                                          { lun_changes_canary_moved(((struct lun_gateway *)self)->changes); }
 static void adopted(void *self, struct lun_snapshot *s)                 { lun_alarm_adopt(((struct lun_gateway *)self)->alarm, s); }
+static void key_changed(void *self, const struct lun_key *k)            { lun_news_key(((struct lun_gateway *)self)->news, k); }
+static void taken_back(void *self, const struct lun_taken_back *b)      { lun_news_back(((struct lun_gateway *)self)->news, b); }
 static void trouble(void *self, const struct lun_trouble *t)            { lun_changes_trouble(((struct lun_gateway *)self)->changes, t); }
 
 const char *lun_gateway_address(const struct lun_gateway *g)            { return g->address; }
@@ -121,7 +127,7 @@ static bool open_admin(struct lun_gateway *g, const struct lun_snapshot *s, char
     }
     lun_listen_text(fd, g->admin_address);
     lun_reactor_enter(g->reactor);
-    g->admin = lun_admin_new(&(struct lun_admin_options){ .reactor = g->reactor, .registry = g->registry, .changes = g->changes, .workers = g->workers, .n_workers = g->n, .books = g->books,
+    g->admin = lun_admin_new(&(struct lun_admin_options){ .reactor = g->reactor, .registry = g->registry, .changes = g->changes, .workers = g->workers, .n_workers = g->n, .books = g->books, .fleet = g->fleet,
                                                           .writer = g->writer, .log = g->options.log }, fd);
     lun_reactor_leave(g->reactor);
     return g->admin;
@@ -130,7 +136,8 @@ static bool open_admin(struct lun_gateway *g, const struct lun_snapshot *s, char
 static bool open_changes(struct lun_gateway *g, struct lun_mistakes *mistakes, char **error)
 {
     g->changes = lun_changes_new(&(struct lun_changes_options){ .reactor = g->reactor, .registry = g->registry, .shared = &g->shared, .log = g->options.log,
-        .source = g->options.source, .limits = g->options.limits, .watch = g->options.watch, .aside = !g->options.base, .self = g, .adopted = adopted }, mistakes, error);
+        .source = g->options.source, .limits = g->options.limits, .watch = g->options.watch, .aside = !g->options.base, .self = g, .adopted = adopted,
+        .key_changed = key_changed, .taken_back = taken_back }, mistakes, error);
     return g->changes;
 }
 
@@ -144,6 +151,15 @@ static bool open_books(struct lun_gateway *g, const struct lun_snapshot *s, char
     return g->books;
 }
 
+static bool open_fleet(struct lun_gateway *g, const struct lun_snapshot *s, char **error)
+{
+    if (!s->redis) return true;
+    g->fleet = lun_fleet_new(&(struct lun_fleet_options){ .home = g->reactor, .shares = g->registry->shares, .log = g->options.log, .url = s->redis, .ca = s->redis_ca,
+                                                          .prefix = s->redis_prefix, .self = g->news, .heard = lun_news_heard, .caught_up = lun_news_caught_up }, error);
+    lun_news_tie(g->news, g->changes, g->fleet);
+    return g->fleet;
+}
+
 static bool open_all(struct lun_gateway *g, struct lun_mistakes *mistakes, char **error)
 {
     if (!(g->reactor = lun_reactor_new(g->options.base))) {
@@ -151,6 +167,7 @@ static bool open_all(struct lun_gateway *g, struct lun_mistakes *mistakes, char 
         return false;
     }
     g->webhook = lun_webhook_new(g->options.log, g->registry->metrics);
+    g->news = lun_news_new(g->options.log);
     g->alarm = lun_alarm_new(g->reactor, g->registry, g->webhook, g->options.log);
     if (!open_changes(g, mistakes, error)) return false;
     const struct lun_snapshot *s = lun_changes_first(g->changes);
@@ -158,7 +175,7 @@ static bool open_all(struct lun_gateway *g, struct lun_mistakes *mistakes, char 
     g->shared.connections_max = s->limits.connections;
     if (!g->options.base) lun_keys_check_first(lun_changes_first(g->changes), g->registry, g->options.log);
     if (s->request_log && !(g->writer = lun_writer_new(s->request_log, error))) return false;
-    return open_books(g, s, error) && open_workers(g, s, error) && open_admin(g, s, error);
+    return open_books(g, s, error) && open_fleet(g, s, error) && open_workers(g, s, error) && open_admin(g, s, error);
 }
 
 struct lun_gateway *lun_gateway_new(const struct lun_gateway_options *options, struct lun_mistakes *mistakes, char **error)
@@ -218,10 +235,13 @@ void lun_gateway_free(struct lun_gateway *g)
     lun_alarm_stop(g->alarm);
     if (g->reactor) lun_reactor_leave(g->reactor);
     free(g->workers);
+    if (g->news) lun_news_tie(g->news, NULL, NULL);
+    lun_fleet_free(g->fleet);
     lun_books_free(g->books);
     lun_webhook_stop(g->webhook, WEBHOOK_GRACE);
     lun_changes_free(g->changes);
     lun_reactor_free(g->reactor);
+    lun_news_free(g->news);
     lun_alarm_free(g->alarm);
     lun_webhook_free(g->webhook);
     lun_writer_free(g->writer);

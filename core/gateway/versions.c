@@ -115,6 +115,20 @@ void lun_version_mark_bad(struct lun_version *v, lun_us wall, const char *by, co
     set(&v->bad_why, why);
 }
 
+void lun_versions_learn_bad(struct lun_versions *vs, const char *name, lun_us wall, const char *by, const char *why, const char *files)
+{
+    struct lun_version *v = lun_versions_find(vs, name);
+    if (!v) {
+        trim(vs);
+        v = lun_zalloc(sizeof *v);
+        v->name = lun_strdup(name);
+        set(&v->by, ""), set(&v->why, "");
+        if (vs->n == 2 * LUN_VERSIONS_MOST) version_free(vs->items[--vs->n]);
+        vs->items[vs->n++] = v;
+    }
+    lun_version_mark_bad(v, wall, by, why, files);
+}
+
 void lun_versions_forgive(struct lun_versions *vs, const char *but)
 {
     for (int i = 0; i < vs->n; i++) if (!but || strcmp(vs->items[i]->name, but)) vs->items[i]->bad = 0;

@@ -32,6 +32,8 @@ bool lun_versions_earlier_served(const struct lun_versions *);
  * reference is taken. Of those that go beyond LUN_VERSIONS_MOST the oldest without requests is forgotten. */
 struct lun_version *lun_versions_take(struct lun_versions *, struct lun_snapshot *, lun_us wall, const char *by, const char *why);
 void lun_version_mark_bad(struct lun_version *, lun_us wall, const char *by, const char *why, const char *files);
+/* One that was taken back elsewhere, and may never have been here. Not the current one. */
+void lun_versions_learn_bad(struct lun_versions *, const char *name, lun_us wall, const char *by, const char *why, const char *files);
 void lun_versions_forgive(struct lun_versions *, const char *but);  /* all that were taken back, `but` (may be NULL) not */
 uint64_t lun_version_requests(const struct lun_version *);          /* answered by it in all */
 uint64_t lun_version_failures(const struct lun_version *);          /* of its hooks, in all */

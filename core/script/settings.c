@@ -56,7 +56,7 @@ const struct lun_setting lun_settings[] = {
     S("ledger", LUN_TEXT, LUN_CAN_BE_OFF, 1, 1024, NULL, NULL, 0, AT(lun_snapshot, ledger),
       "The file, an SQLite database, in which what was spent is kept; default: ledger.db in the folder state. false: in memory alone, and a restart begins at nothing spent."),
     S("redis", LUN_PLACE, LUN_CAN_BE_OFF | LUN_HIDDEN, 0, 0, NULL, NULL, 0, NOWHERE,
-      "The Redis by which several gateways share their budgets: \"redis://HOST[:PORT][/DB]\", \"rediss://…\" (TLS), \"unix:/PATH[?db=N]\"; with a user or password in it, "
+      "The Redis by which several gateways share their budgets, rates, keys and rollbacks: \"redis://HOST[:PORT][/DB]\", \"rediss://…\" (TLS), \"unix:/PATH[?db=N]\"; with a user or password in it, "
       "\"redis://[USER]:PASSWORD@HOST\", as secret \"NAME\" (or LUNETTE_REDIS in the environment). Not said, or false: this gateway shares nothing."),
     S("redis_prefix", LUN_TEXT, 0, 1, 64, "lunette", NULL, 0, AT(lun_snapshot, redis_prefix),
       "What the names of all keys in Redis begin with, before a colon: gateways with the same one share, others on the same Redis do not meet."),

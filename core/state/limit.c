@@ -1,6 +1,7 @@
 #include "state/limit.h"
 #include "base/alloc.h"
 #include "state/limiter.h"
+#include "state/shares.h"
 #include <stdlib.h>
 
 #define MOST_TOKENS ((int64_t)1 << 50)      /* of one turn: sums stay far from the end of the numbers */
@@ -79,6 +80,46 @@ static struct lun_tally limits(const struct lun_limiter *l) { return (struct lun
 
 static struct lun_tally batch_limits(const struct lun_limiter *l) { return (struct lun_tally){ share(l->requests), share(l->tokens) }; }
 
+static int64_t positive(int64_t n) { return n > 0 ? n : 0; }
+
+static int64_t batch(int64_t limit) { return (limit + LUN_SHARES_BATCHES - 1) / LUN_SHARES_BATCHES; }
+
+static struct lun_tally part(const struct lun_limiter *l) { return l->fresh ? (struct lun_tally){ batch(l->requests), batch(l->tokens) } : l->part; }
+
+/* What of the limit other gateways have: it counts as if it were in the window, and does not leave it by itself. */
+static struct lun_tally others(const struct lun_limiter *l)
+{
+    if (!l->of) return (struct lun_tally){0};
+    return (struct lun_tally){ l->requests ? positive(l->requests - part(l).requests) : 0, l->tokens ? positive(l->tokens - part(l).tokens) : 0 };
+}
+
+static struct lun_tally batch_others(const struct lun_limiter *l)
+{
+    struct lun_tally all = others(l);
+    return (struct lun_tally){ (all.requests * LUN_BATCH_PERCENT + 99) / 100, (all.tokens * LUN_BATCH_PERCENT + 99) / 100 };
+}
+
+static struct lun_tally taken(const struct lun_limiter *l)
+{
+    struct lun_tally all = l->window.all;
+    lun_tally_add(&all, others(l));
+    return all;
+}
+
+static struct lun_tally batch_taken(const struct lun_limiter *l)
+{
+    struct lun_tally batch = l->window.batch;
+    lun_tally_add(&batch, batch_others(l));
+    return batch;
+}
+
+/* Others are asked to give back what they do not need. */
+static void lack(struct lun_limiter *l)
+{
+    if (!l->lacks) lun_shares_lack(l->of);
+    l->lacks = true;
+}
+
 static bool fits(struct lun_tally in, struct lun_tally more, struct lun_tally limit)
 {
     int64_t tokens = more.tokens < limit.tokens ? more.tokens : limit.tokens;   /* what is larger than the limit needs all of it */
@@ -88,7 +129,7 @@ static bool fits(struct lun_tally in, struct lun_tally more, struct lun_tally li
 /* Whether all who wait could go at once: then nobody has to be asked about an order. */
 static bool all_fit(const struct lun_limiter *l)
 {
-    struct lun_tally all = l->window.all, batch = l->window.batch, limit = limits(l), of_batch = batch_limits(l);
+    struct lun_tally all = taken(l), batch = batch_taken(l), limit = limits(l), of_batch = batch_limits(l);
     lun_tally_add(&all, l->waiting[0]);
     lun_tally_add(&all, l->waiting[1]);
     lun_tally_add(&batch, l->waiting[1]);
@@ -101,15 +142,28 @@ struct edge { const struct lun_limiter *l; bool batch; size_t use; const struct 
 
 static bool filled(const struct edge *e) { return e->in.requests || e->in.tokens; }
 
-static bool oldest(struct edge *e, struct lun_use *out)
+/* The next to leave it before `t` comes. False: nothing is in it any more but what other gateways have. */
+static bool oldest(struct edge *e, const struct lun_turn *t, struct lun_use *out)
 {
     for (; e->use < e->l->window.n; e->use++) {
         *out = *lun_window_at(&e->l->window, e->use);
         if (!e->batch || out->batch) return true;
     }
     while (e->turn && e->batch && !e->turn->batch) e->turn = behind(e->l, e->turn);
+    if (e->turn == t) return false;
     if (e->turn) *out = (struct lun_use){ e->turn->planned, weight(e->turn), e->turn->batch };
     return e->turn;
+}
+
+/* When other gateways will have let go of so much is not known: as soon as they have heard; where they need all of theirs, with the even flow of the limit. */
+static lun_us flow(const struct lun_limiter *l, struct lun_tally of)
+{
+    struct lun_tally limit = limits(l);
+    if (!l->spent) return 2 * LUN_SHARES_POLL;
+    lun_us requests = limit.requests ? LUN_WINDOW / limit.requests * of.requests : 0;
+    lun_us tokens = limit.tokens ? LUN_WINDOW * (of.tokens < limit.tokens ? of.tokens : limit.tokens) / limit.tokens : 0;
+    lun_us flow = requests > tokens ? requests : tokens;
+    return flow > LUN_SHARES_POLL ? flow : LUN_SHARES_POLL;
 }
 
 static void drop(struct edge *e, const struct lun_use *u)
@@ -122,7 +176,8 @@ static void drop(struct edge *e, const struct lun_use *u)
 static lun_us slot(struct edge *e, const struct lun_turn *t, struct lun_tally limit, lun_us when)
 {
     struct lun_use u;
-    while (filled(e) && !fits(e->in, weight(t), limit) && oldest(e, &u)) {
+    while (filled(e) && !fits(e->in, weight(t), limit)) {
+        if (!oldest(e, t, &u)) { when += flow(e->l, weight(t)); break; }
         drop(e, &u);
         if (u.at + LUN_WINDOW > when) when = u.at + LUN_WINDOW;
     }
@@ -132,10 +187,12 @@ static lun_us slot(struct edge *e, const struct lun_turn *t, struct lun_tally li
 
 static void plan(struct lun_limiter *l)
 {
-    struct edge all = { .l = l, .turn = first(l), .in = l->window.all };
-    struct edge batch = { .l = l, .batch = true, .turn = first(l), .in = l->window.batch };
+    struct edge all = { .l = l, .turn = first(l), .in = taken(l) };
+    struct edge batch = { .l = l, .batch = true, .turn = first(l), .in = batch_taken(l) };
     struct lun_tally limit = limits(l), of_batch = batch_limits(l);
     lun_us when = l->window.now;
+    struct lun_tally shared = others(l);
+    if (shared.requests || shared.tokens) lack(l);
     for (struct lun_turn *t = first(l); t; t = behind(l, t)) {
         if (t->batch) when = slot(&batch, t, of_batch, when);
         t->planned = when = slot(&all, t, limit, when);
@@ -247,6 +304,7 @@ void lun_turn_use(struct lun_turn *t, lun_us now)
         bool early = t->due > l->window.now;
         quit(l, t);
         lun_window_add(&l->window, weight(t), t->batch);
+        l->moves = true;
         if (early) replan(l);
     }
     pthread_mutex_unlock(&l->lock);
@@ -272,16 +330,14 @@ void lun_limiter_correct(struct lun_limiter *l, int64_t estimated, int64_t used,
     pthread_mutex_unlock(&l->lock);
 }
 
-static int64_t positive(int64_t n) { return n > 0 ? n : 0; }
-
 void lun_limiter_told(struct lun_limiter *l, int64_t requests_left, int64_t tokens_left, lun_us now)
 {
     lock(l, now);
-    struct lun_tally others = {0};
-    if (l->requests && requests_left >= 0) others.requests = positive(l->requests - l->window.all.requests - requests_left);
-    if (l->tokens && tokens_left >= 0) others.tokens = positive(l->tokens - l->window.all.tokens - tokens_left);
-    if (others.requests || others.tokens) {
-        lun_window_add(&l->window, others, false);
+    struct lun_tally more = {0}, known = taken(l);
+    if (l->requests && requests_left >= 0) more.requests = positive(l->requests - known.requests - requests_left);
+    if (l->tokens && tokens_left >= 0) more.tokens = positive(l->tokens - known.tokens - tokens_left);
+    if (more.requests || more.tokens) {
+        lun_window_add(&l->window, more, false);
         replan(l);
     }
     pthread_mutex_unlock(&l->lock);
@@ -291,7 +347,7 @@ struct lun_tally lun_limiter_left(struct lun_limiter *l, lun_us now)
 {
     lock(l, now);
     struct lun_tally left = limits(l);
-    lun_tally_take(&left, l->window.all);
+    lun_tally_take(&left, taken(l));
     for (int i = 0; i < 2; i++) lun_tally_take(&left, l->waiting[i]);
     left.requests = l->requests ? positive(left.requests) : -1;
     left.tokens = l->tokens ? positive(left.tokens) : -1;
@@ -299,13 +355,74 @@ struct lun_tally lun_limiter_left(struct lun_limiter *l, lun_us now)
     return left;
 }
 
+/* So long until there is room again for one more. */
+static lun_us refused(struct lun_limiter *l, int64_t over, int64_t limit)
+{
+    if (over <= l->window.all.requests && l->window.all.requests >= limit) return lun_window_frees(&l->window, over) - l->window.now;
+    if (l->of) lack(l);
+    lun_us own = over <= l->window.all.requests ? lun_window_frees(&l->window, over) - l->window.now : LUN_WINDOW, even = flow(l, (struct lun_tally){ 1, 0 });
+    return own < even ? own : even;
+}
+
 lun_us lun_limiter_pass(struct lun_limiter *l, int64_t requests_per_minute, lun_us now)
 {
     lun_us wait = 0;
     lock(l, now);
-    int64_t over = l->window.all.requests + 1 - requests_per_minute;
+    int64_t over = taken(l).requests + 1 - requests_per_minute;
     if (over <= 0) lun_window_add(&l->window, (struct lun_tally){ 1, 0 }, false);
-    else wait = lun_window_frees(&l->window, over) - l->window.now;
+    else wait = refused(l, over, requests_per_minute);
+    l->moves = true;
     pthread_mutex_unlock(&l->lock);
     return wait;
+}
+
+/* ---- shared ---- */
+
+static struct lun_limiter_look look(struct lun_limiter *l, bool counts, lun_us now)
+{
+    lock(l, now);
+    struct lun_limiter_look look = { limits(l), l->window.all, l->waiting[0], part(l), l->lacks, l->moves };
+    lun_tally_add(&look.waiting, l->waiting[1]);
+    if (counts) l->lacks = l->moves = false;
+    pthread_mutex_unlock(&l->lock);
+    return look;
+}
+
+struct lun_limiter_look lun_limiter_look(struct lun_limiter *l, lun_us now) { return look(l, true, now); }
+struct lun_limiter_look lun_limiter_peep(struct lun_limiter *l, lun_us now) { return look(l, false, now); }
+
+void lun_limiter_share(struct lun_limiter *l, struct lun_shares *of)
+{
+    pthread_mutex_lock(&l->lock);
+    l->of = of;
+    l->fresh = true;
+    pthread_mutex_unlock(&l->lock);
+}
+
+void lun_limiter_part(struct lun_limiter *l, struct lun_tally is, bool spent, lun_us now)
+{
+    lock(l, now);
+    l->part = is;
+    l->spent = spent;
+    l->fresh = false;
+    replan(l);
+    pthread_mutex_unlock(&l->lock);
+}
+
+static int64_t lower(int64_t from, int64_t to, int64_t least)
+{
+    if (to < least) to = least;
+    return to < from ? to : from;
+}
+
+struct lun_tally lun_limiter_lower(struct lun_limiter *l, struct lun_tally to, lun_us now)
+{
+    lock(l, now);
+    struct lun_tally need = l->window.all, is = part(l);
+    for (int i = 0; i < 2; i++) lun_tally_add(&need, l->waiting[i]);
+    l->part = (struct lun_tally){ lower(is.requests, to.requests, need.requests), lower(is.tokens, to.tokens, need.tokens) };
+    l->fresh = false;
+    is = l->part;
+    pthread_mutex_unlock(&l->lock);
+    return is;
 }

@@ -1,6 +1,7 @@
 #include "state/registry.h"
 #include "base/alloc.h"
 #include "state/names.h"
+#include "state/shares.h"
 #include "state/standing.h"
 #include "state/tag_values.h"
 #include <stdlib.h>
@@ -21,6 +22,7 @@ struct lun_registry *lun_registry_new(void)
     r->retries = lun_quota_new(RETRY_WINDOW, AT_LEAST);
     r->hedges = lun_quota_new(HEDGE_WINDOW, AT_LEAST);
     r->metrics = lun_metrics_new();
+    r->shares = lun_shares_new();
     r->names = lun_zalloc(sizeof *r->names);
     return r;
 }
@@ -42,6 +44,7 @@ static void free_client(void *of)
 void lun_registry_free(struct lun_registry *r)
 {
     if (!r) return;
+    lun_shares_free(r->shares);
     lun_names_free(&r->names->targets, free_target);
     lun_names_free(&r->names->providers, free_provider);
     lun_names_free(&r->names->clients, free_client);
@@ -62,18 +65,30 @@ static void *make_target(void)   { return lun_target_record_new(); }
 
 static void *make_canary(void)   { return lun_canary_new(); }
 
-static void *make_client(void)
-{
-    struct lun_client_state *c = lun_zalloc(sizeof *c);
-    c->limiter = lun_limiter_new(0, 0);
-    return c;
-}
-
 static void *known(struct lun_names *names, const char *name, void *(*make)(void))
 {
     void *thing = lun_names_get(names, name);
     if (!thing) lun_names_put(names, name, thing = make());
     return thing;
+}
+
+static struct lun_client_state *client_new(struct lun_registry *r, const char *name)
+{
+    struct lun_client_state *c = lun_zalloc(sizeof *c);
+    char *share = lun_printf("key %s", name);
+    c->limiter = lun_limiter_new(0, 0);
+    lun_names_put(&r->names->clients, name, c);
+    lun_shares_add(r->shares, share, c->limiter);
+    free(share);
+    return c;
+}
+
+static struct lun_client_state *client(struct lun_registry *r, const struct lun_client_rule *rule)
+{
+    struct lun_client_state *c = lun_names_get(&r->names->clients, rule->name);
+    if (!c) c = client_new(r, rule->name);
+    lun_limiter_set(c->limiter, rule->requests_per_minute, 0);
+    return c;
 }
 
 static struct lun_account *account(struct lun_registry *r, const char *what, const char *name, const struct lun_budget_rule *rule)
@@ -115,7 +130,7 @@ void lun_registry_bind_key(struct lun_registry *r, struct lun_key *k)
 {
     k->rule.budget.zone = r->zone;
     k->rule.account = account(r, "key ", k->name, &k->rule.budget);
-    k->rule.state = known(&r->names->clients, k->name, make_client);
+    k->rule.state = client(r, &k->rule);
     k->rule.ledger_name = lun_money_name(r->money, k->name);
 }
 
@@ -130,7 +145,7 @@ void lun_registry_bind(struct lun_registry *r, struct lun_snapshot *s)
     for (int i = 0; i < s->n_targets; i++) {
         struct lun_target *t = (struct lun_target *)&s->targets[i];
         t->ledger_name = lun_money_name(r->money, t->name);
-        t->state = lun_target_state_new(&s->arena, known(&r->names->targets, t->name, make_target), t);
+        t->state = lun_target_state_new(&s->arena, known(&r->names->targets, t->name, make_target), t, r->shares);
     }
     for (int i = 0; i < s->n_teams; i++) {
         struct lun_team *t = (struct lun_team *)&s->teams[i];
@@ -139,7 +154,7 @@ void lun_registry_bind(struct lun_registry *r, struct lun_snapshot *s)
     for (int i = 0; i < s->n_clients; i++) {
         struct lun_client_rule *c = (struct lun_client_rule *)&s->clients[i];
         c->account = account(r, "key ", c->name, &c->budget);
-        c->state = known(&r->names->clients, c->name, make_client);
+        c->state = client(r, c);
         c->ledger_name = lun_money_name(r->money, c->name);
     }
     for (int i = 0; i < s->n_canaries; i++) {

@@ -7,6 +7,7 @@
 #include "state/keyring.h"
 #include "state/limit.h"
 #include "state/metrics.h"
+#include "state/shares.h"
 #include "state/snapshot.h"
 #include "state/store.h"
 
@@ -16,6 +17,7 @@ struct lun_registry {
     struct lun_cache *cache;
     struct lun_quota *retries, *hedges;
     struct lun_metrics *metrics;
+    struct lun_shares *shares;          /* of all rates, should they be had together with other gateways */
     const struct lun_zone *zone;        /* of the budgets of keys that are made at run time: that of the last snapshot bound */
     struct lun_registry_names *names;
 };

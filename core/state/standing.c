@@ -58,7 +58,15 @@ static struct lun_key_record *key_record(struct lun_provider_record *r, uint64_t
     return r->keys = k;
 }
 
-static struct lun_lane *lane(struct lun_target_record *r, struct lun_key_record *key)
+/* For gateways to know it by. Of the key's hash a few bits. */
+static void share(struct lun_shares *s, const char *target, const struct lun_lane *l)
+{
+    char *name = lun_printf("target %s %08x", target, (unsigned)(l->key->fingerprint >> 32));
+    lun_shares_add(s, name, l->limiter);
+    free(name);
+}
+
+static struct lun_lane *lane(struct lun_target_record *r, struct lun_key_record *key, const char *target, struct lun_shares *s)
 {
     struct lun_lane *l = r->lanes;
     while (l && l->key != key) l = l->next;
@@ -67,6 +75,7 @@ static struct lun_lane *lane(struct lun_target_record *r, struct lun_key_record 
     l->key = key;
     l->limiter = lun_limiter_new(0, 0);
     l->next = r->lanes;
+    share(s, target, l);
     return r->lanes = l;
 }
 
@@ -96,7 +105,7 @@ static uint64_t terms(const struct lun_target *t)
     return (t->upstream ? mix(hash, t->upstream, strlen(t->upstream)) : hash) | 1;
 }
 
-struct lun_target_state *lun_target_state_new(struct lun_arena *a, struct lun_target_record *r, const struct lun_target *t)
+struct lun_target_state *lun_target_state_new(struct lun_arena *a, struct lun_target_record *r, const struct lun_target *t, struct lun_shares *shares)
 {
     struct lun_target_state *s = lun_arena_zalloc(a, sizeof *s);
     const struct lun_provider_state *p = t->provider->state;
@@ -106,7 +115,7 @@ struct lun_target_state *lun_target_state_new(struct lun_arena *a, struct lun_ta
     s->n_lanes = p->n_keys;
     s->lanes = lun_arena_zalloc(a, (size_t)s->n_lanes * sizeof *s->lanes);
     for (int i = 0; i < s->n_lanes; i++) {
-        s->lanes[i] = lane(r, p->keys[i]);
+        s->lanes[i] = lane(r, p->keys[i], t->name, shares);
         lun_limiter_set(s->lanes[i]->limiter, t->requests_per_minute, t->tokens_per_minute);
     }
     return s;

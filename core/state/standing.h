@@ -8,6 +8,7 @@
 #include "state/breaker.h"
 #include "state/limit.h"
 #include "state/measures.h"
+#include "state/shares.h"
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -61,7 +62,7 @@ void lun_target_record_free(struct lun_target_record *);
 /* Make the states of one snapshot, in its arena. The provider's comes first; the target's also sets the rates of its lanes. */
 struct lun_provider_state *lun_provider_state_new(struct lun_arena *, struct lun_provider_record *, const struct lun_provider *);
 void lun_target_state_apply(const struct lun_target *);      /* its limits are in force from now on */
-struct lun_target_state *lun_target_state_new(struct lun_arena *, struct lun_target_record *, const struct lun_target *);
+struct lun_target_state *lun_target_state_new(struct lun_arena *, struct lun_target_record *, const struct lun_target *, struct lun_shares *);
 
 /* The circuit of a provider as a whole, for lun_health_rests_until, _begin and _end. Nothing, where it is not probed. */
 lun_us lun_standing_down_until(const struct lun_provider *, lun_us now);

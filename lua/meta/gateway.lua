@@ -28,7 +28,7 @@
 ---@field prices? string|false A file with the prices of many models, in the form of LiteLLM's model_prices_and_context_window.json: for targets that say no price, context or max_output.
 ---@field cache? lunette.Config.Cache|false Equal requests are answered once: {} for the defaults. Nothing said, or false: there is none.
 ---@field ledger? string|false The file, an SQLite database, in which what was spent is kept; default: ledger.db in the folder state. false: in memory alone, and a restart begins at nothing spent.
----@field redis? string|lunette.Secret|false The Redis by which several gateways share their budgets: "redis://HOST[:PORT][/DB]", "rediss://…" (TLS), "unix:/PATH[?db=N]"; with a user or password in it, "redis://[USER]:PASSWORD@HOST", as secret "NAME" (or LUNETTE_REDIS in the environment). Not said, or false: this gateway shares nothing.
+---@field redis? string|lunette.Secret|false The Redis by which several gateways share their budgets, rates, keys and rollbacks: "redis://HOST[:PORT][/DB]", "rediss://…" (TLS), "unix:/PATH[?db=N]"; with a user or password in it, "redis://[USER]:PASSWORD@HOST", as secret "NAME" (or LUNETTE_REDIS in the environment). Not said, or false: this gateway shares nothing.
 ---@field redis_prefix? string What the names of all keys in Redis begin with, before a colon: gateways with the same one share, others on the same Redis do not meet. Default: lunette
 ---@field redis_ca? string For rediss://: a file of certificates to trust instead of the system's.
 

@@ -7,6 +7,7 @@
 --   local books = world:books()                            -- what the provider really charged, per budget: { total = …, ["key k1"] = …, … }
 --   local spent = world:spent(world.gateways[1])           -- what a gateway says: budget → { limit, used, held }
 local e2e = require "support"
+local redis = require "redis"
 
 local money = {}
 local World = {}
@@ -284,31 +285,16 @@ end
 
 ---- Redis ----
 
--- A Redis of its own, with an append-only file. Its port stays the same over its restarts.
 function money.redis()
-  local r = { folder = e2e.folder() }
-  local probe = e2e.socket.bind("127.0.0.1", 0)
-  r.port = select(2, probe:getsockname())
-  probe:close()
-  r.url = "redis://127.0.0.1:" .. r.port
-  function r.start()
-    r.process = e2e.start { "redis-server", "--port", tostring(r.port), "--bind", "127.0.0.1", "--dir", r.folder, "--appendonly", "yes", "--save", "" }
-    r.process:expect "(Ready to accept connections)"
-  end
+  local r = redis()
   -- The end of its file was not on the disk yet: a share of it is gone.
-  function r.lose_tail(share)
-    local _, name = e2e.run { "sh", "-c", "ls -t " .. r.folder .. "/appendonlydir/*.incr.aof | head -1" }
+  function r.lose_tail(self, share)
+    local _, name = e2e.run { "sh", "-c", "ls -t " .. self.folder .. "/appendonlydir/*.incr.aof | head -1" }
     local f = assert(io.open(name, "r"))
     local size = f:seek "end"
     f:close()
     e2e.run { "truncate", "-s", tostring(math.floor(size * (1 - share))), name }
   end
-  function r.tell(...)
-    local status, out, errors = e2e.run { "redis-cli", "-p", tostring(r.port), ... }
-    assert(status == 0, out .. errors)
-    return out
-  end
-  r.start()
   return r
 end
 

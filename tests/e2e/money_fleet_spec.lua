@@ -39,10 +39,10 @@ describe("three gateways on one Redis that fails in every way", function()
   end
 
   local failures = {
-    function() redis.tell("client", "kill", "type", "normal") end,
-    function() redis.tell "flushall" end,
-    function() redis.tell("debug", "sleep", "0.3") end,
-    function() redis.tell("config", "set", "maxmemory", "1") money.pause(0.1) redis.tell("config", "set", "maxmemory", "0") end,
+    function() redis:command("client", "kill", "type", "normal") end,
+    function() redis:command "flushall" end,
+    function() redis:command("debug", "sleep", "0.3") end,
+    function() redis:command("config", "set", "maxmemory", "1") money.pause(0.1) redis:command("config", "set", "maxmemory", "0") end,
     function()
       local g = world.gateways[1 + random(2)]
       world:kill(g, random(1) == 0 and e2e.SIGTERM or nil)
@@ -62,9 +62,9 @@ describe("three gateways on one Redis that fails in every way", function()
       failures[1 + i % #failures]()
       money.pause(0.05 + random(200) / 1000)
       redis.process:stop(e2e.SIGKILL)
-      if i % 3 == 0 then redis.lose_tail(random(300) / 1000) end
+      if i % 3 == 0 then redis:lose_tail(random(300) / 1000) end
       money.pause(random(200) / 1000)
-      redis.start()
+      redis:start()
       world:check_charged()
     end
     world:shared()

@@ -1,5 +1,6 @@
 -- Several gateways, one set of budgets: real gateways on a real Redis that is killed, emptied, filled up and restored to an earlier state.
 local e2e = require "support"
+local redis = require "redis"
 
 local key = "sk-app"
 local script = [[return function(request)
@@ -10,34 +11,6 @@ end]]
 local config = [[return { redis = env "REDIS", providers = { a = { base_url = env "A" } },
   models = { m = { { provider = "a", model = "x", price = { input = 1000, output = 2000 } } } },
   clients = { { name = "app", hash = "%s", budget = { limit = %s, per = "ever" } }, { name = "free", hash = "%s" } } }]]
-
-local Redis = {}
-Redis.__index = Redis
-
-local function start_redis(r)
-  r.process = e2e.start { "redis-server", "--port", tostring(r.port), "--bind", "127.0.0.1", "--dir", r.folder, "--save", "", "--appendonly", "yes",
-                          "--appendfsync", "always", "--enable-debug-command", "yes" }
-  r.process:expect "Ready to accept connections()"
-end
-
-local function redis()
-  local probe = assert(e2e.socket.bind("127.0.0.1", 0))
-  local _, port = probe:getsockname()
-  probe:close()
-  local r = setmetatable({ port = tonumber(port), folder = e2e.folder() }, Redis)
-  start_redis(r)
-  return r
-end
-
-function Redis:command(...)
-  local status, out, err = e2e.run { "redis-cli", "-p", tostring(self.port), ... }
-  assert.equal(0, status, out .. err)
-  return out
-end
-function Redis:restart()
-  self.process:stop()
-  start_redis(self)
-end
 
 local function ask(g, text, who)
   return g:chat { text = text or "hello", headers = { authorization = "Bearer " .. (who or key) }, body = { max_tokens = 10 } }
@@ -145,7 +118,7 @@ describe("several gateways on one Redis", function()
     until status ~= 200 or answered > 300
     assert.is_true(answered * 0.03 <= 5)
     assert.equal(503, status)
-    start_redis(store)
+    store:start()
     open(all[1], all[2])                                -- each has registered what it holds
     assert.equal(200, ask(all[2]).status)
     answered = answered + 1 + spend_all(all)

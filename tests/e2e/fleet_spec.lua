@@ -1,0 +1,193 @@
+-- Several gateways on one Redis, beside their budgets: rates that they have together, keys and rollbacks that one of them is told and all of them heed.
+local e2e = require "support"
+local redis = require "redis"
+
+local script = [[return function(request) return { text = "fine", usage = { input = 10, output = 10 } } end]]
+local config = [[return { redis = env "REDIS", ledger = false, providers = { a = { base_url = env "A" } },
+  models = { m = { { provider = "a", model = "x", requests_per_minute = %d } } }, policy = "policy.lua",
+  clients = { { name = "app", hash = "%s", requests_per_minute = %d } } }]]
+local policy = "return { select = function(request, targets) return targets:steps { wait = 0 } end } -- %s"
+
+local function state(g) return g:request({ path = "/health/readiness" }).json.fleet or "open" end
+local function fleet(g) return g:look "fleet" end
+local function ask(g, key) return g:chat { headers = { authorization = "Bearer " .. (key or "sk-app") } } end
+
+describe("several gateways on one Redis", function()
+  local provider, store
+  before_each(function() provider, store = e2e.provider(script), redis() end)
+  after_each(e2e.stop)
+
+  local function together(all)
+    for i, g in ipairs(all) do
+      e2e.eventually("gateway " .. i .. " knows of all, it is " .. state(g), function() return state(g) == "open" and fleet(g).gateways == #all end)
+    end
+    return all
+  end
+  local function serve(limits)
+    limits = limits or {}
+    return e2e.gateway { config = config:format(limits.target or 100000, e2e.hash "sk-app", limits.client or 100000),
+                         files = { ["policy.lua"] = policy:format "one" }, workers = 2, env = { A = provider.url, REDIS = store.url } }
+  end
+  local function several(n, limits)
+    local all = {}
+    for i = 1, n do all[i] = serve(limits) end
+    return together(all)
+  end
+  -- Asks one after the other until that many were let in; then nobody is any more.
+  local function fill(all, most)
+    local answered = 0
+    local function ask_all() for _, g in ipairs(all) do if ask(g).status == 200 then answered = answered + 1 end end end
+    e2e.eventually("all of the limit is had", function() ask_all() return answered >= most end)
+    for _ = 1, 10 do ask_all() end
+    assert.equal(most, answered)
+  end
+
+  describe("rates", function()
+    it("let in a client's requests per minute once, whichever of them is asked, and all of them", function()
+      local all = several(3, { client = 30 })
+      fill(all, 30)
+      assert.equal(429, ask(all[1]).status)
+    end)
+
+    it("are had by the one that needs them", function()
+      local all = several(3, { client = 30 })
+      fill({ all[2] }, 30)
+    end)
+
+    it("send a target its requests per minute once", function()
+      local all = several(2, { target = 20 })
+      fill(all, 20)
+      assert.equal(20, provider:count())
+    end)
+
+    it("are asked of a Redis that is away when there is one again, and until then each goes by what it has", function()
+      local all = several(2, { client = 30 })
+      fill(all, 30)
+      store.process:stop()
+      for _, g in ipairs(all) do e2e.eventually("it is noticed", function() return state(g) == "apart" end) end
+      assert.truthy(fleet(all[1]).why:find("redis://127.0.0.1", 1, true))
+      for _ = 1, 10 do for _, g in ipairs(all) do assert.equal(429, ask(g).status) end end
+      store:start()
+      together(all)
+      for _ = 1, 10 do for _, g in ipairs(all) do assert.equal(429, ask(g).status) end end
+    end)
+
+    it("are as they were after FLUSHALL", function()
+      local all = several(2, { client = 30 })
+      fill(all, 30)
+      store:command "flushall"
+      together { serve { client = 30 }, unpack(all) }
+      for _ = 1, 10 do for _, g in ipairs(all) do assert.equal(429, ask(g).status) end end
+    end)
+
+    it("are this gateway's alone where no Redis has ever answered", function()
+      store.process:stop()
+      fill({ serve { client = 30 } }, 30)
+    end)
+
+    it("are free for others when a gateway stops, but for what it has used", function()
+      local all = several(2, { client = 30 })
+      for _ = 1, 5 do e2e.eventually("it is let in", function() return ask(all[1]).status == 200 end) end
+      all[1]:stop()
+      fill({ all[2] }, 25)
+    end)
+  end)
+
+  describe("keys", function()
+    local function make(g, name)
+      local made = g:tell("keys", { name = name })
+      assert.equal(200, made.status, made.body)
+      return made.json.text
+    end
+    local function valid(g, key) return function() return ask(g, key).status == 200 end end
+    local function invalid(g, key) return function() return ask(g, key).status == 401 end end
+    local function revoke(g, name) assert.equal(200, e2e.request(g.admin, { method = "DELETE", path = "/admin/keys/" .. name }).status) end
+
+    it("that one makes, the others know; that one revokes, nobody lets in", function()
+      local all = several(3)
+      local key = make(all[1], "team-a")
+      for _, g in ipairs(all) do e2e.eventually("it is known", valid(g, key)) end
+      revoke(all[3], "team-a")
+      for _, g in ipairs(all) do e2e.eventually("it is revoked", invalid(g, key)) end
+      local before = provider:count()
+      for _, g in ipairs(all) do assert.equal(401, ask(g, key).status) end
+      assert.equal(before, provider:count())             -- who is not let in costs no call
+    end)
+
+    it("are heard by who comes later, and by who was away", function()
+      local all = several(2)
+      local key, other = make(all[1], "team-a"), make(all[1], "team-b")
+      e2e.eventually("it is known", valid(all[2], key))
+      e2e.eventually("it is known", valid(all[2], other))
+      all[2].process:stop()
+      revoke(all[1], "team-a")
+      all[1]:stop()                                       -- only Redis knows
+      all[2]:restart()
+      e2e.eventually("it is revoked", invalid(all[2], key))
+      assert.equal(200, ask(all[2], other).status)
+      local third = serve {}
+      e2e.eventually("it is known", valid(third, other))
+      assert.equal(401, ask(third, key).status)
+    end)
+
+    it("that were revoked while Redis was away are revoked for all when it is back, and survive its FLUSHALL", function()
+      local all = several(2)
+      local key, other = make(all[1], "team-a"), make(all[2], "team-b")
+      e2e.eventually("it is known", valid(all[2], key))
+      e2e.eventually("it is known", valid(all[1], other))
+      store.process:stop()
+      revoke(all[1], "team-a")
+      assert.equal(401, ask(all[1], key).status)
+      assert.equal(200, ask(all[2], key).status)
+      store:start()
+      e2e.eventually("it is revoked", invalid(all[2], key))
+      store:command "flushall"
+      local third = serve {}
+      e2e.eventually("it is known", valid(third, other))
+      e2e.eventually("and the other not", invalid(third, key))
+    end)
+
+    it("are in nothing that Redis keeps", function()
+      local all = several(2)
+      local key = make(all[1], "team-a")
+      e2e.eventually("it is known", valid(all[2], key))
+      local _, kept = e2e.run { "sh", "-c", "cat " .. store.folder .. "/appendonlydir/*.incr.aof" }
+      assert.truthy(kept:find("team-a", 1, true))
+      assert.falsy(kept:find(key, 1, true))
+    end)
+  end)
+
+  describe("versions", function()
+    local function version(g) return g:look("versions").current end
+    local function reload(g, text)
+      g:replace("policy.lua", policy:format(text))
+      assert.equal(200, g:tell("reload").status)
+      return version(g)
+    end
+
+    it("that one takes back are left by all, and are not taken again", function()
+      local all = several(2)
+      local one, two = version(all[1]), nil
+      for _, g in ipairs(all) do two = reload(g, "two") end
+      assert.not_equal(one, two)
+      assert.equal(200, all[1]:tell("rollback", { why = "it is slow" }).status)
+      for _, g in ipairs(all) do e2e.eventually("it is left", function() return version(g) == one end) end
+      local refused = all[2]:tell "reload"
+      assert.equal(422, refused.status, refused.body)
+      assert.truthy(refused.body:find("another gateway", 1, true))
+      assert.truthy(refused.body:find("it is slow", 1, true))
+      assert.equal(200, all[2]:tell("reload?force=true").status)       -- and then it is in force again
+      assert.equal(two, version(all[2]))
+    end)
+
+    it("that were taken back before a gateway had them are refused there too", function()
+      local all = several(2)
+      reload(all[1], "two")
+      assert.equal(200, all[1]:tell("rollback", { why = "it is slow" }).status)
+      e2e.eventually("it is known", function() return #all[2]:look("versions").versions == 2 end)
+      all[2]:replace("policy.lua", policy:format "two")
+      local refused = all[2]:tell "reload"
+      assert.equal(422, refused.status, refused.body)
+    end)
+  end)
+end)
