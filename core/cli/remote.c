@@ -6,6 +6,9 @@
 #include "script/load.h"
 #include <curl/curl.h>
 #include <errno.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +33,21 @@ static int complain(const struct lun_remote *r, int status, const char *format, 
     return status;
 }
 
+/* Whoever answers has to have the very key of the certificate that gateway.lua names, so it may be signed by anyone, for any name. */
+static bool pin(struct lun_remote *r, const char *file)
+{
+    unsigned char hash[32], text[64], *bytes = NULL;
+    unsigned got;
+    BIO *b = BIO_new_file(file, "r");
+    X509 *x = b ? PEM_read_bio_X509(b, NULL, NULL, NULL) : NULL;
+    int n = x ? i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x), &bytes) : -1;
+    if (n > 0 && EVP_Digest(bytes, (size_t)n, hash, &got, EVP_sha256(), NULL) == 1 && EVP_EncodeBlock(text, hash, sizeof hash)) r->pin = lun_printf("sha256//%s", (char *)text);
+    OPENSSL_free(bytes);
+    X509_free(x);
+    BIO_free(b);
+    return r->pin;
+}
+
 /* gateway.lua's own; it may need what only the gateway's environment has. */
 static int address_of_file(struct lun_remote *r)
 {
@@ -42,8 +60,11 @@ static int address_of_file(struct lun_remote *r)
     }
     lun_mistakes_free(&mistakes);
     r->address = lun_strdup(s->admin);
+    r->tls = s->admin_tls.certificate;
     if (!r->token) r->token = lun_strdup(s->admin_token);
+    int status = !r->tls || pin(r, s->admin_tls.certificate) ? 0 : complain(r, 1, "%s, the certificate of the admin interface, cannot be read here. Say its name instead: --admin https://NAME:PORT", s->admin_tls.certificate);
     lun_snapshot_unref(s);
+    if (status) return status;
     if (!r->address) return complain(r, 1, "./gateway.lua has no `admin`, so its gateway cannot be asked. Set one, or say --admin ADDR or LUNETTE_ADMIN.");
     size_t n = strlen(r->address);
     if (n >= 2 && !strcmp(r->address + n - 2, ":0"))
@@ -51,10 +72,12 @@ static int address_of_file(struct lun_remote *r)
     return 0;
 }
 
-/* "host:port", "[host]:port", ":port" (of this machine), with http:// before it or not. */
+/* "host:port", "[host]:port", ":port" (of this machine), with http:// or https:// before it or not. */
 static bool make_url(struct lun_remote *r)
 {
-    const char *host = !strncmp(r->address, "http://", 7) ? r->address + 7 : r->address;
+    r->tls |= !strncmp(r->address, "https://", 8);
+    const char *host = strstr(r->address, "://") ? strstr(r->address, "://") + 3 : r->address, *scheme = r->tls ? "https" : "http";
+    if (host != r->address && strncmp(r->address, "http://", 7) && strncmp(r->address, "https://", 8)) return false;
     size_t n = strlen(host);
     if (n && host[n - 1] == '/') n--;
     const char *colon = memrchr(host, ':', n);
@@ -62,7 +85,7 @@ static bool make_url(struct lun_remote *r)
     size_t digits = strspn(colon + 1, "0123456789");
     if (!digits || digits > 5 || colon + 1 + digits != host + n) return false;
     bool any = colon == host || (colon == host + 1 && *host == '*');
-    r->url = any ? lun_printf("http://127.0.0.1%.*s", (int)(host + n - colon), colon) : lun_printf("http://%.*s", (int)n, host);
+    r->url = any ? lun_printf("%s://127.0.0.1%.*s", scheme, (int)(host + n - colon), colon) : lun_printf("%s://%.*s", scheme, (int)n, host);
     return true;
 }
 
@@ -70,7 +93,7 @@ static int understand_address(struct lun_remote *r)
 {
     if (!strncmp(r->address, "unix:", 5) && r->address[5]) {
         r->socket = lun_strdup(r->address + 5);
-        r->url = lun_strdup("http://localhost");
+        r->url = lun_strdup(r->tls ? "https://localhost" : "http://localhost");
         return 0;
     }
     if (make_url(r)) return 0;
@@ -94,6 +117,7 @@ void lun_remote_free(struct lun_remote *r)
     free(r->address);
     free(r->url);
     free(r->socket);
+    free(r->pin);
     if (r->token) explicit_bzero(r->token, strlen(r->token));
     free(r->token);
 }
@@ -145,7 +169,12 @@ static struct curl_slist *make_headers(const struct lun_remote *r, bool post, bo
 static void set_options(CURL *c, const struct lun_remote *r, const char *url, struct curl_slist *headers, struct lun_buf *text, char *why)
 {
     curl_easy_setopt(c, CURLOPT_URL, url);
-    curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http");
+    curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, r->tls ? "https" : "http");
+    if (r->pin) {
+        curl_easy_setopt(c, CURLOPT_PINNEDPUBLICKEY, r->pin);
+        curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, 0L);
+        curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, 0L);
+    }
     curl_easy_setopt(c, CURLOPT_PROXY, "");
     curl_easy_setopt(c, CURLOPT_NOPROXY, "");
     if (r->socket) curl_easy_setopt(c, CURLOPT_UNIX_SOCKET_PATH, r->socket);

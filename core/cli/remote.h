@@ -10,7 +10,7 @@
 /* The part of a --help that all of them have. */
 #define LUN_REMOTE_HELP \
     "  --admin ADDR   where the gateway's admin interface is: 127.0.0.1:4001, unix:/run/lunette.sock. Else the environment's\n" \
-    "                 LUNETTE_ADMIN, else `admin` of ./gateway.lua\n" \
+    "                 LUNETTE_ADMIN, else `admin` of ./gateway.lua. https://NAME:PORT where it speaks TLS\n" \
     "  --json         prints the gateway's answer as it came\n" \
     "\n" \
     "The token, where the gateway has one, is taken from LUNETTE_ADMIN_TOKEN. Exit status: 0 fine, 1 refused or not reached, 2 wrong use.\n"
@@ -19,6 +19,8 @@ struct lun_remote {
     const char *command;        /* borrowed; for messages: "reload" */
     char *address;              /* as it was said */
     char *url, *socket;         /* without a path behind it; of a unix socket, else NULL */
+    bool tls;
+    char *pin;                  /* of the key that has to be on the other side, as libcurl says it; NULL: as the system trusts */
     char *token;                /* NULL: none */
 };
 

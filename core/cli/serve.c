@@ -81,16 +81,17 @@ static void give_memory_back(void)
 static void greet(const struct lun_gateway *g, const struct lun_snapshot *s, const char *path)
 {
     const char *model = s->policy.text || !s->n_models || s->models[0].pattern ? "auto" : s->models[0].name;
-    printf("lunette: %s, listening on http://%s", path, lun_gateway_address(g));
-    if (lun_gateway_admin_address(g)) printf(", metrics on http://%s/metrics", lun_gateway_admin_address(g));
+    const char *scheme = s->listen_tls.shown ? "https" : "http";
+    printf("lunette: %s, listening on %s://%s", path, scheme, lun_gateway_address(g));
+    if (lun_gateway_admin_address(g)) printf(", metrics on %s://%s/metrics", s->admin_tls.shown ? "https" : "http", lun_gateway_admin_address(g));
     printf(" (%d worker%s, policy %s)\n", lun_gateway_workers(g), lun_gateway_workers(g) == 1 ? "" : "s", s->version);
     for (int i = 0; i < s->n_models; i++)
         for (int t = 0; t < s->models[i].n_targets; t++)
             printf("  %s -> %s%s\n", s->models[i].name, s->models[i].targets[t]->name, s->models[i].targets[t]->provider->script ? " (simulated)" : "");
     const char *address = lun_gateway_address(g);
     bool local = !strncmp(address, "unix:", 5);
-    printf("\nTry it:\n\ncurl %s%s%shttp://%s/v1/chat/completions -H 'content-type: application/json' %s-d '{\"model\":\"%s\",\"messages\":[{\"role\":\"user\",\"content\":\"Hello!\"}]}'\n\n",
-           local ? "--unix-socket " : "", local ? address + 5 : "", local ? " " : "", local ? "localhost" : address, !lun_gateway_is_open(g) ? "-H 'authorization: Bearer YOUR_KEY' " : "", model);
+    printf("\nTry it:\n\ncurl %s%s%s%s://%s/v1/chat/completions -H 'content-type: application/json' %s-d '{\"model\":\"%s\",\"messages\":[{\"role\":\"user\",\"content\":\"Hello!\"}]}'\n\n",
+           local ? "--unix-socket " : "", local ? address + 5 : "", local ? " " : "", scheme, local ? "localhost" : address, !lun_gateway_is_open(g) ? "-H 'authorization: Bearer YOUR_KEY' " : "", model);
     fflush(stdout);
 }
 

@@ -9,6 +9,7 @@
 #include "gateway/view.h"
 #include "state/registry.h"
 #include "state/doubt.h"
+#include "wire/tls.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -394,7 +395,10 @@ static const char nothing_there[] = "there is nothing at this path. There are:" 
 
 static bool allowed(struct lun_admin *a, struct lun_exchange *x, const struct lun_http_request *head)
 {
-    const struct lun_guard guard = { .token = lun_changes_current(a->options.changes)->admin_token, .is_unix = !strcmp(lun_exchange_peer(x), "unix") };
+    const struct lun_snapshot *s = lun_changes_current(a->options.changes);
+    char here[LUN_PEER_TEXT];
+    const struct lun_guard guard = { .token = s->admin_token, .is_unix = !strcmp(lun_exchange_peer(x), "unix"), .here = lun_exchange_here(x, here),
+                                     .hosts = s->admin_hosts, .n_hosts = s->n_admin_hosts };
     const char *why;
     int status = lun_guard_check(&guard, head, &why);
     if (status) refuse(x, status, why);
@@ -465,15 +469,25 @@ struct lun_admin *lun_admin_new(const struct lun_admin_options *options, int lis
     a->started = lun_clock_wall();
     struct lun_server_handler handler = { .self = a, .judge = on_judge, .request = on_request, .refuse = on_refuse, .gone = on_gone };
     a->server = lun_server_new(options->reactor, listener, &handler, &(struct lun_server_options){ .body = BODY_MOST });
+    if (a->server) lun_admin_adopt(a, lun_changes_current(options->changes));
     if (a->server) return a;
     lun_admin_free(a);
     return NULL;
+}
+
+void lun_admin_adopt(struct lun_admin *a, const struct lun_snapshot *s)
+{
+    struct lun_tls *before = a->tls;
+    a->tls = s->admin_tls.shown ? lun_tls_new(s->admin_tls.shown) : NULL;
+    lun_server_set_tls(a->server, a->tls);
+    lun_tls_free(before);
 }
 
 void lun_admin_free(struct lun_admin *a)
 {
     if (!a) return;
     if (a->server) lun_server_free(a->server);
+    lun_tls_free(a->tls);
     while (a->gathers) gather_free(a->gathers);
     free(a);
 }

@@ -7,6 +7,7 @@
 struct lun_admin {
     struct lun_admin_options options;
     struct lun_server *server;
+    struct lun_tls *tls;                /* NULL: plain */
     lun_us started;                     /* wall time: what is counted is counted from here */
     struct gather *gathers;
 };

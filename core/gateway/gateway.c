@@ -65,10 +65,16 @@ static void worker_ended(void *self)
 static void retire(void *self, struct lun_kit *kit)                     { lun_changes_retire(((struct lun_gateway *)self)->changes, kit); }
 static void released(void *self)                                        { lun_changes_released(((struct lun_gateway *)self)->changes); }
 static void canary(void *self)                                          { lun_changes_canary_moved(((struct lun_gateway *)self)->changes); }
-static void adopted(void *self, struct lun_snapshot *s)                 { lun_alarm_adopt(((struct lun_gateway *)self)->alarm, s); }
 static void key_changed(void *self, const struct lun_key *k)            { lun_news_key(((struct lun_gateway *)self)->news, k); }
 static void taken_back(void *self, const struct lun_taken_back *b)      { lun_news_back(((struct lun_gateway *)self)->news, b); }
 static void trouble(void *self, const struct lun_trouble *t)            { lun_changes_trouble(((struct lun_gateway *)self)->changes, t); }
+
+static void adopted(void *self, struct lun_snapshot *s)
+{
+    struct lun_gateway *g = self;
+    lun_alarm_adopt(g->alarm, s);
+    if (g->admin) lun_admin_adopt(g->admin, s);
+}
 
 const char *lun_gateway_address(const struct lun_gateway *g)            { return g->address; }
 const char *lun_gateway_admin_address(const struct lun_gateway *g)      { return g->admin ? g->admin_address : NULL; }

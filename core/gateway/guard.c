@@ -63,19 +63,42 @@ static void cut_host(struct lun_slice all, struct lun_slice *host, struct lun_sl
     *port = colon ? slice(colon + 1, (size_t)(end - colon - 1)) : slice(end, 0);
 }
 
-static bool is_loopback(struct lun_slice all)
+/* The same address, however it is written; `family` 0: none. */
+struct address { int family; union { struct in_addr v4; struct in6_addr v6; } at; };
+
+static struct address address_of(const char *text)
+{
+    struct address a = {0};
+    if (inet_pton(AF_INET, text, &a.at.v4) == 1) a.family = AF_INET;
+    else if (inet_pton(AF_INET6, text, &a.at.v6) == 1) a.family = AF_INET6;
+    return a;
+}
+
+static bool is_loopback(const struct address *a)
+{
+    return a->family == AF_INET ? ntohl(a->at.v4.s_addr) >> 24 == 127 : a->family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&a->at.v6);
+}
+
+static bool is_here(const struct address *a, const char *here)
+{
+    struct address b = here ? address_of(here) : (struct address){0};
+    return a->family && a->family == b.family && !memcmp(&a->at, &b.at, a->family == AF_INET ? sizeof a->at.v4 : sizeof a->at.v6);
+}
+
+static bool is_ours(const struct lun_guard *g, struct lun_slice all)
 {
     struct lun_slice host, port;
     char text[INET6_ADDRSTRLEN];
-    struct in_addr v4;
-    struct in6_addr v6;
+    if (!all.n) return g->is_unix;
     cut_host(all, &host, &port);
     if (lun_slice_is_like(host, "localhost")) return true;
+    for (int i = 0; i < g->n_hosts; i++) if (lun_slice_is_like(host, g->hosts[i])) return true;
     if (!host.n || host.n >= sizeof text) return false;
     memcpy(text, host.at, host.n);
     text[host.n] = '\0';
-    if (*all.at == '[') return inet_pton(AF_INET6, text, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
-    return inet_pton(AF_INET, text, &v4) == 1 && ntohl(v4.s_addr) >> 24 == 127;
+    struct address a = address_of(text);
+    if ((a.family == AF_INET6) != (*all.at == '[')) return false;
+    return is_loopback(&a) || is_here(&a, g->here);
 }
 
 /* ---- origin ---- */
@@ -124,8 +147,8 @@ int lun_guard_check(const struct lun_guard *g, const struct lun_http_request *q,
         *why = "The admin interface asks for its token: authorization: Bearer TOKEN (admin_token of the configuration; LUNETTE_ADMIN_TOKEN for the commands).";
         return 401;
     }
-    if (!g->token && !is_loopback(q->host) && !(g->is_unix && !q->host.n)) {
-        *why = "Without a token the admin interface answers only for localhost, 127.0.0.1 or [::1] as Host. For other names set admin_token.";
+    if (!is_ours(g, q->host)) {
+        *why = "The admin interface answers only for localhost and its own address as Host. Say other names that it is reached by in admin = { …, hosts = { \"NAME\" } }.";
         return 403;
     }
     if (is_of_another_page(q)) {

@@ -1,12 +1,14 @@
 #include "gateway/kit.h"
 #include "base/alloc.h"
 #include "gateway/translate.h"
+#include "wire/tls.h"
 #include <stdlib.h>
 
 struct lun_kit *lun_kit_new(struct lun_snapshot *snapshot, struct lun_registry *registry, enum lun_policy_limits limits, const struct lun_log *log, char **error)
 {
     struct lun_kit *k = lun_zalloc(sizeof *k);
     k->snapshot = lun_snapshot_ref(snapshot);
+    if (snapshot->listen_tls.shown) k->tls = lun_tls_new(snapshot->listen_tls.shown);
     if (!(k->policy = lun_policy_open(snapshot, registry, limits, error))
         || !(k->dialects = lun_dialects_new(snapshot, error))
         || !(k->scenarios = lun_scenarios_new(snapshot, NULL, NULL, error))) {
@@ -23,6 +25,7 @@ void lun_kit_free(struct lun_kit *k)
     lun_policy_close(k->policy);
     lun_dialects_free(k->dialects);
     lun_scenarios_free(k->scenarios);
+    lun_tls_free(k->tls);
     lun_snapshot_unref(k->snapshot);
     free(k);
 }

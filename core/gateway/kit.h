@@ -11,6 +11,7 @@ struct lun_kit {
     struct lun_policy *policy;
     struct lun_dialects *dialects;
     struct lun_scenarios *scenarios;
+    struct lun_tls *tls;                /* for who connects to `listen`; NULL: plain */
 };
 
 /* NULL: `error` (yours to free) says what, with file and line. The snapshot is bound to the registry. */

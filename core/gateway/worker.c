@@ -95,6 +95,7 @@ static void replace(struct lun_worker *w, struct lun_desk *fresh)
     w->desk = fresh;
     fresh->next = NULL;
     lun_desk_probe(fresh, w->options.probes);
+    if (w->server) lun_server_set_tls(w->server, fresh->kit->tls);
     for (struct lun_desk *d = w->old; d; d = d->next) lun_desk_outdated(d, fresh->station.snapshot);
     reap_soon(w);
 }
@@ -228,7 +229,7 @@ static bool listen_on(struct lun_worker *w, int listener, const struct lun_snaps
     w->front = (struct lun_front){ .station = station, .self = w, .reactor = w->reactor, .shared = w->options.shared };
     struct lun_server_handler handler = lun_front_handler(&w->front);
     if (listener < 0) return true;
-    w->server = lun_server_new(w->reactor, listener, &handler, &(struct lun_server_options){ .shared = w->options.shared, .body = s->limits.body });
+    w->server = lun_server_new(w->reactor, listener, &handler, &(struct lun_server_options){ .shared = w->options.shared, .body = s->limits.body, .tls = w->desk->kit->tls });
     if (!w->server) *error = lun_strdup("the listening socket cannot be used");
     return w->server;
 }

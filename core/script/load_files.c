@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "script/loading.h"
+#include "state/certificate.h"
 #include <fcntl.h>
 #include <lauxlib.h>
 #include <openssl/evp.h>
@@ -139,6 +140,9 @@ void lun_files_outside(struct lun_loading *l)
         if (text) digest_text(hash, text, n);
         free(text);
     }
+    const struct lun_certificate *shown[] = { s->listen_tls.shown, s->admin_tls.shown };
+    for (size_t i = 0; i < sizeof shown / sizeof *shown; i++)
+        if (shown[i]) digest_text(hash, (const char *)shown[i]->digest, sizeof shown[i]->digest);
     EVP_DigestFinal_ex(hash, s->outside, NULL);
     EVP_MD_CTX_free(hash);
 }

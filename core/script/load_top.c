@@ -1,17 +1,82 @@
 #include "script/convert.h"
 #include "script/loading.h"
+#include "state/certificate.h"
 #include "state/redis_address.h"
 #include <string.h>
 
 #define TOKEN_LEAST 16
 
-static void load_listen(struct lun_loading *l)
+/* A listener that is said by a table. */
+static struct lun_value *load_table(struct lun_loading *l, enum lun_scope scope, const char *name)
 {
-    struct lun_value *v = lun_value_get(l->root, "listen");
-    if (!v || v->type != LUN_VALUE_TABLE) return;
+    struct lun_value *v = lun_value_get(l->root, name);
+    if (!v || v->type != LUN_VALUE_TABLE) return NULL;
     lun_check_rename(l, v, (const char *const[]){ "address" }, 1);
-    lun_check(l, LUN_SCOPE_LISTEN, v, l->snapshot, 0, "listen.");
-    if (!lun_value_get(v, "address")) lun_wrong_in(l, v, "address", "is missing");
+    lun_check(l, scope, v, l->snapshot, 0, lun_arena_printf(&l->scratch, "%s.", name));
+    return v;
+}
+
+/* A list of texts, into the snapshot. */
+static const char *const *load_texts(struct lun_loading *l, struct lun_value *list, int *n)
+{
+    const char **texts = lun_arena_alloc(&l->snapshot->arena, (size_t)(list->n_list + 1) * sizeof *texts);
+    *n = 0;
+    for (int i = 0; i < list->n_items; i++)
+        if (lun_check_line(l, list->items[i], 256)) texts[(*n)++] = lun_arena_strdup(&l->snapshot->arena, list->items[i]->text);
+    return texts;
+}
+
+/* ---- TLS ---- */
+
+#define SOON (14 * 86400 * LUN_SECOND)      /* before its end a certificate is remarked on */
+
+static void remark_on_end(struct lun_loading *l, const struct lun_value *v, lun_us left)
+{
+    if (!l->options->notes || left > SOON) return;
+    lun_mistakes_add(l->options->notes, v->place.file ? v->place.file : "configuration", v->place.line, "note: %s: expires in %d days",
+                     lun_value_path(v, &l->scratch), (int)(left / (86400 * LUN_SECOND)));
+}
+
+static void read_pair(struct lun_loading *l, const struct lun_value *table, struct lun_tls_files *f)
+{
+    struct lun_certificate_problem problem;
+    const struct lun_value *certificate = lun_value_get(table, "certificate"), *key = lun_value_get(table, "key");
+    lun_us wall = lun_clock_wall();
+    lun_file_looked_at(l, f->certificate);
+    lun_file_looked_at(l, f->key);
+    if (l->options->no_secrets) return;
+    f->shown = lun_certificate_read(f->certificate, f->key, wall, &problem);
+    const struct lun_value *wrong = problem.key ? key : certificate;
+    if (f->shown) remark_on_end(l, certificate, f->shown->expires - wall);
+    else lun_wrong(l, wrong, "%s %s", lun_value_quote(wrong->text, &l->scratch), problem.what);
+}
+
+static void load_tls(struct lun_loading *l, const struct lun_value *listener, struct lun_tls_files *f)
+{
+    struct lun_value *table = lun_value_get(listener, "tls");
+    if (!table || table->type != LUN_VALUE_TABLE || !f->certificate || !f->key) return;
+    f->certificate = lun_file_path(l, f->certificate, &l->snapshot->arena);
+    f->key = lun_file_path(l, f->key, &l->snapshot->arena);
+    read_pair(l, table, f);
+}
+
+static void load_listeners(struct lun_loading *l)
+{
+    struct lun_snapshot *s = l->snapshot;
+    struct lun_value *listen = load_table(l, LUN_SCOPE_LISTEN, "listen"), *admin = load_table(l, LUN_SCOPE_ADMIN, "admin"), *hosts;
+    if (listen) load_tls(l, listen, &s->listen_tls);
+    if (admin) load_tls(l, admin, &s->admin_tls);
+    if (admin && (hosts = lun_check_get(l, LUN_SCOPE_ADMIN, admin, "hosts"))) s->admin_hosts = load_texts(l, hosts, &s->n_admin_hosts);
+}
+
+static void load_http(struct lun_loading *l)
+{
+    struct lun_snapshot *s = l->snapshot;
+    struct lun_value *v = lun_check_get(l, LUN_SCOPE_TOP, l->root, "http"), *allow;
+    lun_check(l, LUN_SCOPE_HTTP, v, s, 0, "http.");
+    if (!v || !(allow = lun_check_get(l, LUN_SCOPE_HTTP, v, "allow"))) return;
+    s->http_allow = load_texts(l, allow, &s->n_http_allow);
+    s->http_said = true;
 }
 
 /* The value that says so, or the whole table where nobody does. */
@@ -156,7 +221,8 @@ void lun_load_top(struct lun_loading *l)
     struct lun_value *limits = lun_value_get(l->root, "limits");
     l->snapshot->limits.attempts_given = lun_value_get(limits, "attempts") != NULL;
     l->snapshot->limits.retries_given = lun_value_get(limits, "retries") != NULL;
-    load_listen(l);
+    load_listeners(l);
+    load_http(l);
     load_token(l);
     load_state(l);
     load_ledger(l);

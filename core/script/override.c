@@ -48,11 +48,36 @@ static bool find(enum lun_scope scope, const struct lun_value *table, const char
         if (!more) continue;
         way->key[way->n++] = s->name;
         if (!*more && (s->type <= LUN_CHOICE || (s->type == LUN_TABLE && (s->flags & LUN_CAN_BE_OFF)))) return true;
-        if (*more && s->type == LUN_TABLE && find(s->inside, lun_value_get(table, s->name), more, way)) return true;
+        if (*more && (s->type == LUN_TABLE || (s->type == LUN_ADDRESS && s->inside)) && find(s->inside, lun_value_get(table, s->name), more, way)) return true;
         if (*more && s->type == LUN_MAP && find_in_map(s, lun_value_get(table, s->name), more, way)) return true;
         way->n = n;
     }
     return false;
+}
+
+/* A listener that was said by its address becomes a table with that address in it. */
+static void widen(struct lun_loading *l, struct lun_value *v)
+{
+    struct lun_value before = *v;
+    v->type = LUN_VALUE_TABLE, v->n_items = v->n_list = 0;
+    if (before.type != LUN_VALUE_TEXT) return;
+    struct lun_value *address = lun_value_add(v, "address", &l->scratch);
+    address->type = before.type, address->text = before.text, address->n = before.n, address->place = before.place, address->from = before.from;
+}
+
+/* What is said of a listener as a whole means the address of one that is a table: the rest of it stays. */
+static struct lun_value *address_in(struct lun_loading *l, struct lun_value *v, const char *text)
+{
+    if (v->type != LUN_VALUE_TABLE || !strcmp(text, "false")) return v;
+    if (v->n_list) return v->items[0];
+    struct lun_value *address = lun_value_get(v, "address");
+    return address ? address : lun_value_add(v, "address", &l->scratch);
+}
+
+static bool is_listener(const struct way *way)
+{
+    const struct lun_setting *s = lun_setting_find(LUN_SCOPE_TOP, way->key[0]);
+    return s->type == LUN_ADDRESS && s->inside;
 }
 
 static void put(struct lun_loading *l, const struct way *way, const char *text, const char *from)
@@ -60,10 +85,11 @@ static void put(struct lun_loading *l, const struct way *way, const char *text, 
     struct lun_value *v = l->root;
     for (int i = 0; i < way->n; i++) {
         struct lun_value *next = lun_value_get(v, way->key[i]);
-        if (!next) next = lun_value_add(v, way->key[i], &l->scratch), next->type = LUN_VALUE_TABLE;
-        else if (i < way->n - 1 && next->type != LUN_VALUE_TABLE) next->type = LUN_VALUE_TABLE, next->n_items = next->n_list = 0;
+        if (!next) next = lun_value_add(v, way->key[i], &l->scratch), next->type = i < way->n - 1 ? LUN_VALUE_TABLE : LUN_VALUE_BAD;
+        else if (i < way->n - 1 && next->type != LUN_VALUE_TABLE) widen(l, next);
         v = next;
     }
+    if (is_listener(way)) v = address_in(l, v, text);
     v->type = strcmp(text, "false") ? LUN_VALUE_TEXT : LUN_VALUE_BOOL;
     v->text = text, v->n = strlen(text), v->yes = false, v->from = from, v->secret = NULL;
 }

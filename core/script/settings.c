@@ -20,7 +20,7 @@ const struct lun_setting lun_settings[] = {
 #define S(name, ...) { LUN_SCOPE_TOP, name, __VA_ARGS__ }
     S("listen", LUN_ADDRESS, 0, 1, 255, "127.0.0.1:4000", NULL, LUN_SCOPE_LISTEN, AT(lun_snapshot, listen),
       "Where clients connect: \"127.0.0.1:4000\", \"[::1]:4000\", \":4000\" (all interfaces), \"unix:/run/lunette.sock\"."),
-    S("admin", LUN_ADDRESS, LUN_CAN_BE_OFF, 1, 255, "127.0.0.1:4001", NULL, 0, AT(lun_snapshot, admin),
+    S("admin", LUN_ADDRESS, LUN_CAN_BE_OFF, 1, 255, "127.0.0.1:4001", NULL, LUN_SCOPE_ADMIN, AT(lun_snapshot, admin),
       "Where metrics are read and a running gateway is changed; false: nowhere. Not on loopback: with admin_token only."),
     S("admin_token", LUN_SECRETS, LUN_HIDDEN, 0, 0, NULL, NULL, 0, NOWHERE,
       "secret \"NAME\": what the admin listener asks for, as `authorization: Bearer`. Or LUNETTE_ADMIN_TOKEN in the environment."),
@@ -61,11 +61,28 @@ const struct lun_setting lun_settings[] = {
     S("redis_prefix", LUN_TEXT, 0, 1, 64, "lunette", NULL, 0, AT(lun_snapshot, redis_prefix),
       "What the names of all keys in Redis begin with, before a colon: gateways with the same one share, others on the same Redis do not meet."),
     S("redis_ca", LUN_TEXT, 0, 1, 1024, NULL, NULL, 0, AT(lun_snapshot, redis_ca), "For rediss://: a file of certificates to trust instead of the system's."),
+    S("http", LUN_TABLE, 0, 0, 0, NULL, NULL, LUN_SCOPE_HTTP, NOWHERE, "Whom policies may ask by lunette.http."),
     LATER(TOP, "routes", "Other paths, passed through."),
 #undef S
 #define S(name, ...) { LUN_SCOPE_LISTEN, name, __VA_ARGS__ }
-    S("address", LUN_ADDRESS, 0, 1, 255, NULL, NULL, 0, AT(lun_snapshot, listen), "The same as listen = \"…\"; may stand first in the table without its name."),
-    LATER(LISTEN, "tls", "Certificate and key, for HTTPS."),
+    S("address", LUN_ADDRESS, 0, 1, 255, "127.0.0.1:4000", NULL, 0, AT(lun_snapshot, listen), "The same as listen = \"…\"; may stand first in the table without its name."),
+    S("tls", LUN_TABLE, 0, 0, 0, NULL, NULL, LUN_SCOPE_TLS, AT(lun_snapshot, listen_tls), "Certificate and key: clients speak HTTPS, TLS 1.2 or 1.3."),
+#undef S
+#define S(name, ...) { LUN_SCOPE_ADMIN, name, __VA_ARGS__ }
+    S("address", LUN_ADDRESS, 0, 1, 255, "127.0.0.1:4001", NULL, 0, AT(lun_snapshot, admin), "The same as admin = \"…\"; may stand first in the table without its name."),
+    S("tls", LUN_TABLE, 0, 0, 0, NULL, NULL, LUN_SCOPE_TLS, AT(lun_snapshot, admin_tls), "As listen.tls, for the admin listener."),
+    S("hosts", LUN_TEXTS, 0, 0, 0, NULL, NULL, 0, NOWHERE,
+      "Names, without a port, that it answers to as Host, beside localhost, addresses of loopback and the address it was reached at."),
+#undef S
+#define S(name, ...) { LUN_SCOPE_TLS, name, __VA_ARGS__ }
+    S("certificate", LUN_TEXT, LUN_REQUIRED, 1, 1024, NULL, NULL, 0, AT(lun_tls_files, certificate),
+      "A file in PEM form: the certificate, and behind it those that it was signed by. Read at each load, and at once when it changes."),
+    S("key", LUN_TEXT, LUN_REQUIRED, 1, 1024, NULL, NULL, 0, AT(lun_tls_files, key), "The file of its key, in PEM form, without a passphrase."),
+#undef S
+#define S(name, ...) { LUN_SCOPE_HTTP, name, __VA_ARGS__ }
+    S("allow", LUN_TEXTS, 0, 0, 0, NULL, NULL, 0, NOWHERE,
+      "Hosts: \"flags.example\", \"10.0.0.5:8080\", \"*.example.org\" (one * stands for any text; without a port: any). {}: none. Not said: all. "
+      "Addresses of the local link and of clouds' metadata services are refused in any case, also where a name leads to one."),
 #undef S
 #define S(name, ...) { LUN_SCOPE_PROVIDER, name, __VA_ARGS__ }
     S("dialect", LUN_TEXT, 0, 1, 64, "openai", NULL, 0, AT(lun_provider, dialect),

@@ -10,6 +10,9 @@
 #define LUN_SCOPES(X) \
     X(TOP,      "") \
     X(LISTEN,   "listen.") \
+    X(ADMIN,    "admin.") \
+    X(TLS,      "listen.tls.") \
+    X(HTTP,     "http.") \
     X(PROVIDER, "providers.NAME.") \
     X(LENGTH,   "providers.NAME.key_length.") \
     X(TIMEOUTS, "providers.NAME.timeouts.") \
@@ -46,7 +49,7 @@ enum lun_setting_type {
     LUN_SIZE,           /* int64_t bytes, said as a number or "64MiB" */
     LUN_USD,            /* int64_t nano-USD, said in USD */
     LUN_TEXT,           /* const char *, one line */
-    LUN_ADDRESS,        /* const char *, to listen on */
+    LUN_ADDRESS,        /* const char *, to listen on; or a table of the scope `inside`, with `address` in it */
     LUN_PLACE,          /* const char *: text, or secret "NAME"; read by whoever knows what it must be, shown by him too */
     LUN_CHOICE,         /* int or bool: which one of `words` */
     /* from here on not one value; read by whoever knows the table they are in, no override from the environment */

@@ -1,6 +1,7 @@
 #include "state/snapshot.h"
 #include "base/alloc.h"
 #include "base/hex.h"
+#include "state/certificate.h"
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
@@ -53,6 +54,8 @@ void lun_snapshot_unref(struct lun_snapshot *s)
 {
     if (!s || atomic_fetch_sub_explicit(&s->references, 1, memory_order_acq_rel) != 1) return;
     for (int i = 0; i < s->n_secrets; i++) wipe(&s->secrets[i]);
+    lun_certificate_free(s->listen_tls.shown);
+    lun_certificate_free(s->admin_tls.shown);
     lun_arena_free(&s->arena);
     free(s);
 }

@@ -186,6 +186,9 @@ struct lun_cache_rules {
     int64_t answer;             /* bytes of one; a larger one is not kept */
 };
 
+/* What a listener shows; all NULL: plain HTTP. `shown` alone may be NULL, where the loader was told to do without secrets. */
+struct lun_tls_files { const char *certificate, *key; struct lun_certificate *shown; };
+
 struct lun_host_function;
 
 struct lun_snapshot {
@@ -198,7 +201,7 @@ struct lun_snapshot {
     struct lun_arena arena;     /* all of the strings and arrays */
     const char *version;        /* "support.lua@a1b2c3d4e5f6": file @ first 12 hex digits of the hash over configuration,
                                    policy and every file they required; "default@…" without a policy */
-    unsigned char outside[32];  /* SHA-256 over what counts and is not in the version: the secrets' values, CA files. Equal with an equal
+    unsigned char outside[32];  /* SHA-256 over what counts and is not in the version: the secrets' values, CA files, certificates with their keys. Equal with an equal
                                    version: nothing has changed */
     const char *folder;         /* of gateway.lua, for relative paths; "" for a string */
 
@@ -208,6 +211,10 @@ struct lun_snapshot {
 
     const char *listen, *admin; /* addresses; admin NULL: none */
     const char *admin_token;    /* NULL: none is asked for. Never shown */
+    struct lun_tls_files listen_tls, admin_tls;
+    const char *const *admin_hosts; int n_admin_hosts;      /* names that it answers to, beside its own address and those of loopback */
+    const char *const *http_allow; int n_http_allow;        /* whom policies may ask by lunette.http; http_said false: everyone */
+    bool http_said;
     bool watch;                 /* a change of a file is taken over by itself */
     const char *state;          /* the folder for what survives a restart; NULL: none */
     bool state_said;            /* by the configuration: that it cannot be used is a mistake, else a warning */

@@ -51,10 +51,23 @@ static bool has_enough(const struct lun_connection *c)
     return (c->phase == LUN_PHASE_OPEN || c->phase == LUN_PHASE_CLOSING) && c->ahead.n >= LUN_SERVER_AHEAD;
 }
 
+/* Plain HTTP, come to a port of TLS, is answered in plain HTTP: it begins with a letter, where a handshake begins with 22 (RFC 8446 5.1). */
+static void look_at_greeting(struct lun_connection *c)
+{
+    char first;
+    if (recv(c->fd, &first, 1, MSG_PEEK) != 1) return;
+    c->greeted = true;
+    c->misplaced = first >= 'A' && first <= 'Z';
+    if (!c->misplaced) return;
+    lun_tls_link_free(c->tls);
+    c->tls = NULL;
+}
+
 /* Reads what is there; a short read of a plain socket has emptied it, which saves asking again. */
 static void take(struct lun_connection *c)
 {
     c->more = false;
+    if (c->tls && !c->greeted) look_at_greeting(c);
     for (int i = 0; i < READS && !has_enough(c); i++) {
         ssize_t n = receive(c);
         if (n > 0) store(c, (size_t)n);
@@ -247,6 +260,7 @@ static void turn(struct lun_task *task)
     charge(c);
     bool asking = c->phase == LUN_PHASE_HEAD || c->phase == LUN_PHASE_BODY;
     if (c->rang && due(c) <= now(c)) expire(c);
+    else if (asking && c->misplaced) lun_connection_refuse(c, 400, "This port speaks HTTPS, and the request came as plain HTTP: write https:// in the URL.");
     else if (asking && overdrawn(c)) lun_connection_refuse(c, 503, "Too much is being buffered; try again soon.");
     c->rang = false;
     lun_connection_serve(c);

@@ -20,6 +20,8 @@ enum lun_phase {
     LUN_PHASE_DEAD,         /* freed at the end of this turn */
 };
 
+union lun_address { struct sockaddr any; struct sockaddr_in v4; struct sockaddr_in6 v6; };
+
 struct lun_exchange {
     void *user;
     lun_us started;
@@ -40,7 +42,8 @@ struct lun_connection {
     struct lun_task turn;
     struct lun_timer timer;
     enum lun_phase phase;
-    bool turning, reading, first, begun, close, fin, broken, rang, held, more /* lies ready in TLS, unread; no event will tell */;
+    bool turning, reading, first, begun, close, fin, broken, rang, held, more /* lies ready in TLS, unread; no event will tell */,
+         greeted /* the first byte was there */, misplaced /* and was not that of TLS */;
     lun_us since, got, sent_at;     /* phase began; last byte came; last byte went (or the queue ceased to be empty) */
     struct lun_http_reader reader;
     struct lun_chunks chunks;
@@ -50,8 +53,8 @@ struct lun_connection {
     int64_t charged;                /* to shared->buffered */
     size_t drained;                 /* thrown away while lingering */
     struct lun_exchange x;
-    union { struct sockaddr any; struct sockaddr_in v4; struct sockaddr_in6 v6; } from;
-    char peer[INET6_ADDRSTRLEN];
+    union lun_address from;
+    char peer[LUN_PEER_TEXT];
 };
 
 struct lun_server {

@@ -21,19 +21,30 @@ void lun_exchange_keep(struct lun_exchange *x, struct lun_buf *out)
     c->in = (struct lun_buf){0};
 }
 
+static const char *text_of(const union lun_address *a, char out[LUN_PEER_TEXT])
+{
+    int family = a->any.sa_family;
+    const void *address = &a->v4.sin_addr;
+    if (family != AF_INET && family != AF_INET6) return strcpy(out, "unix");
+    if (family == AF_INET6) {
+        bool mapped = IN6_IS_ADDR_V4MAPPED(&a->v6.sin6_addr);
+        address = a->v6.sin6_addr.s6_addr + (mapped ? 12 : 0);
+        if (mapped) family = AF_INET;
+    }
+    return inet_ntop(family, address, out, LUN_PEER_TEXT);
+}
+
 const char *lun_exchange_peer(struct lun_exchange *x)
 {
     struct lun_connection *c = of(x);
-    if (*c->peer) return c->peer;
-    int family = c->from.any.sa_family;
-    const void *address = &c->from.v4.sin_addr;
-    if (family != AF_INET && family != AF_INET6) return strcpy(c->peer, "unix");
-    if (family == AF_INET6) {
-        bool mapped = IN6_IS_ADDR_V4MAPPED(&c->from.v6.sin6_addr);
-        address = c->from.v6.sin6_addr.s6_addr + (mapped ? 12 : 0);
-        if (mapped) family = AF_INET;
-    }
-    return inet_ntop(family, address, c->peer, sizeof c->peer);
+    return *c->peer ? c->peer : text_of(&c->from, c->peer);
+}
+
+const char *lun_exchange_here(struct lun_exchange *x, char out[LUN_PEER_TEXT])
+{
+    union lun_address here;
+    socklen_t n = sizeof here;
+    return getsockname(of(x)->fd, &here.any, &n) ? NULL : text_of(&here, out);
 }
 
 /* ---- the head ---- */

@@ -163,7 +163,8 @@ void lun_server_lost(struct lun_server *s)
     if (s->draining && !s->connections) lun_loop_wake(&s->reactor->loop, &s->drained);
 }
 
-void lun_server_set_body(struct lun_server *s, int64_t longest) { s->options.body = longest; }
+void lun_server_set_body(struct lun_server *s, int64_t longest)     { s->options.body = longest; }
+void lun_server_set_tls(struct lun_server *s, struct lun_tls *tls)  { s->options.tls = tls; }
 
 void lun_server_stop_accepting(struct lun_server *s)
 {

@@ -70,7 +70,7 @@ struct lun_server_options {         /* copied; zero-initialised: defaults, no bo
     int64_t body;                           /* longest body; 413; 0: 32 MiB */
     const struct lun_http_limits *limits;   /* borrowed; NULL: lun_http_limits */
     struct lun_server_clocks clocks;        /* a 0 stands for the default */
-    struct lun_tls *tls;                    /* borrowed; NULL: plain */
+    struct lun_tls *tls;                    /* borrowed; NULL: plain. A request without TLS is answered 400 where there is one */
 };
 
 /*  what a server counts: name, since it began (but `open`, which is now), what */
@@ -96,6 +96,7 @@ struct lun_server *lun_server_new(struct lun_reactor *, int listener, const stru
                                   const struct lun_server_options *);
 const struct lun_server_counts *lun_server_counts(const struct lun_server *);   /* borrowed until free */
 void lun_server_set_body(struct lun_server *, int64_t longest);                 /* counts from now on */
+void lun_server_set_tls(struct lun_server *, struct lun_tls *);                 /* for connections from now on; borrowed, until the next; NULL: plain */
 void lun_server_stop_accepting(struct lun_server *);        /* closes the listener; nothing else changes */
 /* Stops accepting, closes idle connections; busy ones finish what they began, with `Connection: close`. `done` (may be NULL)
  * is called once, in a later turn, when no connection is left; it may free the server. */
@@ -104,6 +105,8 @@ void lun_server_drain(struct lun_server *, void (*done)(void *), void *arg);
 void lun_server_free(struct lun_server *);
 
 /* ---- exchanges ---- */
+
+enum { LUN_PEER_TEXT = 46 };        /* of the longest address, with its end */
 
 void lun_exchange_set_user(struct lun_exchange *, void *user);      /* what gone and full are told */
 
@@ -125,5 +128,7 @@ void lun_exchange_trailers(struct lun_exchange *, const struct lun_pair *, int n
 void lun_exchange_end(struct lun_exchange *, bool clean);
 
 const char *lun_exchange_peer(struct lun_exchange *);       /* "127.0.0.1", "::1", "unix"; IPv4 also where mapped. Until end or gone */
+/* The same of our own end: the address that the client came to. NULL: the system does not say. */
+const char *lun_exchange_here(struct lun_exchange *, char out[LUN_PEER_TEXT]);
 lun_us lun_exchange_started(const struct lun_exchange *);   /* loop time at which its first byte was there to be served */
 #endif

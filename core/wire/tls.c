@@ -1,5 +1,6 @@
 #include "wire/tls.h"
 #include "base/alloc.h"
+#include "state/certificate.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <openssl/bio.h>
@@ -55,12 +56,6 @@ static void make_sockets(void)
 
 /* ---- certificate and key ---- */
 
-static int no_passphrase(char *to, int n, int writing, void *arg)
-{
-    (void)to, (void)n, (void)writing, (void)arg;
-    return -1;
-}
-
 static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *n, const unsigned char *in, unsigned in_n, void *arg)
 {
     static const unsigned char ours[] = "\x08http/1.1";
@@ -78,7 +73,6 @@ static void set_up(SSL_CTX *c)
     SSL_CTX_set_mode(c, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_session_id_context(c, (const unsigned char *)"lunette", 7);
-    SSL_CTX_set_default_passwd_cb(c, no_passphrase);
     SSL_CTX_set_alpn_select_cb(c, choose_protocol, NULL);
     SSL_CTX_set_read_ahead(c, 1);
 }
@@ -102,14 +96,23 @@ static struct lun_tls *make(const SSL_METHOD *method)
     return t;
 }
 
-struct lun_tls *lun_tls_new(const char *certificate, const char *key, char error[256])
+static void take_certificate(SSL_CTX *c, SSL_CTX *from)
+{
+    unsigned char tickets[80];          /* how many OpenSSL 3 takes */
+    STACK_OF(X509) *chain = NULL;
+    SSL_CTX_get0_chain_certs(from, &chain);
+    bool good = SSL_CTX_use_cert_and_key(c, SSL_CTX_get0_certificate(from), SSL_CTX_get0_privatekey(from), chain, 1) == 1
+        && SSL_CTX_get_tlsext_ticket_keys(from, tickets, sizeof tickets) == 1 && SSL_CTX_set_tlsext_ticket_keys(c, tickets, sizeof tickets) == 1;
+    OPENSSL_cleanse(tickets, sizeof tickets);
+    if (!good) abort();                 /* `from` was good enough: there is no memory */
+}
+
+struct lun_tls *lun_tls_new(const struct lun_certificate *certificate)
 {
     struct lun_tls *t = make(TLS_server_method());
-    if (!t->context || !sockets) return wrong(t, error, "cannot set up TLS for", certificate);
+    if (!t->context || !sockets) abort();
     set_up(t->context);
-    if (SSL_CTX_use_certificate_chain_file(t->context, certificate) != 1) return wrong(t, error, "cannot use the certificate", certificate);
-    if (SSL_CTX_use_PrivateKey_file(t->context, key, SSL_FILETYPE_PEM) != 1) return wrong(t, error, "cannot use the key", key);
-    if (SSL_CTX_check_private_key(t->context) != 1) return wrong(t, error, "the certificate does not belong to the key", key);
+    take_certificate(t->context, certificate->context);
     return t;
 }
 

@@ -7,12 +7,12 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+struct lun_certificate;     /* state/certificate.h */
 struct lun_tls;             /* certificate and key; or whom to trust */
 struct lun_tls_link;        /* one connection */
 
-/* PEM files: the certificate with its chain behind it, and its key without a passphrase. NULL: `error` says what is wrong with
- * which file. */
-struct lun_tls *lun_tls_new(const char *certificate, const char *key, char error[256]);
+/* For a listener. What is made of one certificate takes the session tickets of all the others. The certificate is not needed any more afterwards. */
+struct lun_tls *lun_tls_new(const struct lun_certificate *);
 /* For connections from here: the other side must show a certificate for its name that is signed by one of these (PEM; NULL: the system's). */
 struct lun_tls *lun_tls_trust(const char *ca, char error[256]);
 void lun_tls_free(struct lun_tls *);                            /* links made from it may live on */

@@ -6,7 +6,7 @@
 
 ---@class (exact) lunette.Config
 ---@field listen? string|lunette.Config.Listen Where clients connect: "127.0.0.1:4000", "[::1]:4000", ":4000" (all interfaces), "unix:/run/lunette.sock". Default: 127.0.0.1:4000
----@field admin? string|false Where metrics are read and a running gateway is changed; false: nowhere. Not on loopback: with admin_token only. Default: 127.0.0.1:4001
+---@field admin? string|lunette.Config.Admin|false Where metrics are read and a running gateway is changed; false: nowhere. Not on loopback: with admin_token only. Default: 127.0.0.1:4001
 ---@field admin_token? lunette.Secret|lunette.Secret[] secret "NAME": what the admin listener asks for, as `authorization: Bearer`. Or LUNETTE_ADMIN_TOKEN in the environment.
 ---@field state? string|false The folder for what must survive a restart: settings, the last versions, what was taken back; false: none. Default: .lunette
 ---@field workers? integer|"auto" Threads that serve; "auto": one per core. Default: auto
@@ -31,10 +31,24 @@
 ---@field redis? string|lunette.Secret|false The Redis by which several gateways share their budgets, rates, keys and rollbacks: "redis://HOST[:PORT][/DB]", "rediss://…" (TLS), "unix:/PATH[?db=N]"; with a user or password in it, "redis://[USER]:PASSWORD@HOST", as secret "NAME" (or LUNETTE_REDIS in the environment). Not said, or false: this gateway shares nothing.
 ---@field redis_prefix? string What the names of all keys in Redis begin with, before a colon: gateways with the same one share, others on the same Redis do not meet. Default: lunette
 ---@field redis_ca? string For rediss://: a file of certificates to trust instead of the system's.
+---@field http? lunette.Config.Http Whom policies may ask by lunette.http.
 
 ---@class (exact) lunette.Config.Listen
 ---@field [1]? string
----@field address? string The same as listen = "…"; may stand first in the table without its name.
+---@field address? string The same as listen = "…"; may stand first in the table without its name. Default: 127.0.0.1:4000
+---@field tls? lunette.Config.Tls Certificate and key: clients speak HTTPS, TLS 1.2 or 1.3.
+
+---@class (exact) lunette.Config.Admin
+---@field address? string The same as admin = "…"; may stand first in the table without its name. Default: 127.0.0.1:4001
+---@field tls? lunette.Config.Tls As listen.tls, for the admin listener.
+---@field hosts? string[] Names, without a port, that it answers to as Host, beside localhost, addresses of loopback and the address it was reached at.
+
+---@class (exact) lunette.Config.Tls
+---@field certificate string A file in PEM form: the certificate, and behind it those that it was signed by. Read at each load, and at once when it changes.
+---@field key string The file of its key, in PEM form, without a passphrase.
+
+---@class (exact) lunette.Config.Http
+---@field allow? string[] Hosts: "flags.example", "10.0.0.5:8080", "*.example.org" (one * stands for any text; without a port: any). {}: none. Not said: all. Addresses of the local link and of clouds' metadata services are refused in any case, also where a name leads to one.
 
 ---@class (exact) lunette.Config.Provider
 ---@field dialect? string The interface it speaks: "openai", or NAME for dialects/NAME.lua beside gateway.lua or one that comes along. Default: openai

@@ -71,8 +71,8 @@ describe("without a token, the admin listener", function()
 end)
 
 describe("with a token, the admin listener", function()
-  it("asks for it, everywhere but at /health, whatever Host says", function()
-    local g = serve { env = { LUNETTE_ADMIN_TOKEN = token } }
+  it("asks for it, everywhere but at /health, and answers to the names that were said", function()
+    local g = serve { config = config:gsub("return {", 'return { admin = { "127.0.0.1:0", hosts = { "gateway.internal" } },', 1), env = { LUNETTE_ADMIN_TOKEN = token } }
     for _, path in ipairs { "/metrics", "/admin/versions", "/admin/settings", "/admin/nothing" } do
       local answer = e2e.request(g.admin, { path = path })
       assert.same({ 401, "Bearer" }, { answer.status, answer.headers["www-authenticate"] })
@@ -85,6 +85,9 @@ describe("with a token, the admin listener", function()
     local c = e2e.connect(g.admin)
     c:send("GET /admin/versions HTTP/1.1\r\nhost: gateway.internal\r\nauthorization: Bearer " .. token .. "\r\n\r\n")
     assert.equal(200, e2e.receive(c).status)
+    c = e2e.connect(g.admin)
+    c:send("GET /admin/versions HTTP/1.1\r\nhost: evil.example\r\nauthorization: Bearer " .. token .. "\r\n\r\n")
+    assert.equal(403, e2e.receive(c).status)
     assert.equal(403, status(g, { path = "/admin/versions", headers = { authorization = "Bearer " .. token, origin = "http://evil.example" } }))
   end)
 

@@ -263,7 +263,7 @@ describe("a command to a running gateway", function()
   end)
 
   it("refuses wrong use: status 2", function()
-    for _, address in ipairs { "nowhere", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:123456", "https://127.0.0.1:1", "user@127.0.0.1:1",
+    for _, address in ipairs { "nowhere", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:123456", "ftp://127.0.0.1:1", "user@127.0.0.1:1",
                               "unix:", "127.0.0.1:1/x" } do
       local status, out, err = e2e.run { program, "reload", "--admin", address }
       assert.same({ address, 2, "" }, { address, status, out })

@@ -219,7 +219,7 @@ local function start_gateway(g, env)
   g.env = env
   g.process = e2e.start({ e2e.lunette, "serve", g.folder .. "/gateway.lua", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
                           "--workers", tostring(g.workers) }, env)
-  local port, admin = g.process:expect "listening on http://127%.0%.0%.1:(%d+), metrics on http://127%.0%.0%.1:(%d+)"
+  local port, admin = g.process:expect "listening on https?://127%.0%.0%.1:(%d+), metrics on https?://127%.0%.0%.1:(%d+)"
   g.port, g.admin = tonumber(port), tonumber(admin)
 end
 

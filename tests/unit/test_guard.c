@@ -60,15 +60,22 @@ static const struct guarded cases[] = {
     { "one that begins like localhost", GET, FOR("localhost.evil.example"), NULL, false, 403 },
     { "a short form of an address", GET, FOR("127.1"), NULL, false, 403 },
     { "all addresses", GET, FOR("0.0.0.0:4001"), NULL, false, 403 },
-    { "another address", GET, FOR("10.0.0.1"), NULL, false, 403 },
+    { "another address", GET, FOR("10.0.0.2"), NULL, false, 403 },
     { "another address of IPv6", GET, FOR("[::2]"), NULL, false, 403 },
+    { "the address it came in at", GET, FOR("10.0.0.1:4001"), NULL, false, 0 },
+    { "the same in brackets, as no address of IPv4 is", GET, FOR("[10.0.0.1]"), NULL, false, 403 },
+    { "a name that begins like it", GET, FOR("10.0.0.1.evil.example"), NULL, false, 403 },
+    { "a name that was said", GET, FOR("gateway.example:4001"), NULL, false, 0 },
+    { "the same in capitals", GET, FOR("Gateway.Example"), NULL, false, 0 },
+    { "a name below it", GET, FOR("evil.gateway.example"), NULL, false, 403 },
     { "an absolute target that names it", "GET http://evil.example/metrics HTTP/1.1", FOR("evil.example"), NULL, false, 403 },
     { "no host over TCP", OLD, "", NULL, false, 403 },
     { "no host over a unix socket", OLD, "", NULL, true, 0 },
     { "localhost over a unix socket", GET, FOR("localhost"), NULL, true, 0 },
     { "another name over a unix socket", GET, FOR("evil.example"), NULL, true, 403 },
     { "/health is for these hosts too", "GET /health HTTP/1.1", FOR("evil.example"), NULL, false, 403 },
-    { "with the token any host will do", GET, FOR("gateway.example:443") GOOD, TOKEN, false, 0 },
+    { "with the token too", GET, FOR("evil.example") GOOD, TOKEN, false, 403 },
+    { "with the token, the address it came in at", GET, FOR("10.0.0.1") GOOD, TOKEN, false, 0 },
 
     /* ---- origin ---- */
     { "its own page", POST, HERE FROM("http://127.0.0.1:4001"), NULL, false, 0 },
@@ -119,7 +126,9 @@ static void every_case_is_decided_as_said(void **state)
         size_t used, n = (size_t)snprintf(bytes, sizeof bytes, "%s\r\n%s\r\n", c->line, c->lines);
         const char *why = "unset";
         if (lun_http_read(&reader, bytes, n, NULL, &used) != LUN_HTTP_DONE) fail_msg("%s: not a head: %s", c->name, reader.why ? reader.why : "more");
-        int status = lun_guard_check(&(struct lun_guard){ c->token, c->is_unix }, &reader.request, &why);
+        static const char *const hosts[] = { "internal", "gateway.example" };
+        const struct lun_guard guard = { .token = c->token, .is_unix = c->is_unix, .here = c->is_unix ? "unix" : "10.0.0.1", .hosts = hosts, .n_hosts = 2 };
+        int status = lun_guard_check(&guard, &reader.request, &why);
         if (status != c->status) fail_msg("%s: %d, not %d", c->name, status, c->status);
         if (status ? !why || strstr(why, "evil") || strstr(why, TOKEN) : why != NULL) fail_msg("%s: why is %s", c->name, why ? why : "NULL");
         lun_http_free(&reader);

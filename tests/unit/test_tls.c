@@ -1,5 +1,6 @@
 /* TLS for clients, with OpenSSL on the other side too: certificates made here, sockets of 127.0.0.1, one thread. */
 #include "base/alloc.h"
+#include "state/certificate.h"
 #include "state/snapshot.h"
 #include "wire/listen.h"
 #include "wire/server.h"
@@ -103,13 +104,16 @@ static void on_full(void *user, bool is) { (void)user; if (is) full++; else room
 static int begin_with(struct lun_server_clocks clocks)
 {
     struct lun_server_handler h = { .request = on_request, .gone = on_gone, .full = on_full };
+    struct lun_certificate_problem problem;
+    struct lun_certificate *pair = lun_certificate_read(certificate, key, lun_clock_wall(), &problem);
     char error[256];
     int fd;
+    if (!pair) fail_msg("%s", problem.what);
     if (!lun_listen("127.0.0.1:0", 1, &fd, error)) return -1;
     port = lun_listen_port(fd);
     reactor = lun_reactor_new(NULL);
-    tls = lun_tls_new(certificate, key, error);
-    if (!tls) fail_msg("%s", error);
+    tls = lun_tls_new(pair);
+    lun_certificate_free(pair);
     server = lun_server_new(reactor, fd, &h, &(struct lun_server_options){ .shared = &shared, .tls = tls, .clocks = clocks });
     open_exchange = NULL;
     gone = full = room = 0;
@@ -199,20 +203,6 @@ static void leave(struct client *c)
 
 /* ---- tests ---- */
 
-static void files_that_are_wrong_are_named(void **state)
-{
-    (void)state;
-    char error[256];
-    assert_null(lun_tls_new("/nowhere/cert.pem", key, error));
-    assert_non_null(strstr(error, "certificate /nowhere/cert.pem"));
-    assert_null(lun_tls_new(nonsense, key, error));
-    assert_non_null(strstr(error, nonsense));
-    assert_null(lun_tls_new(certificate, nonsense, error));
-    assert_non_null(strstr(error, nonsense));
-    assert_null(lun_tls_new(certificate, other_key, error));
-    assert_non_null(strstr(error, other_key));
-}
-
 static void requests_are_served_over_1_2_and_1_3(void **state)
 {
     (void)state;
@@ -246,14 +236,65 @@ static void older_versions_and_other_protocols_are_turned_away(void **state)
     UNTIL(lun_server_counts(server)->open == 0);
 }
 
-static void what_is_not_tls_is_closed(void **state)
+static void say_plainly(struct client *c, const char *bytes)
+{
+    event_del(c->readable);         /* OpenSSL is not to read the answer */
+    assert_true(send(c->fd, bytes, strlen(bytes), 0) > 0);
+}
+
+static void what_is_no_tls_is_closed(void **state)
 {
     (void)state;
     struct client *c = join(TLS1_3_VERSION, NULL);
-    assert_true(send(c->fd, GET("/"), strlen(GET("/")), 0) > 0);
+    say_plainly(c, "\x80nonsense");
     UNTIL(lun_server_counts(server)->accepted == 1 && lun_server_counts(server)->open == 0);
     assert_int_equal(lun_server_counts(server)->requests, 0);
     leave(c);
+}
+
+static void plain_http_is_told_so_in_plain_http(void **state)
+{
+    (void)state;
+    static const char *const asked[] = { GET("/"), "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n123456789", "OPTIONS * HTTP/1.1\r\n", GET("/1") GET("/2") };
+    for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) {
+        struct client *c = join(TLS1_3_VERSION, NULL);
+        char answer[1024];
+        ssize_t n = 0, got;
+        say_plainly(c, asked[i]);
+        UNTIL(lun_server_counts(server)->refused_400 == i + 1);
+        shutdown(c->fd, SHUT_WR);
+        UNTIL(lun_server_counts(server)->open == 0);
+        while ((got = recv(c->fd, answer + n, sizeof answer - 1 - (size_t)n, 0)) > 0) n += got;
+        answer[n] = 0;
+        assert_int_equal(strncmp(answer, "HTTP/1.1 400 ", 13), 0);
+        assert_non_null(strstr(answer, "https://"));
+        assert_null(strstr(answer + 13, "HTTP/1.1"));
+        leave(c);
+    }
+    assert_int_equal(lun_server_counts(server)->requests, 0);
+}
+
+/* The new certificate counts for connections from now on; one that is there goes on with what it began with. */
+static void another_certificate_disturbs_nobody(void **state)
+{
+    (void)state;
+    struct lun_certificate_problem problem;
+    struct client *before = join(TLS1_3_VERSION, NULL);
+    say(before, GET("/1"));
+    UNTIL(has(before, "200 OK"));
+    struct lun_certificate *pair = lun_certificate_read(certificate, key, lun_clock_wall(), &problem);
+    struct lun_tls *another = lun_tls_new(pair);
+    lun_certificate_free(pair);
+    WITHIN(lun_server_set_tls(server, another));
+    lun_tls_free(tls);
+    tls = another;
+    struct client *after = join(TLS1_3_VERSION, NULL);
+    say(before, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\nbefore");
+    say(after, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nafter");
+    UNTIL(has(before, "before") && has(after, "after"));
+    leave(before);
+    leave(after);
+    UNTIL(lun_server_counts(server)->open == 0);
 }
 
 static void large_bodies_go_both_ways(void **state)
@@ -359,10 +400,11 @@ int main(void)
 {
     signal(SIGPIPE, SIG_IGN);       /* for the clients here, whose OpenSSL writes as it likes */
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(files_that_are_wrong_are_named),
         cmocka_unit_test_setup_teardown(requests_are_served_over_1_2_and_1_3, begin, end),
         cmocka_unit_test_setup_teardown(older_versions_and_other_protocols_are_turned_away, begin, end),
-        cmocka_unit_test_setup_teardown(what_is_not_tls_is_closed, begin, end),
+        cmocka_unit_test_setup_teardown(what_is_no_tls_is_closed, begin, end),
+        cmocka_unit_test_setup_teardown(plain_http_is_told_so_in_plain_http, begin, end),
+        cmocka_unit_test_setup_teardown(another_certificate_disturbs_nobody, begin, end),
         cmocka_unit_test_setup_teardown(large_bodies_go_both_ways, begin, end),
         cmocka_unit_test_setup_teardown(a_torn_stream_ends_without_the_last_chunk_but_with_a_word, begin, end),
         cmocka_unit_test_setup_teardown(whoever_leaves_is_gone_with_and_without_a_word, begin, end),

@@ -10,7 +10,7 @@ end
 
 return {
   listen = "0.0.0.0:4000",
-  admin = "0.0.0.0:4001",                               -- metrics and changes; compose.yaml does not publish it
+  admin = { "0.0.0.0:4001", hosts = { "gateway" } },    -- metrics and changes; compose.yaml does not publish it. The name is that of its service
   admin_token = secret "LUNETTE_ADMIN_TOKEN",
   state = "/var/lib/lunette",
 
