@@ -1,5 +1,6 @@
 #include "gateway/web.h"
 #include "base/alloc.h"
+#include "script/url.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -83,36 +84,12 @@ static void on_timer(struct lun_timer *t) { end((struct fetch *)((char *)t - off
 
 /* ---- where to ---- */
 
-/* 169.254.0.0/16 and fe80::/10 (RFC 3927, RFC 4291), in the forms in which a host can be written as an address; and their well-known names. */
-static bool is_link_local(const char *host, size_t n)
-{
-    static const char *const names[] = { "metadata.google.internal", "metadata", "instance-data" };
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) if (strlen(names[i]) == n && !strncasecmp(host, names[i], n)) return true;
-    if (n && *host == '[') return n > 4 && (!strncasecmp(host + 1, "fe8", 3) || !strncasecmp(host + 1, "fe9", 3) || !strncasecmp(host + 1, "fea", 3)
-                                             || !strncasecmp(host + 1, "feb", 3) || memmem(host, n, "169.254.", 8) || memmem(host, n, "a9fe:", 5));
-    if (n >= 8 && !strncmp(host, "169.254.", 8)) return true;
-    /* any other spelling of a number (0xa9fe…, 2851995648, 0251.0376…) is none that a person would use */
-    char copy[64], *stop;
-    if (!n || n >= sizeof copy || *host < '0' || *host > '9') return false;
-    memcpy(copy, host, n);
-    copy[n] = 0;
-    strtoul(copy, &stop, 0);
-    return !*stop || copy[0] == '0';
-}
-
 /* The origin's length, or 0 with the reason why it may not be fetched. */
 static size_t origin_of(const char *url, const char **why)
 {
-    size_t scheme = !strncmp(url, "https://", 8) ? 8 : !strncmp(url, "http://", 7) ? 7 : 0;
-    *why = "the URL has to begin with http:// or https://";
-    if (!scheme) return 0;
-    size_t n = strcspn(url + scheme, "/?#");
-    *why = "the URL has no host, or has a user in it";
-    if (!n || memchr(url + scheme, '@', n)) return 0;
-    const char *host = url + scheme, *colon = *host == '[' ? memchr(host, ']', n) : memchr(host, ':', n);
-    *why = "link-local addresses are not for policies";
-    if (is_link_local(host, colon ? (size_t)(colon - host) : n)) return 0;
-    return scheme + n;
+    if ((*why = lun_url_problem(url, strlen(url)))) return 0;
+    size_t scheme = (size_t)(strstr(url, "://") + 3 - url);
+    return scheme + strcspn(url + scheme, "/?#");
 }
 
 static struct lun_upstream_site *site_of(struct web *w, const char *url, size_t n, char **error)
@@ -120,7 +97,7 @@ static struct lun_upstream_site *site_of(struct web *w, const char *url, size_t 
     for (int i = 0; i < w->n; i++)
         if (strlen(w->sites[i].origin) == n && !memcmp(w->sites[i].origin, url, n)) return w->sites[i].at;
     char *origin = lun_strndup(url, n);
-    struct lun_upstream_site *at = lun_upstream_site_new(w->upstream, &(struct lun_upstream_site_spec){ .base_url = origin, .connect_timeout = 5 * LUN_SECOND, .connections = 64 }, error);
+    struct lun_upstream_site *at = lun_upstream_site_new(w->upstream, &(struct lun_upstream_site_spec){ .base_url = origin, .guarded = true, .connect_timeout = 5 * LUN_SECOND, .connections = 64 }, error);
     if (!at) { free(origin); return NULL; }
     struct site *s = &w->sites[w->n < SITES ? w->n++ : w->turn++ % SITES];
     lun_upstream_site_free(s->at);

@@ -137,8 +137,8 @@ const struct lun_function lun_functions[] = {
     { "backoff", "(n, { base = 1, max = 60, jitter = })", "number", "seconds before try n + 1: base × 2^(n−1), at most max. `jitter = 0.5`: ± 50 %; `jitter = \"full\"`: anything from 0 to that; "
       "`jitter_seconds = 0.5`: ± 0.5 s; none of them: exact", lun_chance_backoff,
       .lua = "(n: number, options?: { base?: number, max?: number, jitter?: number|\"full\", jitter_seconds?: number }): number" },
-    { "http", "{ url =, method =, headers =, body =, timeout = }", "table", "asks a web server: `{ status =, headers =, body = }`, or `nil, reason`. GET, or POST with a body; timeout 5 s. "
-      "Addresses of the local link and of clouds' metadata services are refused", lun_wish_http,
+    { "http", "{ url =, method =, headers =, body =, timeout = }", "table", "asks a web server: `{ status =, headers =, body = }`, or `nil, reason`. GET, or POST with a body; timeout 5 s. Redirects are not followed. "
+      "Addresses of the local link and of clouds' metadata services are refused, also where a name leads to one; and hosts that `http.allow` of the configuration leaves out", lun_wish_http,
       .lua = "(options: { url: string, method?: string, headers?: table<string, string>, body?: string, timeout?: number }): { status: integer, headers: table<string, string>, body: string }?, string?" },
     { "chat", "{ model =, text = | messages =, choices =, timeout =, max_tokens =, pay = }", "string", "asks a model of the configuration and gives its answer's text, or `nil, reason`. With `choices` (a list of words) it gives the "
       "one that was answered, else `nil, \"no_choice\"`. Runs no hooks. The request's key pays; `pay = \"total\"`: the gateway. timeout 10 s", NULL,

@@ -132,6 +132,8 @@ int lun_wish_http(lua_State *L)
     if (!w.http.url) return luaL_error(L, "http: url is missing");
     const char *problem = lun_url_problem(w.http.url, lua_objlen(L, -1));
     if (problem) return luaL_error(L, "http: url: %s", problem);
+    const struct lun_snapshot *s = mind->question->snapshot;
+    if (s->http_said && !lun_url_allowed(w.http.url, s->http_allow, s->n_http_allow)) return luaL_error(L, "http: url: its host is none of http.allow in the configuration");
     w.http.body = text_option(L, "http", "body", BODY_MOST);
     w.http.body_n = w.http.body ? lua_objlen(L, -1) : 0;
     w.http.method = method_option(L, w.http.body);

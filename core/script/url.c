@@ -1,7 +1,9 @@
 #include "script/url.h"
+#include "base/address.h"
+#include "state/snapshot.h"
 #include <arpa/inet.h>
 #include <ctype.h>
-#include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -9,31 +11,11 @@
 
 static const char forbidden[] = "addresses of the local link and of clouds' metadata services cannot be asked";
 
-/* Host order. */
-static bool is_forbidden_4(uint32_t a)
-{
-    return a >> 16 == 0xA9FE            /* 169.254.0.0/16: link-local, RFC 3927 */
-        || a == 0x646464C8              /* 100.100.100.200 */
-        || a == 0xC00000C0              /* 192.0.0.192 */
-        || a == 0xA83F8110;             /* 168.63.129.16 */
-}
-
-static uint32_t four(const unsigned char *b) { return (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3]; }
-
-static bool is_forbidden_6(const struct in6_addr *a)
-{
-    static const unsigned char nat64[12] = { 0, 0x64, 0xff, 0x9b }, aws[16] = { 0xfd, 0, 0x0e, 0xc2, [14] = 0x02, [15] = 0x54 };
-    const unsigned char *b = a->s6_addr;
-    if (IN6_IS_ADDR_LINKLOCAL(a) || !memcmp(b, aws, 16)) return true;
-    if (IN6_IS_ADDR_V4MAPPED(a) || IN6_IS_ADDR_V4COMPAT(a) || !memcmp(b, nat64, 12)) return is_forbidden_4(four(b + 12));
-    return b[0] == 0x20 && b[1] == 0x02 && is_forbidden_4(four(b + 2));       /* 6to4 */
-}
-
 static const char *name_problem(const char *host)
 {
     static const char *const names[] = { "metadata.google.internal", "metadata.goog", "metadata", "instance-data", "instance-data.ec2.internal" };
     struct in_addr a;
-    if (inet_aton(host, &a)) return is_forbidden_4(ntohl(a.s_addr)) ? forbidden : NULL;     /* knows 0xa9fea9fe and 2852039166 too */
+    if (inet_aton(host, &a)) return lun_address_is_inner_4(&a) ? forbidden : NULL;     /* knows 0xa9fea9fe and 2852039166 too */
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) if (!strcasecmp(host, names[i])) return forbidden;
     return NULL;
 }
@@ -58,7 +40,7 @@ static const char *bracketed_problem(const char *at, size_t n)
     memcpy(host, at, n);
     host[n] = 0;
     if (inet_pton(AF_INET6, host, &a) != 1) return "its address in brackets is none";
-    return is_forbidden_6(&a) ? forbidden : NULL;
+    return lun_address_is_inner_6(&a) ? forbidden : NULL;
 }
 
 static bool is_port(const char *at, const char *end)
@@ -85,4 +67,34 @@ const char *lun_url_problem(const char *url, size_t n)
     close = memchr(at, ':', (size_t)(end - at));
     if (close && !is_port(close, end)) return "its port is none";
     return host_problem(at, (size_t)((close ? close : end) - at));
+}
+
+/* ---- whom the configuration allows ---- */
+
+static void lower(char *text) { for (; *text; text++) *text = (char)tolower((unsigned char)*text); }
+
+/* Whether "host:8080", "[::1]:8080" or a pattern of such says its port. */
+static bool has_port(const char *pattern)
+{
+    const char *close = strrchr(pattern, ']');
+    return strchr(close ? close : pattern, ':') != NULL;
+}
+
+bool lun_url_allowed(const char *url, const char *const *allow, int n)
+{
+    const char *at = strstr(url, "://") + 3, *end = at + strcspn(at, "/?#"), *close = *at == '[' ? strchr(at, ']') : at;
+    const char *colon = memchr(close, ':', (size_t)(end - close)), *stop = colon ? colon : end, *port = colon && colon + 1 < end ? colon + 1 : NULL;
+    char host[300], with_port[320], pattern[300];
+    while (stop > at && stop[-1] == '.') stop--;
+    snprintf(host, sizeof host, "%.*s", (int)(stop - at), at);
+    if (port) snprintf(with_port, sizeof with_port, "%s:%.*s", host, (int)(end - port), port);
+    else snprintf(with_port, sizeof with_port, "%s:%s", host, strncasecmp(url, "https", 5) ? "80" : "443");
+    lower(host);
+    lower(with_port);
+    for (int i = 0; i < n; i++) {
+        snprintf(pattern, sizeof pattern, "%s", allow[i]);
+        lower(pattern);
+        if (lun_pattern_fits(pattern, has_port(pattern) ? with_port : host)) return true;
+    }
+    return false;
 }

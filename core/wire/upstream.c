@@ -142,7 +142,7 @@ struct lun_upstream_call *lun_upstream_call(struct lun_upstream *u, struct lun_u
     c->ready = false;
     c->busy = request->busy;
     c->counted = false;
-    c->paused = c->ended = c->told = c->closed = c->needs_seal = c->sealed = false;
+    c->barred = c->paused = c->ended = c->told = c->closed = c->needs_seal = c->sealed = false;
     c->kind = LUN_KIND_COUNT;
     c->detail[0] = c->error[0] = 0;
     c->times = (struct lun_upstream_times){ .started = u->reactor->loop.now };

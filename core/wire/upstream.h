@@ -47,6 +47,7 @@ struct lun_upstream_site_spec {
     const char *ca_file;        /* PEM, trusted alone; NULL: the system's */
     const char *proxy;          /* URL, may carry a password; NULL: none, whatever the environment says */
     bool http2;                 /* offer it by ALPN (https only); otherwise HTTP/1.1 alone */
+    bool guarded;               /* no connection is made to an address of base/address.h, whatever name led there; without a proxy alone */
     lun_us connect_timeout;     /* for calls that say none; 0: 10 s */
     int connections;            /* calls in flight at once, over all who count in the same place; 0: 512. With http2 100 times as many, as one connection carries 100. Idle ones
                                    kept for reuse are not counted */

@@ -76,10 +76,10 @@ static void on_idle(struct lun_timer *t)
     if (!l->calls) lane_free(l);
 }
 
-static struct lane *lane_new(struct lun_upstream *u, struct trust *t, bool stream, bool http2)
+static struct lane *lane_new(struct lun_upstream *u, struct trust *t, bool stream, bool http2, bool guarded)
 {
     struct lane *l = lun_zalloc(sizeof *l);
-    *l = (struct lane){ .upstream = u, .trust = t, .stream = stream, .http2 = http2, .multi = curl_multi_init() };
+    *l = (struct lane){ .upstream = u, .trust = t, .stream = stream, .http2 = http2, .guarded = guarded, .multi = curl_multi_init() };
     event_assign(&l->again, u->reactor->base, -1, 0, on_again, l);
     l->kick.run = on_kick;
     l->timer.fire = on_timer;
@@ -114,14 +114,15 @@ void lane_free(struct lane *l)
     free(l);
 }
 
-/* The first with room, so that few lanes are warm; streams apart, or every short call would pay for each of them. */
+/* The first with room, so that few lanes are warm; streams apart, or every short call would pay for each of them; guarded ones apart, as a kept connection
+ * was looked at only by who opened it. */
 void lane_add(struct lun_upstream_call *c)
 {
     struct lun_upstream *u = c->upstream;
-    bool stream = c->stream, http2 = c->site->http2;
+    bool stream = c->stream, http2 = c->site->http2, guarded = c->site->guarded;
     struct lane *l = u->lanes;
-    while (l && !(l->trust == c->site->trust && l->stream == stream && l->http2 == http2 && l->calls < LANE_CALLS)) l = l->next;
-    if (!l) l = lane_new(u, c->site->trust, stream, http2);
+    while (l && !(l->trust == c->site->trust && l->stream == stream && l->http2 == http2 && l->guarded == guarded && l->calls < LANE_CALLS)) l = l->next;
+    if (!l) l = lane_new(u, c->site->trust, stream, http2, guarded);
     l->calls++;
     u->calls++;
     c->site->busy++;

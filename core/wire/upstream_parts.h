@@ -40,7 +40,7 @@ struct lane {
     struct lane *next;
     struct lun_upstream *upstream;
     struct trust *trust;
-    bool stream, http2;
+    bool stream, http2, guarded;
     CURLM *multi;
     int calls;
     struct lun_task kick;       /* curl_multi_socket_action(TIMEOUT), once for all calls added in this turn */
@@ -75,7 +75,7 @@ struct lun_upstream_site {
     struct lun_upstream *upstream;
     struct trust *trust;
     char *base, *host, *proxy;  /* base without a last slash; host with its port, for people */
-    bool http2, freed;
+    bool http2, guarded, freed;
     lun_us connect_timeout;
     int connections, busy, open;
     char **lines; int lines_n;  /* its own headers, as they are sent */
@@ -116,6 +116,7 @@ struct lun_upstream_call {
     uint64_t total;             /* bytes of the body */
 
     struct head head;
+    bool barred;                /* it was led to an address that it may not ask */
     bool paused, stuck, blind;  /* stuck: libcurl holds bytes until we let go */
     uint64_t turn; size_t burst;        /* bytes told in that turn */
     struct lun_buf held;        /* HTTP/2: we do */

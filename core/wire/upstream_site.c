@@ -99,6 +99,7 @@ struct lun_upstream_site *lun_upstream_site_new(struct lun_upstream *u, const st
     s->base = base_of(spec->base_url);
     s->host = host;
     s->proxy = lun_strdup(spec->proxy ? spec->proxy : "");
+    s->guarded = spec->guarded;
     s->http2 = spec->http2 && !strncasecmp(s->base, "https:", 6);
     s->connect_timeout = spec->connect_timeout ? spec->connect_timeout : 10 * LUN_SECOND;
     s->connections = (spec->connections ? spec->connections : 512) * (s->http2 ? H2_STREAMS : 1);

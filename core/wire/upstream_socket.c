@@ -1,4 +1,5 @@
 #include "wire/upstream_parts.h"
+#include "base/address.h"
 #include "base/alloc.h"
 #include <errno.h>
 #include <stdio.h>
@@ -123,6 +124,7 @@ curl_socket_t socket_open(void *call, curlsocktype purpose, struct curl_sockaddr
 {
     struct lun_upstream_call *c = call;
     (void)purpose;
+    if (c->site->guarded && lun_address_is_inner(&a->addr)) { c->barred = true; return CURL_SOCKET_BAD; }
     int fd = socket(a->family, a->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, a->protocol);
     if (fd < 0) {
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {

@@ -400,7 +400,7 @@ function lunette.keywords(list) end
 ---@return number
 function lunette.backoff(n, options) end
 
----asks a web server: `{ status =, headers =, body = }`, or `nil, reason`. GET, or POST with a body; timeout 5 s. Addresses of the local link and of clouds' metadata services are refused
+---asks a web server: `{ status =, headers =, body = }`, or `nil, reason`. GET, or POST with a body; timeout 5 s. Redirects are not followed. Addresses of the local link and of clouds' metadata services are refused, also where a name leads to one; and hosts that `http.allow` of the configuration leaves out
 ---@param options { url: string, method?: string, headers?: table<string, string>, body?: string, timeout?: number }
 ---@return { status: integer, headers: table<string, string>, body: string }?
 ---@return string?

@@ -25,7 +25,7 @@ teardown(e2e.stop)
 
 local function serve(policy, options)
   options = options or {}
-  return e2e.gateway { config = config, files = { ["policy.lua"] = policy }, workers = options.workers,
+  return e2e.gateway { config = config:gsub("health = false,", "%0 " .. (options.more or ""), 1), files = { ["policy.lua"] = policy }, workers = options.workers,
                        env = { A = a.url, B = b.url, S = s.url, DEADLINE = options.deadline } }
 end
 
@@ -355,6 +355,24 @@ describe("a wish", function()
     answer = g:chat { model = "s", text = "http://127.0.0.1:1/" }
     assert.equal(200, answer.status)
     assert.equal("string", type(g:line(answer).notes.web))
+  end)
+
+  it("for the web asks only whom the configuration allows, and follows nobody elsewhere", function()
+    local asks = policy [[classify = function(request)
+      local answer, why = lunette.http { url = request.text }
+      lunette.note("web", answer and { answer.status, answer.headers.location } or why)
+    end]]
+    local g = serve(asks)
+    local visit = g:open { model = "s", text = a.url }
+    a:accept():answer(302, "", { location = b.url })
+    assert.same({ 302, b.url }, g:line(visit:rest()).notes.web)
+    assert.is_true(b:quiet())
+    g = serve(asks, { more = ('http = { allow = { "*.example", "127.0.0.1:%d" } },'):format(b.port) })
+    assert.truthy(g:line(g:chat { model = "s", text = a.url }).notes.error_classify:find("none of http.allow", 1, true))
+    visit = g:open { model = "s", text = b.url }
+    b:accept():answer(200, "")
+    assert.same({ 200 }, g:line(visit:rest()).notes.web)
+    assert.is_true(a:quiet())
   end)
 
   it("for the web is dropped when the client leaves", function()

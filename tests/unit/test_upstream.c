@@ -387,6 +387,21 @@ static void test_nobody_listens_is_connect_refused(void **state)
     close(fd);
 }
 
+/* What decides is the address that would be connected to, however it was written and whatever name led there. */
+static void test_a_guarded_site_never_connects_to_metadata(void **state)
+{
+    (void)state;
+    static const char *const urls[] = { "http://169.254.169.254", "http://2852039166", "http://0xa9fea9fe", "http://0251.0376.0251.0376", "http://169.254.43518", "https://169.254.1.1:8443",
+        "http://100.100.100.200", "http://192.0.0.192", "http://168.63.129.16", "http://[fe80::1]", "http://[::ffff:169.254.169.254]", "http://[64:ff9b::a9fe:a9fe]", "http://[fd00:ec2::254]" };
+    for (size_t i = 0; i < sizeof urls / sizeof *urls; i++) {
+        struct lun_upstream_site *s = site_with((struct lun_upstream_site_spec){ .base_url = urls[i], .guarded = true });
+        struct probe p = ask(s, &post);
+        assert_kind(&p, LUN_KIND_CONNECT_REFUSED);
+        if (!strstr(p.detail, "leads to an address of the local link")) fail_msg("%s: %s", urls[i], p.detail);
+        lun_upstream_site_free(s);
+    }
+}
+
 static void test_an_unknown_name_is_dns(void **state)
 {
     (void)state;
@@ -1221,7 +1236,7 @@ int main(void)
         TEST(test_more_paths_than_a_site_remembers), TEST(test_a_site_needs_a_plain_http_url),
         TEST(test_interim_heads_are_not_the_head), TEST(test_chunks_are_joined_and_trailers_left_out), TEST(test_any_whole_answer_is_ok_whatever_its_status),
         TEST(test_an_answer_before_the_body_is_out_is_heard),
-        TEST(test_nobody_listens_is_connect_refused), TEST(test_an_unknown_name_is_dns), TEST(test_names_are_looked_up_one_after_the_other), TEST(test_closing_during_a_name_look_up_does_not_block),
+        TEST(test_nobody_listens_is_connect_refused), TEST(test_a_guarded_site_never_connects_to_metadata), TEST(test_an_unknown_name_is_dns), TEST(test_names_are_looked_up_one_after_the_other), TEST(test_closing_during_a_name_look_up_does_not_block),
         TEST(test_the_connect_clock_runs_over_name_and_handshake), TEST(test_the_connect_clock_stops_once_connected),
         TEST(test_death_before_a_whole_head_is_reset), TEST(test_death_in_the_body_is_cut), TEST(test_what_is_not_http_is_bad_answer),
         TEST(test_a_connection_is_kept_for_the_next_call), TEST(test_a_post_on_a_kept_connection_that_closes_is_reset_and_not_sent_again),
