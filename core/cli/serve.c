@@ -1,6 +1,7 @@
 #include "base/alloc.h"
 #include "cli/cli.h"
 #include "cli/print.h"
+#include "cli/upgrade.h"
 #include "gateway/gateway.h"
 #include <getopt.h>
 #include <signal.h>
@@ -20,10 +21,14 @@ const char lun_usage_serve[] =
     "\n"
     "SIGTERM, SIGINT: no new connections, those open have 30 s to finish; a second one ends them at once.\n"
     "SIGHUP: reloads the configuration; so does a change of one of its files. What does not load changes nothing.\n"
-    "SIGUSR1: opens the request log and the audit log anew, after they were moved away.\n";
+    "SIGUSR1: opens the request log and the audit log anew, after they were moved away.\n"
+    "SIGUSR2: starts the program anew, as it is on the disk by now, on the same listening sockets (wherever the file says). When that one is ready this\n"
+    "one takes no new connections and ends with its last request; if it does not become ready, this one goes on. No connection is refused.\n"
+    "\n"
+    "Listening sockets that systemd has opened are used in place of `listen`, and one named admin in place of `admin`.\n";
 
-enum { SIGNALS = 4 };
-struct running { struct lun_gateway *gateway; const struct lun_log *log; struct event *signals[SIGNALS]; bool stopping; };
+enum { SIGNALS = 5 };
+struct running { struct lun_gateway *gateway; struct lun_upgrade *upgrade; const struct lun_log *log; struct event *signals[SIGNALS]; bool stopping; };
 
 static void on_stop(evutil_socket_t signal_number, short what, void *self)
 {
@@ -32,6 +37,7 @@ static void on_stop(evutil_socket_t signal_number, short what, void *self)
     (void)what;
     lun_reactor_enter(reactor);
     lun_log(r->log, LUN_LOG_INFO, "%s: stopping", signal_number == SIGTERM ? "SIGTERM" : "SIGINT");
+    if (!r->stopping) lun_upgrade_stopping();
     lun_gateway_stop(r->gateway, r->stopping ? 0 : 30 * LUN_SECOND);
     r->stopping = true;
     lun_reactor_leave(reactor);
@@ -53,9 +59,16 @@ static void on_reload(evutil_socket_t signal_number, short what, void *self)
     lun_reactor_leave(reactor);
 }
 
+static void on_upgrade(evutil_socket_t signal_number, short what, void *self)
+{
+    struct running *r = self;
+    (void)signal_number, (void)what;
+    if (!r->stopping) lun_upgrade_begin(r->upgrade);
+}
+
 static void listen_to_signals(struct running *r)
 {
-    static const struct { int number; event_callback_fn call; } what[SIGNALS] = { { SIGTERM, on_stop }, { SIGINT, on_stop }, { SIGUSR1, on_reopen }, { SIGHUP, on_reload } };
+    static const struct { int number; event_callback_fn call; } what[SIGNALS] = { { SIGTERM, on_stop }, { SIGINT, on_stop }, { SIGUSR1, on_reopen }, { SIGHUP, on_reload }, { SIGUSR2, on_upgrade } };
     struct event_base *base = lun_gateway_reactor(r->gateway)->base;
     signal(SIGPIPE, SIG_IGN);
     for (int i = 0; i < SIGNALS; i++) event_add(r->signals[i] = evsignal_new(base, what[i].number, what[i].call, r), NULL);
@@ -95,26 +108,34 @@ static void greet(const struct lun_gateway *g, const struct lun_snapshot *s, con
     fflush(stdout);
 }
 
-static int serve(const char *path, const struct lun_load_options *options)
+static int serve(const char *path, const struct lun_load_options *options, char *const *argv)
 {
     struct lun_mistakes mistakes = {0};
     struct lun_log log = lun_log_to(2);
     struct lun_config_source source = { .path = path, .options = *options };
-    char *error = NULL;
+    struct lun_handed handed;
+    char *error = NULL, why[256];
     raise_descriptors();
     give_memory_back();
+    if (!lun_handed_take(&handed, why)) { fprintf(stderr, "lunette: %s\n", why); return 1; }
     struct running r = { .log = &log };
-    r.gateway = lun_gateway_new(&(struct lun_gateway_options){ .log = &log, .source = &source, .limits = LUN_BY_SIGNAL, .listen = true, .watch = true }, &mistakes, &error);
+    r.gateway = lun_gateway_new(&(struct lun_gateway_options){ .log = &log, .source = &source, .limits = LUN_BY_SIGNAL, .handed = &handed, .listen = true, .watch = true }, &mistakes, &error);
+    int awaited = handed.ready;
+    handed.ready = -1;
+    lun_handed_drop(&handed);
     if (!r.gateway && mistakes.n) lun_print_mistakes(&mistakes, stderr);
     else if (!r.gateway) fprintf(stderr, "lunette: %s\n", error);
     free(error);
     lun_mistakes_free(&mistakes);
     if (!r.gateway) return 1;
+    r.upgrade = lun_upgrade_new(r.gateway, &log, argv, awaited);
     listen_to_signals(&r);
     greet(r.gateway, lun_gateway_snapshot(r.gateway), path);
+    lun_upgrade_ready(r.upgrade);
     bool good = lun_gateway_run(r.gateway);
     if (!good) fprintf(stderr, "lunette: the system gives no thread\n");
     for (int i = 0; i < SIGNALS; i++) event_free(r.signals[i]);
+    lun_upgrade_free(r.upgrade);
     lun_gateway_free(r.gateway);
     return !good;
 }
@@ -131,5 +152,5 @@ int lun_command_serve(int argc, char **argv)
         set[n++] = (struct lun_pair){ c == 'l' ? "listen" : c == 'a' ? "admin" : "workers", optarg };
     }
     if (argc - optind > 1) return fputs(lun_usage_serve, stderr), 2;
-    return serve(optind < argc ? argv[optind] : "gateway.lua", &(struct lun_load_options){ .set = set, .n_set = n, .cpu = LUN_CPU_CLOCK });
+    return serve(optind < argc ? argv[optind] : "gateway.lua", &(struct lun_load_options){ .set = set, .n_set = n, .cpu = LUN_CPU_CLOCK }, argv - 1);     /* main's own */
 }

@@ -483,6 +483,8 @@ void lun_admin_adopt(struct lun_admin *a, const struct lun_snapshot *s)
     lun_tls_free(before);
 }
 
+void lun_admin_retire(struct lun_admin *a) { lun_server_stop_accepting(a->server); }
+
 void lun_admin_free(struct lun_admin *a)
 {
     if (!a) return;

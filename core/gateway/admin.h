@@ -52,5 +52,6 @@ struct lun_admin_options {              /* copied; what it points to is borrowed
 /* `listener` is taken. */
 struct lun_admin *lun_admin_new(const struct lun_admin_options *, int listener);
 void lun_admin_adopt(struct lun_admin *, const struct lun_snapshot *);         /* another version: its certificate counts for connections from now on */
+void lun_admin_retire(struct lun_admin *);      /* takes no new connections; another process does on the same socket */
 void lun_admin_free(struct lun_admin *);        /* no worker runs. NULL is fine */
 #endif

@@ -95,6 +95,7 @@ struct lun_changes {
     struct lun_troubles troubles;
     struct lun_change *now, *first_change, **last_change;
     bool waits_for_room, stopping;
+    bool holds; void (*held)(void *self); void *held_self;      /* holds: none begins; held: to be told when none is under way */
     bool again;                         /* the files hold a version that found no room: as soon as there is some they are read again */
     struct lun_post released, sick, canary;
 };

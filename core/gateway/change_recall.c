@@ -68,7 +68,7 @@ bool lun_change_recall(struct lun_changes *c, const struct lun_snapshot *s, char
     char *why = NULL;
     *error = NULL;
     if (!s->state) return true;
-    if ((c->keep = lun_keep_open(s->state, &why))) return recall(c, s->state, error);
+    if ((c->keep = lun_keep_open(s->state, c->options.state_lock, &why))) return recall(c, s->state, error);
     bool refused = s->state_said || lun_keep_may_have_keys(s->state);
     if (refused) *error = why;
     else {
@@ -124,7 +124,7 @@ struct lun_snapshot *lun_change_last_good(struct lun_changes *c, char **error)
     if (c->keep) return *error ? NULL : kept_version(c, "");
     char *folder = state_folder(c->options.source), *why = NULL;
     struct lun_snapshot *s = NULL;
-    if (folder && has_state(folder) && (c->keep = lun_keep_open(folder, &why)) && recall(c, folder, error)) s = kept_version(c, "");
+    if (folder && has_state(folder) && (c->keep = lun_keep_open(folder, c->options.state_lock, &why)) && recall(c, folder, error)) s = kept_version(c, "");
     free(folder), free(why);
     return s;
 }

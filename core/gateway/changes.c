@@ -220,11 +220,13 @@ static void begin(change *ch)
 static void go(struct lun_changes *c)
 {
     change *ch = c->first_change;
-    if (c->now || !ch) return;
+    void (*held)(void *self) = c->now ? NULL : c->held;
+    if (held) c->held = NULL, held(c->held_self);
+    if (c->now || !ch || (c->holds && !c->stopping)) return;
     if (!(c->first_change = ch->next)) c->last_change = &c->first_change;
     c->now = ch;
     bool by_itself = ch->kind == LUN_CHANGE_CANARY && !ch->canary;      /* is kept to the last */
-    if (c->stopping && !by_itself) lun_change_fail(ch, 503, "the gateway is stopping");
+    if (c->stopping && (!by_itself || c->holds)) lun_change_fail(ch, 503, "the gateway is stopping");
     else begin(ch);
 }
 
@@ -483,6 +485,23 @@ void lun_changes_begin(struct lun_changes *c, struct lun_worker *const *workers,
     watch(c, &c->looked_at, c->read_at);        /* before they are looked at again: what was removed has no time of it */
     enqueue(change_new(c, LUN_CHANGE_START, LUN_CHANGE_BY_START, ""));
 }
+
+void lun_changes_hold(struct lun_changes *c, void (*held)(void *self), void *self)
+{
+    c->holds = true;
+    c->held = held;
+    c->held_self = self;
+    go(c);
+}
+
+void lun_changes_go_on(struct lun_changes *c)
+{
+    c->holds = false;
+    c->held = NULL;
+    go(c);
+}
+
+int lun_changes_state_lock(const struct lun_changes *c) { return c->keep ? lun_keep_lock(c->keep) : -1; }
 
 void lun_changes_stop(struct lun_changes *c)
 {

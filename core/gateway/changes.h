@@ -26,6 +26,7 @@ struct lun_changes_options {            /* borrowed until free */
     void *self; void (*adopted)(void *self, struct lun_snapshot *);     /* another version is in force; NULL: nobody is told, here and below */
     void (*key_changed)(void *self, const struct lun_key *);            /* one is in force, as it was made, changed or revoked here */
     void (*taken_back)(void *self, const struct lun_taken_back *);      /* a version was, here; or one that was is in force again */
+    int *state_lock;                    /* of the folder `state`, from the process that this one takes over from: keep.h. NULL: none */
     bool aside;                         /* what takes its time gets a thread; false: it is done on the reactor's, which stands still meanwhile */
 };
 
@@ -54,6 +55,11 @@ struct lun_snapshot *lun_changes_first(const struct lun_changes *);             
 struct lun_tuning *lun_changes_tuning(const struct lun_changes *);              /* what its settings are set to; borrowed */
 /* The workers are there: tries the first version (what is wrong is a warning), keeps it, begins to watch. */
 void lun_changes_begin(struct lun_changes *, struct lun_worker *const *workers, int n);
+/* No further change begins until lun_changes_go_on: what is asked waits. `held` is called once none is under way: what is kept stays as it is from then on,
+ * so that another process may read it. Descriptors to hand to that one: lun_changes_state_lock. */
+void lun_changes_hold(struct lun_changes *, void (*held)(void *self), void *self);
+void lun_changes_go_on(struct lun_changes *);
+int lun_changes_state_lock(const struct lun_changes *);         /* -1: nothing is kept */
 void lun_changes_stop(struct lun_changes *);    /* the gateway is ending: what is asked from now on, or waits, gets 503 */
 void lun_changes_reopen_log(struct lun_changes *);              /* the audit log, after rotation */
 void lun_changes_free(struct lun_changes *);    /* no worker runs. NULL is fine */

@@ -6,12 +6,14 @@
 #include "gateway/books.h"
 #include "gateway/fleet.h"
 #include "gateway/keys.h"
+#include "gateway/listeners.h"
 #include "gateway/news.h"
 #include "state/registry.h"
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#define RETIRE_GRACE  (5 * LUN_SECOND)      /* behind the deadline of the last request */
 #define WEBHOOK_GRACE (2 * LUN_SECOND)      /* at the end, for events that wait */
 
 struct lun_gateway {
@@ -26,6 +28,7 @@ struct lun_gateway {
     struct lun_reactor *reactor;        /* of the thread that runs it: changes, admin and signals */
     struct lun_worker **workers; int n;
     struct lun_admin *admin;
+    struct lun_listeners listeners;
     struct lun_webhook *webhook;
     struct lun_alarm *alarm;
     char address[LUN_ADDRESS_TEXT], admin_address[LUN_ADDRESS_TEXT];
@@ -100,41 +103,38 @@ static struct lun_worker *open_worker(struct lun_gateway *g, const struct lun_wo
     return NULL;
 }
 
+/* The sockets that are left when each worker has one go round. */
+static void give_listeners(struct lun_gateway *g, int from)
+{
+    for (int i = from; i < g->listeners.n; i++) lun_worker_listen(g->workers[i % from], g->listeners.fds[i]);
+}
+
 static bool open_workers(struct lun_gateway *g, const struct lun_snapshot *s, char **error)
 {
     struct lun_worker_options options = { .registry = g->registry, .log = g->options.log, .writer = g->writer, .shared = &g->shared, .limits = g->options.limits,
         .keyring = lun_changes_keyring(g->changes), .base = g->options.base, .self = g, .ended = worker_ended, .retire = retire, .released = released, .canary = canary, .trouble = trouble };
     int wanted = workers_wanted(g, s);
-    int *fds = lun_alloc((size_t)wanted * sizeof *fds);
-    char why[256];
-    for (int i = 0; i < wanted; i++) fds[i] = -1;
-    bool good = !g->options.listen || lun_listen(s->listen, wanted, fds, why);
-    if (!good) *error = lun_strdup(why);
-    else if (g->options.listen) lun_listen_text(fds[0], g->address);
+    if (g->options.listen && !lun_listeners_open(&g->listeners, s, wanted, g->options.handed, error)) return false;
+    if (g->options.listen) lun_listen_text(g->listeners.fds[0], g->address);
     g->workers = lun_zalloc((size_t)wanted * sizeof *g->workers);
-    for (int i = 0; good && i < wanted; i++) {
+    for (int i = 0; i < wanted; i++) {
         options.probes = !i;
-        if ((g->workers[i] = open_worker(g, &options, fds[i], error))) { g->n++; continue; }
-        while (++i < wanted) if (fds[i] >= 0) close(fds[i]);
-        good = false;
-    }
-    free(fds);
-    return good;
-}
-
-static bool open_admin(struct lun_gateway *g, const struct lun_snapshot *s, char **error)
-{
-    int fd;
-    char why[256];
-    if (!g->options.listen || !s->admin) return true;
-    if (!lun_listen(s->admin, 1, &fd, why)) {
-        *error = lun_printf("admin: %s", why);
+        if ((g->workers[i] = open_worker(g, &options, g->options.listen ? g->listeners.fds[i] : -1, error))) { g->n++; continue; }
+        while (++i < g->listeners.n) close(g->listeners.fds[i]);
+        if (g->listeners.admin >= 0) close(g->listeners.admin);
         return false;
     }
-    lun_listen_text(fd, g->admin_address);
+    give_listeners(g, wanted);
+    return true;
+}
+
+static bool open_admin(struct lun_gateway *g)
+{
+    if (g->listeners.admin < 0) return true;
+    lun_listen_text(g->listeners.admin, g->admin_address);
     lun_reactor_enter(g->reactor);
     g->admin = lun_admin_new(&(struct lun_admin_options){ .reactor = g->reactor, .registry = g->registry, .changes = g->changes, .workers = g->workers, .n_workers = g->n, .books = g->books, .fleet = g->fleet,
-                                                          .writer = g->writer, .log = g->options.log }, fd);
+                                                          .writer = g->writer, .log = g->options.log }, g->listeners.admin);
     lun_reactor_leave(g->reactor);
     return g->admin;
 }
@@ -143,7 +143,7 @@ static bool open_changes(struct lun_gateway *g, struct lun_mistakes *mistakes, c
 {
     g->changes = lun_changes_new(&(struct lun_changes_options){ .reactor = g->reactor, .registry = g->registry, .shared = &g->shared, .log = g->options.log,
         .source = g->options.source, .limits = g->options.limits, .watch = g->options.watch, .aside = !g->options.base, .self = g, .adopted = adopted,
-        .key_changed = key_changed, .taken_back = taken_back }, mistakes, error);
+        .state_lock = g->options.handed ? &g->options.handed->state : NULL, .key_changed = key_changed, .taken_back = taken_back }, mistakes, error);
     return g->changes;
 }
 
@@ -181,13 +181,13 @@ static bool open_all(struct lun_gateway *g, struct lun_mistakes *mistakes, char 
     g->shared.connections_max = s->limits.connections;
     if (!g->options.base) lun_keys_check_first(lun_changes_first(g->changes), g->registry, g->options.log);
     if (s->request_log && !(g->writer = lun_writer_new(s->request_log, error))) return false;
-    return open_books(g, s, error) && open_fleet(g, s, error) && open_workers(g, s, error) && open_admin(g, s, error);
+    return open_books(g, s, error) && open_fleet(g, s, error) && open_workers(g, s, error) && open_admin(g);
 }
 
 struct lun_gateway *lun_gateway_new(const struct lun_gateway_options *options, struct lun_mistakes *mistakes, char **error)
 {
     struct lun_gateway *g = lun_zalloc(sizeof *g);
-    *g = (struct lun_gateway){ .options = *options, .all_ended.run = all_ended, .registry = lun_registry_new() };
+    *g = (struct lun_gateway){ .options = *options, .all_ended.run = all_ended, .registry = lun_registry_new(), .listeners.admin = -1 };
     *error = NULL;
     if (open_all(g, mistakes, error)) {
         atomic_store(&g->running, g->n);
@@ -227,6 +227,18 @@ void lun_gateway_stop(struct lun_gateway *g, lun_us grace)
     g->stopping = true;                 /* lun_gateway_run returns when the last worker has ended */
 }
 
+pid_t lun_gateway_hand_over(struct lun_gateway *g, char *const *argv, int ready)
+{
+    return lun_handed_start(argv, &(struct lun_handed){ g->listeners.fds, g->listeners.n, .admin = g->admin ? g->listeners.admin : -1, .ready = ready,
+                                                        .state = lun_changes_state_lock(g->changes) });
+}
+
+void lun_gateway_retire(struct lun_gateway *g)
+{
+    if (g->admin) lun_admin_retire(g->admin);
+    lun_gateway_stop(g, (lun_us)lun_changes_current(g->changes)->limits.deadline + RETIRE_GRACE);
+}
+
 void lun_gateway_reopen_log(struct lun_gateway *g)
 {
     if (g->writer) lun_writer_reopen(g->writer);
@@ -241,6 +253,7 @@ void lun_gateway_free(struct lun_gateway *g)
     lun_alarm_stop(g->alarm);
     if (g->reactor) lun_reactor_leave(g->reactor);
     free(g->workers);
+    free(g->listeners.fds);
     if (g->news) lun_news_tie(g->news, NULL, NULL);
     lun_fleet_free(g->fleet);
     lun_books_free(g->books);

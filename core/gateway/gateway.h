@@ -3,6 +3,7 @@
 #define LUN_GATEWAY_GATEWAY_H
 #include "base/log.h"
 #include "gateway/changes.h"
+#include "wire/handed.h"
 #include "wire/listen.h"
 #include "wire/reactor.h"
 
@@ -11,6 +12,7 @@ struct lun_gateway_options {
     const struct lun_log *log;          /* borrowed, as is the source, until free */
     const struct lun_config_source *source;
     enum lun_policy_limits limits;
+    struct lun_handed *handed;          /* what is there already, of which it takes what it needs; NULL: nothing */
     bool listen;                        /* for clients and for admin, as the configuration says; false: nobody connects */
     bool watch;                         /* reloads by itself when a file changes */
     struct event_base *base;            /* a host program's, whose thread turns it: one worker, no threads. NULL: threads of its own */
@@ -35,6 +37,12 @@ const struct lun_snapshot *lun_gateway_snapshot(const struct lun_gateway *);   /
 bool lun_gateway_run(struct lun_gateway *);
 /* On the thread of lun_gateway_run, or of the host's base: no new connections, those open have `grace` to finish. Called again: the sooner end counts. */
 void lun_gateway_stop(struct lun_gateway *, lun_us grace);
+/* Starts another process on the same listening sockets and folder `state` (wire/handed.h), which says on `ready` that it serves. -1: errno. On the thread of
+ * lun_gateway_run, while its changes are held, before it is stopped. */
+pid_t lun_gateway_hand_over(struct lun_gateway *, char *const *argv, int ready);
+/* The other process is ready: this one takes no new connections, for admin neither, and ends when those that are open have finished what they began: at
+ * the latest when the last request's deadline has passed. */
+void lun_gateway_retire(struct lun_gateway *);
 void lun_gateway_reopen_log(struct lun_gateway *);                  /* after log rotation */
 void lun_gateway_free(struct lun_gateway *);                        /* not while running; NULL is fine */
 #endif

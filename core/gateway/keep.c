@@ -19,13 +19,27 @@ static const char *hash_of(const char *version)
     return at && at[1] && strspn(at + 1, "0123456789abcdef") == strlen(at + 1) ? at + 1 : "none";
 }
 
+static bool is_same(int fd, const char *path)
+{
+    struct stat ours, now;
+    return !fstat(fd, &ours) && !stat(path, &now) && ours.st_ino == now.st_ino && ours.st_dev == now.st_dev;
+}
+
+static int take_lock(const char *path, int *handed, const char **why)
+{
+    int lock = handed && *handed >= 0 && is_same(*handed, path) ? *handed : -1;
+    if (lock < 0) return lun_file_lock(path, why);
+    *handed = -1;
+    return lock;
+}
+
 /* The folder, made where it is not there, and its lock; -1: `error` says why it cannot be used. */
-static int take(const char *folder, char **error)
+static int take(const char *folder, int *handed, char **error)
 {
     const char *why;
     char *versions = lun_printf("%s/versions", folder), *path = lun_printf("%s/lock", folder);
     int lock = -1;
-    if (lun_folder_make(folder, &why) && lun_folder_make(versions, &why)) lock = lun_file_lock(path, &why);
+    if (lun_folder_make(folder, &why) && lun_folder_make(versions, &why)) lock = take_lock(path, handed, &why);
     if (lock < 0 && !*error) *error = lun_printf("the state folder %s cannot be used: %s", folder, why);
     free(versions), free(path);
     return lock;
@@ -34,9 +48,9 @@ static int take(const char *folder, char **error)
 /* Somebody may have removed the folder, or put another one there, which another gateway may have taken since. */
 static bool is_there(const struct lun_keep *k)
 {
-    struct stat ours, now, inside;
+    struct stat inside;
     char *lock = lun_printf("%s/lock", k->folder), *versions = lun_printf("%s/versions", k->folder);
-    bool good = !fstat(k->lock, &ours) && !stat(lock, &now) && ours.st_ino == now.st_ino && ours.st_dev == now.st_dev && !stat(versions, &inside);
+    bool good = is_same(k->lock, lock) && !stat(versions, &inside);
     free(lock), free(versions);
     return good;
 }
@@ -45,15 +59,17 @@ static bool make_sure(struct lun_keep *k, char **error)
 {
     if (is_there(k)) return true;
     close(k->lock);
-    return (k->lock = take(k->folder, error)) >= 0;
+    return (k->lock = take(k->folder, NULL, error)) >= 0;
 }
 
-struct lun_keep *lun_keep_open(const char *folder, char **error)
+int lun_keep_lock(const struct lun_keep *k) { return k->lock; }
+
+struct lun_keep *lun_keep_open(const char *folder, int *lock, char **error)
 {
     struct lun_keep *k = lun_zalloc(sizeof *k);
     k->folder = lun_strdup(folder);
     *error = NULL;
-    k->lock = take(folder, error);
+    k->lock = take(folder, lock, error);
     if (k->lock >= 0) return k;
     lun_keep_close(k);
     return NULL;

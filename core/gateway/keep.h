@@ -8,8 +8,10 @@
 #include "gateway/versions.h"
 
 struct lun_keep;
-/* Makes the folder and takes it for this process. NULL: `error` (yours to free) says why it cannot be used; another gateway's folder too. */
-struct lun_keep *lun_keep_open(const char *folder, char **error);
+/* Makes the folder and takes it for this process. `*lock` is that of a process which hands it over (-1, or NULL: none does): taken, and then -1, where it is
+ * this folder's. NULL: `error` (yours to free) says why it cannot be used; another gateway's folder too. */
+struct lun_keep *lun_keep_open(const char *folder, int *lock, char **error);
+int lun_keep_lock(const struct lun_keep *);     /* to be handed over */
 void lun_keep_close(struct lun_keep *);         /* NULL is fine */
 
 char *lun_keep_read(struct lun_keep *, size_t *n);                              /* state.json, yours to free; NULL: there is none */

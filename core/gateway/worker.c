@@ -284,6 +284,13 @@ void lun_worker_join(struct lun_worker *w)
     w->started = false;
 }
 
+void lun_worker_listen(struct lun_worker *w, int listener)
+{
+    lun_reactor_enter(w->reactor);
+    lun_server_listen(w->server, listener);
+    lun_reactor_leave(w->reactor);
+}
+
 const struct lun_server_counts *lun_worker_counts(const struct lun_worker *w) { return w->server ? lun_server_counts(w->server) : NULL; }
 
 static void hurry(void *self, struct lun_request *r)

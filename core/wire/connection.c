@@ -189,8 +189,8 @@ static void look_at_end(struct lun_connection *c)
     bool served = c->phase == LUN_PHASE_CLOSING;
     if (served && !lun_connection_waiting(c)) linger(c);
     if (c->broken || (c->fin && !served) || c->drained > DRAIN_MOST) die(c);
-    bool idle = c->phase == LUN_PHASE_HEAD && !c->begun && !lun_connection_waiting(c);
-    if (idle && c->server->draining) part(c);
+    bool idle = c->phase == LUN_PHASE_HEAD && !c->begun && !lun_connection_waiting(c), starts = c->first && now(c) < c->since + clocks(c)->start;
+    if (idle && c->server->draining && !starts) part(c);
 }
 
 static lun_us sooner(lun_us a, lun_us b) { return a < b ? a : b; }
@@ -202,6 +202,7 @@ static lun_us due(const struct lun_connection *c)
     lun_us stall = waiting ? c->sent_at + k->stall : LUN_NEVER, idle = c->since > c->sent_at ? c->since : c->sent_at;
     switch (c->phase) {
     case LUN_PHASE_HEAD:
+        if (c->first && !c->begun && c->server->draining) return sooner(stall, c->since + k->start);
         if (c->begun || c->first) return sooner(stall, c->since + k->head);
         return waiting ? stall : idle + k->idle;
     case LUN_PHASE_BODY:   return sooner(stall, sooner(c->got + k->body, c->since + k->body_total));

@@ -63,9 +63,8 @@ struct lun_server {
     struct lun_server_options options;      /* all filled in */
     struct lun_server_shared own;
     struct lun_server_counts counts;
-    int listener;                           /* -1: does not accept any more */
+    struct lun_listener { struct lun_listener *next; int fd; struct event acceptable; } *listeners;         /* NULL: does not accept any more */
     bool paused, draining;
-    struct event acceptable;
     struct lun_timer resume;
     struct lun_connection *connections;
     void (*done)(void *); void *done_arg;   /* of drain */

@@ -90,7 +90,7 @@ static int set(int fd, int level, int name, int value) { return setsockopt(fd, l
 
 /* Accepted sockets inherit these on Linux, which saves their system calls: no delay for small writes, and clients that vanished
  * without a word are noticed within a minute and a half. */
-static void inherited(int fd)
+void lun_listen_tune(int fd)
 {
     set(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
@@ -107,7 +107,7 @@ static int bound(const struct place *p, bool share)
     if (family != AF_UNIX) {
         good = !set(fd, SOL_SOCKET, SO_REUSEADDR, 1) && (!share || !set(fd, SOL_SOCKET, SO_REUSEPORT, 1));
         if (family == AF_INET6) set(fd, IPPROTO_IPV6, IPV6_V6ONLY, !IN6_IS_ADDR_UNSPECIFIED(&p->at.v6.sin6_addr));
-        inherited(fd);
+        lun_listen_tune(fd);
     }
     if (good && !bind(fd, &p->at.any, p->n)) return fd;
     int kept = errno;

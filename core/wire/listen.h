@@ -14,6 +14,7 @@ enum { LUN_ADDRESS_TEXT = 128 };
  * would share it, because then two gateways would answer in turn. */
 bool lun_listen(const char *address, int n, int fds[], char error[256]);
 
+void lun_listen_tune(int fd);           /* what accepted sockets inherit: for one that was opened elsewhere */
 void lun_listen_text(int fd, char out[LUN_ADDRESS_TEXT]);   /* where it listens: "127.0.0.1:41237", "unix:/…" */
 int  lun_listen_port(int fd);                               /* 0: has none */
 #endif

@@ -14,7 +14,7 @@ enum { ACCEPTS = 64 /* of one event */, SURPLUS = 64 /* beyond the bound that ar
 
 const struct lun_server_clocks lun_server_clocks = {
     .head = 10 * LUN_SECOND, .body = 30 * LUN_SECOND, .body_total = 300 * LUN_SECOND,
-    .idle = 75 * LUN_SECOND, .stall = 60 * LUN_SECOND, .linger = 5 * LUN_SECOND,
+    .idle = 75 * LUN_SECOND, .stall = 60 * LUN_SECOND, .linger = 5 * LUN_SECOND, .start = LUN_SECOND,
 };
 
 void lun_count(_Atomic uint64_t *counter, int by)
@@ -66,9 +66,9 @@ static void refuse(void *self, struct lun_exchange *x, int status, const char *w
 
 static void pause_accepting(struct lun_server *s, bool pause)
 {
-    if (s->listener < 0 || pause == s->paused) return;
+    if (!s->listeners || pause == s->paused) return;
     s->paused = pause;
-    if (pause) event_del(&s->acceptable); else event_add(&s->acceptable, NULL);
+    for (struct lun_listener *l = s->listeners; l; l = l->next) if (pause) event_del(&l->acceptable); else event_add(&l->acceptable, NULL);
     lun_timer_set(&s->reactor->loop, &s->resume, pause ? lun_server_now(s) + PAUSE_MS * LUN_MS : LUN_NEVER);
 }
 
@@ -88,11 +88,11 @@ static void welcome(struct lun_server *s, int fd, const void *from, size_t from_
     else if (n > most) lun_connection_refuse(c, 503, "Too many connections are open; try again soon.");
 }
 
-static bool accept_one(struct lun_server *s)
+static bool accept_one(struct lun_server *s, int listener)
 {
     union { struct sockaddr any; struct sockaddr_in v4; struct sockaddr_in6 v6; } from = { .any.sa_family = AF_UNSPEC };
     socklen_t n = sizeof from;
-    int fd = accept4(s->listener, &from.any, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd = accept4(listener, &from.any, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) { welcome(s, fd, &from, sizeof from); return true; }
     if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
         lun_count(&s->counts.starved, 1);
@@ -105,9 +105,9 @@ static bool accept_one(struct lun_server *s)
 static void on_acceptable(evutil_socket_t fd, short what, void *self)
 {
     struct lun_server *s = self;
-    (void)fd, (void)what;
+    (void)what;
     lun_reactor_enter(s->reactor);
-    for (int i = 0; i < ACCEPTS && accept_one(s); i++) { }
+    for (int i = 0; i < ACCEPTS && accept_one(s, fd); i++) { }
     lun_reactor_leave(s->reactor);
 }
 
@@ -126,6 +126,7 @@ static void fill_in(struct lun_server *s)
     *k = (struct lun_server_clocks){
         or_default(k->head, usual->head), or_default(k->body, usual->body), or_default(k->body_total, usual->body_total),
         or_default(k->idle, usual->idle), or_default(k->stall, usual->stall), or_default(k->linger, usual->linger),
+        or_default(k->start, usual->start),
     };
     if (!s->handler.refuse) s->handler.refuse = refuse;
 }
@@ -146,13 +147,20 @@ struct lun_server *lun_server_new(struct lun_reactor *r, int listener, const str
     s->handler = *handler;
     if (options) s->options = *options;
     fill_in(s);
-    s->listener = listener;
     s->scratch = lun_alloc(LUN_SCRATCH);
     s->resume.fire = on_resume;
     s->drained.run = on_drained;
-    event_assign(&s->acceptable, r->base, listener, EV_READ | EV_PERSIST, on_acceptable, s);
-    event_add(&s->acceptable, NULL);
+    lun_server_listen(s, listener);
     return s;
+}
+
+void lun_server_listen(struct lun_server *s, int listener)
+{
+    struct lun_listener *l = lun_zalloc(sizeof *l);
+    *l = (struct lun_listener){ .next = s->listeners, .fd = listener };
+    s->listeners = l;
+    event_assign(&l->acceptable, s->reactor->base, listener, EV_READ | EV_PERSIST, on_acceptable, s);
+    if (!s->paused) event_add(&l->acceptable, NULL);
 }
 
 void lun_server_lost(struct lun_server *s)
@@ -168,11 +176,12 @@ void lun_server_set_tls(struct lun_server *s, struct lun_tls *tls)  { s->options
 
 void lun_server_stop_accepting(struct lun_server *s)
 {
-    if (s->listener < 0) return;
-    event_del(&s->acceptable);
     lun_timer_set(&s->reactor->loop, &s->resume, LUN_NEVER);
-    close(s->listener);
-    s->listener = -1;
+    for (struct lun_listener *l; (l = s->listeners); free(l)) {
+        s->listeners = l->next;
+        event_del(&l->acceptable);
+        close(l->fd);
+    }
 }
 
 void lun_server_drain(struct lun_server *s, void (*done)(void *), void *arg)

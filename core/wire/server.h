@@ -58,12 +58,13 @@ struct lun_server_shared {
     _Atomic int connections;
 };
 
-struct lun_server_clocks { lun_us head, body, body_total, idle, stall, linger; };
+struct lun_server_clocks { lun_us head, body, body_total, idle, stall, linger, start; };
 /* head        from the first byte of a request (or a new connection) to the end of its head; then 408, silence if no byte came
  * body        without a byte of the body; then 408       body_total  all of the body; then 408
  * idle        between requests; then closed              stall       without the client taking a byte of what waits; then reset
- * linger      after an answer that closes, for the client to read it and close */
-extern const struct lun_server_clocks lun_server_clocks;    /* 10, 30, 300, 75, 60, 5 s */
+ * linger      after an answer that closes, for the client to read it and close
+ * start       while it drains: from a new connection to the first byte of its first request; then closed */
+extern const struct lun_server_clocks lun_server_clocks;    /* 10, 30, 300, 75, 60, 5, 1 s */
 
 struct lun_server_options {         /* copied; zero-initialised: defaults, no bounds */
     struct lun_server_shared *shared;       /* NULL: one of its own */
@@ -94,11 +95,13 @@ struct lun_server_counts {          /* written by the server's thread, may be re
 /* `listener` (see wire/listen.h) is taken: closed when accepting stops. The handler's table is copied. */
 struct lun_server *lun_server_new(struct lun_reactor *, int listener, const struct lun_server_handler *,
                                   const struct lun_server_options *);
+void lun_server_listen(struct lun_server *, int listener);                      /* on one more, likewise taken */
 const struct lun_server_counts *lun_server_counts(const struct lun_server *);   /* borrowed until free */
 void lun_server_set_body(struct lun_server *, int64_t longest);                 /* counts from now on */
 void lun_server_set_tls(struct lun_server *, struct lun_tls *);                 /* for connections from now on; borrowed, until the next; NULL: plain */
 void lun_server_stop_accepting(struct lun_server *);        /* closes the listener; nothing else changes */
-/* Stops accepting, closes idle connections; busy ones finish what they began, with `Connection: close`. `done` (may be NULL)
+/* Stops accepting, closes idle connections; busy ones finish what they began, with `Connection: close`, and new ones are waited for a moment (clocks.start):
+ * their first request is on its way. `done` (may be NULL)
  * is called once, in a later turn, when no connection is left; it may free the server. */
 void lun_server_drain(struct lun_server *, void (*done)(void *), void *arg);
 /* Closes everything at once; handlers of open exchanges are told gone. Not from inside a callback of this server's handler. */

@@ -59,6 +59,13 @@ end
 local Process = {}
 Process.__index = Process
 
+-- A child process, as start() gives one: `reading` is where its output comes from, `errors` the file of its errors.
+function e2e.adopt(pid, reading, errors)
+  local process = setmetatable({ pid = pid, fd = reading, buffer = "", errors = errors, lines = {} }, Process)
+  running[#running + 1] = process
+  return process
+end
+
 -- Starts a program: { "name", "arg", … }, with env added. Its output is read line by line; its errors go to a file.
 function e2e.start(command, env)
   local folder = e2e.folder()
@@ -75,9 +82,7 @@ function e2e.start(command, env)
     unistd._exit(127)
   end
   unistd.close(writing)
-  local process = setmetatable({ pid = pid, fd = reading, buffer = "", errors = folder .. "/stderr", lines = {} }, Process)
-  running[#running + 1] = process
-  return process
+  return e2e.adopt(pid, reading, folder .. "/stderr")
 end
 
 -- The next line of its output, or nil at its end.

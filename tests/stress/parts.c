@@ -128,7 +128,7 @@ int main(int argc, char **argv)
     if (!mkdtemp(folder)) { perror(folder); return 1; }
     char *path = put_config(targets), *state = lun_printf("%s/state", folder), *error = NULL, *command = lun_printf("rm -rf '%s'", folder);
     struct bench b = { .source = { .path = path, .options = { .environment = (const char *const[]){ NULL }, .cpu = LUN_CPU_CLOCK } }, .registry = lun_registry_new(),
-                       .reactor = lun_reactor_new(NULL), .keep = lun_keep_open(state, &error) };
+                       .reactor = lun_reactor_new(NULL), .keep = lun_keep_open(state, NULL, &error) };
     b.upstream = lun_upstream_new(b.reactor, NULL);
     b.web = lun_web_new(b.reactor, b.upstream);
     for (int i = 0; i < rounds; i++) measure(&b, i);

@@ -1112,7 +1112,7 @@ static void a_client_that_does_not_close_after_a_refusal_is_not_waited_for_long(
 static void draining_closes_the_idle_and_lets_the_busy_finish(void **state)
 {
     (void)state;
-    struct world *w = world();
+    struct world *w = world_with((struct lun_server_options){ .clocks.start = 5 * LUN_MS });
     struct client *fresh = join(w), *idle = join(w), *busy = join(w), *half = join(w);
     say(idle, GET("/1"));
     say(busy, GET("/wait"));
@@ -1136,6 +1136,24 @@ static void draining_closes_the_idle_and_lets_the_busy_finish(void **state)
     leave(fresh, false); leave(idle, false); leave(busy, false); leave(half, false);
     UNTIL(w->drained);
     assert_int_equal(w->drained, 1);
+    end_of(w);
+}
+
+/* It had connected before; its question may be on its way. */
+static void draining_waits_for_the_first_request_of_a_new_connection(void **state)
+{
+    (void)state;
+    struct world *w = world();
+    struct client *fresh = join(w);
+    UNTIL(w->counts->open == 1);
+    WITHIN(lun_server_drain(w->server, on_drained, w));
+    settle();
+    assert_false(fresh->fin || w->drained);
+    say(fresh, GET("/first"));
+    UNTIL(fresh->fin);
+    assert_true(has(fresh, "this is /first") && has(fresh, "connection: close\r\n"));
+    leave(fresh, false);
+    UNTIL(w->drained);
     end_of(w);
 }
 
@@ -1472,6 +1490,7 @@ int main(void)
         cmocka_unit_test(a_client_that_takes_nothing_is_gone_after_a_while),
         cmocka_unit_test(a_client_that_does_not_close_after_a_refusal_is_not_waited_for_long),
         cmocka_unit_test(draining_closes_the_idle_and_lets_the_busy_finish),
+        cmocka_unit_test(draining_waits_for_the_first_request_of_a_new_connection),
         cmocka_unit_test(an_empty_server_is_drained_in_the_next_turn_and_may_be_freed_there),
         cmocka_unit_test(a_port_that_is_taken_is_refused_with_a_clear_word),
         cmocka_unit_test(a_port_is_free_again_once_its_sockets_are_closed),

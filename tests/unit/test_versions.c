@@ -225,7 +225,7 @@ static void what_is_no_list_is_not_read(void **state)
 static struct lun_keep *opened(const char *name)
 {
     char *path = lun_printf("%s/%s", folder, name), *error = NULL;
-    struct lun_keep *k = lun_keep_open(path, &error);
+    struct lun_keep *k = lun_keep_open(path, NULL, &error);
     if (!k) fail_msg("%s", error);
     free(path);
     return k;
@@ -323,7 +323,7 @@ static void the_folder_is_its_owners_alone_and_one_process_has_it(void **state)
     assert_int_equal(st.st_mode & 0777, 0700);
     assert_int_equal(stat(file, &st), 0);
     assert_int_equal(st.st_mode & 0777, 0600);
-    assert_null(lun_keep_open(path, &error));
+    assert_null(lun_keep_open(path, NULL, &error));
     assert_non_null(strstr(error, path));
     assert_non_null(strstr(error, "in use by another process"));
     free(error);
@@ -339,7 +339,7 @@ static void a_folder_that_cannot_be_made_is_an_error_for_people(void **state)
 {
     char *error = NULL;
     (void)state;
-    assert_null(lun_keep_open("/proc/nothing/here", &error));
+    assert_null(lun_keep_open("/proc/nothing/here", NULL, &error));
     assert_non_null(strstr(error, "the state folder /proc/nothing/here cannot be used: "));
     free(error);
 }
