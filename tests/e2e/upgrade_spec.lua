@@ -19,7 +19,7 @@ describe("an upgrade", function()
     return e2e.gateway { config = config:format(more or ""), files = { ["policy.lua"] = "return {}" }, workers = workers,
                          env = { A = provider.url, P = puppet.url } }
   end
-  local function is_alive(pid) return unistd.access("/proc/" .. pid .. "/exe") ~= nil end
+  local function is_alive(pid) return e2e.read("/proc/" .. pid .. "/stat"):match "%) [^ZX]" ~= nil end
   local function executable(pid) return unistd.readlink("/proc/" .. pid .. "/exe") end
 
   -- Asks the process that serves now (`of`: where its errors go) to hand over, and waits until another one has; its process id.
