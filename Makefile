@@ -13,8 +13,15 @@ OPT    ?= -O2
 WARN    = -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wno-missing-field-initializers
 LIBS    = luajit libcurl libevent libssl libcrypto libutf8proc sqlite3 hiredis glib-2.0
 CFLAGS ?= $(OPT) -g
+# What makes a mistake in memory harder to use. The checks of _FORTIFY_SOURCE need an optimizer, and are the sanitizers' own affair where there is one.
+# HARDEN= and HARDEN_LINK= leave them out. Instructions for a request, by callgrind: 194.0 thousand with and without. Not -fcf-protection (195.5): the
+# linker marks a program for it only if all of its parts are, which Debian's start files and LuaJIT are not, so nothing would look at it.
+HARDEN_CPU  = $(if $(filter aarch64,$(shell uname -m)),-mbranch-protection=standard)
+FORTIFY     = $(if $(or $(SAN),$(filter -O0,$(CFLAGS))),,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3)
+HARDEN      = -fstack-protector-strong -fstack-clash-protection $(HARDEN_CPU) $(FORTIFY)
+HARDEN_LINK = -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack
 # Recursive, not immediate: pkg-config is there only once `deps` has run.
-ALL_CFLAGS = -std=gnu11 $(WARN) $(CFLAGS) $(SAN_FLAGS) -fno-strict-aliasing -fno-common -fstack-protector-strong -D_GNU_SOURCE -pthread -Icore $$(pkg-config --cflags $(LIBS))
+ALL_CFLAGS = -std=gnu11 $(WARN) $(CFLAGS) $(SAN_FLAGS) $(HARDEN) -fno-strict-aliasing -fno-common -D_GNU_SOURCE -pthread -Icore $$(pkg-config --cflags $(LIBS))
 ALL_LIBS   = $$(pkg-config --libs $(LIBS)) -lm -pthread
 
 # make SAN=address (or thread): the same targets, built with a sanitizer into a folder of its own.
@@ -61,7 +68,7 @@ build: $(BUILD)/lunette $(BUILD)/lunette.1 library
 # -E: C modules that specs of policies require (`lunette test`) take Lua's functions from the program.
 $(BUILD)/lunette: $(BUILD)/core/cli/main.o $(INTERNAL)
 	@echo '  ld  $@'
-	@$(CC) $(CFLAGS) $(SAN_FLAGS) -o $@ $< -Wl,--whole-archive $(INTERNAL) -Wl,--no-whole-archive $(ALL_LIBS) -Wl,-E
+	@$(CC) $(CFLAGS) $(SAN_FLAGS) -pie $(HARDEN_LINK) -o $@ $< -Wl,--whole-archive $(INTERNAL) -Wl,--no-whole-archive $(ALL_LIBS) -Wl,-E
 
 $(INTERNAL): $(filter-out $(BUILD)/core/cli/main.o,$(OBJECTS))
 	@rm -f $@
@@ -72,7 +79,7 @@ library: $(SHARED) $(STATIC)
 # nodelete: libcurl's resolver threads, which are not waited for, may still run when a host has called dlclose.
 $(SHARED): $(EMBEDDED)
 	@echo '  ld  $@'
-	@$(CC) $(CFLAGS) $(SAN_FLAGS) -shared -Wl,-soname,$(@F) -Wl,-z,nodelete $(if $(SAN),,-Wl$(comma)-z$(comma)defs) -o $@ $(EMBEDDED) $(ALL_LIBS)
+	@$(CC) $(CFLAGS) $(SAN_FLAGS) -shared $(HARDEN_LINK) -Wl,-soname,$(@F) -Wl,-z,nodelete $(if $(SAN),,-Wl$(comma)-z$(comma)defs) -o $@ $(EMBEDDED) $(ALL_LIBS)
 
 # One object, so that its own hidden names can be made local.
 $(STATIC): $(EMBEDDED)

@@ -1,4 +1,5 @@
 #include "cli/cli.h"
+#include "cli/memory.h"
 #include "base/text.h"
 #include "gateway/version.h"
 #include <stdio.h>
@@ -26,7 +27,10 @@ int main(int argc, char **argv)
     if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) return help(stdout);
     if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "version")) return puts("lunette " LUN_VERSION) < 0;
     for (int i = 0; i < COMMANDS; i++) {
-        if (!strcmp(argv[1], commands[i].name)) return commands[i].run(argc - 1, argv + 1);
+        if (!strcmp(argv[1], commands[i].name)) {
+            if (commands[i].run != lun_command_serve) lun_memory_keep_private();        /* which decides that by itself */
+            return commands[i].run(argc - 1, argv + 1);
+        }
         names[i] = commands[i].name;
     }
     const char *near = lun_text_nearest(argv[1], names, COMMANDS);

@@ -1,5 +1,6 @@
 #include "base/alloc.h"
 #include "cli/cli.h"
+#include "cli/memory.h"
 #include "cli/print.h"
 #include "cli/upgrade.h"
 #include "gateway/gateway.h"
@@ -12,12 +13,13 @@
 #include <sys/resource.h>
 
 const char lun_usage_serve[] =
-    "usage: lunette serve [gateway.lua] [--listen ADDRESS] [--admin ADDRESS|false] [--workers N]\n"
+    "usage: lunette serve [gateway.lua] [--listen ADDRESS] [--admin ADDRESS|false] [--workers N] [--core-dumps]\n"
     "\n"
     "Runs the gateway. Without a file: ./gateway.lua.\n"
     "  --listen ADDRESS   where clients ask, instead of the file's `listen` (\"127.0.0.1:4000\"; port 0: the system chooses)\n"
     "  --admin ADDRESS    where /metrics is; false: nowhere\n"
     "  --workers N        threads; default one per core\n"
+    "  --core-dumps       a crash may write one, and debuggers may attach, as the system says. Otherwise none: keys are in memory\n"
     "\n"
     "SIGTERM, SIGINT: no new connections, those open have 30 s to finish; a second one ends them at once.\n"
     "SIGHUP: reloads the configuration; so does a change of one of its files. What does not load changes nothing.\n"
@@ -143,14 +145,17 @@ static int serve(const char *path, const struct lun_load_options *options, char 
 int lun_command_serve(int argc, char **argv)
 {
     static const struct option options[] = { { "listen", required_argument, NULL, 'l' }, { "admin", required_argument, NULL, 'a' },
-        { "workers", required_argument, NULL, 'w' }, { "help", no_argument, NULL, 'h' }, { 0 } };
+        { "workers", required_argument, NULL, 'w' }, { "core-dumps", no_argument, NULL, 'd' }, { "help", no_argument, NULL, 'h' }, { 0 } };
     struct lun_pair set[3];
+    bool dumps = false;
     int n = 0;
     for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1; ) {
         if (c == 'h') return fputs(lun_usage_serve, stdout) < 0;
+        if (c == 'd') { dumps = true; continue; }
         if (c == '?' || n == 3) return fputs(lun_usage_serve, stderr), 2;
         set[n++] = (struct lun_pair){ c == 'l' ? "listen" : c == 'a' ? "admin" : "workers", optarg };
     }
     if (argc - optind > 1) return fputs(lun_usage_serve, stderr), 2;
+    if (!dumps) lun_memory_keep_private();
     return serve(optind < argc ? argv[optind] : "gateway.lua", &(struct lun_load_options){ .set = set, .n_set = n, .cpu = LUN_CPU_CLOCK }, argv - 1);     /* main's own */
 }

@@ -72,7 +72,8 @@ end)
 
 describe("with a token, the admin listener", function()
   it("asks for it, everywhere but at /health, and answers to the names that were said", function()
-    local g = serve { config = config:gsub("return {", 'return { admin = { "127.0.0.1:0", hosts = { "gateway.internal" } },', 1), env = { LUNETTE_ADMIN_TOKEN = token } }
+    local g = serve { config = config:gsub("return {", 'return { admin = { "127.0.0.1:0", hosts = { "gateway.internal" } },', 1),
+                      env = { LUNETTE_ADMIN_TOKEN = token } }
     for _, path in ipairs { "/metrics", "/admin/versions", "/admin/settings", "/admin/nothing" } do
       local answer = e2e.request(g.admin, { path = path })
       assert.same({ 401, "Bearer" }, { answer.status, answer.headers["www-authenticate"] })

@@ -9,7 +9,7 @@ local seed = tonumber(os.getenv "STRESS_SEED") or 20240607
 describe("a broken version", function()
   teardown(e2e.stop)
 
-  local function serve(env) return e2e.gateway { config = spoil.good["gateway.lua"], files = spoil.good, workers = 2, env = env } end
+  local function serve(env) return e2e.gateway { config = spoil.good["gateway.lua"], files = spoil.good, workers = 2, watched = true, env = env } end
   local function labels(g, mutant)
     local answer = g:chat { model = "m" }
     if answer.status ~= 200 then error(mutant.what .. ": a request was answered with " .. answer.status .. ": " .. answer.body) end

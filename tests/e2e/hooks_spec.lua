@@ -25,8 +25,8 @@ teardown(e2e.stop)
 
 local function serve(policy, options)
   options = options or {}
-  return e2e.gateway { config = config:gsub("health = false,", "%0 " .. (options.more or ""), 1), files = { ["policy.lua"] = policy }, workers = options.workers,
-                       env = { A = a.url, B = b.url, S = s.url, DEADLINE = options.deadline } }
+  return e2e.gateway { config = config:gsub("health = false,", "%0 " .. (options.more or ""), 1), files = { ["policy.lua"] = policy },
+                       workers = options.workers, env = { A = a.url, B = b.url, S = s.url, DEADLINE = options.deadline } }
 end
 
 local function whole(text, finish)

@@ -1,5 +1,6 @@
 -- Other people's keys: planted everywhere, provoked in every way, and then looked for in everything that comes out.
 local e2e = require "support"
+local tls = require "tls"
 
 -- Each is long and stands nowhere by chance.
 local canary = { one = "sk-canary-provider-one-7f3a", two = "sk-canary-provider-two-9b1c", header = "hs-canary-header-55d0",
@@ -138,5 +139,90 @@ describe("secrets", function()
     complaint('key = error(secret "CANARY_ONE")', key)
     complaint('key = error(tostring(secret "CANARY_ONE"))', key)
     complaint('key = secret "CANARY_ONE"', { CANARY_ONE = canary.one .. "\nx" })
+  end)
+end)
+
+-- What a gateway itself has to hide: the key of its certificate, its admin token; and where all of them could come to lie.
+describe("secrets of listeners", function()
+  local token = "tk-canary-admin-token-31be"
+  local ca, cert, another, provider, gateway, env
+  setup(function()
+    ca = tls.authority()
+    cert, another = ca:certificate "IP:127.0.0.1", ca:certificate "IP:127.0.0.1"
+    provider = e2e.provider [[return function(request) return { text = "fine", usage = { input = 5, output = 5 } } end]]
+    env = { A = provider.url, CANARY_ONE = canary.one, CANARY_TOKEN = token, HASH = e2e.hash(canary.client) }
+    gateway = e2e.gateway { env = env, files = { ["public.pem"] = e2e.read(cert.file), ["public.key"] = e2e.read(cert.key) }, config = [[return {
+      listen = { "127.0.0.1:0", tls = { certificate = "public.pem", key = "public.key" } }, admin_token = secret "CANARY_TOKEN",
+      providers = { a = { base_url = env "A", key = secret "CANARY_ONE", health = false } }, log = { audit = "audit.jsonl" },
+      models = { m = { { provider = "a", model = "up", price = { input = 1, output = 1 } } } }, budgets = { total = { limit = 5, per = "day" } },
+      clients = { { name = "app", hash = env "HASH" } } }]] }
+  end)
+  teardown(e2e.stop)
+
+  -- Each line of the PEM text is one that nobody may find.
+  local function clean_of_all(what, text)
+    clean(what, text)
+    assert(not text:find(token, 1, true), what .. " shows the admin token")
+    for line in (e2e.read(cert.key) .. e2e.read(another.key)):gmatch "[^\n]+" do
+      assert(line:sub(1, 5) == "-----" or not text:find(line, 1, true), what .. " shows the key of the certificate")
+    end
+  end
+  local function ask(path, method, body)
+    local text = e2e.request(gateway.admin, { path = path, method = method, body = body, headers = { authorization = "Bearer " .. token } }).body
+    clean_of_all((method or "GET") .. " " .. path, text)
+    return text
+  end
+  local function all_of(folder)
+    local pipe = io.popen(("find '%s' -type f ! -name public.key -exec cat {} +"):format(folder))
+    local text = pipe:read "*a"
+    pipe:close()
+    return text
+  end
+
+  it("stand in no answer of the admin interface, nor in what a refused reload says", function()
+    for _ = 1, 3 do
+      local status, out = e2e.run { "curl", "-sS", "--cacert", ca.file, "-H", "authorization: Bearer " .. canary.client,
+                                    "-H", "content-type: application/json", "-d", '{"model":"m","messages":[{"role":"user","content":"hi"}]}',
+                                    ("https://127.0.0.1:%d/v1/chat/completions"):format(gateway.port) }
+      assert.equal(0, status)
+      assert.truthy(out:find "fine")
+    end
+    for _, path in ipairs { "/metrics", "/health", "/admin/nothing", "/admin/versions", "/admin/settings", "/admin/report", "/admin/canaries", "/admin/keys",
+                            "/admin/cache", "/admin/ledger", "/admin/providers", "/admin/requests" } do ask(path) end
+    for _, bad in ipairs { "half", cert.key .. "\n", e2e.read(cert.key):gsub("\n", "x\n", 2), e2e.read(another.key) } do
+      gateway:replace("public.key", bad)
+      assert.truthy(ask("/admin/reload", "POST"):find("listen.tls.key", 1, true))
+    end
+    gateway:replace("public.pem", e2e.read(another.file))
+    assert.truthy(ask("/admin/reload", "POST"):find '"changed":%l+')
+  end)
+
+  it("stand in no file that the gateway writes: the ledger, the state folder, the logs", function()
+    gateway:stop()
+    local text = all_of(gateway.folder)
+    for _, part in ipairs { "SQLite format 3", '"status":200', '"what":"reload"' } do assert(text:find(part, 1, true), part .. " is in none of them") end
+    clean_of_all("a file", text)
+    clean_of_all("what was printed", gateway.process:said())
+  end)
+
+  it("stand in no output of the commands", function()
+    for _, words in ipairs { { "check", gateway.folder .. "/gateway.lua", "--table" }, { "check", gateway.folder .. "/gateway.lua", "--json" },
+                             { "ledger", "export", gateway.folder .. "/gateway.lua" }, { "ledger", "verify", gateway.folder .. "/gateway.lua" } } do
+      local status, out, err = e2e.run({ e2e.lunette, unpack(words) }, env)
+      assert.equal(0, status, err)
+      assert.is_true(#out > 0)
+      clean_of_all(table.concat(words, " "), out .. err)
+    end
+  end)
+
+  it("are in no core dump: a crash writes none", function()
+    local folder = e2e.folder()
+    local line = ("cd '%s' && ulimit -c unlimited && exec '%s' serve '%s/gateway.lua' --listen 127.0.0.1:0 --admin 127.0.0.1:0")
+                 :format(folder, e2e.program(), gateway.folder)
+    local process = e2e.start({ "sh", "-c", line }, env)
+    process:expect "(listening on)"
+    assert.matches("Max core file size%s+0%s+0%s", e2e.read("/proc/" .. process.pid .. "/limits"))
+    assert.equal(-e2e.SIGABRT, process:stop(e2e.SIGABRT))
+    assert.equal("", all_of(folder))
   end)
 end)

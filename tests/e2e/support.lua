@@ -193,6 +193,9 @@ end
 
 ---- the two programs ----
 
+-- The path of lunette, whatever folder one is in.
+function e2e.program() return e2e.lunette:sub(1, 1) == "/" and e2e.lunette or unistd.getcwd() .. "/" .. e2e.lunette end
+
 local Provider, Gateway = {}, {}
 Provider.__index, Gateway.__index = Provider, Gateway
 
@@ -223,12 +226,13 @@ function Provider:stop() self.process:stop() end
 local function start_gateway(g, env)
   g.env = env
   g.process = e2e.start({ e2e.lunette, "serve", g.folder .. "/gateway.lua", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
-                          "--workers", tostring(g.workers) }, env)
+                          "--workers", tostring(g.workers), g.watched and "--core-dumps" }, env)
   local port, admin = g.process:expect "listening on https?://127%.0%.0%.1:(%d+), metrics on https?://127%.0%.0%.1:(%d+)"
   g.port, g.admin = tonumber(port), tonumber(admin)
 end
 
--- A gateway. options: config (text of gateway.lua), files = { ["policy.lua"] = text }, env, workers. listen and admin are chosen by the
+-- A gateway. options: config (text of gateway.lua), files = { ["policy.lua"] = text }, env, workers, watched (the
+-- test looks at it in /proc). listen and admin are chosen by the
 -- system whatever the file says. g.port, g.admin, g.folder, g.process.
 function e2e.gateway(options)
   local g = setmetatable({ folder = e2e.folder(), lines = {}, log_read = 0 }, Gateway)
@@ -240,7 +244,7 @@ function e2e.gateway(options)
   end
   local env = { LUNETTE_LOG_REQUESTS = g.folder .. "/requests.jsonl" }
   for name, value in pairs(options.env or {}) do env[name] = value end
-  g.workers = options.workers or 1
+  g.workers, g.watched = options.workers or 1, options.watched
   start_gateway(g, env)
   return g
 end
@@ -337,4 +341,5 @@ end
 function Gateway:stop() return self.process:stop(signal.SIGTERM) end
 
 e2e.SIGTERM, e2e.SIGINT, e2e.SIGKILL, e2e.SIGUSR1, e2e.SIGHUP = signal.SIGTERM, signal.SIGINT, signal.SIGKILL, signal.SIGUSR1, signal.SIGHUP
+e2e.SIGABRT = signal.SIGABRT
 return e2e

@@ -1,7 +1,6 @@
 -- TLS towards clients, on both listeners, with curl and openssl on the other side: what is served, what is refused at load, certificates that change.
 local e2e = require "support"
 local tls = require "tls"
-local unistd = require "posix.unistd"
 
 local config = [[return {
   listen = { "127.0.0.1:0", tls = { certificate = "public.pem", key = "public.key" } }, %s
@@ -54,7 +53,8 @@ describe("TLS towards clients", function()
     local g = serve()
     local url = ("https://127.0.0.1:%d/health"):format(g.port)
     for _, version in ipairs { "1.2", "1.3" } do
-      local status, out = e2e.run { "curl", "-sS", "--cacert", ca.file, "--tls-max", version, "-w", "%{num_connects} %{http_version}\n", "-o", "/dev/null", "-o", "/dev/null", url, url }
+      local status, out = e2e.run { "curl", "-sS", "--cacert", ca.file, "--tls-max", version, "-w", "%{num_connects} %{http_version}\n",
+                                    "-o", "/dev/null", "-o", "/dev/null", url, url }
       assert.same({ 0, "1 1.1\n0 1.1" }, { status, out })
     end
     assert.equal(35, (e2e.run { "curl", "-sS", "--cacert", ca.file, "--tls-max", "1.1", "--ciphers", "DEFAULT@SECLEVEL=0", url }))
@@ -144,8 +144,7 @@ end)
 describe("the admin interface over TLS", function()
   it("is found by the commands, who know its key from gateway.lua", function()
     local g = serve { admin = (admin:gsub("127.0.0.1:0", "127.0.0.1:4001", 1)) }
-    local program = e2e.lunette:sub(1, 1) == "/" and e2e.lunette or unistd.getcwd() .. "/" .. e2e.lunette
-    local function lunette(words) return e2e.run({ "sh", "-c", ("cd '%s' && exec '%s' %s"):format(g.folder, program, words) }, { A = a.url }) end
+    local function lunette(words) return e2e.run({ "sh", "-c", ("cd '%s' && exec '%s' %s"):format(g.folder, e2e.program(), words) }, { A = a.url }) end
     e2e.write(g.folder .. "/gateway.lua", (e2e.read(g.folder .. "/gateway.lua"):gsub("127.0.0.1:4001", "127.0.0.1:" .. g.admin)))
     local status, out, err = lunette "versions"
     assert.equal("", err)

@@ -46,7 +46,7 @@ end
 function under_load.start(options)
   local self = setmetatable({ marks = {}, versions = {}, durations = {}, n = 0, asked = 0, connections = options.connections }, World)
   self.a, self.b = e2e.provider(failing), e2e.provider(serving)
-  self.g = e2e.gateway { config = config, files = under_load.files "first", workers = options.workers or 2,
+  self.g = e2e.gateway { config = config, watched = true, files = under_load.files "first", workers = options.workers or 2,
                          env = { A = self.a.url, B = self.b.url, LUNETTE_WATCH = "false" } }
   self.marks[self.g:look("versions").current] = "first"
   self.load = e2e.start { e2e.lunette:match "^(.*)/" .. "/tests/load", tostring(self.g.port), tostring(options.connections), tostring(options.streams),
