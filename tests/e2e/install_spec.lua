@@ -105,6 +105,19 @@ describe("make install", function()
   end)
   teardown(e2e.stop)
 
+  it("is hardened: nothing in the program can be written and executed, its tables are read-only once it is loaded, its copies are checked", function()
+    if sanitized then return end
+    for _, file in ipairs { "bin/lunette", "lib/liblunette.so.0" } do
+      local segments, dynamic, names = run("readelf", "-lW", installed(file)), run("readelf", "-d", installed(file)), run("nm", "-D", installed(file))
+      assert.matches("GNU_STACK[^\n]* RW ", segments)
+      assert.truthy(segments:find("GNU_RELRO", 1, true))
+      assert.is_nil(segments:find("RWE", 1, true))
+      assert.truthy(dynamic:find("BIND_NOW", 1, true))
+      for _, name in ipairs { "__stack_chk_fail", "__memcpy_chk", "__snprintf_chk" } do assert(names:find(name, 1, true), file .. ": " .. name) end
+    end
+    assert.truthy(run("readelf", "-d", installed "bin/lunette"):find("PIE", 1, true))
+  end)
+
   it("puts every file where it belongs", function()
     if sanitized then return end
     for _, path in ipairs { "bin/lunette", "lib/liblunette.so.0", "lib/liblunette.so", "lib/liblunette.a", "lib/pkgconfig/lunette.pc",
