@@ -4,6 +4,7 @@
 #include "gateway/blame.h"
 #include "gateway/change.h"
 #include "gateway/key_file.h"
+#include "script/convert.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,10 +69,27 @@ static void tell_restart(struct lun_change *ch, const struct lun_snapshot *s)
         if (fixed[i].other) lun_texts_add(ch, &ch->result.restart, "%s", fixed[i].name);
 }
 
-static void tell_opened(struct lun_change *ch, const struct lun_snapshot *s)
+static bool keep_closed(struct lun_change *ch, const char *setting, const char *address)
 {
-    const struct lun_snapshot *now = ch->known[0].snapshot;
-    if (lun_changes_means(ch->of)->running->admin && now && now->admin_token && !s->admin_token) lun_texts_add(ch, &ch->result.warnings, "the admin interface asks for no token any more");
+    lun_texts_add(ch, &ch->result.errors, "%s must stay until a restart: what listens on %s can be reached from other machines still", setting, address);
+    refuse(ch, 422);
+    return false;
+}
+
+static bool others_reach(const char *address)
+{
+    bool local;
+    return address && lun_address_valid(address, &local) && !local;
+}
+
+/* The loader looks at the addresses that a version names; those that are listened on until a restart may be others. */
+static bool may_open(struct lun_change *ch, const struct lun_snapshot *s)
+{
+    const struct lun_snapshot *now = ch->known[0].snapshot, *running = lun_changes_means(ch->of)->running;
+    if (!s->admin_token && others_reach(running->admin)) return keep_closed(ch, "admin_token", running->admin);
+    if (!s->clients_said && others_reach(running->listen)) return keep_closed(ch, "clients", running->listen);
+    if (running->admin && now && now->admin_token && !s->admin_token) lun_texts_add(ch, &ch->result.warnings, "the admin interface asks for no token any more");
+    return true;
 }
 
 /* ---- one version ---- */
@@ -124,7 +142,7 @@ static void consider(struct lun_change *ch, struct lun_snapshot *s, bool served)
 {
     const struct lun_known *before = known(ch, s->version);
     tell_restart(ch, s);
-    tell_opened(ch, s);
+    if (!may_open(ch, s)) { lun_snapshot_unref(s); return; }
     if (equal(s, ch->known[0].snapshot)) { lun_snapshot_unref(s); return; }
     if (before && equal(s, before->snapshot)) {
         lun_snapshot_unref(s);

@@ -92,6 +92,25 @@ describe("with a token, the admin listener", function()
     assert.equal(403, status(g, { path = "/admin/versions", headers = { authorization = "Bearer " .. token, origin = "http://evil.example" } }))
   end)
 
+  it("keeps it while others can reach where it listens, and the public one its clients, whatever a reload says of the next start", function()
+    local folder = e2e.folder()
+    local function write(admin) e2e.write(folder .. "/gateway.lua", (config:gsub("return {", "return { watch = false, " .. admin .. ",", 1))) end
+    write 'listen = "0.0.0.0:0", admin = "0.0.0.0:0", admin_token = secret "ADMIN", clients = {}'
+    e2e.write(folder .. "/policy.lua", "return {}")
+    e2e.write(folder .. "/ADMIN", token)
+    local process = e2e.start({ e2e.lunette, "serve", folder .. "/gateway.lua", "--workers", "1" },
+                              { A = a.url, B = b.url, KEY_ONE = "sk-first-secret", KEY_TWO = "sk-second-secret", CREDENTIALS_DIRECTORY = folder })
+    local port = tonumber((process:expect "metrics on http://0%.0%.0%.0:(%d+)"))
+    local function reload() return e2e.request(port, { method = "POST", path = "/admin/reload", headers = { authorization = "Bearer " .. token } }) end
+    for setting, more in pairs { admin_token = "clients = {}", clients = 'admin_token = secret "ADMIN"' } do
+      write('listen = "127.0.0.1:0", admin = "127.0.0.1:0", ' .. more)
+      local answer = reload()
+      assert.equal(422, answer.status)
+      assert.truthy(answer.json.errors[1]:find(setting .. " must stay until a restart", 1, true))
+    end
+    assert.equal(401, e2e.request(port, { path = "/admin/versions" }).status)
+  end)
+
   it("takes another one over by a reload, and the commands know it from the environment", function()
     local secrets = e2e.folder()
     e2e.write(secrets .. "/ADMIN", token)
