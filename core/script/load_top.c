@@ -33,13 +33,13 @@ static const char *const *load_texts(struct lun_loading *l, struct lun_value *li
 static void remark_on_end(struct lun_loading *l, const struct lun_value *v, lun_us left)
 {
     if (!l->options->notes || left > SOON) return;
-    lun_mistakes_add(l->options->notes, v->place.file ? v->place.file : "configuration", v->place.line, "note: %s: expires in %d days",
-                     lun_value_path(v, &l->scratch), (int)(left / (86400 * LUN_SECOND)));
+    lun_mistakes_add(l->options->notes, v->place.file ? v->place.file : "configuration", v->place.line, "note: %s: expires in less than %d days",
+                     lun_value_path(v, &l->scratch), (int)(left / (86400 * LUN_SECOND)) + 1);
 }
 
 static void read_pair(struct lun_loading *l, const struct lun_value *table, struct lun_tls_files *f)
 {
-    struct lun_certificate_problem problem;
+    struct lun_certificate_problem problem = {0};
     const struct lun_value *certificate = lun_value_get(table, "certificate"), *key = lun_value_get(table, "key");
     lun_us wall = lun_clock_wall();
     lun_file_looked_at(l, f->certificate);
