@@ -19,8 +19,13 @@ describe("an upgrade", function()
     return e2e.gateway { config = config:format(more or ""), files = { ["policy.lua"] = "return {}" }, workers = workers,
                          env = { A = provider.url, P = puppet.url } }
   end
-  local function is_alive(pid) return e2e.read("/proc/" .. pid .. "/stat"):match "%) [^ZX]" ~= nil end
-  local function executable(pid) return unistd.readlink("/proc/" .. pid .. "/exe") end
+  -- Also while one of its threads is: its files are open until then.
+  local function is_alive(pid)
+    local state, rest = e2e.read("/proc/" .. pid .. "/stat"):match "%) (%S)(.*)"
+    local fields = {}
+    for field in (rest or ""):gmatch "%S+" do fields[#fields + 1] = field end
+    return state ~= nil and (not state:match "[ZX]" or tonumber(fields[17]) > 1)
+  end
 
   -- Asks the process that serves now (`of`: where its errors go) to hand over, and waits until another one has; its process id.
   local function upgrade(g, pid)
@@ -121,11 +126,24 @@ describe("an upgrade", function()
     g.process:stop()
     g.process = e2e.start({ copy, "serve", g.folder .. "/gateway.lua", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0" }, g.env)
     g.port, g.admin = g.process:expect "listening on http://127%.0%.0%.1:(%d+), metrics on http://127%.0%.0%.1:(%d+)"
-    os.execute("cp '" .. e2e.lunette .. "' '" .. copy .. ".new' && mv '" .. copy .. ".new' '" .. copy .. "'")
-    assert.truthy(executable(g.process.pid):find "deleted")
-    local heir = upgrade(g, g.process.pid)
-    assert.equal(copy, executable(heir))
+    e2e.write(copy .. ".new", ("#!/bin/sh\necho new >%s/marker\nexec %s \"$@\"\n"):format(g.folder, e2e.lunette))
+    os.execute("chmod +x '" .. copy .. ".new' && mv '" .. copy .. ".new' '" .. copy .. "'")
+    upgrade(g, g.process.pid)
+    assert.equal("new\n", e2e.read(g.folder .. "/marker"))
     assert.equal(200, g:chat {}.status)
+  end)
+
+  it("tells systemd which process serves, and that one ends because it was asked to", function()
+    local watcher, path = require "socket.unix".dgram(), e2e.folder() .. "/notify"
+    assert(watcher:bind(path))
+    watcher:settimeout(e2e.limit)
+    local g = e2e.gateway { config = config:format "", env = { A = provider.url, P = puppet.url, NOTIFY_SOCKET = path } }
+    assert.equal("READY=1\nMAINPID=" .. g.process.pid, watcher:receive(1000))
+    local heir = upgrade(g, g.process.pid)
+    assert.equal("READY=1\nMAINPID=" .. heir, watcher:receive(1000))
+    signal.kill(heir, signal.SIGTERM)
+    assert.equal("STOPPING=1", watcher:receive(1000))
+    watcher:close()
   end)
 
   it("takes over every socket, also with fewer or more workers", function()
