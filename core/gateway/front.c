@@ -10,15 +10,18 @@ static struct lun_station *now(const struct lun_front *f) { return f->station(f-
 
 /* ---- short answers ---- */
 
-static void answer(struct lun_exchange *x, int status, const char *extra_name, const char *extra, const struct lun_buf *body)
+enum { MORE_HEADERS = 2 };
+
+static void answer(struct lun_exchange *x, int status, const struct lun_pair *more, int n, const struct lun_buf *body)
 {
-    struct lun_pair headers[] = { { "content-type", "application/json" }, { extra_name, extra } };
-    lun_exchange_head(x, status, headers, extra ? 2 : 1, (int64_t)body->n);
+    struct lun_pair headers[1 + MORE_HEADERS] = { { "content-type", "application/json" } };
+    for (int i = 0; i < n; i++) headers[1 + i] = more[i];
+    lun_exchange_head(x, status, headers, 1 + n, (int64_t)body->n);
     lun_exchange_bytes(x, body->at, body->n);
     lun_exchange_end(x, true);
 }
 
-static void refuse_with(struct lun_front *f, struct lun_exchange *x, const struct lun_error *e, const char *extra_name, const char *extra)
+static void refuse_with(struct lun_front *f, struct lun_exchange *x, const struct lun_error *e, const struct lun_pair *more, int n)
 {
     struct lun_buf body = {0};
     char status[12];
@@ -26,20 +29,20 @@ static void refuse_with(struct lun_front *f, struct lun_exchange *x, const struc
     snprintf(status, sizeof status, "%d", code);
     lun_metrics_add(now(f)->registry->metrics, LUN_METRIC_REFUSED, (const char *[]){ status }, 1);
     lun_reply_error_body(NULL, e, &body);
-    answer(x, code, extra_name, extra, &body);
+    answer(x, code, more, n, &body);
     lun_buf_free(&body);
 }
 
 static bool refuse_code(struct lun_front *f, struct lun_exchange *x, enum lun_code code, const char *message)
 {
-    refuse_with(f, x, &(struct lun_error){ .code = code, .message = message }, NULL, NULL);
+    refuse_with(f, x, &(struct lun_error){ .code = code, .message = message }, NULL, 0);
     return false;
 }
 
 /* What the server refuses by itself, in the same form as everything else. */
 static void on_refuse(void *self, struct lun_exchange *x, int status, const char *why)
 {
-    refuse_with(self, x, &(struct lun_error){ .code = lun_code_of_status(status), .status = status, .message = why }, NULL, NULL);
+    refuse_with(self, x, &(struct lun_error){ .code = lun_code_of_status(status), .status = status, .message = why }, NULL, 0);
 }
 
 /* ---- what is asked for ---- */
@@ -121,7 +124,7 @@ static bool right_method(struct lun_front *f, struct lun_exchange *x, const stru
     bool get = lun_slice_is(head->method, "GET") || lun_slice_is(head->method, "HEAD");
     if (p->what == ASK ? lun_slice_is(head->method, "POST") : get) return true;
     const char *allow = p->what == ASK ? "POST" : "GET, HEAD";
-    refuse_with(f, x, &(struct lun_error){ .code = LUN_CODE_METHOD, .message = p->what == ASK ? "This path takes POST." : "This path takes GET." }, "allow", allow);
+    refuse_with(f, x, &(struct lun_error){ .code = LUN_CODE_METHOD, .message = p->what == ASK ? "This path takes POST." : "This path takes GET." }, &(struct lun_pair){ "allow", allow }, 1);
     return false;
 }
 
@@ -161,7 +164,7 @@ static void health(struct lun_front *f, struct lun_exchange *x, const struct lun
     if (ready && strcmp(lun_money_status(now(f)->registry->money, word, NULL), "open")) lun_json_member_text(&body, "budgets", word);      /* why: is the operator's to know */
     if (ready && fleet) lun_json_member_text(&body, "fleet", fleet);
     lun_buf_putc(&body, '}');
-    answer(x, ready ? 200 : 503, NULL, NULL, &body);
+    answer(x, ready ? 200 : 503, NULL, 0, &body);
     lun_buf_free(&body);
 }
 
@@ -184,7 +187,7 @@ static void models(struct lun_front *f, struct lun_exchange *x, const struct lun
         put_model(&body, s->models[i].name);
     }
     lun_buf_puts(&body, "]}");
-    answer(x, 200, NULL, NULL, &body);
+    answer(x, 200, NULL, 0, &body);
     lun_buf_free(&body);
 }
 
@@ -198,7 +201,7 @@ static void one_model(struct lun_front *f, struct lun_exchange *x, struct lun_sl
         || (lun_snapshot_model(now(f)->snapshot, name, &rest) && lun_client_may(client, name)));
     if (there) {
         put_model(&body, name);
-        answer(x, 200, NULL, NULL, &body);
+        answer(x, 200, NULL, 0, &body);
     } else refuse_code(f, x, LUN_CODE_MODEL_NOT_FOUND, NULL);
     lun_buf_free(&body);
     free(name);
@@ -267,6 +270,41 @@ static void ask(struct lun_front *f, struct lun_exchange *x, const struct lun_ht
     v->request = lun_station_open(station, q, &visitor, v, true);
 }
 
+/* ---- too much ---- */
+
+static void next_pulse(struct lun_front *f)
+{
+    f->pulse_due = f->reactor->loop.now + LUN_SHED_PULSE;
+    lun_timer_set(&f->reactor->loop, &f->pulse, f->pulse_due);
+}
+
+static void on_pulse(struct lun_timer *t)
+{
+    struct lun_front *f = (struct lun_front *)(void *)((char *)t - offsetof(struct lun_front, pulse));
+    lun_shed_pulse(&f->shed, f->reactor->loop.now - f->pulse_due, now(f)->snapshot->limits.lag, f->reactor->loop.now);
+    if (f->asked || f->shed.over) next_pulse(f);
+    f->asked = false;
+}
+
+/* How long this turn of the loop has lasted. */
+static lun_us age(const struct lun_front *f)
+{
+    struct timeval began, now;
+    if (event_base_gettimeofday_cached(f->reactor->base, &began) || evutil_gettimeofday(&now, NULL)) return 0;
+    return (now.tv_sec - began.tv_sec) * LUN_SECOND + now.tv_usec - began.tv_usec;
+}
+
+static bool too_much(struct lun_front *f, struct lun_exchange *x)
+{
+    static const struct lun_pair soon[MORE_HEADERS] = { { "retry-after", "1" }, { "x-should-retry", "true" } };
+    f->asked = true;
+    f->pulse.fire = on_pulse;
+    if (!f->pulse.at) next_pulse(f);
+    if (!lun_shed_refuses(&f->shed, age(f), now(f)->snapshot->limits.lag)) return false;
+    refuse_with(f, x, &(struct lun_error){ .code = LUN_CODE_OVERLOADED, .message = "The gateway has more to do than it can: ask again in a moment." }, soon, MORE_HEADERS);
+    return true;
+}
+
 static void on_request(void *self, struct lun_exchange *x, const struct lun_http_request *head, const char *body, size_t n)
 {
     struct lun_front *f = self;
@@ -277,7 +315,7 @@ static void on_request(void *self, struct lun_exchange *x, const struct lun_http
     case HEALTH: health(f, x, head); break;
     case MODELS: models(f, x, who.rule); break;
     case MODEL:  one_model(f, x, p.rest, who.rule); break;
-    default:     ask(f, x, head, body, n, p.endpoint, &who);
+    default:     if (!too_much(f, x)) ask(f, x, head, body, n, p.endpoint, &who);
     }
 }
 
