@@ -42,10 +42,18 @@ local function save()
   set("needed", h.needed) set("registered", h.registered) set("gone", h.gone) set("before", text(h.before))
 end
 
--- A new epoch: nothing is known of what anybody has until he has said so himself.
+-- A new epoch: nothing is known of what anybody has until he has said so himself. Its name has this moment in it, so that it never was another's: what began
+-- one is said twice, maybe, and Redis emptied between; and what was said in the first must not count in the second. Who was forgotten says nothing any more:
+-- what he had stays.
 local function begin(fresh, members)
   local before = h.nonce ~= "" and h.members or ""
-  redis.call("DEL", key)
+  fresh = string.sub(fresh, 1, 16) .. clock[1] .. string.format("%06d", clock[2])
+  local all = redis.call("HGETALL", key)
+  for i = 1, #all, 2 do
+    local _, name = string.match(all[i], "^g:(.*):([^:]*)$")
+    if string.find(all[i], ":", 1, true) and not (name and has(h.gone, name)) then drops[#drops + 1] = all[i] end
+  end
+  drops[#drops + 1] = "demand"
   h = { run = run, nonce = fresh, open = false, members = join(join("", before), members), vouched = "", registered = "",
         gone = h.gone, demand = "", before = h.before }
   h.needed = h.members
@@ -54,8 +62,8 @@ local function begin(fresh, members)
 end
 
 local function write()
-  if #drops > 0 then redis.call("HDEL", key, unpack(drops)) end
   for i = 1, #writes, 4000 do redis.call("HSET", key, unpack(writes, i, math.min(i + 3999, #writes))) end
+  for i = 1, #drops, 4000 do redis.call("HDEL", key, unpack(drops, i, math.min(i + 3999, #drops))) end
 end
 
 local function answer(status, more)
@@ -93,8 +101,8 @@ if op == "look" then return answer(lost and "LOST" or "OK") end
 
 if op == "found" then           -- once, by an operator's word: nothing was ever here
   if lost and h.nonce == "" then
-    h.nonce, h.open, h.members, h.vouched, h.needed, h.registered = nonce, false, add("", me), add("", me), add("", me), ""
-    h.run, lost = run, false
+    begin(nonce, me)
+    h.vouched = add("", me)
     save() write()
   end
   return answer(lost and "LOST" or "OK")
