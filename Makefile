@@ -190,6 +190,7 @@ stress: test-deps ## minutes: a gateway reloaded every 50 ms under load, a thous
 stress-money: test-deps ## many minutes: that hard limits hold: a million questions, gateways killed, power cut, Redis killed; and what they cost
 	@$(MAKE) --no-print-directory -j$$(nproc) build units
 	@failed=0; BUDGET_MODEL_RUNS=$${BUDGET_MODEL_RUNS:-100} $(BUILD)/tests/test_budget_model || failed=1; \
+	MEMBER_MUTANTS=1 MEMBER_SCHEDULES=$${MEMBER_SCHEDULES:-200000} $(BUILD)/tests/test_member || failed=1; \
 	for spec in tests/stress/money_cost_spec.lua tests/e2e/money_spec.lua tests/e2e/money_kills_spec.lua tests/e2e/money_fleet_spec.lua; do \
 	    LUNETTE=$(abspath $(BUILD)/lunette) STRESS_FIGURES=1 STRESS_MONEY_REQUESTS=$${STRESS_MONEY_REQUESTS:-1000000} STRESS_MONEY_KILLS=$${STRESS_MONEY_KILLS:-200} \
 	    STRESS_MONEY_CUTS=$${STRESS_MONEY_CUTS:-200} STRESS_MONEY_RESTARTS=$${STRESS_MONEY_RESTARTS:-20} \
@@ -225,7 +226,9 @@ docs: test-deps units ## puts right what pages say of the code's tables
 examples: test-deps all ## runs every example, and what its page says
 	@examples/run $(BUILD)/lunette
 
-mutants: all ## breaks the walk on purpose, in copies, and says which tests notice (minutes)
+mutants: test-deps all ## breaks the walk, and the protocol of shared limits, on purpose, and says which tests notice (minutes)
+	@$(MAKE) --no-print-directory $(BUILD)/tests/test_member
+	@MEMBER_MUTANTS=1 $(BUILD)/tests/test_member
 	@tests/tools/mutants
 
 clean: ## removes what was built
