@@ -1064,6 +1064,21 @@ static void random_schedules_never_spend_more_than_the_limit_and_come_right(void
     assert_true(n < 100 || (grants > (long)n && refusals > (long)n / 4));
 }
 
+/* Two that forget each other, while Redis goes back and is emptied: the one that comes back begins an epoch and did not know the other. (These seeds; while the
+ * steps are chosen as they are.) */
+static void two_that_forgot_each_other_know_each_other_again(void **s)
+{
+    (void)s;
+    static const uint64_t seeds[] = { 32640 };
+    lua_State *L = machine(M_NONE);
+    static struct world w;
+    for (size_t i = 0; i < sizeof seeds / sizeof *seeds; i++) {
+        const char *wrong = schedule(L, seeds[i], M_NONE, &w);
+        if (wrong) fail_msg("seed %llu: %s", (unsigned long long)seeds[i], wrong);
+    }
+    lua_close(L);
+}
+
 static bool is_noticed(int mutant)
 {
     lua_State *L = machine(mutant);
@@ -1221,6 +1236,7 @@ int main(void)
         cmocka_unit_test(what_began_an_epoch_and_is_said_again_begins_another),
         cmocka_unit_test(a_founding_that_is_said_again_waits_for_all_who_have_drawn),
         cmocka_unit_test(what_a_forgotten_one_had_counts_though_redis_starts_again_at_once),
+        cmocka_unit_test(two_that_forgot_each_other_know_each_other_again),
         cmocka_unit_test(random_schedules_never_spend_more_than_the_limit_and_come_right),
         cmocka_unit_test(each_rule_is_needed),
     };
