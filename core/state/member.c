@@ -174,8 +174,8 @@ static enum lun_member_op next(member *m)
         m->registered = false;
         return LUN_OP_JOIN;
     }
-    /* Before it registers it knows all who are there: one whom it had forgotten may have come back while it was away itself. */
-    if (!lun_list_has(m->members, me) || (!m->registered && !lun_list_within(m->head.members, m->members))) note_members(m);
+    /* Before it registers or is vouched for it knows all who are there: one whom it had forgotten may have come back meanwhile. */
+    if (!lun_list_has(m->members, me) || (!(m->registered && m->vouched) && !lun_list_within(m->head.members, m->members))) note_members(m);
     if (!m->registered) return LUN_OP_REGISTER;
     if (lun_list_has(m->head.vouched, me) && !m->vouched) note_vouched(m);
     if (!lun_list_within(m->head.gone, m->gone) || !lun_list_within(m->gone, m->head.gone)) return LUN_OP_PARTS;

@@ -1069,7 +1069,7 @@ static void random_schedules_never_spend_more_than_the_limit_and_come_right(void
 static void two_that_forgot_each_other_know_each_other_again(void **s)
 {
     (void)s;
-    static const uint64_t seeds[] = { 32640 };
+    static const uint64_t seeds[] = { 32640, 50549 };
     lua_State *L = machine(M_NONE);
     static struct world w;
     for (size_t i = 0; i < sizeof seeds / sizeof *seeds; i++) {
