@@ -64,6 +64,7 @@ static void found(void *self, uint32_t id, const struct lun_ledger_account *a, c
 static struct entry *entry_of(struct lun_sharing *s, const struct lun_draw_span *d)
 {
     struct entry *e = lun_draw_mark(d->span);
+    if (lun_period_counts(&d->rule)) return NULL;       /* Redis counts no window: so nothing of one is drawn */
     if (!e) {
         struct lun_ledger_figures f;
         if (!d->id || !lun_ledger_look(s->options.ledger, d->id, &f)) return NULL;

@@ -100,6 +100,7 @@ static void put_budget(const struct lun_budget_rule *b, struct lun_buf *out)
     const char *word = lun_setting_find(LUN_SCOPE_BUDGET, "per")->words;
     for (int i = 0; i < (int)b->per; i++) word += strcspn(word, "|") + 1;
     lun_json_put_key(out, "per"), lun_json_put_string(out, word, strcspn(word, "|"));
+    if (b->window) lun_json_member_number(out, "window", (double)b->window / LUN_SECOND);
     if (b->soft > 0) lun_json_member_number(out, "soft", b->soft);
     lun_buf_putc(out, '}');
 }

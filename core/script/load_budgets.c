@@ -28,19 +28,27 @@ static void put_zone(struct lun_snapshot *s)
 
 /* ---- rolling windows ---- */
 
-static void check_window(struct lun_loading *l, const struct lun_value *table)
+/* What is read of `redis` comes later than budgets; a key's form has the snapshot that it is for. */
+static bool is_shared(const struct lun_loading *l)
 {
-    const struct lun_value *per = lun_value_get(table, "per"), *window = lun_value_get(table, "window");
-    bool rolling = per && per->type == LUN_VALUE_TEXT && !strcmp(per->text, "rolling");
-    if (!table || table->type != LUN_VALUE_TABLE) return;
-    if (rolling && !window) lun_wrong_in(l, table, "window", "is missing: how many seconds per = \"rolling\" looks back");
-    else if (window && !rolling) lun_wrong(l, window, "is for per = \"rolling\"");
-    else if (rolling) lun_wrong(l, per, "\"rolling\" is not built yet");
+    const struct lun_value *redis = lun_value_get(l->root, "redis");
+    return l->snapshot->redis || (redis && (redis->type == LUN_VALUE_TEXT || redis->type == LUN_VALUE_SECRET));
 }
 
-static void check_budgets_of(struct lun_loading *l, const struct lun_value *all)
+void lun_load_window(struct lun_loading *l, const struct lun_value *table)
 {
-    for (int i = 0; all && all->type == LUN_VALUE_TABLE && i < all->n_items; i++) check_window(l, lun_value_get(all->items[i], "budget"));
+    if (!table || table->type != LUN_VALUE_TABLE) return;
+    const struct lun_value *per = lun_value_get(table, "per"), *window = lun_value_get(table, "window");
+    bool rolling = per && per->type == LUN_VALUE_TEXT && !strcmp(per->text, "rolling");
+    if (rolling && !window) lun_wrong_in(l, table, "window", "is missing: how many seconds per = \"rolling\" looks back");
+    else if (window && !rolling) lun_wrong(l, window, "is for per = \"rolling\"");
+    else if (rolling && is_shared(l)) lun_wrong(l, per, "\"rolling\" is not built for budgets that several gateways share: say another period, or leave `redis` out");
+}
+
+static void check_teams(struct lun_loading *l)
+{
+    const struct lun_value *all = lun_value_get(l->root, "teams");
+    for (int i = 0; all && all->type == LUN_VALUE_TABLE && i < all->n_items; i++) lun_load_window(l, lun_value_get(all->items[i], "budget"));
 }
 
 /* ---- tags ---- */
@@ -100,7 +108,7 @@ static void load_tag(struct lun_loading *l, struct lun_value *v, struct lun_tag_
     struct lun_tag_draft d = { .tag = { .name = lun_arena_strdup(&l->snapshot->arena, v->key), .budget = { .limit = -1 } } };
     lun_check(l, LUN_SCOPE_TAG, v, &d, 0, lun_arena_printf(&l->scratch, "%s.", lun_value_path(v, &l->scratch)));
     load_from(l, v, &d);
-    check_window(l, v);
+    lun_load_window(l, v);
     check_clients(l, &d.tag);
     *out = d.tag;
 }
@@ -128,13 +136,12 @@ void lun_load_budgets(struct lun_loading *l)
 {
     struct lun_value *v = lun_check_get(l, LUN_SCOPE_TOP, l->root, "budgets");
     load_zone(l);
-    check_budgets_of(l, lun_value_get(l->root, "teams"));
-    check_budgets_of(l, lun_value_get(l->root, "clients"));
+    check_teams(l);
     if (v) {
         lun_check(l, LUN_SCOPE_BUDGETS, v, NULL, 0, "budgets.");
         struct lun_value *total = lun_check_get(l, LUN_SCOPE_BUDGETS, v, "total");
         if (total) lun_check(l, LUN_SCOPE_BUDGET, total, &l->snapshot->total, 0, "budgets.total.");
-        check_window(l, total);
+        lun_load_window(l, total);
         load_tags(l, v);
     }
     put_zone(l->snapshot);

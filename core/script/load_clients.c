@@ -122,6 +122,7 @@ void lun_load_client(struct lun_loading *l, struct lun_value *table, struct lun_
 {
     struct client c = { l, table, { .client = { .budget = { .limit = -1 } } } };
     lun_check(l, LUN_SCOPE_CLIENT, table, &c.draft, 0, path_of(l, table));
+    lun_load_window(l, lun_value_get(table, "budget"));
     c.draft.client.team = team_of(&c);
     load_hash(&c);
     load_allowed(&c);

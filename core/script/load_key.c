@@ -156,6 +156,7 @@ bool lun_key_form_read(struct lun_key_form *form, struct lun_json said, struct l
     if (s) {
         around.teams = s->teams, around.n_teams = s->n_teams;
         around.models = s->models, around.n_models = s->n_models;
+        around.redis = s->redis;
     }
     read_all(&r, said, onto, name);
     form->arena = around.arena;

@@ -108,6 +108,7 @@ void lun_load_price(struct lun_loading *, const struct lun_value *table, struct 
 /* The provider of that name, which `v` says; NULL: there is none, which is told. */
 const struct lun_provider *lun_load_provider_of(struct lun_loading *, const struct lun_value *v, const char *name);
 void lun_load_probes(struct lun_loading *);     /* after models: whom probes by completion ask */
+void lun_load_window(struct lun_loading *, const struct lun_value *budget);     /* that `window` and `per` fit; NULL is fine */
 void lun_load_clients(struct lun_loading *);    /* after models; teams too */
 /* One entry of `clients`; its `index` is the caller's. Of a key that is made at run time likewise (load_key.c). */
 void lun_load_client(struct lun_loading *, struct lun_value *table, struct lun_client_draft *out);

@@ -40,7 +40,7 @@ struct lun_account *lun_account_request(int64_t limit)
     return account_new(NULL, "request", &(struct lun_budget_rule){ .limit = limit });
 }
 
-/* What is limited now was not before: nothing of it may have been drawn. */
+/* What is limited now was not before: nothing of it may have been drawn. And the ledger hears that what has no end goes on, or does not. */
 static void look_again(struct lun_money *m, struct lun_account *a)
 {
     for (struct lun_span *s = a->spans; m->kept && s; s = s->next) lun_money_work(m, s);
@@ -58,9 +58,9 @@ struct lun_account *lun_account_get(struct lun_money *m, const char *name, const
         lun_money_wake(m, true);
     }
     int64_t limit = rule->limit < 0 ? -1 : rule->limit;
-    if (a->rule.per != rule->per || a->rule.zone != rule->zone) a->forgotten = 0;
-    if (a->limit != limit) look_again(m, a);
-    if (a->limit != limit || a->soft_at != soft_of(rule)) for (struct lun_span *s = a->spans; s; s = s->next) s->crossed = 0;
+    if (a->rule.per != rule->per || a->rule.zone != rule->zone || a->rule.window != rule->window) a->forgotten = 0;
+    if (a->limit != limit || a->rule.per != rule->per || a->rule.window != rule->window) look_again(m, a);
+    if (a->limit != limit || a->soft_at != soft_of(rule)) for (struct lun_span *s = a->spans; s; s = s->next) s->crossed = s->told = 0;
     a->limit = limit;
     a->rule = *rule;
     a->soft_at = soft_of(rule);
@@ -76,8 +76,8 @@ bool lun_account_limited(const struct lun_account *a) { return a->limit >= 0; }
 static bool same(const struct lun_span *s, const struct lun_account *a, lun_us start)
 {
     char was[LUN_PERIOD_LABEL], is[LUN_PERIOD_LABEL];
-    if (s->rule.per != a->rule.per) return false;
-    if (s->rule.zone == a->rule.zone) return s->start == start;
+    if (s->rule.per != a->rule.per || s->rule.window != a->rule.window) return false;
+    if (s->rule.zone == a->rule.zone || s->rule.per == LUN_PER_ROLLING) return s->start == start;
     lun_period_label(&s->rule, s->start, was);
     lun_period_label(&a->rule, start, is);
     return !strcmp(was, is);
@@ -92,7 +92,8 @@ static struct lun_span *find(const struct lun_account *a, lun_us start)
 /* The period that is open, mostly: no calendar is asked. */
 static bool covers(const struct lun_span *s, lun_us wall)
 {
-    return s->start <= wall && wall < s->end && s->rule.per == s->of->rule.per && s->rule.zone == s->of->rule.zone;
+    const struct lun_budget_rule *now = &s->of->rule;
+    return s->start <= wall && wall < s->end && s->rule.per == now->per && s->rule.zone == now->zone && s->rule.window == now->window;
 }
 
 static struct lun_span *find_at(const struct lun_account *a, lun_us wall)
@@ -118,15 +119,104 @@ static struct lun_span *oldest(const struct lun_account *a)
     return found;
 }
 
+/* ---- windows that move along: pieces, and what counts beside each ---- */
+
+/* What has no end ends with its last hold, once its budget has another period. */
+static lun_us until(const struct lun_span *s) { return s->end == LUN_NEVER ? s->last : s->end; }
+
+/* Whichever is the later: a clock may have stepped back. And whatever the period was: what was held within the window was held. */
+bool lun_span_counts(const struct lun_span *s, const struct lun_span *other)
+{
+    lun_us window = lun_period_counts(&s->rule);
+    return window && other != s && until(other) > s->start - window && other->start < s->end + window;
+}
+
+static int64_t used_beside(const struct lun_span *s)
+{
+    int64_t sum = s->elsewhere;
+    if (s->rule.per != LUN_PER_ROLLING) return 0;
+    for (const struct lun_span *t = s->of->spans; t; t = t->next)
+        if (lun_span_counts(s, t)) sum = lun_saturating_add(sum, lun_saturating_add(t->base, t->used));
+    return sum;
+}
+
+static int64_t held_beside(const struct lun_span *s)
+{
+    int64_t sum = 0;
+    if (s->rule.per != LUN_PER_ROLLING) return 0;
+    for (const struct lun_span *t = s->of->spans; t; t = t->next) if (lun_span_counts(s, t)) sum = lun_saturating_add(sum, t->held);
+    return sum;
+}
+
+int64_t lun_span_beside(const struct lun_span *s) { return lun_saturating_add(used_beside(s), held_beside(s)); }
+
+void lun_span_ask_back(struct lun_span *s)
+{
+    if (s->rule.per != LUN_PER_ROLLING) return;
+    for (struct lun_span *t = s->of->spans; t; t = t->next)
+        if (t->id && t->granted > lun_span_gone(t) && lun_span_counts(s, t)) {
+            t->give_back = true;
+            lun_money_work(s->of->money, t);
+        }
+}
+
+/* When something of it comes free; what is nothing never does. */
+static lun_us frees_at(const struct lun_span *s)
+{
+    lun_us first = s->base || s->used || s->held ? s->end : LUN_NEVER;
+    if (s->elsewhere && s->elsewhere_ends < first) first = s->elsewhere_ends;
+    for (const struct lun_span *t = s->of->spans; t; t = t->next)
+        if ((t->base || t->used || t->held) && lun_span_counts(s, t) && until(t) < first) first = until(t);
+    return first == LUN_NEVER ? LUN_NEVER : first + lun_period_counts(&s->rule);
+}
+
+static lun_us ends(const struct lun_span *s) { return s->rule.per == LUN_PER_ROLLING ? frees_at(s) : s->end; }
+
+/* What a new piece knows from those beside it, until the ledger says more; and who has heard of a window does not hear it again in each of its pieces. */
+static void begin_piece(struct lun_span *s)
+{
+    unsigned told = 0, crossed = 0;
+    for (const struct lun_span *t = s->of->spans; s->rule.per == LUN_PER_ROLLING && t; t = t->next) {
+        if (!lun_span_counts(s, t)) continue;
+        told |= t->told;
+        crossed |= t->crossed;
+        if (t->elsewhere <= s->elsewhere) continue;
+        s->elsewhere = t->elsewhere;
+        s->elsewhere_ends = t->elsewhere_ends;
+    }
+    s->crossed = told & LUN_CROSSED_HARD;
+    if (used_beside(s) >= s->of->soft_at) s->crossed |= crossed & LUN_CROSSED_SOFT;
+}
+
+static bool told_later(const struct lun_span *s, enum lun_crossing what)
+{
+    for (const struct lun_span *t = s->of->spans; s->rule.per == LUN_PER_ROLLING && t; t = t->next)
+        if (t->start > s->start && t->crossed & what && lun_span_counts(s, t)) return true;
+    return false;
+}
+
+/* ---- in memory alone: what is forgotten ---- */
+
+static bool is_empty(const struct lun_span *s) { return !s->used && !s->base; }
+
+/* A piece of a window only once it does not count any more, or where there is nothing in it. */
+static bool forgettable(const struct lun_span *s, const struct lun_span *keep)
+{
+    return !s->holds && s != keep && (is_empty(s) || !lun_span_counts(keep, s));
+}
+
+/* No piece that it would count beside is opened any more. */
+static lun_us not_before(const struct lun_span *s) { return is_empty(s) && lun_period_counts(&s->rule) ? 0 : s->start + lun_period_counts(&s->rule); }
+
 static void forget_one(struct lun_account *a, const struct lun_span *keep)
 {
     struct lun_span **worst = NULL;
     for (struct lun_span **at = &a->spans; *at; at = &(*at)->next)
-        if (!(*at)->holds && *at != keep && (!worst || (*at)->rule.per != a->rule.per || ((*worst)->rule.per == a->rule.per && (*at)->start < (*worst)->start)))
+        if (forgettable(*at, keep) && (!worst || (*at)->rule.per != a->rule.per || ((*worst)->rule.per == a->rule.per && (*at)->start < (*worst)->start)))
             worst = at;
     if (!worst) return;
     struct lun_span *s = *worst;
-    if (s->rule.per == a->rule.per && s->start > a->forgotten) a->forgotten = s->start;
+    if (s->rule.per == a->rule.per && not_before(s) > a->forgotten) a->forgotten = not_before(s);
     *worst = s->next;
     a->n--;
     free(s);
@@ -145,6 +235,7 @@ struct lun_span *lun_span_open(struct lun_account *a, lun_us wall)
                             .allot = kept(a) ? 0 : INT64_MAX };
     a->spans = s;
     a->n++;
+    begin_piece(s);
     if (kept(a)) lun_money_work(a->money, s);
     else if (a->n > REMEMBERED) forget_one(a, s);
     return s;
@@ -157,19 +248,20 @@ int64_t lun_span_gone(const struct lun_span *s) { return lun_saturating_add(s->u
 /* Without a limit there is still the largest number: nothing may wrap. */
 int64_t lun_span_left(const struct lun_span *s)
 {
-    int64_t limit = s->of->limit < 0 ? INT64_MAX : s->of->limit, gone = lun_saturating_add(s->base, lun_span_gone(s));
+    int64_t limit = s->of->limit < 0 ? INT64_MAX : s->of->limit, gone = lun_saturating_add(lun_saturating_add(s->base, lun_span_beside(s)), lun_span_gone(s));
     return gone > limit ? 0 : limit - gone;
 }
 
 /* What can be had of it without anybody's leave. */
 static int64_t at_hand(const struct lun_span *s)
 {
-    int64_t rest = s->of->limit - s->base, most = s->allot < rest ? s->allot : rest;
+    int64_t rest = s->of->limit - lun_saturating_add(s->base, lun_span_beside(s)), most = s->allot < rest ? s->allot : rest;
     return most - lun_span_gone(s);
 }
 
 static bool hopeless(const struct lun_span *s, int64_t bound)
 {
+    if (kept(s->of) && !s->id && s->elsewhere) return false;        /* how much of that counts here the ledger has not said yet */
     if (!s->of->money || !s->of->money->shared) return lun_span_left(s) < bound;
     return s->of->limit - lun_span_gone(s) < bound || (s->refused && bound >= s->refused);
 }
@@ -190,8 +282,8 @@ static void fill(const struct lun_account *a, const struct lun_span *s, lun_us e
     *v = (struct lun_account_view){ .name = a->name, .limit = a->limit, .soft = a->rule.soft, .ends = end };
     v->left = a->limit < 0 ? INT64_MAX : s ? lun_span_left(s) : a->limit;
     if (s) {
-        v->used = lun_saturating_add(s->base, s->used);
-        v->held = s->held;
+        v->used = lun_saturating_add(lun_saturating_add(s->base, s->used), used_beside(s));
+        v->held = lun_saturating_add(s->held, held_beside(s));
     }
     if (v->limit >= 0) v->share = v->limit ? (double)lun_saturating_add(v->used, v->held) / (double)v->limit : 1;
 }
@@ -200,16 +292,18 @@ static void cross(struct lun_span *s, enum lun_crossing what)
 {
     const struct lun_money *m = s->of->money;
     struct lun_account_view v;
-    if (s->crossed & what || !m || !m->watch.crossed) return;
+    if (s->crossed & what || !m || !m->watch.crossed || told_later(s, what)) return;
     s->crossed |= what;
-    fill(s->of, s, s->end, &v);
+    s->told |= what;
+    fill(s->of, s, ends(s), &v);
     m->watch.crossed(m->watch.self, &v, what);
 }
 
 /* ---- holds ---- */
 
-static void hold(struct lun_span *s, int64_t bound)
+static void hold(struct lun_span *s, int64_t bound, lun_us wall)
 {
+    if (wall >= s->last) s->last = wall + 1;
     s->held += bound;
     s->holds++;
     if (bound > s->biggest) s->biggest = bound;
@@ -226,6 +320,7 @@ static void ask_for(struct lun_span *s, int64_t bound)
 {
     s->wanted = lun_saturating_add(s->wanted, bound);
     if (!s->least || bound < s->least) s->least = bound;
+    lun_span_ask_back(s);
     lun_money_work(s->of->money, s);
 }
 
@@ -282,7 +377,7 @@ static enum lun_taken hold_all(struct lun_hold *h, struct lun_account *const *ac
             return one;
         }
         if (one == LUN_LATER) all = one;
-        hold(h->spans[i], h->bound);
+        hold(h->spans[i], h->bound, wall);
     }
     return all;
 }
@@ -298,7 +393,11 @@ static enum lun_taken take(struct lun_money *m, struct lun_hold *h, struct lun_a
     enum lun_taken all = hold_all(h, accounts, wall, short_of);
     if (m->kept && (all == LUN_TAKEN || all == LUN_LATER)) all = enter(m, h, what, all, line);
     if (all != LUN_TAKEN) let_go(h);
-    for (int i = 0; m->kept && i < h->n; i++) if (at_hand(h->spans[i]) < lun_draw_low(h->spans[i])) lun_money_work(m, h->spans[i]);
+    for (int i = 0; m->kept && i < h->n; i++) {
+        if (at_hand(h->spans[i]) >= lun_draw_low(h->spans[i])) continue;
+        lun_span_ask_back(h->spans[i]);
+        lun_money_work(m, h->spans[i]);
+    }
     return all;
 }
 
@@ -326,7 +425,7 @@ static void give(struct lun_hold *h, int64_t cost)
     for (int i = 0; i < h->n; i++) {
         struct lun_span *s = h->spans[i];
         unhold(s, h->bound, cost);
-        if (lun_saturating_add(s->base, s->used) >= s->of->soft_at) cross(s, LUN_CROSSED_SOFT);
+        if (lun_saturating_add(lun_saturating_add(s->base, s->used), used_beside(s)) >= s->of->soft_at) cross(s, LUN_CROSSED_SOFT);
         if (cost < h->bound) s->refused = 0;
         if (kept(s->of) && s->of->limit >= 0 && lun_span_gone(s) > s->granted) lun_money_work(m, s);     /* a claim above its hold */
     }
@@ -361,10 +460,13 @@ static const struct lun_span *current(const struct lun_account *a, lun_us wall)
     return s || !a->forgotten || lun_period_start(&a->rule, wall) > a->forgotten ? s : oldest(a);
 }
 
-static void look(const struct lun_account *a, lun_us wall, struct lun_account_view *v)
+/* A window's piece is opened to be looked at: what counts beside it is to be known. */
+static const struct lun_span *present(struct lun_account *a, lun_us wall) { return a->rule.per == LUN_PER_ROLLING ? lun_span_open(a, wall) : current(a, wall); }
+
+static void look(struct lun_account *a, lun_us wall, struct lun_account_view *v)
 {
-    const struct lun_span *s = current(a, wall);
-    lun_us end = s && covers(s, wall) ? s->end : lun_period_end(&a->rule, wall);
+    const struct lun_span *s = present(a, wall);
+    lun_us end = s && (covers(s, wall) || a->rule.per == LUN_PER_ROLLING) ? ends(s) : lun_period_end(&a->rule, wall);
     fill(a, s, end, v);
     v->resets_in = end == LUN_NEVER ? LUN_NEVER : end - wall;
 }
@@ -396,7 +498,7 @@ bool lun_account_lacks(struct lun_account *a, int64_t bound, lun_us wall)
 {
     if (a->limit < 0) return false;
     if (a->money) pthread_mutex_lock(&a->money->lock);
-    const struct lun_span *s = current(a, wall);
+    const struct lun_span *s = present(a, wall);
     bool lacks = s ? hopeless(s, bound) : a->limit < bound;
     if (a->money) pthread_mutex_unlock(&a->money->lock);
     return lacks;

@@ -10,6 +10,9 @@
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t larger(int64_t a, int64_t b)  { return a > b ? a : b; }
 
+/* Of the limit, as far as memory knows. */
+static int64_t rest_of(const struct lun_span *s) { return s->of->limit - lun_saturating_add(s->base, lun_span_beside(s)); }
+
 /* What is drawn at once. After a power cut it is charged though nobody spent it: so it is a small part of the limit. */
 static int64_t chunk(const struct lun_span *s)
 {
@@ -19,7 +22,7 @@ static int64_t chunk(const struct lun_span *s)
 
 int64_t lun_draw_low(const struct lun_span *s)
 {
-    if (s->of->limit < 0 || s->allot >= s->of->limit - s->base) return INT64_MIN;      /* there is no more, or it needs none */
+    if (s->of->limit < 0 || s->allot >= rest_of(s)) return INT64_MIN;      /* there is no more, or it needs none */
     return chunk(s) / 2;
 }
 
@@ -75,8 +78,8 @@ void lun_draw_work_free(struct lun_draw_work *w)
 /* What granted is to be; -1: it stays. What is given back cannot be held from here on. */
 static int64_t wanted(struct lun_span *s, bool over)
 {
-    int64_t gone = lun_span_gone(s), rest = s->of->limit - s->base, keep = lun_saturating_add(gone, chunk(s));
-    if (s->of->limit < 0) return -1;
+    int64_t gone = lun_span_gone(s), rest = rest_of(s), keep = lun_saturating_add(gone, chunk(s));
+    if (s->of->limit < 0) return over && s->granted > gone ? s->allot = gone : -1;
     if (gone > s->granted) return gone;
     if ((s->give_back && !s->wanted) || over) s->allot = gone;
     else if (s->wanted || s->allot - gone < lun_draw_low(s)) {
@@ -93,8 +96,9 @@ static void collect_span(struct lun_draw_work *w, struct lun_span *s, lun_us wal
     ROOM(w, spans);
     struct lun_draw_span *d = &w->spans[w->n_spans++];
     *d = (struct lun_draw_span){ .span = s, .budget = s->of->name, .starts = s->start, .ends = s->end, .rule = s->rule, .limit = s->of->limit,
-                                 .id = s->id, .base = s->base, .used = s->used, .granted = s->granted, .need = s->least };
-    d->forced = s->of->limit >= 0 && lun_span_gone(s) > s->granted && lun_span_gone(s) > s->of->limit - s->base;
+                                 .id = s->id, .base = s->base, .used = s->used, .granted = s->granted, .need = s->least, .elsewhere = s->elsewhere, .elsewhere_ends = s->elsewhere_ends,
+                                 .beside = lun_span_beside(s) };
+    d->forced = s->of->limit >= 0 && lun_span_gone(s) > s->granted && lun_span_gone(s) > rest_of(s);
     d->want = wanted(s, s->end <= wall && !s->holds);
     s->listed = s->give_back = s->trim = false;
     s->wanted = s->least = 0;
@@ -113,7 +117,7 @@ static void collect(struct lun_money *m, struct lun_draw_work *w, lun_us wall)
 {
     for (struct lun_account *a; (a = m->work_accounts); m->work_accounts = a->next_work) {
         ROOM(w, accounts);
-        w->accounts[w->n_accounts++] = (struct lun_draw_account){ a->name, a };
+        w->accounts[w->n_accounts++] = (struct lun_draw_account){ a->name, a, lun_period_counts(&a->rule) };
     }
     for (struct lun_money_name *n; (n = m->work_names); ) {
         ROOM(w, names);
@@ -168,14 +172,33 @@ bool lun_draw_begin(struct lun_money *m, struct lun_draw_work *w, lun_us wall)
 
 void lun_draw_opened(struct lun_draw_span *d, uint32_t id, int64_t base, int64_t used, int64_t granted)
 {
-    int64_t rest = d->limit - base;
+    int64_t rest = d->limit - lun_saturating_add(base, d->beside);
     d->id = id;
+    d->opened = true;
     d->base = base;
     d->used = used;
     d->granted = granted;
     if (d->want < 0) return;
     d->want = smaller(lun_saturating_add(used, d->want), rest);
     if (d->want <= granted) d->want = -1;
+}
+
+bool lun_draw_beside(struct lun_money *m, const struct lun_draw_work *w, const struct lun_span *s, uint32_t id)
+{
+    bool counts = false;
+    pthread_mutex_lock(&m->lock);
+    for (size_t i = 0; i < w->n_spans && !counts; i++) counts = w->spans[i].id == id && w->spans[i].span->of == s->of && lun_span_counts(s, w->spans[i].span);
+    for (const struct lun_span *t = s->of->spans; t && !counts; t = t->next) counts = t->id == id && lun_span_counts(s, t);
+    pthread_mutex_unlock(&m->lock);
+    return counts;
+}
+
+bool lun_draw_first(const struct lun_draw_span *d) { return d->id && (d->forced || d->want <= d->granted); }
+
+void lun_draw_fit(struct lun_draw_span *d)
+{
+    if (d->want > d->granted && !d->forced) d->want = larger(smaller(d->want, d->limit - lun_saturating_add(d->base, d->beside)), d->granted);
+    if (d->want == d->granted) d->want = -1;
 }
 
 bool lun_draw_accounts(const struct lun_draw_work *w, struct lun_draw_payers *p)
@@ -202,9 +225,11 @@ static void number(struct lun_span *s, uint32_t id, int64_t used, int64_t grante
 static bool apply(struct lun_money *m, const struct lun_draw_span *d)
 {
     struct lun_span *s = d->span;
-    bool more = !s->id || d->want > d->granted || d->base < s->base;
+    bool more = !s->id || d->want > d->granted || d->base < s->base || d->elsewhere != s->elsewhere;
     if (!s->id && d->id) number(s, d->id, d->used, d->granted);
     s->base = d->base;
+    s->elsewhere = d->elsewhere;
+    s->elsewhere_ends = d->elsewhere_ends;
     if (d->want > s->granted) s->allot = d->want;
     if (d->want >= 0) s->granted = d->want;
     if (d->want >= 0 && d->want < d->granted && lun_span_gone(s) > d->want) lun_money_work(m, s);      /* likewise, while it was given back */
@@ -212,11 +237,20 @@ static bool apply(struct lun_money *m, const struct lun_draw_span *d)
     return more;
 }
 
+/* What others of its window had down as not in memory: now memory knows it. */
+static void take_over(const struct lun_draw_span *d)
+{
+    int64_t known = d->base + d->granted;
+    for (struct lun_span *t = d->span->of->spans; t; t = t->next)
+        if (lun_span_counts(t, d->span)) t->elsewhere = t->elsewhere > known ? t->elsewhere - known : 0;
+}
+
 void lun_draw_done(struct lun_money *m, const struct lun_draw_work *w)
 {
     pthread_mutex_lock(&m->lock);
     bool more = w->n_names || w->n_payers || !m->n_free;
     for (size_t i = 0; i < w->n_names; i++) w->names[i].name->id = w->names[i].id;
+    for (size_t i = 0; i < w->n_spans; i++) if (w->spans[i].opened) take_over(&w->spans[i]);
     for (size_t i = 0; i < w->n_spans; i++) more |= apply(m, &w->spans[i]);
     for (size_t i = 0; i < w->n_payers; i++) w->payers[i].payers->id = w->payers[i].id;
     for (size_t i = 0; i < w->n_slots; i++) m->free_slots[m->n_free++] = w->slots[i];
@@ -281,8 +315,9 @@ void lun_draw_found(struct lun_money *m, struct lun_account *a, const char *labe
     char now[LUN_PERIOD_LABEL];
     pthread_mutex_lock(&m->lock);
     lun_period_label(&a->rule, wall, now);
-    struct lun_span *s = strcmp(label, now) ? NULL : lun_span_open(a, wall);
-    if (s && !s->id) {
+    bool present = !strcmp(label, now);
+    struct lun_span *s = present || a->rule.per == LUN_PER_ROLLING ? lun_span_open(a, wall) : NULL;
+    if (present && !s->id) {
         number(s, id, used, granted);
         s->base = base;
     }
@@ -352,12 +387,31 @@ void lun_draw_give_back(struct lun_money *m, bool all)
 
 struct old { struct lun_money *money; lun_us wall; bool some; };
 
+/* A piece of a window, while one that `wall` may lie in counts it; and whatever came before in a budget that is one by now. */
+static bool counts_at(const struct lun_span *s, lun_us wall)
+{
+    const struct lun_budget_rule *now = &s->of->rule, *r = lun_period_counts(now) > lun_period_counts(&s->rule) ? now : &s->rule;
+    lun_us counts = lun_period_counts(r);
+    return counts && s->end + counts + lun_period_end(r, s->start) - lun_period_start(r, s->start) > wall;
+}
+
+/* What it comes to counts on beside those that stay: a clock may step back to them. */
+static void leave(const struct lun_span *s)
+{
+    for (struct lun_span *t = s->of->spans; t; t = t->next) {
+        if (t->dead || !lun_span_counts(t, s)) continue;
+        lun_us ends = t->elsewhere ? smaller(t->elsewhere_ends, s->end) : s->end;
+        t->elsewhere = lun_saturating_add(t->elsewhere, lun_saturating_add(s->base, s->used));
+        t->elsewhere_ends = ends;
+    }
+}
+
 static void mark(void *self, struct lun_span *s)
 {
     struct old *o = self;
     if (s->end > o->wall || s->holds || s->listed || !s->id) return;
-    if (s->of->limit >= 0 && s->granted != s->used) lun_money_work(o->money, s);
-    else o->some = s->dead = true;
+    if (s->of->limit >= 0 ? s->granted != s->used : s->granted > s->used) lun_money_work(o->money, s);
+    else if (!counts_at(s, o->wall)) o->some = s->dead = true;
 }
 
 static bool has_dead(const struct lun_payers *p)
@@ -370,6 +424,7 @@ static void bury(struct lun_account *a, void (*gone)(void *self, void *mark), vo
 {
     for (struct lun_span **at = &a->spans, *s; (s = *at); ) {
         if (!s->dead) { at = &s->next; continue; }
+        leave(s);
         *at = s->next;
         a->n--;
         if (s->mark && gone) gone(self, s->mark);

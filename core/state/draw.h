@@ -45,8 +45,11 @@ struct lun_draw_span {
     int64_t limit;                              /* -1: none */
     uint32_t id;                                /* 0: to be opened */
     char per[48];                               /* what its periods are, as text, to compare with others' */
+    int64_t beside;                             /* of a window: what all that counts beside this piece has of the limit, on the disk */
+    int64_t elsewhere; lun_us elsewhere_ends;   /* of that, what memory does not know (lun_draw_beside) once all spans are written; its first end, LUN_NEVER: none */
     int64_t base, used, granted;                /* as known; on return of an opened one: what the ledger says (used: charged by this run before) */
     int64_t want;                               /* granted is to be this; below `granted`: it is given back; -1: nothing to do */
+    bool opened;                                /* lun_draw_opened has given it its number */
     bool forced;                                /* more was charged than granted: whatever the limit says */
     int64_t need;                               /* the least that would help somebody who waits; 0: nobody does */
 };
@@ -54,7 +57,7 @@ struct lun_draw_payers { struct lun_payers *payers; uint32_t id; int n; struct l
 
 /* Who waits: the dearest of them needs so much on each of these accounts. lack: what of that is not drawn yet; all: what all who wait for it lack together. */
 struct lun_draw_group { int n; struct lun_span *spans[LUN_ACCOUNTS]; int64_t need, lack[LUN_ACCOUNTS], all[LUN_ACCOUNTS]; };
-struct lun_draw_account { const char *budget; struct lun_account *account; };
+struct lun_draw_account { const char *budget; struct lun_account *account; lun_us counts; };       /* counts: lun_period_counts */
 
 struct lun_draw_work {          /* arrays are the bookkeeper's to reuse: zero-initialise once, free with lun_draw_work_free */
     struct lun_draw_account *accounts; size_t n_accounts, room_accounts;       /* new ones: lun_draw_found tells what the ledger knows of them already */
@@ -66,9 +69,15 @@ struct lun_draw_work {          /* arrays are the bookkeeper's to reuse: zero-in
 };
 /* Collects what there is to do. False: nothing. `wall`: now. */
 bool lun_draw_begin(struct lun_money *, struct lun_draw_work *, lun_us wall);
+/* Whether memory counts the account of that number beside that piece of a window, once this work is done. */
+bool lun_draw_beside(struct lun_money *, const struct lun_draw_work *, const struct lun_span *, uint32_t id);
+/* What is wanted becomes what may be granted, beyond what is: base and beside are what the disk says in this transaction. Spans that lun_draw_first says are
+ * written first: they give back what others want. */
+void lun_draw_fit(struct lun_draw_span *);
+bool lun_draw_first(const struct lun_draw_span *);
 /* A span without a number has been found in the ledger, or put there: what it says of it, and so what is to be drawn. */
 void lun_draw_opened(struct lun_draw_span *, uint32_t id, int64_t base, int64_t used, int64_t granted);
-/* What the ledger knows of a period of a new account; nothing where it is not that of `wall`, or is there already. */
+/* What the ledger knows of a period of a new account; nothing where it is not that of `wall`, or is there already. Of a window: the piece of `wall` is opened. */
 void lun_draw_found(struct lun_money *, struct lun_account *, const char *label, lun_us wall, uint32_t id, int64_t base, int64_t used, int64_t granted);
 /* Fills in the accounts' numbers, once the work's spans have theirs. False: one has none; another turn brings it again. */
 bool lun_draw_accounts(const struct lun_draw_work *, struct lun_draw_payers *);

@@ -11,10 +11,12 @@ struct lun_span {
     struct lun_budget_rule rule;        /* as it was when it was opened; its limit is the account's */
     lun_us start, end;
     int64_t used, held; int holds;      /* here: by holds that ended, by those that have not */
-    unsigned crossed;                   /* enum lun_crossing: who watches was told */
+    unsigned crossed, told;             /* enum lun_crossing: who watches was told; and of this span itself */
+    lun_us last;                        /* just after the latest hold that began here */
     /* with a ledger */
     uint32_t id;                        /* 0: not on the disk yet */
     int64_t base, granted, allot;
+    int64_t elsewhere; lun_us elsewhere_ends;       /* of a window: what the ledger knows to count beside and memory does not; the first end of these */
     int64_t biggest;                    /* the largest hold on it: what is drawn at once follows from it */
     int64_t wanted;                     /* by those who were told LATER since the last turn, together */
     int64_t least;                      /* and the smallest of them; 0: nobody */
@@ -72,6 +74,9 @@ void lun_money_tell(struct lun_money *);                /* all who wait */
 int64_t lun_draw_low(const struct lun_span *);          /* less than that at hand: more is drawn before anybody has to wait */
 struct lun_span *lun_span_open(struct lun_account *, lun_us wall);       /* that of `wall`, made when new */
 int64_t lun_span_gone(const struct lun_span *);
+bool lun_span_counts(const struct lun_span *, const struct lun_span *other);     /* of a window that moves along: whether `other` is to be counted beside */
+int64_t lun_span_beside(const struct lun_span *);       /* what these, used and held, come to; 0: it is no window */
+void lun_span_ask_back(struct lun_span *);              /* what these were granted and do not need is collected by the next turn */
 int64_t lun_span_left(const struct lun_span *);         /* of the limit, for all that is known; >= 0 */
 struct lun_payers *lun_payers_find(struct lun_money *, struct lun_span *const *, int n);    /* made when new */
 void lun_payers_need(struct lun_money *, struct lun_payers *, int64_t bound);   /* somebody waits for so much on all of them */

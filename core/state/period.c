@@ -2,9 +2,11 @@
 #include "state/zone.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define HOUR 3600
 #define DAY  86400
+#define PIECES 24
 
 /* ---- the calendar: days since 1970-01-01 ---- */
 
@@ -75,12 +77,27 @@ static int64_t hour_end(const struct lun_zone *z, int64_t at)
 
 /* ---- all of them ---- */
 
-static bool endless(const struct lun_budget_rule *r) { return r->per == LUN_PER_EVER || r->per == LUN_PER_ROLLING; }
+static bool endless(const struct lun_budget_rule *r) { return r->per == LUN_PER_EVER; }
+
+/* Whole milliseconds: what they are called by. */
+static lun_us piece(const struct lun_budget_rule *r)
+{
+    lun_us whole = (r->window + PIECES * LUN_MS - 1) / (PIECES * LUN_MS) * LUN_MS;
+    return whole > 0 ? whole : LUN_MS;
+}
+
+static lun_us piece_start(const struct lun_budget_rule *r, lun_us wall) { return floor_div(wall, piece(r)) * piece(r); }
+
+lun_us lun_period_counts(const struct lun_budget_rule *r)
+{
+    return r->per == LUN_PER_ROLLING ? (r->window + piece(r) - 1) / piece(r) * piece(r) : 0;
+}
 
 lun_us lun_period_start(const struct lun_budget_rule *r, lun_us wall)
 {
     int64_t at = seconds(wall);
     if (endless(r)) return 0;
+    if (r->per == LUN_PER_ROLLING) return piece_start(r, wall);
     if (r->per == LUN_PER_HOUR) return hour_start(r->zone, at) * LUN_SECOND;
     return lun_zone_moment(r->zone, first_day(r->per, day_at(r->zone, at)) * DAY) * LUN_SECOND;
 }
@@ -89,6 +106,7 @@ lun_us lun_period_end(const struct lun_budget_rule *r, lun_us wall)
 {
     int64_t at = seconds(wall);
     if (endless(r)) return LUN_NEVER;
+    if (r->per == LUN_PER_ROLLING) return piece_start(r, wall) + piece(r);
     if (r->per == LUN_PER_HOUR) return hour_end(r->zone, at) * LUN_SECOND;
     return lun_zone_moment(r->zone, next_day(r->per, first_day(r->per, day_at(r->zone, at))) * DAY) * LUN_SECOND;
 }
@@ -108,10 +126,18 @@ static void week_label(int64_t monday, char out[LUN_PERIOD_LABEL])
     snprintf(out, LUN_PERIOD_LABEL, "%04lld-W%02d", (long long)year, (int)((monday - first) / 7) + 1);
 }
 
+static void rolling_label(const struct lun_budget_rule *r, lun_us wall, char out[LUN_PERIOD_LABEL])
+{
+    char from[25];
+    lun_clock_text(piece_start(r, wall), from);
+    snprintf(out, LUN_PERIOD_LABEL, "rolling %.15g from %s", (double)r->window / LUN_SECOND, from);
+}
+
 void lun_period_label(const struct lun_budget_rule *r, lun_us wall, char out[LUN_PERIOD_LABEL])
 {
     int64_t at = seconds(wall);
-    if (endless(r)) { snprintf(out, LUN_PERIOD_LABEL, "%s", r->per == LUN_PER_EVER ? "ever" : "rolling"); return; }
+    if (endless(r)) { strcpy(out, "ever"); return; }
+    if (r->per == LUN_PER_ROLLING) { rolling_label(r, wall, out); return; }
     if (r->per == LUN_PER_HOUR) { hour_label(r->zone, at, out); return; }
     int64_t first = first_day(r->per, day_at(r->zone, at));
     struct date d = date_of(first);

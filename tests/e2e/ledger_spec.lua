@@ -53,6 +53,22 @@ describe("the ledger", function()
     verify(g)
   end)
 
+  it("remembers a window that moves along over kill -9, in pieces that no reload gives twice", function()
+    local function window(per) return (text("0.8"):gsub('limit = 0.8, per = "ever"', "limit = 0.8, " .. per)) end
+    local g = e2e.gateway { config = window 'per = "rolling", window = 86400', workers = 2, env = { A = provider.url } }
+    for _ = 1, 4 do assert.equal(200, ask(g).status) end
+    assert.near(0.12, used(g), 1e-9)
+    g:restart()
+    e2e.eventually("the window is known", function() return math.abs(used(g) - 0.12) < 1e-9 end)
+    assert.equal(200, ask(g).status)
+    assert.equal(402, ask(g).status)                -- a hold of 0.65 has no room beside 0.15
+    g:reload { ["gateway.lua"] = window 'per = "rolling", window = 43200' }
+    assert.equal(402, ask(g).status)
+    g:restart()
+    assert.equal(402, ask(g).status)
+    verify(g)
+  end)
+
   it("has a row for each attempt: who, what, when, at what cost, by which version", function()
     local g = serve()
     local answer = ask(g)

@@ -37,6 +37,36 @@ describe("a hard limit", function()
     assert.equal(200, g:ask({ max_tokens = 1000 }).status)
   end)
 
+  it("of a window that moves along comes free piece by piece, as long after it was spent as the window is", function()
+    local g = t.gateway { targets = { "a" }, providers = { a = million(1000) },
+                          clients = { { name = "app", budget = { limit = 0.005, per = "rolling", window = 2400 } } } }
+    assert.equal(200, g:ask({ max_tokens = 1000 }).status)      -- 0.002 each; a piece is 100 seconds
+    t.advance(1200)
+    assert.equal(200, g:ask({ max_tokens = 1000 }).status)
+    local refused = g:ask({ max_tokens = 1000 })
+    assert.equal(402, refused.status)
+    assert.near(0.001, refused.error.left, 1e-12)
+    t.advance(1199)
+    assert.equal(402, g:ask({ max_tokens = 1000 }).status)      -- what came first lies in the window still
+    t.advance(101)
+    assert.equal(200, g:ask({ max_tokens = 1000 }).status)
+    assert.equal(402, g:ask({ max_tokens = 1000 }).status)      -- what came second too
+    t.advance(1200)
+    assert.equal(200, g:ask({ max_tokens = 1000 }).status)
+  end)
+
+  it("of a window says when something of it comes free, and shows a policy all of the window", function()
+    local g = t.gateway { targets = { "a" }, providers = { a = million(1000) },
+                          clients = { { name = "app", budget = { limit = 0.003, per = "rolling", window = 2400 } } } }
+    assert.equal(200, g:ask({ max_tokens = 1000 }).status)
+    t.advance(600)
+    local refused = g:ask({ max_tokens = 1000 })
+    assert.equal(402, refused.status)
+    assert.equal("2026-01-05T00:41:40.000Z", refused.error.resets_at)
+    t.advance(1900)
+    assert.equal(200, g:ask({ max_tokens = 1000 }).status)
+  end)
+
   it("of a team counts what all of its clients spend", function()
     local g = t.gateway { targets = { "a" }, providers = { a = million(1000) }, teams = { web = { budget = { limit = 0.003 } } },
                           clients = { { name = "one", team = "web" }, { name = "two", team = "web" }, { name = "free" } } }

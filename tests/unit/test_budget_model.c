@@ -1,4 +1,5 @@
-/* The machine of budgets against a reference that is too simple to be wrong: a row for each account and period, two numbers in it. Random operations,
+/* The machine of budgets against a reference that is too simple to be wrong: a row for each account and period, two numbers in it; and every charge with its
+ * time, to see that no window that moves along ever passes its limit. Random operations,
  * among them limits and periods that change, clocks that step, costs above what was held, a disk that fails, ends without warning; after each the machine
  * says what the reference says, to the nano-dollar. BUDGET_MODEL_RUNS: how many times as many runs. */
 #include <setjmp.h>
@@ -12,30 +13,47 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ACCOUNTS = 5, OWN = 4 /* the request's own: no ledger knows it */, OPEN = 12, AT_ONCE = 4, ROWS = 512, SLOTS = 32, TURNS_MOST = 4 };
+enum { ACCOUNTS = 5, OWN = 4 /* the request's own: no ledger knows it */, OPEN = 12, AT_ONCE = 4, ROWS = 512, CHARGES = 4096, SLOTS = 32, TURNS_MOST = 4 };
 static const char *const names[ACCOUNTS] = { "key a", "key b", "team web", "total", NULL };
 
 /* ---- the reference ---- */
 
-struct row { int account; enum lun_period per; int64_t number; int64_t used, held; };     /* number: the how manieth hour or day it is */
-struct held { int rows[AT_ONCE], n; int64_t bound; };
-struct reference { struct row rows[ROWS]; int n; int64_t limits[ACCOUNTS]; enum lun_period per[ACCOUNTS]; };
+struct row { int account; enum lun_period per; lun_us window, start, end; int64_t used, held; };
+struct held { int rows[AT_ONCE], charges[AT_ONCE], n; int64_t bound; };
+struct charge { int account; lun_us at; int64_t amount; };
+struct reference { struct row rows[ROWS]; struct charge charges[CHARGES]; int n, n_charges; int64_t limits[ACCOUNTS]; enum lun_period per[ACCOUNTS]; lun_us window[ACCOUNTS]; };
 
 static int64_t add(int64_t a, int64_t b) { return a > INT64_MAX - b ? INT64_MAX : a + b; }
 
 static int row_of(struct reference *r, int account, lun_us wall)
 {
     enum lun_period per = r->per[account];
-    int64_t number = per == LUN_PER_EVER ? 0 : wall / (LUN_SECOND * (per == LUN_PER_HOUR ? 3600 : 86400));
-    for (int i = 0; i < r->n; i++) if (r->rows[i].account == account && r->rows[i].per == per && r->rows[i].number == number) return i;
+    lun_us window = per == LUN_PER_ROLLING ? r->window[account] : 0;
+    lun_us length = per == LUN_PER_ROLLING ? window / 24 : LUN_SECOND * (per == LUN_PER_HOUR ? 3600 : 86400);
+    lun_us start = per == LUN_PER_EVER ? 0 : wall / length * length;
+    for (int i = 0; i < r->n; i++)
+        if (r->rows[i].account == account && r->rows[i].per == per && r->rows[i].window == window && r->rows[i].start == start) return i;
     assert_true(r->n < ROWS);
-    r->rows[r->n] = (struct row){ .account = account, .per = per, .number = number };
+    r->rows[r->n] = (struct row){ .account = account, .per = per, .window = window, .start = start, .end = per == LUN_PER_EVER ? LUN_NEVER : start + length };
     return r->n++;
+}
+
+/* Of a window: with all that lies so near that one window can see both. */
+static int64_t sum_of(const struct reference *r, int row, bool held)
+{
+    const struct row *of = &r->rows[row];
+    int64_t sum = 0;
+    for (int i = 0; i < r->n; i++) {
+        const struct row *x = &r->rows[i];
+        bool near = of->window && x->account == of->account && x->end > of->start - of->window && x->start < of->end + of->window;
+        if (i == row || near) sum = add(sum, held ? x->held : x->used);
+    }
+    return sum;
 }
 
 static int64_t left_of(const struct reference *r, int row)
 {
-    int64_t limit = r->limits[r->rows[row].account], gone = add(r->rows[row].used, r->rows[row].held);
+    int64_t limit = r->limits[r->rows[row].account], gone = add(sum_of(r, row, false), sum_of(r, row, true));
     if (limit < 0) limit = INT64_MAX;
     return gone > limit ? 0 : limit - gone;
 }
@@ -45,6 +63,7 @@ static void refer_end(struct reference *r, const struct held *h, int64_t cost)
     for (int i = 0; i < h->n; i++) {
         r->rows[h->rows[i]].held -= h->bound;
         r->rows[h->rows[i]].used = add(r->rows[h->rows[i]].used, cost < 0 ? 0 : cost);
+        r->charges[h->charges[i]].amount = cost < 0 ? 0 : cost;
     }
 }
 
@@ -55,15 +74,37 @@ static int refer_take(struct reference *r, struct held *h, const int *accounts, 
     for (int i = 0; i < n; i++) {
         int row = row_of(r, accounts[i], wall);
         if (left_of(r, row) < h->bound) { refer_end(r, h, 0); return i; }
+        assert_true(r->n_charges < CHARGES);
+        r->charges[r->n_charges] = (struct charge){ accounts[i], wall, h->bound };
+        h->charges[h->n] = r->n_charges++;
         h->rows[h->n++] = row;
         r->rows[row].held += h->bound;
     }
     return -1;
 }
 
+static int64_t charged_until(const struct reference *r, int account, lun_us t)
+{
+    int64_t sum = 0;
+    for (int i = 0; i < r->n_charges; i++)
+        if (r->charges[i].account == account && r->charges[i].at > t - r->window[account] && r->charges[i].at <= t) sum = add(sum, r->charges[i].amount);
+    return sum;
+}
+
+/* The promise as it is said: at no moment t do holds and charges of (t - window, t] pass the limit, now that one more was held. */
+static void no_window_is_passed(const struct reference *r, int account, lun_us wall)
+{
+    if (r->per[account] != LUN_PER_ROLLING || r->limits[account] < 0) return;
+    assert_true(charged_until(r, account, wall) <= r->limits[account]);
+    for (int i = 0; i < r->n_charges; i++) {
+        const struct charge *c = &r->charges[i];
+        if (c->account == account && c->at > wall && c->at < wall + r->window[account]) assert_true(charged_until(r, account, c->at) <= r->limits[account]);
+    }
+}
+
 /* ---- a pretended ledger: what is on the disk ---- */
 
-struct entry { char budget[32], label[LUN_PERIOD_LABEL]; int64_t base, granted, charged; };      /* base: by runs that are over */
+struct entry { char budget[32], label[LUN_PERIOD_LABEL]; lun_us starts, ends; int64_t base, granted, charged; };      /* base: by runs that are over */
 struct line { int state; struct lun_draw_line held; int64_t cost; };                              /* 0 free, 1 dispatched, 2 settled */
 struct set { int n; uint32_t entries[LUN_ACCOUNTS]; };
 struct disk { struct entry entries[ROWS]; uint32_t n, names, payers; struct set sets[8 * ROWS]; struct line lines[SLOTS]; uint64_t seq; };
@@ -107,12 +148,30 @@ static struct entry *entry_of(struct disk *d, const char *budget, const char *la
 /* What this run has of it: without a limit nothing is granted. */
 static int64_t part(const struct entry *e) { return e->granted > e->charged ? e->granted : e->charged; }
 
-static void write_span(struct disk *d, struct lun_draw_span *s)
+static void count_beside(struct disk *d, struct lun_money *m, const struct lun_draw_work *w, struct lun_draw_span *s, const struct entry *own)
+{
+    lun_us window = lun_period_counts(&s->rule);
+    s->beside = s->elsewhere = 0;
+    s->elsewhere_ends = LUN_NEVER;
+    for (uint32_t i = 0; window && i < d->n; i++) {
+        const struct entry *e = &d->entries[i];
+        if (e == own || strcmp(e->budget, own->budget) || e->ends <= s->starts - window || e->starts >= s->ends + window) continue;
+        s->beside += e->base + part(e);
+        if (!lun_draw_beside(m, w, s->span, i + 1)) s->elsewhere += e->base + part(e);
+    }
+}
+
+static void write_span(struct disk *d, struct lun_money *m, const struct lun_draw_work *w, struct lun_draw_span *s)
 {
     struct entry *e = entry_of(d, s->budget, s->label);
+    e->starts = s->starts;
+    e->ends = s->ends;
+    count_beside(d, m, w, s, e);
     if (!s->id) lun_draw_opened(s, (uint32_t)(e - d->entries) + 1, e->base, e->charged, part(e));
     if (s->want < 0) return;
-    if (!s->forced && s->want > e->granted) assert_true(e->base + s->want <= s->limit);
+    lun_draw_fit(s);
+    if (s->want < 0) return;
+    if (!s->forced && s->want > e->granted) assert_true(e->base + s->beside + s->want <= s->limit);
     e->granted = s->want;
 }
 
@@ -153,7 +212,8 @@ static void get_accounts(struct world *w)
 {
     for (int i = 0; i < ACCOUNTS; i++) w->was_unlimited[i] |= w->reference.limits[i] < 0;
     for (int i = 0; i < OWN; i++)
-        w->accounts[i] = lun_account_get(w->money, names[i], &(struct lun_budget_rule){ .limit = w->reference.limits[i], .per = w->reference.per[i] });
+        w->accounts[i] = lun_account_get(w->money, names[i], &(struct lun_budget_rule){ .limit = w->reference.limits[i], .per = w->reference.per[i],
+            .window = w->reference.per[i] == LUN_PER_ROLLING ? w->reference.window[i] : 0 });
 }
 
 static void begin(struct world *w)
@@ -176,7 +236,9 @@ static void turn(struct world *w, bool fails)
     if (fails) { lun_draw_failed(w->money, k); return; }
     for (size_t i = 0; i < k->n_names; i++) k->names[i].id = ++w->disk->names;
     for (size_t i = 0; i < k->n_slots; i++) charge(w->disk, &w->disk->lines[k->slots[i]]);
-    for (size_t i = 0; i < k->n_spans; i++) write_span(w->disk, &k->spans[i]);
+    for (int late = 0; late < 2; late++)
+        for (size_t i = 0; i < k->n_spans; i++) if (lun_draw_first(&k->spans[i]) == !late) write_span(w->disk, w->money, k, &k->spans[i]);
+    for (size_t i = 0; i < k->n_spans; i++) count_beside(w->disk, w->money, k, &k->spans[i], entry_of(w->disk, k->spans[i].budget, k->spans[i].label));
     for (size_t i = 0; i < k->n_payers; i++) write_payers(w->disk, k, &k->payers[i]);
     lun_draw_done(w->money, k);
 }
@@ -250,7 +312,7 @@ static void look_at_disk(struct world *w, const struct held *h)
         const struct row *r = &w->reference.rows[h->rows[i]];
         char label[LUN_PERIOD_LABEL];
         if (r->account == OWN || w->reference.limits[r->account] < 0) continue;
-        lun_period_label(&(struct lun_budget_rule){ .per = r->per }, w->wall, label);
+        lun_period_label(&(struct lun_budget_rule){ .per = r->per, .window = r->window }, w->wall, label);
         const struct entry *e = entry_of(w->disk, names[r->account], label);
         assert_true(e->base + part(e) >= r->used + r->held);
     }
@@ -272,6 +334,7 @@ static void take(struct world *w, struct lun_hold *h, struct held *held, const i
     else assert_int_equal(short_of, lacks);
     assert_int_equal(h->open, lacks < 0);
     if (w->disk && lacks < 0) look_at_disk(w, held);
+    for (int i = 0; lacks < 0 && held->bound && i < n; i++) no_window_is_passed(&w->reference, which[i], w->wall);
 }
 
 /* Everything, nothing, what is left to the nano-dollar, one more, what nobody can pay. */
@@ -331,12 +394,19 @@ static void end_some(struct world *w)
     for (int i = 0; i < OPEN; i++) if (w->open[i].open && roll(w, 3) == 0) end_one(w, i);
 }
 
+/* What becomes a window was never one without end: what of that counts is asked below. */
+static void choose_period(struct world *w, int i)
+{
+    static const enum lun_period some[] = { LUN_PER_EVER, LUN_PER_HOUR, LUN_PER_DAY }, windows[] = { LUN_PER_ROLLING, LUN_PER_HOUR, LUN_PER_ROLLING };
+    w->reference.per[i] = i % 2 ? windows[roll(w, 3)] : some[roll(w, 3)];
+    w->reference.window[i] = (roll(w, 3) ? 6 : roll(w, 2) ? 24 : 1) * 3600 * LUN_SECOND;
+}
+
 static void reload(struct world *w)
 {
-    static const enum lun_period some[] = { LUN_PER_EVER, LUN_PER_HOUR, LUN_PER_DAY };
     int i = (int)roll(w, OWN);
     w->reference.limits[i] = roll(w, 6) ? (int64_t)roll(w, 6000) : roll(w, 2) ? -1 : 0;
-    if (!roll(w, 4)) w->reference.per[i] = some[roll(w, 3)];
+    if (!roll(w, 4)) choose_period(w, i);
     get_accounts(w);
 }
 
@@ -366,8 +436,8 @@ static void compare(struct world *w)
         lun_account_look(w->accounts[i], w->wall, &v);
         int row = row_of(&w->reference, i, w->wall);
         assert_int_equal(v.limit, w->reference.limits[i]);
-        assert_int_equal(v.used, w->reference.rows[row].used);
-        assert_int_equal(v.held, w->reference.rows[row].held);
+        assert_int_equal(v.used, sum_of(&w->reference, row, false));
+        assert_int_equal(v.held, sum_of(&w->reference, row, true));
         assert_int_equal(v.left, v.limit < 0 ? INT64_MAX : left_of(&w->reference, row));
         assert_int_equal(lun_account_lacks(w->accounts[i], v.left, w->wall), false);
         if (v.limit >= 0) assert_int_equal(lun_account_lacks(w->accounts[i], v.left + 1, w->wall), true);
@@ -384,7 +454,7 @@ static void give_all_back(struct world *w)
         const struct row *r = &w->reference.rows[i];
         char label[LUN_PERIOD_LABEL];
         if (r->account == OWN || w->was_unlimited[r->account]) continue;      /* of that nothing needs to be drawn, nor given back */
-        lun_period_label(&(struct lun_budget_rule){ .per = r->per }, r->number * (r->per == LUN_PER_HOUR ? 3600 : 86400) * LUN_SECOND, label);
+        lun_period_label(&(struct lun_budget_rule){ .per = r->per, .window = r->window }, r->start, label);
         const struct entry *e = entry_of(w->disk, names[r->account], label);
         assert_int_equal(e->base + part(e), r->used + r->held);
     }
@@ -424,7 +494,7 @@ static void run(uint64_t seed, bool kept, int steps)
     w->disk = kept ? calloc(1, sizeof *w->disk) : NULL;
     for (int i = 0; i < ACCOUNTS; i++) {
         w->reference.limits[i] = roll(w, 4) ? (int64_t)roll(w, 9000) : -1;
-        w->reference.per[i] = i == OWN || roll(w, 3) == 0 ? LUN_PER_EVER : roll(w, 2) ? LUN_PER_HOUR : LUN_PER_DAY;
+        if (i != OWN) choose_period(w, i);
     }
     begin(w);
     for (int i = 0; i < steps; i++) {

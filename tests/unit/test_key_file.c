@@ -210,6 +210,8 @@ static void fields_are_those_of_clients_with_the_same_checks(void **state)
     form("{\"name\":\"a\",\"class\":\"a b\"}", NULL, NEW, "class: must be letters, digits, _ - and .");
     form("{\"name\":\"a\",\"budget\":{}}", NULL, NEW, "budget.limit: is missing");
     form("{\"name\":\"a\",\"budget\":{\"limit\":1,\"per\":\"year\"}}", NULL, NEW, "budget.per: must be \"ever\", \"hour\", \"day\", \"week\", \"month\" or \"rolling\", not \"year\"");
+    form("{\"name\":\"a\",\"budget\":{\"limit\":1,\"per\":\"rolling\"}}", NULL, NEW, "budget.window: is missing: how many seconds per = \"rolling\" looks back");
+    form("{\"name\":\"a\",\"budget\":{\"limit\":1,\"per\":\"day\",\"window\":60}}", NULL, NEW, "budget.window: is for per = \"rolling\"");
     form("{\"name\":\"a\",\"requests_per_minute\":1.5}", NULL, NEW, "requests_per_minute: must be a whole number, 1 or more, not 1.5");
     form("{\"name\":\"a\",\"trust\":[\"all\"]}", NULL, NEW, "trust: must be a list out of \"task\", \"tags\", \"budget\" or \"class\"; \"all\" is none of them");
     form("{\"name\":\"a\",\"hash\":\"sha256:00\"}", NULL, NEW, "hash: is not said: the gateway makes the key's text and shows it once");

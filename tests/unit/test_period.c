@@ -53,16 +53,35 @@ static void in_utc(void **s)
 static void what_has_no_end(void **s)
 {
     (void)s;
-    struct lun_budget_rule ever = rule(LUN_PER_EVER, "Europe/Berlin"), rolling = { .per = LUN_PER_ROLLING, .window = 3600 * LUN_SECOND };
+    struct lun_budget_rule ever = rule(LUN_PER_EVER, "Europe/Berlin");
     char got[LUN_PERIOD_LABEL];
     assert_int_equal(lun_period_start(&ever, utc("2026-11-21 00:00:00")), 0);
     assert_int_equal(lun_period_end(&ever, utc("2026-11-21 00:00:00")), LUN_NEVER);
     lun_period_label(&ever, 0, got);
     assert_string_equal(got, "ever");
-    assert_int_equal(lun_period_start(&rolling, utc("2026-11-21 00:00:00")), 0);
-    assert_int_equal(lun_period_end(&rolling, utc("2026-11-21 00:00:00")), LUN_NEVER);
-    lun_period_label(&rolling, 0, got);
-    assert_string_equal(got, "rolling");
+}
+
+/* Pieces follow each other without a gap, whatever the window; and one counts for no less than the window after its end. */
+static void a_window_is_kept_in_pieces_that_count_until_they_have_left_it(void **s)
+{
+    static const lun_us windows[] = { 60 * LUN_SECOND, 61500 * LUN_MS, 3600 * LUN_SECOND, 86399 * LUN_SECOND, 31 * 86400 * LUN_SECOND };
+    char got[LUN_PERIOD_LABEL];
+    (void)s;
+    for (size_t i = 0; i < sizeof windows / sizeof *windows; i++) {
+        struct lun_budget_rule r = { .per = LUN_PER_ROLLING, .window = windows[i] };
+        lun_us start = lun_period_start(&r, utc("2026-11-21 08:11:05")), end = lun_period_end(&r, utc("2026-11-21 08:11:05")), counts = lun_period_counts(&r);
+        assert_true(start <= utc("2026-11-21 08:11:05") && utc("2026-11-21 08:11:05") < end);
+        assert_int_equal(lun_period_start(&r, end - 1), start);
+        assert_int_equal(lun_period_start(&r, end), end);
+        assert_true(counts >= windows[i] && counts < windows[i] + (end - start) && counts % (end - start) == 0);
+    }
+    struct lun_budget_rule hour = { .per = LUN_PER_ROLLING, .window = 3600 * LUN_SECOND }, odd = { .per = LUN_PER_ROLLING, .window = 61500 * LUN_MS };
+    lun_period_label(&hour, utc("2026-11-21 08:11:05"), got);
+    assert_string_equal(got, "rolling 3600 from 2026-11-21T08:10:00.000Z");
+    lun_period_label(&odd, 0, got);
+    assert_string_equal(got, "rolling 61.5 from 1970-01-01T00:00:00.000Z");
+    hour.per = LUN_PER_HOUR;
+    assert_int_equal(lun_period_counts(&hour), 0);
 }
 
 /* A year's first and last days may belong to a week of its neighbour (ISO 8601). */
@@ -245,7 +264,8 @@ static void every_zone_at_any_moment(void **s)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(in_utc), cmocka_unit_test(what_has_no_end), cmocka_unit_test(weeks_at_the_end_of_a_year),
+        cmocka_unit_test(in_utc), cmocka_unit_test(what_has_no_end), cmocka_unit_test(a_window_is_kept_in_pieces_that_count_until_they_have_left_it),
+        cmocka_unit_test(weeks_at_the_end_of_a_year),
         cmocka_unit_test(a_day_of_23_or_25_hours_is_one_day), cmocka_unit_test(an_hour_that_occurs_twice_is_two), cmocka_unit_test(hours_begin_where_clocks_say_so),
         cmocka_unit_test(clocks_that_move_by_half_an_hour), cmocka_unit_test(a_day_that_was_left_out),
         cmocka_unit_test(midnight_that_was_left_out_or_came_twice), cmocka_unit_test(a_day_that_has_begun_goes_on), cmocka_unit_test(clocks_far_ahead),
