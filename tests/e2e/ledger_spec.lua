@@ -69,6 +69,17 @@ describe("the ledger", function()
     verify(g)
   end)
 
+  it("counts in a window what was spent before its budget was one", function()
+    local function per(what) return (text("0.8"):gsub('limit = 0.8, per = "ever"', "limit = 0.8, " .. what)) end
+    local g = e2e.gateway { config = per 'per = "ever"', workers = 2, env = { A = provider.url } }
+    for _ = 1, 5 do assert.equal(200, ask(g).status) end
+    g:reload { ["gateway.lua"] = per 'per = "rolling", window = 86400' }
+    assert.equal(402, ask(g).status)
+    g:restart()
+    assert.equal(402, ask(g).status)
+    verify(g)
+  end)
+
   it("has a row for each attempt: who, what, when, at what cost, by which version", function()
     local g = serve()
     local answer = ask(g)
