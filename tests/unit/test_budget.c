@@ -417,6 +417,41 @@ static void a_refusal_is_told_once_in_a_period(void **s)
     lun_money_free(m);
 }
 
+/* Not again for each of its pieces; but when a window later it is so again. */
+static void a_window_tells_its_soft_limit_and_a_refusal_once(void **s)
+{
+    (void)s;
+    struct seen seen = {0};
+    struct lun_money *m = lun_money_new();
+    lun_us piece = 100 * LUN_SECOND, now = at(2026, 11, 28, 0, 0);
+    struct lun_account *a = lun_account_get(m, "key app", &(struct lun_budget_rule){ .limit = 10, .per = LUN_PER_ROLLING, .window = 24 * piece, .soft = 0.5 });
+    struct lun_hold h;
+    lun_money_watch(m, &(struct lun_money_watch){ &seen, note });
+    assert_true(take(m, &h, a, 6, now));
+    lun_hold_settle(&h, 6);
+    assert_int_equal(seen.n, 1);
+    for (int i = 1; i <= 4; i++) {
+        assert_true(take(m, &h, a, 1, now + i * piece));
+        lun_hold_settle(&h, 1);
+    }
+    assert_int_equal(seen.n, 1);
+    assert_int_equal(look(a, now + 5 * piece).used, 10);
+    assert_int_equal(look(a, now + 5 * piece).resets_in, 20 * piece);
+    for (int i = 5; i < 9; i++) {
+        assert_false(take(m, &h, a, 1, now + i * piece));
+        lun_account_refused(a, 1, now + i * piece);
+    }
+    assert_int_equal(seen.n, 2);
+    assert_int_equal(seen.what, LUN_CROSSED_HARD);
+    assert_int_equal(look(a, now + 25 * piece).used, 4);
+    assert_true(take(m, &h, a, 6, now + 60 * piece));
+    lun_hold_settle(&h, 6);
+    assert_int_equal(seen.n, 3);
+    assert_int_equal(seen.what, LUN_CROSSED_SOFT);
+    assert_int_equal(look(a, now + 600 * piece).resets_in, LUN_NEVER);
+    lun_money_free(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -431,6 +466,7 @@ int main(void)
         cmocka_unit_test(a_clock_that_steps_back_does_not_give_a_periods_money_twice),
         cmocka_unit_test(another_zone_does_not_give_a_periods_money_again),
         cmocka_unit_test(a_soft_limit_is_told_once_in_a_period), cmocka_unit_test(a_refusal_is_told_once_in_a_period),
+        cmocka_unit_test(a_window_tells_its_soft_limit_and_a_refusal_once),
         cmocka_unit_test(an_open_hold_keeps_its_period_however_many_follow),
         cmocka_unit_test(a_changed_limit_applies_from_now_on_to_the_same_account),
         cmocka_unit_test(a_requests_own_budget_holds_beside_the_others),
