@@ -840,6 +840,25 @@ TEST(a_hold_is_settled_at_what_was_used_released_where_nothing_was_billed_and_ch
     assert_int_equal(q->done.cost, bound);
 }
 
+TEST(what_was_streamed_before_an_error_that_costs_nothing_by_itself_costs_its_hold)
+{
+    house(1);
+    w->client.budget.limit = USD(1);
+    world_open(w);
+    struct asked *q = world_prepare(w, true);
+    int64_t bound = lun_question_bound(&q->q, target(w, 'a'), NULL, NULL);
+    world_script(w, 'a', "200 e o");
+    world_ask(q);
+    world_run(w);
+    came(q, 200, "a=overloaded");
+    assert_true(bound > 0);
+    assert_int_equal(q->done.cost, bound);
+    w->n_scripts[0] = 0;
+    q = stream("200 o", NULL, NULL);                        /* it had not begun */
+    came(q, 503, "a=overloaded");
+    assert_int_equal(q->done.cost, 0);
+}
+
 TEST(where_nothing_is_limited_an_answer_without_usage_costs_what_it_seems_to)
 {
     open_house(1);
@@ -1488,6 +1507,7 @@ int main(int argc, char **argv)
         T(a_target_without_a_price_is_not_used_under_a_hard_limit),
         T(without_a_limit_a_target_without_a_price_serves),
         T(a_hold_is_settled_at_what_was_used_released_where_nothing_was_billed_and_charged_in_full_where_nobody_knows),
+        T(what_was_streamed_before_an_error_that_costs_nothing_by_itself_costs_its_hold),
         T(where_nothing_is_limited_an_answer_without_usage_costs_what_it_seems_to),
         T(usage_that_came_but_was_not_read_when_the_client_left_is_charged),
         T(a_request_without_max_tokens_is_capped_in_its_body_only_under_a_hard_limit),

@@ -648,7 +648,8 @@ static void check_trials(struct asked *c, const struct lun_done *done)
         MUST(w, t->closed && t->number == ++number && t->began >= began && t->ended >= t->began, "attempts out of order");
         MUST(w, t->kind != LUN_KIND_SKIPPED || !t->sent, "skipped, but sent");
         MUST(w, t->bound >= t->cost || !t->bound || t->usage.known, "charged more than was held");
-        bool unknown = t->sent && (!t->usage.known || t->usage.estimated), free_of_charge = lun_kind_billed(t->kind) == LUN_BILLED_NO;
+        bool unknown = t->sent && (!t->usage.known || t->usage.estimated), worked = c->q.stream && t->first_byte;
+        bool free_of_charge = lun_kind_billed(t->kind) == LUN_BILLED_NO && !worked;
         MUST(w, !unknown || !free_of_charge || !t->cost, "charged though nothing was billed");
         MUST(w, !unknown || free_of_charge || !lun_question_limited(&c->q) || t->cost == t->bound, "not charged in full though nobody knows");
         began = t->began;
