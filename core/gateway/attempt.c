@@ -106,15 +106,15 @@ void lun_attempt_head(attempt *a, const struct lun_answer_head *head)
     wake(a);
 }
 
-/* An answer that is collected has a limit: an error beyond it is cut, an answer refused. */
+/* An answer that is collected has a limit: of an error what is beyond it is not waited for, an answer is refused. */
 static size_t room_for(attempt *a, size_t n)
 {
     bool error = a->trial.status >= 300;
     size_t limit = error ? LUN_ANSWER_KEPT : (size_t)a->request->limits->answer;
     if (a->form == LUN_AS_EVENTS || a->in.n + n <= limit) return n;
-    if (error) return limit - a->in.n;
-    lun_attempt_end(a, LUN_KIND_BAD_ANSWER, "the answer is larger than limits.answer allows");
-    return 0;
+    if (error) lun_attempt_end(a, LUN_KIND_OK, NULL);
+    else lun_attempt_end(a, LUN_KIND_BAD_ANSWER, "the answer is larger than limits.answer allows");
+    return error ? limit - a->in.n : 0;
 }
 
 void lun_attempt_bytes(attempt *a, const char *bytes, size_t n)
@@ -248,8 +248,9 @@ void lun_attempt_look(attempt *a)
     if (a->state == LUN_QUEUED) lun_depart_look(a);
     if (a->state == LUN_SENT) sent(a);                          /* facts first, ... */
     if (a->trial.closed || a->state == LUN_QUEUED || now(a) < clocks(a, &kind)) return;
-    if (a->state == LUN_SENT) lun_attempt_fail(a, kind, NULL);  /* ... clocks after */
-    else lun_attempt_end(a, kind, NULL);                        /* a winner's clock is one more way for its stream to end */
+    if (a->state == LUN_SENT && a->trial.status < 400) lun_attempt_fail(a, kind, NULL);     /* ... clocks after */
+    else lun_attempt_end(a, kind, NULL);                        /* one more way for a winner's stream to end, and for an error's body */
+    if (a->state == LUN_SENT) sent(a);
 }
 
 lun_us lun_attempt_due(const attempt *a)

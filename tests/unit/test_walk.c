@@ -210,6 +210,18 @@ TEST(trouble_before_the_first_good_event_falls_over_to_the_next_step)
     }
 }
 
+TEST(an_error_whose_body_does_not_end_is_what_its_status_says)
+{
+    const char *const ways[] = { "429", "429 j", "503 {\"a" }, *const kinds[] = { "rate_limited", "rate_limited", "overloaded" };
+    for (int i = 0; i < 6; i++) {
+        char trials[64];
+        open_house(2);
+        snprintf(trials, sizeof trials, "a=%s b=ok", kinds[i / 2]);
+        came(i % 2 ? stream(ways[i / 2], "200 e f d end", NULL) : whole(ways[i / 2], "200 w end", NULL), 200, trials);
+        close_house(NULL);
+    }
+}
+
 TEST(an_error_before_the_head_of_a_stream_is_an_ordinary_error_with_its_status)
 {
     open_house(1);
@@ -1461,6 +1473,7 @@ int main(int argc, char **argv)
         T(a_complete_stream_cannot_fail_any_more_neither_by_reset_nor_by_deadline_nor_by_clock),
         T(a_stream_cut_after_content_ends_torn_after_one_error_event_in_the_endpoints_form),
         T(trouble_before_the_first_good_event_falls_over_to_the_next_step),
+        T(an_error_whose_body_does_not_end_is_what_its_status_says),
         T(an_error_before_the_head_of_a_stream_is_an_ordinary_error_with_its_status),
         T(each_failure_falls_over_in_the_order_of_the_plan_and_the_message_says_each),
         T(a_request_makes_no_more_attempts_than_allowed),
