@@ -207,8 +207,9 @@ simulation *lun_simulation_new(struct lun_snapshot *snapshot, const struct lun_s
         .rehearsal = options->rehearsal, .random = options->seed ? options->seed : 1 };
     if (open_all(s, error)) {
         struct lun_probe_ways ways = { .loop = &s->loop, .snapshot = snapshot, .registry = s->registry, .upstreams = &s->upstreams, .wall = wall, .wall_self = s };
+        if (options->rehearsal) return s;
         s->probe = lun_probe_new(&ways, options->log);
-        if (!options->rehearsal) s->rollout = lun_rollout_new(&ways, tell_canaries, s);
+        s->rollout = lun_rollout_new(&ways, tell_canaries, s);
         return s;
     }
     lun_simulation_free(s);

@@ -28,7 +28,7 @@ struct lun_simulation_options {
     void (*line)(void *self, const char *text, size_t n); void *line_self;  /* takes each line of the request log; NULL: nobody */
     const struct lun_pair *settings; int n_settings;        /* of the policy: other values than the defaults. Borrowed until free */
     void (*trouble)(void *self, const struct lun_trouble *); void *trouble_self;    /* told when a hook has failed; NULL: nobody */
-    bool rehearsal;             /* functions of the host program are not called */
+    bool rehearsal;             /* functions of the host program are not called, and no provider is probed */
     const struct lun_log *log;  /* the process log, lunette.log in it; NULL: none. Borrowed */
 };
 
