@@ -149,6 +149,39 @@ describe("a circuit", function()
   end)
 end)
 
+describe("one client whose requests always fail", function()
+  -- sha256 of "one" and of "two"
+  local config = [[return { policy = "policy.lua", limits = { retries = false },
+    providers = { a = { base_url = env "A", key = { secret "K1" } }, b = { base_url = env "B" } },
+    clients = { { name = "one", hash = "sha256:7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed" },
+                { name = "two", hash = "sha256:3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d3d376b0dbe685e2f3" } },
+    models = { m = { { provider = "a", model = "x" }, { provider = "b", model = "x" } } } }]]
+  local script = [[return function(request)
+    if request.text == "500" then return { status = 500 } end
+    if request.text == "502" then return { status = 502, body = "<html>no</html>" } end
+    if request.text == "400" then return { status = 400, body = { error = { message = "no" } } } end
+    if request.text == "404" then return { status = 404 } end
+    if request.text == "reset" then return { cut = "rst" } end
+    if request.text == "cut" then return { text = "a long enough text", cut = "fin" } end
+    if request.text == "nonsense" then return { body = "nonsense" } end
+    if request.text == "filtered" then return { status = 400, body = { error = { code = "content_filter" } } } end
+    return { text = "from a" }
+  end]]
+
+  for _, how in ipairs { "500", "502", "400", "404", "reset", "cut", "nonsense", "filtered" } do
+    it("(" .. how .. ") opens no circuit and retires no key for the others", function()
+      local g = serve(config, { A = e2e.provider(script).url, B = e2e.provider(ok "from b").url, K1 = "key-one-1111" })
+      for i = 1, 20 do
+        local answer = g:chat { text = how, headers = { authorization = "Bearer one" }, stream = i % 2 == 0 }
+        assert.equal("a/x", g:line(answer).attempts[1].target)
+      end
+      for _ = 1, 3 do assert.equal("from a", g:chat({ headers = { authorization = "Bearer two" } }).text) end
+      local a = g:look("providers").providers[1]
+      assert.same({ "a", true, "closed" }, { a.name, a.keys[1].in_use, a.targets[1].circuit })
+    end)
+  end
+end)
+
 describe("a provider that says how long it wants to be left alone", function()
   local config = [[return { policy = "policy.lua", limits = { retries = false }, HEALTH
     providers = { a = { base_url = env "A" }, b = { base_url = env "B" } },
@@ -224,6 +257,19 @@ describe("retries", function()
     end
     assert.equal(10, g:metric [[lunette_fallbacks_total{model="m"}]])
   end)
+
+  -- Circuits, rests and the budget of retries as they are where nothing is said.
+  for how, script in pairs { ["answers 500"] = "{ status = 500 }", ["is overloaded"] = "{ status = 503 }", ["hangs up"] = [[{ cut = "rst" }]] } do
+    it("are a fifth of the requests at most where every provider " .. how, function()
+      local three = [[return { providers = { a = { base_url = env "A" }, b = { base_url = env "A" }, c = { base_url = env "A" } },
+        models = { m = { { provider = "a", model = "x" }, { provider = "b", model = "x" }, { provider = "c", model = "x" } } } }]]
+      local a = e2e.provider("return function() return " .. script .. " end")
+      local g = e2e.gateway { config = three, env = { A = a.url } }
+      for i = 1, 200 do assert.is_true(g:chat({ stream = i % 2 == 0 }).status >= 500) end
+      local asked = a:count()
+      assert.is_true(asked >= 200 and asked <= 240, asked .. " attempts of 200 requests")
+    end)
+  end
 
   it("are no more than `attempts` says", function()
     local a = e2e.provider "return function() return { status = 500 } end"
