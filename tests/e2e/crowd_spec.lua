@@ -2,7 +2,8 @@
 -- goes on beside them. The short forms; the long ones with their figures: make stress.
 local e2e = require "support"
 
-local config = [[return { providers = { a = { base_url = env "A" } }, models = { m = { { provider = "a", model = "x" } } }, policy = "policy.lua", limits = { lag = %s } }]]
+local config = [[return { providers = { a = { base_url = env "A" } }, models = { m = { { provider = "a", model = "x" } } },
+  policy = "policy.lua", limits = { lag = %s } }]]
 -- Some milliseconds of work for each question.
 local policy = [[return { classify = function(request) local n = 0 for i = 1, 400000 do n = n + i % 7 end return "worked" end }]]
 
