@@ -8,13 +8,18 @@ static uint64_t mix(uint64_t h)
     return h ^ h >> 33;
 }
 
-uint64_t lun_hash(const void *bytes, size_t n, uint64_t seed)
+uint64_t lun_hash_begin(uint64_t seed) { return 0xCBF29CE484222325u ^ mix(seed); }
+
+uint64_t lun_hash_add(uint64_t h, const void *bytes, size_t n)
 {
     const unsigned char *p = bytes;
-    uint64_t h = 0xCBF29CE484222325u ^ mix(seed);
     for (size_t i = 0; i < n; i++) h = (h ^ p[i]) * 0x100000001B3u;
-    return mix(h ^ n);
+    return h;
 }
+
+uint64_t lun_hash_end(uint64_t h, size_t n) { return mix(h ^ n); }
+
+uint64_t lun_hash(const void *bytes, size_t n, uint64_t seed) { return lun_hash_end(lun_hash_add(lun_hash_begin(seed), bytes, n), n); }
 
 uint64_t lun_hash_text(const char *text, uint64_t seed) { return lun_hash(text, text ? strlen(text) : 0, seed); }
 

@@ -68,7 +68,7 @@ static bool ends(const char *text, size_t n, size_t at)
     return at == n || !lun_fold_is_mark(lun_text_point(text + at, n - at, &used));
 }
 
-static bool stands_in(const struct lun_keywords *k, int i, const char *text, size_t n)
+bool lun_keywords_stands(const struct lun_keywords *k, int i, const char *text, size_t n)
 {
     const char *at = text;
     while ((at = memmem(at, n - (size_t)(at - text), k->item[i].text, k->item[i].n))) {
@@ -77,13 +77,4 @@ static bool stands_in(const struct lun_keywords *k, int i, const char *text, siz
         at++;
     }
     return false;
-}
-
-int lun_keywords_found(const struct lun_keywords *k, const char *text, size_t n, struct lun_buf *scratch)
-{
-    int found = 0;
-    scratch->n = 0;
-    lun_keywords_prepare(text, lun_text_clip(text, n, LUN_KEYWORDS_TEXT), scratch);
-    for (int i = 0; scratch->n && i < k->n; i++) found += stands_in(k, i, scratch->at, scratch->n);
-    return found;
 }

@@ -13,11 +13,10 @@ size_t lun_keywords_size(int n, size_t bytes);
 struct lun_keywords *lun_keywords_init(void *memory, int room);
 /* Adds one that was prepared by lun_keywords_prepare. One that is there already is not added again. */
 void lun_keywords_add(struct lun_keywords *, const char *prepared, size_t n);
-/* A keyword as it is compared, appended to `out`. */
+/* A keyword, or a text, as it is compared, appended to `out`. */
 void lun_keywords_prepare(const char *text, size_t n, struct lun_buf *out);
 int  lun_keywords_count(const struct lun_keywords *);
 
-/* How many different ones stand in the text, of which the first LUN_KEYWORDS_TEXT bytes are looked at. Writes over `scratch`. */
-#define LUN_KEYWORDS_TEXT ((size_t)64 << 10)
-int lun_keywords_found(const struct lun_keywords *, const char *text, size_t n, struct lun_buf *scratch);
+/* Whether the i-th, from 0, stands in a text that was prepared: looks through all of it, so where time counts the text is to be short. */
+bool lun_keywords_stands(const struct lun_keywords *, int i, const char *prepared, size_t n);
 #endif

@@ -41,7 +41,7 @@ static bool edited(const struct lun_step *step, const char *field)
 }
 
 /* Texts to put in as members; the comma comes later. */
-struct inserts { const char *text[3 + 64]; int n; };
+struct inserts { const char *text[2 + LUN_EDITS]; int n; };
 
 static void ask_usage(const struct lun_call *call, struct cuts *c, struct inserts *in)
 {
@@ -75,11 +75,17 @@ static void cap_output(const struct lun_call *call, struct inserts *in)
 
 static bool ours(const char *field) { return !strcmp(field, "model") || !strcmp(field, "stream"); }
 
-static const struct lun_edit *edit_for(const struct lun_step *step, struct lun_json key)
+/* The edit of a member; those of its field are marked as found, by their places in the list. */
+static const struct lun_edit *edit_for(const struct lun_step *step, struct lun_json key, uint64_t *there)
 {
     const struct lun_edit *found = NULL;
-    for (const struct lun_edit *e = step->edits; e; e = e->next)
-        if (!ours(e->field) && lun_json_is(key, e->field)) found = e;       /* the last one said counts */
+    uint64_t mark = 1;
+    _Static_assert(LUN_EDITS <= 64, "a mark for each");
+    for (const struct lun_edit *e = step->edits; e; e = e->next, mark <<= 1)
+        if (!ours(e->field) && lun_json_is(key, e->field)) {
+            found = e;                                                      /* the last one said counts */
+            *there |= mark;
+        }
     return found;
 }
 
@@ -89,9 +95,10 @@ static void edit_members(const struct lun_call *call, struct cuts *c, struct ins
     struct lun_json body = { q->body + q->scan.open - 1, q->scan.close - q->scan.open + 2 };
     size_t kept_end = 0, drop_from = 0, last_end = 0;       /* offsets; drop_from: where a run of dropped members begins, 0: none */
     bool kept = false;
+    uint64_t there = 0, mark = 1;
     for (struct lun_json_each e = lun_json_each(body); lun_json_next(&e); ) {
         size_t key = (size_t)(e.key.at - q->body), value = (size_t)(e.value.at - q->body);
-        const struct lun_edit *edit = edit_for(call->step, e.key);
+        const struct lun_edit *edit = edit_for(call->step, e.key, &there);
         last_end = value + e.value.n;
         if (edit && edit->what == LUN_EDIT_DROP) {
             if (!drop_from) drop_from = key;
@@ -106,8 +113,8 @@ static void edit_members(const struct lun_call *call, struct cuts *c, struct ins
     }
     if (drop_from) cut(c, kept ? kept_end : drop_from, last_end - (kept ? kept_end : drop_from), NULL);
     *empty = !kept;
-    for (const struct lun_edit *e = call->step->edits; e; e = e->next) {
-        if (e->what != LUN_EDIT_SET || ours(e->field) || lun_json_get(body, e->field).n || in->n == 64) continue;
+    for (const struct lun_edit *e = call->step->edits; e; e = e->next, mark <<= 1) {
+        if (e->what != LUN_EDIT_SET || ours(e->field) || there & mark) continue;
         in->text[in->n++] = lun_arena_printf(q->arena, "%s:%s", quoted(q->arena, e->field), e->value);
     }
 }

@@ -8,7 +8,8 @@
 
 #define LABELS   16
 #define LABEL    64                     /* bytes */
-#define ENTRIES  1024                   /* of a returned list */
+#define ENTRIES  1024                   /* of all lists that were returned, inside one another */
+#define LISTS    32                     /* of these */
 #define PROBLEM  400
 
 struct reading {
@@ -17,7 +18,7 @@ struct reading {
     enum lun_hook hook;
     struct lun_answer *answer;
     char *problem;
-    int steps_room;
+    int steps_room, entries, lists;
 };
 
 static const char *const expected[LUN_HOOK_COUNT] = {
@@ -207,8 +208,10 @@ static bool add_value(struct reading *r, int index, int depth)
 static bool add_list(struct reading *r, int index, int depth)
 {
     if (depth > 3) return wrong(r, "lists too deep inside one another");
+    if (r->lists++ == LISTS) return wrong(r, "more than 32 lists inside one another");
     int n = extent(r->L, index);
-    if (n < 0) return wrong(r, n == -1 ? "a list that is too long" : "a table that is neither a list nor a step (it has no `target`)");
+    if (n == -2) return wrong(r, "a table that is neither a list nor a step (it has no `target`)");
+    if (n == -1 || (r->entries += n) > ENTRIES) return wrong(r, "a list that is too long");
     for (int i = 1; i <= n; i++) {
         lua_rawgeti(r->L, index, i);
         bool good = add_value(r, lua_gettop(r->L), depth);
@@ -282,7 +285,7 @@ static bool read_decision(struct reading *r, const struct lun_decision *d)
 
 bool lun_decision_read(lua_State *L, int index, struct lun_mind *mind, enum lun_hook hook, struct lun_answer *answer, char problem[400])
 {
-    struct reading r = { L, mind, hook, answer, problem, 0 };
+    struct reading r = { .L = L, .mind = mind, .hook = hook, .answer = answer, .problem = problem };
     *answer = (struct lun_answer){ 0 };
     if (lua_isnoneornil(L, index) || hook == LUN_HOOK_FINISH) return true;
     if (!lua_checkstack(L, 40)) return wrong(&r, "more values than can be read");

@@ -11,6 +11,7 @@
 #define DRAWS     8                     /* random choices noted per request */
 #define NOTE_KEY  64
 #define WEIGHTS   256                   /* entries of a list to choose from */
+#define PIECE     ((size_t)16 << 10)    /* bytes hashed at once */
 
 /* ---- choices ---- */
 
@@ -151,13 +152,26 @@ static int by_place(lua_State *L, int index, double *weights)
     return n;
 }
 
+/* lun_hash, piece by piece, so that a long text can be stopped in the middle. */
+static uint64_t hash_of(lua_State *L, const char *text, size_t n, uint64_t seed)
+{
+    uint64_t h = lun_hash_begin(seed);
+    for (size_t at = 0; at < n; at += PIECE) {
+        size_t piece = n - at < PIECE ? n - at : PIECE;
+        h = lun_hash_add(h, text + at, piece);
+        lun_vm_work(L, (int64_t)(piece >> 2));
+    }
+    return lun_hash_end(h, n);
+}
+
 /* The same place in [0, 1) for the same salt and who, on every machine. */
 static double place_of(lua_State *L, struct lun_mind *mind)
 {
     size_t n;
     if (lua_isnil(L, 2)) return lun_question_random_unit(mind->question);
+    size_t salt_n = strlen(luaL_checkstring(L, 1));
     const char *who = luaL_checklstring(L, 2, &n);
-    return lun_hash_unit(lun_hash(who, n, lun_hash_text(luaL_checkstring(L, 1), 0)));
+    return lun_hash_unit(hash_of(L, who, n, hash_of(L, lua_tostring(L, 1), salt_n, 0)));
 }
 
 int lun_chance_split(lua_State *L)
@@ -214,8 +228,7 @@ int lun_chance_hash(lua_State *L)
 {
     size_t n;
     const char *text = luaL_checklstring(L, 1, &n);
-    lun_vm_work(L, (int64_t)(n >> 2));
-    lua_pushnumber(L, (double)(lun_hash(text, n, 0) >> 11));
+    lua_pushnumber(L, (double)(hash_of(L, text, n, 0) >> 11));
     return 1;
 }
 

@@ -9,6 +9,7 @@
 #define DEEP    64                      /* levels for policies; for our own code as many as the scanner lets through */
 #define DEEPEST 128
 #define WORK    256                     /* steps between looks at the clock */
+#define SHORT   1024                    /* bytes that are looked through within a step */
 
 static const char empty_list;           /* its address is the registry's key of the metatable that marks a list */
 
@@ -70,6 +71,7 @@ static bool push(struct decoding *d, struct lun_json value, int depth)
 {
     double number;
     if (++d->steps % WORK == 0) lun_vm_work(d->L, WORK * 10);
+    if (value.n > SHORT) lun_vm_work(d->L, (int64_t)(value.n >> 4));        /* each level is looked through for its end */
     if (depth > (d->whole ? DEEPEST : DEEP) || !lua_checkstack(d->L, 6)) { d->why = "too_deep"; return false; }
     switch (lun_json_type(value)) {
     case LUN_JSON_TRUE: lua_pushboolean(d->L, 1); return true;

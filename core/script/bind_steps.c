@@ -65,13 +65,18 @@ static char *copy(struct reading *r, const char *text, size_t n)
 
 static bool add_edit(struct reading *r, int what, const char *field, const char *value, size_t value_n)
 {
+    const struct lun_edit **end = &r->step->edits;
+    int n = 0;
+    for (; *end; end = (const struct lun_edit **)&(*end)->next) n++;
+    if (n == LUN_EDITS) {
+        snprintf(r->problem, 200, "set, drop and rename: a step changes at most %d fields", LUN_EDITS);
+        return false;
+    }
     struct lun_edit *e = lun_arena_zalloc(r->mind->question->arena, sizeof *e);
     e->what = what;
     e->field = copy(r, field, strlen(field));
     e->value = e->field && value ? copy(r, value, value_n) : NULL;
     if (!e->field || (value && !e->value)) return false;
-    const struct lun_edit **end = &r->step->edits;
-    while (*end) end = (const struct lun_edit **)&(*end)->next;
     *end = e;
     return true;
 }
@@ -135,7 +140,7 @@ const struct lun_step_option lun_step_option_words[] = {
     { "hedge_after", "number", "no first good event after so many seconds: the next step starts beside it" },
     { "wait", "number", "seconds to queue for the target: for its rate limit, and, where no later step can serve, for the end of its rest. By default none, but for the last step, for its rate limit, up to the deadline" },
     { "warning", "string", "what the client is told in `x-lunette-warning` when this step answers" },
-    { "set", "table<string, any>", "top-level fields of the body and their values" },
+    { "set", "table<string, any>", "top-level fields of the body and their values; with the next two at most 64 of them" },
     { "drop", "string|string[]", "top-level fields of the body to leave out" },
     { "rename", "table<string, string>", "old names of top-level fields and new ones" },
     { 0 } };

@@ -153,6 +153,13 @@ static void add_named(struct lun_mind *mind, const struct lun_set *s, struct lun
     if (out->n == before && !w.model && !lun_configured(mind->question->snapshot, what, name)) lun_policy_unknown(mind, what, name);
 }
 
+/* The name on top of the stack. It can be long, and the same one be said often: what it takes to look it up is counted. */
+static void add_top(lua_State *L, struct lun_mind *mind, const struct lun_set *s, struct lun_set *out, enum lun_named what)
+{
+    add_named(mind, s, out, what, lua_tostring(L, -1));
+    lun_vm_work(L, s->n + (int64_t)(lua_objlen(L, -1) >> 2));
+}
+
 /* Arguments from 2 on: names, or lists of names. */
 static int of_names(lua_State *L, enum lun_named what)
 {
@@ -162,13 +169,17 @@ static int of_names(lua_State *L, enum lun_named what)
     struct lun_set *out = lun_push_set(L, mind, NULL, s->n);
     if (last < 2) return luaL_error(L, "%s(…): expected at least one name", lun_named_method(what));
     for (int i = 2; i <= last; i++) {
-        if (lua_type(L, i) == LUA_TSTRING) { add_named(mind, s, out, what, lua_tostring(L, i)); continue; }
+        if (lua_type(L, i) == LUA_TSTRING) {
+            lua_pushvalue(L, i);
+            add_top(L, mind, s, out, what);
+            lua_pop(L, 1);
+            continue;
+        }
         if (lua_type(L, i) != LUA_TTABLE) return luaL_error(L, "%s(…): expected names, got %s", lun_named_method(what), lun_bind_type(L, i));
         for (int k = 1; lua_rawgeti(L, i, k), !lua_isnil(L, -1); k++) {
             if (lua_type(L, -1) != LUA_TSTRING) return luaL_error(L, "%s(…): expected a list of names, it holds a %s", lun_named_method(what), lun_bind_type(L, -1));
-            add_named(mind, s, out, what, lua_tostring(L, -1));
+            add_top(L, mind, s, out, what);
             lua_pop(L, 1);
-            lun_vm_work(L, s->n);
         }
         lua_pop(L, 1);
     }

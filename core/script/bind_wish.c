@@ -10,6 +10,7 @@
 #define LONGEST_SLEEP (24 * 3600.0)
 #define LONGEST_ASK   600.0
 #define HEADERS       32
+#define HEADERS_MOST  ((size_t)64 << 10)      /* bytes of all of them */
 #define BODY_MOST     ((size_t)1 << 20)
 #define ANSWER_MOST   ((size_t)1 << 20)
 
@@ -93,6 +94,7 @@ static bool is_framing(const char *name)
 static int read_headers(lua_State *L, struct lun_pair **out)
 {
     int n = 0, given = lua_gettop(L);
+    size_t all = 0;
     if (lua_type(L, -1) != LUA_TTABLE) return luaL_error(L, "http: headers is to be a table of names and texts, got %s", lun_bind_type(L, -1));
     lua_newtable(L);
     struct lun_pair *pairs = lua_newuserdata(L, HEADERS * sizeof *pairs);
@@ -101,6 +103,7 @@ static int read_headers(lua_State *L, struct lun_pair **out)
         if (lua_type(L, -2) != LUA_TSTRING || lua_type(L, -1) != LUA_TSTRING) return luaL_error(L, "http: headers is to be a table of names and texts");
         const char *name = lua_tolstring(L, -2, &name_n), *value = lua_tolstring(L, -1, &value_n);
         if (n == HEADERS) return luaL_error(L, "http: over %d headers", HEADERS);
+        if ((all += name_n + value_n) > HEADERS_MOST) return luaL_error(L, "http: headers of over %d KiB in all", (int)(HEADERS_MOST >> 10));
         if (!is_token(name, name_n) || !is_value(value, value_n)) return luaL_error(L, "http: header '%s' has a character that no header has", name);
         if (is_framing(name)) return luaL_error(L, "http: header '%s' is the gateway's to send", name);
         pairs[n++] = (struct lun_pair){ name, value };

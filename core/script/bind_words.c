@@ -1,19 +1,26 @@
 /* Words that a policy looks for: keywords. */
 #include "script/bind.h"
 #include "base/keywords.h"
+#include "base/text.h"
 #include "script/sandbox.h"
 
 #define MOST  1024                      /* keywords of a list */
 #define BYTES ((size_t)64 << 10)        /* of all of them */
+#define TEXT  ((size_t)64 << 10)        /* so much of a text is looked at */
 
 static int found(lua_State *L)
 {
     size_t n;
     const char *text = luaL_checklstring(L, 1, &n);
     const struct lun_keywords *k = lua_touserdata(L, lua_upvalueindex(1));
-    size_t looked = n < LUN_KEYWORDS_TEXT ? n : LUN_KEYWORDS_TEXT;
-    lun_vm_work(L, (int64_t)(looked * (size_t)(1 + lun_keywords_count(k) / 8)) >> 4);
-    lua_pushinteger(L, lun_keywords_found(k, text, n, lun_bind_scratch(L)));
+    struct lun_buf *prepared = lun_bind_scratch(L);
+    int count = 0;
+    lun_keywords_prepare(text, lun_text_clip(text, n, TEXT), prepared);
+    for (int i = 0; prepared->n && i < lun_keywords_count(k); i++) {
+        count += lun_keywords_stands(k, i, prepared->at, prepared->n);
+        lun_vm_work(L, 1 + (int64_t)(prepared->n >> 7));
+    }
+    lua_pushinteger(L, count);
     return 1;
 }
 

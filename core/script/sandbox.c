@@ -182,6 +182,7 @@ static int concat(lua_State *L)
         if (i < last) memcpy(out + used + n, between, sep);
         used += n + (i < last ? sep : 0);
         lua_pop(L, 1);
+        if ((i & 1023) == 0) lun_vm_work(L, 1024);
     }
     lua_pushlstring(L, out, used);
     return 1;

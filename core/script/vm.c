@@ -71,7 +71,7 @@ static void fill_limits(struct lun_vm_limits *l, bool open)
     fill(&l->request_steps, 10000000, open);
     fill(&l->load_steps, 20000000, open);
     fill(&l->run_bytes, 8 * MIB, open);
-    fill(&l->single_bytes, 16 * MIB, open);
+    fill(&l->single_bytes, 8 * MIB, open);
     fill(&l->request_bytes, 16 * MIB, open);
     fill(&l->vm_bytes, 64 * MIB, open);
 }

@@ -60,7 +60,7 @@ struct lun_vm_limits {
     int64_t request_steps;      /* 10,000,000 */
     int64_t load_steps;         /* 20,000,000 */
     int64_t run_bytes;          /* 8 MiB net growth of a run; noticed at the next instruction */
-    int64_t single_bytes;       /* 16 MiB net growth of a run by one large allocation: that one is refused */
+    int64_t single_bytes;       /* 8 MiB net growth of a run by one large allocation: that one is refused, since filling it alone takes some ms */
     int64_t request_bytes;      /* 16 MiB net growth over all runs of one account */
     int64_t vm_bytes;           /* 64 MiB in all: lun_vm_worn. Beyond twice that no run starts */
 };

@@ -20,6 +20,8 @@ struct lun_edit {
     const char *value;          /* SET: JSON text; RENAME: the new name */
 };
 
+#define LUN_EDITS 64            /* of one step: for each the body may have to be looked through */
+
 #define LUN_UNSET ((lun_us)-1)
 struct lun_step {
     const struct lun_target *target;

@@ -8,6 +8,7 @@
 #define KEY_MOST   1024
 #define VALUE_MOST 65536
 #define NUMBER     'n'
+#define USUAL      128          /* bytes of an entry: the table of slots is made for so many once and for all, since whoever made it larger would hold up all others */
 
 struct entry {
     struct entry *chain, *newer, *older;
@@ -21,7 +22,7 @@ struct lun_store {
     pthread_mutex_t lock;
     struct lun_siphash seed;    /* keys may come from clients: nobody may choose where they fall */
     struct entry **slots;
-    size_t room, n, used, most; /* used, most: bytes, with what an entry itself takes */
+    size_t room, used, most;    /* used, most: bytes, with what an entry itself takes */
     struct entry *newest, *oldest;
 };
 
@@ -31,7 +32,7 @@ struct lun_store *lun_store_new(size_t max_bytes)
     pthread_mutex_init(&s->lock, NULL);
     s->seed = lun_siphash_new();
     s->most = max_bytes;
-    s->room = 64;
+    for (s->room = 64; s->room < max_bytes / USUAL; ) s->room *= 2;
     s->slots = lun_zalloc(s->room * sizeof *s->slots);
     return s;
 }
@@ -68,7 +69,6 @@ static void drop(struct lun_store *s, struct entry *e)
     while (*at != e) at = &(*at)->chain;
     *at = e->chain;
     unlink_use(s, e);
-    s->n--;
     s->used -= size_of(e->key_n, e->value_n);
     free(e);
 }
@@ -82,25 +82,12 @@ static struct entry *find(struct lun_store *s, uint64_t hash, const char *key, s
     return NULL;
 }
 
-static void grow(struct lun_store *s)
-{
-    free(s->slots);
-    s->room *= 2;
-    s->slots = lun_zalloc(s->room * sizeof *s->slots);
-    for (struct entry *e = s->newest; e; e = e->older) {
-        struct entry **at = &s->slots[e->hash & (s->room - 1)];
-        e->chain = *at;
-        *at = e;
-    }
-}
-
 static void put(struct lun_store *s, uint64_t hash, const char *key, size_t n, char type, const void *value, size_t value_n, lun_us ends)
 {
     struct entry *e = lun_alloc(size_of(n, value_n));
     *e = (struct entry){ .hash = hash, .ends = ends, .key_n = (uint32_t)n, .value_n = (uint32_t)value_n, .type = type };
     if (n) memcpy(e->bytes, key, n);
     if (value_n) memcpy(value_of(e), value, value_n);
-    if (s->n++ >= s->room) grow(s);
     e->chain = s->slots[hash & (s->room - 1)];
     s->slots[hash & (s->room - 1)] = e;
     link_newest(s, e);

@@ -2,6 +2,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
@@ -101,10 +102,28 @@ static void model_and_stream_cannot_be_edited(void **state)
     becomes("{\"model\":\"m\",\"stream\":false}", "m", edit(edit(NULL, LUN_EDIT_SET, "stream", "true"), LUN_EDIT_DROP, "model", NULL), true, -1, "{\"model\":\"m\",\"stream\":false}");
 }
 
+static void as_many_fields_as_a_step_may_set_are_all_set(void **state)
+{
+    struct lun_edit *edits = NULL;
+    struct lun_buf expected = {0};
+    (void)state;
+    lun_buf_puts(&expected, "{\"stream_options\":{\"include_usage\":true},\"max_tokens\":9");
+    static char names[LUN_EDITS][8];
+    for (int i = LUN_EDITS - 1; i >= 0; i--) {
+        snprintf(names[i], sizeof names[i], "f%d", i);
+        edits = edit(edits, LUN_EDIT_SET, names[i], "1");
+    }
+    for (int i = 1; i < LUN_EDITS; i++) lun_buf_printf(&expected, ",\"f%d\":1", i);
+    lun_buf_puts(&expected, ",\"model\":\"a\",\"f0\":1,\"stream\":true}");
+    becomes("{\"model\":\"a\",\"f0\":0,\"stream\":true}", "a", edits, true, 9, lun_buf_text(&expected));
+    lun_buf_free(&expected);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_body_passes_byte_for_byte), cmocka_unit_test(only_the_models_name_is_replaced),
+        cmocka_unit_test(a_body_passes_byte_for_byte),
+        cmocka_unit_test(as_many_fields_as_a_step_may_set_are_all_set), cmocka_unit_test(only_the_models_name_is_replaced),
         cmocka_unit_test(a_stream_is_asked_for_usage), cmocka_unit_test(an_output_cap_is_written_where_a_limit_needs_one),
         cmocka_unit_test(set_replaces_or_adds), cmocka_unit_test(drop_takes_its_comma_along), cmocka_unit_test(rename_keeps_the_value),
         cmocka_unit_test(model_and_stream_cannot_be_edited),
