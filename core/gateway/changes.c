@@ -349,6 +349,12 @@ void lun_changes_canary_moved(void *self)
     lun_reactor_post(c->options.reactor, &c->canary);
 }
 
+struct lun_renewal *lun_changes_renew(void *self, struct lun_snapshot *snapshot)
+{
+    struct lun_changes *c = self;
+    return lun_renewal_new(c->builder, snapshot, c->options.registry, c->options.limits, c->options.log);
+}
+
 struct retired { struct lun_job job; struct lun_kit *kit; };
 
 static void free_retired(struct lun_job *j)

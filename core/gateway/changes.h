@@ -92,6 +92,7 @@ struct lun_snapshot *lun_changes_current(const struct lun_changes *);           
 const char *lun_changes_state(const struct lun_changes *);                      /* the folder; NULL: nothing is kept */
 
 /* For workers, on their threads; `self` is the changes. */
+struct lun_renewal *lun_changes_renew(void *self, struct lun_snapshot *);
 void lun_changes_retire(void *self, struct lun_kit *);
 void lun_changes_released(void *self);
 void lun_changes_canary_moved(void *self);

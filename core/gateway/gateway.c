@@ -65,6 +65,7 @@ static void worker_ended(void *self)
 }
 
 /* A worker calls with the gateway; changes are what it means. */
+static struct lun_renewal *renew(void *self, struct lun_snapshot *s)    { return lun_changes_renew(((struct lun_gateway *)self)->changes, s); }
 static void retire(void *self, struct lun_kit *kit)                     { lun_changes_retire(((struct lun_gateway *)self)->changes, kit); }
 static void released(void *self)                                        { lun_changes_released(((struct lun_gateway *)self)->changes); }
 static void canary(void *self)                                          { lun_changes_canary_moved(((struct lun_gateway *)self)->changes); }
@@ -112,7 +113,7 @@ static void give_listeners(struct lun_gateway *g, int from)
 static bool open_workers(struct lun_gateway *g, const struct lun_snapshot *s, char **error)
 {
     struct lun_worker_options options = { .registry = g->registry, .log = g->options.log, .writer = g->writer, .shared = &g->shared, .limits = g->options.limits,
-        .keyring = lun_changes_keyring(g->changes), .base = g->options.base, .self = g, .ended = worker_ended, .retire = retire, .released = released, .canary = canary, .trouble = trouble };
+        .keyring = lun_changes_keyring(g->changes), .base = g->options.base, .self = g, .ended = worker_ended, .renew = renew, .retire = retire, .released = released, .canary = canary, .trouble = trouble };
     int wanted = workers_wanted(g, s);
     if (g->options.listen && !lun_listeners_open(&g->listeners, s, wanted, g->options.handed, error)) return false;
     if (g->options.listen) lun_listen_text(g->listeners.fds[0], g->address);

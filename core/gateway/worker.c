@@ -17,6 +17,7 @@ struct lun_worker {
     struct lun_web *web;
     struct lun_keyring *keyring;
     struct lun_desk *desk, *old, *fresh;        /* fresh: prepared, and not yet the one */
+    struct lun_renewal *renewal;                /* of the desk's machines; NULL: none is under way */
     struct lun_front front;
     struct lun_server *server;                  /* NULL: nobody connects */
     struct lun_waiting waiting; struct lun_post moved;
@@ -133,10 +134,17 @@ bool lun_worker_prepare(struct lun_worker *w, struct lun_kit *kit, struct lun_tu
     return true;
 }
 
+static void end_renewal(struct lun_worker *w)
+{
+    lun_renewal_drop(w->renewal);
+    w->renewal = NULL;
+}
+
 void lun_worker_adopt(struct lun_worker *w)
 {
     struct lun_desk *fresh = w->fresh;
     w->fresh = NULL;
+    end_renewal(w);
     replace(w, fresh);
     if (w->server) lun_server_set_body(w->server, fresh->station.snapshot->limits.body);
 }
@@ -166,12 +174,15 @@ void lun_worker_keys(struct lun_worker *w, struct lun_keyring *ring)
     if (w->fresh) take_keys(w->fresh, ring);
 }
 
-/* A machine that ran out of memory is replaced by a fresh one of the same version. */
+/* A machine that ran out of memory is replaced by a fresh one of the same version, once that is made. */
 static void renew(struct lun_worker *w)
 {
     char *error = NULL;
     struct lun_desk *d = w->desk, *fresh = NULL;
-    struct lun_kit *kit = lun_kit_new(d->station.snapshot, w->options.registry, w->options.limits, w->options.log, &error);
+    if (!w->renewal) w->renewal = w->options.renew(w->options.self, d->station.snapshot);
+    if (!lun_renewal_is_over(w->renewal)) return;
+    struct lun_kit *kit = lun_renewal_take(w->renewal, &error);
+    end_renewal(w);
     if (kit && (fresh = desk_new(w, kit, d->station.tuning, &error))) replace(w, fresh);
     else lun_log(w->options.log, LUN_LOG_ERROR, "the policy's machine is worn and cannot be replaced: %s", error);
     free(error);
@@ -317,6 +328,7 @@ void lun_worker_free(struct lun_worker *w)
     if (w->reactor) end_all(w);
     if (w->reactor) lun_reactor_enter(w->reactor);
     lun_worker_discard(w);
+    end_renewal(w);
     for (struct lun_desk *d; (d = w->old); lun_kit_free(lun_desk_free(d))) w->old = d->next;
     if (w->desk) lun_kit_free(lun_desk_free(w->desk));
     lun_web_free(w->web);

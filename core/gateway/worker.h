@@ -4,7 +4,7 @@
 #define LUN_GATEWAY_WORKER_H
 #include "base/log.h"
 #include "base/writer.h"
-#include "gateway/kit.h"
+#include "gateway/renewal.h"
 #include "gateway/station.h"
 #include "wire/server.h"
 
@@ -20,6 +20,7 @@ struct lun_worker_options {             /* borrowed until free */
     bool probes;                        /* this one brings keys back, and looks after canaries */
     void *self;                         /* handed to the functions below, all on the worker's thread */
     void (*ended)(void *self);          /* its last act; NULL: nobody is told */
+    struct lun_renewal *(*renew)(void *self, struct lun_snapshot *);    /* a worn machine is to be replaced: begins a fresh kit of that version */
     void (*retire)(void *self, struct lun_kit *);   /* takes a kit that is done with; NULL: freed at once */
     void (*released)(void *self);       /* a version has no request left here; NULL: nobody is told */
     void (*canary)(void *self);         /* one has changed; NULL: nobody is told */
