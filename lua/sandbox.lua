@@ -50,6 +50,7 @@ end
 local function pairs(t)
   local by = metafield(t, "__pairs")
   if by then return by(t) end
+  if type(t) ~= "table" then error("bad argument #1 to 'pairs' (table expected, got " .. type(t) .. ")", 2) end
   local keys, i = keys_of(t), 0
   return function()
     while true do

@@ -55,7 +55,8 @@ void lun_cpu_place_theirs(lua_State *L, char *out, size_t room) { place(L, is_ou
 
 static void stop_now(lua_State *L, struct lun_vm *vm)
 {
-    if (!vm->where[0]) lun_cpu_place(L, vm->where, sizeof vm->where);
+    if (!vm->where[0]) lun_cpu_place_theirs(L, vm->where, sizeof vm->where);
+    if (!vm->where[0] && vm->options.open) lun_cpu_place(L, vm->where, sizeof vm->where);
     lun_cpu_stop(vm, vm->dead);
     lua_pushfstring(L, "%sstopped (%s)", vm->where, lun_failure_name(vm->dead));
     lua_error(L);

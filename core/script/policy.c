@@ -317,7 +317,8 @@ void lun_thought_give_up(struct lun_thought *t)
 {
     struct lun_mind *mind = mind_with(t);
     char text[256], where[128];
-    lun_cpu_place(mind->run->L, where, sizeof where);
+    lun_cpu_place_theirs(mind->run->L, where, sizeof where);
+    if (!where[0]) place(mind, where, sizeof where);
     snprintf(text, sizeof text, "%sstopped: it has waited for half of the time that its request had left", where);
     fail(mind, "time", text);
 }
