@@ -1,7 +1,7 @@
 /* Tries every hook of a version on sample requests before it is taken over: a walk without sockets, on virtual time, with providers that answer,
  * refuse, fail and come too late. What hooks ask for beyond that (http, functions of the host program) answers nil and a reason; `chat` is answered
  * by the same providers; the store is an empty one. Nothing of it is seen outside. Takes some milliseconds; any thread.
- * One that takes more processor time or memory than a hook may is the last that is tried, so that a second is enough for any policy. */
+ * One that takes more processor time or memory than a hook may is the last that is tried, so that some seconds are enough for any policy. */
 #ifndef LUN_GATEWAY_REHEARSAL_H
 #define LUN_GATEWAY_REHEARSAL_H
 #include "state/snapshot.h"

@@ -14,6 +14,7 @@
 #define IDLE_TICKS    10            /* then the timer stops; starting it again costs 0.75 us */
 #define CLOCK_COUNT   100           /* instructions between looks at the clock: 1000 are no cheaper and 10 times later */
 #define STEPS_COUNT   1000
+#define STEPS_CPU     LUN_SECOND    /* a run by steps is stopped then all the same: an instruction can take a thousand times as long as another */
 #define STACK_ROOM    (96 * 1024)
 
 /* One per thread, used by that thread and by the signal handler that interrupts it. */
@@ -89,12 +90,15 @@ static void count(struct lun_vm *vm, int64_t units)
     if (vm->steps > vm->steps_room) lun_cpu_stop(vm, LUN_FAILURE_CPU);
 }
 
+static bool is_dear(const struct lun_vm *vm) { return vm->options.cpu == LUN_CPU_STEPS && lun_clock_cpu() - vm->cpu_before > STEPS_CPU; }
+
 static void on_count(lua_State *L, lua_Debug *at)
 {
     struct lun_vm *vm = lun_vm_of(L);
     (void)at;
     if (!vm->run) return;
     if (!vm->dead) count(vm, STEPS_COUNT);
+    if (!vm->dead && is_dear(vm)) lun_cpu_stop(vm, LUN_FAILURE_CPU);
     if (vm->dead) stop_now(L, vm);
 }
 
@@ -208,6 +212,7 @@ void lun_cpu_begin(struct lun_vm *vm)
     vm->steps = 0;
     vm->ticked = false;
     if (vm->options.cpu == LUN_CPU_STEPS) {
+        vm->cpu_before = lun_clock_cpu();
         if (vm->steps_room != LUN_UNLIMITED) set_hook(vm, STEPS_COUNT);
         return;
     }

@@ -115,8 +115,10 @@ static void tell_cpu(const struct lun_run *run, const char *what, char *text, si
     int64_t all = steps ? most->request_steps : most->request_cpu;
     bool by_request = (steps ? vm->steps_room : vm->cpu_room) < one;
     int64_t limit = by_request ? all : one;
-    what = by_request ? "one request" : what;
-    if (steps) snprintf(text, room, "stopped: %s may take %lld instructions", what, (long long)limit);
+    bool dear = steps && vm->steps_room > 0 && vm->steps <= vm->steps_room;
+    what = by_request && !dear ? "one request" : what;
+    if (dear) snprintf(text, room, "stopped: %s has taken a second of CPU time with few instructions", what);
+    else if (steps) snprintf(text, room, "stopped: %s may take %lld instructions", what, (long long)limit);
     else snprintf(text, room, "stopped: %s may take %.3g ms of CPU time", what, (double)limit / 1000);
 }
 

@@ -46,7 +46,8 @@ enum lun_vm_cpu {
                            while code runs; a limit is noticed up to 2 ms late */
     LUN_CPU_CLOCK,      /* a look at the clock every 100 instructions, no signals: for a host program's thread. Code runs
                            1.5 to 2 times slower, and a few dear instructions can be noticed some 20 ms late */
-    LUN_CPU_STEPS,      /* instructions are counted, not time, so that it repeats: for tests and replay */
+    LUN_CPU_STEPS,      /* instructions are counted, not time, so that it repeats: for tests and replay. But a run ends after a second of
+                           CPU time all the same: a million dear instructions, such as s:upper() of 1 MiB, take minutes */
 };
 
 #define LUN_UNLIMITED INT64_MAX

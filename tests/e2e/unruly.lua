@@ -1,9 +1,9 @@
 -- Good policies made into ones that go wrong while they serve: a body that does harm, in a wrapping that hides or spreads it, in one of the hooks. They
 -- do so for requests whose text begins with "wrong" alone, so that no trial before a reload finds it. The same ones for the same seed.
 --
---   local mutant = require("unruly").new(seed):next()       -- { what =, hook =, text = "…policy.lua…", ends = { cpu = true, … }, well = false }
+--   local mutant = require("unruly").new(seed):next()       -- { what =, hook =, text = "…policy.lua…", plain =, ends = { cpu = true, … }, well = false }
 --
--- `ends`: the reasons that its failures may have; `well`: it may be that nothing fails.
+-- `plain` is the same policy doing so for every request. `ends`: the reasons that its failures may have; `well`: it may be that nothing fails.
 local unruly = {}
 local Unruly = {}
 Unruly.__index = Unruly
@@ -155,7 +155,8 @@ function Unruly:next()
   if class ~= "cpu" then mutant.ends.answer, mutant.ends.error = true, true end
   if wrapping[1]:find "loops" then mutant.ends.cpu = true end
   if wrapping[1]:find "iterator" then mutant.ends.cpu, mutant.ends.memory = true, true end        -- what it gives is no end
-  mutant.text = policy(hook, (wrapping[2]:gsub("%%s", (body:gsub("%%", "%%%%")))))
+  local wrong = (wrapping[2]:gsub("%%s", (body:gsub("%%", "%%%%"))))
+  mutant.text, mutant.plain = policy(hook, wrong), policy(hook, wrong):gsub("if request%.text:sub%(1, 5%) == 'wrong'", "if request")
   return mutant
 end
 

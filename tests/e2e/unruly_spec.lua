@@ -112,6 +112,21 @@ describe("a policy that goes wrong while it serves", function()
     end
   end)
 
+  it("is not taken over at all where a trial can find it", function()
+    local random, good, refused = unruly.new(seed + 1), current(), 0
+    for _ = 1, math.ceil(many / 5) do
+      local mutant = random:next()
+      local answer = g:reload { ["policy.lua"] = mutant.plain }
+      if answer.status == 422 then
+        assert.matches("policy%.lua:%d+: ", answer.json.errors[1], mutant.what)
+        refused = refused + 1
+      elseif not mutant.well then error(mutant.what .. ": it is taken over") end
+      assert.equal(200, g:reload({ ["policy.lua"] = unruly.good }).status)
+      assert.equal(good, current())
+    end
+    assert.is_true(refused > many / 10, "only " .. refused .. " were refused")
+  end)
+
   it("shows no secret and no other request's text, wherever one looks", function()
     local all = table.concat({ g.process:said(), g:metrics(), e2e.read(g.folder .. "/requests.jsonl"), e2e.json.encode(g:look "versions") }, "\n")
     assert.is_nil(all:find("planted", 1, true))
