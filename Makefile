@@ -6,6 +6,7 @@ DEPS      = gcc make pkg-config libc6-dev libluajit2-5.1-dev libcurl4-openssl-de
             libsqlite3-dev libhiredis-dev libglib2.0-dev tzdata ca-certificates curl
 TEST_DEPS = lua5.1 lua-cjson lua-busted lua-socket lua-posix libcmocka-dev nginx openssl lua-check valgrind prometheus redis-server sqlite3
 CLIENT_DEPS = nodejs npm python3 python3-venv
+FUZZ_DEPS = clang libclang-rt-14-dev llvm
 
 BUILD  ?= build
 CC     ?= gcc
@@ -48,9 +49,10 @@ BINDIR     ?= $(PREFIX)/bin
 LIBDIR     ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
 MANDIR     ?= $(PREFIX)/share/man
+FUZZ_TARGETS := $(filter-out tests/fuzz/libfuzzer.c,$(sort $(wildcard tests/fuzz/*.c)))
 UNITS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
 
-.PHONY: all deps test-deps build library install uninstall units run test test-unit test-policy test-e2e test-clients test-tokens sanitize sanitize-address sanitize-thread stress stress-money claims lint layers docs examples mutants help clean
+.PHONY: all deps test-deps build library install uninstall units run test test-unit test-policy test-e2e test-clients test-tokens fuzz fuzzers sanitize sanitize-address sanitize-thread stress stress-money claims lint layers docs examples mutants help clean
 all: deps
 	@$(MAKE) --no-print-directory -j$$(nproc) build
 
@@ -107,7 +109,9 @@ $(BUILD)/bundle.o: $(BUILD)/bundle.S
 $(BUILD)/tests/%: tests/unit/%.c $(INTERNAL) Makefile
 	@mkdir -p $(@D)
 	@echo '  cc  $<'
-	@$(CC) $(ALL_CFLAGS) -Itests/unit -MMD -MP -o $@ $< $(wildcard $(if $(filter $(BUILD)/tests/test_walk,$@),tests/unit/walk_*.c)) $(INTERNAL) $(ALL_LIBS) $$(pkg-config --libs cmocka)
+	@$(CC) $(ALL_CFLAGS) -Itests/unit -MMD -MP -o $@ $< $(wildcard $(if $(filter $(BUILD)/tests/test_walk,$@),tests/unit/walk_*.c)) $(if $(filter $(BUILD)/tests/test_corpus,$@),$(FUZZ_TARGETS)) $(INTERNAL) $(ALL_LIBS) $$(pkg-config --libs cmocka)
+
+$(BUILD)/tests/test_corpus: $(FUZZ_TARGETS) tests/fuzz/fuzz.h
 
 # lunette.pc, and lunette-static.pc for programs that take the library into themselves.
 PC = printf '%s\n' 'prefix=$(PREFIX)' 'includedir=$(patsubst $(PREFIX)/%,$${prefix}/%,$(INCLUDEDIR))' 'libdir=$(patsubst $(PREFIX)/%,$${prefix}/%,$(LIBDIR))' '' 'Name: lunette' 'Description: a gateway to language models, inside a program' \
@@ -210,6 +214,20 @@ test-clients: deps build ## the official SDKs of npm and PyPI against the gatewa
 test-tokens: deps build $(BUILD)/tests/reckon ## the bound and the estimate of input tokens against tokenizers of npm
 	@tests/tools/install $(CLIENT_DEPS)
 	@tests/tokens/run $(BUILD)/tests/reckon
+
+# TIME: seconds for each target (60). TARGET: one of tests/fuzz, or several ("json sse"); all. RUNS: executions at most. KEEP=1: what was found worth
+# keeping is added to tests/fuzz/corpus.
+fuzz: test-deps ## coverage-guided fuzzing of what reads others' bytes; TIME=60 TARGET=json. Exit status 1 on a finding
+	@tests/tools/install $(FUZZ_DEPS)
+	@$(MAKE) --no-print-directory -j$$(nproc) CC=clang BUILD=build-fuzz OPT=-O1 \
+	    SAN_FLAGS='-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer' fuzzers
+	@TIME='$(TIME)' RUNS='$(RUNS)' KEEP='$(KEEP)' tests/fuzz/run build-fuzz $(or $(TARGET),$(FUZZ_TARGETS:tests/fuzz/%.c=%))
+
+fuzzers: $(FUZZ_TARGETS:tests/fuzz/%.c=$(BUILD)/fuzz/%)
+$(BUILD)/fuzz/%: tests/fuzz/%.c tests/fuzz/libfuzzer.c tests/fuzz/fuzz.h $(INTERNAL) Makefile
+	@mkdir -p $(@D)
+	@echo '  cc  $<'
+	@$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer -DTARGET=fuzz_$* -o $@ $< tests/fuzz/libfuzzer.c $(INTERNAL) $(ALL_LIBS)
 
 lint: test-deps all ## luacheck, fields that policies name, compiler warnings as errors, includes that climb
 	@luacheck --quiet --config tests/.luacheckrc lua policies tests examples

@@ -84,9 +84,15 @@ static bool begin(struct lun_sse *s, const char *bytes, size_t n)
 static void finish_line_end(struct lun_sse *s, const char *bytes, size_t n)
 {
     if (!s->after_cr || s->looked == n) return;
-    if (bytes[s->looked] == '\n') s->line = ++s->looked;
+    if (bytes[s->looked] == '\n') {
+        s->late |= !s->looked;
+        s->line = ++s->looked;
+    }
     s->after_cr = false;
 }
+
+/* An LF that belongs to a CR counts neither to the event that it ends nor to the next, whichever was given it. */
+static bool too_long(const struct lun_sse *s) { return s->looked - s->late > s->limit; }
 
 enum lun_sse_kind lun_sse_next(struct lun_sse *s, const char *bytes, size_t n, struct lun_sse_event *e)
 {
@@ -100,18 +106,19 @@ enum lun_sse_kind lun_sse_next(struct lun_sse *s, const char *bytes, size_t n, s
         }
         s->looked = s->line = end + 1;
         s->after_cr = bytes[end] == '\r';
+        if (too_long(s)) return LUN_SSE_TOO_LONG;
         finish_line_end(s, bytes, n);
-        if (s->looked > s->limit) return LUN_SSE_TOO_LONG;
         if (end == line) return tell(s, bytes, e);
         field(s, bytes, line, end - line);
     }
-    return s->looked > s->limit ? LUN_SSE_TOO_LONG : LUN_SSE_MORE;
+    return too_long(s) ? LUN_SSE_TOO_LONG : LUN_SSE_MORE;
 }
 
 enum lun_sse_kind lun_sse_end(struct lun_sse *s, const char *bytes, size_t n, struct lun_sse_event *e)
 {
     enum lun_sse_kind kind = lun_sse_next(s, bytes, n, e);
     if (kind != LUN_SSE_MORE || !n) return kind;
+    if (!s->begun) s->retry_ms = -1;                /* a mark that was cut short */
     if (n > s->line) field(s, bytes, s->line, n - s->line);
     s->looked = n;
     return tell(s, bytes, e);

@@ -25,7 +25,7 @@ enum lun_sse_kind {
     LUN_SSE_EVENT,      /* one with data, which a client would be told */
     LUN_SSE_QUIET,      /* a block without a data line, which a client would not be told: comments, a lone id or retry, or
                            an empty line too many */
-    LUN_SSE_TOO_LONG,   /* more than `limit` bytes and not at an end; the stream is of no use any more */
+    LUN_SSE_TOO_LONG,   /* more than `limit` bytes, an LF behind the last CR not counted; the stream is of no use any more */
 };
 
 /* Pointers are borrowed, until the next call with this parser or until the bytes move, whichever is first; none ends with
@@ -47,7 +47,7 @@ struct lun_sse {
     size_t looked, line, data_lines;
     struct lun_sse_span data, type, id;
     int64_t retry_ms;
-    bool begun, after_cr;
+    bool begun, after_cr, late;         /* late: it begins with the LF of the one before */
     struct lun_buf joined;
 };
 

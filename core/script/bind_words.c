@@ -27,7 +27,7 @@ static int found(lua_State *L)
 /* The i-th of the list at 1, prepared at the end of `out`. */
 static size_t prepare(lua_State *L, int i, struct lun_buf *out)
 {
-    size_t n, from = out->n;
+    size_t n = 0, from = out->n;
     lua_rawgeti(L, 1, i);
     const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &n) : NULL;
     if (!text || !n || n > 256) luaL_error(L, "keywords(list): each is a text of 1 to 256 bytes; number %d is not", i);

@@ -80,7 +80,8 @@ static void follow_name(struct lun_lines *l, struct lun_written_file *file, cons
 static void follow(struct lun_lines *l, struct lun_written_file *file, const struct lun_written_sources *sources, struct found *out, int depth)
 {
     if (depth > FOLLOW) return;
-    for (const struct lun_written_source *s = sources->items; s < sources->items + sources->n && ++l->steps < STEPS; s++) {
+    for (int i = 0; i < sources->n && ++l->steps < STEPS; i++) {
+        const struct lun_written_source *s = &sources->items[i];
         if (s->table) take(out, s->table);
         else if (s->name) follow_name(l, file, s, out, depth);
         else

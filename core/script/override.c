@@ -143,7 +143,8 @@ static void set_aside(struct lun_loading *l, const char *name, const char *text,
 const struct lun_outside *lun_override_setting(struct lun_loading *l, const char *name)
 {
     const struct lun_outside *found = NULL;
-    for (struct lun_outside *o = l->outside; o < l->outside + l->n_outside; o++) {
+    for (int i = 0; i < l->n_outside; i++) {
+        struct lun_outside *o = &l->outside[i];
         const char *more = is_policys(o) ? after(o->name + strlen("LUNETTE_" POLICY), name) : NULL;
         if (more && !*more) o->used = true, found = o;
     }
@@ -152,7 +153,7 @@ const struct lun_outside *lun_override_setting(struct lun_loading *l, const char
 
 void lun_override_rest(struct lun_loading *l)
 {
-    for (const struct lun_outside *o = l->outside; o < l->outside + l->n_outside; o++) if (!o->used) unknown(l, o);
+    for (int i = 0; i < l->n_outside; i++) if (!l->outside[i].used) unknown(l, &l->outside[i]);
 }
 
 /* What container platforms put into the environment of everyone for a service called lunette. */

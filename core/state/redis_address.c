@@ -109,6 +109,7 @@ static const char *read_unix(struct reader *r, const char *at)
         if (slash > at && slash[-1] != '@') return encode;
         if (slash > at && (why = read_user(r, at, (size_t)(slash - at - 1)))) return why;
         at = slash;
+        while (at[1] == '/') at++;          /* shown behind "unix:" two slashes would begin a user */
     }
     if (*at != '/' || end - at < 2) return "must have the path of a socket: \"unix:/run/redis.sock\"";
     if ((size_t)(end - at) >= sizeof ((struct sockaddr_un *)0)->sun_path) return "must have a path of at most 107 bytes";
