@@ -144,7 +144,7 @@ static unsigned escape(uint64_t *grows, const unsigned char *p, const unsigned c
 
 void lun_tokens_add(struct lun_tokens *t, const char *text, size_t n)
 {
-    const unsigned char *p = (const unsigned char *)text, *end = p + n;
+    const unsigned char *p = (const unsigned char *)text, *end = n ? p + n : p;
     uint64_t sum = 0;
     unsigned before = BREAK;
     while (p < end) {

@@ -64,41 +64,58 @@ static void name_model(const struct lun_call *call, struct cuts *c)
     cut(c, f->value, f->value_n, quoted(q->arena, call->trial->upstream));
 }
 
-static void cap_output(const struct lun_call *call, struct inserts *in)
+/* Of a body that says null there it takes the place: two of that name would be read by each provider in its own way. */
+static void cap_output(const struct lun_call *call, const struct lun_edit *cap, struct inserts *in)
 {
     const struct lun_question *q = call->question;
-    if (call->cap < 0) return;
-    in->text[in->n++] = lun_arena_printf(q->arena, "\"max_tokens\":%lld", (long long)call->cap);
+    if (!cap || q->fields[LUN_FIELD_max_tokens].type != LUN_JSON_NONE) return;
+    in->text[in->n++] = lun_arena_printf(q->arena, "\"%s\":%s", cap->field, cap->value);
 }
 
 /* ---- what the policy wants ---- */
 
 static bool ours(const char *field) { return !strcmp(field, "model") || !strcmp(field, "stream"); }
 
-/* The edit of a member; those of its field are marked as found, by their places in the list. */
-static const struct lun_edit *edit_for(const struct lun_step *step, struct lun_json key, uint64_t *there)
+/* The last edit said of a field; NULL: none. */
+static const struct lun_edit *last_of(const struct lun_step *step, const char *field)
 {
     const struct lun_edit *found = NULL;
-    uint64_t mark = 1;
-    _Static_assert(LUN_EDITS <= 64, "a mark for each");
-    for (const struct lun_edit *e = step->edits; e; e = e->next, mark <<= 1)
-        if (!ours(e->field) && lun_json_is(key, e->field)) {
-            found = e;                                                      /* the last one said counts */
-            *there |= mark;
-        }
+    for (const struct lun_edit *e = step->edits; e; e = e->next)
+        if (!ours(e->field) && !strcmp(e->field, field)) found = e;
     return found;
 }
 
-static void edit_members(const struct lun_call *call, struct cuts *c, struct inserts *in, bool *empty)
+static bool is_set(const struct lun_step *step, const struct lun_edit *cap, const char *field)
+{
+    const struct lun_edit *last = last_of(step, field);
+    return (cap && !strcmp(cap->field, field)) || (last && last->what == LUN_EDIT_SET);
+}
+
+/* What becomes of a member: the cap counts before what a policy says, of that the last, and what is set before what is renamed to it. The edits of its field
+ * are marked as found, by their places in the list. */
+static const struct lun_edit *edit_for(const struct lun_step *step, const struct lun_edit *cap, struct lun_json key, uint64_t *there)
+{
+    static const struct lun_edit gone = { .what = LUN_EDIT_DROP };
+    const struct lun_edit *found = NULL;
+    uint64_t mark = 1;
+    _Static_assert(LUN_EDITS <= 64, "a mark for each");
+    if (cap && lun_json_is(key, cap->field)) return cap;
+    for (const struct lun_edit *e = step->edits; e; e = e->next, mark <<= 1)
+        if (!ours(e->field) && lun_json_is(key, e->field)) {
+            found = e;
+            *there |= mark;
+        }
+    return found && found->what == LUN_EDIT_RENAME && is_set(step, cap, found->value) ? &gone : found;
+}
+
+static void edit_members(const struct lun_call *call, const struct lun_edit *cap, struct lun_json body, struct cuts *c, bool *empty, uint64_t *there)
 {
     const struct lun_question *q = call->question;
-    struct lun_json body = { q->body + q->scan.open - 1, q->scan.close - q->scan.open + 2 };
     size_t kept_end = 0, drop_from = 0, last_end = 0;       /* offsets; drop_from: where a run of dropped members begins, 0: none */
     bool kept = false;
-    uint64_t there = 0, mark = 1;
     for (struct lun_json_each e = lun_json_each(body); lun_json_next(&e); ) {
         size_t key = (size_t)(e.key.at - q->body), value = (size_t)(e.value.at - q->body);
-        const struct lun_edit *edit = edit_for(call->step, e.key, &there);
+        const struct lun_edit *edit = edit_for(call->step, cap, e.key, there);
         last_end = value + e.value.n;
         if (edit && edit->what == LUN_EDIT_DROP) {
             if (!drop_from) drop_from = key;
@@ -113,9 +130,16 @@ static void edit_members(const struct lun_call *call, struct cuts *c, struct ins
     }
     if (drop_from) cut(c, kept ? kept_end : drop_from, last_end - (kept ? kept_end : drop_from), NULL);
     *empty = !kept;
-    for (const struct lun_edit *e = call->step->edits; e; e = e->next, mark <<= 1) {
-        if (e->what != LUN_EDIT_SET || ours(e->field) || there & mark) continue;
-        in->text[in->n++] = lun_arena_printf(q->arena, "%s:%s", quoted(q->arena, e->field), e->value);
+}
+
+/* What is set and not there. */
+static void put_in(const struct lun_call *call, const struct lun_edit *cap, uint64_t there, struct inserts *in)
+{
+    const struct lun_step *step = call->step;
+    struct lun_arena *arena = call->question->arena;
+    for (const struct lun_edit *e = step->edits; e; e = e->next, there >>= 1) {
+        if (e->what != LUN_EDIT_SET || last_of(step, e->field) != e || (cap && !strcmp(cap->field, e->field)) || there & 1) continue;
+        in->text[in->n++] = lun_arena_printf(arena, "%s:%s", quoted(arena, e->field), e->value);
     }
 }
 
@@ -133,13 +157,19 @@ static const char *joined(struct lun_arena *arena, const struct inserts *in, boo
 int lun_splice(const struct lun_call *call, const struct lun_slice **out)
 {
     const struct lun_question *q = call->question;
+    struct lun_json body = { q->body + q->scan.open - 1, q->scan.close - q->scan.open + 2 };
+    struct lun_edit most = { .what = LUN_EDIT_SET, .field = "max_tokens" };
+    const struct lun_edit *cap = call->cap >= 0 ? &most : NULL;
     struct cuts c = { .arena = q->arena };
     struct inserts in = {0};
     bool empty = q->scan.empty;
+    uint64_t there = 0;
+    if (cap) most.value = lun_arena_printf(q->arena, "%lld", (long long)call->cap);
     name_model(call, &c);
     ask_usage(call, &c, &in);
-    cap_output(call, &in);
-    if (call->step->edits) edit_members(call, &c, &in, &empty);
+    cap_output(call, cap, &in);
+    if (call->step->edits || (cap && q->fields[LUN_FIELD_max_tokens].type)) edit_members(call, cap, body, &c, &empty, &there);
+    put_in(call, cap, there, &in);
     if (in.n) cut(&c, q->scan.open, 0, joined(q->arena, &in, empty));
     struct lun_slice *s = lun_arena_alloc(q->arena, (size_t)(c.n * 2 + 1) * sizeof *s);
     int n = 0;

@@ -72,13 +72,25 @@ static int bought(const struct lun_question *q, const struct lun_edit *edits)
 
 static int64_t larger(int64_t a, int64_t b) { return a == UNKNOWN || b == UNKNOWN ? UNKNOWN : a > b ? a : b; }
 
-/* The output cap that the body will carry; -1: none. A field that only changes its name keeps its value. */
+static bool is_cap(const char *name) { return !strcmp(name, "max_tokens") || !strcmp(name, "max_completion_tokens"); }
+
+/* What one of the two caps says once the edits are made, under its own name or the other's: one that only changes its name keeps its value. */
+static int64_t cap_of(const struct lun_question *q, enum lun_field f, const struct lun_edit *edits)
+{
+    const struct lun_edit *last = NULL;
+    for (const struct lun_edit *e = edits; e; e = e->next) {
+        if (!strcmp(e->field, lun_question_keys.name[f])) last = e;
+        if (e->what == LUN_EDIT_RENAME && is_cap(e->value) && !is_cap(e->field)) return UNKNOWN;
+    }
+    if (last && last->what == LUN_EDIT_SET) return whole((struct lun_json){ last->value, strlen(last->value) });
+    bool stays = !last || (last->what == LUN_EDIT_RENAME && is_cap(last->value));
+    return stays ? whole(lun_question_field(q, f)) : -1;
+}
+
+/* The output cap that the body will carry; -1: none. */
 static int64_t carried_cap(const struct lun_question *q, const struct lun_edit *edits)
 {
-    for (const struct lun_edit *e = edits; e; e = e->next)
-        if (e->what == LUN_EDIT_RENAME && (!strcmp(e->field, "max_tokens") || !strcmp(e->field, "max_completion_tokens"))
-            && (!strcmp(e->value, "max_tokens") || !strcmp(e->value, "max_completion_tokens"))) return q->max_tokens;
-    return larger(number(q, LUN_FIELD_max_tokens, edits), number(q, LUN_FIELD_max_completion_tokens, edits));
+    return larger(cap_of(q, LUN_FIELD_max_tokens, edits), cap_of(q, LUN_FIELD_max_completion_tokens, edits));
 }
 
 /* How many answers are paid for: `n`, or the `best_of` from which they are chosen, for each prompt. */

@@ -72,6 +72,9 @@ static void what_a_policy_sets_counts_as_what_will_be_sent(void **state)
     output_is(BODY(""), &strange, -1, -1);
     output_is(BODY(",\"top\":9"), &from, -1, -1);
     output_is(BODY(",\"max_tokens\":7"), &to, 7, -1);
+    struct lun_edit back = { NULL, LUN_EDIT_RENAME, "max_completion_tokens", "max_tokens" }, both = { &back, LUN_EDIT_SET, "max_tokens", "50000" };
+    output_is(BODY(""), &both, 50000, -1);
+    output_is(BODY(",\"max_completion_tokens\":7"), &both, 50000, -1);
 }
 
 static struct fixture *completion(const char *body)

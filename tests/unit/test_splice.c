@@ -73,6 +73,24 @@ static void an_output_cap_is_written_where_a_limit_needs_one(void **state)
     becomes("{\"model\":\"a\"}", "b", NULL, true, 4096, "{\"max_tokens\":4096,\"model\":\"b\"}");
 }
 
+/* The last of two is what most providers read: it would be no cap. */
+static void an_output_cap_takes_the_place_of_a_null(void **state)
+{
+    (void)state;
+    becomes("{\"model\":\"a\",\"max_tokens\":null}", "a", NULL, true, 4096, "{\"model\":\"a\",\"max_tokens\":4096}");
+    becomes("{\"model\":\"a\",\"max_tokens\":7}", "a", edit(NULL, LUN_EDIT_SET, "max_tokens", "null"), true, 4096, "{\"model\":\"a\",\"max_tokens\":4096}");
+    becomes("{\"model\":\"a\"}", "a", edit(NULL, LUN_EDIT_SET, "max_tokens", "null"), true, 4096, "{\"max_tokens\":4096,\"model\":\"a\"}");
+    becomes("{\"max_completion_tokens\":null,\"model\":\"a\"}", "a", edit(NULL, LUN_EDIT_RENAME, "max_completion_tokens", "max_tokens"), true, 4096, "{\"max_tokens\":4096,\"model\":\"a\"}");
+}
+
+static void of_several_edits_of_a_field_the_last_counts(void **state)
+{
+    (void)state;
+    becomes("{\"model\":\"a\"}", "a", edit(edit(NULL, LUN_EDIT_DROP, "t", NULL), LUN_EDIT_SET, "t", "1"), true, -1, "{\"model\":\"a\"}");
+    becomes("{\"model\":\"a\"}", "a", edit(edit(NULL, LUN_EDIT_SET, "t", "2"), LUN_EDIT_SET, "t", "1"), true, -1, "{\"t\":2,\"model\":\"a\"}");
+    becomes("{\"model\":\"a\",\"u\":1}", "a", edit(edit(NULL, LUN_EDIT_RENAME, "u", "t"), LUN_EDIT_SET, "t", "2"), true, -1, "{\"t\":2,\"model\":\"a\"}");
+}
+
 static void set_replaces_or_adds(void **state)
 {
     (void)state;
@@ -125,6 +143,7 @@ int main(void)
         cmocka_unit_test(a_body_passes_byte_for_byte),
         cmocka_unit_test(as_many_fields_as_a_step_may_set_are_all_set), cmocka_unit_test(only_the_models_name_is_replaced),
         cmocka_unit_test(a_stream_is_asked_for_usage), cmocka_unit_test(an_output_cap_is_written_where_a_limit_needs_one),
+        cmocka_unit_test(an_output_cap_takes_the_place_of_a_null), cmocka_unit_test(of_several_edits_of_a_field_the_last_counts),
         cmocka_unit_test(set_replaces_or_adds), cmocka_unit_test(drop_takes_its_comma_along), cmocka_unit_test(rename_keeps_the_value),
         cmocka_unit_test(model_and_stream_cannot_be_edited),
     };
