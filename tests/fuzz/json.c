@@ -277,21 +277,55 @@ static void promise_written(struct input in)
 
 static bool same(const struct lun_buf *a, const struct lun_buf *b) { return a->n == b->n && (!a->n || !memcmp(a->at, b->at, a->n)); }
 
-/* Patched twice is patched once, and what holds nothing changes nothing. */
+/* The member of that name, as bytes; *n: how many there are. */
+static struct lun_json member(struct lun_json object, struct lun_json key, int *n)
+{
+    struct lun_buf name = {0}, other = {0};
+    struct lun_json found = {0};
+    lun_json_string(key, false, &name);
+    *n = 0;
+    for (struct lun_json_each e = lun_json_each(object); lun_json_next(&e); other.n = 0)
+        if (lun_json_string(e.key, false, &other) && same(&name, &other)) found = e.value, ++*n;
+    lun_buf_free(&name), lun_buf_free(&other);
+    return found;
+}
+
+static bool is_raw(struct lun_json a, struct lun_json b) { return a.n == b.n && !memcmp(a.at, b.at, a.n); }
+
+/* What a patch does to one member of what it is laid on; names that are said twice stay so, and are left out here. */
+static void promise_patched(struct lun_json onto, struct lun_json patch, struct lun_json merged)
+{
+    int before, said, after;
+    for (struct lun_json_each e = lun_json_each(onto); lun_json_next(&e); ) {
+        struct lun_json v = member(patch, e.key, &said), is = member(merged, e.key, &after);
+        member(onto, e.key, &before);
+        if (before > 1 || said > 1) continue;
+        if (!said) PROMISE(after == 1 && is_raw(is, e.value));
+        else if (lun_json_type(v) == LUN_JSON_NULL) PROMISE(!after);
+        else if (lun_json_type(v) != LUN_JSON_OBJECT) PROMISE(after == 1 && is_raw(is, v));
+        else if (lun_json_type(e.value) == LUN_JSON_OBJECT) promise_patched(e.value, v, is);
+    }
+}
+
+static bool is_twice(struct lun_json object)
+{
+    int n;
+    for (struct lun_json_each e = lun_json_each(object); lun_json_next(&e); )
+        if (is_twice(e.value) || (e.object && (member(object, e.key, &n), n > 1))) return true;
+    return false;
+}
+
+/* Patched twice is patched once. */
 static void promise_merged(struct lun_json onto, struct lun_json patch)
 {
-    struct lun_buf once = {0}, twice = {0}, more = {0};
-    struct lun_json v, w, none;
-    PROMISE(lun_json_check("{}", 2, &none, NULL));
+    struct lun_buf once = {0}, twice = {0};
+    struct lun_json v, w;
     lun_json_merge(&once, onto, patch);
     PROMISE(lun_json_check(once.at, once.n, &v, NULL));
+    if (lun_json_type(patch) == LUN_JSON_OBJECT && lun_json_type(onto) == LUN_JSON_OBJECT) promise_patched(onto, patch, v);
     lun_json_merge(&twice, v, patch);
-    PROMISE(lun_json_check(twice.at, twice.n, &w, NULL) && same(&once, &twice));
-    if (lun_json_type(v) == LUN_JSON_OBJECT) {
-        lun_json_merge(&more, v, none);
-        PROMISE(lun_json_check(more.at, more.n, &w, NULL) && lun_json_count(w) == lun_json_count(v));
-    }
-    lun_buf_free(&once), lun_buf_free(&twice), lun_buf_free(&more);
+    PROMISE(lun_json_check(twice.at, twice.n, &w, NULL) && (is_twice(patch) || is_twice(onto) || same(&once, &twice)));
+    lun_buf_free(&once), lun_buf_free(&twice);
 }
 
 /* Two texts with a zero byte between them: the second is a patch. */
