@@ -132,8 +132,8 @@ static bool field(struct lun_http_reader *r, const char *p, const char *end)
 const struct lun_slice *lun_http_find(const struct lun_http_request *q, const char *name)
 {
     size_t n = strlen(name);
-    for (const struct lun_http_header *h = q->headers; h < q->headers + q->n_headers; h++)
-        if (h->name.n == n && !strncasecmp(h->name.at, name, n)) return &h->value;
+    for (int i = 0; i < q->n_headers; i++)
+        if (q->headers[i].name.n == n && !strncasecmp(q->headers[i].name.at, name, n)) return &q->headers[i].value;
     return NULL;
 }
 

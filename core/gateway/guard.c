@@ -56,7 +56,7 @@ static bool has_token(const struct lun_http_request *q, const char *token)
 /* "host:port" or "[host]:port" cut in two; the brackets go, an absent port is empty. */
 static void cut_host(struct lun_slice all, struct lun_slice *host, struct lun_slice *port)
 {
-    const char *end = all.at + all.n, *close = all.n && *all.at == '[' ? memchr(all.at, ']', all.n) : NULL;
+    const char *end = all.n ? all.at + all.n : all.at, *close = all.n && *all.at == '[' ? memchr(all.at, ']', all.n) : NULL;
     const char *colon = all.n ? memchr(close ? close : all.at, ':', (size_t)(end - (close ? close : all.at))) : NULL;
     const char *stop = colon ? colon : end;
     *host = close ? slice(all.at + 1, (size_t)(close - all.at - 1)) : slice(all.at, (size_t)(stop - all.at));
