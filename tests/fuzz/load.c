@@ -38,10 +38,12 @@ static struct lun_snapshot *load(const struct folder *f, struct lun_origins *ori
     return lun_load_text("gateway.lua", f->gateway.at, f->gateway.n, NULL, &o, mistakes);
 }
 
-static void promise_words(const struct lun_mistakes *m)
+/* A secret is said only where the text has it itself. */
+static void promise_words(const struct lun_mistakes *m, struct input in)
 {
+    bool written = memmem(in.at, in.n, "sk-of-a", 7);
     for (int i = 0; i < m->n; i++) {
-        PROMISE(*m->items[i].what && m->items[i].line >= 0 && !strstr(m->items[i].what, "sk-of-a"));
+        PROMISE(*m->items[i].what && m->items[i].line >= 0 && (written || !strstr(m->items[i].what, "sk-of-a")));
         for (const char *c = m->items[i].what; *c; c++) PROMISE((unsigned char)*c >= ' ' && *c != 127);
     }
 }
@@ -76,7 +78,7 @@ void fuzz_load(struct input in)
     struct lun_origins origins = {0};
     struct lun_snapshot *s = load(&f, NULL, NULL, &served), *c = load(&f, &origins, &notes, &checked);
     PROMISE((s == NULL) == (served.told > 0) && (s == NULL) == (c == NULL) && same_mistakes(&served, &checked));
-    promise_words(&served);
+    promise_words(&served, in);
     if (s) {
         PROMISE(!strcmp(s->version, c->version));
         promise_whole(s);
