@@ -77,7 +77,7 @@ static void note_names(struct lun_loading *l)
 
 static void open_machine(struct lun_loading *l)
 {
-    struct lun_vm_options options = { .cpu = l->options->cpu, .host = { .source = source, .user = l } };
+    struct lun_vm_options options = { .cpu = l->options->cpu, .limits.single_bytes = LUN_VM_SINGLE_ASIDE, .host = { .source = source, .user = l } };
     l->vm = lun_vm_new(&options);
     l->secrets = lun_secrets_new(l->options->environment, l->options->secrets_folder);
     l->lines = lun_lines_new();

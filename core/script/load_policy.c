@@ -115,7 +115,7 @@ static void check_policy(struct policy *p)
     struct lun_loading *l = p->l;
     struct lun_vm_error error;
     const char *shown = lun_part_shown(l, part_of_policy(l));
-    struct lun_vm_options options = { .cpu = l->options->cpu, .host = { .source = source, .user = p } };
+    struct lun_vm_options options = { .cpu = l->options->cpu, .limits.single_bytes = LUN_VM_SINGLE_ASIDE, .host = { .source = source, .user = p } };
     struct lun_vm *vm = lun_vm_new(&options);
     lun_bind_open(vm, l->snapshot);
     lun_lines_add(p->lines, shown, NULL, p->file->text, p->file->n);

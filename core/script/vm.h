@@ -51,6 +51,8 @@ enum lun_vm_cpu {
 };
 
 #define LUN_UNLIMITED INT64_MAX
+/* single_bytes where nobody waits for the thread: a refusal has no line, a stop at the next instruction has. */
+#define LUN_VM_SINGLE_ASIDE ((int64_t)16 << 20)
 
 /* 0 in a field means the default: for a sandboxed machine the figure named, for an open one LUN_UNLIMITED. */
 struct lun_vm_limits {
