@@ -13,7 +13,7 @@
 #define AT_ONCE     (20 * LUN_MS)       /* between two messages, whatever is lacked */
 #define STOP_WAIT   LUN_SECOND
 #define NEWS_BYTES  65536               /* of one message */
-enum { WORDS = 512, HEAD = 6, BEFORE = 5 };     /* limits of one message; items of an answer before the lists; arguments before them */
+enum { WORDS = 512, HEAD = 6, GATEWAYS = 1 << 20 };     /* limits of one message; items of an answer before the lists; that are believed */
 
 #define FLEET_OF(member, at) ((struct lun_fleet *)(void *)((char *)(at) - offsetof(struct lun_fleet, member)))
 
@@ -205,7 +205,8 @@ static bool understood(struct lun_fleet *f, const char *const *items, int n)
     lun_us now = f->reactor->loop.now;
     int64_t demand = n >= HEAD ? number(items[5]) : -1;
     if (demand < 0 || n - HEAD < demand || (n - HEAD - demand) < 2 * (int64_t)f->n_words || strcmp(items[0], "OK")) return false;
-    atomic_store(&f->gateways, (int)number(items[2]));
+    int64_t alive = number(items[2]);
+    atomic_store(&f->gateways, alive < 1 ? 1 : alive > GATEWAYS ? GATEWAYS : (int)alive);
     for (int64_t i = 0; i < demand; i++) lun_shares_wanted(f->options.shares, items[HEAD + i], now);
     items += HEAD + demand;
     for (size_t i = 0; i < f->n_words; i++, items += 2)

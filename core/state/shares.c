@@ -153,6 +153,7 @@ size_t lun_shares_register(struct lun_shares *s, size_t *at, struct lun_share_wo
 
 void lun_shares_answer(struct lun_share *one, const struct lun_share_word *w, struct lun_tally part, lun_us now)
 {
+    part = smaller(larger(part, (struct lun_tally){0}), w->want);      /* nobody gives more than was asked for */
     bool given = !below(part, w->want);
     one->has = part;
     if (given || !w->lacks) one->short_since = LUN_NEVER;
