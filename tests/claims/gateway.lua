@@ -34,7 +34,7 @@ return {
   policy = policy,
   providers = providers,
   models = models,
-  limits = before and { attempts = 1, retries = false } or nil,
+  limits = before and { attempts = 1, retries = false, lag = false } or { lag = false },
   health = not before and {} or false,
   cache = cache and not before and { ttl = cache, size = "4GiB" } or false,
 }

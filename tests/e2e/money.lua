@@ -46,7 +46,7 @@ function World:config(limits, i)
   local out, o = {}, self.options
   local function put(text) out[#out + 1] = text end
   put(('return { policy = "policy.lua", state = "%s/state%d", health = false,'):format(self.folder, i))
-  put(("limits = { attempts = 4, retries = %s, hedges = 0.05, output = %d, deadline = 20 },"):format(tostring(o.retries or 0.5), money.output))
+  put(("limits = { attempts = 4, retries = %s, hedges = 0.05, output = %d, deadline = 20, lag = false },"):format(tostring(o.retries or 0.5), money.output))
   put "providers = {"
   for name in pairs(money.prices) do
     put((' %s = { base_url = "http://127.0.0.1:%d/%s/v1", connections = 1024,'):format(name, self.biller_port, name))

@@ -14,7 +14,7 @@ World.__index = World
 
 local config = [[
 return {
-  policy = "policy.lua", limits = { retries = false, deadline = 20 },
+  policy = "policy.lua", limits = { retries = false, deadline = 20, lag = false },
   providers = { a = { base_url = env "A" }, b = { base_url = env "B" } },
   models = { m = { { provider = "a", model = "up" }, { provider = "b", model = "up" } } },
 }]]
