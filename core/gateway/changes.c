@@ -217,11 +217,18 @@ static void begin(change *ch)
     }
 }
 
+/* Who is told may let go at once, and then the first change is another one. */
+static void tell_held(struct lun_changes *c)
+{
+    void (*held)(void *self) = c->held;
+    c->held = NULL;
+    held(c->held_self);
+}
+
 static void go(struct lun_changes *c)
 {
+    if (!c->now && c->held) tell_held(c);
     change *ch = c->first_change;
-    void (*held)(void *self) = c->now ? NULL : c->held;
-    if (held) c->held = NULL, held(c->held_self);
     if (c->now || !ch || (c->holds && !c->stopping)) return;
     if (!(c->first_change = ch->next)) c->last_change = &c->first_change;
     c->now = ch;
@@ -512,6 +519,7 @@ int lun_changes_state_lock(const struct lun_changes *c) { return c->keep ? lun_k
 void lun_changes_stop(struct lun_changes *c)
 {
     c->stopping = true;
+    if (c->held) c->holds = false, c->held = NULL;
     lun_watch_free(c->watch);
     c->watch = NULL;
     go(c);

@@ -56,7 +56,7 @@ struct lun_tuning *lun_changes_tuning(const struct lun_changes *);              
 /* The workers are there: tries the first version (what is wrong is a warning), keeps it, begins to watch. */
 void lun_changes_begin(struct lun_changes *, struct lun_worker *const *workers, int n);
 /* No further change begins until lun_changes_go_on: what is asked waits. `held` is called once none is under way: what is kept stays as it is from then on,
- * so that another process may read it. Descriptors to hand to that one: lun_changes_state_lock. */
+ * so that another process may read it; not when the gateway stops before. Descriptors to hand to that one: lun_changes_state_lock. */
 void lun_changes_hold(struct lun_changes *, void (*held)(void *self), void *self);
 void lun_changes_go_on(struct lun_changes *);
 int lun_changes_state_lock(const struct lun_changes *);         /* -1: nothing is kept */

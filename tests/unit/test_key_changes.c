@@ -1,4 +1,4 @@
-/* Keys of a gateway inside this program: what it learns from another gateway, and what a lack of disk does to it. */
+/* Changes of a gateway inside this program: keys that it learns from another gateway, what a lack of disk does to them, and who waits until none is under way. */
 #include "keys.h"
 #include "base/file.h"
 #include "gateway/admission.h"
@@ -17,6 +17,7 @@ struct house {
     struct lun_config_source source;
     struct lun_gateway *gateway;
     int told, status, n_warnings; bool changed, kept; char error[300];      /* of the last change */
+    int held;
 };
 
 static const char *const nothing[] = { NULL };
@@ -171,6 +172,48 @@ static void a_name_that_stands_in_the_file_too_is_warned_of(void **state)
     assert_int_equal(h->n_warnings, 1);
 }
 
+/* ---- who waits until none is under way ---- */
+
+static void let_go(void *self)
+{
+    struct house *h = self;
+    h->held++;
+    lun_changes_go_on(lun_gateway_changes(h->gateway));
+}
+
+/* The first change, that of the start, is under way yet. */
+static void hold(struct house *h)
+{
+    lun_reactor_enter(lun_gateway_reactor(h->gateway));
+    lun_changes_hold(lun_gateway_changes(h->gateway), let_go, h);
+    assert_int_equal(h->held, 0);
+}
+
+static void who_holds_and_lets_go_at_once_loses_no_change_and_doubles_none(void **state)
+{
+    struct house *h = *state;
+    hold(h);
+    for (int i = 0; i < 3; i++) lun_changes_rollback(lun_gateway_changes(h->gateway), "me", "why", told, h);
+    lun_reactor_leave_later(lun_gateway_reactor(h->gateway));
+    while (h->told < 3) assert_int_equal(event_base_loop(h->base, EVLOOP_ONCE), 0);
+    event_base_loop(h->base, EVLOOP_NONBLOCK);
+    assert_int_equal(h->told, 3);
+    assert_int_equal(h->held, 1);
+    assert_int_equal(h->status, 409);
+}
+
+static void nobody_who_waits_is_called_when_the_gateway_stops(void **state)
+{
+    struct house *h = *state;
+    hold(h);
+    lun_gateway_stop(h->gateway, 0);
+    lun_changes_rollback(lun_gateway_changes(h->gateway), "me", "why", told, h);
+    lun_reactor_leave_later(lun_gateway_reactor(h->gateway));
+    while (!h->told) assert_int_equal(event_base_loop(h->base, EVLOOP_ONCE), 0);
+    assert_int_equal(h->status, 503);
+    assert_int_equal(h->held, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -179,6 +222,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_revocation_ends_a_key_whatever_changed_here, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_revocation_that_cannot_be_written_ends_it_all_the_same, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_name_that_stands_in_the_file_too_is_warned_of, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(who_holds_and_lets_go_at_once_loses_no_change_and_doubles_none, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(nobody_who_waits_is_called_when_the_gateway_stops, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
