@@ -39,7 +39,7 @@ static void on_stop(evutil_socket_t signal_number, short what, void *self)
     (void)what;
     lun_reactor_enter(reactor);
     lun_log(r->log, LUN_LOG_INFO, "%s: stopping", signal_number == SIGTERM ? "SIGTERM" : "SIGINT");
-    if (!r->stopping) lun_upgrade_stopping();
+    if (!r->stopping) lun_upgrade_stop(r->upgrade);
     lun_gateway_stop(r->gateway, r->stopping ? 0 : 30 * LUN_SECOND);
     r->stopping = true;
     lun_reactor_leave(reactor);

@@ -20,7 +20,7 @@ struct lun_upgrade {
     struct event *said, *serving;       /* said: by the new process; NULL: there is none under way */
     int pipe, awaited;                  /* awaited: on which the process before this one waits for it; -1 */
     pid_t pid;
-    bool begun;
+    bool begun, over;                   /* over: another process serves in the place of this one */
 };
 
 /* ---- who watches over us ---- */
@@ -39,8 +39,6 @@ static void notify(const char *text)
     sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&to, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
     close(fd);
 }
-
-void lun_upgrade_stopping(void) { notify("STOPPING=1"); }
 
 /* ---- the new process ---- */
 
@@ -96,6 +94,7 @@ static void on_said(evutil_socket_t fd, short what, void *self)
     lun_reactor_enter(reactor);
     if (what & EV_TIMEOUT) kill(u->pid, SIGKILL);
     end(u);
+    u->over = ready;
     if (ready) {
         lun_log(u->log, LUN_LOG_INFO, "process %d has taken over: this one ends with its last request", (int)u->pid);
         lun_gateway_retire(u->gateway);
@@ -131,6 +130,16 @@ void lun_upgrade_begin(struct lun_upgrade *u)
     if (u->begun) return;
     u->begun = true;
     lun_changes_hold(lun_gateway_changes(u->gateway), on_held, u);
+}
+
+void lun_upgrade_stop(struct lun_upgrade *u)
+{
+    if (u->over) return;
+    notify("STOPPING=1");
+    if (!u->said) return;
+    lun_log(u->log, LUN_LOG_INFO, "process %d, which was started to take over, is to end too", (int)u->pid);
+    kill(u->pid, SIGTERM);
+    end(u);
 }
 
 struct lun_upgrade *lun_upgrade_new(struct lun_gateway *g, const struct lun_log *log, char *const *argv, int awaited)

@@ -13,5 +13,6 @@ struct lun_upgrade *lun_upgrade_new(struct lun_gateway *, const struct lun_log *
 void lun_upgrade_free(struct lun_upgrade *);
 void lun_upgrade_begin(struct lun_upgrade *);           /* on the gateway's thread; nothing while one is under way */
 void lun_upgrade_ready(struct lun_upgrade *);           /* before lun_gateway_run: as soon as it serves, whoever waits for it is told */
-void lun_upgrade_stopping(void);                        /* who watches over the program is told that it ends because it was asked to */
+/* This process was asked to end: so is one that has not taken over yet, and who watches over the program is told. Where another serves already, nothing. */
+void lun_upgrade_stop(struct lun_upgrade *);
 #endif

@@ -119,18 +119,40 @@ describe("an upgrade", function()
     assert.equal(200, g:chat {}.status)
   end)
 
-  it("starts what is on the disk by now", function()
+  -- One whose program on the disk has become a script by now, which writes its process id into the file `marker` and goes on with `command`.
+  local function serve_and_replace(command)
     local g = serve(1)
     local copy = g.folder .. "/lunette"
     os.execute("cp '" .. e2e.lunette .. "' '" .. copy .. "'")
     g.process:stop()
     g.process = e2e.start({ copy, "serve", g.folder .. "/gateway.lua", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0" }, g.env)
     g.port, g.admin = g.process:expect "listening on http://127%.0%.0%.1:(%d+), metrics on http://127%.0%.0%.1:(%d+)"
-    e2e.write(copy .. ".new", ("#!/bin/sh\necho new >%s/marker\nexec %s \"$@\"\n"):format(g.folder, e2e.lunette))
+    e2e.write(copy .. ".new", ("#!/bin/sh\necho $$ >%s/marker\nexec %s\n"):format(g.folder, command))
     os.execute("chmod +x '" .. copy .. ".new' && mv '" .. copy .. ".new' '" .. copy .. "'")
-    upgrade(g, g.process.pid)
-    assert.equal("new\n", e2e.read(g.folder .. "/marker"))
+    return g
+  end
+  local function marker(g)
+    local file = io.open(g.folder .. "/marker")
+    local pid = file and file:read "*n"
+    if file then file:close() end
+    return pid
+  end
+
+  it("starts what is on the disk by now", function()
+    local g = serve_and_replace(e2e.lunette .. ' "$@"')
+    assert.equal(upgrade(g, g.process.pid), marker(g))
     assert.equal(200, g:chat {}.status)
+  end)
+
+  it("is given up when the old process is asked to end before: the new one ends too", function()
+    local g = serve_and_replace "sleep 60"
+    g.process:signal(signal.SIGUSR2)
+    e2e.eventually("the new process is there", function() return marker(g) end)
+    local heir = marker(g)
+    heirs[#heirs + 1] = heir
+    g.process:signal(signal.SIGTERM)
+    assert.equal(0, g.process:wait())
+    e2e.eventually("the new process has ended", function() return signal.kill(heir, 0) ~= 0 or not is_alive(heir) end)
   end)
 
   it("tells systemd which process serves, and that one ends because it was asked to", function()
