@@ -44,7 +44,6 @@ end
 
 if nonce ~= stored[2] or since > count or (op ~= "begin" and not known) then return answer("NEW", 0, {}, {}) end
 if known and seq <= number(redis.call("HGET", mine, "seq")) then return answer("STALE", since, {}, {}) end
-if op == "begin" then redis.call("DEL", mine) end
 redis.call("HSET", mine, "seq", text(seq))
 redis.call("EXPIRE", mine, LIVES)
 if members ~= stored[4] then redis.call("HSET", key, "members", members) end
@@ -78,16 +77,18 @@ for _ = 1, number(argument()) do
   parts[#parts + 1] = text(t)
 end
 
--- Who lacks, and since when; of each limit what was said last counts. Names may have spaces: %20 stands for one.
+-- Who lacks, and since when; of each limit what was said last counts. Names may have spaces, = and %: they are written as in a URL.
+local function written(name) return (string.gsub(name, "[%s=%%]", function(c) return string.format("%%%02x", string.byte(c)) end)) end
+local function plain_of(name) return (string.gsub(name, "%%(%x%x)", function(code) return string.char(tonumber(code, 16)) end)) end
 local still = {}
 for who, name, when in string.gmatch(stored[5] or "", "(%S+)=(%S+)=(%d+)") do
-  local plain = string.gsub(name, "%%20", " ")
+  local plain = plain_of(name)
   if now - number(when) <= 2 * SETTLES and not (who == me and lacking[plain]) then
     still[#still + 1] = who .. "=" .. name .. "=" .. when
     if who ~= me then demand[#demand + 1] = plain end
   end
 end
-for name in pairs(lacking) do still[#still + 1] = me .. "=" .. string.gsub(name, " ", "%%20") .. "=" .. text(now) end
+for name in pairs(lacking) do still[#still + 1] = me .. "=" .. written(name) .. "=" .. text(now) end
 local said = table.concat(still, " ")
 if said ~= (stored[5] or "") then redis.call("HSET", key, "demand", said) end
 

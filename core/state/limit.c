@@ -161,7 +161,7 @@ static lun_us flow(const struct lun_limiter *l, struct lun_tally of)
     struct lun_tally limit = limits(l);
     if (!l->spent) return 2 * LUN_SHARES_POLL;
     lun_us requests = limit.requests ? LUN_WINDOW / limit.requests * of.requests : 0;
-    lun_us tokens = limit.tokens ? LUN_WINDOW * (of.tokens < limit.tokens ? of.tokens : limit.tokens) / limit.tokens : 0;
+    lun_us tokens = limit.tokens ? (lun_us)((__int128)LUN_WINDOW * (of.tokens < limit.tokens ? of.tokens : limit.tokens) / limit.tokens) : 0;
     lun_us flow = requests > tokens ? requests : tokens;
     return flow > LUN_SHARES_POLL ? flow : LUN_SHARES_POLL;
 }

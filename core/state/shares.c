@@ -21,6 +21,7 @@ struct lun_shares {
     struct lun_names by_name;
     void (*wake)(void *self); void *self;       /* NULL: nothing is shared */
     int gateways;                       /* as last told */
+    struct lun_share *looked_at;        /* the last one, for whether there is something to tell of it; NULL: none yet */
     const char *_Atomic trouble;
 };
 
@@ -83,13 +84,20 @@ void lun_shares_lack(struct lun_shares *s) { s->wake(s->self); }
 const char *lun_shares_trouble(const struct lun_shares *s)          { return s->trouble; }
 void lun_shares_say(struct lun_shares *s, const char *trouble)      { s->trouble = trouble; }
 
-/* The one behind it, or the first. */
+/* The one behind it, or (NULL) the first; NULL: there is none. */
 static struct lun_share *after(struct lun_shares *s, const struct lun_share *one)
 {
     pthread_mutex_lock(&s->lock);
     struct lun_share *next = one ? one->next : s->first;
     pthread_mutex_unlock(&s->lock);
     return next;
+}
+
+/* The same, with the first behind the last. */
+static struct lun_share *behind(struct lun_shares *s, const struct lun_share *one)
+{
+    struct lun_share *next = after(s, one);
+    return next ? next : after(s, NULL);
 }
 
 /* ---- what is told ---- */
@@ -118,10 +126,19 @@ static bool lacks(struct lun_share *one, const struct lun_limiter_look *l, lun_u
     return lacks;
 }
 
+/* No limit is there any more: what it had is no use to it, and would be kept from the others. */
+static bool leaves(struct lun_share *one, struct lun_share_word *w, lun_us now)
+{
+    if (!limits(one->has)) return false;
+    lun_limiter_part(one->limiter, (struct lun_tally){0}, false, now);
+    *w = (struct lun_share_word){ .share = one, .name = one->name };
+    return true;
+}
+
 static bool word(struct lun_shares *s, struct lun_share *one, bool more_of_us, struct lun_share_word *w, lun_us now)
 {
     struct lun_limiter_look l = lun_limiter_look(one->limiter, now);
-    if (!limits(l.limit)) return false;
+    if (!limits(l.limit)) return leaves(one, w, now);
     l.lacks = lacks(one, &l, now);
     struct lun_tally want = smaller(wish(one, &l, s->gateways, more_of_us, now), l.limit);
     if (below(want, l.part)) want = larger(want, lun_limiter_lower(one->limiter, want, now));
@@ -134,8 +151,13 @@ size_t lun_shares_words(struct lun_shares *s, int gateways, struct lun_share_wor
 {
     size_t n = 0;
     bool more_of_us = gateways > s->gateways;
+    struct lun_share *first = behind(s, s->looked_at), *one = first;
     s->gateways = gateways;
-    for (struct lun_share *one = after(s, NULL); one && n < room; one = after(s, one)) n += word(s, one, more_of_us, &words[n], now);
+    if (one) do {
+        n += word(s, one, more_of_us, &words[n], now);
+        s->looked_at = one;
+        one = behind(s, one);
+    } while (n < room && one != first);
     return n;
 }
 

@@ -33,7 +33,7 @@ void lun_shares_lack(struct lun_shares *);      /* a limiter's word, under its l
 
 struct lun_share_word { struct lun_share *share; const char *name; struct lun_tally limit, want; bool lacks; };     /* want: absolute; 0 where there is no limit;
                                                    lacks: somebody waits for it. Name borrowed */
-/* What there is to tell with so many gateways alive, at most `room`. Less than before is in force here already. */
+/* What there is to tell with so many gateways alive, at most `room`; what had no room comes first with the next. Less than before is in force here already. */
 size_t lun_shares_words(struct lun_shares *, int gateways, struct lun_share_word *, size_t room, lun_us now);
 /* What it has of each limit, from the `*at`-th on, which moves on; 0: that was all. */
 size_t lun_shares_register(struct lun_shares *, size_t *at, struct lun_share_word *, size_t room, lun_us now);

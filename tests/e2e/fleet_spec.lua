@@ -42,6 +42,34 @@ describe("several gateways on one Redis", function()
     assert.equal(most, answered)
   end
 
+  -- A message of lua/fleet.lua as a gateway sends it; the lines of its answer.
+  local function say(...)
+    local lines = {}
+    for line in store:command("eval", e2e.read "lua/fleet.lua", "1", "lunette:{lunette}:fleet", ...):gmatch "[^\n]+" do lines[#lines + 1] = line end
+    return lines
+  end
+
+  describe("what Redis runs", function()
+    it("keeps what a gateway has while that one says it again, in more than one message", function()
+      local nonce = say("tell", "a", "1", "", "0", "0", "0")[2]
+      assert.equal("OK", say("begin", "a", "2", nonce, "0", "2", "key x", "10", "0", "10", "0", "0", "key y", "10", "0", "10", "0", "0", "0")[1])
+      say("begin", "a", "3", nonce, "0", "1", "key x", "10", "0", "10", "0", "0", "0")      -- "key y" is in the next one
+      local other = say("begin", "b", "1", nonce, "0", "1", "key y", "5", "0", "10", "0", "0", "0")
+      assert.same({ "OK", "0" }, { other[1], other[#other - 1] })
+      local rest = say("more", "a", "4", nonce, "0", "1", "key y", "10", "0", "10", "0", "0", "0")
+      assert.same({ "OK", "10" }, { rest[1], rest[#rest - 1] })
+    end)
+
+    it("tells of a limit that somebody lacks, whatever its name holds", function()
+      local name = "target a=1/b %20 c"
+      local nonce = say("tell", "a", "1", "", "0", "0", "0")[2]
+      say("begin", "a", "2", nonce, "0", "1", name, "10", "0", "10", "0", "0", "0")
+      say("begin", "b", "1", nonce, "0", "1", name, "5", "0", "10", "0", "1", "0")
+      local heard = say("tell", "a", "3", nonce, "0", "0", "0")
+      assert.same({ "1", name }, { heard[6], heard[7] })
+    end)
+  end)
+
   describe("rates", function()
     it("let in a client's requests per minute once, whichever of them is asked, and all of them", function()
       local all = several(3, { client = 30 })

@@ -99,7 +99,6 @@ static void talk(struct world *w, int me, enum fate fate)
     struct gateway *g = &w->g[me];
     size_t at = 0;
     g->n = g->begins ? lun_shares_register(g->shares, &at, g->words, 4, w->now) : lun_shares_words(g->shares, w->n, g->words, 4, w->now);
-    if (fate != LOST && g->begins) memset(g->kept, 0, sizeof g->kept);
     for (size_t i = 0; i < g->n && fate != LOST; i++) {
         struct lun_tally is = store(w, me, &g->words[i]);
         if (fate == HEARD) lun_shares_answer(g->words[i].share, &g->words[i], is, w->now);
@@ -261,6 +260,49 @@ static void without_others_there_is_nothing_to_share(void **state)
     world_free(w);
 }
 
+static void a_limit_that_is_no_longer_there_is_given_back_and_drawn_anew_when_it_is_again(void **state)
+{
+    (void)state;
+    struct world *w = world_new(2, 60, 6000);
+    int passed = 0;
+    talk_all(w, 3);
+    lun_limiter_set(w->g[0].client, 0, 0);
+    talk_all(w, 3);
+    assert_int_equal(w->g[0].kept[0].requests, 0);
+    for (int i = 0; i < 80; i++) passed += pass(w, 1), talk(w, 1, HEARD);
+    assert_int_equal(passed, 60);
+    lun_limiter_set(w->g[0].client, 60, 0);
+    assert_false(pass(w, 0));
+    within(w, "then");
+    world_free(w);
+}
+
+static void no_limit_waits_for_ever_behind_others_that_are_told_of_again_and_again(void **state)
+{
+    (void)state;
+    struct world *w = world_new(2, 60, 6000);
+    struct lun_share_word word;
+    while (pass(w, 0) || send(w, 0, 1)) { }
+    const char *const names[] = { "key app", "target t", "key app" };
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(lun_shares_words(w->g[0].shares, 2, &word, 1, w->now), 1);
+        assert_string_equal(word.name, names[i]);
+    }
+    world_free(w);
+}
+
+static void where_others_need_all_of_the_largest_limit_its_even_flow_is_a_time(void **state)
+{
+    (void)state;
+    int64_t most = 1000000000000000;
+    struct world *w = world_new(2, 60, most);
+    struct lun_turn t = { .tokens = most };
+    lun_limiter_part(w->g[0].target, (struct lun_tally){ 60, 0 }, true, w->now);
+    assert_int_equal(lun_limiter_take(w->g[0].target, &t, w->now), w->now + LUN_WINDOW);
+    lun_turn_leave(&t, w->now);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -270,6 +312,9 @@ int main(void)
         cmocka_unit_test(who_lacks_wakes_the_carrier_and_is_told_a_time_soon),
         cmocka_unit_test(a_turn_larger_than_the_limit_waits_until_nobody_else_has_any_of_it),
         cmocka_unit_test(without_others_there_is_nothing_to_share),
+        cmocka_unit_test(a_limit_that_is_no_longer_there_is_given_back_and_drawn_anew_when_it_is_again),
+        cmocka_unit_test(no_limit_waits_for_ever_behind_others_that_are_told_of_again_and_again),
+        cmocka_unit_test(where_others_need_all_of_the_largest_limit_its_even_flow_is_a_time),
     };
     return cmocka_run_group_tests_name("shares", tests, NULL, NULL);
 }
