@@ -256,10 +256,10 @@ void lun_gateway_free(struct lun_gateway *g)
     free(g->workers);
     free(g->listeners.fds);
     if (g->news) lun_news_tie(g->news, NULL, NULL);
-    lun_fleet_free(g->fleet);
     lun_books_free(g->books);
     lun_webhook_stop(g->webhook, WEBHOOK_GRACE);
     lun_changes_free(g->changes);
+    lun_fleet_free(g->fleet);           /* behind the last who posts to the reactor: its own post may lie there still */
     lun_reactor_free(g->reactor);
     lun_news_free(g->news);
     lun_alarm_free(g->alarm);
