@@ -280,7 +280,7 @@ static void on_now(struct lun_post *p)
     struct lun_fleet *f = FLEET_OF(now, p);
     lun_us next = f->spoke + AT_ONCE;
     f->soon = true;
-    if (f->tick.at > next) lun_timer_set(&f->reactor->loop, &f->tick, next);
+    if (f->tick.due > next) lun_timer_set(&f->reactor->loop, &f->tick, next);
 }
 
 static void wake(void *self)
