@@ -5,8 +5,9 @@
 -- (limits that somebody lacks some of, and when), count (of news so far); for news of that name f:NAME its number and text, and n:NUMBER its name.
 -- KEYS[1]:ID, a hash for each gateway that lives by itself for a while after its last message: seq (of that), r:LIMIT what it has of it, requests and tokens.
 --
--- begin, more: what a gateway has, all of it, in one message or several; tell: what it wants to have from now on, absolute. Less is always granted; more as
--- far as all others together leave it, but not in the first moments of an epoch: before, all who live have said what they have.
+-- begin, more: what a gateway has, all of it, in one message or several, between which it keeps what Redis knew it to have; tell: what it wants to have
+-- from now on, absolute. Less is always granted; more as far as all others together leave it, but not in the first moments of an epoch: before, all who
+-- live have said what they have.
 local LIVES, SETTLES, PAGE, LOOKS = 70, 500, 131072, 5000         -- s, ms, bytes, news
 local key, op, me, seq, nonce, since = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
 local at = 5
