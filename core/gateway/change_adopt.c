@@ -34,8 +34,10 @@ static void take_back(change *ch, lun_us wall)
 static void forgive(change *ch, lun_us wall)
 {
     struct lun_changes *c = ch->of;
-    const struct lun_version *v = lun_versions_find(&c->versions, ch->snapshot->version);
-    if (v && v->bad) tell_back(c, &(struct lun_taken_back){ v->name, wall, ch->by, NULL, NULL });
+    for (int i = 0; i < c->versions.n; i++) {
+        const struct lun_version *v = c->versions.items[i];
+        if (v->bad) tell_back(c, &(struct lun_taken_back){ v->name, wall, ch->by, NULL, NULL });
+    }
     lun_versions_forgive(&c->versions, NULL);
 }
 
