@@ -140,13 +140,14 @@ test: test-deps ## unit, policy and end-to-end tests, layers; ends with `N passe
 	@tests/tools/run --layers --unit $(BUILD)/tests --policy --e2e $(BUILD)/lunette
 
 # What end-to-end and stress specs drive a gateway with.
-DRIVERS := $(addprefix $(BUILD)/tests/,load biller buyers)
+DRIVERS := $(addprefix $(BUILD)/tests/,load biller buyers crowd)
 $(DRIVERS): $(BUILD)/tests/%: tests/stress/%.c Makefile
 	@mkdir -p $(@D)
 	@echo '  cc  $<'
 	@$(CC) -std=gnu11 $(WARN) $(OPT) -g -D_GNU_SOURCE -MMD -MP -o $@ $< $$(pkg-config --libs libevent)
 
-$(BUILD)/tests/powercut.so: tests/stress/powercut.c Makefile
+PRELOADED := $(addprefix $(BUILD)/tests/,powercut.so wallclock.so)
+$(PRELOADED): $(BUILD)/tests/%.so: tests/stress/%.c Makefile
 	@mkdir -p $(@D)
 	@echo '  cc  $<'
 	@$(CC) -std=gnu11 $(WARN) $(OPT) -g -D_GNU_SOURCE -pthread -fPIC -shared -MMD -MP -o $@ $<
@@ -162,7 +163,7 @@ $(BUILD)/tests/reckon: tests/tokens/reckon.c $(INTERNAL) Makefile
 	@echo '  cc  $<'
 	@$(CC) $(ALL_CFLAGS) -MMD -MP -o $@ $< $(INTERNAL) $(ALL_LIBS)
 
-units: $(UNITS) $(DRIVERS) $(BUILD)/tests/powercut.so
+units: $(UNITS) $(DRIVERS) $(PRELOADED)
 
 test-unit: test-deps units ## only the C units
 	@tests/tools/run --unit $(BUILD)/tests

@@ -286,21 +286,13 @@ static void on_pulse(struct lun_timer *t)
     f->asked = false;
 }
 
-/* How long this turn of the loop has lasted. */
-static lun_us age(const struct lun_front *f)
-{
-    struct timeval began, now;
-    if (event_base_gettimeofday_cached(f->reactor->base, &began) || evutil_gettimeofday(&now, NULL)) return 0;
-    return (now.tv_sec - began.tv_sec) * LUN_SECOND + now.tv_usec - began.tv_usec;
-}
-
 static bool too_much(struct lun_front *f, struct lun_exchange *x)
 {
     static const struct lun_pair soon[MORE_HEADERS] = { { "retry-after", "1" }, { "x-should-retry", "true" } };
     f->asked = true;
     f->pulse.fire = on_pulse;
     if (!f->pulse.at) next_pulse(f);
-    if (!lun_shed_refuses(&f->shed, age(f), now(f)->snapshot->limits.lag)) return false;
+    if (!lun_shed_refuses(&f->shed, lun_clock_now() - f->reactor->turn, now(f)->snapshot->limits.lag)) return false;
     refuse_with(f, x, &(struct lun_error){ .code = LUN_CODE_OVERLOADED, .message = "The gateway has more to do than it can: ask again in a moment." }, soon, MORE_HEADERS);
     return true;
 }

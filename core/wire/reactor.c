@@ -4,9 +4,20 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+/* libevent looks at its clock once in a turn, and tells nobody what the monotonic one said. */
+static void look_at_turn(struct lun_reactor *r)
+{
+    struct timeval of;
+    if (event_base_gettimeofday_cached(r->base, &of) || !evutil_timercmp(&of, &r->turn_of, !=)) return;
+    r->turn_of = of;
+    r->turn = r->loop.now;
+}
+
 void lun_reactor_enter(struct lun_reactor *r)
 {
-    if (!r->depth++) r->loop.now = lun_clock_now();
+    if (r->depth++) return;
+    r->loop.now = lun_clock_now();
+    look_at_turn(r);
 }
 
 static void arm(struct lun_reactor *r)

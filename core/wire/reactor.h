@@ -25,6 +25,7 @@ struct lun_reactor {
     struct lun_loop loop;
     bool owns_base, detached;
     int depth;
+    lun_us turn; struct timeval turn_of;    /* when this turn of the loop came to its first callback, and by what it is known */
     struct event *timer, *mail; int mail_fd;
     lun_us armed;           /* what libevent's timer is set to; LUN_NEVER: off */
     pthread_mutex_t lock; struct lun_post *posts;
