@@ -30,7 +30,8 @@ const char lun_usage_serve[] =
     "Listening sockets that systemd has opened are used in place of `listen`, and one named admin in place of `admin`.\n";
 
 enum { SIGNALS = 5 };
-struct running { struct lun_gateway *gateway; struct lun_upgrade *upgrade; const struct lun_log *log; struct event *signals[SIGNALS]; bool stopping; };
+struct running { struct lun_gateway *gateway; struct lun_upgrade *upgrade; const struct lun_log *log; struct event *signals[SIGNALS], *tidy; struct lun_memory_look memory;
+                 bool stopping; };
 
 static void on_stop(evutil_socket_t signal_number, short what, void *self)
 {
@@ -67,6 +68,8 @@ static void on_upgrade(evutil_socket_t signal_number, short what, void *self)
     (void)signal_number, (void)what;
     if (!r->stopping) lun_upgrade_begin(r->upgrade);
 }
+
+static void on_tidy(evutil_socket_t fd, short what, void *self) { (void)fd, (void)what, lun_memory_give_back(&((struct running *)self)->memory); }
 
 static void listen_to_signals(struct running *r)
 {
@@ -132,11 +135,15 @@ static int serve(const char *path, const struct lun_load_options *options, char 
     if (!r.gateway) return 1;
     r.upgrade = lun_upgrade_new(r.gateway, &log, argv, awaited);
     listen_to_signals(&r);
+    r.tidy = event_new(lun_gateway_reactor(r.gateway)->base, -1, EV_PERSIST, on_tidy, &r);
+    event_add(r.tidy, &(struct timeval){ .tv_sec = LUN_MEMORY_EVERY });
+    lun_memory_give_back(&r.memory);
     greet(r.gateway, lun_gateway_snapshot(r.gateway), path);
     lun_upgrade_ready(r.upgrade);
     bool good = lun_gateway_run(r.gateway);
     if (!good) fprintf(stderr, "lunette: the system gives no thread\n");
     for (int i = 0; i < SIGNALS; i++) event_free(r.signals[i]);
+    event_free(r.tidy);
     lun_upgrade_free(r.upgrade);
     lun_gateway_free(r.gateway);
     return !good;
