@@ -47,7 +47,8 @@ struct lun_server_handler {
     void (*full)(void *user, bool full);
 };
 
-enum { LUN_SERVER_HIGH = 256 << 10, LUN_SERVER_LOW = 64 << 10, LUN_SERVER_AHEAD = 64 << 10 /* of requests sent ahead */ };
+/* What a client that does not read costs is this, a burst from upstream behind it, and what both double as they grow: below 256 KiB (make stress shows it). */
+enum { LUN_SERVER_HIGH = 64 << 10, LUN_SERVER_LOW = 32 << 10, LUN_SERVER_AHEAD = 64 << 10 /* of requests sent ahead */ };
 
 /* What all servers of a process share: bounds, and how near to them it is. Zero-initialise, set the bounds (at any time), outlive the
  * servers. A bound of 0 is none. Thread-safe. */

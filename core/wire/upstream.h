@@ -90,7 +90,7 @@ struct lun_upstream_call *lun_upstream_call(struct lun_upstream *, struct lun_up
                                             const struct lun_upstream_events *events, void *self);
 
 /* Holds or lets go the body's bytes; the last one said counts; harmless after `end`. Unpaused, a call over HTTP/1.1 tells at most
- * 256 KiB (and one read) before the loop drains, so that a walk can pause it in time. Paused, over HTTP/1.1 the connection is no longer read (at most
+ * 32 KiB (and one read) before the loop drains, so that a walk can pause it in time. Paused, over HTTP/1.1 the connection is no longer read (at most
  * one read of 16 KiB waits inside libcurl). Over HTTP/2 bytes wait here, 256 KiB at most. An `end` behind bytes that wait, waits too. */
 void lun_upstream_pause(struct lun_upstream_call *, bool);
 

@@ -22,7 +22,7 @@ enum {
     HEAD_BYTES = 64 * 1024,
     HEAD_LINES = 256,
     HELD_BYTES = 256 * 1024,
-    BURST_BYTES = 256 * 1024,   /* told in one turn: libcurl reads 100 times 16 KiB at once, and nobody could pause it meanwhile */
+    BURST_BYTES = 32 * 1024,   /* told in one turn: libcurl reads 100 times 16 KiB at once, and nobody could pause it meanwhile */
     SPARE_CALLS = 64,           /* kept for reuse, per site */
     H2_STREAMS = 100,           /* of one connection */
 };

@@ -1,6 +1,7 @@
 -- More than there is room or time for: load above what a worker can do, crowds of idle clients, clients that are slow on purpose or never read. Good traffic
 -- goes on beside them. The short forms; the long ones with their figures: make stress.
 local e2e = require "support"
+local crowd = require "crowd"
 
 local config = [[return { providers = { a = { base_url = env "A" } }, models = { m = { { provider = "a", model = "x" } } },
   policy = "policy.lua", limits = { lag = %s } }]]
@@ -46,5 +47,176 @@ describe("a worker that is asked for more than it can do", function()
   it("refuses nobody where that is turned off", function()
     local g = serve "false"
     assert.same({ [200] = 60 }, wave(g, 60))
+  end)
+end)
+
+describe("a crowd of clients", function()
+  local p, g
+  teardown(e2e.stop)
+
+  setup(function()
+    p = e2e.provider [[
+      local piece, events = { choices = { { index = 0, delta = { content = ("x"):rep(16000) } } } }, {}
+      for i = 1, 64 do events[i] = piece end
+      return function(request) return request.stream and { events = events, stall = true } or { text = "fine" } end]]
+    g = e2e.gateway { env = { A = p.url }, config = [[return { providers = { a = { base_url = env "A" } }, models = { m = { { provider = "a", model = "x" } } } }]] }
+  end)
+
+  local function served() for _ = 1, 20 do assert.equal(200, g:chat({}).status) end end
+  local function alone() e2e.eventually("they are gone", function() return g:metric "lunette_connections" == 0 end) end
+
+  -- What they have heard by the time that others were served. (Who reads slowly has not yet heard how it begins.)
+  for posture, heard in pairs { idle = 200, deaf = 200, heads = false, bodies = false, reading = 200, ranges = 200 } do
+    it(("that is %s takes nothing from others, stays, and leaves nothing behind"):format(posture), function()
+      local all = crowd.around(g, 200, posture)
+      served()
+      local report = all:leave()
+      assert.equal(200, report.open)
+      for name, n in pairs(report) do
+        if name:find "^s%d" then assert.is_true(name == "s" .. tostring(heard) and (n >= 200 or posture == "reading"), name .. "=" .. n) end
+      end
+      alone()
+      served()
+    end)
+  end
+
+  it("that never reads holds its provider up, and costs the gateway 256 KiB each at most", function()
+    local before = crowd.rss(g)
+    local deaf = crowd.around(g, 200, "deaf")
+    local settled, since                                    -- until the provider gets rid of nothing more
+    e2e.eventually("all is held", function()
+      local unsent = p:seen().unsent
+      if unsent ~= settled then settled, since = unsent, 0 end
+      since = since + 1
+      return unsent > 0 and since > 10
+    end)
+    local each = (crowd.rss(g) - before) / 200
+    assert.is_true(each <= 256, each .. " KiB each")
+    served()
+    assert.equal(200, deaf:leave().open)
+    alone()
+  end)
+end)
+
+describe("more clients than there is room for", function()
+  after_each(e2e.stop)
+
+  it("are told so, and there is room again when some have gone", function()
+    local p = e2e.provider [[return function() return { text = "fine" } end]]
+    local g = e2e.gateway { env = { A = p.url },
+                            config = [[return { providers = { a = { base_url = env "A" } }, models = { m = { { provider = "a", model = "x" } } }, limits = { connections = 50 } }]] }
+    local slow = crowd.around(g, 50, "heads")
+    local refused = g:chat {}
+    assert.equal(503, refused.status)
+    assert.equal("overloaded", refused.json.error.code)
+    slow:leave()
+    e2e.eventually("there is room", function() return g:chat({}).status == 200 end)
+  end)
+end)
+
+-- The lowest descriptor that a process does not have.
+local function next_descriptor(g)
+  local taken, n, pipe = {}, 0, io.popen("ls /proc/" .. g.process.pid .. "/fd")
+  for name in pipe:lines() do taken[tonumber(name)] = true end
+  pipe:close()
+  while taken[n] do n = n + 1 end
+  return n
+end
+
+describe("a gateway that has no descriptor left", function()
+  after_each(e2e.stop)
+
+  -- Its limit is lowered while it runs: as if all others were taken.
+  local function allow(g, n) assert.equal(0, os.execute(("prlimit --pid %d --nofile=%d:"):format(g.process.pid, n))) end
+  local function starve(g) allow(g, next_descriptor(g)) end
+  local function feed(g) allow(g, 1000) end
+
+  it("finishes what it has, lets others wait, and goes on by itself", function()
+    local puppet = e2e.puppet()
+    local g = e2e.gateway { env = { A = puppet.url }, config = config:format "false", files = { ["policy.lua"] = "return {}" } }
+    local open = g:open { stream = true }
+    local call = puppet:accept()
+    call:head()
+    call:piece "first"
+    open:expect "first"
+    starve(g)
+    local waiting = g:open {}                               -- the kernel takes it
+    call:piece("last", "stop")
+    call:event "[DONE]"
+    call:finish()
+    open:expect "[DONE]"                                    -- and stays open: nobody makes room
+    feed(g)
+    puppet:accept():answer(200, { choices = { { index = 0, message = { role = "assistant", content = "late" }, finish_reason = "stop" } } })
+    assert.equal(200, waiting:rest().status)
+    assert.equal("", g.process:stderr())
+  end)
+
+  it("names a provider that it has no socket for, and asks it once there is one", function()
+    local p = e2e.provider [[return function() return { text = "fine" } end]]
+    local g = e2e.gateway { env = { A = p.url }, config = config:format "false", files = { ["policy.lua"] = "return {}" } }
+    local c = g:connect()
+    starve(g)
+    local function ask() c:send(e2e.bytes { path = "/v1/chat/completions", body = { model = "m", messages = { { role = "user", content = "hello" } } } }) return e2e.receive(c) end
+    local answer = ask()
+    local line = g:line(answer)
+    feed(g)
+    assert.equal("pool_full", line.attempts[1].kind)
+    assert.truthy(line.attempts[1].detail:find("no socket", 1, true), line.attempts[1].detail)
+    assert.equal(429, answer.status)
+    assert.equal(200, ask().status)
+  end)
+end)
+
+describe("a wall clock that steps", function()
+  local DAY = 86400
+  local p, clock
+  after_each(e2e.stop)
+
+  -- config: more lines of it.
+  local function serve(more)
+    p = e2e.provider [[return function() return { text = "fine", usage = { input = 5, output = 1000 } } end]]
+    clock = e2e.write(e2e.folder() .. "/clock", ("%-20d"):format(0))
+    return e2e.gateway { env = { A = p.url, LD_PRELOAD = require "posix.unistd".getcwd() .. "/" .. crowd.tests .. "wallclock.so", WALLCLOCK = clock },
+      config = [[return { providers = { a = { base_url = env "A" } }, ]] .. (more or "") .. [[
+        models = { m = { { provider = "a", model = "x", price = { input = 1, output = 1 } } } } }]] }
+  end
+  local function step(seconds)
+    local f = io.open(clock, "r+")
+    f:write(("%-20d"):format(seconds))
+    f:close()
+  end
+
+  for name, by in pairs { forward = DAY, back = -DAY } do
+    it("a day " .. name .. " refuses nobody, and stops no clock", function()
+      local g = serve()
+      assert.equal(200, g:chat({}).status)
+      step(by)
+      for _ = 1, 20 do assert.equal(200, g:chat({}).status) end
+      local answer = g:chat {}
+      local line = g:line(answer)
+      assert.is_true(line.latency_ms < 10000, line.latency_ms)
+      assert.equal(os.date("!%Y-%m-%d", os.time() + by), line.time:sub(1, 10))
+      assert.truthy(answer.headers.date:find(os.date("!%d %b %Y", os.time() + by), 1, true), answer.headers.date)
+      assert.equal(200, g:reload().status)
+      assert.equal(0, g:stop())
+    end)
+  end
+
+  it("back gives the money of a day not twice", function()
+    local g = serve [[budgets = { total = { limit = 0.02, per = "day" } },]]
+    local function spend()
+      local n = 0
+      for _ = 1, 30 do if g:chat({ body = { max_tokens = 1000 } }).status == 200 then n = n + 1 end end
+      return n
+    end
+    local first = spend()    assert.is_true(first > 0 and first < 30, first)
+    step(-DAY)
+    spend()                                                 -- yesterday's own money: never had
+    step(0)
+    assert.equal(0, spend())
+    step(DAY)
+    assert.is_true(spend() > 0)
+    step(0)
+    assert.equal(0, spend())
   end)
 end)
