@@ -183,12 +183,12 @@ sanitize-thread: test-deps
 	@$(call SANITIZED,thread)
 	@TSAN_OPTIONS=second_deadlock_stack=1 tests/tools/run --unit build-thread/tests --e2e build-thread/lunette --only $(THREADED)
 
-stress: test-deps ## minutes: a gateway reloaded every 50 ms under load, a thousand broken versions, the cost of each part of a reload
+stress: test-deps ## minutes: a gateway reloaded every 50 ms under load, crowds of clients that are idle, slow or deaf, a thousand broken versions, the cost of each part of a reload
 	@$(MAKE) --no-print-directory -j$$(nproc) build units $(BUILD)/tests/parts
 	@for n in 4 1000; do $(BUILD)/tests/parts $$n || exit 1; done
 	@STRESS_FIGURES=1 $(BUILD)/tests/test_policy_attacks
 	@STRESS_LINES=10000000 $(BUILD)/tests/test_journal && STRESS_KILLS=$${STRESS_KILLS:-200} $(BUILD)/tests/test_ledger_kill
-	@failed=0; for spec in tests/stress/reload_spec.lua tests/e2e/broken_spec.lua tests/e2e/unruly_spec.lua tests/e2e/attacks_spec.lua; do \
+	@failed=0; for spec in tests/stress/reload_spec.lua tests/stress/crowd_spec.lua tests/e2e/broken_spec.lua tests/e2e/unruly_spec.lua tests/e2e/attacks_spec.lua; do \
 	    LUNETTE=$(abspath $(BUILD)/lunette) STRESS_FIGURES=1 STRESS_MUTANTS=$${STRESS_MUTANTS:-1000} STRESS_UNRULY=$${STRESS_UNRULY:-1500} STRESS_KILLS=$${STRESS_KILLS:-100} \
 	    lua5.1 /usr/bin/busted --output=plainTerminal --lpath "tests/e2e/?.lua" --pattern _spec $$spec || failed=1; done; exit $$failed
 

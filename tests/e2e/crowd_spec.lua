@@ -5,6 +5,7 @@ local crowd = require "crowd"
 
 local config = [[return { providers = { a = { base_url = env "A" } }, models = { m = { { provider = "a", model = "x" } } },
   policy = "policy.lua", limits = { lag = %s } }]]
+local plain = [[return { providers = { a = { base_url = env "A" } }, models = { m = { { provider = "a", model = "x" } } }, %s }]]
 -- Some milliseconds of work for each question.
 local policy = [[return { classify = function(request) local n = 0 for i = 1, 400000 do n = n + i % 7 end return "worked" end }]]
 
@@ -59,7 +60,7 @@ describe("a crowd of clients", function()
       local piece, events = { choices = { { index = 0, delta = { content = ("x"):rep(16000) } } } }, {}
       for i = 1, 64 do events[i] = piece end
       return function(request) return request.stream and { events = events, stall = true } or { text = "fine" } end]]
-    g = e2e.gateway { env = { A = p.url }, config = [[return { providers = { a = { base_url = env "A" } }, models = { m = { { provider = "a", model = "x" } } } }]] }
+    g = e2e.gateway { env = { A = p.url }, config = plain:format "" }
   end)
 
   local function served() for _ = 1, 20 do assert.equal(200, g:chat({}).status) end end
@@ -103,8 +104,7 @@ describe("more clients than there is room for", function()
 
   it("are told so, and there is room again when some have gone", function()
     local p = e2e.provider [[return function() return { text = "fine" } end]]
-    local g = e2e.gateway { env = { A = p.url },
-                            config = [[return { providers = { a = { base_url = env "A" } }, models = { m = { { provider = "a", model = "x" } } }, limits = { connections = 50 } }]] }
+    local g = e2e.gateway { env = { A = p.url }, config = plain:format "limits = { connections = 50 }" }
     local slow = crowd.around(g, 50, "heads")
     local refused = g:chat {}
     assert.equal(503, refused.status)
@@ -124,6 +124,7 @@ local function next_descriptor(g)
 end
 
 describe("a gateway that has no descriptor left", function()
+  local alone = "state = false, watch = false"              -- nothing comes and goes by itself
   after_each(e2e.stop)
 
   -- Its limit is lowered while it runs: as if all others were taken.
@@ -133,7 +134,7 @@ describe("a gateway that has no descriptor left", function()
 
   it("finishes what it has, lets others wait, and goes on by itself", function()
     local puppet = e2e.puppet()
-    local g = e2e.gateway { env = { A = puppet.url }, config = config:format "false", files = { ["policy.lua"] = "return {}" } }
+    local g = e2e.gateway { env = { A = puppet.url }, config = plain:format(alone) }
     local open = g:open { stream = true }
     local call = puppet:accept()
     call:head()
@@ -153,10 +154,13 @@ describe("a gateway that has no descriptor left", function()
 
   it("names a provider that it has no socket for, and asks it once there is one", function()
     local p = e2e.provider [[return function() return { text = "fine" } end]]
-    local g = e2e.gateway { env = { A = p.url }, config = config:format "false", files = { ["policy.lua"] = "return {}" } }
+    local g = e2e.gateway { env = { A = p.url }, config = plain:format(alone) }
     local c = g:connect()
     starve(g)
-    local function ask() c:send(e2e.bytes { path = "/v1/chat/completions", body = { model = "m", messages = { { role = "user", content = "hello" } } } }) return e2e.receive(c) end
+    local function ask()
+      c:send(e2e.bytes { path = "/v1/chat/completions", body = { model = "m", messages = { { role = "user", content = "hello" } } } })
+      return e2e.receive(c)
+    end
     local answer = ask()
     local line = g:line(answer)
     feed(g)
@@ -164,6 +168,73 @@ describe("a gateway that has no descriptor left", function()
     assert.truthy(line.attempts[1].detail:find("no socket", 1, true), line.attempts[1].detail)
     assert.equal(429, answer.status)
     assert.equal(200, ask().status)
+  end)
+end)
+
+describe("a gateway that has no descriptor left, beside its clients,", function()
+  after_each(e2e.stop)
+
+  it("writes its log and its books, and refuses a reload with the reason", function()
+    local p = e2e.provider [[return function() return { text = "fine", usage = { input = 5, output = 10 } } end]]
+    local g = e2e.gateway { env = { A = p.url }, config = [[return { providers = { a = { base_url = env "A" } }, budgets = { total = { limit = 5 } },
+      watch = false, models = { m = { { provider = "a", model = "x", price = { input = 1, output = 1 } } } } }]] }
+    local c, admin = g:connect(), e2e.connect(g.admin)
+    local function say(to, options)
+      to:send(e2e.bytes(options))
+      return e2e.receive(to)
+    end
+    local function ask() return say(c, { path = "/v1/chat/completions", body = { model = "m", messages = { { role = "user", content = "hello" } } } }) end
+    assert.equal(200, ask().status)                         -- whose connection to the provider is kept
+    say(admin, { path = "/admin/versions" })
+    local refused = e2e.eventually("nothing of its beginning is under way", function()
+      os.execute(("prlimit --pid %d --nofile=%d:"):format(g.process.pid, next_descriptor(g)))
+      local answer = say(admin, { method = "POST", path = "/admin/reload" })
+      return answer.status ~= 200 and answer
+    end)
+    assert.truthy(refused.body:find "[Tt]oo many open files", refused.body)
+    local ids = {}
+    for i = 1, 5 do
+      local answer = ask()
+      assert.equal(200, answer.status)
+      ids[i] = answer.headers["x-lunette-request-id"]
+    end
+    os.execute(("prlimit --pid %d --nofile=1000:"):format(g.process.pid))
+    assert.equal(200, say(admin, { method = "POST", path = "/admin/reload" }).status)
+    for _, id in ipairs(ids) do assert.equal(200, g:line(id).status) end
+    assert.equal(0, g:metric 'lunette_log_dropped_total')
+    local spent = g:metric 'lunette_budget_used_usd{budget="total"}'
+    assert.is_true(math.abs(spent - 6 * 15e-6) < 1e-9, spent)
+    g:stop()
+    local status, out, why = e2e.run({ e2e.lunette, "ledger", "verify", g.folder .. "/gateway.lua" }, { A = "http://127.0.0.1:1/v1" })
+    assert.equal(0, status, out .. why)
+  end)
+end)
+
+describe("a full disk", function()
+  local mount
+  after_each(function()
+    if mount then os.execute("umount -l '" .. mount .. "' 2>/dev/null") end
+    e2e.stop()
+  end)
+
+  it("of the request log drops lines, which are counted, stops nobody, and is written again when there is room", function()
+    mount = e2e.folder()
+    if os.execute("mount -t tmpfs -o size=64k lunette-test '" .. mount .. "' 2>/dev/null") ~= 0 then pending "may not mount a disk of its own here" return end
+    local p = e2e.provider [[return function() return { text = "fine" } end]]
+    local g = e2e.gateway { env = { A = p.url, LUNETTE_LOG_REQUESTS = mount .. "/requests.jsonl" }, config = plain:format "" }
+    os.execute("dd if=/dev/zero of='" .. mount .. "/filler' bs=4k 2>/dev/null")
+    e2e.eventually("lines are dropped", function()
+      assert.equal(200, g:chat({}).status)
+      return g:metric "lunette_log_dropped_total" > 0
+    end)
+    os.remove(mount .. "/filler")
+    local last
+    e2e.eventually("lines are written", function()
+      last = g:chat({}).headers["x-lunette-request-id"]
+      g.process:signal(e2e.SIGUSR1)
+      return e2e.read(mount .. "/requests.jsonl"):find(last, 1, true)
+    end)
+    for line in e2e.read(mount .. "/requests.jsonl"):gmatch "[^\n]+" do e2e.json.decode(line) end
   end)
 end)
 
