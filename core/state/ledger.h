@@ -20,7 +20,7 @@
 
 #define LUN_LEDGER_WAIT (2 * LUN_SECOND)
 enum { LUN_LEDGER_PAYERS = 16,          /* accounts of one set, at most */
-       LUN_LEDGER_SCHEMA = 2 };         /* the version that this program writes */
+       LUN_LEDGER_SCHEMA = 3 };         /* the version that this program writes */
 
 struct lun_ledger;
 

@@ -36,6 +36,8 @@ const char *const lun_ledger_steps[LUN_LEDGER_SCHEMA] = {
     " LEFT JOIN name c ON c.id=a.client LEFT JOIN name v ON v.id=a.version;"
     "CREATE VIEW budgets AS SELECT budget, period, hard_limit/1e9 AS limit_usd, (SELECT ifnull(sum(charged+adjusted),0) FROM part WHERE account=id)/1e9 AS usd,"
     " id AS account FROM account;",
+
+    "CREATE INDEX account_of ON account(budget, ifnull(ends,9223372036854775807));",
 };
 
 static bool put_number(struct lun_ledger *l, const char *key, int number)

@@ -307,13 +307,48 @@ static void a_later_version_is_opened_where_it_says_that_this_one_understands_it
     (void)state;
     found();
     by_hand("ALTER TABLE attempt ADD COLUMN mood TEXT");
-    by_hand("PRAGMA user_version=3");
+    by_hand("PRAGMA user_version=4");
     struct lun_ledger *l = open_ledger(LUN_LEDGER_FOUND);       /* readable_from is 1 */
     lun_ledger_close(l);
-    assert_int_equal(by_hand("PRAGMA user_version"), 3);
-    by_hand("UPDATE meta SET value='3' WHERE key='readable_from'");
+    assert_int_equal(by_hand("PRAGMA user_version"), 4);
+    by_hand("UPDATE meta SET value='4' WHERE key='readable_from'");
     assert_says(open_fails(LUN_LEDGER_FOUND), "later version");
     assert_says(open_fails(LUN_LEDGER_READ), "later version");
+}
+
+/* ---- what is long over ---- */
+
+static void old_pieces(const char *budget, int n)
+{
+    char *text = lun_printf("WITH RECURSIVE i(n) AS (SELECT 1 UNION ALL SELECT n+1 FROM i WHERE n<%d) INSERT INTO account(budget,period,starts,ends) "
+                            "SELECT '%s', 'piece '||n, %lld-n*1000000, %lld-(n-1)*1000000 FROM i", n, budget, (long long)NOW, (long long)NOW);
+    by_hand(text);
+    free(text);
+}
+
+static void count(void *self, uint32_t id, const struct lun_ledger_account *a, const struct lun_ledger_figures *f)
+{
+    (void)id, (void)a, (void)f;
+    ++*(int *)self;
+}
+
+static int steps_to_read(struct lun_ledger *l, const char *budget)
+{
+    int n = 0;
+    good(l, lun_ledger_accounts(l, budget, NOW - 24 * LUN_SECOND, count, &n));
+    assert_int_equal(n, 24);
+    assert_int_equal(sqlite3_stmt_status(l->statements[LUN_SQL_ACCOUNT_OF], SQLITE_STMTSTATUS_FULLSCAN_STEP, 1), 0);
+    return sqlite3_stmt_status(l->statements[LUN_SQL_ACCOUNT_OF], SQLITE_STMTSTATUS_VM_STEP, 1);
+}
+
+static void pieces_that_are_long_over_are_not_gone_through_to_find_those_that_count(void **state)
+{
+    (void)state;
+    found();
+    old_pieces("few", 50), old_pieces("many", 50000), old_pieces("other", 1);
+    struct lun_ledger *l = open_ledger(LUN_LEDGER_FOUND);
+    assert_int_equal(steps_to_read(l, "many"), steps_to_read(l, "few"));
+    lun_ledger_close(l);
 }
 
 /* ---- a disk that is full ---- */
@@ -424,6 +459,7 @@ int main(void)
         T(one_of_the_first_version_is_brought_to_this_one_with_what_is_in_it),
         T(a_migration_that_fails_leaves_the_old_one),
         T(a_later_version_is_opened_where_it_says_that_this_one_understands_it),
+        T(pieces_that_are_long_over_are_not_gone_through_to_find_those_that_count),
         T(a_full_disk_keeps_what_was_committed_and_goes_on_when_there_is_room),
         T(a_file_that_may_not_grow_is_a_full_disk),
     };
