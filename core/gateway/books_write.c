@@ -51,10 +51,16 @@ static bool count_beside(struct lun_books *b, struct lun_draw_span *s, uint32_t 
     return true;
 }
 
+static uint32_t account_of(struct lun_books *b, const struct lun_draw_span *s)
+{
+    struct lun_ledger_account a = { s->budget, s->label, s->starts, s->ends, s->limit };
+    return s->looked && !lun_ledger_has_account(b->ledger, &a) ? 0 : lun_ledger_account(b->ledger, &a);
+}
+
 static bool note(struct lun_books *b, struct lun_draw_span *s, lun_us wall)
 {
     struct lun_ledger_figures f;
-    uint32_t id = lun_ledger_account(b->ledger, &(struct lun_ledger_account){ s->budget, s->label, s->starts, s->ends, s->limit });
+    uint32_t id = account_of(b, s);
     if (!id || !lun_ledger_look(b->ledger, id, &f) || !count_beside(b, s, id, wall)) return false;
     int64_t base = f.others + (b->sharing ? lun_sharing_others(s->span) : 0);
     if (!s->id) lun_draw_opened(s, id, base, f.used, lun_ledger_part(&f));
@@ -76,7 +82,7 @@ static void grant_all(struct lun_books *b, lun_us wall)
     struct lun_draw_work *w = &b->work;
     for (int late = 0; late < 2; late++)
         for (size_t i = 0; i < w->n_spans; i++) if (lun_draw_first(&w->spans[i]) == !late) grant(b, &w->spans[i], wall);
-    for (size_t i = 0; i < w->n_spans; i++) if (w->spans[i].id) count_beside(b, &w->spans[i], w->spans[i].id, wall);
+    for (size_t i = 0; i < w->n_spans; i++) if (w->spans[i].id || w->spans[i].looked) count_beside(b, &w->spans[i], w->spans[i].id, wall);
 }
 
 static void row(struct lun_books *b, uint32_t slot)

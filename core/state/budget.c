@@ -363,11 +363,19 @@ static enum lun_taken enter(struct lun_money *m, struct lun_hold *h, const struc
     return LUN_TAKEN;
 }
 
+static void take_up(struct lun_span *s)
+{
+    if (!s->looked) return;
+    s->looked = false;
+    lun_money_work(s->of->money, s);
+}
+
 static enum lun_taken hold_all(struct lun_hold *h, struct lun_account *const *accounts, lun_us wall, int *short_of)
 {
     enum lun_taken all = LUN_TAKEN;
     for (int i = 0; i < h->n; i++) {
         h->spans[i] = lun_span_open(accounts[i], wall);
+        take_up(h->spans[i]);
         enum lun_taken one = judge(h->spans[i], h->bound);
         if (one == LUN_LATER && accounts[i]->limit >= 0) ask_for(h->spans[i], h->bound);
         if (one != LUN_TAKEN && *short_of < 0) *short_of = i;
@@ -460,8 +468,16 @@ static const struct lun_span *current(const struct lun_account *a, lun_us wall)
     return s || !a->forgotten || lun_period_start(&a->rule, wall) > a->forgotten ? s : oldest(a);
 }
 
-/* A window's piece is opened to be looked at: what counts beside it is to be known. */
-static const struct lun_span *present(struct lun_account *a, lun_us wall) { return a->rule.per == LUN_PER_ROLLING ? lun_span_open(a, wall) : current(a, wall); }
+/* A window's piece is opened to be looked at, in memory alone: what counts beside it is to be known. */
+static const struct lun_span *present(struct lun_account *a, lun_us wall)
+{
+    if (a->rule.per != LUN_PER_ROLLING) return current(a, wall);
+    struct lun_span *s = find_at(a, wall);
+    if (s) return move(s, wall);
+    s = lun_span_open(a, wall);
+    s->looked = kept(a) && !s->id;
+    return s;
+}
 
 static void look(struct lun_account *a, lun_us wall, struct lun_account_view *v)
 {

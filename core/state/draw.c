@@ -98,8 +98,9 @@ static void collect_span(struct lun_draw_work *w, struct lun_span *s, lun_us wal
     *d = (struct lun_draw_span){ .span = s, .budget = s->of->name, .starts = s->start, .ends = s->end, .rule = s->rule, .limit = s->of->limit,
                                  .id = s->id, .base = s->base, .used = s->used, .granted = s->granted, .need = s->least, .elsewhere = s->elsewhere, .elsewhere_ends = s->elsewhere_ends,
                                  .beside = lun_span_beside(s) };
+    d->looked = s->looked;
     d->forced = s->of->limit >= 0 && lun_span_gone(s) > s->granted && lun_span_gone(s) > rest_of(s);
-    d->want = wanted(s, s->end <= wall && !s->holds);
+    d->want = s->looked ? -1 : wanted(s, s->end <= wall && !s->holds);
     s->listed = s->give_back = s->trim = false;
     s->wanted = s->least = 0;
 }
@@ -217,6 +218,7 @@ bool lun_draw_accounts(const struct lun_draw_work *w, struct lun_draw_payers *p)
 static void number(struct lun_span *s, uint32_t id, int64_t used, int64_t granted)
 {
     s->id = id;
+    s->looked = false;
     s->used = lun_saturating_add(s->used, used);
     s->granted = s->allot = granted;
 }
@@ -398,6 +400,7 @@ static bool counts_at(const struct lun_span *s, lun_us wall)
 /* What it comes to counts on beside those that stay: a clock may step back to them. */
 static void leave(const struct lun_span *s)
 {
+    if (s->looked) return;
     for (struct lun_span *t = s->of->spans; t; t = t->next) {
         if (t->dead || !lun_span_counts(t, s)) continue;
         lun_us ends = t->elsewhere ? smaller(t->elsewhere_ends, s->end) : s->end;
@@ -409,7 +412,8 @@ static void leave(const struct lun_span *s)
 static void mark(void *self, struct lun_span *s)
 {
     struct old *o = self;
-    if (s->end > o->wall || s->holds || s->listed || !s->id) return;
+    if (s->end > o->wall || s->holds || s->listed || (!s->id && !s->looked)) return;
+    if (s->looked) { o->some = s->dead = true; return; }
     if (s->of->limit >= 0 ? s->granted != s->used : s->granted > s->used) lun_money_work(o->money, s);
     else if (!counts_at(s, o->wall)) o->some = s->dead = true;
 }

@@ -44,6 +44,7 @@ struct lun_draw_span {
     struct lun_budget_rule rule; char label[LUN_PERIOD_LABEL];  /* its periods, and what this one is called */
     int64_t limit;                              /* -1: none */
     uint32_t id;                                /* 0: to be opened */
+    bool looked;                                /* not opened, if the ledger has none: only what counts beside it is asked for */
     char per[48];                               /* what its periods are, as text, to compare with others' */
     int64_t beside;                             /* of a window: what all that counts beside this piece has of the limit, on the disk */
     int64_t elsewhere; lun_us elsewhere_ends;   /* of that, what memory does not know (lun_draw_beside) once all spans are written; its first end, LUN_NEVER: none */

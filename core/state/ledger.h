@@ -92,6 +92,7 @@ struct lun_ledger_account {
 /* Each returns an id, the same for the same, made if need be; 0: failed (commit says how). */
 uint32_t lun_ledger_name(struct lun_ledger *, const char *text);
 uint32_t lun_ledger_account(struct lun_ledger *, const struct lun_ledger_account *);    /* what is said of it is noted */
+bool lun_ledger_has_account(struct lun_ledger *, const struct lun_ledger_account *);   /* whether lun_ledger_account would make none */
 uint32_t lun_ledger_payers(struct lun_ledger *, const uint32_t *accounts, int n);       /* order and doubles do not matter; n up to LUN_LEDGER_PAYERS */
 /* The row of an attempt of this run; `settle` NULL: nobody knows how it ended, so ORPHANED at its hold. One that is there already changes nothing. */
 void lun_ledger_row(struct lun_ledger *, const struct lun_dispatch *, const struct lun_settle *);

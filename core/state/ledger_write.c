@@ -105,6 +105,12 @@ uint32_t lun_ledger_account(struct lun_ledger *l, const struct lun_ledger_accoun
     return lun_sql(l, LUN_SQL_ACCOUNT_NOTE, "uinn", (uint32_t)id, a->starts, a->ends, limit) ? (uint32_t)id : 0;
 }
 
+bool lun_ledger_has_account(struct lun_ledger *l, const struct lun_ledger_account *a)
+{
+    int64_t id;
+    return lun_sql_number(l, LUN_SQL_ACCOUNT_FIND, 0, &id, "tt", a->budget, a->period) && id;
+}
+
 static int by_number(const void *a, const void *b)
 {
     uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;

@@ -21,6 +21,7 @@ struct lun_span {
     int64_t wanted;                     /* by those who were told LATER since the last turn, together */
     int64_t least;                      /* and the smallest of them; 0: nobody */
     int64_t refused;                    /* a hold of so much or more has no hope for now; 0: all have */
+    bool looked;                        /* opened only to be looked at: the ledger is asked, and gets no row */
     bool listed;                        /* in the money's list of spans with work */
     bool give_back, trim;               /* what is not gone; what is more than a few chunks */
     bool dead;                          /* about to be freed */

@@ -69,6 +69,26 @@ describe("the ledger", function()
     verify(g)
   end)
 
+  it("opens nothing for a window that is only looked at, and shows all of it, with what an earlier run spent there", function()
+    local short = (text("5"):gsub('per = "ever"', 'per = "rolling", window = 60'))     -- a piece is 2.5 seconds
+    local g = e2e.gateway { config = short, env = { A = provider.url } }
+    local function accounts()
+      local _, out = e2e.run { "sqlite3", "-readonly", "-cmd", ".timeout 5000", g.folder .. "/.lunette/ledger.db", "SELECT count(*) FROM account" }
+      return tonumber(out)
+    end
+    assert.equal(200, ask(g).status)
+    local before = e2e.eventually("its account is there", function() local n = accounts() return n and n > 0 and n end)
+    g:restart()
+    e2e.eventually("the window is known", function() return used(g) > 0.02 end)
+    local known = accounts()
+    assert.is_true(known <= before + 2)                    -- the key's and the team's, once a start
+    local was = os.time()
+    e2e.eventually("pieces have gone by", function() return used(g) and os.time() > was + 5 end)
+    assert.near(0.03, used(g), 1e-9)
+    assert.equal(known, accounts())
+    verify(g)
+  end)
+
   it("counts in a window what was spent before its budget was one", function()
     local function per(what) return (text("0.8"):gsub('limit = 0.8, per = "ever"', "limit = 0.8, " .. what)) end
     local g = e2e.gateway { config = per 'per = "ever"', workers = 2, env = { A = provider.url } }
