@@ -57,14 +57,20 @@ describe("a hard limit", function()
 
   it("of a window says when something of it comes free, and shows a policy all of the window", function()
     local g = t.gateway { targets = { "a" }, providers = { a = million(1000) },
+                          policy = "local l = require 'lunette' return { budget = function(r, spend) l.note('spend', { used = spend.key.used, left = spend.key.left }) end }",
                           clients = { { name = "app", budget = { limit = 0.003, per = "rolling", window = 2400 } } } }
     assert.equal(200, g:ask({ max_tokens = 1000 }).status)
     t.advance(600)
     local refused = g:ask({ max_tokens = 1000 })
     assert.equal(402, refused.status)
     assert.equal("2026-01-05T00:41:40.000Z", refused.error.resets_at)
+    assert.near(0.002, refused.notes.spend.used, 1e-12)         -- six pieces later
+    assert.near(0.001, refused.notes.spend.left, 1e-12)
     t.advance(1900)
-    assert.equal(200, g:ask({ max_tokens = 1000 }).status)
+    local after = g:ask({ max_tokens = 1000 })
+    assert.equal(200, after.status)
+    assert.near(0, after.notes.spend.used, 1e-12)
+    assert.near(0.003, after.notes.spend.left, 1e-12)
   end)
 
   it("of a team counts what all of its clients spend", function()
