@@ -57,7 +57,8 @@ describe("a hard limit", function()
 
   it("of a window says when something of it comes free, and shows a policy all of the window", function()
     local g = t.gateway { targets = { "a" }, providers = { a = million(1000) },
-                          policy = "local l = require 'lunette' return { budget = function(r, spend) l.note('spend', { used = spend.key.used, left = spend.key.left }) end }",
+                          policy = [[local l = require 'lunette'
+                                      return { budget = function(_, s) l.note('spend', { used = s.key.used, left = s.key.left }) end }]],
                           clients = { { name = "app", budget = { limit = 0.003, per = "rolling", window = 2400 } } } }
     assert.equal(200, g:ask({ max_tokens = 1000 }).status)
     t.advance(600)
