@@ -3,7 +3,9 @@
 -- before all of it is known: then in one HSET, so that a Redis without memory changes nothing.
 --
 -- Fields: run, nonce (the epoch: a member's random text, and the Redis process that it was said to), open, members, vouched, needed, registered, gone (who
--- was forgotten, and still counts) as lists with a space at each end of a name; demand (accounts that somebody found too little of, and when); for a member
+-- was forgotten or has left, and still counts), leaving (who is to be gone once all others have that on their disks), heard (who of these has asked what they
+-- had), ready (who has it on his disk), new (whom another one's word must vouch for) as lists with a space at each end of a name; round (of these lists: what is
+-- said of an earlier one does not count); demand (accounts that somebody found too little of, and when); for a member
 -- s:ID the last message, r:ID its answer; for an account g:ACCOUNT:ID what a member has of it, l:ACCOUNT:ID the limit it goes by, e:ACCOUNT when its
 -- period ends (ms), p:BUDGET what its periods are; before: accounts of periods that began until then (ms) are full: one of the forgotten had an unknown part.
 local key, op, nonce, me, seq = KEYS[1], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
@@ -29,10 +31,12 @@ local function without(list, other)
   return left
 end
 
-local stored = redis.call("HMGET", key, "run", "nonce", "open", "members", "vouched", "needed", "registered", "gone", "demand", "before")
+local stored = redis.call("HMGET", key, "run", "nonce", "open", "members", "vouched", "needed", "registered", "gone", "demand", "before",
+                          "leaving", "heard", "ready", "new", "round")
 local function field(i) return stored[i] or "" end
 local h = { run = field(1), nonce = field(2), open = field(3) == "1", members = field(4), vouched = field(5), needed = field(6), registered = field(7),
-            gone = field(8), demand = field(9), before = number(field(10)) }
+            gone = field(8), demand = field(9), before = number(field(10)),
+            leaving = field(11), heard = field(12), ready = field(13), new = field(14), round = number(field(15)) }
 local lost = h.run ~= run
 local writes, drops = {}, {}
 local function set(name, value) writes[#writes + 1] = name writes[#writes + 1] = value end
@@ -40,25 +44,49 @@ local function set(name, value) writes[#writes + 1] = name writes[#writes + 1] =
 local function save()
   set("run", run) set("nonce", h.nonce) set("open", h.open and "1" or "0") set("members", h.members) set("vouched", h.vouched)
   set("needed", h.needed) set("registered", h.registered) set("gone", h.gone) set("before", text(h.before))
+  set("leaving", h.leaving) set("heard", h.heard) set("ready", h.ready) set("new", h.new) set("round", text(h.round))
 end
 
 -- A new epoch: nothing is known of what anybody has until he has said so himself. Its name has this moment in it, so that it never was another's: what began
--- one is said twice, maybe, and Redis emptied between; and what was said in the first must not count in the second. Who was forgotten says nothing any more:
--- what he had stays.
+-- one is said twice, maybe, and Redis emptied between; and what was said in the first must not count in the second. Who is gone says nothing any more:
+-- what he had stays; but who is a member for anybody is one.
 local function begin(fresh, members)
   local before = h.nonce ~= "" and h.members or ""
+  members = join(join("", before), members)
+  local gone = without(h.gone, members)
   fresh = string.sub(fresh, 1, 16) .. clock[1] .. string.format("%06d", clock[2])
   local all = redis.call("HGETALL", key)
   for i = 1, #all, 2 do
     local _, name = string.match(all[i], "^g:(.*):([^:]*)$")
-    if string.find(all[i], ":", 1, true) and not (name and has(h.gone, name)) then drops[#drops + 1] = all[i] end
+    if string.find(all[i], ":", 1, true) and not (name and has(gone, name)) then drops[#drops + 1] = all[i] end
   end
   drops[#drops + 1] = "demand"
-  h = { run = run, nonce = fresh, open = false, members = join(join("", before), members), vouched = "", registered = "",
-        gone = h.gone, demand = "", before = h.before }
+  h = { run = run, nonce = fresh, open = false, members = members, vouched = "", registered = "", gone = gone, demand = "", before = h.before,
+        leaving = "", heard = "", ready = "", new = "", round = 1 }
   h.needed = h.members
   lost = false
   save()
+end
+
+local function change()
+  h.round, h.ready = h.round + 1, ""
+  if h.leaving == "" then h.heard = "" end
+end
+local function open_if_all_registered() if not h.open and without(h.needed, h.registered) == "" then h.open = true end end
+local function unready() return h.leaving == "" and "" or without(without(h.members, h.leaving), h.ready) end
+
+-- Nothing more is granted to him; a member he is until all others are ready.
+local function begin_to_leave(name)
+  h.leaving, h.vouched, h.new = add(h.leaving, name), without(h.vouched, " " .. name .. " "), add(h.new, name)
+  change()
+end
+
+local function let_go_if_all_are_ready()
+  if h.leaving == "" or unready() ~= "" then return end
+  h.members, h.needed, h.registered = without(h.members, h.leaving), without(h.needed, h.leaving), without(h.registered, h.leaving)
+  h.gone, h.new, h.leaving = join(h.gone, h.leaving), without(h.new, h.leaving), ""
+  change()
+  open_if_all_registered()
 end
 
 local function write()
@@ -72,7 +100,7 @@ local function answer(status, more)
     if now - number(when) <= 500 then due[#due + 1] = account end
   end
   local head = { status, lost and "" or h.nonce, h.open and "1" or "0", h.members, h.vouched, missing, h.gone, text(now), text(h.before),
-                 table.concat(due, " ") }
+                 table.concat(due, " "), text(h.round), h.leaving, unready() }
   for _, item in ipairs(more or {}) do head[#head + 1] = item end
   return head
 end
@@ -117,45 +145,69 @@ end
 if lost then return answer("LOST") end
 if nonce ~= h.nonce then return answer("OTHER") end
 
-if op == "join" then
-  if not has(h.members, me) then
-    h.members, h.gone = add(h.members, me), without(h.gone, " " .. me .. " ")
+-- What changes the lists, or vouches for what is on a disk, is said of this round of them; of another one it changes nothing, and is said again.
+local round_ops = { join = true, stay = true, vouch = true, forget = true, ready = true }
+if round_ops[op] and number(argument()) ~= h.round then return answer("LATE") end
+
+if op == "join" then            -- who is new, or comes back: another one's word is needed, whatever is on his own disk
+  if not has(h.members, me) or has(h.leaving, me) then
+    h.members, h.gone, h.leaving = add(h.members, me), without(h.gone, " " .. me .. " "), without(h.leaving, " " .. me .. " ")
+    h.vouched, h.registered, h.new = without(h.vouched, " " .. me .. " "), without(h.registered, " " .. me .. " "), add(h.new, me)
     if not h.open then h.needed = add(h.needed, me) end
-    save() write()
+    change() save() write()
   end
+  return answer("OK")
+end
+
+if op == "stay" then            -- who is leaving and has come back (or is alive after all), before anybody may have let go of him on his disk
+  if not has(h.leaving, me) or h.heard ~= "" then return answer("HEARD") end
+  h.leaving = without(h.leaving, " " .. me .. " ")
+  if argument() == "1" then h.vouched, h.new = add(h.vouched, me), without(h.new, " " .. me .. " ") end
+  change() save() write()
   return answer("OK")
 end
 
 if op == "vouch" then           -- `me` has these names on its disk
   local names = argument()
   if has(h.vouched, me) then
-    for name in string.gmatch(names, "%S+") do if has(h.members, name) then h.vouched = add(h.vouched, name) end end
+    for name in string.gmatch(names, "%S+") do
+      if has(h.members, name) and not has(h.leaving, name) then h.vouched, h.new = add(h.vouched, name), without(h.new, " " .. name .. " ") end
+    end
     save() write()
   end
   return answer("OK")
 end
 
-if op == "forget" then          -- an operator's word. The gone one's part stays; where it is not known, all of the present periods is taken to be
+-- An operator's word. The gone one's part stays; where it is not known, all of the present periods is taken to be. Whom nobody's disk knows cannot say it: the
+-- gone one, alive after all, would begin an epoch without him.
+if op == "forget" then
   local name = argument()
-  if name ~= me and has(h.members, name) then
+  if name == me or has(h.leaving, me) or not has(h.members, name) then return answer(has(h.gone, name) and "OK" or "UNKNOWN") end
+  if not has(h.vouched, me) then return answer("UNVOUCHED") end
+  if not has(h.leaving, name) then
     if not h.open and not has(h.registered, name) then h.before = now end
-    h.members, h.vouched = without(h.members, " " .. name .. " "), without(h.vouched, " " .. name .. " ")
-    h.needed, h.registered = without(h.needed, " " .. name .. " "), without(h.registered, " " .. name .. " ")
-    h.gone = add(h.gone, name)
-    if not h.open and without(h.needed, h.registered) == "" then h.open = true end
-    save() write()
-    return answer("OK")
+    begin_to_leave(name) save() write()
   end
-  return answer(has(h.gone, name) and "OK" or "UNKNOWN")
+  return answer("OK")
 end
 
-if op == "parts" then           -- of those who are gone, for whoever writes them down: ID ACCOUNT AMOUNT …
-  local out, all = {}, redis.call("HGETALL", key)
+if op == "parts" then           -- of those who are gone or leaving, for whoever writes them down: ID ACCOUNT AMOUNT …
+  local out, all, whose = {}, redis.call("HGETALL", key), join(h.gone, h.leaving)
   for i = 1, #all, 2 do
     local account, name = string.match(all[i], "^g:(.*):([^:]*)$")
-    if account and has(h.gone, name) then out[#out + 1] = name out[#out + 1] = account out[#out + 1] = all[i + 1] end
+    if account and has(whose, name) then out[#out + 1] = name out[#out + 1] = account out[#out + 1] = all[i + 1] end
   end
+  if h.leaving ~= "" and not has(h.heard, me) then h.heard = add(h.heard, me) save() write() end
   return answer("OK", out)
+end
+
+if op == "ready" then           -- `me` has all members of this round on its disk, and those who leave as gone, with what they had
+  if not has(h.registered, me) then return answer("UNKNOWN") end
+  if not has(h.leaving, me) then
+    h.ready = add(h.ready, me)
+    let_go_if_all_are_ready() save() write()
+  end
+  return answer("OK")
 end
 
 if not has(h.members, me) then return answer("UNKNOWN") end
@@ -177,24 +229,35 @@ if op == "register" then
     local parts = number(argument())
     for _ = 1, parts do
       local name, account, g = argument(), argument(), argument()
-      if not has(h.members, name) and get("g:" .. account .. ":" .. name) == "" then set("g:" .. account .. ":" .. name, g) end
+      if not has(h.members, name) and number(g) >= number(get("g:" .. account .. ":" .. name)) then set("g:" .. account .. ":" .. name, g) end
     end
     for _, a in ipairs(mine) do
       set("g:" .. a.account .. ":" .. me, text(a.g)) set("e:" .. a.account, a.ends)
       if a.limit ~= "-1" then set("l:" .. a.account .. ":" .. me, a.limit) else drops[#drops + 1] = "l:" .. a.account .. ":" .. me end
     end
+    if not h.open then          -- who is a member for anybody is one, whoever has let go of him: he may have come back since
+      h.members, h.needed = join(h.members, members), join(h.needed, members)
+    end
     h.gone = without(join(h.gone, gone), h.members)
     if before > h.before then h.before = before end
     h.registered = add(h.registered, me)
-    if not h.open then
-      h.members = without(join(h.members, members), h.gone)
-      h.needed = without(join(h.needed, members), h.gone)
-    end
-    if vouches then
+    if vouches and not has(h.new, me) then
       h.vouched = add(h.vouched, me)
-      for name in string.gmatch(members, "%S+") do if has(h.members, name) then h.vouched = add(h.vouched, name) end end
+      for name in string.gmatch(members, "%S+") do if has(h.members, name) and not has(h.new, name) then h.vouched = add(h.vouched, name) end end
     end
-    if not h.open and without(h.needed, h.registered) == "" then h.open = true end
+    open_if_all_registered()
+    set("s:" .. me, text(seq)) set("r:" .. me, "")
+    save() write()
+  end
+  return answer("OK")
+end
+
+if op == "leave" then           -- stopped in order, with nothing left but charges: if there is one who can hold them
+  if seq > last then
+    if not has(h.leaving, me) then
+      if without(h.vouched, " " .. me .. " ") == "" then return answer("ALONE") end
+      begin_to_leave(me)
+    end
     set("s:" .. me, text(seq)) set("r:" .. me, "")
     save() write()
   end

@@ -38,6 +38,7 @@ member *lun_member_new(const struct lun_member_options *o, const struct lun_memb
     m->options.disk = (struct lun_member_disk){0};
     m->last_wanted = &m->wanted;
     m->head.members = or_none(NULL), m->head.vouched = or_none(NULL), m->head.missing = or_none(NULL), m->head.gone = or_none(NULL), m->head.due = or_none(NULL);
+    m->head.leaving = or_none(NULL), m->head.unready = or_none(NULL), m->head.living = or_none(NULL);
     return m;
 }
 
@@ -59,6 +60,7 @@ void lun_member_free(member *m)
     free_message(&m->numbered);
     free(m->members), free(m->gone), free(m->parts), free(m->who), free(m->forget);
     free(m->head.members), free(m->head.vouched), free(m->head.missing), free(m->head.gone), free(m->head.due);
+    free(m->head.leaving), free(m->head.unready), free(m->head.living);
     free((char *)m->options.id);
     free(m);
 }
@@ -126,18 +128,48 @@ static void adopt(member *m)
     strcpy(m->nonce, m->head.nonce);
     m->registered = false;
     m->again = false;
+    m->noted = 0;
     put_back(m);
     for (account *a = m->accounts; a; a = a->next) a->told = -1;
 }
 
+/* Who is gone, or will be: of these the disk is to have what they had. */
+static char *let_go(const member *m)
+{
+    char *all = lun_list_join(m->head.gone, m->head.leaving), self[256];
+    snprintf(self, sizeof self, " %s ", m->options.id);
+    char *others = lun_list_without(all, self);
+    free(all);
+    return others;
+}
+
+/* All that it knows and hears of, and itself, but `gone`. */
+static char *all_but(const member *m, const char *gone)
+{
+    char *all = lun_list_join(m->members, m->head.members), *with = lun_list_join(all, m->options.id), *left = lun_list_without(with, gone);
+    free(all), free(with);
+    return left;
+}
+
+/* Nobody's name goes before what he had is there: who is gone by now, and was not yet when the disk was written, is a member for this one. */
 static void note_members(member *m)
 {
-    char *all = lun_list_join(m->members, m->head.members), *with = lun_list_join(all, m->options.id), *before = m->members;
-    free(all);
-    m->members = lun_list_without(with, m->head.gone);
-    free(with);
-    if (lun_member_save(m, NULL, NULL, 0)) free(before);
-    else free(m->members), m->members = before;
+    char *goes = let_go(m), *stays = lun_list_without(m->gone, goes), *gone = lun_list_without(m->gone, stays), *before = m->members;
+    bool vouched = m->vouched;
+    m->members = all_but(m, gone);
+    m->vouched |= lun_list_has(m->head.vouched, m->options.id);
+    free(goes), free(stays), free(gone);
+    if (lun_member_save(m, NULL, NULL, 0)) { free(before); return; }
+    free(m->members);
+    m->members = before, m->vouched = vouched;
+}
+
+/* The others may have let go of it: what the disk says of its being known there holds no more. */
+static void note_unvouched(member *m)
+{
+    if (!m->vouched) return;
+    m->vouched = false;
+    if (!lun_member_save(m, NULL, NULL, 0)) m->vouched = true;
 }
 
 static void note_vouched(member *m)
@@ -152,46 +184,72 @@ static bool has_news(const member *m)
     return false;
 }
 
-static bool unvouched(const member *m) { return !lun_list_within(m->head.members, m->head.vouched) || !lun_list_within(m->head.members, m->members); }
-static bool drawing(const member *m)   { return m->head.open && m->vouched && lun_list_has(m->head.vouched, m->options.id); }
+static bool vouches(const member *m)   { return m->vouched && lun_list_has(m->head.vouched, m->options.id); }
+static bool unvouched(const member *m) { return !lun_list_within(m->head.living, m->head.vouched) || !lun_list_within(m->head.living, m->members); }
+static bool drawing(const member *m)   { return m->head.open && vouches(m); }
 
 static enum lun_member_op next_lost(member *m)
 {
-    if (*m->members) return LUN_OP_OPEN;
-    if (m->options.founds) return LUN_OP_FOUND;
-    become(m, LUN_MEMBER_EMPTY, "");
+    if (m->vouched) return LUN_OP_OPEN;
+    if (!*m->members && m->options.founds) return LUN_OP_FOUND;
+    become(m, *m->members ? LUN_MEMBER_NEW : LUN_MEMBER_EMPTY, "");
     return LUN_OP_NONE;
+}
+
+/* New here, or let go of meanwhile, or about to be. Who leaves is content with that. */
+static enum lun_member_op next_outside(member *m)
+{
+    if (m->leaves) return LUN_OP_NONE;
+    m->registered = false;
+    if (lun_list_has(m->head.members, m->options.id) && !m->heard) return LUN_OP_STAY;
+    note_unvouched(m);
+    return LUN_OP_JOIN;
+}
+
+static bool has_to_note_the_gone(const member *m)
+{
+    char *gone = let_go(m);
+    bool differs = !lun_list_within(gone, m->gone) || !lun_list_within(m->gone, gone);
+    free(gone);
+    return differs || (lun_list_has(m->head.unready, m->options.id) && m->noted != m->head.round);
+}
+
+/* What the lists of names ask for. */
+static enum lun_member_op next_of_lists(member *m)
+{
+    const char *me = m->options.id;
+    if (lun_list_has(m->head.vouched, me) && !m->vouched) note_vouched(m);
+    if (has_to_note_the_gone(m)) return LUN_OP_PARTS;
+    if (vouches(m) && unvouched(m)) {
+        note_members(m);
+        if (!m->pause && !lun_list_within(m->head.living, m->head.vouched)) return LUN_OP_VOUCH;
+    }
+    return lun_list_has(m->head.unready, me) ? LUN_OP_READY : LUN_OP_NONE;
 }
 
 static enum lun_member_op next(member *m)
 {
     const char *me = m->options.id;
+    enum lun_member_op op;
     if (!m->looked) return LUN_OP_LOOK;
     if (m->head.lost) return next_lost(m);
     if (strcmp(m->nonce, m->head.nonce)) adopt(m);
-    if (m->forget) return LUN_OP_FORGET;
-    if (!lun_list_has(m->head.members, me)) {           /* new here, or forgotten meanwhile */
-        m->registered = false;
-        return LUN_OP_JOIN;
-    }
+    if (!lun_list_has(m->head.living, me)) return next_outside(m);
+    m->heard = false;
     /* Before it registers or is vouched for it knows all who are there: one whom it had forgotten may have come back meanwhile. */
-    if (!lun_list_has(m->members, me) || (!(m->registered && m->vouched) && !lun_list_within(m->head.members, m->members))) note_members(m);
+    if (!lun_list_has(m->members, me) || (!(m->registered && m->vouched) && !lun_list_within(m->head.living, m->members))) note_members(m);
     if (!m->registered) return LUN_OP_REGISTER;
-    if (lun_list_has(m->head.vouched, me) && !m->vouched) note_vouched(m);
-    if (!lun_list_within(m->head.gone, m->gone) || !lun_list_within(m->gone, m->head.gone)) return LUN_OP_PARTS;
-    if (m->vouched && unvouched(m)) {
-        note_members(m);
-        if (!m->pause && !lun_list_within(m->head.members, m->head.vouched)) return LUN_OP_VOUCH;
-    }
-    if (has_news(m) || (drawing(m) && m->wanted)) return LUN_OP_DRAW;
-    return LUN_OP_NONE;
+    if (m->forget) return LUN_OP_FORGET;
+    if ((op = next_of_lists(m))) return op;
+    if (has_news(m) || (drawing(m) && m->wanted && !m->leaves)) return LUN_OP_DRAW;
+    return m->leaves && !m->left ? LUN_OP_LEAVE : LUN_OP_NONE;
 }
 
 static void tell(member *m)
 {
     if (m->outdated) become(m, LUN_MEMBER_OUTDATED, "");
     else if (!m->looked || m->head.lost) return;
-    else if (!lun_list_has(m->head.members, m->options.id) || !m->registered) become(m, LUN_MEMBER_JOINING, "");
+    else if (!lun_list_has(m->head.living, m->options.id) || !m->registered) become(m, LUN_MEMBER_JOINING, "");
     else if (!m->head.open) become(m, LUN_MEMBER_WAITING, m->head.missing);
     else if (!drawing(m)) become(m, LUN_MEMBER_NEW, "");
     else become(m, LUN_MEMBER_OPEN, "");
@@ -274,20 +332,21 @@ static void registered(member *m)
     heard(m);
 }
 
-/* Who was forgotten, and what they had: on the disk before their names go from it. */
+/* Who is gone or leaves, and what they had: on the disk at once with all who are there, as their names go from it. */
 static void note_gone(member *m, const char *const *items, int n)
 {
     struct lun_buf parts = {0};
     char *gone = m->gone, *before = m->parts, *members = m->members;
     int64_t since = m->before;
     for (int i = 0; i + 2 < n; i += 3) lun_buf_printf(&parts, "%s %s %s ", items[i], items[i + 1], items[i + 2]);
-    m->gone = lun_strdup(m->head.gone);
+    m->gone = let_go(m);
     m->parts = lun_strdup(lun_buf_text(&parts));
-    m->members = lun_list_without(members, m->head.gone);
+    m->members = all_but(m, m->gone);
     if (m->head.before > m->before) m->before = m->head.before;
     lun_buf_free(&parts);
     if (lun_member_save(m, NULL, NULL, 0)) {
         free(gone), free(before), free(members);
+        m->noted = m->head.round;
         return;
     }
     free(m->gone), free(m->parts), free(m->members);
@@ -308,8 +367,10 @@ static void obeyed(member *m, enum lun_member_op op, const char *status, const c
     bool ok = !strcmp(status, "OK");
     if (!strcmp(status, "STALE")) m->outdated = true;
     if (!strcmp(status, "UNKNOWN") && op != LUN_OP_FORGET) m->registered = false;
+    if (!strcmp(status, "HEARD")) m->heard = true;
     if (op == LUN_OP_DRAW && !ok) put_back(m);
-    if (op == LUN_OP_FORGET) free(m->forget), m->forget = NULL;
+    if (op == LUN_OP_FORGET && strcmp(status, "LATE")) free(m->forget), m->forget = NULL;
+    if (op == LUN_OP_LEAVE) m->left = ok || !strcmp(status, "ALONE");
     if (!ok) return;
     if (op == LUN_OP_DRAW) drawn(m, items, n);
     if (op == LUN_OP_REGISTER) registered(m);
@@ -380,7 +441,7 @@ void lun_member_set(member *m, account *a, int64_t has)
 
 bool lun_member_forget(member *m, const char *id)
 {
-    if (!m->looked || m->head.lost || m->forget || !strcmp(id, m->options.id) || !lun_list_has(m->head.members, id)) return false;
+    if (!m->looked || m->head.lost || m->forget || !strcmp(id, m->options.id) || !lun_list_has(m->head.members, id) || !vouches(m)) return false;
     m->forget = lun_strdup(id);
     step(m);
     return true;
@@ -389,4 +450,17 @@ bool lun_member_forget(member *m, const char *id)
 bool lun_member_idle(const member *m)               { return !m->busy && !m->again && !has_news(m); }
 const char *lun_member_members(const member *m)     { return m->head.members; }
 const char *lun_member_missing(const member *m)     { return m->head.missing; }
+const char *lun_member_leaving(const member *m)     { return m->head.leaving; }
+const char *lun_member_unready(const member *m)     { return m->head.unready; }
 void lun_member_found(member *m)                    { m->options.founds = true; }
+
+void lun_member_leave(member *m)
+{
+    m->leaves = true;
+    step(m);
+}
+
+bool lun_member_left(const member *m)
+{
+    return m->outdated || (lun_member_idle(m) && (m->left || !m->looked || m->head.lost || !m->registered || !lun_list_has(m->head.living, m->options.id)));
+}

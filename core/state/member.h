@@ -7,6 +7,11 @@
  * or replaced by an older copy answers LOST; then nobody draws before every known member has registered what it has. Who comes new draws once a member that
  * was vouched for has his name on its disk. What a silent member has stays charged until it comes back, or is forgotten by an operator's word.
  *
+ * Who is forgotten, or leaves when it is stopped, is granted nothing more, and is gone once every other member has on its disk who is left, and what the gone
+ * one had; until then it is a member, also for whoever begins an epoch. What a member has put on its disk so is one commit: no name goes before what he had
+ * is there. Who was let go of and comes back is new, whatever is on its own disk. New ones begin no epoch; and where anybody knows of a member, it is one:
+ * so whoever begins an epoch, forgotten or not, waits for all who have drawn.
+ *
  * Pure: no sockets, no disk, no clock of its own. One thread. The messages are calls of the script in lua/draw.lua; one is under way at a time. */
 #ifndef LUN_STATE_MEMBER_H
 #define LUN_STATE_MEMBER_H
@@ -76,7 +81,8 @@ void lun_member_want(struct lun_member *, struct lun_member_group *);          /
 /* The disk says now that it has so much: less, given back; or more, whatever the limit: a claim above its hold. */
 void lun_member_set(struct lun_member *, struct lun_member_account *, int64_t has);
 void lun_member_found(struct lun_member *);            /* as founds, later: an operator's word */
-/* False: nobody of that name is known, or it is this one, or Redis does not answer. */
+/* It takes effect when all the others are ready (lun_member_unready). False: nobody of that name is known, or it is this one, or nobody has vouched for this
+ * one, or Redis does not answer. */
 bool lun_member_forget(struct lun_member *, const char *id);
 
 void lun_member_connected(struct lun_member *);
@@ -88,4 +94,10 @@ enum lun_member_state lun_member_state(const struct lun_member *);
 bool lun_member_idle(const struct lun_member *);       /* no message is under way, and Redis knows what the disk does */
 const char *lun_member_members(const struct lun_member *);     /* names, each between blanks; as Redis last said. Borrowed */
 const char *lun_member_missing(const struct lun_member *);     /* of these who has not registered what it holds */
+const char *lun_member_leaving(const struct lun_member *);     /* of these who will be gone (has left, or is to be forgotten) once all the others are ready */
+const char *lun_member_unready(const struct lun_member *);     /* … and who of these is not */
+/* Before its end, when nothing is spent any more and what was not is given back: it says that it leaves. It stays a member if there is nobody who was vouched
+ * for and could hold its charges. */
+void lun_member_leave(struct lun_member *);
+bool lun_member_left(const struct lun_member *);       /* there is nothing more to say, or nobody to say it to */
 #endif

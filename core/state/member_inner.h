@@ -5,7 +5,8 @@
 #include "state/member.h"
 #include "state/names.h"
 
-enum lun_member_op { LUN_OP_NONE, LUN_OP_LOOK, LUN_OP_FOUND, LUN_OP_OPEN, LUN_OP_JOIN, LUN_OP_VOUCH, LUN_OP_FORGET, LUN_OP_PARTS, LUN_OP_REGISTER, LUN_OP_DRAW };
+enum lun_member_op { LUN_OP_NONE, LUN_OP_LOOK, LUN_OP_FOUND, LUN_OP_OPEN, LUN_OP_JOIN, LUN_OP_STAY, LUN_OP_VOUCH, LUN_OP_FORGET, LUN_OP_PARTS, LUN_OP_READY,
+                     LUN_OP_REGISTER, LUN_OP_DRAW, LUN_OP_LEAVE };
 
 enum { LUN_MEMBER_GROUPS = 64 };        /* in one message */
 
@@ -36,7 +37,11 @@ struct lun_member {
     uint32_t count;                     /* of messages that have a number, in this run */
     char nonce[33]; bool registered, outdated;
     char *forget;                       /* a name; NULL: nobody is to be forgotten */
-    struct { bool lost; char nonce[33]; bool open; char *members, *vouched, *missing, *gone, *due; int64_t before; } head;      /* of the last answer */
+    bool leaves, left;                  /* it is to leave; it has said so, or has nobody to leave to */
+    bool heard;                         /* of its own leaving, by another: it has to join again */
+    int64_t noted;                      /* the round in which the disk got what the gone and the leaving had; 0: not in this epoch */
+    struct { bool lost; char nonce[33]; bool open; char *members, *vouched, *missing, *gone, *due, *leaving, *unready, *living; int64_t before, round; }
+        head;                           /* of the last answer. living: the members but the leaving */
     enum lun_member_state state; char *who;
 };
 

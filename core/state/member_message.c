@@ -123,7 +123,7 @@ static void put_group(struct lun_message *to, const struct lun_member_group *g)
     }
 }
 
-static bool may_raise(const struct lun_member *m) { return m->head.open && lun_list_has(m->head.vouched, m->options.id) && m->vouched; }
+static bool may_raise(const struct lun_member *m) { return !m->leaves && m->head.open && lun_list_has(m->head.vouched, m->options.id) && m->vouched; }
 
 static void put_draw(struct lun_member *m)
 {
@@ -162,8 +162,9 @@ static void put_open(struct lun_member *m, struct lun_message *to)
 
 static void put_head(struct lun_member *m, struct lun_message *to)
 {
-    static const char *const names[] = { [LUN_OP_LOOK] = "look", [LUN_OP_FOUND] = "found", [LUN_OP_OPEN] = "open", [LUN_OP_JOIN] = "join", [LUN_OP_VOUCH] = "vouch",
-                                         [LUN_OP_FORGET] = "forget", [LUN_OP_PARTS] = "parts", [LUN_OP_REGISTER] = "register", [LUN_OP_DRAW] = "draw" };
+    static const char *const names[] = { [LUN_OP_LOOK] = "look", [LUN_OP_FOUND] = "found", [LUN_OP_OPEN] = "open", [LUN_OP_JOIN] = "join", [LUN_OP_STAY] = "stay",
+                                         [LUN_OP_VOUCH] = "vouch", [LUN_OP_FORGET] = "forget", [LUN_OP_PARTS] = "parts", [LUN_OP_READY] = "ready",
+                                         [LUN_OP_REGISTER] = "register", [LUN_OP_DRAW] = "draw", [LUN_OP_LEAVE] = "leave" };
     char fresh[33];
     bool anew = to->op == LUN_OP_FOUND || to->op == LUN_OP_OPEN;
     if (anew) m->ports.nonce(m->ports.self, fresh);
@@ -173,13 +174,21 @@ static void put_head(struct lun_member *m, struct lun_message *to)
     argue(to, "%" PRIu64, to == &m->numbered ? ((uint64_t)m->options.run << 32) + ++m->count : 0);
 }
 
+/* They hold for the lists of names as they are in this round. */
+static bool is_of_a_round(enum lun_member_op op)
+{
+    return op == LUN_OP_JOIN || op == LUN_OP_STAY || op == LUN_OP_VOUCH || op == LUN_OP_FORGET || op == LUN_OP_READY;
+}
+
 void lun_member_say(struct lun_member *m, enum lun_member_op op)
 {
-    struct lun_message *to = op == LUN_OP_REGISTER || op == LUN_OP_DRAW ? &m->numbered : &m->plain;
+    struct lun_message *to = op == LUN_OP_REGISTER || op == LUN_OP_DRAW || op == LUN_OP_LEAVE ? &m->numbered : &m->plain;
     while (to->n) free(to->arguments[--to->n]);
     to->op = op;
     put_head(m, to);
+    if (is_of_a_round(op)) argue(to, "%" PRId64, m->head.round);
     if (op == LUN_OP_OPEN) put_open(m, to);
+    else if (op == LUN_OP_STAY) argue(to, "%d", m->vouched);
     else if (op == LUN_OP_VOUCH) put_vouch(m, to);
     else if (op == LUN_OP_FORGET) argue(to, "%s", m->forget);
     else if (op == LUN_OP_REGISTER) put_register(m);
@@ -200,7 +209,7 @@ static void take(char **to, const char *text)
 
 bool lun_member_read(struct lun_member *m, const char *const *items, int n, int *rest)
 {
-    enum { STATUS, NONCE, OPEN, MEMBERS, VOUCHED, MISSING, GONE, NOW, BEFORE, DUE, HEAD };
+    enum { STATUS, NONCE, OPEN, MEMBERS, VOUCHED, MISSING, GONE, NOW, BEFORE, DUE, ROUND, LEAVING, UNREADY, HEAD };
     if (n < HEAD || strlen(items[NONCE]) >= sizeof m->head.nonce) return false;
     m->head.lost = !*items[NONCE];
     strcpy(m->head.nonce, items[NONCE]);
@@ -211,6 +220,11 @@ bool lun_member_read(struct lun_member *m, const char *const *items, int n, int 
     take(&m->head.missing, items[MISSING]);
     take(&m->head.gone, items[GONE]);
     take(&m->head.due, items[DUE]);
+    take(&m->head.leaving, items[LEAVING]);
+    take(&m->head.unready, items[UNREADY]);
+    m->head.round = strtoll(items[ROUND], NULL, 10);
+    free(m->head.living);
+    m->head.living = lun_list_without(m->head.members, m->head.leaving);
     *rest = HEAD;
     return true;
 }

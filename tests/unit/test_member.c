@@ -44,6 +44,12 @@ enum { GATEWAYS = 4, BUDGETS = 2, DAYS = 3, ACCOUNTS = BUDGETS * DAYS, LETTERS =
     X(FORGET_FREE,     1000, "what a forgotten one had is free again") \
     X(GONE_LOST,      14000, "what the forgotten had is not said again to a Redis that has lost it") \
     X(BLIND_LOST,     15000, "that a forgotten one's part was not known is not said again") \
+    X(GONE_WINS,      20000, "who is gone for one is gone, though another knows him as a member")   \
+    X(LET_GO_EARLY,   20000, "who is forgotten is gone before the others have that on their disks") \
+    X(DRAWS_ON,       20000, "who is to be gone draws meanwhile") \
+    X(STAY_LATE,      20000, "who leaves and comes back is what he was, though others have let go of him") \
+    X(EARLIER_ROUND,  20000, "what was said of an earlier list of members counts") \
+    X(LEAVE_FREE,      1000, "what was spent by one that leaves is free again") \
     X(LIMIT_OWN,       1000, "each goes by his own limit") \
     X(NOT_ALL,         1000, "of a group is granted what there is") \
     X(NO_PERIOD,       1000, "an account is drawn on whatever the day is")
@@ -70,7 +76,7 @@ struct owner {                          /* an account as a gateway has it */
 };
 struct gateway {
     struct world *w; int id; char name[33];
-    bool up, born, forgotten, founds;
+    bool up, born, forgotten, founds, stops;
     struct lun_member *member; uint32_t run; unsigned connection; bool connected;
     char *members, *gone, *parts; bool vouched; int64_t before;        /* on the disk */
     struct owner a[ACCOUNTS];
@@ -136,19 +142,27 @@ static char *changed(const char *text, const char *from, const char *to)
 struct change { enum mutant of; const char *from, *to; };
 static const struct change changes[] = {
     { M_NO_RUN_ID,    "h.run ~= run", "h.run == \"\"" },
-    { M_OPEN_EARLY,   "if not h.open and without(h.needed, h.registered) == \"\" then h.open = true end\n    set(\"s:\"", "h.open = true\n    set(\"s:\"" },
+    { M_OPEN_EARLY,   "open_if_all_registered()\n    set(\"s:\"", "h.open = true\n    set(\"s:\"" },
     { M_NO_NONCE,     "if nonce ~= h.nonce then return", "if false then return" },
     { M_NO_SEQUENCE,  "if seq == last then", "if false then" },
     { M_NO_SEQUENCE,  "if seq < last then", "if false then" },
     { M_NO_SEQUENCE,  "if seq > last then", "if true then" },
     { M_NEW_DRAW,     "h.open and has(h.vouched, me), h.open", "h.open, h.open" },
     { M_NEW_DRAW,     "h.members, h.vouched, missing", "h.members, h.members, missing" },      /* a member asks too */
-    { M_NEW_VOUCHES,  "if vouches then", "if true then" },
+    { M_NEW_VOUCHES,  "if vouches and not has(h.new, me) then", "if true then" },
     { M_OLDER_REDIS,  "if h.open and registered and", "if false and" },
     { M_FORGET_BLIND, "if not h.open and not has(h.registered, name) then h.before = now end", "" },
-    { M_FORGET_FREE,  "h.gone = add(h.gone, name)", "" },
-    { M_GONE_LOST,    "if not has(h.members, name) and get(", "if false and get(" },
+    { M_FORGET_FREE,  "h.gone, h.new, h.leaving = join(h.gone, h.leaving),", "h.gone, h.new, h.leaving = h.gone," },
+    { M_GONE_LOST,    "if not has(h.members, name) and number(g)", "if false and number(g)" },
     { M_BLIND_LOST,   "if before > h.before then", "if false then" },
+    { M_GONE_WINS,    "    h.gone = without(join(h.gone, gone), h.members)\n",
+                      "    h.gone = join(h.gone, gone)\n    h.members, h.needed = without(h.members, h.gone), without(h.needed, h.gone)\n" },
+    { M_LET_GO_EARLY, "if h.leaving == \"\" or unready() ~= \"\" then return end", "if h.leaving == \"\" then return end" },
+    { M_LET_GO_EARLY, "begin_to_leave(name) save()", "begin_to_leave(name) let_go_if_all_are_ready() save()" },
+    { M_DRAWS_ON,     "h.vouched, h.new = add(h.leaving, name), without(h.vouched, \" \" .. name .. \" \"),", "h.vouched, h.new = add(h.leaving, name), h.vouched," },
+    { M_STAY_LATE,    "if not has(h.leaving, me) or h.heard ~= \"\" then", "if not has(h.leaving, me) then" },
+    { M_EARLIER_ROUND, "if round_ops[op] and number(argument()) ~= h.round then", "if round_ops[op] and number(argument()) < 0 then" },
+    { M_LEAVE_FREE,   "      begin_to_leave(me)\n", "      h.members, h.vouched = without(h.members, \" \" .. me .. \" \"), without(h.vouched, \" \" .. me .. \" \") change()\n" },
     { M_LIMIT_OWN,    "if least and least < limit then", "if false then" },
     { M_NOT_ALL,      "if fits and a.sum + a.more > limit then", "if fits and i == 1 and a.sum + a.more > limit then" },
     { M_NO_PERIOD,    "if fits and (now < a.starts or", "if false and (now < a.starts or" },
@@ -385,7 +399,7 @@ static void end(struct gateway *g, bool cut)
 {
     lun_member_free(g->member);
     g->member = NULL;
-    g->up = g->connected = false;
+    g->up = g->connected = g->stops = false;
     free(g->reply);
     g->reply = NULL;
     for (int i = 0; i < g->w->accounts; i++) {
@@ -419,7 +433,7 @@ static void disconnect(struct gateway *g)
 
 /* ---- the network ---- */
 
-enum { SAID_OP, SAID_NONCE, SAID_ME, SAID_SEQ, SAID_REST, STATUS = 0, EPOCH, HEAD = 10 };
+enum { SAID_OP, SAID_NONCE, SAID_ME, SAID_SEQ, SAID_REST, STATUS = 0, EPOCH, MEMBERS = 3, HEAD = 13 };
 
 static int account_of(struct world *w, const char *key)
 {
@@ -438,13 +452,16 @@ static void note_told(struct world *w, struct gateway *g, char **at, const char 
 }
 
 /* While limits differ the lowest holds of those that Redis was told of: `answer` says yes to a group of the message. */
-static void check_grant(struct world *w, const char *key, int64_t total, const char *epoch)
+static void check_grant(struct world *w, const char *key, int64_t total, const char *const *answer)
 {
+    const char *epoch = answer[EPOCH];
     int i = account_of(w, key);
     if (w->now / DAY_MS != day_of(w, i)) snprintf(w->wrong, sizeof w->wrong, "%s is granted at %lld ms", key, (long long)w->now);
     for (int k = 0; k < w->n; k++) {
         const struct owner *o = &w->g[k].a[i];
-        if (w->g[k].forgotten || strcmp(o->told_in, epoch) || total <= o->told) continue;
+        char name[40];
+        snprintf(name, sizeof name, " %s ", w->g[k].name);
+        if (!strstr(answer[MEMBERS], name) || strcmp(o->told_in, epoch) || total <= o->told) continue;
         snprintf(w->wrong, sizeof w->wrong, "%s is granted up to %lld, though gateway %d has said %lld", key, (long long)total, k, (long long)o->told);
     }
 }
@@ -454,7 +471,7 @@ static void check_groups(struct world *w, char **at, const char *const *answer, 
     int item = HEAD;
     for (int groups = atoi(*at++); groups-- && item < n; ) {
         bool yes = !strcmp(answer[item++], "YES");
-        for (int of = atoi(*at++); of--; at += 6, item += 2) if (yes) check_grant(w, at[0], atoll(answer[item + 1]), answer[EPOCH]);
+        for (int of = atoi(*at++); of--; at += 6, item += 2) if (yes) check_grant(w, at[0], atoll(answer[item + 1]), answer);
     }
 }
 
@@ -626,7 +643,7 @@ static bool want(struct world *w, struct gateway *g)
 {
     int first = today(w, g) * w->budgets;
     struct owner *o = &g->a[first];
-    if (!g->up || o->group.listed) return false;
+    if (!g->up || g->stops || o->group.listed) return false;
     o->group.n = 0;
     for (int i = 0; i < w->budgets; i++) {
         if (i && odds(w, 3)) break;
@@ -640,7 +657,7 @@ static bool want(struct world *w, struct gateway *g)
 static bool hold(struct world *w, struct gateway *g)
 {
     struct owner *o = &g->a[upto(w, w->accounts)];
-    if (!g->up || o->spent + o->held + 1 > o->allot) return false;
+    if (!g->up || g->stops || o->spent + o->held + 1 > o->allot) return false;
     do o->held++, o->real++; while (o->spent + o->held + 1 <= o->allot && odds(w, 2));
     return true;
 }
@@ -720,6 +737,23 @@ static bool killed(struct world *w, struct gateway *g)
     return true;
 }
 
+/* Nothing is under way any more, and what is not spent is given back; then it waits until the others could be told, or no longer. */
+static bool stop(struct world *w, struct gateway *g)
+{
+    if (!g->up || w->disk_fails) return false;
+    if (g->stops) {
+        if (lun_member_left(g->member) || odds(w, 4)) end(g, false);
+        return true;
+    }
+    g->stops = true;
+    for (int i = 0; i < w->accounts; i++) {
+        g->a[i].spent += g->a[i].held, g->a[i].held = 0;
+        give_back(w, g, i);
+    }
+    lun_member_leave(g->member);
+    return true;
+}
+
 static bool power_cut(struct world *w, struct gateway *g)
 {
     (void)w;
@@ -790,7 +824,7 @@ static bool go_back(struct world *w, struct gateway *g)
     X(deliver_one, 30, false) X(deliver_again, 6, false) X(lose_one, 2, false) X(hear_one, 25, false) X(talk, 20, false) X(want, 12, false) X(hold, 10, false) \
     X(settle, 6, false) \
     X(give_back_one, 6, false) X(claim, 1, false) X(tick, 8, false) X(part, 2, false) X(start_one, 5, false) X(keep_image, 3, false) X(pass, 2, false) \
-    X(skew, 1, false) X(other_limit, 1, false) X(killed, 2, true) X(power_cut, 2, true) X(restart, 3, true) X(flush, 2, true) X(forget_one, 4, true) \
+    X(skew, 1, false) X(other_limit, 1, false) X(killed, 2, true) X(stop, 3, false) X(power_cut, 2, true) X(restart, 3, true) X(flush, 2, true) X(forget_one, 4, true) \
     X(go_back, 4, true) X(disk_fails, 1, true) X(memory_full, 1, true)
 static const struct action { bool (*act)(struct world *, struct gateway *); const char *name; int often; bool fault; } actions[] = {
 #define X(act, often, fault) { act, #act, often, fault },
@@ -899,6 +933,7 @@ static const char *comes_right(struct world *w)
     w->faults = 0;
     for (int k = 0; k < w->n; k++) {
         struct gateway *g = &w->g[k];
+        if (g->stops) end(g, false);
         if (g->born && !g->up) start(w, g);
         if (!g->up) continue;
         g->skew = 0;
@@ -1064,21 +1099,6 @@ static void random_schedules_never_spend_more_than_the_limit_and_come_right(void
     assert_true(n < 100 || (grants > (long)n && refusals > (long)n / 4));
 }
 
-/* Two that forget each other, while Redis goes back and is emptied: the one that comes back begins an epoch and did not know the other. (These seeds; while the
- * steps are chosen as they are.) */
-static void two_that_forgot_each_other_know_each_other_again(void **s)
-{
-    (void)s;
-    static const uint64_t seeds[] = { 32640, 50549 };
-    lua_State *L = machine(M_NONE);
-    static struct world w;
-    for (size_t i = 0; i < sizeof seeds / sizeof *seeds; i++) {
-        const char *wrong = schedule(L, seeds[i], M_NONE, &w);
-        if (wrong) fail_msg("seed %llu: %s", (unsigned long long)seeds[i], wrong);
-    }
-    lua_close(L);
-}
-
 static bool is_noticed(int mutant)
 {
     lua_State *L = machine(mutant);
@@ -1185,34 +1205,141 @@ static void a_founding_that_is_said_again_waits_for_all_who_have_drawn(void **s)
     lua_close(L);
 }
 
-/* Redis is started again before those who know of the forgotten one have written down what it had, and who came after it begins the next epoch: Redis' own
- * file still has it. */
-static void what_a_forgotten_one_had_counts_though_redis_starts_again_at_once(void **s)
+/* Redis is started again before the others have on their disks who is to be gone and what he had: he is a member still, and they wait for him. */
+static void a_forgotten_one_is_a_member_until_the_others_have_what_it_had(void **s)
+{
+    (void)s;
+    lua_State *L = machine(M_NONE);
+    static struct world w;
+    two(&w, L);
+    struct gateway *first = &w.g[0], *second = &w.g[1];
+    want_one(&w, second);
+    second->a[0].held = second->a[0].real = 1;
+    end(second, false);
+    assert_true(lun_member_forget(first->member, second->name));
+    deliver(&w, &w.letter[0], false), lose(&w.letter[0]), hear(first);
+    image(&w);
+    restart_redis(&w);
+    disconnect(first), connect(first), deliver_all(&w);
+    assert_int_equal(first->state, LUN_MEMBER_WAITING);
+    assert_string_equal(lun_member_missing(first->member), " g1 ");
+    want_one(&w, first);
+    if (broken(&w)) fail_msg("%s", w.wrong);
+    assert_true(lun_member_forget(first->member, second->name));
+    for (int k = 0; k < 4; k++) lun_member_tick(first->member), deliver_all(&w);
+    assert_int_equal(first->state, LUN_MEMBER_OPEN);
+    if (broken(&w)) fail_msg("%s", w.wrong);
+    end_all(&w);
+    lua_close(L);
+}
+
+/* A third gateway is down while the first forgets the second: that waits for the third, and is said. */
+static void forgetting_waits_for_all_the_others_and_names_them(void **s)
 {
     (void)s;
     lua_State *L = machine(M_NONE);
     static struct world w;
     two(&w, L);
     struct gateway *first = &w.g[0], *second = &w.g[1], *third = &w.g[2];
-    want_one(&w, second);
-    second->a[0].held = second->a[0].real = 1;
-    end(second, false);
-    assert_true(lun_member_forget(first->member, second->name));
-    deliver(&w, &w.letter[0], false), lose(&w.letter[0]);
-    disconnect(first);                                  /* without having heard of it */
     begin_gateway(&w, w.n++);
     start(&w, third), connect(third);
-    for (int k = 0; k < 2; k++) deliver(&w, &w.letter[0], false), lose(&w.letter[0]), hear(third);
-    struct letter registers = said(&w, third, "register");      /* it has the members' names on its disk, and asked for nothing else yet */
-    lose(&registers), lose(&w.letter[0]);
-    image(&w);
-    restart_redis(&w);
-    disconnect(third), connect(third), deliver_all(&w);
-    connect(first), deliver_all(&w);
+    for (int k = 0; k < 6; k++) lun_member_tick(w.g[k % 3].member), deliver_all(&w);
+    assert_int_equal(third->state, LUN_MEMBER_OPEN);
+    end(third, false), disconnect(second);
+    assert_true(lun_member_forget(first->member, second->name));
     for (int k = 0; k < 4; k++) lun_member_tick(first->member), deliver_all(&w);
+    assert_string_equal(lun_member_leaving(first->member), " g1 ");
+    assert_string_equal(lun_member_unready(first->member), " g2 ");
+    start(&w, third), connect(third), deliver_all(&w);
+    for (int k = 0; k < 2; k++) lun_member_tick(first->member), deliver_all(&w);
+    assert_string_equal(lun_member_members(first->member), " g0 g2 ");
+    assert_string_equal(first->gone, " g1 ");
+    assert_string_equal(third->gone, " g1 ");
+    end_all(&w);
+    lua_close(L);
+}
+
+/* Forgotten while it was alive: the one that has let go of it may begin an epoch without it, until it has its name on the disk again. */
+static void who_was_let_go_of_and_comes_back_draws_once_another_knows_it_again(void **s)
+{
+    (void)s;
+    lua_State *L = machine(M_NONE);
+    static struct world w;
+    two(&w, L);
+    struct gateway *first = &w.g[0], *second = &w.g[1];
+    disconnect(second);
+    assert_true(lun_member_forget(first->member, second->name));
+    for (int k = 0; k < 4; k++) lun_member_tick(first->member), deliver_all(&w);
+    assert_string_equal(lun_member_members(first->member), " g0 ");
+    connect(second), deliver_all(&w);
+    want_one(&w, second);
+    assert_int_equal(second->state, LUN_MEMBER_NEW);
+    assert_int_equal(second->a[0].allot, 0);
+    assert_false(second->vouched);
+    flush(&w, NULL);
+    lun_member_tick(second->member), deliver_all(&w);
+    assert_false(ask_redis(&w, "draws", second->name));         /* nor does it begin an epoch */
+    for (int k = 0; k < 8; k++) lun_member_tick(w.g[k % 2].member), deliver_all(&w);
+    assert_int_equal(second->state, LUN_MEMBER_OPEN);
+    if (broken(&w)) fail_msg("%s", w.wrong);
+    end_all(&w);
+    lua_close(L);
+}
+
+static void stop_in_order(struct world *w, struct gateway *g)
+{
+    stop(w, g), deliver_all(w);
+    assert_true(lun_member_left(g->member));
+    end(g, false);
+}
+
+/* It has spent 1 of 1, and Redis is emptied: nobody waits for it, and the 1 stays charged. */
+static void who_leaves_is_not_waited_for_and_stays_charged(void **s)
+{
+    (void)s;
+    lua_State *L = machine(M_NONE);
+    static struct world w;
+    two(&w, L);
+    struct gateway *first = &w.g[0], *second = &w.g[1];
+    want_one(&w, second);
+    second->a[0].held = second->a[0].real = 1;
+    stop_in_order(&w, second);
+    for (int k = 0; k < 2; k++) lun_member_tick(first->member), deliver_all(&w);
+    assert_string_equal(lun_member_members(first->member), " g0 ");
+    flush(&w, NULL);
+    for (int k = 0; k < 2; k++) lun_member_tick(first->member), deliver_all(&w);
     assert_int_equal(first->state, LUN_MEMBER_OPEN);
     want_one(&w, first);
-    if (broken(&w)) fail_msg("%s", w.wrong);
+    assert_int_equal(first->a[0].allot, 0);
+    start(&w, second), connect(second), deliver_all(&w);
+    for (int k = 0; k < 4; k++) lun_member_tick(w.g[k % 2].member), deliver_all(&w);
+    assert_int_equal(second->state, LUN_MEMBER_OPEN);
+    assert_int_equal(total_in_redis(&w, 0), 1);
+    end_all(&w);
+    lua_close(L);
+}
+
+/* The other one is gone or dead: it stays a member, or comes back as what it was before anybody has let go of it. */
+static void the_last_one_stays_a_member(void **s)
+{
+    (void)s;
+    lua_State *L = machine(M_NONE);
+    static struct world w;
+    two(&w, L);
+    struct gateway *first = &w.g[0], *second = &w.g[1];
+    end(first, false);
+    stop_in_order(&w, second);
+    start(&w, second), connect(second), deliver_all(&w);
+    assert_int_equal(second->state, LUN_MEMBER_OPEN);   /* nobody has heard that it left */
+    stop_in_order(&w, second);
+    start(&w, first), connect(first), deliver_all(&w);
+    lun_member_tick(first->member), deliver_all(&w);
+    assert_string_equal(lun_member_members(first->member), " g0 ");
+    stop_in_order(&w, first);
+    assert_string_equal(first->members, " g0 ");
+    flush(&w, NULL);
+    start(&w, first), connect(first), deliver_all(&w);
+    assert_int_equal(first->state, LUN_MEMBER_OPEN);
     end_all(&w);
     lua_close(L);
 }
@@ -1235,8 +1362,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_began_an_epoch_and_is_said_again_begins_another),
         cmocka_unit_test(a_founding_that_is_said_again_waits_for_all_who_have_drawn),
-        cmocka_unit_test(what_a_forgotten_one_had_counts_though_redis_starts_again_at_once),
-        cmocka_unit_test(two_that_forgot_each_other_know_each_other_again),
+        cmocka_unit_test(a_forgotten_one_is_a_member_until_the_others_have_what_it_had),
+        cmocka_unit_test(forgetting_waits_for_all_the_others_and_names_them),
+        cmocka_unit_test(who_was_let_go_of_and_comes_back_draws_once_another_knows_it_again),
+        cmocka_unit_test(who_leaves_is_not_waited_for_and_stays_charged),
+        cmocka_unit_test(the_last_one_stays_a_member),
         cmocka_unit_test(random_schedules_never_spend_more_than_the_limit_and_come_right),
         cmocka_unit_test(each_rule_is_needed),
     };
