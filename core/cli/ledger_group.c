@@ -35,10 +35,11 @@ static const char *known(struct lun_ledger *l, const char *unused)
 
 static const char *stranger(struct lun_ledger *l, const char *name)
 {
-    char *members = lun_ledger_get(l, "members"), *list = lun_printf(" %s ", name);
-    bool there = members && strstr(members, list);
-    free(members), free(list);
+    char *members = lun_ledger_get(l, "members"), *gone = lun_ledger_get(l, "gone"), *list = lun_printf(" %s ", name);
+    bool there = members && strstr(members, list), let_go = gone && strstr(gone, list);
+    free(members), free(gone), free(list);
     if (!strcmp(name, lun_ledger_gateway(l))) return "%s is this gateway itself: say it on another one";
+    if (let_go && !there) return "this gateway has let go of %s already; `unready` in GET /admin/ledger names those who have not yet";
     return there ? NULL : "this gateway knows no other one called %s; GET /admin/ledger lists them";
 }
 
@@ -70,5 +71,6 @@ int lun_ledger_command_forget(int argc, char **argv)
     if (wrong) return wrong;
     if (argc - optind < 1 || argc - optind > 2) return lun_ledger_wrong_use("forget", "which gateway will not come back? GET /admin/ledger lists their names");
     return put("forget", db, argc - optind == 2 ? argv[optind + 1] : NULL, "forget", stranger, argv[optind],
-               "noted: the gateway with this ledger tells the others; what the one that is gone held stays charged until its periods end");
+               "noted: the gateway with this ledger tells the others, and it is forgotten once each of them has that on its disk (GET /admin/ledger: `leaving` is who will\n"
+               "be gone, `unready` who is waited for: start them, or forget them too); what it held stays charged until its periods end");
 }

@@ -264,6 +264,7 @@ static void on_stop(struct lun_post *p)
     while (b->journal && turn(b)) { }
     if (b->sharing) lun_draw_give_back(b->options.money, true);
     while (b->journal && turn(b)) { }
+    if (b->sharing && !b->failed) lun_sharing_leave(b->sharing);
     b->stop_by = b->reactor->loop.now + STOP_WAIT;
     if (!b->sharing || lun_sharing_told(b->sharing)) end(b);
 }

@@ -393,9 +393,11 @@ void lun_sharing_tick(struct lun_sharing *s)
     lun_member_tick(s->member);
 }
 
+void lun_sharing_leave(struct lun_sharing *s) { lun_member_leave(s->member); }
+
 bool lun_sharing_told(const struct lun_sharing *s)
 {
-    return lun_member_state(s->member) == LUN_MEMBER_APART || lun_member_idle(s->member);
+    return lun_member_state(s->member) == LUN_MEMBER_APART || lun_member_left(s->member);
 }
 
 void lun_sharing_heed(struct lun_sharing *s)
@@ -403,7 +405,7 @@ void lun_sharing_heed(struct lun_sharing *s)
     char *founds = lun_ledger_get(s->options.ledger, "founds"), *forget = lun_ledger_get(s->options.ledger, "forget");
     if (founds) lun_member_found(s->member);
     if (forget && lun_member_forget(s->member, forget)) {
-        lun_log(s->options.log, LUN_LOG_WARN, "budgets: gateway %s is forgotten, as asked: what it held stays charged", forget);
+        lun_log(s->options.log, LUN_LOG_WARN, "budgets: gateway %s will be forgotten, as asked, once all the others have that on their disks: what it held stays charged", forget);
         if (lun_ledger_begin(s->options.ledger) == LUN_LEDGER_OK) {
             lun_ledger_put(s->options.ledger, "forget", NULL);
             lun_ledger_commit(s->options.ledger);
@@ -424,4 +426,8 @@ void lun_sharing_show(const struct lun_sharing *s, struct lun_buf *out)
     lun_json_put_text(out, lun_member_members(s->member));
     lun_buf_puts(out, ",\"missing\":");
     lun_json_put_text(out, lun_member_missing(s->member));
+    lun_buf_puts(out, ",\"leaving\":");
+    lun_json_put_text(out, lun_member_leaving(s->member));
+    lun_buf_puts(out, ",\"unready\":");
+    lun_json_put_text(out, lun_member_unready(s->member));
 }

@@ -29,7 +29,8 @@ void lun_sharing_tick(struct lun_sharing *);                    /* every LUN_MEM
 void lun_sharing_taken(struct lun_sharing *, struct lun_span *, int64_t taken);        /* what the ledger says that this gateway has of it */
 int64_t lun_sharing_others(const struct lun_span *);            /* what other gateways have of it, as far as is known */
 void lun_sharing_gone(void *self, void *mark);                  /* for lun_draw_sweep */
-bool lun_sharing_told(const struct lun_sharing *);              /* nothing is under way, and the others know all */
+void lun_sharing_leave(struct lun_sharing *);                   /* nothing is spent any more, and what was not is given back: the others are told so */
+bool lun_sharing_told(const struct lun_sharing *);              /* … and have been, or cannot be */
 void lun_sharing_heed(struct lun_sharing *);    /* what an operator has written into the ledger: `found`, `forget` */
 void lun_sharing_show(const struct lun_sharing *, struct lun_buf *out);     /* members of a JSON object */
 #endif

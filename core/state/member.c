@@ -239,7 +239,7 @@ static enum lun_member_op next(member *m)
     /* Before it registers or is vouched for it knows all who are there: one whom it had forgotten may have come back meanwhile. */
     if (!lun_list_has(m->members, me) || (!(m->registered && m->vouched) && !lun_list_within(m->head.living, m->members))) note_members(m);
     if (!m->registered) return LUN_OP_REGISTER;
-    if (m->forget) return LUN_OP_FORGET;
+    if (m->forget && vouches(m)) return LUN_OP_FORGET;
     if ((op = next_of_lists(m))) return op;
     if (has_news(m) || (drawing(m) && m->wanted && !m->leaves)) return LUN_OP_DRAW;
     return m->leaves && !m->left ? LUN_OP_LEAVE : LUN_OP_NONE;
@@ -369,7 +369,7 @@ static void obeyed(member *m, enum lun_member_op op, const char *status, const c
     if (!strcmp(status, "UNKNOWN") && op != LUN_OP_FORGET) m->registered = false;
     if (!strcmp(status, "HEARD")) m->heard = true;
     if (op == LUN_OP_DRAW && !ok) put_back(m);
-    if (op == LUN_OP_FORGET && strcmp(status, "LATE")) free(m->forget), m->forget = NULL;
+    if (op == LUN_OP_FORGET && (ok || !strcmp(status, "UNKNOWN"))) free(m->forget), m->forget = NULL;
     if (op == LUN_OP_LEAVE) m->left = ok || !strcmp(status, "ALONE");
     if (!ok) return;
     if (op == LUN_OP_DRAW) drawn(m, items, n);
@@ -462,5 +462,5 @@ void lun_member_leave(member *m)
 
 bool lun_member_left(const member *m)
 {
-    return m->outdated || (lun_member_idle(m) && (m->left || !m->looked || m->head.lost || !m->registered || !lun_list_has(m->head.living, m->options.id)));
+    return m->outdated || (lun_member_idle(m) && (!m->leaves || m->left || !m->looked || m->head.lost || !m->registered || !lun_list_has(m->head.living, m->options.id)));
 }

@@ -157,6 +157,79 @@ describe("several gateways on one Redis", function()
     assert.truthy(said(all[1]):find("forgotten", 1, true))
   end)
 
+  local function name_of(g) return g:look("ledger").gateway end
+  -- As g sees it: nobody but these is a member, and nobody is about to leave.
+  local function only(g, ...)
+    local names = 0
+    for _, name in ipairs { ... } do names = names + 1 assert.equal("string", type(name)) end
+    local wanted = { ... }
+    e2e.eventually("only these are members: " .. table.concat(wanted, " "), function()
+      local state, n = g:look "ledger", 0
+      for name in state.members:gmatch "%S+" do
+        local is = false
+        for _, one in ipairs(wanted) do is = is or one == name end
+        if not is then return false end
+        n = n + 1
+      end
+      return n == names and state.leaving == ""
+    end)
+  end
+  local function times_open(g) return select(2, said(g):gsub("budgets are drawn on", "")) end
+
+  it("forgets a gateway once all the others have that on their disks, and names those who do not", function()
+    local all = several(3)
+    local first, second, third = name_of(all[1]), name_of(all[2]), name_of(all[3])
+    assert.equal(200, ask(all[2]).status)
+    all[2].process:stop()
+    all[3].process:stop()
+    local status, text = ledger(all[1], "forget", second, all[1].folder .. "/gateway.lua")
+    assert.equal(0, status, text)
+    assert.truthy(text:find("unready", 1, true), text)
+    e2e.eventually("the third is waited for", function()
+      local state = all[1]:look "ledger"
+      return state.leaving == " " .. second .. " " and state.unready == " " .. third .. " "
+    end)
+    assert.truthy(all[1]:look("ledger").members:find(second, 1, true))
+    all[3]:restart()
+    only(all[1], first, third)
+    all[2]:restart()                                    -- it was not lost: it is new, and what it has counts
+    open(all[2], all[3])
+    only(all[1], first, second, third)
+    local answered = 1 + spend_all(all)
+    assert.is_true(answered * 0.03 <= 5 + 1e-9, answered)
+  end)
+
+  it("lets a gateway leave that is stopped in order: nobody waits for it, what it has spent stays charged, and it comes back as the same", function()
+    local all = several(2)
+    local first, second = name_of(all[1]), name_of(all[2])
+    for _ = 1, 3 do assert.equal(200, ask(all[2]).status) end
+    all[2]:stop()
+    only(all[1], first)
+    local before = times_open(all[1])
+    store:command "flushall"
+    e2e.eventually("it goes on alone", function() return times_open(all[1]) > before end)
+    local answered = 3 + spend_all { all[1] }
+    local dearest = dearest_of(all[1])
+    assert.is_true(answered * 0.03 <= 5 + 1e-9, answered)
+    assert.is_true(answered * 0.03 > 5 - dearest - 1e-9, answered)
+    all[2]:restart()
+    open(all[2])
+    assert.equal(second, name_of(all[2]))
+    only(all[1], first, second)
+    assert.equal(402, ask(all[2]).status)
+  end)
+
+  it("stays a member when it is the last one that is stopped", function()
+    local all = several(1)
+    assert.equal(200, ask(all[1]).status)
+    all[1]:stop()
+    store:command "flushall"
+    all[1]:restart()
+    open(all[1])
+    local answered = 1 + spend_all(all)
+    assert.is_true(answered * 0.03 <= 5 + 1e-9, answered)
+  end)
+
   it("changes nothing in a Redis without memory, and says what is wrong", function()
     local all = several(1)
     assert.equal(200, ask(all[1]).status)
