@@ -106,10 +106,13 @@ $(BUILD)/bundle.S: $(BUNDLED) tests/tools/bundle Makefile
 $(BUILD)/bundle.o: $(BUILD)/bundle.S
 	@$(CC) -c -o $@ $<
 
+# Tests in several files: test_walk.c and walk_*.c.
+PARTED = $(addprefix $(BUILD)/tests/test_,walk member)
+$(foreach noun,walk member,$(eval $(BUILD)/tests/test_$(noun): $(wildcard tests/unit/$(noun)_*.[ch])))
 $(BUILD)/tests/%: tests/unit/%.c $(INTERNAL) Makefile
 	@mkdir -p $(@D)
 	@echo '  cc  $<'
-	@$(CC) $(ALL_CFLAGS) -Itests/unit -MMD -MP -o $@ $< $(wildcard $(if $(filter $(BUILD)/tests/test_walk,$@),tests/unit/walk_*.c)) $(if $(filter $(BUILD)/tests/test_corpus,$@),$(FUZZ_TARGETS)) $(INTERNAL) $(ALL_LIBS) $$(pkg-config --libs cmocka)
+	@$(CC) $(ALL_CFLAGS) -Itests/unit -MMD -MP -o $@ $< $(wildcard $(patsubst $(BUILD)/tests/test_%,tests/unit/%_*.c,$(filter $(PARTED),$@))) $(if $(filter $(BUILD)/tests/test_corpus,$@),$(FUZZ_TARGETS)) $(INTERNAL) $(ALL_LIBS) $$(pkg-config --libs cmocka)
 
 $(BUILD)/tests/test_corpus: $(FUZZ_TARGETS) tests/fuzz/fuzz.h
 

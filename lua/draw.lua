@@ -3,11 +3,11 @@
 -- before all of it is known: then in one HSET, so that a Redis without memory changes nothing.
 --
 -- Fields: run, nonce (the epoch: a member's random text, and the Redis process that it was said to), open, members, vouched, needed, registered, gone (who
--- was forgotten or has left, and still counts), leaving (who is to be gone once all others have that on their disks), heard (who of these has asked what they
--- had), ready (who has it on his disk), new (whom another one's word must vouch for) as lists with a space at each end of a name; round (of these lists: what is
--- said of an earlier one does not count); demand (accounts that somebody found too little of, and when); for a member
--- s:ID the last message, r:ID its answer; for an account g:ACCOUNT:ID what a member has of it, l:ACCOUNT:ID the limit it goes by, e:ACCOUNT when its
--- period ends (ms), p:BUDGET what its periods are; before: accounts of periods that began until then (ms) are full: one of the forgotten had an unknown part.
+-- was forgotten or has left, and still counts), leaving (who is to be gone once all others have that on their disks), heard (who has asked what these
+-- have), ready (who has it on his disk), new (whom another one's word must vouch for) as lists with a space at each end of a name; round (of these lists:
+-- what is said of an earlier one does not count); demand (accounts that somebody found too little of, and when); for a member s:ID the last message,
+-- r:ID its answer; for an account g:ACCOUNT:ID what a member has of it, l:ACCOUNT:ID the limit it goes by, e:ACCOUNT when its period ends (ms),
+-- p:BUDGET what its periods are; before: accounts of periods that began until then (ms) are full: one of the forgotten had an unknown part.
 local key, op, nonce, me, seq = KEYS[1], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local at = 5                                    -- the next argument
 local function argument() at = at + 1 return ARGV[at - 1] end

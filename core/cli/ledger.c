@@ -38,8 +38,9 @@ const char lun_usage_ledger[] =
     "  --dry-run      only says what it would do\n"
     "Where several gateways share their budgets by a Redis:\n"
     "found: says that these budgets begin here: once, on the first gateway. Otherwise an empty Redis is taken for one that has lost all.\n"
-    "forget: says that a gateway will not come back. What it held stays charged until its periods end; where nobody knows how much that was,\n"
-    "all that is left of the present periods.\n"
+    "forget: says that a gateway will not come back; on one that others know. It is forgotten once all the others have that on their disks: GET\n"
+    "/admin/ledger says who has not. What it held stays charged until its periods end; where nobody knows how much that was, all that is left\n"
+    "of the present periods.\n"
     "Of all:\n"
     "  --db FILE      that ledger, whatever gateway.lua says\n"
     "  --json         what is printed, as JSON\n";

@@ -462,5 +462,6 @@ void lun_member_leave(member *m)
 
 bool lun_member_left(const member *m)
 {
-    return m->outdated || (lun_member_idle(m) && (!m->leaves || m->left || !m->looked || m->head.lost || !m->registered || !lun_list_has(m->head.living, m->options.id)));
+    bool nobody_hears = !m->looked || m->head.lost || !m->registered || !lun_list_has(m->head.living, m->options.id);
+    return m->outdated || (lun_member_idle(m) && (!m->leaves || m->left || nobody_hears));
 }

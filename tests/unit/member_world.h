@@ -1,0 +1,137 @@
+/* A world for members to share money in: gateways with disks, a Redis that runs the real script (member_script.c), and a network between them. What must hold
+ * is in member_check.c; what happens, at random, in member_fuzz.c. */
+#ifndef MEMBER_WORLD_H
+#define MEMBER_WORLD_H
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include "base/alloc.h"
+#include "state/member.h"
+#include <lauxlib.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { GATEWAYS = 4, BUDGETS = 2, DAYS = 3, ACCOUNTS = BUDGETS * DAYS, LETTERS = 8, KEPT = 8, IMAGES = 4, DAY_MS = 1000000 };
+
+/* What a rule is worth: without it a schedule must be found that breaks the promise, within so many. Those that are found soon are looked for in every run. */
+#define MUTANTS(X) \
+    X(NO_RUN_ID,       1000, "the epoch alone is compared, not the Redis process") \
+    X(OPEN_EARLY,      1000, "draws open again though some have not registered") \
+    X(NO_NONCE,       60000, "what was said in one epoch counts in the next") \
+    X(NO_SEQUENCE,     1000, "a message said twice counts twice") \
+    X(SPEND_FIRST,     1000, "granted is spent before it is on the disk") \
+    X(REDIS_FIRST,     1000, "Redis is told of what is given back before memory and disk") \
+    X(CUT_AS_KILL,     1000, "a power cut is recovered as the end of a process") \
+    X(NEW_DRAW,       20000, "who is new draws before another has his name on the disk") \
+    X(NEW_VOUCHES,    20000, "who is new vouches for who is new") \
+    X(FOUND_ALWAYS,    1000, "an empty Redis is taken for a new one") \
+    X(OLDER_REDIS,    20000, "a Redis older than a member's disk is believed") \
+    X(FORGET_BLIND,   10000, "what a forgotten one had is taken for nothing where it is not known") \
+    X(FORGET_FREE,     1000, "what a forgotten one had is free again") \
+    X(GONE_LOST,      20000, "what the forgotten had is not said again to a Redis that has lost it") \
+    X(BLIND_LOST,     60000, "that a forgotten one's part was not known is not said again") \
+    X(GONE_WINS,      20000, "who is gone for one is gone, though another knows him as a member")   \
+    X(LET_GO_EARLY,    1000, "who is forgotten is gone before the others have that on their disks") \
+    X(DRAWS_ON,       10000, "who is to be gone draws meanwhile") \
+    X(STAY_LATE,      60000, "who leaves and comes back is what he was, though others have let go of him") \
+    X(EARLIER_ROUND,   1000, "what was said of an earlier list of members counts") \
+    X(LEAVE_FREE,      1000, "what was spent by one that leaves is free again") \
+    X(LIMIT_OWN,       1000, "each goes by his own limit") \
+    X(NOT_ALL,         1000, "of a group is granted what there is") \
+    X(NO_PERIOD,       1000, "an account is drawn on whatever the day is")
+#define X(id, within, text) M_##id,
+enum mutant { M_NONE, MUTANTS(X) M_COUNT };
+#undef X
+
+struct letter { int to; unsigned connection; char **argument; int n; };       /* NULL: none */
+
+struct owner {                          /* an account as a gateway has it */
+    struct lun_member_account *in; struct lun_member_group group; bool wants;
+    int64_t allot;                      /* in memory */
+    int64_t disk;                       /* on the disk */
+    int64_t spent, held, real;          /* charged; under way; what was truly spent, which nobody knows */
+    int64_t limit;
+    int64_t told; char told_in[33];     /* the limit that Redis has from this gateway for certain, and the epoch */
+    int64_t late;                       /* a mutant's disk: what it will have; -1: nothing */
+};
+struct gateway {
+    struct world *w; int id; char name[33];
+    bool up, born, forgotten, founds, stops, gone;      /* gone: as Redis has last said */
+    struct lun_member *member; uint32_t run; unsigned connection; bool connected;
+    char *members, *gone_names, *parts; bool vouched; int64_t before;  /* on the disk */
+    struct owner a[ACCOUNTS];
+    char **reply; int n_reply;
+    int64_t last; char last_in[33];     /* the last message with a number that Redis has taken, and the epoch */
+    int64_t skew;                       /* of its clock, ms */
+    enum lun_member_state state;
+};
+struct world {
+    lua_State *L;
+    struct gateway g[GATEWAYS]; int n;
+    int budgets, days, accounts;        /* of those there may be, in this schedule */
+    int weights[32], weight, liveliest;
+    struct letter letter[LETTERS], kept[KEPT];          /* under way; said once already, and coming again */
+    int64_t now, limit[ACCOUNTS], over[ACCOUNTS];       /* over: claims above holds */
+    int image[IMAGES], images, redis_run, mutant;
+    uint64_t seed, random, nonces;
+    int faults, calls; long steps, granted, refused;
+    bool disk_fails, memory_full;
+    char epoch[33];                     /* of the last answer */
+    char wrong[300];                    /* what was granted against the rules */
+};
+
+/* Where words are in what is said, and in what is answered. */
+enum { SAID_OP, SAID_NONCE, SAID_ME, SAID_SEQ, SAID_REST, STATUS = 0, EPOCH, MEMBERS = 3, GONE = 6, HEAD = 13 };
+
+uint64_t rnd(struct world *);
+int upto(struct world *, int n);                        /* 0 to n - 1 */
+bool odds(struct world *, int n);                       /* once in n times */
+bool traced(void);
+
+/* The machine that runs the script, with that rule broken. */
+lua_State *script_machine(int mutant);
+void redis_advance(struct world *);                     /* its clock, its process, its memory */
+void redis_image(struct world *);                       /* kept, as one of a few */
+void redis_restore(struct world *, int image);
+void redis_restart(struct world *);                     /* as another process, with any earlier image */
+void redis_flush(struct world *);
+const char *key_in_redis(struct world *, int account);  /* static until the next call */
+int64_t total_in_redis(struct world *, int account);
+int64_t part_in_redis(struct world *, const struct gateway *, int account);
+bool redis_says(struct world *, const char *what, const char *of);
+bool blind_in_redis(struct world *);
+
+void world_build(struct world *, lua_State *, uint64_t seed, int mutant);
+void world_end(struct world *);
+void world_deliver(struct world *);                     /* all that is under way, until nothing is said any more */
+const char *budget_of(const struct world *, int account);
+int day_of(const struct world *, int account);
+
+void gateway_begin(struct world *, int k);
+void gateway_start(struct world *, struct gateway *);
+void gateway_describe(struct world *, struct gateway *, int account);
+void gateway_connect(struct gateway *);
+void gateway_disconnect(struct gateway *);
+void gateway_hear(struct gateway *);
+bool gateway_talk(struct world *, struct gateway *);    /* a few messages without anything between */
+bool gateway_give_back(struct world *, struct gateway *, int account);
+bool gateway_stop(struct world *, struct gateway *);    /* in order; said again, its end */
+void gateway_end(struct gateway *, bool cut);
+void gateway_sync(struct owner *);
+
+void print_texts(const char *what, int id, const char *const *, int n);     /* of a trace */
+char **copy_texts(const char *const *, int n);          /* one block */
+void letter_lose(struct letter *);
+void letter_deliver(struct world *, struct letter *, bool again);
+
+void check_answer(struct world *, const struct letter *, const char *const *answer, int n);
+const char *world_broken(struct world *);               /* NULL: all holds */
+const char *world_comes_right(struct world *);          /* everybody is up and nothing goes wrong any more: NULL: then all comes right by itself */
+
+/* Of cmocka. */
+void random_schedules_never_spend_more_than_the_limit_and_come_right(void **);
+void each_rule_is_needed(void **);
+#endif
