@@ -241,6 +241,7 @@ if op == "register" then
     h.gone = without(join(h.gone, gone), h.members)
     if before > h.before then h.before = before end
     h.registered = add(h.registered, me)
+    if has(h.leaving, me) then change() end             -- what others have noted of him may be less
     if vouches and not has(h.new, me) then
       h.vouched = add(h.vouched, me)
       for name in string.gmatch(members, "%S+") do if has(h.members, name) and not has(h.new, name) then h.vouched = add(h.vouched, name) end end

@@ -130,6 +130,36 @@ static void a_forgotten_one_is_a_member_until_the_others_have_what_it_had(void *
     lua_close(L);
 }
 
+/* Nobody knew what the forgotten one has, and it says so while the other is writing down that it is forgotten: that is written down too. */
+static void what_a_forgotten_one_says_before_it_is_gone_is_on_the_disks_of_the_others(void **s)
+{
+    (void)s;
+    lua_State *L = script_machine(M_NONE);
+    static struct world w;
+    two(&w, L);
+    struct gateway *first = &w.g[0], *second = &w.g[1];
+    want_one(&w, second);
+    gateway_disconnect(second);
+    redis_flush(&w);
+    for (int k = 0; k < 2; k++) lun_member_tick(first->member), world_deliver(&w);
+    assert_int_equal(first->state, LUN_MEMBER_WAITING);
+    gateway_connect(second);
+    letter_deliver(&w, &w.letter[0], false), letter_lose(&w.letter[0]), gateway_hear(second);
+    struct letter registers = said(&w, second, "register");
+    letter_lose(&w.letter[0]), gateway_disconnect(second);
+    assert_true(lun_member_forget(first->member, second->name));
+    letter_deliver(&w, &w.letter[0], false), letter_lose(&w.letter[0]), gateway_hear(first);
+    letter_deliver(&w, &w.letter[0], false), letter_lose(&w.letter[0]);         /* what it had: nothing is known */
+    letter_deliver(&w, &registers, true);
+    gateway_hear(first), world_deliver(&w);
+    if (world_broken(&w)) fail_msg("%s", w.wrong);
+    assert_string_equal(lun_member_members(first->member), " g0 ");
+    assert_non_null(strstr(first->parts, "g1 total@0 1 "));
+    letter_lose(&registers);
+    world_end(&w);
+    lua_close(L);
+}
+
 /* A third gateway is down while the first forgets the second: that waits for the third, and is said. */
 static void forgetting_waits_for_all_the_others_and_names_them(void **s)
 {
@@ -247,6 +277,7 @@ int main(void)
         cmocka_unit_test(what_began_an_epoch_and_is_said_again_begins_another),
         cmocka_unit_test(a_founding_that_is_said_again_waits_for_all_who_have_drawn),
         cmocka_unit_test(a_forgotten_one_is_a_member_until_the_others_have_what_it_had),
+        cmocka_unit_test(what_a_forgotten_one_says_before_it_is_gone_is_on_the_disks_of_the_others),
         cmocka_unit_test(forgetting_waits_for_all_the_others_and_names_them),
         cmocka_unit_test(who_was_let_go_of_and_comes_back_draws_once_another_knows_it_again),
         cmocka_unit_test(who_leaves_is_not_waited_for_and_stays_charged),
