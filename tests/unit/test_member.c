@@ -246,6 +246,35 @@ static void who_leaves_is_not_waited_for_and_stays_charged(void **s)
     lua_close(L);
 }
 
+/* It left, and is back before all are ready: who has let go of it would begin an epoch without it. */
+static void who_comes_back_while_it_leaves_is_new_once_another_has_let_go_of_it(void **s)
+{
+    (void)s;
+    lua_State *L = script_machine(M_NONE);
+    static struct world w;
+    two(&w, L);
+    struct gateway *first = &w.g[0], *second = &w.g[1];
+    gateway_disconnect(first);
+    stop_in_order(&w, second);
+    gateway_connect(first);
+    for (int k = 0; k < 2; k++) letter_deliver(&w, &w.letter[0], false), letter_lose(&w.letter[0]), gateway_hear(first);
+    struct letter ready = said(&w, first, "ready");
+    letter_lose(&w.letter[0]);
+    assert_string_equal(first->members, " g0 ");
+    gateway_start(&w, second), gateway_connect(second);
+    for (int k = 0; k < 6; k++) gateway_talk(&w, second);
+    assert_int_equal(second->state, LUN_MEMBER_NEW);
+    assert_false(second->vouched);
+    letter_deliver(&w, &ready, true);                   /* of an earlier round */
+    assert_true(redis_says(&w, "draws", second->name));
+    for (int k = 0; k < 2; k++) gateway_disconnect(first), gateway_connect(first), world_deliver(&w), lun_member_tick(second->member), world_deliver(&w);
+    assert_int_equal(second->state, LUN_MEMBER_OPEN);
+    assert_string_equal(first->members, " g0 g1 ");
+    letter_lose(&ready);
+    world_end(&w);
+    lua_close(L);
+}
+
 /* The other one is gone or dead: it stays a member, or comes back as what it was before anybody has let go of it. */
 static void the_last_one_stays_a_member(void **s)
 {
@@ -281,6 +310,7 @@ int main(void)
         cmocka_unit_test(forgetting_waits_for_all_the_others_and_names_them),
         cmocka_unit_test(who_was_let_go_of_and_comes_back_draws_once_another_knows_it_again),
         cmocka_unit_test(who_leaves_is_not_waited_for_and_stays_charged),
+        cmocka_unit_test(who_comes_back_while_it_leaves_is_new_once_another_has_let_go_of_it),
         cmocka_unit_test(the_last_one_stays_a_member),
         cmocka_unit_test(random_schedules_never_spend_more_than_the_limit_and_come_right),
         cmocka_unit_test(each_rule_is_needed),
