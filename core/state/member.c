@@ -196,11 +196,12 @@ static enum lun_member_op next_lost(member *m)
     return LUN_OP_NONE;
 }
 
-/* New here, or let go of meanwhile, or about to be. Who leaves is content with that. */
+/* New here, or let go of meanwhile, or about to be. Who leaves is content with that; and whom it was to forget itself, it has no say in any more. */
 static enum lun_member_op next_outside(member *m)
 {
     if (m->leaves) return LUN_OP_NONE;
     m->registered = false;
+    free(m->forget), m->forget = NULL;
     if (lun_list_has(m->head.members, m->options.id) && !m->heard) return LUN_OP_STAY;
     note_unvouched(m);
     return LUN_OP_JOIN;

@@ -213,6 +213,25 @@ static void who_was_let_go_of_and_comes_back_draws_once_another_knows_it_again(v
     lua_close(L);
 }
 
+/* Both are told at once to forget the other: one is heard first, and the other one's word is not said later, when it is back. */
+static void of_two_that_forget_each_other_one_does(void **s)
+{
+    (void)s;
+    lua_State *L = script_machine(M_NONE);
+    static struct world w;
+    two(&w, L);
+    struct gateway *first = &w.g[0], *second = &w.g[1];
+    assert_true(lun_member_forget(first->member, second->name));
+    assert_true(lun_member_forget(second->member, first->name));
+    world_deliver(&w);
+    for (int k = 0; k < 12; k++) lun_member_tick(w.g[k % 2].member), world_deliver(&w);
+    assert_int_equal(first->state, LUN_MEMBER_OPEN);
+    assert_int_equal(second->state, LUN_MEMBER_OPEN);
+    assert_string_equal(lun_member_members(second->member), " g0 g1 ");        /* in the order in which they came */
+    world_end(&w);
+    lua_close(L);
+}
+
 static void stop_in_order(struct world *w, struct gateway *g)
 {
     gateway_stop(w, g), world_deliver(w);
@@ -309,6 +328,7 @@ int main(void)
         cmocka_unit_test(what_a_forgotten_one_says_before_it_is_gone_is_on_the_disks_of_the_others),
         cmocka_unit_test(forgetting_waits_for_all_the_others_and_names_them),
         cmocka_unit_test(who_was_let_go_of_and_comes_back_draws_once_another_knows_it_again),
+        cmocka_unit_test(of_two_that_forget_each_other_one_does),
         cmocka_unit_test(who_leaves_is_not_waited_for_and_stays_charged),
         cmocka_unit_test(who_comes_back_while_it_leaves_is_new_once_another_has_let_go_of_it),
         cmocka_unit_test(the_last_one_stays_a_member),
