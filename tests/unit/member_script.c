@@ -57,7 +57,6 @@ static const struct change changes[] = {
     { M_LET_GO_EARLY, "if h.leaving == \"\" or unready() ~= \"\" then return end", "if h.leaving == \"\" then return end" },
     { M_LET_GO_EARLY, "begin_to_leave(name) save()", "begin_to_leave(name) let_go_if_all_are_ready() save()" },
     { M_DRAWS_ON,     "h.vouched, h.new = add(h.leaving, name), without(h.vouched, \" \" .. name .. \" \"),", "h.vouched, h.new = add(h.leaving, name), h.vouched," },
-    { M_STAY_LATE,    "if not has(h.leaving, me) or h.heard ~= \"\" then", "if not has(h.leaving, me) then" },
     { M_EARLIER_ROUND, "if round_ops[op] and number(argument()) ~= h.round then", "if round_ops[op] and number(argument()) < 0 then" },
     { M_LEAVE_FREE,   "      begin_to_leave(me)\n", "      h.members, h.vouched = without(h.members, \" \" .. me .. \" \"), without(h.vouched, \" \" .. me .. \" \") change()\n" },
     { M_LIMIT_OWN,    "if least and least < limit then", "if false then" },

@@ -36,7 +36,6 @@ enum { GATEWAYS = 4, BUDGETS = 2, DAYS = 3, ACCOUNTS = BUDGETS * DAYS, LETTERS =
     X(GONE_WINS,      20000, "who is gone for one is gone, though another knows him as a member")   \
     X(LET_GO_EARLY,    1000, "who is forgotten is gone before the others have that on their disks") \
     X(DRAWS_ON,       10000, "who is to be gone draws meanwhile") \
-    X(STAY_LATE,      60000, "who leaves and comes back is what he was, though others have let go of him") \
     X(EARLIER_ROUND,   1000, "what was said of an earlier list of members counts") \
     X(LEAVE_FREE,      1000, "what was spent by one that leaves is free again") \
     X(LIMIT_OWN,       1000, "each goes by his own limit") \
