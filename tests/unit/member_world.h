@@ -28,12 +28,12 @@ enum { GATEWAYS = 4, BUDGETS = 2, DAYS = 3, ACCOUNTS = BUDGETS * DAYS, LETTERS =
     X(NEW_DRAW,       20000, "who is new draws before another has his name on the disk") \
     X(NEW_VOUCHES,    20000, "who is new vouches for who is new") \
     X(FOUND_ALWAYS,    1000, "an empty Redis is taken for a new one") \
-    X(OLDER_REDIS,    20000, "a Redis older than a member's disk is believed") \
-    X(FORGET_BLIND,   10000, "what a forgotten one had is taken for nothing where it is not known") \
+    X(OLDER_REDIS,    60000, "a Redis older than a member's disk is believed") \
+    X(FORGET_BLIND,   60000, "what a forgotten one had is taken for nothing where it is not known") \
     X(FORGET_FREE,     1000, "what a forgotten one had is free again") \
     X(GONE_LOST,      20000, "what the forgotten had is not said again to a Redis that has lost it") \
     X(BLIND_LOST,     60000, "that a forgotten one's part was not known is not said again") \
-    X(GONE_WINS,      20000, "who is gone for one is gone, though another knows him as a member")   \
+    X(GONE_WINS,      60000, "who is gone for one is gone, though another knows him as a member")   \
     X(LET_GO_EARLY,    1000, "who is forgotten is gone before the others have that on their disks") \
     X(DRAWS_ON,       10000, "who is to be gone draws meanwhile") \
     X(EARLIER_ROUND,   1000, "what was said of an earlier list of members counts") \
