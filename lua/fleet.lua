@@ -112,7 +112,7 @@ while upto < count and bytes < PAGE and upto - since < LOOKS do
   upto = upto + 1
   local name = redis.call("HGET", key, "n:" .. text(upto))
   local what = name and string.match(redis.call("HGET", key, "f:" .. name) or "", "^%d+ (.*)$")
-  if what and own[name] ~= what then
+  if what and #what <= PAGE and own[name] ~= what then          -- none of ours is so long
     parts[#parts + 1] = name
     parts[#parts + 1] = what
     bytes = bytes + #what

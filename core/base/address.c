@@ -29,3 +29,31 @@ bool lun_address_is_inner(const struct sockaddr *a)
     if (a->sa_family == AF_INET) return lun_address_is_inner_4(&((const struct sockaddr_in *)(const void *)a)->sin_addr);
     return a->sa_family == AF_INET6 && lun_address_is_inner_6(&((const struct sockaddr_in6 *)(const void *)a)->sin6_addr);
 }
+
+static in_port_t port_of(const struct sockaddr *a)
+{
+    if (a->sa_family == AF_INET) return ((const struct sockaddr_in *)(const void *)a)->sin_port;
+    return a->sa_family == AF_INET6 ? ((const struct sockaddr_in6 *)(const void *)a)->sin6_port : 0;
+}
+
+/* As one of IPv6: mapped where it is of IPv4. */
+static struct in6_addr six(const struct sockaddr *a)
+{
+    struct in6_addr out = { .s6_addr = { [10] = 0xff, [11] = 0xff } };
+    if (a->sa_family == AF_INET6) return ((const struct sockaddr_in6 *)(const void *)a)->sin6_addr;
+    memcpy(out.s6_addr + 12, &((const struct sockaddr_in *)(const void *)a)->sin_addr, 4);
+    return out;
+}
+
+static bool is_local(const struct in6_addr *a)
+{
+    if (IN6_IS_ADDR_LOOPBACK(a) || IN6_IS_ADDR_UNSPECIFIED(a)) return true;
+    return (IN6_IS_ADDR_V4MAPPED(a) || IN6_IS_ADDR_V4COMPAT(a)) && (a->s6_addr[12] == 127 || !four(a->s6_addr + 12));
+}
+
+bool lun_address_leads_to(const struct sockaddr *to, const struct sockaddr *at)
+{
+    if (!port_of(to) || port_of(to) != port_of(at)) return false;
+    struct in6_addr there = six(to), here = six(at);
+    return is_local(&there) || !memcmp(&there, &here, sizeof here);
+}

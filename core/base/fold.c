@@ -86,3 +86,25 @@ bool lun_fold_is_joined(uint32_t point)
     utf8proc_category_t c = utf8proc_category((utf8proc_int32_t)point);
     return c >= UTF8PROC_CATEGORY_LU && c <= UTF8PROC_CATEGORY_NO;
 }
+
+static bool is_shown(utf8proc_int32_t point)
+{
+    switch (utf8proc_category(point)) {
+    case UTF8PROC_CATEGORY_CC: case UTF8PROC_CATEGORY_CF: case UTF8PROC_CATEGORY_ZL: case UTF8PROC_CATEGORY_ZP:
+    case UTF8PROC_CATEGORY_CO: case UTF8PROC_CATEGORY_CN: case UTF8PROC_CATEGORY_CS: return false;
+    default: return true;
+    }
+}
+
+bool lun_fold_shows(const char *text, size_t n)
+{
+    utf8proc_int32_t point = 0;
+    utf8proc_category_t first = UTF8PROC_CATEGORY_CN;
+    for (size_t i = 0, used; i < n; i += used) {
+        utf8proc_ssize_t got = utf8proc_iterate((const utf8proc_uint8_t *)text + i, (utf8proc_ssize_t)(n - i), &point);
+        if (got <= 0 || !is_shown(point)) return false;
+        if (!i) first = utf8proc_category(point);
+        used = (size_t)got;
+    }
+    return n && first != UTF8PROC_CATEGORY_ZS && utf8proc_category(point) != UTF8PROC_CATEGORY_ZS;
+}

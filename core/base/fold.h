@@ -14,4 +14,8 @@ void lun_fold(const char *text, size_t n, struct lun_buf *out);
  * that what follows it directly is in the same word: not Han, kana, Thai and their like. */
 bool lun_fold_is_mark(uint32_t point);
 bool lun_fold_is_joined(uint32_t point);
+
+/* Whether a name shows as it is: no blank at either end, and no character that nobody sees or that turns others about (format, control, line
+ * separators, private or unassigned code points). Ill-formed text does not. */
+bool lun_fold_shows(const char *text, size_t n);
 #endif

@@ -57,7 +57,7 @@ struct lun_change {
     enum lun_key_verb verb_of_key; const char *key_name; struct lun_json said;      /* KEY: what is asked */
     struct lun_key *key_before, *key;           /* KEY: with references; key: what it becomes; NULL: nothing changes */
     struct lun_key **learned; int n_learned, n_newer;           /* KEY: from another gateway */
-    struct lun_keyring *keyring;                /* KEY: to be in force, with a reference */
+    struct lun_keyring *keyring, *keyring_before;       /* KEY: to be in force, and, where keys were learned, the one before; with references */
     char key_text[LUN_KEY_TEXT], *write_error;
     struct lun_buf keys_file;                   /* KEY: the text of keys.json */
     char *text; size_t n_text;                  /* of state.json */

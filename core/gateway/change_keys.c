@@ -236,10 +236,31 @@ static void carry_out(change *ch)
     lun_change_aside(ch, lun_change_write_keys, written);
 }
 
+/* Two names with one text are nobody's doing who makes keys: the later one is not taken, or the file of both could not be read. */
+static bool drop_double(change *ch)
+{
+    enum lun_key_standing stands;
+    for (int i = 0; i < ch->n_learned; i++) {
+        struct lun_key *k = ch->learned[i];
+        const struct lun_key *known = lun_keyring_find(ch->of->keyring, k->now.hash, 0, &stands);
+        bool is_known = known && strcmp(known->name, k->name);
+        if (!is_known && (lun_keyring_named(ch->keyring, k->name) != k || lun_keyring_find(ch->keyring, k->now.hash, 0, &stands) == k)) continue;
+        lun_texts_add(ch, &ch->result.warnings, "the key %s has the text of another one, and is not taken", k->name);
+        lun_key_unref(k);
+        ch->learned[i] = ch->learned[--ch->n_learned];
+        return true;
+    }
+    return false;
+}
+
 static void learn(change *ch)
 {
     struct lun_changes *c = ch->of;
-    ch->keyring = lun_keyring_with(c->keyring, ch->learned, ch->n_learned, &ch->n_newer);
+    do {
+        lun_keyring_unref(ch->keyring);
+        ch->keyring = lun_keyring_with(c->keyring, ch->learned, ch->n_learned, &ch->n_newer);
+    } while (drop_double(ch));
+    ch->keyring_before = lun_keyring_ref(c->keyring);
     for (int i = 0; i < ch->n_learned; i++)
         if (!ch->learned[i]->revoked && lun_snapshot_client_named(c->current, ch->learned[i]->name))
             lun_texts_add(ch, &ch->result.warnings, "the key %s stands in `clients` of %s too: both are valid, and spend together", ch->learned[i]->name, file_of(c));

@@ -90,7 +90,8 @@ static void audit_keys(struct lun_changes *c, const change *ch)
     static const char *const whats[] = { "key create", "key change", "key rotate", "key revoke", "key learn" };
     if (ch->key) audit_key(c, ch, whats[ch->verb_of_key], ch->key_before, ch->key);
     for (int i = 0; i < ch->n_learned; i++)
-        if (lun_keyring_named(ch->keyring, ch->learned[i]->name) == ch->learned[i]) audit_key(c, ch, whats[LUN_KEY_LEARN], NULL, ch->learned[i]);
+        if (lun_keyring_named(ch->keyring, ch->learned[i]->name) == ch->learned[i]) 
+            audit_key(c, ch, whats[LUN_KEY_LEARN], lun_keyring_named(ch->keyring_before, ch->learned[i]->name), ch->learned[i]);
 }
 
 static void audit(struct lun_changes *c, const change *ch)

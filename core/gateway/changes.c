@@ -33,7 +33,7 @@ static void change_free(change *ch)
     free(ch->text), free(ch->prepare_error), free(ch->write_error);
     lun_key_unref(ch->key_before), lun_key_unref(ch->key);
     while (ch->n_learned) lun_key_unref(ch->learned[--ch->n_learned]);
-    lun_keyring_unref(ch->keyring);
+    lun_keyring_unref(ch->keyring), lun_keyring_unref(ch->keyring_before);
     lun_buf_free(&ch->keys_file);
     explicit_bzero(ch->key_text, sizeof ch->key_text);
     lun_arena_free(&ch->arena);

@@ -345,7 +345,7 @@ static void on_stop(struct lun_post *p)
 {
     struct lun_fleet *f = FLEET_OF(stop, p);
     f->stop_by = f->reactor->loop.now + STOP_WAIT;
-    lun_shares_yield(f->options.shares, f->reactor->loop.now);
+    lun_shares_yield(f->options.shares);
     if (!f->connected || atomic_load(&f->state) != OPEN) { finish(f); return; }
     f->soon = true;
     lun_timer_set(&f->reactor->loop, &f->tick, f->reactor->loop.now);

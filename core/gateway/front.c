@@ -128,6 +128,18 @@ static bool right_method(struct lun_front *f, struct lun_exchange *x, const stru
     return false;
 }
 
+/* Said twice, each reader would take the one or the other. */
+static const char *said_twice(const struct lun_http_request *head)
+{
+    static const char *const once[] = { "authorization", "x-api-key", "api-key", "content-type", "content-encoding" };
+    for (size_t i = 0; i < sizeof once / sizeof *once; i++) {
+        int n = 0;
+        for (int k = 0; k < head->n_headers; k++) n += lun_slice_is_like(head->headers[k].name, once[i]);
+        if (n > 1) return once[i];
+    }
+    return NULL;
+}
+
 /* All that can be said against a request before its body is there. */
 static bool admit(struct lun_front *f, struct lun_exchange *x, const struct lun_http_request *head, struct place *p, struct lun_admitted *who)
 {
@@ -139,6 +151,10 @@ static bool admit(struct lun_front *f, struct lun_exchange *x, const struct lun_
         return refuse_code(f, x, LUN_CODE_NOT_FOUND, "There is nothing at this path. There are /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/models and /health.");
     if (!right_method(f, x, head, p)) return false;
     if (p->what == HEALTH) return true;
+    const char *twice = said_twice(head);
+    char what[96];
+    if (twice) snprintf(what, sizeof what, "There are two `%s`: which one is meant?", twice);
+    if (twice) return refuse_code(f, x, LUN_CODE_INVALID_REQUEST, what);
     if (!known(f, x, head, who)) return false;
     if (p->what == ASK && is_coded(head)) return refuse_code(f, x, LUN_CODE_MEDIA_TYPE, "Compressed bodies are not taken here: send it without `content-encoding`.");
     if (p->what == ASK && !is_json(head)) return refuse_code(f, x, LUN_CODE_MEDIA_TYPE, "The body has to be JSON: send it with `content-type: application/json`.");

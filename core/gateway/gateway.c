@@ -133,6 +133,7 @@ static bool open_admin(struct lun_gateway *g)
 {
     if (g->listeners.admin < 0) return true;
     lun_listen_text(g->listeners.admin, g->admin_address);
+    for (int i = 0; i < g->n; i++) lun_worker_bar(g->workers[i], g->listeners.admin);
     lun_reactor_enter(g->reactor);
     g->admin = lun_admin_new(&(struct lun_admin_options){ .reactor = g->reactor, .registry = g->registry, .changes = g->changes, .workers = g->workers, .n_workers = g->n, .books = g->books, .fleet = g->fleet,
                                                           .writer = g->writer, .log = g->options.log }, g->listeners.admin);

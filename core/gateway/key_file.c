@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define FORMAT 1
+#define LUN_KEY_CHANGES ((int64_t)1 << 53)
 
 /* ---- writing ---- */
 
@@ -95,13 +96,19 @@ static bool read_int(struct lun_json object, const char *name, int64_t least, in
     return (lun_json_int(v, out) && *out >= least && *out >= 0) || unread(why, name);
 }
 
+static bool is_plain(const char *text)
+{
+    for (; *text; text++) if (*text <= ' ' || *text > '~') return false;
+    return true;
+}
+
 static bool read_digest(struct lun_json object, struct lun_key_digest *d, char **why)
 {
     struct lun_buf hash = {0}, hint = {0};
     bool good = lun_json_string(lun_json_get(object, "hash"), true, &hash) && !strpbrk(lun_buf_text(&hash), "ABCDEF")
              && lun_key_hash_read(lun_buf_text(&hash), d->hash);           /* as it is written here */
     if (!good) unread(why, "hash");
-    else if (!lun_json_string(lun_json_get(object, "hint"), true, &hint) || hint.n >= LUN_KEY_HINT) good = unread(why, "hint");
+    else if (!lun_json_string(lun_json_get(object, "hint"), true, &hint) || hint.n >= LUN_KEY_HINT || !is_plain(lun_buf_text(&hint))) good = unread(why, "hint");
     else strcpy(d->hint, lun_buf_text(&hint));
     lun_buf_free(&hash), lun_buf_free(&hint);
     return good;
@@ -118,7 +125,9 @@ static bool read_older(struct lun_json list, struct lun_key *k, struct lun_key_d
 
 static bool read_numbers(struct lun_json j, struct lun_key *k, char **why)
 {
-    return read_int(j, "life", 1, 0, &k->life, why) && read_int(j, "version", 1, 0, &k->version, why) && read_int(j, "made", 1, 0, &k->made, why)
+    if (!read_int(j, "life", 1, 0, &k->life, why) || !read_int(j, "version", 1, 0, &k->version, why)) return false;
+    if (k->life > LUN_KEY_CHANGES || k->version > LUN_KEY_CHANGES) return unread(why, k->life > LUN_KEY_CHANGES ? "life" : "version");     /* one more is a number still */
+    return read_int(j, "made", 1, 0, &k->made, why)
         && read_int(j, "changed", 1, 0, &k->changed, why) && read_int(j, "expires", 0, LUN_NEVER, &k->expires, why) && read_int(j, "revoked", 0, 0, &k->revoked, why);
 }
 

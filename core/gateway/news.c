@@ -8,6 +8,7 @@
 #define KEY  "key "
 #define BACK "back "
 #define BY   "another gateway"
+#define CHANGES ((int64_t)1 << 52)
 
 struct lun_news {
     const struct lun_log *log;
@@ -91,6 +92,14 @@ static struct lun_key *hear_key(struct lun_news *n, const struct lun_fleet_news 
     struct lun_key *k = lun_json_check(news->text, strlen(news->text), &text, NULL) ? lun_key_read(text, &why) : NULL;
     if (!k) lun_log(n->log, LUN_LOG_WARN, "from another gateway: what it tells of %s cannot be understood%s%s", news->name, why ? ": " : "", why ? why : "");
     free(why);
+    if (k && (k->life > CHANGES || k->version > CHANGES)) {         /* what is changed here later is to be readable there */
+        lun_log(n->log, LUN_LOG_WARN, "from another gateway: what it tells of %s has a version that no key comes to", news->name);
+        lun_key_unref(k), k = NULL;
+    }
+    if (k && strcmp(k->name, news->name + strlen(KEY))) {
+        lun_log(n->log, LUN_LOG_WARN, "from another gateway: what it tells of %s is of a key of another name", news->name);
+        lun_key_unref(k), k = NULL;
+    }
     const struct lun_key *own = k ? lun_keyring_named(lun_changes_keyring(n->changes), k->name) : NULL;
     if (!own || lun_key_is_newer(k, own)) return k;
     if (lun_key_is_newer(own, k)) lun_news_key(n, own);

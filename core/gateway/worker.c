@@ -295,6 +295,8 @@ void lun_worker_join(struct lun_worker *w)
     w->started = false;
 }
 
+void lun_worker_bar(struct lun_worker *w, int listener) { lun_upstream_bar(w->upstream, listener); }
+
 void lun_worker_listen(struct lun_worker *w, int listener)
 {
     lun_reactor_enter(w->reactor);

@@ -31,6 +31,7 @@ struct lun_worker_options {             /* borrowed until free */
  * NULL: `error` (yours to free). */
 struct lun_worker *lun_worker_new(const struct lun_worker_options *, struct lun_kit *, struct lun_tuning *, int listener, char **error);
 void lun_worker_listen(struct lun_worker *, int listener);     /* on one more, which is taken; before it starts */
+void lun_worker_bar(struct lun_worker *, int listener);        /* policies' own calls (lunette.http) never lead there; before it starts */
 bool lun_worker_start(struct lun_worker *);     /* begins its thread; false: the system gives no thread */
 void lun_worker_ready(struct lun_worker *);     /* all workers listen: readiness says so from now on. Any thread */
 struct lun_reactor *lun_worker_reactor(struct lun_worker *);

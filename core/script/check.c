@@ -1,4 +1,5 @@
 #include "script/convert.h"
+#include "base/fold.h"
 #include "script/loading.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -212,6 +213,12 @@ bool lun_check_line(struct lun_loading *l, const struct lun_value *v, size_t mos
     else if (v->type == LUN_VALUE_TEXT) lun_wrong(l, v, "must be one line of 1 to %zu bytes without control characters", most);
     else lun_wrong(l, v, "must be text, not %s", lun_value_show(v, &l->scratch));
     return false;
+}
+
+void lun_check_shows(struct lun_loading *l, const struct lun_value *v)
+{
+    if (v && v->type == LUN_VALUE_TEXT && v->n && !lun_fold_shows(v->text, v->n))
+        lun_wrong(l, v, "must not begin or end with a blank, nor hold characters that do not show or that turn others about");
 }
 
 static void *grown(void *items, int n, int *room, size_t size, struct lun_arena *arena)

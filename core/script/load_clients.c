@@ -141,6 +141,7 @@ static void check_twice(struct lun_loading *l, const struct lun_value *table, co
     int named = 0, keyed = 0;
     while (named < n && !(c->name && rules[named].name && !strcmp(c->name, rules[named].name))) named++;
     while (keyed < n && !(hashed && !memcmp(sum, rules[keyed].hash, sizeof sum))) keyed++;
+    lun_check_shows(l, name);
     if (named < n) lun_wrong(l, name, "another client (number %d) is called %s already", named + 1, lun_value_quote(c->name, &l->scratch));
     if (keyed < n) lun_wrong(l, hash, "is the key of another client (number %d) too", keyed + 1);
 }

@@ -55,6 +55,7 @@ static void check_name(struct reading *r, struct lun_value *v)
 {
     if (!strcmp(v->key, "hash")) lun_wrong(&r->l, v, "is not said: the gateway makes the key's text and shows it once");
     else if (!strcmp(v->key, "name") && !(r->may & LUN_KEY_SAYS_NAME)) lun_wrong(&r->l, v, "stays as it is: what was spent belongs to it");
+    else if (!strcmp(v->key, "name")) { lun_check_shows(&r->l, v); return; }
     else if (is_beside(v->key) || lun_setting_find(LUN_SCOPE_CLIENT, v->key)) return;
     else lun_wrong(&r->l, v, "there is no such field%s", lun_hint(&r->l, nearest(r, v->key)));
     v->used = true;

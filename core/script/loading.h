@@ -61,6 +61,7 @@ void lun_origin(struct lun_loading *, const struct lun_value *, const char *path
 bool lun_check_table(struct lun_loading *, const struct lun_value *);
 /* One line without control characters, `most` bytes at most; told when not. */
 bool lun_check_line(struct lun_loading *, const struct lun_value *, size_t most);
+void lun_check_shows(struct lun_loading *, const struct lun_value *);   /* a name that people tell from others by looking; told when not. NULL is fine */
 /* Text, or a secret, whose value is then copied and marked to be wiped; NULL: neither, or the secret is missing: told. */
 const char *lun_check_secret(struct lun_loading *, const struct lun_value *, const char *plain_problem);
 /* The entries of a table with names in the order they are written (Lua itself remembers none). In scratch. */

@@ -22,6 +22,7 @@ struct lun_shares {
     void (*wake)(void *self); void *self;       /* NULL: nothing is shared */
     int gateways;                       /* as last told */
     struct lun_share *looked_at;        /* the last one, for whether there is something to tell of it; NULL: none yet */
+    bool yields;                        /* nothing is needed any more; the carrier's */
     const char *_Atomic trouble;
 };
 
@@ -139,7 +140,8 @@ static bool word(struct lun_shares *s, struct lun_share *one, bool more_of_us, s
 {
     struct lun_limiter_look l = lun_limiter_look(one->limiter, now);
     if (!limits(l.limit)) return leaves(one, w, now);
-    l.lacks = lacks(one, &l, now);
+    l.lacks = !s->yields && lacks(one, &l, now);
+    one->returns |= s->yields;
     struct lun_tally want = smaller(wish(one, &l, s->gateways, more_of_us, now), l.limit);
     if (below(want, l.part)) want = larger(want, lun_limiter_lower(one->limiter, want, now));
     one->returns = false;
@@ -192,13 +194,7 @@ void lun_shares_wanted(struct lun_shares *s, const char *name, lun_us now)
     one->contended_until = now + CONTENDED;
 }
 
-void lun_shares_yield(struct lun_shares *s, lun_us now)
-{
-    for (struct lun_share *one = after(s, NULL); one; one = after(s, one)) {
-        one->returns = true;
-        one->contended_until = now + LUN_WINDOW;
-    }
-}
+void lun_shares_yield(struct lun_shares *s) { s->yields = true; }
 
 void lun_shares_alone(struct lun_shares *s, lun_us now)
 {

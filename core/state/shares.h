@@ -39,7 +39,7 @@ size_t lun_shares_words(struct lun_shares *, int gateways, struct lun_share_word
 size_t lun_shares_register(struct lun_shares *, size_t *at, struct lun_share_word *, size_t room, lun_us now);
 void lun_shares_answer(struct lun_share *, const struct lun_share_word *, struct lun_tally part, lun_us now);        /* what all know now of that word */
 void lun_shares_wanted(struct lun_shares *, const char *name, lun_us now);     /* another gateway lacks some of it */
-void lun_shares_yield(struct lun_shares *, lun_us now);         /* nothing is needed any more: all that is unused is given back with the next words */
+void lun_shares_yield(struct lun_shares *);     /* nothing is needed any more: all that is unused is given back with the next words, whoever was refused a moment ago */
 void lun_shares_alone(struct lun_shares *, lun_us now);         /* nobody has ever answered */
 void lun_shares_say(struct lun_shares *, const char *trouble);  /* static; NULL: none */
 /* Calls for each that has a limit. */

@@ -15,14 +15,14 @@ extern char **environ;
 
 /* ---- taking ---- */
 
-static bool for_us(int *n)
+/* How many are for this process; -1: that cannot be read. */
+static int for_us(void)
 {
     const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
     char *end = NULL;
-    if (!pid || !count || strtol(pid, &end, 10) != (long)getpid() || *end) return false;
+    if (!pid || !count || strtol(pid, &end, 10) != (long)getpid() || *end) return 0;
     long number = strtol(count, &end, 10);
-    *n = number > 0 && number <= LUN_HANDED_MOST && !*end ? (int)number : 0;
-    return *n;
+    return number >= 0 && number <= LUN_HANDED_MOST && *count && !*end ? (int)number : -1;
 }
 
 static bool is_listening(int fd)
@@ -65,10 +65,11 @@ static bool keep(struct lun_handed *h, int fd, const char *name)
 
 bool lun_handed_take(struct lun_handed *h, char error[256])
 {
-    int n = 0, bad = -1;
+    int n = for_us(), bad = -1;
     char name[16];
     *h = (struct lun_handed)LUN_HANDED_NONE;
-    if (for_us(&n)) h->fds = lun_alloc((size_t)n * sizeof *h->fds);
+    if (n < 0) return snprintf(error, 256, "LISTEN_FDS is no number of sockets up to %d", LUN_HANDED_MOST), false;
+    if (n) h->fds = lun_alloc((size_t)n * sizeof *h->fds);
     for (int i = 0; i < n; i++) {
         name_of(i, name);
         if (!keep(h, LUN_HANDED_FIRST + i, name) && bad < 0) bad = i;

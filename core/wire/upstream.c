@@ -20,6 +20,12 @@ struct lun_upstream *lun_upstream_new(struct lun_reactor *reactor, const struct 
     return u;
 }
 
+void lun_upstream_bar(struct lun_upstream *u, int listener)
+{
+    socklen_t n = sizeof u->barred;
+    if (getsockname(listener, &u->barred.any, &n) || (u->barred.any.sa_family != AF_INET && u->barred.any.sa_family != AF_INET6)) u->barred.any.sa_family = 0;
+}
+
 void lun_upstream_free(struct lun_upstream *u)
 {
     if (!u) return;

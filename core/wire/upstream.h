@@ -40,6 +40,8 @@ struct lun_upstream_options {
 
 /* NULL when libcurl cannot be used (not the OpenSSL flavour, no memory). The reactor is borrowed until lun_upstream_free. */
 struct lun_upstream *lun_upstream_new(struct lun_reactor *, const struct lun_upstream_options *);   /* options NULL: defaults */
+/* A listening socket of this process to which no guarded site may lead (its admin interface); before there are calls. */
+void lun_upstream_bar(struct lun_upstream *, int listener);
 void lun_upstream_free(struct lun_upstream *);      /* all calls are closed and all sites freed before; closes the connections */
 
 struct lun_upstream_site_spec {
@@ -47,7 +49,7 @@ struct lun_upstream_site_spec {
     const char *ca_file;        /* PEM, trusted alone; NULL: the system's */
     const char *proxy;          /* URL, may carry a password; NULL: none, whatever the environment says */
     bool http2;                 /* offer it by ALPN (https only); otherwise HTTP/1.1 alone */
-    bool guarded;               /* no connection is made to an address of base/address.h, whatever name led there; without a proxy alone */
+    bool guarded;               /* no connection is made to an address of base/address.h, nor to what is barred, whatever name led there; without a proxy alone */
     lun_us connect_timeout;     /* for calls that say none; 0: 10 s */
     int connections;            /* calls in flight at once, over all who count in the same place; 0: 512. With http2 100 times as many, as one connection carries 100. Idle ones
                                    kept for reuse are not counted */

@@ -34,7 +34,7 @@ static void unconnected(struct lun_upstream_call *c, CURLcode r)
     const char *why = system_says(c, &number);
     const char *proxy = *c->site->proxy ? "no connection through the proxy" : "no connection";
     if (r == CURLE_OPERATION_TIMEDOUT || number == ETIMEDOUT) say(c, LUN_KIND_CONNECT_TIMEOUT, "no connection in time", NULL);
-    else if (c->barred) say(c, LUN_KIND_CONNECT_REFUSED, "it leads to an address of the local link or of a metadata service", NULL);
+    else if (c->barred) say(c, LUN_KIND_CONNECT_REFUSED, "it leads to an address of the local link, of a metadata service or of the admin interface", NULL);
     else say(c, LUN_KIND_CONNECT_REFUSED, proxy, why);
 }
 

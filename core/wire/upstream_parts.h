@@ -69,6 +69,7 @@ struct lun_upstream {
     bool keeps;                 /* libcurl's handles may be used more than once */
     int open, blind;            /* blind: calls that hold bytes back on a socket we do not know */
     uint64_t wakes, turn;
+    union { struct sockaddr any; struct sockaddr_in v4; struct sockaddr_in6 v6; } barred;       /* any.sa_family 0: nothing is */
 };
 
 struct lun_upstream_site {

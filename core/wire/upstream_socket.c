@@ -124,7 +124,8 @@ curl_socket_t socket_open(void *call, curlsocktype purpose, struct curl_sockaddr
 {
     struct lun_upstream_call *c = call;
     (void)purpose;
-    if (c->site->guarded && lun_address_is_inner(&a->addr)) { c->barred = true; return CURL_SOCKET_BAD; }
+    bool own = c->upstream->barred.any.sa_family && lun_address_leads_to(&a->addr, &c->upstream->barred.any);
+    if (c->site->guarded && (own || lun_address_is_inner(&a->addr))) { c->barred = true; return CURL_SOCKET_BAD; }
     int fd = socket(a->family, a->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, a->protocol);
     if (fd < 0) {
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {

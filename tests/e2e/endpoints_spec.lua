@@ -136,6 +136,14 @@ describe("a key", function()
     end
   end)
 
+  it("that is said twice is 400, and so is a content-type: each reader would take another one", function()
+    for _, headers in ipairs { { { "authorization", "Bearer key" }, { "Authorization", "Bearer zzz" } }, { { "x-api-key", "key" }, { "x-api-key", "key" } },
+                               { { "api-key", "key" }, { "content-type", "application/json" }, { "content-type", "text/plain" } } } do
+      is_error(gateway:request { path = "/v1/chat/completions", headers = headers, body = "{}" }, 400, "invalid_request", nil, "There are two")
+    end
+    assert.equal(200, gateway:request({ path = "/v1/models", headers = { { "authorization", "Bearer key" }, { "x-api-key", "other" } } }).status)
+  end)
+
   it("that is missing or unknown gets 401, before anything is read", function()
     local before = provider:count()
     local function with(headers) return gateway:request { path = "/v1/chat/completions", headers = headers, body = "not json" } end

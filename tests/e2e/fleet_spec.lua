@@ -175,6 +175,36 @@ describe("several gateways on one Redis", function()
       e2e.eventually("and the other not", invalid(third, key))
     end)
 
+    it("that somebody has put into Redis by hand and no gateway makes are not taken, and nothing is lost by them", function()
+      local all = several(2)
+      local key = make(all[1], "team-a")
+      e2e.eventually("it is known", valid(all[2], key))
+      local hash = e2e.hash(key)
+      local function forge(name, text)
+        local n = tonumber(store:command("hget", "lunette:{lunette}:fleet", "count")) + 1
+        store:command("hset", "lunette:{lunette}:fleet", "f:key " .. name, ("%d %s"):format(n, text), "n:" .. n, "key " .. name, "count", tostring(n))
+      end
+      local form = '{"name":"%s","life":%s,"version":%s,"made":1,"changed":1,"hash":"%s","hint":"%s","fields":{}}'
+      forge("double", form:format("double", "1", "1", hash, "sk-x"))
+      forge("large", form:format("large", "1", "9223372036854775807", e2e.hash "other", "sk-x"))
+      forge("wrong", form:format("another", "1", "1", e2e.hash "third", "sk-x"))
+      forge("bell", form:format("bell", "1", "1", e2e.hash "fourth", "\\u001b[31m"))
+      forge("long", "")
+      store:command("eval", "return redis.call('hset', KEYS[1], 'f:key long', '999 ' .. string.rep('x', 2000000))", "1", "lunette:{lunette}:fleet")
+      forge("none", "nothing")
+      local last = make(all[1], "team-b")                 -- what comes behind them is heard
+      for _, g in ipairs(all) do
+        e2e.eventually("it is known", valid(g, last))
+        e2e.eventually("all of it was heard", function() return g.process:stderr():find("what it tells of key none", 1, true) end)
+        local names = {}
+        for _, k in ipairs(g:look("keys").keys) do names[#names + 1] = k.name end
+        table.sort(names)
+        assert.same({ "app", "team-a", "team-b" }, names)
+        g:restart()
+        assert.equal(200, ask(g, key).status)
+      end
+    end)
+
     it("are in nothing that Redis keeps", function()
       local all = several(2)
       local key = make(all[1], "team-a")

@@ -375,6 +375,18 @@ describe("a wish", function()
     assert.is_true(a:quiet())
   end)
 
+  it("for the web never leads to the gateway's own admin interface, by whatever address", function()
+    local g = serve(policy [[classify = function(request)
+      local answer, why = lunette.http { url = request.text, headers = { ["content-type"] = "application/json" }, body = '{"name":"minted"}', method = "POST" }
+      lunette.note("web", answer and answer.status or why)
+    end]])
+    for _, host in ipairs { "127.0.0.1", "localhost", "0.0.0.0", "127.1.2.3", "[::ffff:127.0.0.1]", "[::1]" } do
+      local said = g:line(g:chat { model = "s", text = ("http://%s:%d/admin/keys"):format(host, g.admin) }).notes.web
+      assert.equal("string", type(said), host)
+    end
+    assert.same({}, g:look("keys").keys)
+  end)
+
   it("for the web is dropped when the client leaves", function()
     local g = serve(policy [[classify = function(request) lunette.http { url = request.text } end]])
     local visit = g:open { model = "s", text = a.url }

@@ -148,6 +148,9 @@ describe("a key that was made", function()
     end
     refused(admin(g, "POST", ""), 422, "an object is wanted")
     refused(admin(g, "POST", "", "[]"), 400, "object")
+    for _, name in ipairs { " app", "app ", "app\226\128\139", "\226\128\174evil", "\194\155m" } do      -- zero width, right to left, a control character
+      refused(admin(g, "POST", "", { name = name }), 422, "name: must not begin or end with a blank")
+    end
     refused(admin(g, "POST", "", { name = "app" }), 409, "there is a key app already")
     refused(admin(g, "PATCH", "/app", { name = "b" }), 422, "name: stays as it is")
     refused(admin(g, "PATCH", "/appp", {}), 404, "did you mean app?")

@@ -283,6 +283,17 @@ describe("listening sockets that are there already", function()
     assert.equal(0, process:stop(signal.SIGTERM))
   end)
 
+  it("of which the number cannot be read are refused", function()
+    local launcher = ([[local unistd, stdlib = require "posix.unistd", require "posix.stdlib"
+      stdlib.setenv("LISTEN_PID", tostring(unistd.getpid()))
+      unistd.execp(%q, { [0] = %q, "serve" })]]):format(e2e.lunette, e2e.lunette)
+    for _, n in ipairs { "abc", "-1", "99999999", "" } do
+      local status, _, err = e2e.run({ "lua5.1", "-e", launcher }, { LISTEN_FDS = n })
+      assert.equal(1, status)
+      assert.truthy(err:find("LISTEN_FDS is no number of sockets", 1, true), err)
+    end
+  end)
+
   it("that are none are refused by name", function()
     local process = activate({ "lunette.socket" }, true)
     assert.equal(1, process:wait())

@@ -229,6 +229,20 @@ static void who_lacks_wakes_the_carrier_and_is_told_a_time_soon(void **state)
     world_free(w);
 }
 
+static void who_ends_gives_back_all_that_is_unused_though_somebody_was_refused_just_now(void **state)
+{
+    (void)state;
+    struct world *w = world_new(2, 60, 6000);
+    talk_all(w, 3);
+    for (int i = 0; i < 5; i++) assert_true(pass(w, 1));
+    while (pass(w, 0)) { }
+    lun_shares_yield(w->g[1].shares);
+    assert_true(w->g[0].woken);
+    pass(w, 1), talk(w, 1, HEARD);
+    assert_int_equal(w->g[1].kept[0].requests, w->n_sent[0] - 30);
+    world_free(w);
+}
+
 static void a_turn_larger_than_the_limit_waits_until_nobody_else_has_any_of_it(void **state)
 {
     (void)state;
@@ -310,6 +324,7 @@ int main(void)
         cmocka_unit_test(all_of_a_limit_can_be_had_by_the_one_who_asks),
         cmocka_unit_test(nothing_stays_with_one_who_has_no_use_for_it),
         cmocka_unit_test(who_lacks_wakes_the_carrier_and_is_told_a_time_soon),
+        cmocka_unit_test(who_ends_gives_back_all_that_is_unused_though_somebody_was_refused_just_now),
         cmocka_unit_test(a_turn_larger_than_the_limit_waits_until_nobody_else_has_any_of_it),
         cmocka_unit_test(without_others_there_is_nothing_to_share),
         cmocka_unit_test(a_limit_that_is_no_longer_there_is_given_back_and_drawn_anew_when_it_is_again),

@@ -52,11 +52,39 @@ static void addresses_of_the_local_link_and_of_metadata_are_known_in_every_form(
     assert_false(lun_address_is_inner(&(struct sockaddr){ .sa_family = AF_UNIX }));
 }
 
+static struct sockaddr_storage address(const char *text, int port)
+{
+    struct sockaddr_storage a = {0};
+    struct sockaddr_in *v4 = (void *)&a;
+    struct sockaddr_in6 *v6 = (void *)&a;
+    bool four = inet_pton(AF_INET, text, &v4->sin_addr) == 1;
+    a.ss_family = four ? AF_INET : AF_INET6;
+    if (!four) assert_int_equal(inet_pton(AF_INET6, text, &v6->sin6_addr), 1);
+    *(four ? &v4->sin_port : &v6->sin6_port) = htons((uint16_t)port);
+    return a;
+}
+
+static void who_would_arrive_at_a_socket_of_this_machine_is_known(void **state)
+{
+    static const struct { const char *to, *at; bool leads; } cases[] = {
+        { "127.0.0.1", "127.0.0.1", true }, { "127.9.9.9", "127.0.0.1", true }, { "0.0.0.0", "127.0.0.1", true }, { "::", "127.0.0.1", true }, { "::1", "::1", true },
+        { "::ffff:127.0.0.1", "127.0.0.1", true }, { "127.0.0.1", "0.0.0.0", true }, { "::1", "::", true }, { "10.0.0.7", "10.0.0.7", true }, { "::ffff:10.0.0.7", "10.0.0.7", true },
+        { "10.0.0.8", "10.0.0.7", false }, { "10.0.0.8", "127.0.0.1", false }, { "2001:db8::1", "::1", false },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct sockaddr_storage to = address(cases[i].to, 4001), other = address(cases[i].to, 4002), at = address(cases[i].at, 4001);
+        if (lun_address_leads_to((struct sockaddr *)&to, (struct sockaddr *)&at) != cases[i].leads) fail_msg("%s to %s", cases[i].to, cases[i].at);
+        assert_false(lun_address_leads_to((struct sockaddr *)&other, (struct sockaddr *)&at));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(only_the_hosts_that_were_said_are_allowed),
         cmocka_unit_test(addresses_of_the_local_link_and_of_metadata_are_known_in_every_form),
+        cmocka_unit_test(who_would_arrive_at_a_socket_of_this_machine_is_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
