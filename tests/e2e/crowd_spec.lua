@@ -2,6 +2,7 @@
 -- goes on beside them. The short forms; the long ones with their figures: make stress.
 local e2e = require "support"
 local crowd = require "crowd"
+local sanitized = e2e.lunette:find "build%-"          -- its memory is another one's
 
 local config = [[return { providers = { a = { base_url = env "A" } }, models = { m = { { provider = "a", model = "x" } } },
   policy = "policy.lua", limits = { lag = %s } }]]
@@ -92,7 +93,7 @@ describe("a crowd of clients", function()
       return unsent > 0 and since > 10
     end)
     local each = (crowd.rss(g) - before) / 200
-    assert.is_true(each <= 256, each .. " KiB each")
+    if not sanitized then assert.is_true(each <= 256, each .. " KiB each") end
     served()
     assert.equal(200, deaf:leave().open)
     alone()
@@ -234,7 +235,7 @@ describe("a full disk", function()
       g.process:signal(e2e.SIGUSR1)
       return e2e.read(mount .. "/requests.jsonl"):find(last, 1, true)
     end)
-    for line in e2e.read(mount .. "/requests.jsonl"):gmatch "[^\n]+" do e2e.json.decode(line) end
+    for line in e2e.read(mount .. "/requests.jsonl"):gmatch "([^\n]+)\n" do e2e.json.decode(line) end
   end)
 end)
 
@@ -247,7 +248,9 @@ describe("a wall clock that steps", function()
   local function serve(more)
     p = e2e.provider [[return function() return { text = "fine", usage = { input = 5, output = 1000 } } end]]
     clock = e2e.write(e2e.folder() .. "/clock", ("%-20d"):format(0))
-    return e2e.gateway { env = { A = p.url, LD_PRELOAD = require "posix.unistd".getcwd() .. "/" .. crowd.tests .. "wallclock.so", WALLCLOCK = clock },
+    local here = crowd.tests:match "^/" and "" or require "posix.unistd".getcwd() .. "/"
+    return e2e.gateway { env = { A = p.url, LD_PRELOAD = here .. crowd.tests .. "wallclock.so", WALLCLOCK = clock,
+                                 ASAN_OPTIONS = (os.getenv "ASAN_OPTIONS" or "") .. ":verify_asan_link_order=0" },
       config = [[return { providers = { a = { base_url = env "A" } }, ]] .. (more or "") .. [[
         models = { m = { { provider = "a", model = "x", price = { input = 1, output = 1 } } } } }]] }
   end

@@ -204,7 +204,7 @@ describe("a key that was made", function()
     g.process:signal(e2e.SIGUSR1)
     e2e.eventually("four lines", function()
       lines = {}
-      for line in e2e.read(g.folder .. "/audit.jsonl"):gmatch "[^\n]+" do
+      for line in e2e.read(g.folder .. "/audit.jsonl"):gmatch "([^\n]+)\n" do
         local json = e2e.json.decode(line)
         if json.name == "audited" then lines[#lines + 1] = json end
       end

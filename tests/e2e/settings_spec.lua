@@ -51,7 +51,7 @@ local function audit(g)
   local lines = {}
   e2e.eventually("the audit log is written", function()
     lines = {}
-    for line in e2e.read(g.folder .. "/audit.jsonl"):gmatch "[^\n]+" do lines[#lines + 1] = e2e.json.decode(line) end
+    for line in e2e.read(g.folder .. "/audit.jsonl"):gmatch "([^\n]+)\n" do lines[#lines + 1] = e2e.json.decode(line) end
     return lines[1]
   end)
   return lines
