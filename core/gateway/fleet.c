@@ -381,13 +381,18 @@ struct lun_fleet *lun_fleet_new(const struct lun_fleet_options *options, char **
     return NULL;
 }
 
+void lun_fleet_stop(struct lun_fleet *f)
+{
+    if (!f || !f->started) return;
+    lun_reactor_post(f->reactor, &f->stop);
+    pthread_join(f->thread, NULL);
+    f->started = false;
+}
+
 void lun_fleet_free(struct lun_fleet *f)
 {
     if (!f) return;
-    if (f->started) {
-        lun_reactor_post(f->reactor, &f->stop);
-        pthread_join(f->thread, NULL);
-    }
+    lun_fleet_stop(f);
     lun_redis_free(f->redis);
     if (f->reactor) lun_reactor_free(f->reactor);
     drop_all(&f->sent), drop_all(&f->out), drop_all(&f->in);

@@ -24,7 +24,8 @@ struct lun_fleet_options {          /* borrowed until free */
 };
 /* NULL: *error, yours to free. */
 struct lun_fleet *lun_fleet_new(const struct lun_fleet_options *, char **error);
-void lun_fleet_free(struct lun_fleet *);        /* tells what waits, for a second at most. No worker runs. NULL is fine */
+void lun_fleet_stop(struct lun_fleet *);        /* tells what waits, for a second at most, and posts no more to `home`. No worker runs. NULL is fine */
+void lun_fleet_free(struct lun_fleet *);        /* stops it; behind the last who posts to `home`, where a post of its own may lie still. NULL is fine */
 void lun_fleet_tell(struct lun_fleet *, const char *name, const char *text);    /* copied; any thread. What Redis has already costs nobody anything */
 /* Members of a JSON object: "state" (apart, joining, open), "why", "id", "gateways" (alive, with this one), "limits". Any thread. */
 void lun_fleet_show(struct lun_fleet *, struct lun_buf *out);

@@ -257,6 +257,7 @@ void lun_gateway_free(struct lun_gateway *g)
     free(g->workers);
     free(g->listeners.fds);
     if (g->news) lun_news_tie(g->news, NULL, NULL);
+    lun_fleet_stop(g->fleet);           /* before what lies in the reactor's list is freed: who posts goes through the list */
     lun_books_free(g->books);
     lun_webhook_stop(g->webhook, WEBHOOK_GRACE);
     lun_changes_free(g->changes);
