@@ -184,7 +184,7 @@ sanitize-address: test-deps
 	@E2E_END=term UBSAN_OPTIONS=print_stacktrace=1 tests/tools/run --unit build-address/tests --policy --e2e build-address/lunette
 sanitize-thread: test-deps
 	@$(call SANITIZED,thread)
-	@TSAN_OPTIONS=second_deadlock_stack=1 tests/tools/run --unit build-thread/tests --e2e build-thread/lunette --only $(THREADED)
+	@TEST_JOBS=1 TSAN_OPTIONS=second_deadlock_stack=1 tests/tools/run --unit build-thread/tests --e2e build-thread/lunette --only $(THREADED)
 
 stress: test-deps ## minutes: a gateway reloaded every 50 ms under load, crowds of clients that are idle, slow or deaf, a thousand broken versions, the cost of each part of a reload
 	@$(MAKE) --no-print-directory -j$$(nproc) build units $(BUILD)/tests/parts
