@@ -136,6 +136,7 @@ void lane_remove(struct lun_upstream_call *c)
     struct lane *l = c->lane;
     if (!l) return;
     c->lane = NULL;
+    socket_give_up(c);
     c->upstream->inside++;
     curl_multi_remove_handle(l->multi, c->easy);
     c->upstream->inside--;

@@ -139,6 +139,7 @@ curl_socket_t socket_open(void *call, curlsocktype, struct curl_sockaddr *);    
 int socket_close(void *upstream, curl_socket_t);
 int socket_watch(CURL *, curl_socket_t, int what, void *lane, void *sock);
 void socket_settle(struct lun_upstream_call *);                /* its connection stands */
+void socket_give_up(struct lun_upstream_call *);        /* before the call leaves libcurl: its socket is not watched any more, unless it is settled */
 void socket_leave(struct lun_upstream_call *);                 /* its call is over: idle from now on */
 void socket_forget(struct lun_upstream *, int fd);             /* if it is known */
 

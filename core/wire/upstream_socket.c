@@ -113,6 +113,13 @@ void socket_settle(struct lun_upstream_call *c)
     c->opened = 0;
 }
 
+/* libcurl is about to close it, without a word; afterwards its number may be that of another thread's. */
+void socket_give_up(struct lun_upstream_call *c)
+{
+    struct sock *s = find(c->upstream, c->fd);
+    if (s && s->call == c && !s->settled) socket_forget(c->upstream, c->fd);
+}
+
 void socket_leave(struct lun_upstream_call *c)
 {
     struct sock *s = find(c->upstream, c->fd);
