@@ -356,21 +356,21 @@ struct lun_tally lun_limiter_left(struct lun_limiter *l, lun_us now)
 }
 
 /* So long until there is room again for one more. */
-static lun_us refused(struct lun_limiter *l, int64_t over, int64_t limit)
+static lun_us refused(struct lun_limiter *l, int64_t over)
 {
-    if (over <= l->window.all.requests && l->window.all.requests >= limit) return lun_window_frees(&l->window, over) - l->window.now;
+    if (over <= l->window.all.requests && l->window.all.requests >= l->requests) return lun_window_frees(&l->window, over) - l->window.now;
     if (l->of) lack(l);
     lun_us own = over <= l->window.all.requests ? lun_window_frees(&l->window, over) - l->window.now : LUN_WINDOW, even = flow(l, (struct lun_tally){ 1, 0 });
     return own < even ? own : even;
 }
 
-lun_us lun_limiter_pass(struct lun_limiter *l, int64_t requests_per_minute, lun_us now)
+lun_us lun_limiter_pass(struct lun_limiter *l, lun_us now)
 {
     lun_us wait = 0;
     lock(l, now);
-    int64_t over = taken(l).requests + 1 - requests_per_minute;
-    if (over <= 0) lun_window_add(&l->window, (struct lun_tally){ 1, 0 }, false);
-    else wait = refused(l, over, requests_per_minute);
+    int64_t over = taken(l).requests + 1 - l->requests;
+    if (!l->requests || over <= 0) lun_window_add(&l->window, (struct lun_tally){ 1, 0 }, false);
+    else wait = refused(l, over);
     l->moves = true;
     pthread_mutex_unlock(&l->lock);
     return wait;

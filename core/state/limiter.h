@@ -31,7 +31,7 @@ lun_us lun_limiter_take(struct lun_limiter *, struct lun_turn *, lun_us now);
 void   lun_limiter_correct(struct lun_limiter *, int64_t estimated, int64_t used, lun_us now);
 void   lun_limiter_told(struct lun_limiter *, int64_t requests_left, int64_t tokens_left, lun_us now);
 struct lun_tally lun_limiter_left(struct lun_limiter *, lun_us now);        /* each -1 where there is no such limit */
-lun_us lun_limiter_pass(struct lun_limiter *, int64_t requests_per_minute, lun_us now);     /* without a queue; 0: it has gone through */
+lun_us lun_limiter_pass(struct lun_limiter *, lun_us now);      /* a request without a queue; 0: it has gone through */
 
 /* How it stands, for who shares it out: what is in its window, what waits, what it may use; and whether it lacked or moved since the last look. */
 struct lun_limiter_look { struct lun_tally limit, used, waiting, part; bool lacks, moves; };

@@ -119,7 +119,10 @@ void lun_registry_apply(struct lun_registry *r, const struct lun_snapshot *s)
 {
     for (int i = 0; i < s->n_targets; i++) lun_target_state_apply(&s->targets[i]);
     for (int i = 0; i < s->n_teams; i++) account(r, "team ", s->teams[i].name, &s->teams[i].budget);
-    for (int i = 0; i < s->n_clients; i++) account(r, "key ", s->clients[i].name, &s->clients[i].budget);
+    for (int i = 0; i < s->n_clients; i++) {
+        account(r, "key ", s->clients[i].name, &s->clients[i].budget);
+        client(r, &s->clients[i]);
+    }
     account(r, "total", "", &s->total);
     for (int i = 0; i < s->n_tags; i++) values_of(r, &s->tags[i]);
     for (int i = 0; i < s->n_canaries; i++) lun_canary_apply(s->canaries[i].state, &s->canaries[i]);

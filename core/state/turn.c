@@ -73,5 +73,5 @@ atomic_int *lun_limit_calls(const struct lun_provider *p) { return &p->state->re
 
 lun_us lun_limit_client(const struct lun_client_rule *c, lun_us now)
 {
-    return c->requests_per_minute > 0 ? lun_limiter_pass(c->state->limiter, c->requests_per_minute, now) : 0;
+    return c->requests_per_minute > 0 ? lun_limiter_pass(c->state->limiter, now) : 0;
 }

@@ -689,6 +689,22 @@ static void a_quota_forgets_what_is_older_than_its_window(void **s)
     lun_quota_free(q);
 }
 
+/* A reload that failed half way puts the version before into force again. */
+static void a_client_goes_by_the_rate_that_was_applied_last(void **s)
+{
+    (void)s;
+    struct bound w = world(1, 0, 0);
+    w.app->requests_per_minute = 5;
+    lun_registry_apply(w.registry, w.snapshot);
+    for (int i = 0; i < 5; i++) assert_int_equal(lun_limit_client(w.app, S), 0);
+    assert_int_equal(lun_limit_client(w.app, S), 60 * S);
+    w.app->requests_per_minute = 7;
+    lun_registry_apply(w.registry, w.snapshot);
+    for (int i = 0; i < 2; i++) assert_int_equal(lun_limit_client(w.app, S), 0);
+    assert_int_equal(lun_limit_client(w.app, S), 60 * S);
+    bound_close(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -709,6 +725,7 @@ int main(void)
         cmocka_unit_test(a_reload_changes_the_rate_of_a_window_and_keeps_what_is_in_it),
         cmocka_unit_test(clocks_of_threads_that_differ_a_little_do_no_harm), cmocka_unit_test(no_schedule_overruns_a_window_or_forgets_anybody),
         cmocka_unit_test(a_slots_time_is_true_while_nobody_else_comes_or_leaves), cmocka_unit_test(threads_together_send_no_more_than_a_window_holds),
+        cmocka_unit_test(a_client_goes_by_the_rate_that_was_applied_last),
         cmocka_unit_test(a_clients_rate_has_no_queue_and_says_how_long_to_wait), cmocka_unit_test(retries_are_a_share_of_recent_requests_and_some_at_least),
         cmocka_unit_test(a_quota_forgets_what_is_older_than_its_window),
     };

@@ -133,7 +133,7 @@ static void count(struct world *w, int which, int64_t tokens)
 
 static bool pass(struct world *w, int i)
 {
-    bool through = !lun_limiter_pass(w->g[i].client, w->requests, w->now);
+    bool through = !lun_limiter_pass(w->g[i].client, w->now);
     if (through) count(w, 0, 0);
     return through;
 }
@@ -221,7 +221,7 @@ static void who_lacks_wakes_the_carrier_and_is_told_a_time_soon(void **state)
     talk_all(w, 3);
     while (pass(w, 0)) { }
     assert_true(w->g[0].woken);
-    assert_int_equal(lun_limiter_pass(w->g[0].client, 60, w->now), 2 * LUN_SHARES_POLL);
+    assert_int_equal(lun_limiter_pass(w->g[0].client, w->now), 2 * LUN_SHARES_POLL);
     talk(w, 0, HEARD);                  /* lacks: the other is asked */
     talk(w, 1, HEARD);                  /* gives back */
     talk(w, 0, HEARD);
