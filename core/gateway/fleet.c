@@ -119,7 +119,7 @@ static void lost(struct lun_fleet *f, const char *nonce)
 
 /* ---- a message ---- */
 
-struct message { const char **at; size_t n, room; struct lun_buf numbers; };
+struct message { const char **at; size_t n, room; };
 
 static void add(struct message *m, const char *text)
 {
@@ -133,7 +133,6 @@ static void add_number(struct message *m, struct lun_arena *arena, int64_t n) { 
 static void add_words(struct lun_fleet *f, struct message *m, struct lun_arena *arena)
 {
     lun_us now = f->reactor->loop.now;
-    if (f->op == BEGIN) f->registered = 0;
     if (!*f->nonce) f->n_words = 0;
     else if (f->op == TELL) f->n_words = lun_shares_words(f->options.shares, atomic_load(&f->gateways), f->words, WORDS, now);
     else f->n_words = lun_shares_register(f->options.shares, &f->registered, f->words, WORDS, now);
@@ -180,20 +179,20 @@ static void speak(struct lun_fleet *f)
     add_news(f, &m, &arena);
     f->spoke = f->reactor->loop.now;
     f->busy = lun_redis_eval(f->redis, lun_bundle_find("lua/fleet.lua")->start, f->key, m.at, NULL, (int)m.n, answered, f);
-    if (!f->busy) put_back(f);
+    if (!f->busy) put_back(f), begin(f);        /* what it would have said was not heard */
     free(m.at);
     lun_arena_free(&arena);
 }
 
 /* ---- its answer ---- */
 
-static int64_t number(const char *text) { return text ? strtoll(text, NULL, 10) : 0; }
+static int64_t number(const char *text) { return strtoll(text, NULL, 10); }
 
 static void hear(struct lun_fleet *f, const char *const *items, int n, bool all)
 {
     if (n < 2 && !all) return;
     pthread_mutex_lock(&f->lock);
-    for (int i = 0; i + 1 < n; i += 2) if (items[i] && items[i + 1]) put_copy(&f->in, items[i], items[i + 1]);
+    for (int i = 0; i + 1 < n; i += 2) put_copy(&f->in, items[i], items[i + 1]);
     f->in_caught_up |= all;
     pthread_mutex_unlock(&f->lock);
     lun_reactor_post(f->options.home, &f->home);
@@ -237,12 +236,6 @@ static void failed(struct lun_fleet *f, const char *why)
     become(f, APART, why);
 }
 
-static bool is_whole(const struct lun_redis_reply *r)
-{
-    for (int i = 0; i < r->n; i++) if (!r->items[i]) return false;
-    return r->n >= HEAD;
-}
-
 static void finish(struct lun_fleet *f);
 
 static void answered(void *self, const struct lun_redis_reply *r)
@@ -250,12 +243,12 @@ static void answered(void *self, const struct lun_redis_reply *r)
     struct lun_fleet *f = self;
     f->busy = false;
     if (r->result != LUN_REDIS_OK) failed(f, r->why);
-    else if (is_whole(r) && !strcmp(r->items[0], "NEW")) {
+    else if (lun_redis_is_whole(r, HEAD) && !strcmp(r->items[0], "NEW")) {
         put_back(f);
         lost(f, r->items[1]);
         become(f, JOINING, "");
         f->soon = true;
-    } else if (is_whole(r) && understood(f, r->items, r->n)) {
+    } else if (lun_redis_is_whole(r, HEAD) && understood(f, r->items, r->n)) {
         f->greeted = true;
         taken(f, r);
     } else failed(f, "Redis answers what its script does not say");

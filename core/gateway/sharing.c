@@ -183,17 +183,10 @@ static void trouble(struct lun_sharing *s, const char *why)
     show_state(s, LUN_MEMBER_APART);
 }
 
-/* The script says no nil; another server might. */
-static bool is_whole(const struct lun_redis_reply *r)
-{
-    for (int i = 0; i < r->n; i++) if (!r->items[i]) return false;
-    return true;
-}
-
 static void answered(void *self, const struct lun_redis_reply *r)
 {
     struct lun_sharing *s = self;
-    if (r->result == LUN_REDIS_OK && !is_whole(r)) { lun_member_apart(s->member); return; }
+    if (r->result == LUN_REDIS_OK && !lun_redis_is_whole(r, 0)) { lun_member_apart(s->member); return; }
     if (r->result == LUN_REDIS_OK) {
         bool again = s->why && !s->looks;       /* that it can be read says nothing of whether it can be written to */
         if (again) free(s->why), s->why = NULL;

@@ -59,6 +59,9 @@ struct lun_redis_reply {        /* borrowed until `done` returns */
     int n; const char *const *items; const size_t *lens;    /* OK: the answer, or those of its list; numbers as decimal text; NULL: nil. NUL behind each */
 };
 
+/* OK, of `least` items or more, and no nil among them: what a script of ours answers. */
+bool lun_redis_is_whole(const struct lun_redis_reply *, int least);
+
 struct lun_redis_options {
     struct lun_reactor *reactor;    /* borrowed until free */
     const char *url;                /* state/redis_address.h */

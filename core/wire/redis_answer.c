@@ -41,6 +41,12 @@ void lun_redis_say(char why[LUN_REDIS_WHY], const char *place, enum lun_redis_er
     snprintf(why, LUN_REDIS_WHY, *shown ? "%s %s (%s)" : "%s %s", place, errors[e].text, shown);
 }
 
+bool lun_redis_is_whole(const struct lun_redis_reply *r, int least)
+{
+    for (int i = 0; i < r->n; i++) if (!r->items[i]) return false;
+    return r->result == LUN_REDIS_OK && r->n >= least;
+}
+
 const char *lun_redis_digest(const char *script, char out[41])
 {
     unsigned char sha[EVP_MAX_MD_SIZE] = { 0 };

@@ -30,6 +30,18 @@ static void only_the_hosts_that_were_said_are_allowed(void **state)
     assert_false(lun_url_allowed("http://flags.example/", NULL, 0));
 }
 
+static struct sockaddr_storage address(const char *text, int port)
+{
+    struct sockaddr_storage a = {0};
+    struct sockaddr_in *v4 = (void *)&a;
+    struct sockaddr_in6 *v6 = (void *)&a;
+    bool four = inet_pton(AF_INET, text, &v4->sin_addr) == 1;
+    a.ss_family = four ? AF_INET : AF_INET6;
+    if (!four) assert_int_equal(inet_pton(AF_INET6, text, &v6->sin6_addr), 1);
+    *(four ? &v4->sin_port : &v6->sin6_port) = htons((uint16_t)port);
+    return a;
+}
+
 static void addresses_of_the_local_link_and_of_metadata_are_known_in_every_form(void **state)
 {
     (void)state;
@@ -41,27 +53,10 @@ static void addresses_of_the_local_link_and_of_metadata_are_known_in_every_form(
         { "2002:a9fe:a9fe::1", true }, { "2002:808:808::1", false },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct sockaddr_storage a = {0};
-        struct sockaddr_in *v4 = (void *)&a;
-        struct sockaddr_in6 *v6 = (void *)&a;
-        bool four = inet_pton(AF_INET, cases[i].text, &v4->sin_addr) == 1;
-        a.ss_family = four ? AF_INET : AF_INET6;
-        if (!four) assert_int_equal(inet_pton(AF_INET6, cases[i].text, &v6->sin6_addr), 1);
+        struct sockaddr_storage a = address(cases[i].text, 0);
         if (lun_address_is_inner((struct sockaddr *)&a) != cases[i].inner) fail_msg("%s", cases[i].text);
     }
     assert_false(lun_address_is_inner(&(struct sockaddr){ .sa_family = AF_UNIX }));
-}
-
-static struct sockaddr_storage address(const char *text, int port)
-{
-    struct sockaddr_storage a = {0};
-    struct sockaddr_in *v4 = (void *)&a;
-    struct sockaddr_in6 *v6 = (void *)&a;
-    bool four = inet_pton(AF_INET, text, &v4->sin_addr) == 1;
-    a.ss_family = four ? AF_INET : AF_INET6;
-    if (!four) assert_int_equal(inet_pton(AF_INET6, text, &v6->sin6_addr), 1);
-    *(four ? &v4->sin_port : &v6->sin6_port) = htons((uint16_t)port);
-    return a;
 }
 
 static void who_would_arrive_at_a_socket_of_this_machine_is_known(void **state)
