@@ -27,10 +27,16 @@ static void want_one(struct world *w, struct gateway *g)
     world_deliver(w);
 }
 
-/* Two gateways that both draw on one account of 1. */
-static void two(struct world *w, lua_State *L)
+static void tick(struct world *w, struct gateway *g, int times) { while (times--) lun_member_tick(g->member), world_deliver(w); }
+
+static void tick_both(struct world *w, int times) { for (int k = 0; k < times; k++) tick(w, &w->g[k % 2], 1); }
+
+/* Two gateways that both draw on one account of 1: what each test below begins with. */
+static int two(void **state)
 {
-    world_build(w, L, 1, M_NONE);
+    static struct world world;
+    struct world *w = *state = &world;
+    world_build(w, script_machine(M_NONE), 1, M_NONE);
     w->n = 2, w->budgets = w->days = w->accounts = 1, w->limit[0] = 1, w->now = 1000;
     for (int k = 0; k < 2; k++) {
         w->g[k].a[0].limit = 1;
@@ -38,198 +44,172 @@ static void two(struct world *w, lua_State *L)
         world_deliver(w);
         w->g[k].founds = false;
     }
-    for (int k = 0; k < 4; k++) lun_member_tick(w->g[k % 2].member), world_deliver(w);
+    tick_both(w, 4);
     assert_true(w->g[0].state == LUN_MEMBER_OPEN && w->g[1].state == LUN_MEMBER_OPEN);
+    return 0;
+}
+
+static int close_two(void **state)
+{
+    struct world *w = *state;
+    world_end(w);
+    lua_close(w->L);
+    return 0;
 }
 
 /* Redis is emptied, what began an epoch comes again and begins one, and so does what the first had said in it when it had nothing. */
 static void what_began_an_epoch_and_is_said_again_begins_another(void **s)
 {
-    (void)s;
-    lua_State *L = script_machine(M_NONE);
-    static struct world w;
-    two(&w, L);
-    struct gateway *first = &w.g[0], *second = &w.g[1];
-    redis_flush(&w);
+    struct world *w = *s;
+    struct gateway *first = &w->g[0], *second = &w->g[1];
+    redis_flush(w);
     lun_member_tick(first->member);
-    letter_deliver(&w, &w.letter[0], false), letter_lose(&w.letter[0]), gateway_hear(first);
-    struct letter opens = said(&w, first, "open"), registers;
-    letter_deliver(&w, &w.letter[0], false), letter_lose(&w.letter[0]), gateway_hear(first);
-    registers = said(&w, first, "register");
-    for (int k = 0; k < 4; k++) world_deliver(&w), lun_member_tick(second->member);
-    world_deliver(&w);
-    lun_member_tick(first->member), world_deliver(&w);
-    want_one(&w, first);
+    letter_deliver(w, &w->letter[0], false), letter_lose(&w->letter[0]), gateway_hear(first);
+    struct letter opens = said(w, first, "open"), registers;
+    letter_deliver(w, &w->letter[0], false), letter_lose(&w->letter[0]), gateway_hear(first);
+    registers = said(w, first, "register");
+    for (int k = 0; k < 4; k++) world_deliver(w), lun_member_tick(second->member);
+    world_deliver(w);
+    lun_member_tick(first->member), world_deliver(w);
+    want_one(w, first);
     assert_int_equal(first->a[0].allot, 1);
-    redis_flush(&w);
-    letter_deliver(&w, &opens, true);
-    letter_deliver(&w, &registers, true);
-    second->a[0].limit = 2, gateway_describe(&w, second, 0);    /* something to say */
-    for (int k = 0; k < 4; k++) lun_member_tick(second->member), world_deliver(&w);
-    want_one(&w, second);
-    if (world_broken(&w)) fail_msg("%s", w.wrong);
+    redis_flush(w);
+    letter_deliver(w, &opens, true);
+    letter_deliver(w, &registers, true);
+    second->a[0].limit = 2, gateway_describe(w, second, 0);    /* something to say */
+    tick(w, second, 4);
+    want_one(w, second);
+    if (world_broken(w)) fail_msg("%s", w->wrong);
     letter_lose(&opens), letter_lose(&registers);
-    world_end(&w);
-    lua_close(L);
 }
 
 /* Likewise what founded: nobody draws before those whom the first one knows have said what they have. */
 static void a_founding_that_is_said_again_waits_for_all_who_have_drawn(void **s)
 {
-    (void)s;
-    lua_State *L = script_machine(M_NONE);
-    static struct world w;
-    two(&w, L);
-    want_one(&w, &w.g[1]);
-    assert_int_equal(w.g[1].a[0].allot, 1);
-    redis_flush(&w);
-    const char *again[] = { "found", "00000000000000010000000000000000", w.g[0].name, "0" };
+    struct world *w = *s;
+    want_one(w, &w->g[1]);
+    assert_int_equal(w->g[1].a[0].allot, 1);
+    redis_flush(w);
+    const char *again[] = { "found", "00000000000000010000000000000000", w->g[0].name, "0" };
     struct letter founds = { 0, 0, copy_texts(again, 4), 4 };
-    letter_deliver(&w, &founds, true);
+    letter_deliver(w, &founds, true);
     for (int k = 0; k < 4; k++) {
-        lun_member_tick(w.g[0].member);
-        for (int i = 0; i < 4; i++) gateway_talk(&w, &w.g[0]);
+        lun_member_tick(w->g[0].member);
+        for (int i = 0; i < 4; i++) gateway_talk(w, &w->g[0]);
     }
-    struct owner *o = &w.g[0].a[0];
+    struct owner *o = &w->g[0].a[0];
     o->group.n = 1, o->group.accounts[0] = o->in, o->group.more[0] = 1;
-    lun_member_want(w.g[0].member, &o->group);
-    for (int i = 0; i < 4; i++) gateway_talk(&w, &w.g[0]);
-    if (world_broken(&w)) fail_msg("%s", w.wrong);
-    assert_int_equal(w.g[0].state, LUN_MEMBER_WAITING);
-    assert_string_equal(lun_member_missing(w.g[0].member), " g1 ");
+    lun_member_want(w->g[0].member, &o->group);
+    for (int i = 0; i < 4; i++) gateway_talk(w, &w->g[0]);
+    if (world_broken(w)) fail_msg("%s", w->wrong);
+    assert_int_equal(w->g[0].state, LUN_MEMBER_WAITING);
+    assert_string_equal(lun_member_missing(w->g[0].member), " g1 ");
     letter_lose(&founds);
-    world_end(&w);
-    lua_close(L);
 }
 
 /* Redis is started again before the others have on their disks who is to be gone and what he had: he is a member still, and they wait for him. */
 static void a_forgotten_one_is_a_member_until_the_others_have_what_it_had(void **s)
 {
-    (void)s;
-    lua_State *L = script_machine(M_NONE);
-    static struct world w;
-    two(&w, L);
-    struct gateway *first = &w.g[0], *second = &w.g[1];
-    want_one(&w, second);
+    struct world *w = *s;
+    struct gateway *first = &w->g[0], *second = &w->g[1];
+    want_one(w, second);
     second->a[0].held = second->a[0].real = 1;
     gateway_end(second, false);
     assert_true(lun_member_forget(first->member, second->name));
-    letter_deliver(&w, &w.letter[0], false), letter_lose(&w.letter[0]), gateway_hear(first);
-    redis_image(&w);
-    redis_restart(&w);
-    gateway_disconnect(first), gateway_connect(first), world_deliver(&w);
+    letter_deliver(w, &w->letter[0], false), letter_lose(&w->letter[0]), gateway_hear(first);
+    redis_image(w);
+    redis_restart(w);
+    gateway_disconnect(first), gateway_connect(first), world_deliver(w);
     assert_int_equal(first->state, LUN_MEMBER_WAITING);
     assert_string_equal(lun_member_missing(first->member), " g1 ");
-    want_one(&w, first);
-    if (world_broken(&w)) fail_msg("%s", w.wrong);
+    want_one(w, first);
+    if (world_broken(w)) fail_msg("%s", w->wrong);
     assert_true(lun_member_forget(first->member, second->name));
-    for (int k = 0; k < 4; k++) lun_member_tick(first->member), world_deliver(&w);
+    tick(w, first, 4);
     assert_int_equal(first->state, LUN_MEMBER_OPEN);
-    if (world_broken(&w)) fail_msg("%s", w.wrong);
-    world_end(&w);
-    lua_close(L);
+    if (world_broken(w)) fail_msg("%s", w->wrong);
 }
 
 /* Nobody knew what the forgotten one has, and it says so while the other is writing down that it is forgotten: that is written down too. */
 static void what_a_forgotten_one_says_before_it_is_gone_is_on_the_disks_of_the_others(void **s)
 {
-    (void)s;
-    lua_State *L = script_machine(M_NONE);
-    static struct world w;
-    two(&w, L);
-    struct gateway *first = &w.g[0], *second = &w.g[1];
-    want_one(&w, second);
+    struct world *w = *s;
+    struct gateway *first = &w->g[0], *second = &w->g[1];
+    want_one(w, second);
     gateway_disconnect(second);
-    redis_flush(&w);
-    for (int k = 0; k < 2; k++) lun_member_tick(first->member), world_deliver(&w);
+    redis_flush(w);
+    tick(w, first, 2);
     assert_int_equal(first->state, LUN_MEMBER_WAITING);
     gateway_connect(second);
-    letter_deliver(&w, &w.letter[0], false), letter_lose(&w.letter[0]), gateway_hear(second);
-    struct letter registers = said(&w, second, "register");
-    letter_lose(&w.letter[0]), gateway_disconnect(second);
+    letter_deliver(w, &w->letter[0], false), letter_lose(&w->letter[0]), gateway_hear(second);
+    struct letter registers = said(w, second, "register");
+    letter_lose(&w->letter[0]), gateway_disconnect(second);
     assert_true(lun_member_forget(first->member, second->name));
-    letter_deliver(&w, &w.letter[0], false), letter_lose(&w.letter[0]), gateway_hear(first);
-    letter_deliver(&w, &w.letter[0], false), letter_lose(&w.letter[0]);         /* what it had: nothing is known */
-    letter_deliver(&w, &registers, true);
-    gateway_hear(first), world_deliver(&w);
-    if (world_broken(&w)) fail_msg("%s", w.wrong);
+    letter_deliver(w, &w->letter[0], false), letter_lose(&w->letter[0]), gateway_hear(first);
+    letter_deliver(w, &w->letter[0], false), letter_lose(&w->letter[0]);         /* what it had: nothing is known */
+    letter_deliver(w, &registers, true);
+    gateway_hear(first), world_deliver(w);
+    if (world_broken(w)) fail_msg("%s", w->wrong);
     assert_string_equal(lun_member_members(first->member), " g0 ");
     assert_non_null(strstr(first->parts, "g1 total@0 1 "));
     letter_lose(&registers);
-    world_end(&w);
-    lua_close(L);
 }
 
 /* A third gateway is down while the first forgets the second: that waits for the third, and is said. */
 static void forgetting_waits_for_all_the_others_and_names_them(void **s)
 {
-    (void)s;
-    lua_State *L = script_machine(M_NONE);
-    static struct world w;
-    two(&w, L);
-    struct gateway *first = &w.g[0], *second = &w.g[1], *third = &w.g[2];
-    gateway_begin(&w, w.n++);
-    gateway_start(&w, third), gateway_connect(third);
-    for (int k = 0; k < 6; k++) lun_member_tick(w.g[k % 3].member), world_deliver(&w);
+    struct world *w = *s;
+    struct gateway *first = &w->g[0], *second = &w->g[1], *third = &w->g[2];
+    gateway_begin(w, w->n++);
+    gateway_start(w, third), gateway_connect(third);
+    for (int k = 0; k < 6; k++) lun_member_tick(w->g[k % 3].member), world_deliver(w);
     assert_int_equal(third->state, LUN_MEMBER_OPEN);
     gateway_end(third, false), gateway_disconnect(second);
     assert_true(lun_member_forget(first->member, second->name));
-    for (int k = 0; k < 4; k++) lun_member_tick(first->member), world_deliver(&w);
+    tick(w, first, 4);
     assert_string_equal(lun_member_leaving(first->member), " g1 ");
     assert_string_equal(lun_member_unready(first->member), " g2 ");
-    gateway_start(&w, third), gateway_connect(third), world_deliver(&w);
-    for (int k = 0; k < 2; k++) lun_member_tick(first->member), world_deliver(&w);
+    gateway_start(w, third), gateway_connect(third), world_deliver(w);
+    tick(w, first, 2);
     assert_string_equal(lun_member_members(first->member), " g0 g2 ");
     assert_string_equal(first->gone_names, " g1 ");
     assert_string_equal(third->gone_names, " g1 ");
-    world_end(&w);
-    lua_close(L);
 }
 
 /* Forgotten while it was alive: the one that has let go of it may begin an epoch without it, until it has its name on the disk again. */
 static void who_was_let_go_of_and_comes_back_draws_once_another_knows_it_again(void **s)
 {
-    (void)s;
-    lua_State *L = script_machine(M_NONE);
-    static struct world w;
-    two(&w, L);
-    struct gateway *first = &w.g[0], *second = &w.g[1];
+    struct world *w = *s;
+    struct gateway *first = &w->g[0], *second = &w->g[1];
     gateway_disconnect(second);
     assert_true(lun_member_forget(first->member, second->name));
-    for (int k = 0; k < 4; k++) lun_member_tick(first->member), world_deliver(&w);
+    tick(w, first, 4);
     assert_string_equal(lun_member_members(first->member), " g0 ");
-    gateway_connect(second), world_deliver(&w);
-    want_one(&w, second);
+    gateway_connect(second), world_deliver(w);
+    want_one(w, second);
     assert_int_equal(second->state, LUN_MEMBER_NEW);
     assert_int_equal(second->a[0].allot, 0);
     assert_false(second->vouched);
-    redis_flush(&w);
-    lun_member_tick(second->member), world_deliver(&w);
-    assert_false(redis_says(&w, "draws", second->name));         /* nor does it begin an epoch */
-    for (int k = 0; k < 8; k++) lun_member_tick(w.g[k % 2].member), world_deliver(&w);
+    redis_flush(w);
+    lun_member_tick(second->member), world_deliver(w);
+    assert_false(redis_says(w, "draws", second->name));         /* nor does it begin an epoch */
+    tick_both(w, 8);
     assert_int_equal(second->state, LUN_MEMBER_OPEN);
-    if (world_broken(&w)) fail_msg("%s", w.wrong);
-    world_end(&w);
-    lua_close(L);
+    if (world_broken(w)) fail_msg("%s", w->wrong);
 }
 
 /* Both are told at once to forget the other: one is heard first, and the other one's word is not said later, when it is back. */
 static void of_two_that_forget_each_other_one_does(void **s)
 {
-    (void)s;
-    lua_State *L = script_machine(M_NONE);
-    static struct world w;
-    two(&w, L);
-    struct gateway *first = &w.g[0], *second = &w.g[1];
+    struct world *w = *s;
+    struct gateway *first = &w->g[0], *second = &w->g[1];
     assert_true(lun_member_forget(first->member, second->name));
     assert_true(lun_member_forget(second->member, first->name));
-    world_deliver(&w);
-    for (int k = 0; k < 12; k++) lun_member_tick(w.g[k % 2].member), world_deliver(&w);
+    world_deliver(w);
+    tick_both(w, 12);
     assert_int_equal(first->state, LUN_MEMBER_OPEN);
     assert_int_equal(second->state, LUN_MEMBER_OPEN);
     assert_string_equal(lun_member_members(second->member), " g0 g1 ");        /* in the order in which they came */
-    world_end(&w);
-    lua_close(L);
 }
 
 static void stop_in_order(struct world *w, struct gateway *g)
@@ -242,96 +222,81 @@ static void stop_in_order(struct world *w, struct gateway *g)
 /* It has spent 1 of 1, and Redis is emptied: nobody waits for it, and the 1 stays charged. */
 static void who_leaves_is_not_waited_for_and_stays_charged(void **s)
 {
-    (void)s;
-    lua_State *L = script_machine(M_NONE);
-    static struct world w;
-    two(&w, L);
-    struct gateway *first = &w.g[0], *second = &w.g[1];
-    want_one(&w, second);
+    struct world *w = *s;
+    struct gateway *first = &w->g[0], *second = &w->g[1];
+    want_one(w, second);
     second->a[0].held = second->a[0].real = 1;
-    stop_in_order(&w, second);
-    for (int k = 0; k < 2; k++) lun_member_tick(first->member), world_deliver(&w);
+    stop_in_order(w, second);
+    tick(w, first, 2);
     assert_string_equal(lun_member_members(first->member), " g0 ");
-    redis_flush(&w);
-    for (int k = 0; k < 2; k++) lun_member_tick(first->member), world_deliver(&w);
+    redis_flush(w);
+    tick(w, first, 2);
     assert_int_equal(first->state, LUN_MEMBER_OPEN);
-    want_one(&w, first);
+    want_one(w, first);
     assert_int_equal(first->a[0].allot, 0);
-    gateway_start(&w, second), gateway_connect(second), world_deliver(&w);
-    for (int k = 0; k < 4; k++) lun_member_tick(w.g[k % 2].member), world_deliver(&w);
+    gateway_start(w, second), gateway_connect(second), world_deliver(w);
+    tick_both(w, 4);
     assert_int_equal(second->state, LUN_MEMBER_OPEN);
-    assert_int_equal(total_in_redis(&w, 0), 1);
-    world_end(&w);
-    lua_close(L);
+    assert_int_equal(total_in_redis(w, 0), 1);
 }
 
 /* It left, and is back before all are ready: who has let go of it would begin an epoch without it. */
 static void who_comes_back_while_it_leaves_is_new_once_another_has_let_go_of_it(void **s)
 {
-    (void)s;
-    lua_State *L = script_machine(M_NONE);
-    static struct world w;
-    two(&w, L);
-    struct gateway *first = &w.g[0], *second = &w.g[1];
+    struct world *w = *s;
+    struct gateway *first = &w->g[0], *second = &w->g[1];
     gateway_disconnect(first);
-    stop_in_order(&w, second);
+    stop_in_order(w, second);
     gateway_connect(first);
-    for (int k = 0; k < 2; k++) letter_deliver(&w, &w.letter[0], false), letter_lose(&w.letter[0]), gateway_hear(first);
-    struct letter ready = said(&w, first, "ready");
-    letter_lose(&w.letter[0]);
+    for (int k = 0; k < 2; k++) letter_deliver(w, &w->letter[0], false), letter_lose(&w->letter[0]), gateway_hear(first);
+    struct letter ready = said(w, first, "ready");
+    letter_lose(&w->letter[0]);
     assert_string_equal(first->members, " g0 ");
-    gateway_start(&w, second), gateway_connect(second);
-    for (int k = 0; k < 6; k++) gateway_talk(&w, second);
+    gateway_start(w, second), gateway_connect(second);
+    for (int k = 0; k < 6; k++) gateway_talk(w, second);
     assert_int_equal(second->state, LUN_MEMBER_NEW);
     assert_false(second->vouched);
-    letter_deliver(&w, &ready, true);                   /* of an earlier round */
-    assert_true(redis_says(&w, "draws", second->name));
-    for (int k = 0; k < 2; k++) gateway_disconnect(first), gateway_connect(first), world_deliver(&w), lun_member_tick(second->member), world_deliver(&w);
+    letter_deliver(w, &ready, true);                   /* of an earlier round */
+    assert_true(redis_says(w, "draws", second->name));
+    for (int k = 0; k < 2; k++) gateway_disconnect(first), gateway_connect(first), world_deliver(w), lun_member_tick(second->member), world_deliver(w);
     assert_int_equal(second->state, LUN_MEMBER_OPEN);
     assert_string_equal(first->members, " g0 g1 ");
     letter_lose(&ready);
-    world_end(&w);
-    lua_close(L);
 }
 
 /* The other one is gone or dead: it stays a member, or comes back as what it was before anybody has let go of it. */
 static void the_last_one_stays_a_member(void **s)
 {
-    (void)s;
-    lua_State *L = script_machine(M_NONE);
-    static struct world w;
-    two(&w, L);
-    struct gateway *first = &w.g[0], *second = &w.g[1];
+    struct world *w = *s;
+    struct gateway *first = &w->g[0], *second = &w->g[1];
     gateway_end(first, false);
-    stop_in_order(&w, second);
-    gateway_start(&w, second), gateway_connect(second), world_deliver(&w);
+    stop_in_order(w, second);
+    gateway_start(w, second), gateway_connect(second), world_deliver(w);
     assert_int_equal(second->state, LUN_MEMBER_OPEN);   /* nobody has heard that it left */
-    stop_in_order(&w, second);
-    gateway_start(&w, first), gateway_connect(first), world_deliver(&w);
-    lun_member_tick(first->member), world_deliver(&w);
+    stop_in_order(w, second);
+    gateway_start(w, first), gateway_connect(first), world_deliver(w);
+    lun_member_tick(first->member), world_deliver(w);
     assert_string_equal(lun_member_members(first->member), " g0 ");
-    stop_in_order(&w, first);
+    stop_in_order(w, first);
     assert_string_equal(first->members, " g0 ");
-    redis_flush(&w);
-    gateway_start(&w, first), gateway_connect(first), world_deliver(&w);
+    redis_flush(w);
+    gateway_start(w, first), gateway_connect(first), world_deliver(w);
     assert_int_equal(first->state, LUN_MEMBER_OPEN);
-    world_end(&w);
-    lua_close(L);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_began_an_epoch_and_is_said_again_begins_another),
-        cmocka_unit_test(a_founding_that_is_said_again_waits_for_all_who_have_drawn),
-        cmocka_unit_test(a_forgotten_one_is_a_member_until_the_others_have_what_it_had),
-        cmocka_unit_test(what_a_forgotten_one_says_before_it_is_gone_is_on_the_disks_of_the_others),
-        cmocka_unit_test(forgetting_waits_for_all_the_others_and_names_them),
-        cmocka_unit_test(who_was_let_go_of_and_comes_back_draws_once_another_knows_it_again),
-        cmocka_unit_test(of_two_that_forget_each_other_one_does),
-        cmocka_unit_test(who_leaves_is_not_waited_for_and_stays_charged),
-        cmocka_unit_test(who_comes_back_while_it_leaves_is_new_once_another_has_let_go_of_it),
-        cmocka_unit_test(the_last_one_stays_a_member),
+        cmocka_unit_test_setup_teardown(what_began_an_epoch_and_is_said_again_begins_another, two, close_two),
+        cmocka_unit_test_setup_teardown(a_founding_that_is_said_again_waits_for_all_who_have_drawn, two, close_two),
+        cmocka_unit_test_setup_teardown(a_forgotten_one_is_a_member_until_the_others_have_what_it_had, two, close_two),
+        cmocka_unit_test_setup_teardown(what_a_forgotten_one_says_before_it_is_gone_is_on_the_disks_of_the_others, two, close_two),
+        cmocka_unit_test_setup_teardown(forgetting_waits_for_all_the_others_and_names_them, two, close_two),
+        cmocka_unit_test_setup_teardown(who_was_let_go_of_and_comes_back_draws_once_another_knows_it_again, two, close_two),
+        cmocka_unit_test_setup_teardown(of_two_that_forget_each_other_one_does, two, close_two),
+        cmocka_unit_test_setup_teardown(who_leaves_is_not_waited_for_and_stays_charged, two, close_two),
+        cmocka_unit_test_setup_teardown(who_comes_back_while_it_leaves_is_new_once_another_has_let_go_of_it, two, close_two),
+        cmocka_unit_test_setup_teardown(the_last_one_stays_a_member, two, close_two),
         cmocka_unit_test(random_schedules_never_spend_more_than_the_limit_and_come_right),
         cmocka_unit_test(each_rule_is_needed),
     };
