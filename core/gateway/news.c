@@ -84,22 +84,31 @@ static void learned(void *self, const struct lun_change_result *result)
     if (!--n->learning && n->caught_up && n->changes) tell_all(n);
 }
 
+static const char *problem(const struct lun_key *k, const char *name)
+{
+    if (k->life > CHANGES || k->version > CHANGES) return "it has a version that no key comes to";      /* what is changed here later is to be readable there */
+    return strcmp(k->name, name) ? "it is of a key of another name" : NULL;
+}
+
+/* NULL: it is none, and that is logged. */
+static struct lun_key *read_key(struct lun_news *n, const struct lun_fleet_news *news)
+{
+    struct lun_json text;
+    char *unread = NULL;
+    struct lun_key *k = lun_json_check(news->text, strlen(news->text), &text, NULL) ? lun_key_read(text, &unread) : NULL;
+    const char *why = k ? problem(k, news->name + strlen(KEY)) : unread ? unread : "it is not whole";
+    if (why) {
+        lun_log(n->log, LUN_LOG_WARN, "from another gateway: what it tells of %s cannot be used: %s", news->name, why);
+        lun_key_unref(k), k = NULL;
+    }
+    free(unread);
+    return k;
+}
+
 /* NULL: it is none, or older than what is known here, which is told again then. */
 static struct lun_key *hear_key(struct lun_news *n, const struct lun_fleet_news *news)
 {
-    struct lun_json text;
-    char *why = NULL;
-    struct lun_key *k = lun_json_check(news->text, strlen(news->text), &text, NULL) ? lun_key_read(text, &why) : NULL;
-    if (!k) lun_log(n->log, LUN_LOG_WARN, "from another gateway: what it tells of %s cannot be understood%s%s", news->name, why ? ": " : "", why ? why : "");
-    free(why);
-    if (k && (k->life > CHANGES || k->version > CHANGES)) {         /* what is changed here later is to be readable there */
-        lun_log(n->log, LUN_LOG_WARN, "from another gateway: what it tells of %s has a version that no key comes to", news->name);
-        lun_key_unref(k), k = NULL;
-    }
-    if (k && strcmp(k->name, news->name + strlen(KEY))) {
-        lun_log(n->log, LUN_LOG_WARN, "from another gateway: what it tells of %s is of a key of another name", news->name);
-        lun_key_unref(k), k = NULL;
-    }
+    struct lun_key *k = read_key(n, news);
     const struct lun_key *own = k ? lun_keyring_named(lun_changes_keyring(n->changes), k->name) : NULL;
     if (!own || lun_key_is_newer(k, own)) return k;
     if (lun_key_is_newer(own, k)) lun_news_key(n, own);
