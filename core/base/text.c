@@ -69,6 +69,12 @@ bool lun_text_valid(const char *text, size_t n)
     return true;
 }
 
+bool lun_text_graphic(const char *text)
+{
+    for (; *text; text++) if (*text <= ' ' || *text > '~') return false;
+    return true;
+}
+
 size_t lun_text_points(const char *text, size_t n)
 {
     size_t points = 0, used;

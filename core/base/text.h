@@ -24,6 +24,9 @@ size_t lun_text_encode(uint32_t point, char out[4]);
 /* Whether all of it is well-formed UTF-8. Empty text is. */
 bool lun_text_valid(const char *text, size_t n);
 
+/* Whether it is ASCII that leaves a mark: no blank, nothing that does not print. A C string; empty is. */
+bool lun_text_graphic(const char *text);
+
 /* The number of code points; each ill-formed byte counts as one. */
 size_t lun_text_points(const char *text, size_t n);
 

@@ -1,5 +1,6 @@
 #include "gateway/key_file.h"
 #include "base/alloc.h"
+#include "base/text.h"
 #include "script/load_key.h"
 #include <openssl/evp.h>
 #include <stdlib.h>
@@ -96,19 +97,13 @@ static bool read_int(struct lun_json object, const char *name, int64_t least, in
     return (lun_json_int(v, out) && *out >= least && *out >= 0) || unread(why, name);
 }
 
-static bool is_plain(const char *text)
-{
-    for (; *text; text++) if (*text <= ' ' || *text > '~') return false;
-    return true;
-}
-
 static bool read_digest(struct lun_json object, struct lun_key_digest *d, char **why)
 {
     struct lun_buf hash = {0}, hint = {0};
     bool good = lun_json_string(lun_json_get(object, "hash"), true, &hash) && !strpbrk(lun_buf_text(&hash), "ABCDEF")
              && lun_key_hash_read(lun_buf_text(&hash), d->hash);           /* as it is written here */
     if (!good) unread(why, "hash");
-    else if (!lun_json_string(lun_json_get(object, "hint"), true, &hint) || hint.n >= LUN_KEY_HINT || !is_plain(lun_buf_text(&hint))) good = unread(why, "hint");
+    else if (!lun_json_string(lun_json_get(object, "hint"), true, &hint) || hint.n >= LUN_KEY_HINT || !lun_text_graphic(lun_buf_text(&hint))) good = unread(why, "hint");
     else strcpy(d->hint, lun_buf_text(&hint));
     lun_buf_free(&hash), lun_buf_free(&hint);
     return good;

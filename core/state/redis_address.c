@@ -1,5 +1,6 @@
 #include "state/redis_address.h"
 #include "base/http.h"
+#include "base/text.h"
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -123,7 +124,7 @@ const char *lun_redis_address_read(struct lun_redis_address *out, const char *ur
     struct reader r = { out, out->text };
     memset(out, 0, sizeof *out);
     if (strlen(url) > LUN_REDIS_URL_MOST) return "must be at most 2048 bytes long";
-    for (const char *c = url; *c; c++) if (*c <= ' ' || *c > '~') return "must not hold blanks or characters that a URL has only encoded";
+    if (!lun_text_graphic(url)) return "must not hold blanks or characters that a URL has only encoded";
     if (!strncmp(url, "unix:", 5)) return read_unix(&r, url + 5);
     out->tls = !strncmp(url, "rediss://", 9);
     if (!out->tls && strncmp(url, "redis://", 8)) return "must begin with redis://, rediss:// or unix:/";

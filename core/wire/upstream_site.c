@@ -1,5 +1,6 @@
 #include "wire/upstream_parts.h"
 #include "base/alloc.h"
+#include "base/text.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,16 +12,10 @@ static bool has(CURLU *u, CURLUPart part)
     return yes;
 }
 
-static bool plain(const char *text)
-{
-    for (; *text; text++) if (*text <= ' ' || *text > '~') return false;
-    return true;
-}
-
 static const char *wrong_url(CURLU *u, const char *url)
 {
     char *scheme = NULL;
-    if (!url || !plain(url) || curl_url_set(u, CURLUPART_URL, url, CURLU_PATH_AS_IS) != CURLUE_OK) return "is not a URL";
+    if (!url || !lun_text_graphic(url) || curl_url_set(u, CURLUPART_URL, url, CURLU_PATH_AS_IS) != CURLUE_OK) return "is not a URL";
     bool http = curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK && (!strcmp(scheme, "http") || !strcmp(scheme, "https"));
     curl_free(scheme);
     if (!http) return "begins with neither http:// nor https://";
@@ -124,7 +119,7 @@ CURLU *site_url(struct lun_upstream_site *s, const char *path, bool *yours)
 {
     *yours = false;
     for (int i = 0; i < s->urls_n; i++) if (!strcmp(s->urls[i].path, path)) return s->urls[i].url;
-    if (path[0] != '/' || !plain(path) || strchr(path, '#') || strlen(path) > 8192) return NULL;
+    if (path[0] != '/' || !lun_text_graphic(path) || strchr(path, '#') || strlen(path) > 8192) return NULL;
     char *text = lun_printf("%s%s", s->base, path);
     CURLU *url = curl_url();
     bool good = curl_url_set(url, CURLUPART_URL, text, CURLU_PATH_AS_IS) == CURLUE_OK;
