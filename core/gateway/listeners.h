@@ -8,7 +8,7 @@
 /* The numbers stay here, to be handed on; the sockets are whose who was given them. */
 struct lun_listeners { int *fds; int n; int admin; };       /* at least as many as workers; n 0: none for clients; admin -1: none */
 
-/* What was handed over is taken, whatever `listen` and `admin` say; what was not is opened, unless that socket's kind was (systemd's unit says where then).
+/* What was handed over is taken, whatever `listen` and `admin` say; of the two that of which nothing was is opened as they say.
  * `handed` may be NULL. False: *error, yours to free; nothing is open. */
 bool lun_listeners_open(struct lun_listeners *, const struct lun_snapshot *, int workers, struct lun_handed *handed, char **error);
 #endif

@@ -252,10 +252,12 @@ int64_t lun_span_left(const struct lun_span *s)
     return gone > limit ? 0 : limit - gone;
 }
 
+int64_t lun_span_rest(const struct lun_span *s) { return s->of->limit - lun_saturating_add(s->base, lun_span_beside(s)); }
+
 /* What can be had of it without anybody's leave. */
 static int64_t at_hand(const struct lun_span *s)
 {
-    int64_t rest = s->of->limit - lun_saturating_add(s->base, lun_span_beside(s)), most = s->allot < rest ? s->allot : rest;
+    int64_t rest = lun_span_rest(s), most = s->allot < rest ? s->allot : rest;
     return most - lun_span_gone(s);
 }
 

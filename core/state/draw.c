@@ -10,9 +10,6 @@
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t larger(int64_t a, int64_t b)  { return a > b ? a : b; }
 
-/* Of the limit, as far as memory knows. */
-static int64_t rest_of(const struct lun_span *s) { return s->of->limit - lun_saturating_add(s->base, lun_span_beside(s)); }
-
 /* What is drawn at once. After a power cut it is charged though nobody spent it: so it is a small part of the limit. */
 static int64_t chunk(const struct lun_span *s)
 {
@@ -22,7 +19,7 @@ static int64_t chunk(const struct lun_span *s)
 
 int64_t lun_draw_low(const struct lun_span *s)
 {
-    if (s->of->limit < 0 || s->allot >= rest_of(s)) return INT64_MIN;      /* there is no more, or it needs none */
+    if (s->of->limit < 0 || s->allot >= lun_span_rest(s)) return INT64_MIN;      /* there is no more, or it needs none */
     return chunk(s) / 2;
 }
 
@@ -78,7 +75,7 @@ void lun_draw_work_free(struct lun_draw_work *w)
 /* What granted is to be; -1: it stays. What is given back cannot be held from here on. */
 static int64_t wanted(struct lun_span *s, bool over)
 {
-    int64_t gone = lun_span_gone(s), rest = rest_of(s), keep = lun_saturating_add(gone, chunk(s));
+    int64_t gone = lun_span_gone(s), rest = lun_span_rest(s), keep = lun_saturating_add(gone, chunk(s));
     if (s->of->limit < 0) return over && s->granted > gone ? s->allot = gone : -1;
     if (gone > s->granted) return gone;
     if ((s->give_back && !s->wanted) || over) s->allot = gone;
@@ -99,7 +96,7 @@ static void collect_span(struct lun_draw_work *w, struct lun_span *s, lun_us wal
                                  .id = s->id, .base = s->base, .used = s->used, .granted = s->granted, .need = s->least, .elsewhere = s->elsewhere, .elsewhere_ends = s->elsewhere_ends,
                                  .beside = lun_span_beside(s) };
     d->looked = s->looked;
-    d->forced = s->of->limit >= 0 && lun_span_gone(s) > s->granted && lun_span_gone(s) > rest_of(s);
+    d->forced = s->of->limit >= 0 && lun_span_gone(s) > s->granted && lun_span_gone(s) > lun_span_rest(s);
     d->want = s->looked ? -1 : wanted(s, s->end <= wall && !s->holds);
     s->listed = s->give_back = s->trim = false;
     s->wanted = s->least = 0;

@@ -79,6 +79,7 @@ bool lun_span_counts(const struct lun_span *, const struct lun_span *other);    
 int64_t lun_span_beside(const struct lun_span *);       /* what these, used and held, come to; 0: it is no window */
 void lun_span_ask_back(struct lun_span *);              /* what these were granted and do not need is collected by the next turn */
 int64_t lun_span_left(const struct lun_span *);         /* of the limit, for all that is known; >= 0 */
+int64_t lun_span_rest(const struct lun_span *);         /* what others leave of its limit, which there is: this process may have all of it. Below 0: less than nothing */
 struct lun_payers *lun_payers_find(struct lun_money *, struct lun_span *const *, int n);    /* made when new */
 void lun_payers_need(struct lun_money *, struct lun_payers *, int64_t bound);   /* somebody waits for so much on all of them */
 void lun_payers_forget(struct lun_money *, bool (*dead)(const struct lun_payers *));
