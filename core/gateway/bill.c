@@ -60,8 +60,8 @@ bool lun_bill_fits(struct lun_bill *b, struct lun_question *q, const struct lun_
     if (!b->limited) return true;
     if ((*detail = why_not(q, b, step))) return false;
     for (int i = 0; i < n; i++) {
-        if (!lun_account_lacks(accounts[i], b->bound, lun_question_wall(q))) continue;
-        lun_account_look(b->short_account = accounts[i], lun_question_wall(q), &b->short_of);
+        if (!lun_account_lacks(accounts[i], b->bound, lun_question_wall(q), &b->short_of)) continue;
+        b->short_account = accounts[i];
         *detail = why_short(q, b);
         return false;
     }
@@ -77,13 +77,14 @@ static bool is_stuck(struct lun_money *money)
 enum lun_taken lun_bill_take(struct lun_bill *b, struct lun_question *q, const struct lun_trial *t, struct lun_money *money, const char **detail)
 {
     struct lun_account *accounts[LUN_ACCOUNTS];
-    int n = lun_question_accounts(q, accounts), short_of = -1;
+    int n = lun_question_accounts(q, accounts);
+    struct lun_shortage lacks;
     struct lun_bought what = { .target = t->target->ledger_name, .version = q->snapshot->ledger_version, .client = q->client ? q->client->ledger_name : NULL };
     memcpy(what.request, q->number, sizeof what.request);
-    enum lun_taken taken = lun_hold_take(&b->hold, money, accounts, n, b->bound < 0 ? 0 : b->bound, lun_question_wall(q), &what, &short_of);
+    enum lun_taken taken = lun_hold_take(&b->hold, money, accounts, n, b->bound < 0 ? 0 : b->bound, lun_question_wall(q), &what, &lacks);
     if (taken == LUN_TAKEN) return taken;
-    if (short_of >= 0) lun_account_look(b->short_account = accounts[short_of], lun_question_wall(q), &b->short_of);
-    b->closed = taken == LUN_CLOSED || (taken == LUN_LATER && (short_of < 0 || b->short_of.left >= b->bound || is_stuck(money)));     /* it may be there,
+    if (lacks.at >= 0) b->short_account = accounts[lacks.at], b->short_of = lacks.view;
+    b->closed = taken == LUN_CLOSED || (taken == LUN_LATER && (lacks.at < 0 || b->short_of.left >= b->bound || is_stuck(money)));     /* it may be there,
                                                                                and cannot be drawn */
     *detail = b->closed ? why_closed(q, money) : why_short(q, b);
     return taken;

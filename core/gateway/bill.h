@@ -13,7 +13,7 @@ struct lun_bill {                   /* zero-initialised: nothing held */
     unsigned services;              /* what it was asked to be billed as (state/usage.h); 0: no matter */
     bool told_all;                  /* of a stream: what it has told of usage is its last word. Said before the end */
     int64_t cap;                    /* tokens of output that were reckoned with, where the body has to say so; -1: it need not */
-    struct lun_account_view short_of;   /* the budget that it did not fit, name NULL: none */
+    struct lun_account_view short_of;   /* the budget that it did not fit, as it was when it did not; name NULL: none */
     struct lun_account *short_account;  /* the same one */
     bool closed;                    /* no money was to be had for another reason */
 };

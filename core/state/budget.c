@@ -301,6 +301,33 @@ static void cross(struct lun_span *s, enum lun_crossing what)
     m->watch.crossed(m->watch.self, &v, what);
 }
 
+/* ---- looking ---- */
+
+static const struct lun_span *current(const struct lun_account *a, lun_us wall)
+{
+    const struct lun_span *s = find_at(a, wall);
+    return s || !a->forgotten || lun_period_start(&a->rule, wall) > a->forgotten ? s : oldest(a);
+}
+
+/* A window's piece is opened to be looked at, in memory alone: what counts beside it is to be known. */
+static const struct lun_span *present(struct lun_account *a, lun_us wall)
+{
+    if (a->rule.per != LUN_PER_ROLLING) return current(a, wall);
+    struct lun_span *s = find_at(a, wall);
+    if (s) return move(s, wall);
+    s = lun_span_open(a, wall);
+    s->looked = kept(a) && !s->id;
+    return s;
+}
+
+static void look(struct lun_account *a, lun_us wall, struct lun_account_view *v)
+{
+    const struct lun_span *s = present(a, wall);
+    lun_us end = s && (covers(s, wall) || a->rule.per == LUN_PER_ROLLING) ? ends(s) : lun_period_end(&a->rule, wall);
+    fill(a, s, end, v);
+    v->resets_in = end == LUN_NEVER ? LUN_NEVER : end - wall;
+}
+
 /* ---- holds ---- */
 
 static void hold(struct lun_span *s, int64_t bound, lun_us wall)
@@ -372,7 +399,7 @@ static void take_up(struct lun_span *s)
     lun_money_work(s->of->money, s);
 }
 
-static enum lun_taken hold_all(struct lun_hold *h, struct lun_account *const *accounts, lun_us wall, int *short_of)
+static enum lun_taken hold_all(struct lun_hold *h, struct lun_account *const *accounts, lun_us wall, int *lacks)
 {
     enum lun_taken all = LUN_TAKEN;
     for (int i = 0; i < h->n; i++) {
@@ -380,9 +407,9 @@ static enum lun_taken hold_all(struct lun_hold *h, struct lun_account *const *ac
         take_up(h->spans[i]);
         enum lun_taken one = judge(h->spans[i], h->bound);
         if (one == LUN_LATER && accounts[i]->limit >= 0) ask_for(h->spans[i], h->bound);
-        if (one != LUN_TAKEN && *short_of < 0) *short_of = i;
+        if (one != LUN_TAKEN && *lacks < 0) *lacks = i;
         if (one == LUN_SHORT || one == LUN_CLOSED) {
-            if (one == LUN_SHORT) *short_of = i;
+            if (one == LUN_SHORT) *lacks = i;
             h->n = i;
             return one;
         }
@@ -398,9 +425,9 @@ static void let_go(struct lun_hold *h)
 }
 
 static enum lun_taken take(struct lun_money *m, struct lun_hold *h, struct lun_account *const *accounts, lun_us wall, const struct lun_bought *what,
-                           struct lun_draw_line *line, int *short_of)
+                           struct lun_draw_line *line, int *lacks)
 {
-    enum lun_taken all = hold_all(h, accounts, wall, short_of);
+    enum lun_taken all = hold_all(h, accounts, wall, lacks);
     if (m->kept && (all == LUN_TAKEN || all == LUN_LATER)) all = enter(m, h, what, all, line);
     if (all != LUN_TAKEN) let_go(h);
     for (int i = 0; m->kept && i < h->n; i++) {
@@ -412,14 +439,15 @@ static enum lun_taken take(struct lun_money *m, struct lun_hold *h, struct lun_a
 }
 
 enum lun_taken lun_hold_take(struct lun_hold *h, struct lun_money *m, struct lun_account *const *accounts, int n, int64_t bound, lun_us wall,
-                             const struct lun_bought *what, int *short_of)
+                             const struct lun_bought *what, struct lun_shortage *short_of)
 {
     struct lun_draw_line line = {0};
     assert(n >= 0 && n <= LUN_ACCOUNTS);
     *h = (struct lun_hold){ .money = m, .n = n, .bound = bound < 0 ? 0 : bound };
-    *short_of = -1;
+    short_of->at = -1;
     pthread_mutex_lock(&m->lock);
-    enum lun_taken taken = take(m, h, accounts, wall, what, &line, short_of);
+    enum lun_taken taken = take(m, h, accounts, wall, what, &line, &short_of->at);
+    if (taken != LUN_TAKEN && short_of->at >= 0) look(accounts[short_of->at], wall, &short_of->view);
     pthread_mutex_unlock(&m->lock);
     h->open = taken == LUN_TAKEN;
     if (!h->seq) return taken;
@@ -462,33 +490,6 @@ void lun_hold_settle(struct lun_hold *h, int64_t cost)  { lun_hold_end(h, &(stru
 void lun_hold_release(struct lun_hold *h)               { lun_hold_end(h, &(struct lun_settlement){ .cost = 0 }); }
 void lun_hold_orphan(struct lun_hold *h)                { lun_hold_end(h, &(struct lun_settlement){ .cost = h->bound, .orphaned = true }); }
 
-/* ---- looking ---- */
-
-static const struct lun_span *current(const struct lun_account *a, lun_us wall)
-{
-    const struct lun_span *s = find_at(a, wall);
-    return s || !a->forgotten || lun_period_start(&a->rule, wall) > a->forgotten ? s : oldest(a);
-}
-
-/* A window's piece is opened to be looked at, in memory alone: what counts beside it is to be known. */
-static const struct lun_span *present(struct lun_account *a, lun_us wall)
-{
-    if (a->rule.per != LUN_PER_ROLLING) return current(a, wall);
-    struct lun_span *s = find_at(a, wall);
-    if (s) return move(s, wall);
-    s = lun_span_open(a, wall);
-    s->looked = kept(a) && !s->id;
-    return s;
-}
-
-static void look(struct lun_account *a, lun_us wall, struct lun_account_view *v)
-{
-    const struct lun_span *s = present(a, wall);
-    lun_us end = s && (covers(s, wall) || a->rule.per == LUN_PER_ROLLING) ? ends(s) : lun_period_end(&a->rule, wall);
-    fill(a, s, end, v);
-    v->resets_in = end == LUN_NEVER ? LUN_NEVER : end - wall;
-}
-
 void lun_account_look(struct lun_account *a, lun_us wall, struct lun_account_view *v)
 {
     if (a->money) pthread_mutex_lock(&a->money->lock);
@@ -512,12 +513,13 @@ void lun_money_watch(struct lun_money *m, const struct lun_money_watch *watch)
     pthread_mutex_unlock(&m->lock);
 }
 
-bool lun_account_lacks(struct lun_account *a, int64_t bound, lun_us wall)
+bool lun_account_lacks(struct lun_account *a, int64_t bound, lun_us wall, struct lun_account_view *v)
 {
     if (a->limit < 0) return false;
     if (a->money) pthread_mutex_lock(&a->money->lock);
     const struct lun_span *s = present(a, wall);
     bool lacks = s ? hopeless(s, bound) : a->limit < bound;
+    if (lacks && v) look(a, wall, v);
     if (a->money) pthread_mutex_unlock(&a->money->lock);
     return lacks;
 }

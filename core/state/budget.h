@@ -35,6 +35,11 @@ struct lun_span;                /* one period of one account: what the ledger ha
 struct lun_payers;              /* a set of them */
 struct lun_money_name;          /* a text that rows of the ledger refer to */
 
+struct lun_shortage {           /* why a hold was not taken */
+    int at;                     /* index of the first account that lacks money; -1: none does */
+    struct lun_account_view view;       /* that account as it was found then: another look may find what has come back since */
+};
+
 enum lun_taken {
     LUN_TAKEN,
     LUN_SHORT,                  /* it does not fit, and waiting would not help */
@@ -104,13 +109,12 @@ void lun_account_look(struct lun_account *, lun_us wall, struct lun_account_view
 bool lun_account_limited(const struct lun_account *);
 /* A client was refused, for want of money in that account, what could have cost up to `bound`. */
 void lun_account_refused(struct lun_account *, int64_t bound, lun_us wall);
-/* Whether a hold of that much would be SHORT now, for all that is known; nothing is taken. */
-bool lun_account_lacks(struct lun_account *, int64_t bound, lun_us wall);
+/* Whether a hold of that much would be SHORT now, for all that is known, and then the account as it is (NULL is fine); nothing is taken. */
+bool lun_account_lacks(struct lun_account *, int64_t bound, lun_us wall, struct lun_account_view *);
 
-/* Takes a hold over n (0 to LUN_ACCOUNTS) accounts; a negative bound is 0. Not TAKEN: nothing was held; *short_of is the index of the first account
- * that lacks money, or -1. `what` may be NULL where there is no ledger. */
+/* Takes a hold over n (0 to LUN_ACCOUNTS) accounts; a negative bound is 0. Not TAKEN: nothing was held, and *short_of tells why. `what` may be NULL where there is no ledger. */
 enum lun_taken lun_hold_take(struct lun_hold *, struct lun_money *, struct lun_account *const *, int n, int64_t bound, lun_us wall, const struct lun_bought *what,
-                             int *short_of);
+                             struct lun_shortage *short_of);
 /* Each ends the hold; on one that is not open they do nothing. A cost above the bound is charged as claimed. */
 void lun_hold_end(struct lun_hold *, const struct lun_settlement *);
 void lun_hold_settle(struct lun_hold *, int64_t cost);

@@ -26,7 +26,7 @@ static struct lun_account *account(struct lun_money *m, const char *name, int64_
 
 static bool take(struct lun_money *m, struct lun_hold *h, struct lun_account *a, int64_t bound, lun_us wall)
 {
-    int short_of;
+    struct lun_shortage short_of;
     return lun_hold_take(h, m, &a, 1, bound, wall, NULL, &short_of) == LUN_TAKEN;
 }
 
@@ -63,9 +63,9 @@ static void a_hold_over_several_budgets_is_all_or_nothing_and_names_the_one_that
     struct lun_account *all[] = { account(m, "key app", 10 * USD, LUN_PER_DAY), account(m, "team web", 5 * USD, LUN_PER_DAY),
                                   account(m, "total", -1, LUN_PER_MONTH) };
     struct lun_hold h;
-    int short_of = 77;
+    struct lun_shortage short_of = { .at = 77 };
     assert_false(lun_hold_take(&h, m, all, 3, 6 * USD, 0, NULL, &short_of) == LUN_TAKEN);
-    assert_int_equal(short_of, 1);
+    assert_int_equal(short_of.at, 1);
     for (int i = 0; i < 3; i++) assert_int_equal(look(all[i], 0).held, 0);
     assert_true(lun_hold_take(&h, m, all, 3, 5 * USD, 0, NULL, &short_of) == LUN_TAKEN);
     for (int i = 0; i < 3; i++) assert_int_equal(look(all[i], 0).held, 5 * USD);
@@ -80,7 +80,7 @@ static void the_same_account_twice_is_held_twice(void **s)
     struct lun_money *m = lun_money_new();
     struct lun_account *a = account(m, "total", 10, LUN_PER_EVER), *both[] = { a, a };
     struct lun_hold h;
-    int short_of;
+    struct lun_shortage short_of;
     assert_false(lun_hold_take(&h, m, both, 2, 6, 0, NULL, &short_of) == LUN_TAKEN);
     assert_int_equal(look(a, 0).held, 0);
     assert_true(lun_hold_take(&h, m, both, 2, 5, 0, NULL, &short_of) == LUN_TAKEN);
@@ -264,12 +264,12 @@ static void a_requests_own_budget_holds_beside_the_others(void **s)
     struct lun_money *m = lun_money_new();
     struct lun_account *both[] = { lun_account_request(3), account(m, "total", -1, LUN_PER_EVER) };
     struct lun_hold h;
-    int short_of;
+    struct lun_shortage short_of;
     assert_true(lun_account_limited(both[0]));
     assert_true(lun_hold_take(&h, m, both, 2, 3, 0, NULL, &short_of) == LUN_TAKEN);
     lun_hold_settle(&h, 2);
     assert_false(lun_hold_take(&h, m, both, 2, 2, 0, NULL, &short_of) == LUN_TAKEN);
-    assert_int_equal(short_of, 0);
+    assert_int_equal(short_of.at, 0);
     assert_string_equal(look(both[0], 0).name, "request");
     assert_int_equal(look(both[1], 0).used, 2);
     lun_account_free(both[0]);
@@ -290,9 +290,10 @@ static void a_limit_of_nothing_lets_only_free_steps_through(void **s)
     lun_money_free(m);
 }
 
-/* Many threads, three budgets; whoever looks sees the promise kept, and in the end every cent is accounted for. */
+/* Many threads, three budgets; whoever looks sees the promise kept, whoever is refused hears of a rest that does not suffice, and in the end every cent
+ * is accounted for. */
 enum { THREADS = 6, ROUNDS = 20000, LIMIT = 2000 };
-struct crowd { struct lun_money *money; struct lun_account *accounts[3]; uint64_t seed; int64_t cost; int broken, refused, held; };
+struct crowd { struct lun_money *money; struct lun_account *accounts[3]; uint64_t seed; int64_t cost; int broken, contrary, refused, held; };
 
 static uint64_t roll(uint64_t *seed) { return (*seed = *seed * 6364136223846793005u + 1442695040888963407u) >> 33; }
 
@@ -305,10 +306,12 @@ static void *spend(void *of)
         if (h->open && h->bound < 4 && roll(&c->seed) % 2) lun_hold_orphan(h), c->cost += h->bound;
         else if (h->open && h->bound == 100) lun_hold_settle(h, 1), c->cost++;
         else lun_hold_release(h);            /* mostly, so that the limit stays near and is not used up */
-        int short_of, bound = (int)(roll(&c->seed) % 400);
-        if (lun_hold_take(h, c->money, c->accounts, 3, bound, 0, NULL, &short_of) == LUN_TAKEN) c->held++;
-        else c->refused++;
+        struct lun_shortage short_of;
         struct lun_account_view v;
+        int bound = (int)(roll(&c->seed) % 400);
+        if (lun_hold_take(h, c->money, c->accounts, 3, bound, 0, NULL, &short_of) == LUN_TAKEN) c->held++;
+        else if (c->refused++, short_of.view.left >= bound) c->contrary++;
+        if (lun_account_lacks(c->accounts[i % 3], bound, 0, &v) && v.left >= bound) c->contrary++;
         lun_account_look(c->accounts[i % 3], 0, &v);
         if (v.limit >= 0 && v.used + v.held > v.limit) c->broken++;
     }
@@ -332,6 +335,7 @@ static void the_sum_of_holds_never_passes_a_limit_at_any_concurrency(void **s)
     for (int i = 0; i < THREADS; i++) {
         pthread_join(threads[i], NULL);
         assert_int_equal(crowd[i].broken, 0);
+        assert_int_equal(crowd[i].contrary, 0);
         cost += crowd[i].cost;
         refused += crowd[i].refused;
         held += crowd[i].held;

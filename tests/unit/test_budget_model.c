@@ -270,7 +270,7 @@ static void kill_it(struct world *w)
     n_killed++;
 }
 
-static enum lun_taken try(struct world *w, struct lun_hold *h, const int *which, int n, int64_t bound, int *short_of)
+static enum lun_taken try(struct world *w, struct lun_hold *h, const int *which, int n, int64_t bound, struct lun_shortage *short_of)
 {
     struct lun_account *accounts[AT_ONCE];
     struct lun_bought what = { .target = w->target, .version = w->version };
@@ -279,7 +279,7 @@ static enum lun_taken try(struct world *w, struct lun_hold *h, const int *which,
 }
 
 /* LATER is not the last word: the disk works again, and it comes to what the reference says. */
-static enum lun_taken insist(struct world *w, struct lun_hold *h, const int *which, int n, int64_t bound, int *short_of)
+static enum lun_taken insist(struct world *w, struct lun_hold *h, const int *which, int n, int64_t bound, struct lun_shortage *short_of)
 {
     enum lun_taken taken = try(w, h, which, n, bound, short_of);
     if (taken == LUN_LATER) n_later++;
@@ -320,7 +320,8 @@ static void look_at_disk(struct world *w, const struct held *h)
 
 static void take(struct world *w, struct lun_hold *h, struct held *held, const int *which, int n, int64_t bound)
 {
-    int lacks = refer_take(&w->reference, held, which, n, bound, w->wall), short_of = -2;
+    struct lun_shortage short_of = { .at = -2 };
+    int lacks = refer_take(&w->reference, held, which, n, bound, w->wall);
     enum lun_taken taken = insist(w, h, which, n, bound, &short_of);
     if (taken == LUN_CLOSED) {                  /* never in memory, and never what has no limit */
         assert_true(w->disk && any_limited(w, which, n));
@@ -330,8 +331,8 @@ static void take(struct world *w, struct lun_hold *h, struct held *held, const i
     }
     if (lacks < 0) n_taken++; else n_short++;
     assert_int_equal(taken, lacks < 0 ? LUN_TAKEN : LUN_SHORT);
-    if (w->disk && lacks >= 0) assert_true(left_of(&w->reference, row_of(&w->reference, which[short_of], w->wall)) < held->bound);      /* one that does */
-    else assert_int_equal(short_of, lacks);
+    if (w->disk && lacks >= 0) assert_true(left_of(&w->reference, row_of(&w->reference, which[short_of.at], w->wall)) < held->bound);      /* one that does */
+    else assert_int_equal(short_of.at, lacks);
     assert_int_equal(h->open, lacks < 0);
     if (w->disk && lacks < 0) look_at_disk(w, held);
     for (int i = 0; lacks < 0 && held->bound && i < n; i++) no_window_is_passed(&w->reference, which[i], w->wall);
@@ -421,7 +422,7 @@ static void step_clock(struct world *w)
 static bool known(struct world *w, int account)
 {
     struct lun_hold h;
-    int short_of;
+    struct lun_shortage short_of;
     if (!w->disk || account == OWN) return true;
     enum lun_taken taken = insist(w, &h, &account, 1, 0, &short_of);
     lun_hold_release(&h);
@@ -439,8 +440,8 @@ static void compare(struct world *w)
         assert_int_equal(v.used, sum_of(&w->reference, row, false));
         assert_int_equal(v.held, sum_of(&w->reference, row, true));
         assert_int_equal(v.left, v.limit < 0 ? INT64_MAX : left_of(&w->reference, row));
-        assert_int_equal(lun_account_lacks(w->accounts[i], v.left, w->wall), false);
-        if (v.limit >= 0) assert_int_equal(lun_account_lacks(w->accounts[i], v.left + 1, w->wall), true);
+        assert_int_equal(lun_account_lacks(w->accounts[i], v.left, w->wall, NULL), false);
+        if (v.limit >= 0) assert_int_equal(lun_account_lacks(w->accounts[i], v.left + 1, w->wall, NULL), true);
     }
 }
 

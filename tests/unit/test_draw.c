@@ -120,7 +120,7 @@ static bool turn(struct desk *d, lun_us wall, bool fails)
 static enum lun_taken take(struct desk *d, struct lun_hold *h, struct lun_account *const *accounts, int n, int64_t bound, lun_us wall)
 {
     struct lun_bought what = { .target = d->target, .version = d->version };
-    int short_of;
+    struct lun_shortage short_of;
     return lun_hold_take(h, d->money, accounts, n, bound, wall, &what, &short_of);
 }
 

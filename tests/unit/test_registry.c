@@ -52,7 +52,7 @@ static void spend_goes_on_over_a_reload(void **state)
     struct lun_snapshot *old = with_teams(r, 100), *fresh;
     struct lun_hold h;
     struct lun_account_view v;
-    int short_of;
+    struct lun_shortage short_of;
     assert_true(lun_hold_take(&h, r->money, &old->teams[0].account, 1, 60, 0, NULL, &short_of) == LUN_TAKEN);
     fresh = with_teams(r, 50);
     assert_ptr_equal(fresh->teams[0].account, old->teams[0].account);
