@@ -35,3 +35,4 @@ files["**/gateway.lua"] = { std = "sandbox+gateway" }
 files["**/shared/*.lua"] = { std = "sandbox+gateway" }
 files["**/*_spec.lua"] = { std = "luajit+busted_spec" }
 files["examples/**/*_spec.lua"] = { std = "luajit+busted_spec" }
+files["tests/e2e/fault_matrix.lua"] = { std = "luajit+busted_spec" }

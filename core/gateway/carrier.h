@@ -1,4 +1,4 @@
-/* Who brings a letter to a provider and its answer back: libcurl (carrier_curl), a script (carrier_script), and what else may come.
+/* Who brings a letter to a provider and its answer back: the network (carrier_network), a script (carrier_script), and what else may come.
  * A carrier knows nothing of attempts or dialects: it is given what is to be sent, and an ear for what comes back. */
 #ifndef LUN_GATEWAY_CARRIER_H
 #define LUN_GATEWAY_CARRIER_H

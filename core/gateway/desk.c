@@ -1,6 +1,6 @@
 #include "gateway/desk.h"
 #include "base/alloc.h"
-#include "gateway/carrier_curl.h"
+#include "gateway/carrier_network.h"
 #include "gateway/carrier_script.h"
 #include "gateway/probe.h"
 #include "gateway/rollout.h"
@@ -8,7 +8,7 @@
 
 struct lun_desk *lun_desk_new(struct lun_upstream *upstream, const struct lun_station *like, struct lun_kit *kit, char **error)
 {
-    struct lun_carrier *network = lun_carrier_curl_new(upstream, kit->snapshot, error);
+    struct lun_carrier *network = lun_carrier_network_new(upstream, kit->snapshot, error);
     if (!network) {
         lun_kit_free(kit);
         return NULL;
@@ -45,7 +45,7 @@ void lun_desk_probe(struct lun_desk *d, bool on)
 
 void lun_desk_outdated(struct lun_desk *d, struct lun_snapshot *newest)
 {
-    lun_carrier_curl_renew(d->network, newest);
+    lun_carrier_network_renew(d->network, newest);
     lun_carrier_script_renew(d->script, newest);
 }
 
@@ -54,7 +54,7 @@ struct lun_kit *lun_desk_free(struct lun_desk *d)
     struct lun_kit *kit = d->kit;
     lun_probe_free(d->probe);
     lun_rollout_free(d->rollout);
-    lun_carrier_curl_free(d->network);
+    lun_carrier_network_free(d->network);
     lun_carrier_script_free(d->script);
     lun_tuning_unref(d->station.tuning);
     lun_keyring_unref(d->station.keyring);

@@ -1,7 +1,7 @@
 #include "gateway/keys.h"
 #include "base/alloc.h"
 #include "base/json.h"
-#include "gateway/carrier_curl.h"
+#include "gateway/carrier_network.h"
 #include "gateway/translate.h"
 #include "state/registry.h"
 #include <stdlib.h>
@@ -91,7 +91,7 @@ static bool open_asking(struct asking *a, struct lun_snapshot *s, struct lun_reg
         lun_reactor_leave(a->reactor);
     }
     if (!a->upstream) *error = lun_strdup("the system gives no event loop (out of file descriptors?), or this libcurl cannot be used");
-    else if ((a->network = lun_carrier_curl_new(a->upstream, s, error))) a->dialects = lun_dialects_new(s, error);
+    else if ((a->network = lun_carrier_network_new(a->upstream, s, error))) a->dialects = lun_dialects_new(s, error);
     a->upstreams = (struct lun_upstreams){ .network = a->network, .dialects = a->dialects };
     a->ways = (struct lun_probe_ways){ .loop = a->reactor ? &a->reactor->loop : NULL, .snapshot = s, .registry = registry, .upstreams = &a->upstreams };
     return a->dialects;
@@ -101,7 +101,7 @@ static void close_asking(struct asking *a)
 {
     if (a->reactor) lun_reactor_enter(a->reactor);
     for (int i = 0; i < a->n; i++) if (a->ones[i].call) lun_probe_call_free(a->ones[i].call);
-    lun_carrier_curl_free(a->network);
+    lun_carrier_network_free(a->network);
     lun_dialects_free(a->dialects);
     if (a->upstream) lun_upstream_free(a->upstream);
     if (a->reactor) lun_reactor_leave(a->reactor);

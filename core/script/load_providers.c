@@ -220,6 +220,8 @@ static void check_where(struct one *o)
     if (!url && !script) lun_wrong(o->l, o->table, "must have base_url (or script, for a simulated provider)");
     if (url && script) lun_wrong(o->l, script, "cannot stand beside base_url: the provider is asked, or simulated");
     if (url && p->base_url && (why = lun_endpoint_problem(p->base_url, "http|https", true))) lun_wrong(o->l, url, "%s", why);
+    if (p->transport == LUN_TRANSPORT_DIRECT && (p->http2 || p->proxy))
+        lun_wrong(o->l, said(o, "transport"), "cannot be \"direct\" beside %s, which only libcurl speaks", p->http2 ? "http2" : "proxy");
     if (proxy && p->proxy && (why = lun_endpoint_problem(p->proxy, "http|https|socks5h", false))) lun_wrong(o->l, proxy, "%s", why);
 }
 

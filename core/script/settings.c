@@ -99,7 +99,9 @@ const struct lun_setting lun_settings[] = {
     S("check_keys", LUN_BOOL, 0, 0, 0, "false", NULL, 0, AT(lun_provider, check_keys),
       "Ask it about each key by GET /models before the first request is let in, and about a new one after a reload; one that it refuses is out from the beginning."),
     S("http2", LUN_BOOL, 0, 0, 0, "false", NULL, 0, AT(lun_provider, http2), "Speak HTTP/2 with it."),
-    S("transport", LUN_CHOICE, 0, 0, 0, "auto", "auto|curl", 0, NOWHERE, "What carries the bytes."),
+    S("transport", LUN_CHOICE, 0, 0, 0, "auto", "auto|curl|direct", 0, AT(lun_provider, transport),
+      "What carries the bytes. \"direct\": sockets of the gateway's own, HTTP/1.1, plain or in TLS. \"curl\": libcurl, which costs more for each request, and is what HTTP/2 and proxies "
+      "go by. \"auto\": direct, unless there is http2 or a proxy."),
     S("ca", LUN_TEXT, 0, 1, 1024, NULL, NULL, 0, AT(lun_provider, ca), "A file of certificates to trust instead of the system's."),
     S("proxy", LUN_TEXT, LUN_HIDDEN, 1, 2048, NULL, NULL, 0, AT(lun_provider, proxy), "The proxy to go through: http://, https:// or socks5h://, host and port."),
     S("headers", LUN_PAIRS, LUN_HIDDEN, 0, 0, NULL, NULL, 0, NOWHERE, "Sent with every call; a value may be secret \"NAME\"."),

@@ -75,6 +75,8 @@ struct lun_part {
     bool bundled;               /* is part of the binary: nothing on disk to watch, and, but for a policy, not in the version's hash */
 };
 
+enum lun_transport { LUN_TRANSPORT_AUTO, LUN_TRANSPORT_CURL, LUN_TRANSPORT_DIRECT };    /* wire/upstream.h tells what each is */
+
 struct lun_provider {
     int index;                  /* in snapshot->providers */
     const char *name, *dialect;         /* "openai" is native: dialect_file is empty */
@@ -86,6 +88,7 @@ struct lun_provider {
     const struct lun_pair *headers; int n_headers;  /* sent with every call */
     const char *ca, *proxy;     /* NULL: the system's certificates; no proxy */
     int connections;            /* at most; 0: no limit */
+    enum lun_transport transport;
     bool http2, usage;          /* usage: it understands stream_options.include_usage */
     bool cancel_stops_billing, cancel_goes_on;  /* what hanging up in the middle of a stream does to its bill, where it was said; neither: ended is only
                                    taken for what no hard limit hangs on */

@@ -116,15 +116,43 @@ struct lun_tls *lun_tls_new(const struct lun_certificate *certificate)
     return t;
 }
 
+static void set_up_client(SSL_CTX *c)
+{
+    SSL_CTX_set_min_proto_version(c, TLS1_2_VERSION);
+    SSL_CTX_set_options(c, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+    SSL_CTX_set_mode(c, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_verify(c, SSL_VERIFY_PEER, NULL);
+}
+
+static int keep_session(SSL *ssl, SSL_SESSION *session)
+{
+    SSL_SESSION **kept = SSL_get_app_data(ssl);
+    if (!kept) return 0;
+    SSL_SESSION_free(*kept);
+    *kept = session;
+    return 1;
+}
+
+struct lun_tls *lun_tls_of_store(X509_STORE *store)
+{
+    static const unsigned char ours[] = "\x08http/1.1";
+    struct lun_tls *t = make(TLS_client_method());
+    if (!t->context || !sockets) { lun_tls_free(t); return NULL; }
+    set_up_client(t->context);
+    SSL_CTX_set_read_ahead(t->context, 1);
+    SSL_CTX_set_alpn_protos(t->context, ours, sizeof ours - 1);
+    SSL_CTX_set1_cert_store(t->context, store);
+    SSL_CTX_set_session_cache_mode(t->context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_sess_set_new_cb(t->context, keep_session);
+    return t;
+}
+
 struct lun_tls *lun_tls_trust(const char *ca, char error[256])
 {
     struct lun_tls *t = make(TLS_client_method());
     const char *file = ca ? ca : "of the system";
     if (!t->context || !sockets) return wrong(t, error, "cannot set up TLS with the certificates", file);
-    SSL_CTX_set_min_proto_version(t->context, TLS1_2_VERSION);
-    SSL_CTX_set_options(t->context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_IGNORE_UNEXPECTED_EOF);
-    SSL_CTX_set_mode(t->context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    SSL_CTX_set_verify(t->context, SSL_VERIFY_PEER, NULL);
+    set_up_client(t->context);
     if ((ca ? SSL_CTX_load_verify_file(t->context, ca) : SSL_CTX_set_default_verify_paths(t->context)) == 1) return t;
     return wrong(t, error, "cannot use the certificates", file);
 }
@@ -168,25 +196,53 @@ struct lun_tls_link *lun_tls_link_to(struct lun_tls *t, int fd, const char *host
     return l;
 }
 
+void lun_tls_remember(struct lun_tls_link *l, SSL_SESSION **session)
+{
+    if (l->broken) return;
+    SSL_set_app_data(l->ssl, session);
+    if (*session && SSL_SESSION_is_resumable(*session)) SSL_set_session(l->ssl, *session);
+}
+
 /* What became of a call that moved no bytes; sets errno. */
 static ssize_t nothing(struct lun_tls_link *l, int result)
 {
-    switch (SSL_get_error(l->ssl, result)) {
-    case SSL_ERROR_ZERO_RETURN: return 0;
-    case SSL_ERROR_WANT_READ: case SSL_ERROR_WANT_WRITE: errno = EAGAIN; return -1;
-    default:
-        l->broken = true;
-        ERR_clear_error();
-        errno = EPROTO;
-        return -1;
-    }
+    int system = errno, error = SSL_get_error(l->ssl, result);
+    bool unsealed = error == SSL_ERROR_SSL && ERR_GET_REASON(ERR_peek_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING;
+    if (error == SSL_ERROR_ZERO_RETURN) return 0;
+    if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE) { errno = EAGAIN; return -1; }
+    l->broken = true;
+    ERR_clear_error();
+    if (unsealed) return 0;
+    errno = error == SSL_ERROR_SYSCALL && system && system != EAGAIN ? system : EPROTO;
+    return -1;
 }
+
+int lun_tls_shake(struct lun_tls_link *l)
+{
+    if (l->broken) return -1;
+    ERR_clear_error();
+    errno = 0;
+    int result = SSL_do_handshake(l->ssl);
+    l->read_wants_write = result != 1 && SSL_want_write(l->ssl);
+    if (result == 1) return 1;
+    return nothing(l, result) < 0 && errno == EAGAIN ? 0 : -1;
+}
+
+const char *lun_tls_why(const struct lun_tls_link *l, bool *name)
+{
+    long verdict = l->ssl ? SSL_get_verify_result(l->ssl) : X509_V_OK;
+    *name = verdict == X509_V_ERR_HOSTNAME_MISMATCH || verdict == X509_V_ERR_IP_ADDRESS_MISMATCH;
+    return verdict == X509_V_OK ? NULL : X509_verify_cert_error_string(verdict);
+}
+
+bool lun_tls_sealed(const struct lun_tls_link *l) { return l->ssl && SSL_get_shutdown(l->ssl) & SSL_RECEIVED_SHUTDOWN; }
 
 ssize_t lun_tls_read(struct lun_tls_link *l, char *to, size_t n)
 {
     size_t got;
     if (l->broken) { errno = EPROTO; return -1; }
     ERR_clear_error();
+    errno = 0;
     int result = SSL_read_ex(l->ssl, to, n, &got);
     l->read_wants_write = result != 1 && SSL_want_write(l->ssl);
     l->write_wants_read = false;        /* something came, perhaps what it waited for */
@@ -198,6 +254,7 @@ ssize_t lun_tls_write(struct lun_tls_link *l, const char *at, size_t n)
     size_t sent;
     if (l->broken) { errno = EPROTO; return -1; }
     ERR_clear_error();
+    errno = 0;
     int result = SSL_write_ex(l->ssl, at, n, &sent);
     l->write_wants_read = result != 1 && SSL_want_read(l->ssl);
     if (result == 1) return (ssize_t)sent;
@@ -221,8 +278,10 @@ void lun_tls_shut(struct lun_tls_link *l)
     ERR_clear_error();
 }
 
+/* A connection that goes without a word would take its session with it: OpenSSL does not let it be resumed. */
 void lun_tls_link_free(struct lun_tls_link *l)
 {
+    if (l->ssl && !l->broken) SSL_set_shutdown(l->ssl, SSL_get_shutdown(l->ssl) | SSL_SENT_SHUTDOWN);
     SSL_free(l->ssl);
     free(l);
 }

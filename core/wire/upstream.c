@@ -1,6 +1,5 @@
 #include "wire/upstream_parts.h"
 #include "base/alloc.h"
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,9 +28,12 @@ void lun_upstream_bar(struct lun_upstream *u, int listener)
 void lun_upstream_free(struct lun_upstream *u)
 {
     if (!u) return;
+    pools_free(u);
+    lun_resolver_free(u->resolver);
     while (u->lanes) lane_free(u->lanes);
     for (int i = 0; i < u->room; i++) if (u->socks[i]) { socket_forget(u, i); }
     free(u->socks);
+    free(u->scratch);
     free(u);
 }
 
@@ -44,85 +46,85 @@ struct lun_upstream_stats lun_upstream_stats(const struct lun_upstream *u)
 
 const struct lun_upstream_times *lun_upstream_call_times(const struct lun_upstream_call *c) { return &c->times; }
 
-static void tell_end(struct lun_upstream_call *c)
+/* ---- telling: a close in there waits for us to be done with the call ---- */
+
+void call_tell_head(struct lun_upstream_call *c)
 {
-    if (c->told || c->closed) return;
-    c->told = true;
-    c->events->end(c->self, c->kind, c->detail);
+    struct lun_pair list[HEAD_LINES];
+    size_t n = head_list(&c->head, list);
+    c->times.version = c->head.version;
+    c->upstream->inside++;
+    c->events->head(c->self, c->head.status, list, n);
+    c->upstream->inside--;
 }
 
-static void tell_bytes(struct lun_upstream_call *c, const char *bytes, size_t n)
+void call_tell_bytes(struct lun_upstream_call *c, const char *bytes, size_t n)
 {
     c->times.bytes += n;
-    c->upstream->inside++;      /* a close in there waits for us to be done with the call */
+    c->upstream->inside++;
     c->events->bytes(c->self, bytes, n);
     c->upstream->inside--;
 }
 
-static void wake(struct lun_upstream_call *c) { lun_loop_wake(&c->upstream->reactor->loop, &c->news); }
-
-/* When all of a call so far, sending, receiving and holding back, was one action, libcurl has never had its socket watched. */
-static void stick(struct lun_upstream_call *c, bool on)
+void call_tell_end(struct lun_upstream_call *c)
 {
-    bool blind = on && c->fd < 0;
-    c->upstream->blind += blind - c->blind;
-    c->blind = blind;
-    c->stuck = on;
+    if (!c->ended) {
+        c->times.ended = lun_clock_now();
+        c->times.version = c->head.version;
+    }
+    c->ended = true;
+    if (c->told || c->closed) return;
+    c->told = true;
+    c->upstream->inside++;
+    c->events->end(c->self, c->kind, c->detail);
+    c->upstream->inside--;
+}
+
+/* ---- a call's life ---- */
+
+void call_wake(struct lun_upstream_call *c) { lun_loop_wake(&c->upstream->reactor->loop, &c->news); }
+
+void call_enter(struct lun_upstream_call *c)
+{
+    c->under_way = true;
+    c->upstream->calls++;
+    c->site->busy++;
+}
+
+void call_over(struct lun_upstream_call *c)
+{
+    if (!c->under_way) return;
+    c->under_way = false;
+    c->upstream->calls--;
+    c->site->busy--;
+    if (c->counted) atomic_fetch_sub_explicit(c->busy, 1, memory_order_relaxed);
+    c->counted = false;
 }
 
 static void release(struct lun_upstream_call *c)
 {
-    stick(c, false);
-    lane_remove(c);
+    c->site->by->leave(c);
     lun_loop_forget(&c->upstream->reactor->loop, &c->news);
-    request_wipe(c);
+    c->site->by->clear(c);
+    if (c->fields.at) explicit_bzero(c->fields.at, c->fields.n);
+    c->fields.n = 0;
+    c->body = NULL;
     head_reset(&c->head);
-    lun_buf_free(&c->held);
     site_spare(c);
-}
-
-static void let_go(struct lun_upstream_call *c)
-{
-    if (c->held.n) {
-        struct lun_buf held = c->held;
-        c->held = (struct lun_buf){ 0 };
-        tell_bytes(c, held.at, held.n);
-        lun_buf_free(&held);
-    }
-    if (c->stuck && c->lane) {
-        stick(c, false);
-        c->upstream->turn++;
-        c->upstream->inside++;
-        curl_easy_pause(c->easy, CURLPAUSE_CONT);
-        c->upstream->inside--;
-        lane_again(c->lane);
-    }
-    if (c->ended) tell_end(c);
-}
-
-void call_end(struct lun_upstream_call *c, CURLcode result)
-{
-    c->ended = true;
-    c->times.ended = lun_clock_now();
-    c->times.version = c->head.version;
-    end_explain(c, result);
-    if (c->kind == LUN_KIND_CANCELLED) lun_buf_free(&c->held);
-    if (!c->held.n) tell_end(c);
 }
 
 static void on_news(struct lun_task *k)
 {
     struct lun_upstream_call *c = (struct lun_upstream_call *)((char *)k - offsetof(struct lun_upstream_call, news));
     if (c->closed) release(c);
-    else if (!c->lane && !c->ended) call_end(c, CURLE_OK);      /* never began */
-    else if (!c->paused) let_go(c);
+    else if (!c->under_way && !c->ended) call_tell_end(c);      /* never began */
+    else if (!c->paused) c->site->by->resume(c);
 }
 
 static void refuse(struct lun_upstream_call *c, enum lun_kind kind, const char *what)
 {
-    c->kind = kind;
-    snprintf(c->detail, sizeof c->detail, "%s: %s", c->site->host, what);
-    wake(c);
+    end_say(c, kind, what, NULL);
+    call_wake(c);
 }
 
 /* Counts it in, where there is room. */
@@ -143,102 +145,30 @@ struct lun_upstream_call *lun_upstream_call(struct lun_upstream *u, struct lun_u
     c->events = events;
     c->self = self;
     c->news = (struct lun_task){ .run = on_news };
-    c->fd = -1;
-    c->begun = c->opened = 0;
-    c->ready = false;
     c->busy = request->busy;
-    c->counted = false;
-    c->barred = c->paused = c->ended = c->told = c->closed = c->needs_seal = c->sealed = false;
+    c->stream = request->stream;
+    c->counted = c->under_way = c->paused = c->ended = c->told = c->closed = false;
     c->kind = LUN_KIND_COUNT;
-    c->detail[0] = c->error[0] = 0;
+    c->detail[0] = 0;
     c->times = (struct lun_upstream_times){ .started = u->reactor->loop.now };
-    const char *wrong = request_set(c, request);
-    if (wrong) refuse(c, LUN_KIND_BAD_REQUEST, wrong);
-    else if (u->calls >= u->limit) refuse(c, LUN_KIND_POOL_FULL, "too many calls to providers are in flight");
-    else if (!finds_connection(c)) refuse(c, LUN_KIND_POOL_FULL, "all its connections are busy");
-    else lane_add(c);
+    const char *wrong = site->by->set(c, request);
+    if (wrong) { refuse(c, LUN_KIND_BAD_REQUEST, wrong); return c; }
+    if (u->calls >= u->limit) { refuse(c, LUN_KIND_POOL_FULL, "too many calls to providers are in flight"); return c; }
+    if (!finds_connection(c)) { refuse(c, LUN_KIND_POOL_FULL, "all its connections are busy"); return c; }
+    call_enter(c);
+    site->by->begin(c);
     return c;
 }
 
 void lun_upstream_pause(struct lun_upstream_call *c, bool paused)
 {
     c->paused = paused;
-    if (paused || (!c->stuck && !c->held.n)) return;
-    if (c->upstream->inside) wake(c); else let_go(c);
+    if (paused || (c->ended && c->told)) return;
+    if (c->upstream->inside) call_wake(c); else c->site->by->resume(c);
 }
 
 void lun_upstream_close(struct lun_upstream_call *c)
 {
-    if (c->upstream->inside) { c->closed = true; wake(c); return; }
+    if (c->upstream->inside) { c->closed = true; call_wake(c); return; }
     release(c);
-}
-
-int call_leaves(void *call, char *address, char *local, int port, int local_port)
-{
-    struct lun_upstream_call *c = call;
-    (void)address, (void)local, (void)port, (void)local_port;
-    if (c->begun++ && c->once) return CURL_PREREQFUNC_ABORT;
-    socket_settle(c);
-    long fresh = 1;
-    curl_easy_getinfo(c->easy, CURLINFO_NUM_CONNECTS, &fresh);
-    c->times.reused = !fresh;
-    c->times.connected = lun_clock_now();
-    if (c->slice == c->body_n) c->times.sent = c->times.connected;      /* nothing left to be read */
-    return CURL_PREREQFUNC_OK;
-}
-
-static void tell_head(struct lun_upstream_call *c)
-{
-    struct lun_pair list[HEAD_LINES];
-    size_t n = head_list(&c->head, list);
-    c->times.version = c->head.version;
-    c->events->head(c->self, c->head.status, list, n);
-}
-
-size_t call_header(char *line, size_t size, size_t count, void *call)
-{
-    struct lun_upstream_call *c = call;
-    size_t n = size * count;
-    if (c->closed) return 0;
-    if (!c->times.first_byte) c->times.first_byte = lun_clock_now();
-    bool was = c->head.whole;
-    const char *wrong = head_line(&c->head, line, n);
-    if (wrong) {
-        c->kind = LUN_KIND_BAD_ANSWER;
-        snprintf(c->detail, sizeof c->detail, "%s: %s", c->site->host, wrong);
-        return 0;
-    }
-    if (c->head.whole && !was) {
-        if (!c->bodiless && head_open(&c->head)) trust_seal(c);
-        tell_head(c);
-    }
-    return n;
-}
-
-static bool too_much(struct lun_upstream_call *c, size_t n)
-{
-    if (c->turn != c->upstream->turn) { c->turn = c->upstream->turn; c->burst = 0; }
-    c->burst += n;
-    return c->burst > BURST_BYTES;
-}
-
-size_t call_bytes(char *bytes, size_t size, size_t count, void *call)
-{
-    struct lun_upstream_call *c = call;
-    size_t n = size * count;
-    if (c->closed) return 0;
-    bool h1 = c->head.version != 20, enough = h1 && too_much(c, n);
-    if (!c->paused && !c->held.n && !enough) { tell_bytes(c, bytes, n); return n; }
-    if (h1) {
-        stick(c, true);
-        if (enough) wake(c);
-        return CURL_WRITEFUNC_PAUSE;
-    }
-    if (c->held.n + n > HELD_BYTES) {
-        c->kind = LUN_KIND_CANCELLED;
-        snprintf(c->detail, sizeof c->detail, "the client read too slowly: more than 256 KiB of its HTTP/2 stream waited");
-        return 0;
-    }
-    lun_buf_add(&c->held, bytes, n);
-    return n;
 }

@@ -1,4 +1,5 @@
-/* The side towards the providers: HTTP calls over libcurl (multi_socket) on a reactor. It knows nothing of models, prices or retries.
+/* The side towards the providers: HTTP calls on a reactor, over sockets of our own or libcurl's (multi_socket). It knows nothing of models, prices or
+ * retries.
  *
  * One lun_upstream per reactor; everything here belongs to that reactor's thread, and every function is called between
  * lun_reactor_enter and lun_reactor_leave (where the walk runs anyway). A call that was started is the caller's until
@@ -44,10 +45,13 @@ struct lun_upstream *lun_upstream_new(struct lun_reactor *, const struct lun_ups
 void lun_upstream_bar(struct lun_upstream *, int listener);
 void lun_upstream_free(struct lun_upstream *);      /* all calls are closed and all sites freed before; closes the connections */
 
+/* How calls get there (`transport`). DIRECT: HTTP/1.1, plain or in TLS, by sockets of our own. CURL: libcurl, which also speaks HTTP/2 and through proxies.
+ * AUTO: direct where that can do it. What is promised of a call is the same. */
 struct lun_upstream_site_spec {
     const char *base_url;       /* http:// or https://, no user, query or fragment; a path's last slash does not count */
     const char *ca_file;        /* PEM, trusted alone; NULL: the system's */
     const char *proxy;          /* URL, may carry a password; NULL: none, whatever the environment says */
+    enum lun_transport transport;       /* DIRECT is refused with http2 or a proxy, or for a guarded site */
     bool http2;                 /* offer it by ALPN (https only); otherwise HTTP/1.1 alone */
     bool guarded;               /* no connection is made to an address of base/address.h, nor to what is barred, whatever name led there; without a proxy alone */
     lun_us connect_timeout;     /* for calls that say none; 0: 10 s */

@@ -1,4 +1,6 @@
 #include "wire/upstream_parts.h"
+#include "base/http_text.h"
+#include <stdlib.h>
 #include <string.h>
 
 /* "HTTP/1.1 200 OK" and "HTTP/2 200": RFC 9112, 4, and as libcurl writes RFC 9113's :status */
@@ -13,6 +15,8 @@ static bool status_line(struct head *h, const char *s, size_t n)
         h->status = (d[0] - '0') * 100 + (d[1] - '0') * 10 + d[2] - '0';
         h->version = versions[i].version;
         h->begun = true;
+        h->framed = h->chunked = h->closes = false;
+        h->length = -1;
         return true;
     }
     return false;
@@ -22,7 +26,7 @@ static const char *blank(struct head *h)
 {
     if (h->status == 101) return "the provider switched protocols unasked";
     if (h->status >= 200) { h->whole = true; return NULL; }
-    h->begun = h->framed = false;
+    h->begun = false;
     h->text.n = 0;
     h->n = 0;
     return NULL;
@@ -52,6 +56,29 @@ static bool length_good(const struct head *h, const char *value)
     return true;
 }
 
+static bool lists_close(const char *value)
+{
+    struct lun_slice list = { value, strlen(value) }, one;
+    while (lun_http_element(&list, &one)) if (lun_slice_is_like(one, "close")) return true;
+    return false;
+}
+
+/* What this field says of the message itself, which is the next in the list. */
+static const char *mean(struct head *h, const char *name, const char *value)
+{
+    bool length = !strcmp(name, "content-length"), coding = !strcmp(name, "transfer-encoding");
+    if (length && !length_good(h, value)) return "the answer's length is malformed";
+    /* libcurl would unpack gzip here, without a bound */
+    if (coding && strcasecmp(value, "chunked")) return "the answer has a transfer coding that was not asked for";
+    if (coding && h->chunked) return "the answer has two transfer codings";
+    h->n++;
+    if (length) h->length = strtoll(value, NULL, 10);
+    if (coding) h->chunked = true;
+    h->framed = h->framed || length || coding;
+    if (!strcmp(name, "connection") && lists_close(value)) h->closes = true;
+    return NULL;
+}
+
 static const char *field(struct head *h, char *s, size_t n)
 {
     size_t colon;
@@ -67,12 +94,7 @@ static const char *field(struct head *h, char *s, size_t n)
     lun_buf_add(&h->text, value, (size_t)(end - value));
     lun_buf_putc(&h->text, 0);
     const struct { const char *name, *value; } f = { h->text.at + h->lines[h->n].name, h->text.at + h->lines[h->n].value };
-    if (!strcmp(f.name, "content-length") && !length_good(h, f.value)) return "the answer's length is malformed";
-    h->n++;
-    if (!strcmp(f.name, "content-length") || !strcmp(f.name, "transfer-encoding")) h->framed = true;
-    /* libcurl would unpack gzip here, without a bound */
-    if (!strcmp(f.name, "transfer-encoding") && strcasecmp(f.value, "chunked")) return "the answer has a transfer coding that was not asked for";
-    return NULL;
+    return mean(h, f.name, f.value);
 }
 
 const char *head_line(struct head *h, char *s, size_t n)
@@ -100,5 +122,5 @@ void head_reset(struct head *h)
     if (h->text.room > 8192) lun_buf_free(&h->text);
     h->text.n = h->total = 0;
     h->n = h->status = h->version = 0;
-    h->begun = h->whole = h->framed = false;
+    h->begun = h->whole = false;
 }

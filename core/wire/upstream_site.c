@@ -24,24 +24,14 @@ static const char *wrong_url(CURLU *u, const char *url)
     return NULL;
 }
 
-static char *host_of(CURLU *u)
+/* A part of a URL; yours to free, "" if there is none. */
+static char *part_of(CURLU *u, CURLUPart part, unsigned flags)
 {
-    char *host = NULL, *port = NULL;
-    curl_url_get(u, CURLUPART_HOST, &host, 0);
-    curl_url_get(u, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT);
-    char *text = lun_printf("%s:%s", host ? host : "", port ? port : "");
-    curl_free(host);
-    curl_free(port);
-    return text;
-}
-
-static const char *wrong(const struct lun_upstream_site_spec *spec, char **host)
-{
-    CURLU *u = curl_url();
-    const char *why = wrong_url(u, spec->base_url);
-    if (!why) *host = host_of(u);
-    curl_url_cleanup(u);
-    return why;
+    char *text = NULL;
+    curl_url_get(u, part, &text, flags);
+    char *own = lun_strdup(text ? text : "");
+    curl_free(text);
+    return own;
 }
 
 static char *base_of(const char *url)
@@ -53,8 +43,8 @@ static char *base_of(const char *url)
 
 static void call_free(struct lun_upstream_call *c)
 {
-    curl_easy_cleanup(c->easy);
-    request_free(c);
+    c->site->by->free(c);
+    lun_buf_free(&c->fields);
     lun_buf_free(&c->head.text);
     free(c);
 }
@@ -67,8 +57,10 @@ static void destroy(struct lun_upstream_site *s)
     }
     for (int i = 0; i < s->urls_n; i++) { curl_url_cleanup(s->urls[i].url); free(s->urls[i].path); }
     for (int i = 0; i < s->lines_n; i++) { explicit_bzero(s->lines[i], strlen(s->lines[i])); free(s->lines[i]); }
+    if (s->pool) pool_drop(s->pool);
     if (s->trust) trust_drop(s->upstream, s->trust);
-    free(s->lines), free(s->base), free(s->host), free(s->proxy);
+    lun_buf_free(&s->fixed);
+    free(s->path), free(s->lines), free(s->base), free(s->host), free(s->proxy);
     free(s);
 }
 
@@ -84,15 +76,30 @@ static const char *set_lines(struct lun_upstream_site *s, const struct lun_pair 
     return NULL;
 }
 
-struct lun_upstream_site *lun_upstream_site_new(struct lun_upstream *u, const struct lun_upstream_site_spec *spec, char **error)
+/* With what a link cannot do libcurl does it: HTTP/2, proxies, addresses with a zone, and looking at each address it is led to. */
+static bool needs_curl(const struct lun_upstream_site *s, CURLU *u) { return s->http2 || *s->proxy || s->guarded || has(u, CURLUPART_ZONEID); }
+
+static void go_direct(struct lun_upstream_site *s, CURLU *u)
 {
-    char *host = NULL;
-    const char *why = wrong(spec, &host);
-    if (why) { *error = lun_printf("base_url %s", why); return NULL; }
+    char *host = part_of(u, CURLUPART_HOST, 0), *port = part_of(u, CURLUPART_PORT, CURLU_DEFAULT_PORT), *said = part_of(u, CURLUPART_PORT, CURLU_NO_DEFAULT_PORT);
+    char *path = part_of(u, CURLUPART_PATH, 0), *name = lun_printf(*said ? "%s:%s" : "%s", host, said);
+    bool tls = !strncasecmp(s->base, "https:", 6);
+    size_t n = strlen(host);
+    s->by = &transport_direct;
+    s->path = base_of(path);
+    direct_site(s, name);
+    if (*host == '[') memmove(host, host + 1, n - 2), host[n - 2] = 0;
+    s->pool = pool_get(s->upstream, host, port, tls ? s->trust : NULL);
+    free(host), free(port), free(said), free(path), free(name);
+}
+
+/* All but how it gets there. */
+static struct lun_upstream_site *make(struct lun_upstream *u, const struct lun_upstream_site_spec *spec, char **error)
+{
     struct lun_upstream_site *s = lun_zalloc(sizeof *s);
     s->upstream = u;
+    s->by = &transport_curl;
     s->base = base_of(spec->base_url);
-    s->host = host;
     s->proxy = lun_strdup(spec->proxy ? spec->proxy : "");
     s->guarded = spec->guarded;
     s->http2 = spec->http2 && !strncasecmp(s->base, "https:", 6);
@@ -106,6 +113,29 @@ struct lun_upstream_site *lun_upstream_site_new(struct lun_upstream *u, const st
     return NULL;
 }
 
+static struct lun_upstream_site *settle(struct lun_upstream_site *s, const struct lun_upstream_site_spec *spec, CURLU *u, char **error)
+{
+    char *host = part_of(u, CURLUPART_HOST, 0), *port = part_of(u, CURLUPART_PORT, CURLU_DEFAULT_PORT);
+    s->host = lun_printf("%s:%s", host, port);
+    free(host), free(port);
+    if (spec->transport == LUN_TRANSPORT_CURL || (needs_curl(s, u) && spec->transport == LUN_TRANSPORT_AUTO)) return s;
+    if (!needs_curl(s, u)) { go_direct(s, u); return s; }
+    *error = lun_printf("transport \"direct\" speaks HTTP/1.1 to the provider itself: not HTTP/2, and not through a proxy");
+    destroy(s);
+    return NULL;
+}
+
+struct lun_upstream_site *lun_upstream_site_new(struct lun_upstream *u, const struct lun_upstream_site_spec *spec, char **error)
+{
+    CURLU *url = curl_url();
+    const char *why = wrong_url(url, spec->base_url);
+    struct lun_upstream_site *s = NULL;
+    if (why) *error = lun_printf("base_url %s", why);
+    else if ((s = make(u, spec, error))) s = settle(s, spec, url, error);
+    curl_url_cleanup(url);
+    return s;
+}
+
 void lun_upstream_site_free(struct lun_upstream_site *s)
 {
     if (!s) return;
@@ -115,73 +145,12 @@ void lun_upstream_site_free(struct lun_upstream_site *s)
 
 int lun_upstream_site_busy(const struct lun_upstream_site *s) { return s->busy; }
 
-CURLU *site_url(struct lun_upstream_site *s, const char *path, bool *yours)
-{
-    *yours = false;
-    for (int i = 0; i < s->urls_n; i++) if (!strcmp(s->urls[i].path, path)) return s->urls[i].url;
-    if (path[0] != '/' || !lun_text_graphic(path) || strchr(path, '#') || strlen(path) > 8192) return NULL;
-    char *text = lun_printf("%s%s", s->base, path);
-    CURLU *url = curl_url();
-    bool good = curl_url_set(url, CURLUPART_URL, text, CURLU_PATH_AS_IS) == CURLUE_OK;
-    free(text);
-    if (!good) { curl_url_cleanup(url); return NULL; }
-    *yours = s->urls_n == (int)(sizeof s->urls / sizeof *s->urls);
-    if (!*yours) {
-        s->urls[s->urls_n].path = lun_strdup(path);
-        s->urls[s->urls_n++].url = url;
-    }
-    return url;
-}
-
-static void set_rules(CURL *e)
-{
-    curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L);        /* or closing a call blocks until its name look-up is over */
-    curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(e, CURLOPT_HTTP09_ALLOWED, 0L);
-    curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(e, CURLOPT_HTTP_CONTENT_DECODING, 0L);
-    curl_easy_setopt(e, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-    curl_easy_setopt(e, CURLOPT_HEADEROPT, (long)CURLHEADER_SEPARATE);     /* the key is not the proxy's to see */
-    curl_easy_setopt(e, CURLOPT_USERAGENT, "lunette/0.1");
-    curl_easy_setopt(e, CURLOPT_PATH_AS_IS, 1L);
-    curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
-}
-
-static void set_callbacks(struct lun_upstream_call *c)
-{
-    CURL *e = c->easy;
-    curl_easy_setopt(e, CURLOPT_PRIVATE, c);
-    curl_easy_setopt(e, CURLOPT_ERRORBUFFER, c->error);
-    curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, socket_open);
-    curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, c);
-    curl_easy_setopt(e, CURLOPT_CLOSESOCKETFUNCTION, socket_close);
-    curl_easy_setopt(e, CURLOPT_CLOSESOCKETDATA, c->upstream);
-    curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, call_header);
-    curl_easy_setopt(e, CURLOPT_HEADERDATA, c);
-    curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, call_bytes);
-    curl_easy_setopt(e, CURLOPT_WRITEDATA, c);
-    curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, call_leaves);
-    curl_easy_setopt(e, CURLOPT_PREREQDATA, c);
-    /* No SEEKFUNCTION: libcurl then cannot begin a body anew on another connection. */
-    curl_easy_setopt(e, CURLOPT_READFUNCTION, request_read);
-    curl_easy_setopt(e, CURLOPT_READDATA, c);
-}
-
 static struct lun_upstream_call *call_new(struct lun_upstream_site *s)
 {
     struct lun_upstream_call *c = lun_zalloc(sizeof *c);
     c->upstream = s->upstream;
     c->site = s;
-    c->easy = curl_easy_init();
-    if (!c->easy) abort();
-    set_rules(c->easy);
-    set_callbacks(c);
-    trust_set(s->trust, c->easy);
-    curl_easy_setopt(c->easy, CURLOPT_HTTP_VERSION, s->http2 ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(c->easy, CURLOPT_PIPEWAIT, s->http2 ? 1L : 0L);
-    curl_easy_setopt(c->easy, CURLOPT_PROXY, s->proxy);
-    curl_easy_setopt(c->easy, CURLOPT_NOPROXY, "");     /* or the environment's is asked */
+    s->by->make(c);
     return c;
 }
 
@@ -197,7 +166,7 @@ struct lun_upstream_call *site_call(struct lun_upstream_site *s)
 void site_spare(struct lun_upstream_call *c)
 {
     struct lun_upstream_site *s = c->site;
-    if (s->upstream->keeps && s->spare_n < SPARE_CALLS && !s->freed) {
+    if ((s->pool || s->upstream->keeps) && s->spare_n < SPARE_CALLS && !s->freed) {
         c->next = s->spare;
         s->spare = c;
         s->spare_n++;

@@ -65,9 +65,16 @@ void trust_drop(struct lun_upstream *u, struct trust *t)
     while (*p != t) p = &(*p)->next;
     *p = t->next;
     curl_share_cleanup(t->share);
+    lun_tls_free(t->tls);
     X509_STORE_free(t->store);
     free(t->ca_file);
     free(t);
+}
+
+struct lun_tls *trust_tls(struct trust *t)
+{
+    if (!t->tls && !(t->tls = lun_tls_of_store(t->store))) abort();     /* no memory */
+    return t->tls;
 }
 
 static CURLcode give(CURL *easy, void *context, void *self)

@@ -62,7 +62,7 @@
 ---@field probe? lunette.Config.Probe|false How it is asked whether it is back, once it is down: then no request is risked on it before. {}: by GET /models; not said, or false: not at all.
 ---@field check_keys? boolean Ask it about each key by GET /models before the first request is let in, and about a new one after a reload; one that it refuses is out from the beginning. Default: false
 ---@field http2? boolean Speak HTTP/2 with it. Default: false
----@field transport? "auto"|"curl" What carries the bytes. Default: auto
+---@field transport? "auto"|"curl"|"direct" What carries the bytes. "direct": sockets of the gateway's own, HTTP/1.1, plain or in TLS. "curl": libcurl, which costs more for each request, and is what HTTP/2 and proxies go by. "auto": direct, unless there is http2 or a proxy. Default: auto
 ---@field ca? string A file of certificates to trust instead of the system's.
 ---@field proxy? string The proxy to go through: http://, https:// or socks5h://, host and port.
 ---@field headers? table<string, string|lunette.Secret> Sent with every call; a value may be secret "NAME".

@@ -7,7 +7,8 @@ local script = [[return function(request)
   return { text = "hello " .. (request.text or ""), usage = { input = 3, output = 2 } }
 end]]
 
-describe("over TLS", function()
+for _, transport in ipairs { "auto", "curl" } do
+describe("over TLS by " .. transport, function()
   local provider, front, h2, g
   local config = [[
   local function over(port, host) return "https://" .. (host or "127.0.0.1") .. ":" .. env(port) .. "/v1" end
@@ -18,7 +19,10 @@ describe("over TLS", function()
     misnamed = { base_url = over("FRONT", "localhost"), ca = env "CA" }, expired = { base_url = over "OLD", ca = env "CA" },
   }
   local models = {}
-  for name in pairs(providers) do models[name] = { { provider = name, model = "up" } } end
+  for name, p in pairs(providers) do
+    p.transport = env "TRANSPORT"
+    models[name] = { { provider = name, model = "up" } }
+  end
   return { providers = providers, models = models, health = false, limits = { retries = false } }]]
 
   setup(function()
@@ -29,7 +33,7 @@ describe("over TLS", function()
     h2 = tls.nginx { cert = cert, to = provider.port, http2 = true }
     local old = tls.nginx { cert = ca:certificate("IP:127.0.0.1", -1), to = provider.port }
     g = e2e.gateway { config = config, env = { FRONT = tostring(front.port), H2 = tostring(h2.port), OLD = tostring(old.port), CA = ca.file,
-                                               OTHER = other.file } }
+                                               OTHER = other.file, TRANSPORT = transport } }
   end)
   teardown(e2e.stop)
 
@@ -87,6 +91,7 @@ describe("over TLS", function()
     assert.equal("hello x", g:chat({ model = "http2", text = "x" }).text)
   end)
 end)
+end
 
 describe("a connection", function()
   local config = [[return { keepalive = false, health = false, providers = { a = { base_url = env "A" } },

@@ -131,7 +131,8 @@ static const struct { enum where where; const char *text, *told; } table[] = {
     { PROVIDER, "probe = { with = \"completion\", path = \"/x\" }", "gateway.lua:2: providers.p.probe.path: is for with = \"models\": a completion has the path that its dialect says" },
     { PROVIDER, "probe = {}, health = false", "gateway.lua:2: providers.p.probe: cannot stand beside health = false: nothing is taken out that it could bring back" },
     { PROVIDER, "probe = { evry = 5 }", "gateway.lua:2: providers.p.probe.evry: there is no such setting (did you mean every?)" },
-    { PROVIDER, "transport = \"native\"", "gateway.lua:2: providers.p.transport: \"native\" is not built yet: must be \"auto\" or \"curl\"" },
+    { PROVIDER, "transport = \"native\"", "gateway.lua:2: providers.p.transport: must be \"auto\", \"curl\" or \"direct\", not \"native\"" },
+    { PROVIDER, "transport = \"direct\", http2 = true", "gateway.lua:2: providers.p.transport: cannot be \"direct\" beside http2, which only libcurl speaks" },
     { PROVIDER, "cancel_stops_billing = 1", "gateway.lua:2: providers.p.cancel_stops_billing: must be true or false, not 1" },
 
     /* providers */

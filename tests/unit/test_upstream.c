@@ -1,4 +1,5 @@
-/* Calls to providers, over real sockets on 127.0.0.1: plain HTTP/1.1, what may go wrong with it, and what libcurl does when nobody watches. */
+/* Calls to providers, over real sockets on 127.0.0.1: plain HTTP/1.1 and what may go wrong with it, by either transport; then what each of them does when
+ * nobody watches. */
 #include "upstream_probe.h"
 #include <curl/curl.h>
 #include <dlfcn.h>
@@ -11,14 +12,32 @@
 /* ---- the world as libcurl sees it ---- */
 
 static sem_t look_up_began, look_up_goes_on;
-static atomic_int look_ups_waiting, look_ups_given_up;
+static atomic_int look_ups_waiting, look_ups_given_up, look_ups;
+static int silent = -1;         /* a listening socket that takes nobody */
+
+/* Three addresses: one where nobody listens, that of `silent` (which is full), one that is asked for. Each in a block of its own, as freeaddrinfo has it. */
+static struct addrinfo *three(const char *port)
+{
+    struct addrinfo *all = NULL;
+    for (int i = 2; i >= 0; i--) {
+        struct addrinfo *a = calloc(1, sizeof *a + sizeof(struct sockaddr_in));
+        struct sockaddr_in *to = (void *)(a + 1);
+        *a = (struct addrinfo){ .ai_family = AF_INET, .ai_socktype = SOCK_STREAM, .ai_addrlen = sizeof *to, .ai_addr = (void *)to, .ai_next = all };
+        *to = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) }, .sin_port = htons((uint16_t)(i == 0 ? 1 : atoi(port))) };
+        if (i == 1) getsockname(silent, (void *)to, &(socklen_t){ sizeof *to });
+        all = a;
+    }
+    return all;
+}
 
 /* nowhere.test does not exist; slow.test is not answered before the test says so. Stands before the C library's. */
 int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **out)
 {
     static int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
     if (!real) real = dlsym(RTLD_NEXT, "getaddrinfo");
+    atomic_fetch_add(&look_ups, 1);
     if (node && !strcmp(node, "nowhere.test")) return EAI_NONAME;
+    if (node && !strcmp(node, "three.test")) { *out = three(service); return 0; }
     if (node && !strcmp(node, "slow.test")) {
         atomic_fetch_add(&look_ups_waiting, 1);
         sem_post(&look_up_began);
@@ -1226,34 +1245,237 @@ static void test_a_proxy_that_refuses_is_connect_refused_and_sees_no_key(void **
     server_stop(&server);
 }
 
+/* ---- direct alone ---- */
+
+static void after(lun_us time)
+{
+    lun_reactor_enter(reactor);
+    reactor->loop.now += time;
+    lun_reactor_leave(reactor);
+}
+
+static void test_a_link_nobody_uses_for_two_minutes_closes(void **state)
+{
+    (void)state;
+    server_start(&server, s_ok, NULL);
+    struct lun_upstream_site *s = site_at(server.port);
+    ask(s, &post);
+    for (int minutes = 1; minutes <= 2; minutes++) {
+        after((minutes * 60 + 1) * LUN_SECOND);
+        assert_int_equal(lun_upstream_stats(upstream).sockets, minutes == 1);
+    }
+    assert_true(soon(&server.gone));
+    struct probe p = ask(s, &post);
+    assert_kind(&p, LUN_KIND_OK);
+    assert_false(p.times.reused);
+    lun_upstream_site_free(s);
+    server_stop(&server);
+}
+
+static void s_leaves_when_told(struct peer *p)
+{
+    if (p->number > 0) { s_ok(p); return; }
+    if (!peer_ask(p, NULL) || !peer_say(p, OK_ANSWER)) return;
+    sem_wait(&p->server->go);
+    shutdown(p->fd, SHUT_RDWR);
+    sem_post(&p->server->reached);
+}
+
+/* The server has closed it, and the loop has had no turn since. */
+static void test_a_link_that_was_idle_for_long_is_looked_at_before_a_post_goes_out(void **state)
+{
+    (void)state;
+    server_start(&server, s_leaves_when_told, NULL);
+    struct lun_upstream_site *s = site_at(server.port);
+    ask(s, &post);
+    sem_post(&server.go);
+    assert_true(soon(&server.reached));
+    lun_reactor_enter(reactor);
+    reactor->loop.now += 2 * LUN_SECOND;
+    struct probe p = { 0 };
+    begin(&p, s, &post);
+    lun_reactor_leave(reactor);
+    RUN_UNTIL(p.ends);
+    assert_kind(&p, LUN_KIND_OK);
+    assert_false(p.times.reused);
+    finish(&p);
+    lun_upstream_site_free(s);
+    server_stop(&server);
+}
+
+static void test_the_address_of_a_name_is_asked_for_once_in_a_minute_and_once_for_all_who_wait(void **state)
+{
+    (void)state;
+    server_start(&server, s_ok, NULL);
+    atomic_store(&look_ups, 0);
+    struct lun_upstream_site *s = site_with((struct lun_upstream_site_spec){ .base_url = url_of("http", "localhost", server.port) });
+    struct probe p[8] = { 0 };
+    for (int i = 0; i < 8; i++) begin(&p[i], s, &post);
+    for (int i = 0; i < 8; i++) { RUN_UNTIL(p[i].ends); assert_kind(&p[i], LUN_KIND_OK); finish(&p[i]); }
+    struct probe next = ask(s, &post);
+    assert_kind(&next, LUN_KIND_OK);
+    assert_int_equal(atomic_load(&look_ups), 1);
+    lun_reactor_enter(reactor);
+    reactor->loop.now += 61 * LUN_SECOND;
+    struct probe many[9] = { 0 };
+    for (int i = 0; i < 9; i++) begin(&many[i], s, &post);      /* one more than there are links */
+    lun_reactor_leave(reactor);
+    for (int i = 0; i < 9; i++) { RUN_UNTIL(many[i].ends); assert_kind(&many[i], LUN_KIND_OK); finish(&many[i]); }
+    assert_int_equal(atomic_load(&look_ups), 2);
+    lun_upstream_site_free(s);
+    server_stop(&server);
+}
+
+static void test_a_name_with_several_addresses_is_reached_by_the_first_that_answers(void **state)
+{
+    (void)state;
+    server_start(&server, s_ok, NULL);
+    silent = listen_any(0, &(int){ 0 });
+    struct sockaddr_in to;
+    getsockname(silent, (void *)&to, &(socklen_t){ sizeof to });
+    int filler = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(filler, (void *)&to, sizeof to), 0);      /* now it is full */
+    struct lun_upstream_site *s = site_with((struct lun_upstream_site_spec){ .base_url = url_of("http", "three.test", server.port) });
+    struct probe p = { 0 };
+    begin(&p, s, &post);
+    RUN_UNTIL(lun_upstream_stats(upstream).wakes == 1);     /* the first has refused */
+    after(300 * LUN_MS);
+    assert_int_equal(lun_upstream_stats(upstream).sockets, 2);
+    RUN_UNTIL(p.ends);
+    assert_kind(&p, LUN_KIND_OK);
+    assert_int_equal(lun_upstream_stats(upstream).sockets, 1);
+    finish(&p);
+    lun_upstream_site_free(s);
+    close(filler);
+    close(silent);
+    server_stop(&server);
+}
+
+SAYS(s_bare_lf, "HTTP/1.1 200 OK\nContent-Length: 2\n\n{}")
+SAYS(s_two_codings, OK_HEAD "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n")
+SAYS(s_chunk_without_crlf, OK_HEAD "Transfer-Encoding: chunked\r\n\r\n2\r\n{}0\r\n\r\n")
+SAYS(s_chunk_with_blank, OK_HEAD "Transfer-Encoding: chunked\r\n\r\n2 \r\n{}\r\n0\r\n\r\n")
+
+static void test_what_two_readers_could_read_in_two_ways_is_bad_answer(void **state)
+{
+    (void)state;
+    static void (*const serve[])(struct peer *) = { s_bare_lf, s_two_codings, s_chunk_without_crlf, s_chunk_with_blank };
+    for (size_t i = 0; i < sizeof serve / sizeof *serve; i++) {
+        struct probe p = post_to(serve[i]);
+        if (p.kind != LUN_KIND_BAD_ANSWER) fail_msg("case %zu: %s (%s)", i, lun_kind_name(p.kind), p.detail);
+    }
+}
+
+static void s_says_more(struct peer *p)
+{
+    static const char *const texts[] = { OK_HEAD "Content-Length: 2\r\n\r\n{}HTTP/1.1 200 OK\r\nX-Smuggled: 1\r\nContent-Length: 0\r\n\r\n",
+        OK_HEAD "Content-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", "HTTP/1.1 200 OK\r\nConnection: keep-alive, Close\r\nContent-Length: 2\r\n\r\n{}",
+        "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\n{}", OK_ANSWER };
+    if (peer_ask(p, NULL) && peer_say(p, texts[p->number])) peer_wait_gone(p);
+}
+
+static void test_a_link_whose_answer_leaves_a_doubt_is_not_used_again(void **state)
+{
+    (void)state;
+    server_start(&server, s_says_more, NULL);
+    struct lun_upstream_site *s = site_at(server.port);
+    for (int i = 0; i < 5; i++) {
+        struct probe p = ask(s, &post);
+        assert_kind(&p, LUN_KIND_OK);
+        assert_false(p.times.reused);
+    }
+    assert_int_equal(server.connections, 5);
+    lun_upstream_site_free(s);
+    server_stop(&server);
+}
+
+static void s_byte_by_byte(struct peer *p)
+{
+    static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n" OK_HEAD "Transfer-Encoding: chunked\r\n\r\n3;a=b\r\nabc\r\n4\r\ndefg\r\n0\r\nX-Trailer: 1\r\n\r\n";
+    if (!peer_ask(p, NULL)) return;
+    setsockopt(p->fd, IPPROTO_TCP, TCP_NODELAY, &(int){ 1 }, sizeof(int));
+    for (size_t i = 0; i + 1 < sizeof text; i++) {
+        if (!peer_put(p, text + i, 1)) return;
+        sem_post(&p->server->reached);
+        sem_wait(&p->server->go);
+    }
+    peer_wait_gone(p);
+}
+
+static void test_an_answer_may_come_byte_by_byte(void **state)
+{
+    (void)state;
+    server_start(&server, s_byte_by_byte, NULL);
+    struct lun_upstream_site *s = site_at(server.port);
+    struct probe p = { 0 };
+    begin(&p, s, &post);
+    while (!p.ends) {
+        event_base_loop(reactor->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+        if (sem_trywait(&server.reached) == 0) sem_post(&server.go);
+    }
+    assert_kind(&p, LUN_KIND_OK);
+    assert_string_equal(lun_buf_text(&p.body), "abcdefg");
+    finish(&p);
+    lun_upstream_site_free(s);
+    server_stop(&server);
+}
+
+static void test_a_site_that_only_libcurl_can_serve_is_not_direct(void **state)
+{
+    (void)state;
+    struct lun_upstream_site_spec specs[] = { { .base_url = "https://h", .http2 = true }, { .base_url = "http://h", .proxy = "http://127.0.0.1:1" },
+                                              { .base_url = "http://h", .guarded = true } };
+    for (size_t i = 0; i < 3; i++) {
+        char *error = NULL;
+        specs[i].transport = LUN_TRANSPORT_DIRECT;
+        assert_null(lun_upstream_site_new(upstream, &specs[i], &error));
+        assert_non_null(strstr(error, "transport \"direct\""));
+        free(error);
+        specs[i].transport = LUN_TRANSPORT_AUTO;
+        lun_upstream_site_free(site_with(specs[i]));
+    }
+}
+
 int main(void)
 {
     sem_init(&look_up_began, 0, 0);
     sem_init(&look_up_goes_on, 0, 0);
-    const struct CMUnitTest tests[] = {
+    const struct CMUnitTest both[] = {
         TEST(test_request_goes_out_as_given_in_one_piece), TEST(test_a_large_body_of_many_slices_arrives_whole_and_without_expect),
         TEST(test_a_post_without_content_type_is_given_none), TEST(test_other_methods), TEST(test_what_cannot_be_sent_is_bad_request_and_told_later),
-        TEST(test_more_paths_than_a_site_remembers), TEST(test_a_site_needs_a_plain_http_url),
-        TEST(test_interim_heads_are_not_the_head), TEST(test_chunks_are_joined_and_trailers_left_out), TEST(test_any_whole_answer_is_ok_whatever_its_status),
-        TEST(test_an_answer_before_the_body_is_out_is_heard),
-        TEST(test_nobody_listens_is_connect_refused), TEST(test_a_guarded_site_never_connects_to_metadata), TEST(test_an_unknown_name_is_dns), TEST(test_names_are_looked_up_one_after_the_other), TEST(test_closing_during_a_name_look_up_does_not_block),
-        TEST(test_the_connect_clock_runs_over_name_and_handshake), TEST(test_the_connect_clock_stops_once_connected),
-        TEST(test_death_before_a_whole_head_is_reset), TEST(test_death_in_the_body_is_cut), TEST(test_what_is_not_http_is_bad_answer),
-        TEST(test_a_connection_is_kept_for_the_next_call), TEST(test_a_post_on_a_kept_connection_that_closes_is_reset_and_not_sent_again),
-        TEST(test_a_get_on_a_kept_connection_that_closes_is_sent_again), TEST(test_a_closed_idle_connection_does_not_spin_and_is_not_used),
-        TEST(test_bytes_on_an_idle_connection_answer_nobody), TEST(test_a_call_on_a_kept_connection_needs_neither_epoll_ctl_nor_sigaction),
-        TEST(test_an_event_whose_bytes_were_read_by_another_ends_no_connection),
-        TEST(test_a_lane_nobody_uses_for_two_minutes_closes), TEST(test_bursts_reuse_their_connections),
-        TEST(test_calls_begun_in_one_turn_are_kicked_once), TEST(test_streams_and_short_calls_keep_apart_and_lanes_are_bounded),
-        TEST(test_beyond_its_connections_is_pool_full_at_once), TEST(test_no_descriptor_left_is_pool_full_not_the_providers_fault),
-        TEST(test_a_paused_call_gets_no_bytes_and_loses_none), TEST(test_a_walk_gets_its_turn_between_bytes_and_so_do_others),
-        TEST(test_an_answer_that_comes_at_once_can_be_paused),
-        TEST(test_an_end_behind_a_pause_waits_for_its_bytes),
-        TEST(test_closing_in_mid_transfer_closes_the_connection_at_once), TEST(test_closing_inside_any_event_is_safe), TEST(test_closing_before_it_is_connected_leaves_no_event_behind),
-        TEST(test_a_site_may_go_before_its_calls),
-        TEST(test_a_broken_pipe_raises_no_signal),
-        TEST(test_proxies_of_the_environment_are_not_asked), TEST(test_a_named_proxy_is_used_whatever_the_environment_excepts),
-        TEST(test_a_proxy_that_refuses_is_connect_refused_and_sees_no_key), cmocka_unit_test(test_no_detail_shows_a_secret),
+        TEST(test_more_paths_than_a_site_remembers), TEST(test_a_site_needs_a_plain_http_url), TEST(test_interim_heads_are_not_the_head),
+        TEST(test_chunks_are_joined_and_trailers_left_out), TEST(test_any_whole_answer_is_ok_whatever_its_status),
+        TEST(test_an_answer_before_the_body_is_out_is_heard), TEST(test_nobody_listens_is_connect_refused), TEST(test_an_unknown_name_is_dns),
+        TEST(test_closing_during_a_name_look_up_does_not_block), TEST(test_the_connect_clock_runs_over_name_and_handshake),
+        TEST(test_the_connect_clock_stops_once_connected), TEST(test_death_before_a_whole_head_is_reset), TEST(test_death_in_the_body_is_cut),
+        TEST(test_what_is_not_http_is_bad_answer), TEST(test_a_connection_is_kept_for_the_next_call),
+        TEST(test_a_post_on_a_kept_connection_that_closes_is_reset_and_not_sent_again), TEST(test_a_get_on_a_kept_connection_that_closes_is_sent_again),
+        TEST(test_a_closed_idle_connection_does_not_spin_and_is_not_used), TEST(test_bytes_on_an_idle_connection_answer_nobody),
+        TEST(test_a_call_on_a_kept_connection_needs_neither_epoll_ctl_nor_sigaction), TEST(test_an_event_whose_bytes_were_read_by_another_ends_no_connection),
+        TEST(test_bursts_reuse_their_connections), TEST(test_beyond_its_connections_is_pool_full_at_once),
+        TEST(test_no_descriptor_left_is_pool_full_not_the_providers_fault), TEST(test_a_paused_call_gets_no_bytes_and_loses_none),
+        TEST(test_a_walk_gets_its_turn_between_bytes_and_so_do_others), TEST(test_an_end_behind_a_pause_waits_for_its_bytes),
+        TEST(test_closing_in_mid_transfer_closes_the_connection_at_once), TEST(test_closing_inside_any_event_is_safe),
+        TEST(test_closing_before_it_is_connected_leaves_no_event_behind), TEST(test_a_site_may_go_before_its_calls),
+        TEST(test_a_broken_pipe_raises_no_signal), TEST(test_proxies_of_the_environment_are_not_asked),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    const struct CMUnitTest curl[] = {
+        TEST(test_names_are_looked_up_one_after_the_other), TEST(test_a_lane_nobody_uses_for_two_minutes_closes),
+        TEST(test_calls_begun_in_one_turn_are_kicked_once), TEST(test_streams_and_short_calls_keep_apart_and_lanes_are_bounded),
+        TEST(test_an_answer_that_comes_at_once_can_be_paused), TEST(test_a_named_proxy_is_used_whatever_the_environment_excepts),
+        TEST(test_a_proxy_that_refuses_is_connect_refused_and_sees_no_key), TEST(test_a_guarded_site_never_connects_to_metadata),
+    };
+    const struct CMUnitTest direct[] = {
+        TEST(test_a_link_nobody_uses_for_two_minutes_closes), TEST(test_a_link_that_was_idle_for_long_is_looked_at_before_a_post_goes_out),
+        TEST(test_the_address_of_a_name_is_asked_for_once_in_a_minute_and_once_for_all_who_wait),
+        TEST(test_a_name_with_several_addresses_is_reached_by_the_first_that_answers), TEST(test_what_two_readers_could_read_in_two_ways_is_bad_answer),
+        TEST(test_a_link_whose_answer_leaves_a_doubt_is_not_used_again), TEST(test_an_answer_may_come_byte_by_byte),
+        TEST(test_a_site_that_only_libcurl_can_serve_is_not_direct),
+    };
+    const struct CMUnitTest last[] = { cmocka_unit_test(test_no_detail_shows_a_secret) };
+    transport = LUN_TRANSPORT_CURL;
+    int failed = cmocka_run_group_tests_name("libcurl", both, NULL, NULL) + cmocka_run_group_tests_name("libcurl alone", curl, NULL, NULL);
+    transport = LUN_TRANSPORT_DIRECT;
+    failed += cmocka_run_group_tests_name("direct", both, NULL, NULL) + cmocka_run_group_tests_name("direct alone", direct, NULL, NULL);
+    return failed + cmocka_run_group_tests_name("both", last, NULL, NULL);
 }

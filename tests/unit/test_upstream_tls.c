@@ -83,9 +83,8 @@ static SSL_CTX *context(const char *name)
 static volatile sig_atomic_t pipes;
 static void on_pipe(int number) { (void)number; if (gettid() == getpid()) pipes = 1; }
 
-static int group_set_up(void **state)
+static int group_set_up(void)
 {
-    (void)state;
     signal(SIGPIPE, on_pipe);
     if (!mkdtemp(folder)) return 1;
     snprintf(ca, sizeof ca, "%s/ca.pem", folder);
@@ -99,13 +98,11 @@ static int group_set_up(void **state)
     return 0;
 }
 
-static int group_tear_down(void **state)
+static void group_tear_down(void)
 {
-    (void)state;
     SSL_CTX_free(good);
     SSL_CTX_free(elsewhere);
     command("rm -rf %s", folder);
-    return 0;
 }
 
 static struct lun_upstream_site *tls_site(int port, const char *ca_file)
@@ -622,17 +619,26 @@ static void test_a_provider_without_http2_is_spoken_to_in_http_1_1_and_paused_so
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
+    const struct CMUnitTest both[] = {
         TEST(test_a_provider_of_a_named_ca_is_believed_and_offered_http_1_1_alone), TEST(test_any_other_is_tls), TEST(test_a_handshake_that_fails_is_tls),
         TEST(test_a_new_connection_resumes_the_session_but_not_across_cas), TEST(test_a_connection_is_not_shared_with_a_site_of_another_ca),
-        TEST(test_a_ca_file_is_read_once_though_several_take_turns),
-        TEST(test_deaths_are_told_as_over_plain_sockets), TEST(test_a_broken_pipe_inside_tls_raises_no_signal),
-        TEST(test_closing_a_kept_connection_that_was_reset_raises_no_signal), TEST(test_answers_without_a_body_need_no_end), TEST(test_a_post_is_never_sent_again),
+        TEST(test_a_ca_file_is_read_once_though_several_take_turns), TEST(test_deaths_are_told_as_over_plain_sockets),
+        TEST(test_a_broken_pipe_inside_tls_raises_no_signal), TEST(test_closing_a_kept_connection_that_was_reset_raises_no_signal),
+        TEST(test_answers_without_a_body_need_no_end), TEST(test_a_post_is_never_sent_again),
         TEST(test_a_post_after_an_idle_close_notify_goes_to_a_fresh_connection), TEST(test_a_paused_call_over_tls_loses_nothing),
-        TEST(test_a_proxy_gives_neither_head_nor_body_and_gets_no_key),
-        TEST(test_http2_calls_share_a_connection), TEST(test_a_paused_http2_stream_does_not_stall_its_neighbour_and_is_dropped),
-        TEST(test_what_came_during_an_http2_pause_is_told_after_it), TEST(test_closing_an_http2_stream_leaves_its_neighbour_alone),
-        TEST(test_a_provider_without_http2_is_spoken_to_in_http_1_1_and_paused_so), cmocka_unit_test(test_no_call_of_all_these_raised_a_signal), cmocka_unit_test(test_no_detail_shows_a_secret),
     };
-    return cmocka_run_group_tests(tests, group_set_up, group_tear_down);
+    const struct CMUnitTest curl[] = {
+        TEST(test_a_proxy_gives_neither_head_nor_body_and_gets_no_key), TEST(test_http2_calls_share_a_connection),
+        TEST(test_a_paused_http2_stream_does_not_stall_its_neighbour_and_is_dropped), TEST(test_what_came_during_an_http2_pause_is_told_after_it),
+        TEST(test_closing_an_http2_stream_leaves_its_neighbour_alone), TEST(test_a_provider_without_http2_is_spoken_to_in_http_1_1_and_paused_so),
+    };
+    const struct CMUnitTest last[] = { cmocka_unit_test(test_no_call_of_all_these_raised_a_signal), cmocka_unit_test(test_no_detail_shows_a_secret) };
+    if (group_set_up()) return 1;
+    transport = LUN_TRANSPORT_CURL;
+    int failed = cmocka_run_group_tests_name("libcurl", both, NULL, NULL) + cmocka_run_group_tests_name("libcurl alone", curl, NULL, NULL);
+    transport = LUN_TRANSPORT_DIRECT;
+    failed += cmocka_run_group_tests_name("direct", both, NULL, NULL);
+    failed += cmocka_run_group_tests_name("both", last, NULL, NULL);
+    group_tear_down();
+    return failed;
 }

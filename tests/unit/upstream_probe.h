@@ -27,6 +27,7 @@ struct probe {
 };
 
 static struct lun_reactor *reactor;
+static enum lun_transport transport;       /* of the sites that do not say */
 static struct lun_upstream *upstream;
 static struct server server;
 static char **details; static size_t details_n;
@@ -132,6 +133,7 @@ static inline struct probe ask(struct lun_upstream_site *s, const struct lun_ups
 static inline struct lun_upstream_site *site_with(struct lun_upstream_site_spec spec)
 {
     char *error = NULL;
+    if (!spec.transport && !spec.http2 && !spec.proxy && !spec.guarded) spec.transport = transport;
     struct lun_upstream_site *s = lun_upstream_site_new(upstream, &spec, &error);
     if (error) print_message("%s\n", error);
     assert_non_null(s);

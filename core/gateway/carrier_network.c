@@ -1,11 +1,11 @@
-#include "gateway/carrier_curl.h"
+#include "gateway/carrier_network.h"
 #include "base/alloc.h"
 #include "state/limit.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct curl_carrier {
+struct network_carrier {
     struct lun_carrier carrier;
     struct lun_upstream *upstream;
     struct lun_upstream_site **sites; int n;        /* by provider; NULL for one that a script plays */
@@ -30,7 +30,7 @@ static const struct lun_upstream_events events = { on_head, on_bytes, on_end };
 static void *send_letter(void *self, const struct lun_provider *provider, int key, lun_us connect_timeout, const struct lun_letter *letter,
                          const struct lun_ear *ear, void *ear_self)
 {
-    struct curl_carrier *u = self;
+    struct network_carrier *u = self;
     struct carried *c = lun_alloc(sizeof *c);
     struct lun_pair headers[LUN_LETTER_HEADERS + 1];
     int n = 0;
@@ -58,24 +58,24 @@ static struct lun_upstream_site *site_of(struct lun_upstream *upstream, const st
 {
     char *why = NULL;
     struct lun_upstream_site *site = lun_upstream_site_new(upstream, &(struct lun_upstream_site_spec){
-        .base_url = p->base_url, .ca_file = p->ca, .proxy = p->proxy, .http2 = p->http2, .connect_timeout = p->timeouts.connect,
+        .base_url = p->base_url, .ca_file = p->ca, .proxy = p->proxy, .transport = p->transport, .http2 = p->http2, .connect_timeout = p->timeouts.connect,
         .connections = p->connections, .headers = p->headers, .headers_n = (size_t)p->n_headers }, &why);
     if (!site) *error = lun_printf("provider %s: %s", p->name, why);
     free(why);
     return site;
 }
 
-struct lun_carrier *lun_carrier_curl_new(struct lun_upstream *upstream, const struct lun_snapshot *snapshot, char **error)
+struct lun_carrier *lun_carrier_network_new(struct lun_upstream *upstream, const struct lun_snapshot *snapshot, char **error)
 {
-    struct curl_carrier *u = lun_zalloc(sizeof *u);
-    *u = (struct curl_carrier){ .carrier = { u, send_letter, hold, finish }, .upstream = upstream, .n = snapshot->n_providers, .snapshot = snapshot };
+    struct network_carrier *u = lun_zalloc(sizeof *u);
+    *u = (struct network_carrier){ .carrier = { u, send_letter, hold, finish }, .upstream = upstream, .n = snapshot->n_providers, .snapshot = snapshot };
     u->sites = lun_zalloc((size_t)(u->n + 1) * sizeof *u->sites);
     u->as = lun_zalloc((size_t)(u->n + 1) * sizeof *u->as);
     for (int i = 0; i < u->n; i++) {
         u->as[i] = &snapshot->providers[i];
         if (snapshot->providers[i].script) continue;
         if ((u->sites[i] = site_of(upstream, &snapshot->providers[i], error))) continue;
-        lun_carrier_curl_free(&u->carrier);
+        lun_carrier_network_free(&u->carrier);
         return NULL;
     }
     return &u->carrier;
@@ -90,7 +90,7 @@ static bool same_headers(const struct lun_provider *a, const struct lun_provider
 }
 
 /* Calls that are under way keep the site that they began with. */
-static void renew_site(struct curl_carrier *u, int i)
+static void renew_site(struct network_carrier *u, int i)
 {
     const struct lun_provider *own = &u->snapshot->providers[i], *heir = lun_snapshot_heir(u->newest, own);
     char *why = NULL;
@@ -105,19 +105,19 @@ static void renew_site(struct curl_carrier *u, int i)
     u->sites[i] = site;         /* else it keeps what it has: what is written there was checked when the version was loaded */
 }
 
-void lun_carrier_curl_renew(struct lun_carrier *carrier, struct lun_snapshot *newest)
+void lun_carrier_network_renew(struct lun_carrier *carrier, struct lun_snapshot *newest)
 {
-    struct curl_carrier *u = carrier->self;
+    struct network_carrier *u = carrier->self;
     struct lun_snapshot *before = u->newest;
     u->newest = lun_snapshot_ref(newest);
     for (int i = 0; i < u->n; i++) renew_site(u, i);
     lun_snapshot_unref(before);
 }
 
-void lun_carrier_curl_free(struct lun_carrier *carrier)
+void lun_carrier_network_free(struct lun_carrier *carrier)
 {
     if (!carrier) return;
-    struct curl_carrier *u = carrier->self;
+    struct network_carrier *u = carrier->self;
     for (int i = 0; i < u->n; i++) lun_upstream_site_free(u->sites[i]);
     lun_snapshot_unref(u->newest);
     free(u->sites);

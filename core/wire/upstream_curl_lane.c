@@ -33,7 +33,7 @@ void lane_act(struct lane *l, curl_socket_t fd, int mask)
     l->upstream->inside--;
     for (struct lun_upstream_call *c; (c = finished(l, &result)); ) {
         lane_remove(c);
-        call_end(c, result);
+        curl_end(c, result);
     }
 }
 
@@ -124,8 +124,6 @@ void lane_add(struct lun_upstream_call *c)
     while (l && !(l->trust == c->site->trust && l->stream == stream && l->http2 == http2 && l->guarded == guarded && l->calls < LANE_CALLS)) l = l->next;
     if (!l) l = lane_new(u, c->site->trust, stream, http2, guarded);
     l->calls++;
-    u->calls++;
-    c->site->busy++;
     lun_timer_set(&u->reactor->loop, &l->idle, LUN_NEVER);
     c->lane = l;
     curl_multi_add_handle(l->multi, c->easy);
@@ -141,9 +139,6 @@ void lane_remove(struct lun_upstream_call *c)
     curl_multi_remove_handle(l->multi, c->easy);
     c->upstream->inside--;
     socket_leave(c);
-    c->upstream->calls--;
-    c->site->busy--;
-    if (c->counted) atomic_fetch_sub_explicit(c->busy, 1, memory_order_relaxed);
-    c->counted = false;
+    call_over(c);
     if (!--l->calls) lun_timer_set(&c->upstream->reactor->loop, &l->idle, c->upstream->reactor->loop.now + lane_age);
 }
