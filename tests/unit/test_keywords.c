@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
+#include <utf8proc.h>
 
 static struct lun_buf scratch;
 
@@ -21,13 +22,13 @@ static int found(const char *text, size_t n, const char *const *words)
     }
     struct lun_keywords *k = lun_keywords_init(malloc(lun_keywords_size(count, all.n)), count);
     for (int i = 0; i < count; at += sizes[i++]) lun_keywords_add(k, all.at + at, sizes[i]);
-    int result = 0;
     scratch.n = 0;
     lun_keywords_prepare(text, n, &scratch);
-    for (int i = 0; scratch.n && i < lun_keywords_count(k); i++) result += lun_keywords_stands(k, i, scratch.at, scratch.n);
+    struct lun_keywords_search s = { .text = scratch.at, .n = scratch.n };
+    while (lun_keywords_look(k, &s)) ;
     lun_buf_free(&all);
     free(k);
-    return result;
+    return s.count;
 }
 #define FOUND(text, ...) found(text, sizeof text - 1, (const char *const[]){ __VA_ARGS__, NULL })
 
@@ -142,6 +143,150 @@ static void a_character_is_one_however_it_is_composed(void **state)
     assert_int_equal(lun_text_chars("", 0), 0);
 }
 
+/* ---- the slow way, letter by letter and keyword by keyword ---- */
+
+static uint64_t seed = 1;
+
+static size_t random_below(size_t n)
+{
+    seed = seed * 6364136223846793005u + 1442695040888963407u;
+    return (size_t)(seed >> 33) % n;
+}
+
+static bool is_blank(const char *p) { return *p == ' ' || (*p >= '\t' && *p <= '\r') || !strncmp(p, "\xc2\xa0", 2); }
+
+/* By another's folding, and then blank by blank. */
+static void prepare_slowly(const char *text, struct lun_buf *out)
+{
+    utf8proc_uint8_t *folded = NULL;
+    assert_true(utf8proc_map((const utf8proc_uint8_t *)text, 0, &folded, UTF8PROC_NULLTERM | UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | UTF8PROC_CASEFOLD) >= 0);
+    for (const char *p = (const char *)folded; *p; p += is_blank(p) && *p == '\xc2' ? 2 : 1)
+        if (!is_blank(p)) lun_buf_putc(out, *p);
+        else if (!out->n || out->at[out->n - 1] != ' ') lun_buf_putc(out, ' ');
+    free(folded);
+}
+
+static bool stands_slowly(const struct lun_buf *text, const struct lun_buf *word)
+{
+    size_t used, before;
+    bool joined = lun_fold_is_joined(lun_text_point(word->at, word->n, &used));
+    for (size_t at = 0; at + word->n <= text->n; at++) {
+        size_t end = at + word->n;
+        if (memcmp(text->at + at, word->at, word->n) || (end < text->n && lun_fold_is_mark(lun_text_point(text->at + end, text->n - end, &used)))) continue;
+        for (before = at; before && (text->at[before - 1] & 0xc0) == 0x80; ) before--;
+        if (!joined || !at || !lun_fold_is_joined(lun_text_point(text->at + before - 1, at - before + 1, &used))) return true;
+    }
+    return false;
+}
+
+/* Pieces of which texts and keywords are made, so that some stand in others. */
+static const char *const pieces[] = { "a", "an", "ana", "analyze", "Analyze", "AND", "the", "he said", "step by step", "x", "class", "0", "9z", "_", " ", " ", " ", "  ", "\n", "\t \r",
+    "\xc2\xa0", ", ", ". ", "'s", "```", "(", "{}", "phân tích", "pha\xcc\x82n ti\xcc\x81" "ch", "PHÂN", "Đánh giá", "e\xcc\xa3\xcc\x82", "ệ", "\xcc\x81", "ß", "é", "分析", "请分析一下", "析",
+    "が", "か\xe3\x82\x99", "한국", "👍🏽", "🎉", "—", "“", "\xe1\xbe\x82", "\xe2\x84\xaa", "the quick brown fox jumps over the lazy dog", "                ", "aaaaaaaaaaaaaaaa" };
+
+/* Of up to `most` pieces, without a NUL, which ends what others read. */
+static void make_text(struct lun_buf *out, size_t most)
+{
+    size_t few = 1 + random_below(sizeof pieces / sizeof *pieces), first = random_below(sizeof pieces / sizeof *pieces);
+    for (size_t n = 1 + random_below(most); n--; ) lun_buf_puts(out, pieces[(first + random_below(few)) % (sizeof pieces / sizeof *pieces)]);
+    lun_buf_text(out);
+}
+
+enum { WORDS = 40 };
+
+/* Exactly as large as it says, so that what reads past it is seen. */
+static struct lun_keywords *set_of(const struct lun_buf *words, int n)
+{
+    size_t bytes = 0;
+    for (int i = 0; i < n; i++) bytes += words[i].n;
+    struct lun_keywords *k = lun_keywords_init(malloc(lun_keywords_size(n, bytes)), n);
+    for (int i = 0; i < n; i++) lun_keywords_add(k, words[i].at, words[i].n);
+    return k;
+}
+
+static bool is_new(const struct lun_buf *words, int i)
+{
+    for (int before = 0; before < i; before++) if (words[before].n == words[i].n && !memcmp(words[before].at, words[i].at, words[i].n)) return false;
+    return true;
+}
+
+static void compare_once(size_t most)
+{
+    struct lun_buf text = {0}, prepared = {0}, slowly = {0}, words[WORDS] = {{0}};
+    int n = 1 + (int)random_below(WORDS), of = 0, count = 0;
+    make_text(&text, most);
+    lun_keywords_prepare(text.at, text.n, &prepared);
+    prepare_slowly(text.at, &slowly);
+    assert_int_equal(prepared.n, slowly.n);
+    assert_memory_equal(prepared.at, slowly.at, slowly.n);
+    for (int i = 0; i < n; i++) {
+        struct lun_buf word = {0};
+        make_text(&word, 4);
+        prepare_slowly(word.at, &words[i]);
+        lun_buf_free(&word);
+    }
+    struct lun_keywords *k = set_of(words, n);
+    char *exact = memcpy(malloc(prepared.n), prepared.at, prepared.n);
+    struct lun_keywords_search s = { .text = exact, .n = prepared.n };
+    while (lun_keywords_look(k, &s)) ;
+    for (int i = 0; i < n; i++) {
+        if (!is_new(words, i)) continue;
+        bool found = s.found[of / 64] >> (of % 64) & 1, stands = stands_slowly(&slowly, &words[i]);
+        if (found != stands) fail_msg("'%s' in '%s': %d, and it is %d", lun_buf_text(&words[i]), lun_buf_text(&slowly), found, stands);
+        count += stands, of++;
+    }
+    assert_int_equal(of, lun_keywords_count(k));
+    assert_int_equal(s.count, count);
+    free(k), free(exact), lun_buf_free(&text), lun_buf_free(&prepared), lun_buf_free(&slowly);
+    for (int i = 0; i < n; i++) lun_buf_free(&words[i]);
+}
+
+static void what_is_found_at_once_is_what_is_found_letter_by_letter(void **unused)
+{
+    (void)unused;
+    for (int round = 0; round < 6000; round++) compare_once(round % 10 ? 24 : 400);
+    compare_once(20000);
+}
+
+/* Each is there, and each found is the one that was added so: more than share a first byte, and more first bytes than groups. */
+static void of_a_thousand_keywords_each_is_found_by_itself(void **unused)
+{
+    struct lun_buf words[LUN_KEYWORDS_MOST] = {{0}};
+    (void)unused;
+    for (int i = 0; i < LUN_KEYWORDS_MOST; i++) lun_buf_printf(&words[i], "%c%dword", "abcdefghijklmnopqrstuvwxyz"[i % 26], i);
+    struct lun_keywords *k = set_of(words, LUN_KEYWORDS_MOST);
+    for (int i = 0; i < LUN_KEYWORDS_MOST; i += 7) {
+        struct lun_buf text = {0};
+        lun_buf_printf(&text, "%*s%s, and words that go on after it", i % 70, "", lun_buf_text(&words[i]));
+        struct lun_keywords_search s = { .text = text.at, .n = text.n };
+        while (lun_keywords_look(k, &s)) ;
+        assert_int_equal(s.count, 1);
+        assert_true(s.found[i / 64] >> (i % 64) & 1);
+        lun_buf_free(&text);
+    }
+    free(k);
+    for (int i = 0; i < LUN_KEYWORDS_MOST; i++) lun_buf_free(&words[i]);
+}
+
+/* A piece of the search is a bounded piece of work, also where each place of the text goes on like each of the keywords. */
+static void no_text_makes_one_step_of_a_search_long(void **unused)
+{
+    struct lun_buf words[WORDS] = {{0}}, text = {0};
+    int64_t before = 0;
+    (void)unused;
+    for (int i = 0; i < 65536; i++) lun_buf_putc(&text, '-');
+    for (int i = 0; i < WORDS; i++) {
+        for (int n = 0; n < 200; n++) lun_buf_putc(&words[i], '-');
+        lun_buf_printf(&words[i], "%d", i);
+    }
+    struct lun_keywords *k = set_of(words, WORDS);
+    struct lun_keywords_search s = { .text = text.at, .n = text.n };
+    for (; lun_keywords_look(k, &s); before = s.steps) assert_in_range(s.steps - before, 4096, 202 * 4096);
+    assert_int_equal(s.count, 0);
+    free(k), lun_buf_free(&text);
+    for (int i = 0; i < WORDS; i++) lun_buf_free(&words[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -154,6 +299,9 @@ int main(void)
         cmocka_unit_test(a_letter_with_a_mark_is_another_letter),
         cmocka_unit_test(scripts_without_spaces_are_searched_anywhere),
         cmocka_unit_test(a_character_is_one_however_it_is_composed),
+        cmocka_unit_test(what_is_found_at_once_is_what_is_found_letter_by_letter),
+        cmocka_unit_test(of_a_thousand_keywords_each_is_found_by_itself),
+        cmocka_unit_test(no_text_makes_one_step_of_a_search_long),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     lun_buf_free(&scratch);

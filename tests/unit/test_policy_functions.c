@@ -100,6 +100,15 @@ static void backoff_doubles_up_to_its_maximum(void **state)
     FAILS("lunette.backoff(1, { jitter = 'half' })", "'jitter' is to be a number");
 }
 
+static void lists_of_keywords_may_be_asked_by_turns_and_of_any_text(void **state)
+{
+    W;
+    GIVES("local a, b = lunette.keywords { 'red', 'blue' }, lunette.keywords { 'blue', 'green', '  ' } local s = '' "
+          "for _, text in ipairs { 'red blue', 'red blue', 'red bluf', '', 'x', '', 'BLUE green', '  red' } do s = s .. a(text) .. b(text) .. ' ' end return s", "22 22 11 00 00 00 13 11 ");
+    GIVES("local k = lunette.keywords { 'end' } return k(('x '):rep(2^15 - 2) .. 'end') .. k(('x '):rep(2^15) .. 'end') .. k(('x '):rep(2^14) .. 'end')", "101");
+    FAILS("lunette.keywords({ 'a' })()", "string expected");
+}
+
 static void the_store_keeps_values_between_requests(void **state)
 {
     W;
@@ -377,6 +386,7 @@ int main(void)
         unit(split_is_sticky_and_fair),
         unit(a_hash_is_the_same_for_ever),
         unit(backoff_doubles_up_to_its_maximum),
+        unit(lists_of_keywords_may_be_asked_by_turns_and_of_any_text),
         unit(the_store_keeps_values_between_requests),
         unit(settings_have_defaults_and_names),
         unit(notes_and_metrics_are_bounded),
