@@ -1,6 +1,10 @@
 #include "base/tokens.h"
 #include "base/text.h"
 #include <string.h>
+#ifdef __x86_64__
+#include <immintrin.h>
+#define AVX2 __attribute__((target("avx2")))
+#endif
 
 /* What a character is: of those beyond ASCII the script, as far as the first two bytes tell it. */
 enum class { LOWER, UPPER, DIGIT, SPACE, BREAK, MARK, LATIN, EAST, VIET, GREEK, CYRILLIC, ARABIC, INDIC, THAI, KANA, HAN, HANGUL, SIGN, OTHER, CLASSES };
@@ -20,7 +24,7 @@ enum class { LOWER, UPPER, DIGIT, SPACE, BREAK, MARK, LATIN, EAST, VIET, GREEK, 
 #define G(row) | (row) << GROWS_SHIFT
 /* By the first byte; of three bytes (U+0800 to U+FFFF) by 256 and the place among blocks of 64 code points. */
 static const uint16_t classes[256 + 1024] = {
-    O, O, O, O, O, O, O, O, O, B, B, O, O, B, O, O, O, O, O, O, O, O, O, O, O, O, O, O, O, O, O, O,
+    B, B, B, B, B, B, B, B, B, B, B, B, B, B, B, B, B, B, B, B, B, B, B, B, B, B, B, B, B, B, B, B,
     S, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, D, D, D, D, D, D, D, D, D, D, M, M, M, M, M, M,
     M, U, U, U, U, U, U, U, U, U, U, U, U, U, U, U, U, U, U, U, U, U, U, U, U, U, U, M, M, M, M, M,
     M, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, L, M, M, M, M, O,
@@ -142,18 +146,130 @@ static unsigned escape(uint64_t *grows, const unsigned char *p, const unsigned c
     return classes[n == 3 ? 256 + (point >> 6) : (unsigned char)out[0]] & CLASS;
 }
 
-void lun_tokens_add(struct lun_tokens *t, const char *text, size_t n)
+struct pass { uint64_t sum, grows; unsigned before; };
+
+#ifdef __x86_64__
+#define ALL(c) _mm256_set1_epi8((char)(c))
+
+/* Weights behind two classes, by `now`, and behind the next by 8 + now: their low bytes, or their high ones. */
+AVX2 static inline __m256i weights(unsigned before, int high)
 {
-    const unsigned char *p = (const unsigned char *)text, *end = n ? p + n : p;
-    uint64_t sum = 0;
-    unsigned before = BREAK;
+    __m128i a = _mm_loadu_si128((const void *)weight[before]), b = _mm_loadu_si128((const void *)weight[before + 1]), low = _mm_set1_epi16(255);
+    a = high ? _mm_srli_epi16(a, 8) : _mm_and_si128(a, low);
+    b = high ? _mm_srli_epi16(b, 8) : _mm_and_si128(b, low);
+    return _mm256_broadcastsi128_si256(_mm_packus_epi16(a, b));
+}
+
+/* Half bytes, so that they choose from 16. */
+AVX2 static inline __m256i low_half(__m256i v) { return _mm256_and_si256(v, ALL(15)); }
+AVX2 static inline __m256i high_half(__m256i v) { return _mm256_and_si256(_mm256_srli_epi16(v, 4), ALL(15)); }
+#define CHOICE(...) _mm256_broadcastsi128_si256(_mm_setr_epi8(__VA_ARGS__))
+
+/* The classes of 32 bytes of ASCII: each high half divides the low ones in two. DEL is not told apart. */
+AVX2 static inline __m256i classes_of(__m256i v)
+{
+    __m256i high = high_half(v), upto = _mm256_shuffle_epi8(CHOICE(15, 15, 0, 9, 0, 10, 0, 10, 0, 0, 0, 0, 0, 0, 0, 0), high);
+    __m256i below = _mm256_shuffle_epi8(CHOICE(BREAK, BREAK, SPACE, DIGIT, MARK, UPPER, MARK, LOWER, 0, 0, 0, 0, 0, 0, 0, 0), high);
+    __m256i above = _mm256_shuffle_epi8(CHOICE(BREAK, BREAK, MARK, MARK, UPPER, MARK, LOWER, MARK, 0, 0, 0, 0, 0, 0, 0, 0), high);
+    return _mm256_blendv_epi8(below, above, _mm256_cmpgt_epi8(low_half(v), upto));
+}
+
+/* The classes of escapes, at their second bytes, which differ in the exclusive or of their halves as far as that is needed: 8, 5 and 3 are n, r and t. 2 is
+ * u, which is marked. */
+AVX2 static inline __m256i escapes_of(__m256i v)
+{
+    const __m256i chosen = CHOICE(MARK, MARK, MARK - 128, BREAK, MARK, BREAK, MARK, MARK, BREAK, MARK, MARK, MARK, MARK, MARK, MARK, MARK);
+    return _mm256_shuffle_epi8(chosen, _mm256_xor_si256(low_half(v), high_half(v)));
+}
+
+/* What stands `by` bytes further in front, across two vectors. */
+#define BEHIND(v, last, by) _mm256_alignr_epi8(v, _mm256_permute2x128_si256(last, v, 0x21), 16 - (by))
+
+/* Of a pair of weights' halves the sum over 32 places. */
+AVX2 static inline __m256i summed(const __m256i t[3], __m256i at)
+{
+    __m256i w = _mm256_blendv_epi8(_mm256_shuffle_epi8(t[0], at), _mm256_shuffle_epi8(t[1], at), _mm256_slli_epi16(at, 3));
+    return _mm256_sad_epu8(_mm256_blendv_epi8(w, _mm256_shuffle_epi8(t[2], at), _mm256_slli_epi16(at, 2)), _mm256_setzero_si256());
+}
+
+AVX2 static inline uint64_t total(__m256i sums)
+{
+    __m128i two = _mm_add_epi64(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
+    return (uint64_t)_mm_cvtsi128_si64(two) + (uint64_t)_mm_extract_epi64(two, 1);
+}
+
+/* Goes on to the first character that is to be looked at by itself: beyond ASCII, DEL, an escape of a code point, of a backslash, or one that goes on in the
+ * next 32 bytes. Other escapes count at their second byte, with the character before the first. What is before `p` is of ASCII. */
+AVX2 static const unsigned char *add_wide(struct pass *t, const unsigned char *p, const unsigned char *end)
+{
+    const __m256i low[3] = { weights(LOWER, 0), weights(DIGIT, 0), weights(BREAK, 0) }, high[3] = { weights(LOWER, 1), weights(DIGIT, 1), weights(BREAK, 1) };
+    const __m256i places = _mm256_setr_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31);
+    __m256i last = ALL(t->before), low_sum = _mm256_setzero_si256(), high_sum = low_sum;
+    unsigned char rest[32] = {0}, found[32];
+    for (uint32_t stop = 0; !stop; ) {
+        __m256i v = _mm256_loadu_si256(end - p < 32 ? memcpy(rest, p, (size_t)(end - p)) : (const void *)p);
+        __m256i class = classes_of(v), before = BEHIND(class, last, 1), slash = _mm256_cmpeq_epi8(v, ALL('\\'));
+        uint32_t slashes = (uint32_t)_mm256_movemask_epi8(slash);
+        stop = (uint32_t)_mm256_movemask_epi8(_mm256_or_si256(v, _mm256_cmpeq_epi8(v, ALL(0x7f)))) | (end - p < 32 ? 1u << (end - p) : 0);
+        if (slashes) {
+            __m256i second = BEHIND(slash, _mm256_setzero_si256(), 1), escapes = escapes_of(v);
+            stop |= slashes & (slashes >> 1 | (uint32_t)_mm256_movemask_epi8(escapes) >> 1 | 1u << 31);
+            class = _mm256_blendv_epi8(class, escapes, second);
+            before = _mm256_blendv_epi8(BEHIND(class, last, 1), BEHIND(class, last, 2), second);
+        }
+        __m256i at = _mm256_or_si256(_mm256_or_si256(_mm256_slli_epi16(before, 3), class), slash);
+        if (stop) at = _mm256_or_si256(at, _mm256_cmpgt_epi8(places, ALL(__builtin_ctz(stop) - 1)));
+        low_sum = _mm256_add_epi64(low_sum, summed(low, at));
+        high_sum = _mm256_add_epi64(high_sum, summed(high, at));
+        p += stop ? __builtin_ctz(stop) : 32;
+        if (stop && stop & 1) break;
+        _mm256_storeu_si256((void *)found, last = class);
+        t->before = found[stop ? __builtin_ctz(stop) - 1 : 31];
+    }
+    t->sum += total(low_sum) + (total(high_sum) << 8);
+    return p;
+}
+
+static bool may_be_wide(void) { return __builtin_cpu_supports("avx2"); }
+#else
+static bool may_be_wide(void) { return false; }
+static const unsigned char *add_wide(struct pass *t, const unsigned char *p, const unsigned char *end) { (void)t, (void)end; return p; }
+#endif
+
+static bool is_plain(unsigned char c) { return c < 0x7f && c != '\\'; }
+
+/* How many characters from `p` on are ASCII without escapes: 16 at most. */
+static size_t plain_run(const unsigned char *p, const unsigned char *end)
+{
+    size_t n = 0;
+#ifdef __SSE2__
+    if (end - p >= 16) {
+        __m128i v = _mm_loadu_si128((const void *)p), other = _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('\\')), _mm_cmpeq_epi8(v, _mm_set1_epi8(0x7f)));
+        return (size_t)__builtin_ctz((unsigned)_mm_movemask_epi8(_mm_or_si128(v, other)) | 1u << 16);
+    }
+#endif
+    while (n < 16 && p + n < end && is_plain(p[n])) n++;
+    return n;
+}
+
+/* Character by character, up to a run of `enough` that are plain, of which it takes the first. What is cut off at the end is nothing. */
+static const unsigned char *add_each(struct pass *t, const unsigned char *p, const unsigned char *end, size_t enough)
+{
+    unsigned before = t->before;
+    uint64_t sum = t->sum;
     while (p < end) {
+        if (is_plain(*p)) {
+            size_t run = plain_run(p, end);
+            for (const unsigned char *to = p + (run < enough ? run : 1); p < to; before = classes[*p++]) sum += weight[before][classes[*p]];
+            if (run < enough) continue;
+            break;
+        }
         unsigned class = classes[*p];
         size_t used = 1;
         if (*p == '\\') class = escape(&t->grows, p, end, &used);
         else if (*p >= 0xC2) {
             used = *p < 0xE0 ? 2 : *p < 0xF0 ? 3 : 4;
-            if (used > (size_t)(end - p)) break;
+            if (used > (size_t)(end - p)) { p = end; break; }
             if (used == 3) class = classes[256 + ((*p & 15u) << 6 | (p[1] & 63))];
             if (class > CLASS) t->grows += growth_at(p, class >> GROWS_SHIFT);
             class &= CLASS;
@@ -162,7 +278,24 @@ void lun_tokens_add(struct lun_tokens *t, const char *text, size_t n)
         before = class;
         p += used;
     }
-    t->weight += sum;
+    t->before = before;
+    t->sum = sum;
+    return p;
+}
+
+#define RUN 12      /* worth the beginning of a wide pass; in other scripts than Latin such runs are few */
+
+void lun_tokens_add(struct lun_tokens *tokens, const char *text, size_t n)
+{
+    const unsigned char *p = (const unsigned char *)text, *end = n ? p + n : p;
+    struct pass t = { .before = BREAK };
+    bool wide = may_be_wide();
+    while (p < end) {
+        if (wide && end - p >= RUN) p = add_wide(&t, p, end);
+        p = add_each(&t, p, end, wide ? RUN : SIZE_MAX);
+    }
+    tokens->weight += t.sum;
+    tokens->grows += t.grows;
 }
 
 void lun_tokens_add_json(struct lun_tokens *t, struct lun_json value) { lun_tokens_add(t, value.at, value.n); }

@@ -8,7 +8,8 @@
  * About how many. Each character weighs something by its class and that of the one before it: the start of a word, a case that changes, a digit, a
  * Chinese character, … The weights were fitted to real tokenizers (tests/tokens, which also measures how far off they are).
  *
- * One pass, 1 to 3 ns a byte, no allocation, no state but the caller's. */
+ * One pass, no allocation, no state but the caller's. ASCII goes 32 bytes at a time (AVX2): 2 instructions a byte in English, 3 in JSON and code full of
+ * escapes, where character by character they were 19; Vietnamese takes 18, Chinese 13. */
 #ifndef LUN_BASE_TOKENS_H
 #define LUN_BASE_TOKENS_H
 #include "base/json.h"

@@ -122,6 +122,58 @@ static void what_is_written_anew_takes_more_for_each_line_and_escape(void **stat
     assert_int_equal(rewritten("]]]]]]]]}}}}"), 12 * 2);
 }
 
+/* ---- at once, and character by character ---- */
+
+static const char *const characters[] = { "a", "b", "u", "n", "r", "t", "z", "Q", "A", "Z", "0", "9", " ", " ", " ", ".", ",", "/", ":", "@", "[", "`", "{", "~", "\x7f", "\n", "\t", "\r", "\\n", "\\r", "\\t",
+    "\\\"", "\\\\", "\\/", "\\b", "\\f", "\\u00e9", "\\u0041", "\\ud83d", "\\ufdfa", "\xc3\xa9", "\xe1\xbb\x87", "\xcc\x81", "\xe5\x88\x86", "\xf0\x9f\x8e\x89", "\xef\xb7\xba", "\xe2\x80\x99" };
+enum { CHARACTERS = sizeof characters / sizeof *characters };
+
+static uint64_t weight_of(const char *a, const char *b)
+{
+    char text[16];
+    struct lun_tokens t = {0};
+    lun_tokens_add(&t, text, (size_t)snprintf(text, sizeof text, "%s%s", a, b));
+    return t.weight;
+}
+
+/* Of a few characters, so that some come in runs, and where they stand among 32 bytes is left to chance. Exactly as large as it is. */
+static struct lun_tokens random_text(uint64_t *random, uint64_t pairs[CHARACTERS][CHARACTERS], uint64_t *sum)
+{
+    char text[1024];
+    size_t n = 0, before = CHARACTERS;
+    *random = *random * 6364136223846793005u + 1442695040888963407u;
+    unsigned few = 1 + (unsigned)(*random >> 40) % CHARACTERS, first = (unsigned)(*random >> 33) % CHARACTERS, many = (unsigned)(*random >> 48) % 160;
+    for (unsigned i = 0; i < many; i++) {
+        *random = *random * 6364136223846793005u + 1442695040888963407u;
+        size_t next = (first + (unsigned)(*random >> 33) % few) % CHARACTERS;
+        *sum += before == CHARACTERS ? weight_of(characters[next], "") : pairs[before][next];
+        n += (size_t)sprintf(text + n, "%s", characters[next]);
+        before = next;
+    }
+    char *exact = memcpy(malloc(n + !n), text, n);
+    struct lun_tokens t = {0};
+    lun_tokens_add(&t, exact, n);
+    free(exact);
+    return t;
+}
+
+static void a_text_weighs_what_its_characters_weigh_each_behind_the_one_before(void **state)
+{
+    static uint64_t pairs[CHARACTERS][CHARACTERS];
+    uint64_t random = 11, all = 0, all_grows = 0;
+    (void)state;
+    for (size_t a = 0; a < CHARACTERS; a++)
+        for (size_t b = 0; b < CHARACTERS; b++) pairs[a][b] = weight_of(characters[a], characters[b]) - weight_of(characters[a], "");
+    for (int round = 0; round < 20000; round++) {
+        uint64_t sum = 0;
+        struct lun_tokens t = random_text(&random, pairs, &sum);
+        if (t.weight != sum) fail_msg("round %d: %llu, and its characters weigh %llu", round, (unsigned long long)t.weight, (unsigned long long)sum);
+        all += t.weight, all_grows += t.grows;
+    }
+    assert_int_equal(all, 0x3d19e778);     /* with the weights as they were fitted */
+    assert_int_equal(all_grows, 0x1ff9b1);
+}
+
 static void an_estimate_is_near_for_everyday_text(void **state)
 {
     (void)state;
@@ -145,6 +197,7 @@ int main(void)
         cmocka_unit_test(no_code_point_grows_by_more_than_is_said), cmocka_unit_test(no_row_of_letters_and_marks_grows_by_more_than_is_said),
         cmocka_unit_test(an_escape_counts_as_what_it_stands_for), cmocka_unit_test(what_is_cut_or_no_text_at_all_stays_within_its_bytes),
         cmocka_unit_test(what_is_written_anew_takes_more_for_each_line_and_escape), cmocka_unit_test(an_estimate_is_near_for_everyday_text),
+        cmocka_unit_test(a_text_weighs_what_its_characters_weigh_each_behind_the_one_before),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
