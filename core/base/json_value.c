@@ -4,6 +4,9 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 /* The text was checked before, so what follows only looks for ends; it stays within `end` all the same. */
 
@@ -23,16 +26,54 @@ enum lun_json_type lun_json_type(struct lun_json v)
     }
 }
 
+#ifdef __SSE2__
+static inline __m128i sixteen(const char *p) { return _mm_loadu_si128((const __m128i *)(const void *)p); }
+static inline unsigned where(__m128i v, char c) { return (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(v, _mm_set1_epi8(c))); }
+
+/* A bit for each of 64 bytes. */
+static inline uint64_t where_of_64(const char *p, char c)
+{
+    return where(sixteen(p), c) | (uint64_t)where(sixteen(p + 16), c) << 16 | (uint64_t)where(sixteen(p + 32), c) << 32 | (uint64_t)where(sixteen(p + 48), c) << 48;
+}
+
+/* What stands behind an odd number of backslashes. Added to a run's first bit, a run of ones becomes one bit behind it, and where that is odd and the first
+ * was even, or the other way round, their number was. *carry: so the next 64 begin. */
+static inline uint64_t escaped_among(uint64_t slashes, uint64_t *carry)
+{
+    const uint64_t even = 0x5555555555555555u;
+    uint64_t first = *carry, s = slashes & ~first, begins = s & ~(s << 1), behind_odd, behind_even = s + (begins & even);
+    *carry = __builtin_add_overflow(s, begins & ~even, &behind_odd);
+    return first | (((behind_even & ~even) | (behind_odd & even)) & ~s);
+}
+
+/* Steps over what ends within 16 bytes, and then 64 at a time: less than an instruction a byte, however many escapes there are. */
+static inline const char *string_end_at_once(const char **at, const char *end)
+{
+    const char *p = *at;
+    uint64_t carry = 0;
+    if (end - p >= 16) {
+        __m128i v = sixteen(p);
+        unsigned quotes = where(v, '"'), slashes = where(v, '\\');
+        if (quotes && !(slashes & ((quotes & -quotes) - 1))) return p + __builtin_ctz(quotes) + 1;
+    }
+    for (; end - p >= 64; p += 64) {
+        uint64_t slashes = where_of_64(p, '\\'), quotes = where_of_64(p, '"') & ~(slashes | carry ? escaped_among(slashes, &carry) : 0);
+        if (quotes) return p + __builtin_ctzll(quotes) + 1;
+    }
+    *at = p + carry;
+    return NULL;
+}
+#endif
+
 static const char *string_end(const char *p, const char *end)
 {
-    for (p++;; p++) {
-        const char *from = p;
-        p = memchr(p, '"', (size_t)(end - p));
-        if (!p) return end;
-        const char *slash = p;
-        while (slash > from && slash[-1] == '\\') slash--;
-        if ((p - slash) % 2 == 0) return p + 1;
-    }
+    p++;
+#ifdef __SSE2__
+    const char *found = string_end_at_once(&p, end);
+    if (found) return found;
+#endif
+    for (; p < end && *p != '"'; p++) p += *p == '\\';
+    return p < end ? p + 1 : end;
 }
 
 static const char *container_end(const char *p, const char *end)
@@ -138,13 +179,14 @@ static uint32_t unit(const char *p, const char *end)
     return value & 0xffff;
 }
 
+/* What simple escapes stand for. */
+static const char simple[256] = { ['"'] = '"', ['\\'] = '\\', ['/'] = '/', ['b'] = '\b', ['f'] = '\f', ['n'] = '\n', ['r'] = '\r', ['t'] = '\t' };
+
 /* One escape at `p`: its bytes to `out`, and where it ends. *odd: a lone surrogate or a NUL. */
 static const char *escape(const char *p, const char *end, char out[4], size_t *n, bool *odd)
 {
-    static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
-    const char *simple = end - p >= 2 ? strchr(from, p[1]) : NULL;
     *odd = false, *n = 1;
-    if (simple && *simple) return *out = to[simple - from], p + 2;
+    if (end - p >= 2 && simple[(unsigned char)p[1]]) return *out = simple[(unsigned char)p[1]], p + 2;
     uint32_t c = unit(p, end), second = UINT32_MAX;
     if (c == UINT32_MAX) return *out = *p, p + 1;
     p += 6;
@@ -183,17 +225,29 @@ bool lun_json_is(struct lun_json v, const char *text)
     return false;
 }
 
+/* Copies up to the next backslash; `to` has room for all that is left. */
+static inline const char *copy_run(const char *p, const char *end, char **to)
+{
+#ifdef __SSE2__
+    for (; end - p >= 16; p += 16, *to += 16) {
+        __m128i v = sixteen(p);
+        unsigned slashes = where(v, '\\');
+        _mm_storeu_si128((__m128i *)(void *)*to, v);
+        if (slashes) return *to += __builtin_ctz(slashes), p + __builtin_ctz(slashes);
+    }
+#endif
+    while (p < end && *p != '\\') *(*to)++ = *p++;
+    return p;
+}
+
 /* Decoded text is never longer than it was. SIZE_MAX: refused. */
 static size_t decode(struct lun_json v, bool strict, char *out)
 {
     char *to = out;
-    for (const char *p = v.at, *end = p + v.n; p < end;) {
-        const char *slash = memchr(p, '\\', (size_t)(end - p));
-        size_t run = (size_t)((slash ? slash : end) - p), n;
+    for (const char *p = v.at, *end = p + v.n; (p = copy_run(p, end, &to)) < end; ) {
+        size_t n;
         bool odd;
-        memcpy(to, p, run);
-        to += run, p += run;
-        if (p == end) break;
+        if (end - p >= 2 && (*to = simple[(unsigned char)p[1]])) { to++, p += 2; continue; }
         p = escape(p, end, to, &n, &odd);
         if (odd && strict) return SIZE_MAX;
         to += n;

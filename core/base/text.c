@@ -79,25 +79,35 @@ size_t lun_text_points(const char *text, size_t n)
 {
     size_t points = 0, used;
     for (size_t i = 0; i < n; i += used, points++) {
-        used = ascii_run(text + i, n - i);
-        if (used) points += used - 1;
-        else lun_text_point(text + i, n - i, &used);
+        bool ascii = !(text[i] & 0x80);
+        used = ascii ? ascii_run(text + i, n - i) : lun_text_sequence(text + i, n - i);
+        if (ascii) points += used - 1;
+        else if (!used) used = 1;
     }
     return points;
 }
 
-size_t lun_text_chars(const char *text, size_t n)
+/* U+0300 to U+036F: CC 80 to CD AF. */
+static bool is_mark(unsigned char a, unsigned char b) { return (a == 0xcc && follows(b)) || (a == 0xcd && follows(b) && b < 0xb0); }
+
+static size_t marks(const char *text, size_t n)
 {
-    size_t chars = lun_text_points(text, n), at = 0;
-    for (size_t run; at + 1 < n && (run = ascii_run(text + at, n - at)) < n - at; at++) {      /* U+0300 to U+036F: CC 80 to CD AF */
-        unsigned char a, b;
-        at += run;
-        if (at + 1 == n) break;
-        a = (unsigned char)text[at], b = (unsigned char)text[at + 1];
-        chars -= (a == 0xcc && follows(b)) || (a == 0xcd && follows(b) && b < 0xb0);
+    size_t found = 0, i = 0;
+#ifdef __SSE2__
+    const __m128i even = _mm_set1_epi8((char)0xfe), lead = _mm_set1_epi8((char)0xcc);
+    for (; n - i > 16; i += 16) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(text + i));
+        for (unsigned at = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_and_si128(v, even), lead)); at; at &= at - 1) {
+            const char *p = text + i + __builtin_ctz(at);
+            found += is_mark((unsigned char)p[0], (unsigned char)p[1]);
+        }
     }
-    return chars;
+#endif
+    for (; i + 1 < n; i++) found += is_mark((unsigned char)text[i], (unsigned char)text[i + 1]);
+    return found;
 }
+
+size_t lun_text_chars(const char *text, size_t n) { return lun_text_points(text, n) - marks(text, n); }
 
 static bool among(uint32_t c, const uint32_t (*ranges)[2], size_t n)
 {
@@ -107,10 +117,10 @@ static bool among(uint32_t c, const uint32_t (*ranges)[2], size_t n)
 
 static bool is_space(uint32_t c)
 {
-    static const uint32_t spaces[][2] = { { 0x85, 0x85 }, { 0xa0, 0xa0 }, { 0x1680, 0x1680 }, { 0x2000, 0x200a },
-        { 0x2028, 0x2029 }, { 0x202f, 0x202f }, { 0x205f, 0x205f }, { 0x3000, 0x3000 } };
+    static const uint32_t spaces[][2] = { { 0x1680, 0x1680 }, { 0x2000, 0x200a }, { 0x2028, 0x2029 }, { 0x202f, 0x202f }, { 0x205f, 0x205f }, { 0x3000, 0x3000 } };
     if (c < 0x80) return c == ' ' || (c >= '\t' && c <= '\r');
-    return among(c, spaces, sizeof spaces / sizeof *spaces);
+    if (c < 0x1680) return c == 0x85 || c == 0xa0;
+    return c <= 0x3000 && among(c, spaces, sizeof spaces / sizeof *spaces);
 }
 
 static bool is_cjk_mark(uint32_t c)
@@ -122,17 +132,39 @@ static bool is_cjk_mark(uint32_t c)
 
 static bool is_cjk(uint32_t c)
 {
-    static const uint32_t letters[][2] = { { 0x3005, 0x3007 }, { 0x3021, 0x302f }, { 0x3031, 0x303c }, { 0x3041, 0x30fa },
-        { 0x30fc, 0x312f }, { 0x31a0, 0x31bf }, { 0x31f0, 0x31ff }, { 0x3400, 0x4dbf }, { 0x4e00, 0x9fff }, { 0xf900, 0xfaff },
+    static const uint32_t letters[][2] = { { 0x4e00, 0x9fff }, { 0x3041, 0x30fa }, { 0x3005, 0x3007 }, { 0x3021, 0x302f }, { 0x3031, 0x303c },
+        { 0x30fc, 0x312f }, { 0x31a0, 0x31bf }, { 0x31f0, 0x31ff }, { 0x3400, 0x4dbf }, { 0xf900, 0xfaff },
         { 0xff66, 0xff9f }, { 0x1b000, 0x1b16f }, { 0x20000, 0x3fffd } };
     return c > 0x3000 && among(c, letters, sizeof letters / sizeof *letters);
 }
+
+#ifdef __SSE2__
+/* Words that begin in ASCII, 16 bytes at a time, from `i` on: less than two instructions a byte, for ten by itself. *inside: the last byte was of a word. */
+static size_t words_at_once(const char *text, size_t n, size_t *i, unsigned *inside)
+{
+    const __m128i space = _mm_set1_epi8(' '), tab = _mm_set1_epi8('\t'), few = _mm_set1_epi8(4);
+    size_t words = 0;
+    for (; n - *i >= 16; *i += 16) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(text + *i)), from_tab = _mm_sub_epi8(v, tab);
+        if (_mm_movemask_epi8(v)) break;
+        __m128i blank = _mm_or_si128(_mm_cmpeq_epi8(v, space), _mm_cmpeq_epi8(_mm_min_epu8(from_tab, few), from_tab));
+        unsigned solid = ~(unsigned)_mm_movemask_epi8(blank) & 0xffff;
+        words += (size_t)__builtin_popcount(solid & ~(solid << 1 | *inside));
+        *inside = solid >> 15;
+    }
+    return words;
+}
+#else
+static size_t words_at_once(const char *text, size_t n, size_t *i, unsigned *inside) { (void)text, (void)n, (void)i, (void)inside; return 0; }
+#endif
 
 size_t lun_text_words(const char *text, size_t n)
 {
     size_t words = 0, used;
     unsigned inside = 0;
     for (size_t i = 0; i < n; i += used) {
+        if (!(text[i] & 0x80)) words += words_at_once(text, n, &i, &inside);
+        if (i == n) break;
         uint32_t c = (unsigned char)text[i];
         for (; c < 0x80; c = (unsigned char)text[i]) {          /* no branch per byte */
             unsigned solid = !((c == ' ') | (c - '\t' < 5u));
@@ -148,17 +180,41 @@ size_t lun_text_words(const char *text, size_t n)
     return words;
 }
 
-bool lun_text_has_code(const char *text, size_t n)
+/* Whether one of them can begin at `p`, by its first three bytes: a bit for each that may stand in that place, by its low six. Most lines are ruled out. */
+static bool may_be_code(const char *p)
+{
+#define X(s) | 1ull << (s[0] & 63)
+    const uint64_t first = 0 LUN_TEXT_CODE(X);
+#undef X
+#define X(s) | 1ull << (s[1] & 63)
+    const uint64_t second = 0 LUN_TEXT_CODE(X);
+#undef X
+#define X(s) | 1ull << (s[2] & 63)
+    const uint64_t third = 0 LUN_TEXT_CODE(X);
+#undef X
+    return first >> (p[0] & 63) & second >> (p[1] & 63) & third >> (p[2] & 63) & 1;
+}
+
+static bool is_code(const char *p, size_t n)
 {
     static const struct { const char *at; size_t n; } begins[] = {
 #define X(s) { s, sizeof s - 1 },
         LUN_TEXT_CODE(X)
 #undef X
     };
+    for (size_t i = 0; i < sizeof begins / sizeof *begins; i++)
+        if (*p == *begins[i].at && n >= begins[i].n && !memcmp(p, begins[i].at, begins[i].n)) return true;
+    return false;
+}
+
+bool lun_text_has_code(const char *text, size_t n)
+{
+#define X(s) _Static_assert(sizeof s > 3, "may_be_code reads three bytes");
+    LUN_TEXT_CODE(X)
+#undef X
     for (const char *p = text, *end = text + n; p < end; p++) {
         while (p < end && (*p == ' ' || *p == '\t')) p++;
-        for (size_t i = 0; i < sizeof begins / sizeof *begins; i++)
-            if (*p == *begins[i].at && (size_t)(end - p) >= begins[i].n && !memcmp(p, begins[i].at, begins[i].n)) return true;
+        if (end - p >= 3 && may_be_code(p) && is_code(p, (size_t)(end - p))) return true;
         p = memchr(p, '\n', (size_t)(end - p));
         if (!p) break;
     }

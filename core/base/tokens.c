@@ -310,21 +310,27 @@ void lun_tokens_add_string(struct lun_tokens *t, struct lun_json value)
 /* An indent of four blanks a level, sixteen of them a token at the worst, and the line feed. */
 static uint64_t line(uint64_t depth) { return 2 + depth / 4; }
 
+enum { ORDINARY, WIDE, QUOTE, SLASH, ESCAPED, COLON, COMMA, OPENS, CLOSES };
+static const uint8_t kinds[256] = { [0x80 ... 0xFF] = WIDE, ['"'] = QUOTE, ['\\'] = SLASH, ['<'] = ESCAPED, ['>'] = ESCAPED, ['&'] = ESCAPED, ['\''] = ESCAPED,
+                                    [':'] = COLON, [','] = COMMA, ['{'] = OPENS, ['['] = OPENS, ['}'] = CLOSES, [']'] = CLOSES };
+
 uint64_t lun_tokens_rewritten(struct lun_json value)
 {
     uint64_t more = 0, depth = 0;
     bool quoted = false;
     for (size_t i = 0; i < value.n; i++) {
-        unsigned char c = (unsigned char)value.at[i];
-        if (c >= 0x80) more += 2;
-        else if (c == '"') quoted = !quoted;
-        else if (c == '\\') i++;
-        else if (c == '<' || c == '>' || c == '&' || c == '\'') more += 5;
-        else if (c == ':') more++;
-        else if (c == ',') more += quoted ? 1 : line(depth);
-        else if (quoted) continue;
-        else if (c == '{' || c == '[') more += line(++depth);
-        else if (c == '}' || c == ']') more += line(depth), depth -= depth > 0;
+        uint8_t kind = kinds[(unsigned char)value.at[i]];
+        if (kind == ORDINARY) continue;
+        switch (kind) {
+        case WIDE: more += 2; break;
+        case QUOTE: quoted = !quoted; break;
+        case SLASH: i++; break;
+        case ESCAPED: more += 5; break;
+        case COLON: more++; break;
+        case COMMA: more += quoted ? 1 : line(depth); break;
+        case OPENS: if (!quoted) more += line(++depth); break;
+        case CLOSES: if (!quoted) more += line(depth), depth -= depth > 0; break;
+        }
     }
     return more;
 }

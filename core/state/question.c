@@ -66,10 +66,9 @@ static struct lun_json beginning(struct lun_arena *arena, struct lun_json s)
     return (struct lun_json){ copy, n + 1 };
 }
 
-/* A string, or the text parts of a list of parts, joined by line feeds. */
-static void add_text(struct lun_arena *arena, struct lun_json content, struct lun_buf *out)
+/* The text parts of a list of parts, joined by line feeds. */
+static void add_parts(struct lun_arena *arena, struct lun_json content, struct lun_buf *out)
 {
-    if (lun_json_type(content) == LUN_JSON_STRING) { lun_json_string(beginning(arena, content), false, out); return; }
     if (lun_json_type(content) != LUN_JSON_ARRAY) return;
     for (struct lun_json_each e = lun_json_each(content); out->n < LUN_QUESTION_TEXT && lun_json_next(&e); ) {
         struct lun_json text = lun_json_type(e.value) == LUN_JSON_OBJECT ? lun_json_get(e.value, "text") : e.value;
@@ -81,17 +80,27 @@ static void add_text(struct lun_arena *arena, struct lun_json content, struct lu
 
 /* ---- text of the last user message ---- */
 
+static struct lun_json spoken(const struct lun_question *q)
+{
+    switch (q->endpoint) {
+    case LUN_ENDPOINT_CHAT: return q->survey.last_user;
+    case LUN_ENDPOINT_COMPLETIONS: return lun_question_field(q, LUN_FIELD_prompt);
+    default: return lun_question_field(q, LUN_FIELD_input);
+    }
+}
+
 static void touch_text(struct lun_question *q)
 {
-    struct lun_buf text = {0};
     if (q->last_user.text_done) return;
     q->last_user.text_done = true;
     lun_question_survey(q);
-    switch (q->endpoint) {
-    case LUN_ENDPOINT_CHAT: add_text(q->arena, q->survey.last_user, &text); break;
-    case LUN_ENDPOINT_COMPLETIONS: add_text(q->arena, lun_question_field(q, LUN_FIELD_prompt), &text); break;
-    default: add_text(q->arena, lun_question_field(q, LUN_FIELD_input), &text);
+    struct lun_json content = spoken(q);
+    if (lun_json_type(content) == LUN_JSON_STRING) {
+        q->last_user.text = lun_json_string_in(beginning(q->arena, content), false, q->arena, &q->last_user.n);
+        return;
     }
+    struct lun_buf text = {0};
+    add_parts(q->arena, content, &text);
     q->last_user.text = lun_arena_strndup(q->arena, text.at, text.n);
     q->last_user.n = text.n;
     lun_buf_free(&text);

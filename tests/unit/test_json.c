@@ -742,6 +742,66 @@ static void mutated_texts_never_confuse_scan_and_walk(void **state)
     assert_in_range(accepted, 3000, 57000);
 }
 
+/* ---- at once, and one after the other ---- */
+
+static uint64_t seed = 5;
+
+static size_t random_below(size_t n)
+{
+    seed = seed * 6364136223846793005u + 1442695040888963407u;
+    return (size_t)(seed >> 33) % n;
+}
+
+/* A string of `many` pieces, with its quotes, and what it stands for. Of a few pieces, so that backslashes come in runs of any length and quotes anywhere. */
+static void make_string(size_t many, struct lun_buf *raw, struct lun_buf *text)
+{
+    static const struct { const char *raw, *text; } pieces[] = { { "\\\\", "\\" }, { "\\\"", "\"" }, { "\\\\", "\\" }, { "\\n", "\n" }, { "\\/", "/" }, { "\\u00e9", "\xc3\xa9" },
+        { "\\ud83d\\ude00", "\xf0\x9f\x98\x80" }, { "\\ud83d", "\xef\xbf\xbd" }, { "a", "a" }, { "some words", "some words" }, { "\xe1\xbb\x87", "\xe1\xbb\x87" }, { "{[,", "{[," },
+        { "----------------", "----------------" } };
+    size_t few = 1 + random_below(sizeof pieces / sizeof *pieces), first = random_below(sizeof pieces / sizeof *pieces);
+    lun_buf_putc(raw, '"');
+    for (size_t lone = 0; many--; ) {
+        size_t i = (first + random_below(few)) % (sizeof pieces / sizeof *pieces);
+        if (lone && i == 6) continue;           /* its first half would be the second of a pair that is none */
+        lone = i == 7;
+        lun_buf_puts(raw, pieces[i].raw);
+        lun_buf_puts(text, pieces[i].text);
+    }
+    lun_buf_putc(raw, '"');
+}
+
+static void strings_of_any_length_end_where_they_end_and_are_decoded_whole(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 20000; round++) {
+        struct lun_buf list = {0}, text[3] = {{0}};
+        size_t ends[3];
+        for (int i = 0; i < 3; i++) {
+            lun_buf_putc(&list, i ? ',' : '[');
+            make_string(random_below(round % 100 ? 16 : 300), &list, &text[i]);
+            ends[i] = list.n;
+        }
+        lun_buf_putc(&list, ']');
+        char *at = exact(list.at, list.n);
+        struct lun_json value, all = { at, list.n };
+        struct lun_json_error error = {0};
+        if (!lun_json_check(at, list.n, &value, &error)) fail_msg("%.*s: %s at %zu", (int)list.n, at, error.what, error.at);
+        struct lun_json_each e = lun_json_each(all);
+        for (int i = 0; i < 3; i++) {
+            struct lun_buf got = {0};
+            assert_true(lun_json_next(&e));
+            assert_int_equal(e.value.at + e.value.n - at, ends[i]);
+            assert_true(lun_json_string(e.value, false, &got));
+            assert_int_equal(got.n, text[i].n);
+            if (got.n) assert_memory_equal(got.at, text[i].at, got.n);
+            assert_true(lun_json_is(e.value, lun_buf_text(&text[i])));
+            lun_buf_free(&got), lun_buf_free(&text[i]);
+        }
+        assert_false(lun_json_next(&e));
+        free(at), lun_buf_free(&list);
+    }
+}
+
 static void a_locale_changes_nothing(void **state)
 {
     (void)state;
@@ -774,7 +834,7 @@ int main(void)
         cmocka_unit_test(only_true_is_true), cmocka_unit_test(a_step_of_a_path_has_at_most_255_bytes),
         cmocka_unit_test(strings_are_escaped), cmocka_unit_test(members_are_divided_by_commas),
         cmocka_unit_test(numbers_are_short_and_read_back_equal), cmocka_unit_test(a_locale_changes_nothing),
-        cmocka_unit_test(mutated_texts_never_confuse_scan_and_walk),
+        cmocka_unit_test(mutated_texts_never_confuse_scan_and_walk), cmocka_unit_test(strings_of_any_length_end_where_they_end_and_are_decoded_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -119,6 +119,60 @@ static void code_is_told_from_prose(void **state)
     for (size_t i = 0; i < COUNT(prose); i++) assert_false(lun_text_has_code(prose[i], strlen(prose[i])));
 }
 
+/* ---- at once, and one after the other ---- */
+
+static bool blank(uint32_t c) { return c == ' ' || (c >= '\t' && c <= '\r') || c == 0xa0 || c == 0x3000; }
+
+static bool code_begins(const char *line)
+{
+#define X(s) if (!strncmp(line, s, sizeof s - 1)) return true;
+    LUN_TEXT_CODE(X)
+#undef X
+    return false;
+}
+
+/* What a text is made of: of these letters Han alone is a word by each. */
+static const char *const pieces[] = { "a", "word", " ", " ", "  ", "\t", "\n", "\n", "\n  ", "\r\n", "\xc2\xa0", "\xc3\xa9", "e\xcc\x81", "\xcd\xaf", "\xcd\xb0", "\xcc", "\x80", "\xff", "\xe5\x88\x86",
+    "\xe3\x80\x80", "\xf0\x9f\x8e\x89", "def ", "de", "fn ", "```", "#include", "#", "const", "class\n", "SELECT ", "the quick brown fox", "----------------", "\xe2\x80\x9c" };
+
+static void compare_once(const char *text, size_t n)
+{
+    size_t words = 0, points = 0, marks = 0, used;
+    bool inside = false, code = false, begins = true;
+    for (size_t i = 0; i < n; i += used, points++) {
+        uint32_t c = lun_text_point(text + i, n - i, &used);
+        if (begins && c != ' ' && c != '\t') code |= code_begins(text + i), begins = false;
+        if (c == '\n') begins = true;
+        words += c == 0x5206 || (!blank(c) && !inside);
+        inside = c != 0x5206 && !blank(c);
+    }
+    for (size_t i = 0; i + 1 < n; i++) {
+        unsigned at = (unsigned)(unsigned char)text[i] << 8 | (unsigned char)text[i + 1];
+        marks += (at >= 0xcc80 && at <= 0xccbf) || (at >= 0xcd80 && at <= 0xcdaf);
+    }
+    char *exact = memcpy(malloc(n + !n), text, n);
+    assert_int_equal(lun_text_words(exact, n), words);
+    assert_int_equal(lun_text_points(exact, n), points);
+    assert_int_equal(lun_text_chars(exact, n), points - marks);
+    assert_int_equal(lun_text_has_code(exact, n), code);
+    free(exact);
+}
+
+static void texts_of_any_length_are_counted_as_letter_by_letter(void **state)
+{
+    uint64_t random = 3;
+    (void)state;
+    for (int round = 0; round < 40000; round++) {
+        char text[2048];
+        size_t n = 0, few = 1 + (size_t)(random >> 40) % COUNT(pieces), first = (size_t)(random >> 33) % COUNT(pieces), many = (size_t)(random >> 50) % 60;
+        for (size_t i = 0; i <= many; i++) {
+            random = random * 6364136223846793005u + 1442695040888963407u;
+            n += (size_t)sprintf(text + n, "%s", pieces[(first + (size_t)(random >> 33) % few) % COUNT(pieces)]);
+        }
+        compare_once(text, n);
+    }
+}
+
 static void a_cut_divides_no_character(void **state)
 {
     (void)state;
@@ -178,7 +232,7 @@ int main(void)
         cmocka_unit_test(only_well_formed_sequences_are_utf8), cmocka_unit_test(code_points_are_written_and_read_back),
         cmocka_unit_test(invalid_text_is_found_wherever_it_stands), cmocka_unit_test(code_points_are_counted),
         cmocka_unit_test(words_are_counted), cmocka_unit_test(code_is_told_from_prose), cmocka_unit_test(a_cut_divides_no_character),
-        cmocka_unit_test(the_nearest_name_is_suggested), cmocka_unit_test(sizes_are_read_exactly_or_not_at_all),
+        cmocka_unit_test(texts_of_any_length_are_counted_as_letter_by_letter), cmocka_unit_test(the_nearest_name_is_suggested), cmocka_unit_test(sizes_are_read_exactly_or_not_at_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
