@@ -20,17 +20,33 @@ static inline const char *blanks(const char *p, const char *end)
     return p;
 }
 
-/* The first byte that cannot simply be stepped over within a string: a quote, a backslash, a control, or beyond ASCII. */
+/* What may follow a backslash, but for u. */
+static const bool simple[256] = { ['"'] = true, ['\\'] = true, ['/'] = true, ['b'] = true, ['f'] = true, ['n'] = true, ['r'] = true, ['t'] = true };
+
+#ifdef __SSE2__
+/* A bit for each of 16 bytes that ends a string or needs a look. */
+static inline unsigned stops(const char *p)
+{
+    const __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+    __m128i stop = _mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')), _mm_cmpeq_epi8(v, _mm_set1_epi8('\\')));
+    return (unsigned)_mm_movemask_epi8(_mm_or_si128(stop, _mm_cmplt_epi8(v, _mm_set1_epi8(' '))));     /* signed: bytes over 127 are less than a space */
+}
+#endif
+
+/* The first byte that cannot simply be stepped over within a string: a quote, a control, beyond ASCII, a backslash that no simple escape begins with. Where few
+ * bytes are left, any backslash. */
 static inline const char *plain(const char *p, const char *end)
 {
 #ifdef __SSE2__
-    const __m128i quote = _mm_set1_epi8('"'), slash = _mm_set1_epi8('\\'), space = _mm_set1_epi8(' ');
-    for (; end - p >= 16; p += 16) {
-        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
-        __m128i stop = _mm_or_si128(_mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, slash)),
-                                    _mm_cmplt_epi8(v, space));      /* signed: bytes over 127 are less than a space */
-        unsigned mask = (unsigned)_mm_movemask_epi8(stop);
-        if (mask) return p + __builtin_ctz(mask);
+    while (end - p > 32) {
+        unsigned mask = stops(p) | stops(p + 16) << 16, over = 0;
+        while (mask) {
+            int i = __builtin_ctz(mask);
+            if (p[i] != '\\' || !simple[(unsigned char)p[i + 1]]) return p + i;
+            mask &= ~3u << i;
+            over = i == 31;
+        }
+        p += 32 + over;
     }
 #endif
     while (p < end && *p != '"' && *p != '\\' && (signed char)*p >= ' ') p++;
@@ -42,14 +58,11 @@ static bool hex(char c) { return (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (
 static const char *escape(struct reader *r, const char *p)
 {
     if (r->end - p < 2) return fail(r, p, "the text ends within a string");
-    switch (p[1]) {
-    case '"': case '\\': case '/': case 'b': case 'f': case 'n': case 'r': case 't': return p + 2;
-    case 'u':
-        if (r->end - p < 6) return fail(r, p, "the text ends within a string");
-        if (hex(p[2]) && hex(p[3]) && hex(p[4]) && hex(p[5])) return p + 6;
-        return fail(r, p, "\\u must be followed by four hexadecimal digits");
-    default: return fail(r, p, "there is no such escape in a string");
-    }
+    if (simple[(unsigned char)p[1]]) return p + 2;
+    if (p[1] != 'u') return fail(r, p, "there is no such escape in a string");
+    if (r->end - p < 6) return fail(r, p, "the text ends within a string");
+    if (hex(p[2]) && hex(p[3]) && hex(p[4]) && hex(p[5])) return p + 6;
+    return fail(r, p, "\\u must be followed by four hexadecimal digits");
 }
 
 /* As lun_text_sequence, with the two and three bytes of most scripts told from one load. */
