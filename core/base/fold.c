@@ -1,58 +1,138 @@
 #include "base/fold.h"
 #include "base/text.h"
+#include <pthread.h>
+#include <string.h>
 #include <utf8proc.h>
 
 #define MARKS 32        /* that one letter can have and still be put in order: more is no language, and would cost their square */
 #define MOST  32        /* points that one can fold into; the longest of Unicode is 18 */
 
-/* Marks in the order of their class, those of one class as they came. */
-static void put_in_order(utf8proc_int32_t *points, utf8proc_propval_t *classes, int n)
+/* ---- what is known of a code point ---- */
+
+/* What it folds into, in up to three points with the classes that marks are put in order by. */
+struct folded { char bytes[10]; uint8_t n, points, classes[3]; };
+
+/* Code points by 256 that texts are made of: Latin, Greek, Cyrillic, marks, Vietnamese, punctuation, kana, full-width forms. To ask utf8proc takes 300 to 400
+ * instructions for each, this 60. */
+static const uint8_t blocks[] = { 0x00, 0x01, 0x02, 0x03, 0x04, 0x1e, 0x20, 0x30, 0xff };
+enum { BLOCKS = sizeof blocks };
+
+static struct folded table[BLOCKS][256];
+static uint8_t which[256];              /* the block, from 1, of a code point's higher byte */
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static int decompose(uint32_t point, utf8proc_int32_t folded[MOST])
 {
-    for (int i = 1; i < n; i++) {
-        utf8proc_int32_t point = points[i];
-        utf8proc_propval_t class = classes[i];
-        int at = i;
-        for (; at > 0 && classes[at - 1] > class; at--) points[at] = points[at - 1], classes[at] = classes[at - 1];
-        points[at] = point, classes[at] = class;
+    int boundary = UTF8PROC_BOUNDCLASS_START;
+    utf8proc_ssize_t n = utf8proc_decompose_char((utf8proc_int32_t)point, folded, MOST, UTF8PROC_DECOMPOSE | UTF8PROC_CASEFOLD, &boundary);
+    return n < 0 ? 0 : n < MOST ? (int)n : MOST;
+}
+
+static uint8_t class_of(utf8proc_int32_t point) { return (uint8_t)utf8proc_get_property(point)->combining_class; }
+
+static struct folded fold_point(uint32_t point)
+{
+    utf8proc_int32_t folded[MOST];
+    struct folded f = { .points = (uint8_t)decompose(point, folded) };
+    if (f.points > 3) return (struct folded){0};
+    for (int i = 0; i < f.points; i++) {
+        char bytes[4];
+        size_t n = lun_text_encode((uint32_t)folded[i], bytes);
+        if (f.n + n > sizeof f.bytes) return (struct folded){0};
+        memcpy(f.bytes + f.n, bytes, n);
+        f.n += (uint8_t)n;
+        f.classes[i] = class_of(folded[i]);
+    }
+    return f;
+}
+
+static void fill(void)
+{
+    for (int b = 0; b < BLOCKS; b++) {
+        for (unsigned i = 0; i < 256; i++) table[b][i] = fold_point((unsigned)blocks[b] << 8 | i);
+        which[blocks[b]] = (uint8_t)(b + 1);
     }
 }
 
-struct marks { utf8proc_int32_t points[MARKS]; utf8proc_propval_t classes[MARKS]; int n; };
-
-static void put(struct lun_buf *out, utf8proc_int32_t point)
+/* NULL: it is to be asked for. */
+static const struct folded *known(uint32_t point)
 {
-    char bytes[4];
-    lun_buf_add(out, bytes, lun_text_encode((uint32_t)point, bytes));
+    const struct folded *f = point < 0x10000 && which[point >> 8] ? &table[which[point >> 8] - 1][point & 255] : NULL;
+    return f && f->points ? f : NULL;
 }
 
+/* How many bytes are Han (U+4E00 to U+9FFF) or emoji (U+1F300 to U+1F64F), which are nothing but themselves. */
+static size_t same_run(const char *text, size_t n)
+{
+    size_t i = 0;
+    for (size_t used; i < n; i += used) {
+        unsigned char a = (unsigned char)text[i], b = n - i > 1 ? (unsigned char)text[i + 1] : 0;
+        bool same = a == 0xf0 ? b == 0x9f && n - i > 2 && (unsigned char)text[i + 2] >= 0x8c && (unsigned char)text[i + 2] < 0x99 : a >= 0xe4 && a <= 0xe9 && (a > 0xe4 || b >= 0xb8);
+        if (!same || !(used = lun_text_sequence(text + i, n - i))) break;
+    }
+    return i;
+}
+
+/* ---- marks ---- */
+
+struct mark { char bytes[4]; uint8_t n, class; };
+struct marks { struct mark at[MARKS]; int n; };
+
+/* Marks in the order of their class, those of one class as they came. */
 static void flush(struct marks *m, struct lun_buf *out)
 {
-    put_in_order(m->points, m->classes, m->n);
-    for (int i = 0; i < m->n; i++) put(out, m->points[i]);
+    for (int i = 1; i < m->n; i++) {
+        struct mark mark = m->at[i];
+        int at = i;
+        for (; at > 0 && m->at[at - 1].class > mark.class; at--) m->at[at] = m->at[at - 1];
+        m->at[at] = mark;
+    }
+    for (int i = 0; i < m->n; i++) lun_buf_add(out, m->at[i].bytes, m->at[i].n);
     m->n = 0;
 }
 
-static void add(struct marks *m, utf8proc_int32_t point, struct lun_buf *out)
+static void add(struct marks *m, const char *bytes, size_t n, uint8_t class, struct lun_buf *out)
 {
-    utf8proc_propval_t class = utf8proc_get_property(point)->combining_class;
     if (!class || m->n == MARKS) flush(m, out);
-    if (!class) { put(out, point); return; }
-    m->points[m->n] = point;
-    m->classes[m->n++] = class;
+    if (!class) { lun_buf_add(out, bytes, n); return; }
+    struct mark *mark = &m->at[m->n++];
+    memcpy(mark->bytes, bytes, n);
+    mark->n = (uint8_t)n;
+    mark->class = class;
 }
 
-/* A run without ASCII, which is in order by itself: no ASCII character is a mark. */
+static void add_known(struct marks *m, const struct folded *f, struct lun_buf *out)
+{
+    const char *bytes = f->bytes;
+    for (int i = 0; i < f->points; i++) {
+        size_t n = lun_text_sequence(bytes, 4);
+        add(m, bytes, n, f->classes[i], out);
+        bytes += n;
+    }
+}
+
+static void add_other(struct marks *m, uint32_t point, struct lun_buf *out)
+{
+    utf8proc_int32_t folded[MOST];
+    char bytes[4];
+    int n = decompose(point, folded);
+    for (int i = 0; i < n; i++) add(m, bytes, lun_text_encode((uint32_t)folded[i], bytes), class_of(folded[i]), out);
+}
+
+/* A run without ASCII, which is in order by itself: no ASCII character is a mark. A letter that is all of it has its marks in order. */
 static void fold_run(const char *text, size_t n, struct lun_buf *out)
 {
-    struct marks marks = { .n = 0 };
-    utf8proc_int32_t folded[MOST];
+    struct marks marks;
     size_t used;
-    int boundary;
+    marks.n = 0;
     for (size_t i = 0; i < n; i += used) {
+        used = same_run(text + i, n - i);
+        if (used) { add(&marks, text + i, used, 0, out); continue; }
         uint32_t point = lun_text_point(text + i, n - i, &used);
-        boundary = UTF8PROC_BOUNDCLASS_START;
-        utf8proc_ssize_t points = utf8proc_decompose_char((utf8proc_int32_t)point, folded, MOST, UTF8PROC_DECOMPOSE | UTF8PROC_CASEFOLD, &boundary);
-        for (utf8proc_ssize_t k = 0; k < points && k < MOST; k++) add(&marks, folded[k], out);
+        const struct folded *f = known(point);
+        if (f && !marks.n && i + used == n) lun_buf_add(out, f->bytes, f->n);
+        else if (f) add_known(&marks, f, out);
+        else add_other(&marks, point, out);
     }
     flush(&marks, out);
 }
@@ -60,6 +140,7 @@ static void fold_run(const char *text, size_t n, struct lun_buf *out)
 void lun_fold(const char *text, size_t n, struct lun_buf *out)
 {
     char *room = lun_buf_space(out, n);
+    pthread_once(&once, fill);
     for (size_t i = 0; i < n; ) {
         size_t from = i;
         for (; i < n && !(text[i] & 0x80); i++) room[i - from] = (char)(text[i] >= 'A' && text[i] <= 'Z' ? text[i] | 0x20 : text[i]);

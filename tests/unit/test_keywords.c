@@ -54,6 +54,32 @@ static void case_and_composition_make_no_difference(void **state)
     assert_folds("Straße", "STRASSE");
 }
 
+static void assert_folds_as_unicode_says(const char *text)
+{
+    struct lun_buf out = {0};
+    utf8proc_uint8_t *said = NULL;
+    utf8proc_map((const utf8proc_uint8_t *)text, 0, &said, UTF8PROC_NULLTERM | UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | UTF8PROC_CASEFOLD);
+    lun_fold(text, strlen(text), &out);
+    if (strcmp(lun_buf_text(&out), (const char *)said)) fail_msg("%s becomes %s, and is to be %s", text, out.at, (const char *)said);
+    free(said), lun_buf_free(&out);
+}
+
+/* By itself, and with marks that belong before and behind its own. */
+static void every_code_point_is_folded_as_unicode_says(void **state)
+{
+    char text[32];
+    (void)state;
+    for (uint32_t point = 1; point < 0x110000; point++) {
+        if (point >= 0xD800 && point < 0xE000) continue;
+        size_t n = lun_text_encode(point, text);
+        text[n] = 0;
+        assert_folds_as_unicode_says(text);
+        if (point >= 0x3100 && point % 64) continue;
+        strcpy(text + n, "\xcc\x81\xcc\xa3\xe1\xbb\x87\xcc\xa7\xe5\x88\x86");
+        assert_folds_as_unicode_says(text);
+    }
+}
+
 static void other_letters_stay_others(void **state)
 {
     struct lun_buf a = {0}, b = {0};
@@ -291,6 +317,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(case_and_composition_make_no_difference),
+        cmocka_unit_test(every_code_point_is_folded_as_unicode_says),
         cmocka_unit_test(other_letters_stay_others),
         cmocka_unit_test(anything_can_be_folded_within_bounds),
         cmocka_unit_test(a_thousand_marks_on_one_letter_cost_no_square),
