@@ -33,7 +33,8 @@ static inline unsigned where(__m128i v, char c) { return (unsigned)_mm_movemask_
 /* A bit for each of 64 bytes. */
 static inline uint64_t where_of_64(const char *p, char c)
 {
-    return where(sixteen(p), c) | (uint64_t)where(sixteen(p + 16), c) << 16 | (uint64_t)where(sixteen(p + 32), c) << 32 | (uint64_t)where(sixteen(p + 48), c) << 48;
+    uint32_t low = where(sixteen(p), c) | where(sixteen(p + 16), c) << 16, high = where(sixteen(p + 32), c) | where(sixteen(p + 48), c) << 16;
+    return low | (uint64_t)high << 32;
 }
 
 /* What stands behind an odd number of backslashes. Added to a run's first bit, a run of ones becomes one bit behind it, and where that is odd and the first

@@ -2,6 +2,9 @@
 #include "base/fold.h"
 #include "base/text.h"
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 #ifdef __x86_64__
 #include <immintrin.h>
 #define AVX2 __attribute__((target("avx2")))
@@ -96,15 +99,38 @@ AVX2 static inline __m256i within(__m256i v, char low, char high)
 
 static bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
+/* How many bytes have nothing to be squeezed, by 16. `after`: a space is before them. */
+static size_t squeezed_already(const char *text, size_t n, bool after)
+{
+    size_t i = 0;
+#ifdef __SSE2__
+    for (unsigned space = after; n - i >= 16; i += 16) {
+        __m128i v = _mm_loadu_si128((const void *)(text + i));
+        unsigned spaces = (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(v, _mm_set1_epi8(' ')));
+        __m128i other = _mm_or_si128(_mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(0x1f)), v), _mm_cmpeq_epi8(v, _mm_set1_epi8((char)0xc2)));
+        if (_mm_movemask_epi8(other) || spaces & (spaces << 1 | space)) break;
+        space = spaces >> 15;
+    }
+#else
+    (void)text, (void)n, (void)after;
+#endif
+    return i;
+}
+
 /* Each run of ASCII white space of buf[at..] becomes one space, NBSP likewise; none behind a space in buf[from..at). In place: it only grows shorter. */
 static void squeeze(struct lun_buf *buf, size_t from, size_t at)
 {
     size_t to = at;
-    for (size_t i = at; i < buf->n; i++) {
-        bool nbsp = buf->at[i] == '\xc2' && i + 1 < buf->n && buf->at[i + 1] == '\xa0';
-        if (!nbsp && !is_space(buf->at[i])) { buf->at[to++] = buf->at[i]; continue; }
-        i += nbsp;
-        if (to == from || buf->at[to - 1] != ' ') buf->at[to++] = ' ';
+    for (size_t i = at; i < buf->n; ) {
+        size_t same = squeezed_already(buf->at + i, buf->n - i, to > from && buf->at[to - 1] == ' ');
+        if (to < i) memmove(buf->at + to, buf->at + i, same);
+        to += same, i += same;
+        for (size_t end = buf->n - i < 16 ? buf->n : i + 16; i < end; i++) {
+            bool nbsp = buf->at[i] == '\xc2' && i + 1 < buf->n && buf->at[i + 1] == '\xa0';
+            if (!nbsp && !is_space(buf->at[i])) { buf->at[to++] = buf->at[i]; continue; }
+            i += nbsp;
+            if (to == from || buf->at[to - 1] != ' ') buf->at[to++] = ' ';
+        }
     }
     buf->n = to;
 }
@@ -253,7 +279,8 @@ AVX2 static inline __m256i groups(const char *at, __m256i low, __m256i high)
  * an instruction a byte; to look at each place by itself takes seven and more, and is left for the end. */
 AVX2 static size_t look_wide(const struct lun_keywords *k, struct lun_keywords_search *s, size_t from, size_t to)
 {
-    __m256i low0 = HALVES(k->low[0]), low1 = HALVES(k->low[1]), low2 = HALVES(k->low[2]), high0 = HALVES(k->high[0]), high1 = HALVES(k->high[1]), high2 = HALVES(k->high[2]);
+    __m256i low0 = HALVES(k->low[0]), low1 = HALVES(k->low[1]), low2 = HALVES(k->low[2]);
+    __m256i high0 = HALVES(k->high[0]), high1 = HALVES(k->high[1]), high2 = HALVES(k->high[2]);
     __m256i outer = _mm256_set1_epi8((char)~k->inner), left = _mm256_set1_epi8((char)~s->over);
     const char *p = s->text + from, *end = s->text + (s->n - to < 2 ? s->n - 2 : to);
     for (; p < end; p += 32) {

@@ -3,7 +3,7 @@
  * another one; in scripts without spaces, anywhere. White space of any kind and length in the text is one space of a keyword.
  *
  * All keywords of a list are looked for in one pass. For 20 KB of English it takes 52 thousand instructions with six keywords and 302 with a hundred; a
- * memmem for each took 223 and 4,119. To prepare them takes 19 thousand (byte by byte: 590). */
+ * memmem for each took 223 and 4,119. To prepare them takes 19 thousand (letter by letter 590), 20 KB of Vietnamese 915, of Chinese 694. */
 #ifndef LUN_BASE_KEYWORDS_H
 #define LUN_BASE_KEYWORDS_H
 #include "base/buf.h"

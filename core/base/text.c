@@ -117,7 +117,8 @@ static bool among(uint32_t c, const uint32_t (*ranges)[2], size_t n)
 
 static bool is_space(uint32_t c)
 {
-    static const uint32_t spaces[][2] = { { 0x1680, 0x1680 }, { 0x2000, 0x200a }, { 0x2028, 0x2029 }, { 0x202f, 0x202f }, { 0x205f, 0x205f }, { 0x3000, 0x3000 } };
+    static const uint32_t spaces[][2] = { { 0x1680, 0x1680 }, { 0x2000, 0x200a }, { 0x2028, 0x2029 }, { 0x202f, 0x202f }, { 0x205f, 0x205f },
+        { 0x3000, 0x3000 } };
     if (c < 0x80) return c == ' ' || (c >= '\t' && c <= '\r');
     if (c < 0x1680) return c == 0x85 || c == 0xa0;
     return c <= 0x3000 && among(c, spaces, sizeof spaces / sizeof *spaces);

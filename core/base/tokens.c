@@ -203,7 +203,8 @@ AVX2 static inline uint64_t total(__m256i sums)
 AVX2 static const unsigned char *add_wide(struct pass *t, const unsigned char *p, const unsigned char *end)
 {
     const __m256i low[3] = { weights(LOWER, 0), weights(DIGIT, 0), weights(BREAK, 0) }, high[3] = { weights(LOWER, 1), weights(DIGIT, 1), weights(BREAK, 1) };
-    const __m256i places = _mm256_setr_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31);
+    const __m256i places = _mm256_setr_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
+                                            16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31);
     __m256i last = ALL(t->before), low_sum = _mm256_setzero_si256(), high_sum = low_sum;
     unsigned char rest[32] = {0}, found[32];
     for (uint32_t stop = 0; !stop; ) {
