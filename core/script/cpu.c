@@ -10,8 +10,11 @@
 #include <time.h>
 #include <unistd.h>
 
+/* A tick costs up to 20 us where a timer's interrupt goes through a hypervisor, and nearly all of them find a hook that began just now, or none. So they
+ * are few until one finds a run that lasts. */
 #define TICK          LUN_MS
-#define IDLE_TICKS    10            /* then the timer stops; starting it again costs 0.75 us */
+#define COARSE        (4 * TICK)
+#define IDLE_TICKS    3             /* then the timer stops; starting it again costs 0.75 us */
 #define CLOCK_COUNT   100           /* instructions between looks at the clock: 1000 are no cheaper and 10 times later */
 #define STEPS_COUNT   1000
 #define STEPS_CPU     LUN_SECOND    /* a run by steps is stopped then all the same: an instruction can take a thousand times as long as another */
@@ -21,7 +24,9 @@
 struct ticker {
     struct lun_vm *volatile vm;     /* whose run is running */
     timer_t                 timer;
-    volatile bool           made, going;
+    volatile bool           made;
+    volatile lun_us         every;          /* 0: it stands still */
+    volatile lun_us         looked, cpu;    /* when it ticked last, and the thread's CPU time then */
     volatile int            idle;
     volatile unsigned long  ticks;
 };
@@ -31,7 +36,7 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t at_exit;
 
 unsigned long lun_cpu_ticks(void)   { return ticker.ticks; }
-bool          lun_cpu_ticking(void) { return ticker.going; }
+bool          lun_cpu_ticking(void) { return ticker.every != 0; }
 void         *lun_cpu_ticker(void)  { return &ticker; }
 
 /* ---- stopping ---- */
@@ -63,12 +68,20 @@ static void stop_now(lua_State *L, struct lun_vm *vm)
     lua_error(L);
 }
 
-static void tick(struct lun_vm *vm)
+/* CPU time of a run that no tick has seen yet: its age, without the time since the last tick in which the thread did not run (which may have been
+ * before the run). Up to a millisecond of its age counts in any case. `t` NULL: nothing is known of that. */
+static lun_us unseen(const struct ticker *t, const struct lun_vm *vm, lun_us now, lun_us cpu)
 {
-    lun_us cpu = lun_clock_cpu();
+    lun_us age = now - vm->started, sure = age < TICK ? age : TICK;
+    if (!t || vm->started < t->looked) return sure;
+    lun_us lost = now - t->looked - (cpu - t->cpu), own = age - (lost > 0 ? lost : 0);
+    return own > sure ? own : sure;
+}
+
+static void tick(struct lun_vm *vm, const struct ticker *t, lun_us now, lun_us cpu)
+{
     if (!vm->ticked) {
-        lun_us wall = lun_clock_now() - vm->started;
-        vm->cpu_before = cpu - (wall < TICK ? wall : TICK);
+        vm->cpu_before = cpu - unseen(t, vm, now, cpu);
         vm->ticked = true;
     }
     if (cpu - vm->cpu_before >= vm->cpu_room) lun_cpu_stop(vm, LUN_FAILURE_CPU);
@@ -79,7 +92,7 @@ static void look_at_clock(struct lun_vm *vm)
     lun_us now = lun_clock_now();
     if (now - vm->ticked_at < TICK) return;
     vm->ticked_at = now;
-    tick(vm);
+    tick(vm, NULL, now, lun_clock_cpu());
 }
 
 static void count(struct lun_vm *vm, int64_t units)
@@ -123,12 +136,15 @@ void lun_vm_check(lua_State *L) { lun_vm_work(L, 0); }
 
 /* ---- the timer ---- */
 
-static void set_timer(struct ticker *t, bool on)
+static void set_timer(struct ticker *t, lun_us every)
 {
-    struct itimerspec every = { { 0, on ? TICK * 1000 : 0 }, { 0, on ? TICK * 1000 : 0 } };
-    timer_settime(t->timer, 0, &every, NULL);
-    t->going = on;
+    struct itimerspec spec = { { 0, every * 1000 }, { 0, every * 1000 } };
+    timer_settime(t->timer, 0, &spec, NULL);
+    t->every = every;
 }
+
+/* How often a run is looked at that has begun so long ago. */
+static lun_us pace(const struct lun_vm *vm, lun_us age) { return vm && (age >= TICK || vm->cpu_room < COARSE) ? TICK : COARSE; }
 
 static void on_tick(int number, siginfo_t *info, void *context)
 {
@@ -137,14 +153,16 @@ static void on_tick(int number, siginfo_t *info, void *context)
     (void)number;
     (void)context;
     if (info->si_code != SI_TIMER) return;
+    lun_us now = lun_clock_now(), cpu = lun_clock_cpu();
+    struct lun_vm *vm = t->vm;
     t->ticks++;
-    if (t->vm) {
-        t->idle = 0;
-        tick(t->vm);
-        if (t->vm->dead) lun_cpu_stop(t->vm, t->vm->dead);      /* again: the VM may have put an older mask back */
-    } else if (++t->idle >= IDLE_TICKS) {
-        set_timer(t, false);
-    }
+    t->idle = vm ? 0 : t->idle + 1;
+    if (vm) tick(vm, t, now, cpu);
+    if (vm && vm->dead) lun_cpu_stop(vm, vm->dead);     /* again: the VM may have put an older mask back */
+    t->looked = now;
+    t->cpu = cpu;
+    lun_us every = t->idle >= IDLE_TICKS ? 0 : pace(vm, vm ? now - vm->started : 0);
+    if (every != t->every) set_timer(t, every);
     errno = saved;
 }
 
@@ -152,11 +170,16 @@ static void thread_ends(void *arg)
 {
     struct ticker *t = arg;
     timer_delete(t->timer);
-    t->made = t->going = false;
+    t->made = false;
+    t->every = 0;
 }
 
 /* A child has no timers of its parent. */
-static void forked(void) { ticker.made = ticker.going = false; }
+static void forked(void)
+{
+    ticker.made = false;
+    ticker.every = 0;
+}
 
 static void set_up(void)
 {
@@ -193,10 +216,12 @@ static void watch(struct lun_vm *vm)
     atomic_signal_fence(memory_order_seq_cst);
     t->vm = vm;
     atomic_signal_fence(memory_order_seq_cst);
-    if (!t->going) {
+    if (!t->every) {
         t->idle = 0;
-        set_timer(t, true);
-    }
+        t->looked = vm->started;
+        t->cpu = lun_clock_cpu();
+        set_timer(t, pace(vm, 0));
+    } else if (t->every > pace(vm, 0)) set_timer(t, TICK);
 }
 
 /* ---- a run ---- */
@@ -226,8 +251,9 @@ static lun_us taken(struct lun_vm *vm)
 {
     if (vm->cpu_room == LUN_UNLIMITED) return 0;
     if (vm->ticked) return lun_clock_cpu() - vm->cpu_before;
-    lun_us wall = lun_clock_now() - vm->started;
-    return wall < TICK ? wall : TICK;
+    lun_us now = lun_clock_now();
+    if (vm->options.cpu != LUN_CPU_SIGNAL || now - vm->started < TICK) return unseen(NULL, vm, now, 0);
+    return unseen(&ticker, vm, now, lun_clock_cpu());
 }
 
 int64_t lun_cpu_end(struct lun_vm *vm)
