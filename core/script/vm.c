@@ -40,15 +40,57 @@ static bool refused(struct lun_vm *vm, size_t more)
     return vm->worn = true;
 }
 
+/* Nearly all that a hook makes is small and gone with its request: the blocks go round, which takes a tenth of the instructions of malloc and free.
+ * Under ASan they do not, for it is to see who uses one that was freed. */
+#ifdef __SANITIZE_ADDRESS__
+#define SMALL 0
+#else
+#define SMALL LUN_VM_SMALL
+#endif
+struct lun_vm_block { struct lun_vm_block *next; };
+
+/* By sizes of 8, 24, 40, … bytes, which malloc rounds up to anyway. */
+static size_t nth(size_t n)   { return (n + 7) / 16; }
+static size_t round_up(size_t n) { return n <= SMALL ? 16 * nth(n) + 8 : n; }
+
+static void *take(struct lun_vm *vm, size_t n)
+{
+    struct lun_vm_block *b = n <= SMALL ? vm->blocks[nth(n)] : NULL;
+    if (!b) return lun_alloc(round_up(n));
+    vm->blocks[nth(n)] = b->next;
+    vm->kept -= round_up(n);
+    return b;
+}
+
+static void *give_back(struct lun_vm *vm, void *p, size_t n)
+{
+    struct lun_vm_block *b = p;
+    if (!p) return NULL;
+    if (n > SMALL || vm->kept + round_up(n) > LUN_VM_KEPT) {
+        free(p);
+        return NULL;
+    }
+    b->next = vm->blocks[nth(n)];
+    vm->blocks[nth(n)] = b;
+    vm->kept += round_up(n);
+    return NULL;
+}
+
 static void *allocate(void *user, void *p, size_t old, size_t new)
 {
     struct lun_vm *vm = user;
     if (vm->run && new > old && refused(vm, new - old)) return NULL;
     vm->used += (int64_t)new - (int64_t)old;
     if (vm->used > vm->peak) vm->peak = vm->used;
-    if (new) return lun_realloc(p, new);
-    free(p);
-    return NULL;
+    if (!new) return give_back(vm, p, old);
+    if (!p) return take(vm, new);
+    return round_up(old) == round_up(new) ? p : lun_realloc(p, round_up(new));
+}
+
+static void free_blocks(struct lun_vm *vm)
+{
+    for (size_t i = 0; i <= LUN_VM_SMALL / 16; i++)
+        for (struct lun_vm_block *b; (b = vm->blocks[i]); free(b)) vm->blocks[i] = b->next;
 }
 
 bool lun_vm_worn(const struct lun_vm *vm) { return vm->worn; }
@@ -154,6 +196,7 @@ int64_t lun_vm_free(struct lun_vm *vm)
         free(run);
     }
     lua_close(vm->L);
+    free_blocks(vm);
     int64_t lost = vm->used;
     free(vm);
     return lost;

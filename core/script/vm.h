@@ -51,6 +51,8 @@ enum lun_vm_cpu {
 };
 
 #define LUN_UNLIMITED INT64_MAX
+#define LUN_VM_SMALL  512               /* bytes: a block up to this is kept when it is given back, … */
+#define LUN_VM_KEPT   ((size_t)128 << 10)   /* … as long as a machine keeps no more than this */
 /* single_bytes where nobody waits for the thread: a refusal has no line, a stop at the next instruction has. */
 #define LUN_VM_SINGLE_ASIDE ((int64_t)16 << 20)
 
@@ -108,6 +110,8 @@ struct lun_vm_error {
 struct lun_vm {
     lua_State           *L;             /* main stack: for C to build values on, outside of runs. No policy runs on it */
     int64_t              used, peak;    /* bytes of this machine, now and at most */
+    struct lun_vm_block *blocks[LUN_VM_SMALL / 16 + 1];     /* small ones that were given back, by size, for the next; … */
+    size_t               kept;          /* … their bytes, beside `used` */
     struct lun_vm_options options;
 
     volatile sig_atomic_t dead;         /* enum lun_failure: sticky for this run, wins over what the code says of itself */

@@ -512,7 +512,43 @@ static void a_yield_that_is_no_wish_is_a_failure(void **state)
     end(vm);
 }
 
+/* ---- memory that goes round ---- */
+
+static void small_blocks_are_kept_for_the_next_up_to_a_bound(void **state)
+{
+    struct lun_vm *vm = steps_vm();
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        struct lun_run *run = ready(vm, NULL, "local t = {} for i = 1, 2e4 do t[i] = { tostring(i) } end return #t");
+        assert_int_equal(lun_run_go(run, 0), LUN_RUN_DONE);
+        lun_run_free(run);
+        while (!lun_vm_collect(vm, 1024)) continue;
+        while (!lun_vm_collect(vm, 1024)) continue;
+        assert_true(vm->used < MIB && vm->kept <= LUN_VM_KEPT);
+#ifndef __SANITIZE_ADDRESS__
+        assert_true(vm->kept > LUN_VM_KEPT / 2);
+#endif
+    }
+    end(vm);
+}
+
 /* ---- the timer ---- */
+
+/* Also those that no tick falls into. Half of it: the thread may lose its core at any time. */
+static void runs_of_some_milliseconds_count_with_all_of_their_time(void **state)
+{
+    struct lun_vm *vm = new_vm(&(struct lun_vm_options){ .limits = { .run_cpu = LUN_SECOND, .request_cpu = 60 * LUN_SECOND } });
+    struct lun_run_account account = { 0 };
+    lun_us before = lun_clock_cpu();
+    (void)state;
+    for (int i = 0; i < 20; i++) {
+        struct lun_run *run = ready(vm, &account, "for i = 1, 3e5 do local x = i * i end");
+        assert_int_equal(lun_run_go(run, 0), LUN_RUN_DONE);
+        lun_run_free(run);
+    }
+    assert_true(2 * account.cpu > lun_clock_cpu() - before);
+    end(vm);
+}
 
 static __attribute__((unused)) void the_timer_stops_when_nothing_runs_and_starts_again(void **state)
 {
@@ -648,6 +684,8 @@ int main(void)
 #ifndef __SANITIZE_THREAD__
         cmocka_unit_test(the_timer_stops_when_nothing_runs_and_starts_again),
 #endif
+        cmocka_unit_test(small_blocks_are_kept_for_the_next_up_to_a_bound),
+        cmocka_unit_test(runs_of_some_milliseconds_count_with_all_of_their_time),
         cmocka_unit_test(no_signal_comes_without_a_limit_on_time),
         cmocka_unit_test(a_machine_may_move_between_threads),
         cmocka_unit_test(two_threads_with_a_machine_each_do_not_disturb_each_other),
