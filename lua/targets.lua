@@ -1,9 +1,8 @@
 -- Methods of `targets` that call a policy's functions. They are written in Lua so that these functions may wait. `native` is
 -- from core/script/bind_targets.c; what is returned here goes into the class beside the methods written in C.
 local native = ...
-local at_positions, in_order = native.at_positions, native.in_order
+local at_positions, by_field, in_order = native.at_positions, native.by_field, native.in_order
 local error, type = error, type
-local gmatch = string.gmatch
 
 local methods = {}
 
@@ -19,26 +18,12 @@ function methods:where(f)
   return at_positions(self, kept)
 end
 
--- "price.input" → a function that reads it.
-local function reader(path)
-  local names = {}
-  for name in gmatch(path, "[^.]+") do names[#names + 1] = name end
-  return function(target)
-    local v = target
-    for i = 1, #names do
-      if v == nil then return nil end
-      v = v[names[i]]
-    end
-    return v
-  end
-end
-
 function methods:by(key)
-  local f = type(key) == "string" and reader(key) or key
-  if type(f) ~= "function" then error('by(f): expected a function of a target, or the name of a field, got ' .. type(key), 2) end
+  if type(key) == "string" then return by_field(self, key) end
+  if type(key) ~= "function" then error('by(f): expected a function of a target, or the name of a field, got ' .. type(key), 2) end
   local keys = {}
   for i = 1, #self do
-    keys[i] = f(self[i])
+    keys[i] = key(self[i])
   end
   return in_order(self, keys)
 end

@@ -111,6 +111,7 @@ static bool is_known(const struct reading *r, const struct lun_target *t)
 static void make_room(struct reading *r, int n)
 {
     struct lun_plan *p = &r->answer->plan;
+    if (n <= r->steps_room) return;
     struct lun_step *more = room(r, (size_t)n * sizeof *more);
     if (p->n) memcpy(more, p->steps, (size_t)p->n * sizeof *more);
     p->steps = more;
@@ -133,14 +134,18 @@ static bool add_step(struct reading *r, struct lun_step step)
     return true;
 }
 
+static int least(int a, int b) { return a < b ? a : b; }
+
 static bool add_set(struct reading *r, const struct lun_set *s)
 {
+    if (!r->answer->plan.n) make_room(r, least(s->n, LUN_STEPS));
     for (int i = 0; i < s->n; i++) if (!add_step(r, lun_step_of(s->item[i]))) return false;
     return true;
 }
 
 static bool add_steps(struct reading *r, const struct lun_steps *s)
 {
+    if (!r->answer->plan.n) make_room(r, least(s->n, LUN_STEPS));
     for (int i = 0; i < s->n; i++) if (!add_step(r, s->item[i])) return false;
     return true;
 }

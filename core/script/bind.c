@@ -1,11 +1,14 @@
 #include "script/bind.h"
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include "base/alloc.h"
 #include "base/text.h"
 #include "script/sandbox.h"
 
 #define SCRATCH_KEPT ((size_t)1 << 20)
+#define OBJECTS      64
 
 /* ---- the running request ---- */
 
@@ -25,32 +28,33 @@ void lun_bind_take(lua_State *L, struct lun_mind *mind, size_t n)
 
 /* ---- memory that an error's jump does not lose ---- */
 
-static const char scratch;              /* its address is the registry's key */
-
-static int free_scratch(lua_State *L)
+static int free_bound(lua_State *L)
 {
-    struct lun_buf *b = lua_touserdata(L, 1);
-    if (b) lun_buf_free(b);
+    struct lun_bound *b = lua_touserdata(L, 1);
+    lun_vm_of(L)->bound = NULL;
+    lun_buf_free(&b->scratch);
+    free(b->own);
+    b->own = NULL;
     return 0;
 }
 
-void lun_bind_make_scratch(lua_State *L)
+struct lun_bound *lun_bind_make(lua_State *L)
 {
-    lua_pushlightuserdata(L, (void *)&scratch);
-    memset(lua_newuserdata(L, sizeof(struct lun_buf)), 0, sizeof(struct lun_buf));
+    struct lun_bound *b = lua_newuserdata(L, sizeof *b);
+    memset(b, 0, sizeof *b);
     lua_newtable(L);
-    lua_pushcfunction(L, free_scratch);
+    lua_pushcfunction(L, free_bound);
     lua_setfield(L, -2, "__gc");
     lua_setmetatable(L, -2);
-    lua_rawset(L, LUA_REGISTRYINDEX);
+    luaL_ref(L, LUA_REGISTRYINDEX);
+    return lun_vm_of(L)->bound = b;
 }
+
+struct lun_bound *lun_bind_bound(lua_State *L) { return lun_vm_of(L)->bound; }
 
 struct lun_buf *lun_bind_scratch(lua_State *L)
 {
-    lua_pushlightuserdata(L, (void *)&scratch);
-    lua_rawget(L, LUA_REGISTRYINDEX);
-    struct lun_buf *b = lua_touserdata(L, -1);
-    lua_pop(L, 1);
+    struct lun_buf *b = &lun_bind_bound(L)->scratch;
     if (b->room > SCRATCH_KEPT) lun_buf_free(b);
     b->n = 0;
     return b;
@@ -61,8 +65,8 @@ struct lun_buf *lun_bind_scratch(lua_State *L)
 const char *lun_bind_type(lua_State *L, int index)
 {
     if (lua_type(L, index) != LUA_TUSERDATA) return lua_type(L, index) == LUA_TLIGHTUSERDATA ? "null" : luaL_typename(L, index);
-    for (const struct lun_class *const *c = lun_classes; *c; c++)
-        if (lun_class_is(L, index, *c)) return (*c)->name;
+    const struct lun_class *c = lun_class_of(L, index);
+    if (c) return c->name;
     if (!lun_sandbox_thaw(L, index)) return "something else";
     lua_pop(L, 1);
     return "table";
@@ -112,9 +116,11 @@ int lun_bind_nil(lua_State *L, const char *why)
 
 /* ---- what is kept for a request ---- */
 
+static uint64_t bit(int key) { return (uint64_t)1 << (key < OBJECTS ? key : OBJECTS - 1); }
+
 bool lun_bind_kept(lua_State *L, const struct lun_mind *mind, int key)
 {
-    if (mind->objects == LUA_NOREF) return false;
+    if (!(mind->kept & bit(key))) return false;
     lua_rawgeti(L, LUA_REGISTRYINDEX, mind->objects);
     lua_rawgeti(L, -1, key);
     lua_remove(L, -2);
@@ -126,13 +132,72 @@ bool lun_bind_kept(lua_State *L, const struct lun_mind *mind, int key)
 void lun_bind_keep(lua_State *L, struct lun_mind *mind, int key)
 {
     if (mind->objects == LUA_NOREF) {
-        lua_createtable(L, 8, 8);
+        lua_createtable(L, LUN_KEPT, 0);
         mind->objects = luaL_ref(L, LUA_REGISTRYINDEX);
     }
+    mind->kept |= bit(key);
     lua_rawgeti(L, LUA_REGISTRYINDEX, mind->objects);
     lua_pushvalue(L, -2);
     lua_rawseti(L, -2, key);
     lua_pop(L, 1);
+}
+
+/* Most requests keep nothing but two small objects, which may lie where they are: the table is for the next one. */
+void lun_bind_let_go(lua_State *L, struct lun_mind *mind, bool again)
+{
+    if (mind->objects == LUA_NOREF || (again && !(mind->kept & ~(bit(LUN_KEPT_REQUEST) | bit(LUN_KEPT_TARGETS))))) return;
+    luaL_unref(L, LUA_REGISTRYINDEX, mind->objects);
+    mind->objects = LUA_NOREF;
+}
+
+/* ---- what is the machine's own ---- */
+
+static void give(struct lun_mind *mind, int key)
+{
+    int n = key / 64 + 1;
+    if (n > mind->n_given) {
+        uint64_t *more = lun_arena_zalloc(mind->question->arena, 2 * (size_t)n * sizeof *more);
+        if (mind->n_given) memcpy(more, mind->given, (size_t)mind->n_given * sizeof *more);
+        mind->given = more;
+        mind->n_given = 2 * n;
+    }
+    mind->given[key / 64] |= (uint64_t)1 << key % 64;
+}
+
+void *lun_bind_own(lua_State *L, int key, const void *of)
+{
+    const struct lun_bound *b = lun_bind_bound(L);
+    return key < b->n_own && b->own[key].of == of ? b->own[key].self : NULL;
+}
+
+bool lun_bind_give(lua_State *L, struct lun_mind *mind, int key, const void *of)
+{
+    if (!lun_bind_own(L, key, of)) return false;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, lun_bind_bound(L)->own[key].ref);
+    give(mind, key);
+    return true;
+}
+
+static void make_room(struct lun_bound *b, int key)
+{
+    int n = 2 * (key + 1);
+    if (key < b->n_own) return;
+    b->own = lun_realloc(b->own, (size_t)n * sizeof *b->own);
+    for (; b->n_own < n; b->n_own++) b->own[b->n_own] = (struct lun_own){ .ref = LUA_NOREF };
+}
+
+void lun_bind_give_new(lua_State *L, struct lun_mind *mind, int key, const void *of)
+{
+    struct lun_bound *b = lun_bind_bound(L);
+    struct lun_box_own *self = lua_touserdata(L, -1);
+    self->box.serial = LUN_SERIAL_OWN;
+    self->key = key;
+    lua_pushvalue(L, -1);
+    int ref = luaL_ref(L, LUA_REGISTRYINDEX);
+    make_room(b, key);
+    luaL_unref(L, LUA_REGISTRYINDEX, b->own[key].ref);
+    b->own[key] = (struct lun_own){ of, self, ref };
+    give(mind, key);
 }
 
 /* ---- values ---- */

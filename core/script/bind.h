@@ -2,8 +2,9 @@
  * share about the request whose hook is running. For policy.c, answer.c, class.c and bind_*.c; others use policy.h
  * (and lun_bind_open, to load a policy's file without running its hooks).
  *
- * A userdata begins with the serial number of the request it was made for. Every access compares that with the request whose hook is
- * running now, so an object that a policy kept cannot be used for another request, nor after its own is over. */
+ * A userdata begins with its class and the serial number of the request it was made for. Every access compares that with the request whose hook is
+ * running now, so an object that a policy kept cannot be used for another request, nor after its own is over. Targets and providers are the
+ * configuration's and live as long as the machine: there the access asks whether the request was given it. */
 #ifndef LUN_SCRIPT_BIND_H
 #define LUN_SCRIPT_BIND_H
 #include <lauxlib.h>
@@ -23,8 +24,10 @@ struct lun_mind {
     struct lun_policy *policy;
     struct lun_question *question;
     uint64_t serial;                    /* from 1, never used twice by a machine */
-    unsigned slice;                     /* grows with every start and resume: facts looked at before may have changed */
-    int request, objects;               /* registry: its request userdata; what else was made for it, to be found again. LUA_NOREF: not yet */
+    uint64_t slice;                     /* the machine's number of this start or resume: facts looked at before may have changed */
+    int objects;                        /* registry: a table of what was made for it, to be found again; LUA_NOREF: not yet */
+    uint64_t kept;                      /* bits: keys of it that this request has filled; what others left is not looked at. The last: any further ones too */
+    uint64_t *given; int n_given;       /* bits: the machine's own objects that it was given, by their keys; in the question's arena */
     size_t taken;                       /* bytes that its hooks have put into the question's arena */
     int draws, lines;                   /* random choices noted; lines logged */
     struct lun_run_account account;      /* CPU and memory of all its runs */
@@ -46,7 +49,6 @@ void lun_bind_take(lua_State *L, struct lun_mind *, size_t n);
 
 /* Empty and ready: memory that survives an error's jump. One user at a time. */
 struct lun_buf *lun_bind_scratch(lua_State *L);
-void lun_bind_make_scratch(lua_State *L);                   /* once per machine */
 
 /* ---- classes ---- */
 
@@ -58,10 +60,23 @@ struct lun_member {
     const char *doc;
     int (*get)(lua_State *L, struct lun_mind *, void *self);        /* pushes one value; 0: nil */
     lua_CFunction call;
+    const struct lun_class *of;         /* a field whose value is an object of the machine's own, of this class: … */
+    void *(*part)(lua_State *L, struct lun_mind *, void *self);     /* … that object, for the `get` of its members, without pushing it */
     const char *lua;                    /* for editors, as LuaLS writes types. Methods: "(i: integer): string?"; fields: where `type` does not say it */
 };
 
+/* All of them, in the order of the reference. */
+#define LUN_CLASSES(X) \
+    X(request) X(key) X(targets) X(target) X(provider) X(price) X(steps) X(step) X(spend) X(budget) X(attempt) X(outcome) X(decision)
+enum lun_class_id {
+#define X(name) LUN_CLASS_##name,
+    LUN_CLASSES(X)
+#undef X
+    LUN_CLASS_COUNT
+};
+
 struct lun_class {
+    enum lun_class_id id;
     const char *name;                   /* "request" */
     const char *doc;
     const struct lun_member *members;   /* ends with a NULL name */
@@ -74,25 +89,46 @@ struct lun_class {
     bool free;                          /* belongs to no request: may be made at load and kept for ever */
 };
 
-extern const struct lun_class lun_request_class, lun_key_class, lun_targets_class, lun_steps_class, lun_step_class, lun_target_class, lun_provider_class,
-    lun_price_class, lun_spend_class, lun_budget_class, lun_attempt_class, lun_outcome_class, lun_decision_class;
-extern const struct lun_class *const lun_classes[];         /* all of them, in the order of the reference; ends with NULL */
+#define X(name) extern const struct lun_class lun_##name##_class;
+LUN_CLASSES(X)
+#undef X
+extern const struct lun_class *const lun_classes[];         /* by id; ends with NULL */
+
+/* What a machine has at hand: no access looks it up in the registry by name. */
+struct lun_bound {
+    struct lun_buf scratch;
+    int meta[LUN_CLASS_COUNT];                              /* registry: the metatables */
+    struct lun_own { const void *of; void *self; int ref; } *own;       /* by key: objects that live as long as the machine */
+    int n_own;
+};
+struct lun_bound *lun_bind_make(lua_State *L);              /* once per machine */
+struct lun_bound *lun_bind_bound(lua_State *L);             /* that */
 
 void lun_class_open(struct lun_vm *);                       /* makes all metatables, runs lua/targets.lua. Outside of runs */
 void *lun_class_new(lua_State *L, const struct lun_class *, const struct lun_mind *, size_t size);     /* pushes; zeroed but for the serial */
+const struct lun_class *lun_class_of(lua_State *L, int index);             /* never raises; NULL: of none */
 void *lun_class_is(lua_State *L, int index, const struct lun_class *);     /* never raises; NULL: it is none */
-bool lun_class_mine(const struct lun_mind *, const void *self);            /* made for this request, or free. Never raises */
+bool lun_class_mine(const struct lun_mind *, const void *self);            /* made for this request or given to it, or free. Never raises */
+const struct lun_member *lun_class_field(const struct lun_class *, const char *name, size_t n);     /* a field of that name; NULL: there is none */
 /* Raises unless it is one and belongs to the request running now. */
 void *lun_class_check(lua_State *L, int index, const struct lun_class *, struct lun_mind **);
 
 /* What was made for this request under that number: pushes it and gives true, or pushes nothing. `keep` keeps what is on top of the
  * stack and leaves it there. */
-enum { LUN_KEPT_TARGETS = 1, LUN_KEPT_SPEND, LUN_KEPT_OUTCOME, LUN_KEPT_KEY, LUN_KEPT_HEADERS, LUN_KEPT_TAGS, LUN_KEPT_KEY_TAGS };
-#define LUN_KEPT_TARGET(index)   (16 + 3 * (index))
-#define LUN_KEPT_PROVIDER(index) (17 + 3 * (index))
-#define LUN_KEPT_ATTEMPT(number) (18 + 3 * (number))
+enum { LUN_KEPT_REQUEST = 1, LUN_KEPT_TARGETS, LUN_KEPT_SPEND, LUN_KEPT_OUTCOME, LUN_KEPT_KEY, LUN_KEPT_HEADERS, LUN_KEPT_TAGS, LUN_KEPT_KEY_TAGS, LUN_KEPT };
+#define LUN_KEPT_ATTEMPT(number) (LUN_KEPT + (number))
 bool lun_bind_kept(lua_State *L, const struct lun_mind *, int key);
 void lun_bind_keep(lua_State *L, struct lun_mind *, int key);
+/* The request is over: forgets all of that. `again`: its table is kept for the next request. */
+void lun_bind_let_go(lua_State *L, struct lun_mind *, bool again);
+
+/* The same of what is the configuration's: one object per machine, of use to every request that was given it, which both of these do. The userdata
+ * begins with a struct lun_box_own; `of` is what it shows. */
+#define LUN_OWN_TARGET(index)   (2 * (index))
+#define LUN_OWN_PROVIDER(index) (2 * (index) + 1)
+bool lun_bind_give(lua_State *L, struct lun_mind *, int key, const void *of);
+void lun_bind_give_new(lua_State *L, struct lun_mind *, int key, const void *of);
+void *lun_bind_own(lua_State *L, int key, const void *of);  /* the object, not given to anybody; NULL: not made yet */
 
 /* "expected X, got Y" about a value, in words: its type, and for userdata its class. Static or in the given room. */
 const char *lun_bind_type(lua_State *L, int index);
@@ -111,17 +147,20 @@ int lun_push_pairs(lua_State *L, const struct lun_pair *, int n);   /* read-only
 
 /* ---- objects ---- */
 
-struct lun_box { uint64_t serial; };                        /* how every userdata begins */
+/* How every userdata begins that a policy can come by: what it is (NULL: a table of lun_sandbox_freeze), and whose. */
+struct lun_box { const struct lun_class *class; uint64_t serial; };
+#define LUN_SERIAL_OWN UINT64_MAX                           /* the machine's own: … */
+struct lun_box_own { struct lun_box box; int key; };        /* … this says who was given it */
 
-struct lun_set { uint64_t serial; int n; const struct lun_target *item[]; };
-struct lun_steps { uint64_t serial; int n; struct lun_step item[]; };
+struct lun_set { struct lun_box box; int n; const struct lun_target *item[]; };
+struct lun_steps { struct lun_box box; int n; struct lun_step item[]; };
 
 void lun_push_request(lua_State *L, struct lun_mind *);
 void lun_push_targets(lua_State *L, struct lun_mind *);     /* all of the request's */
 struct lun_set *lun_push_set(lua_State *L, struct lun_mind *, const struct lun_target *const *, int n);
 void lun_push_target(lua_State *L, struct lun_mind *, const struct lun_target *);
+void *lun_target_self(lua_State *L, struct lun_mind *, const struct lun_target *);     /* its userdata, for the `get` of a member */
 void lun_push_provider(lua_State *L, struct lun_mind *, const struct lun_provider *);
-void lun_push_price(lua_State *L, const struct lun_target *);
 void lun_push_spend(lua_State *L, struct lun_mind *);
 void lun_push_attempt(lua_State *L, struct lun_mind *, const struct lun_trial *);
 void lun_push_outcome(lua_State *L, struct lun_mind *);
@@ -143,7 +182,7 @@ bool lun_step_options(lua_State *L, int index, struct lun_mind *, struct lun_ste
 /* ---- decisions ---- */
 
 struct lun_decision {                   /* what lunette.next() and its like give */
-    uint64_t serial;                    /* 0: made of nothing of a request */
+    struct lun_box box;                 /* its serial 0: made of nothing of a request */
     enum lun_verb verb;
     lun_us delay;
     const struct lun_target *target;    /* TRY */

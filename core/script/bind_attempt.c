@@ -4,7 +4,7 @@
 #include "base/loop.h"
 #include "script/sandbox.h"
 
-struct attempt { uint64_t serial; const struct lun_trial *trial; };
+struct attempt { struct lun_box box; const struct lun_trial *trial; };
 
 #define GET(name) static int get_##name(lua_State *L, struct lun_mind *mind, void *self)
 #define TRIAL(self) (((struct attempt *)(self))->trial)
@@ -104,7 +104,7 @@ static const struct lun_member attempt_members[] = {
     { "body", "()", "table or nil", "a whole answer (an error's too), decoded; `nil, \"no_body\"`, `\"not_json\"` or `\"too_large\"` (over 256 KiB)", NULL, attempt_body,
       .lua = "(): table?, string?" },
     { 0 } };
-const struct lun_class lun_attempt_class = { .name = "attempt", .doc = "One asking of one target: the second argument of `judge` and `retry`.", .members = attempt_members };
+const struct lun_class lun_attempt_class = { .id = LUN_CLASS_attempt, .name = "attempt", .doc = "One asking of one target: the second argument of `judge` and `retry`.", .members = attempt_members };
 
 void lun_push_attempt(lua_State *L, struct lun_mind *mind, const struct lun_trial *t)
 {
@@ -200,7 +200,7 @@ static const struct lun_member outcome_members[] = {
     { "cached", NULL, "boolean", "the answer came from the cache", get_outcome_cached },
     { "labels", NULL, "list", "what `classify` answered", get_outcome_labels },
     { 0 } };
-const struct lun_class lun_outcome_class = { .name = "outcome", .doc = "How it all ended: the second argument of `finish`.", .members = outcome_members };
+const struct lun_class lun_outcome_class = { .id = LUN_CLASS_outcome, .name = "outcome", .doc = "How it all ended: the second argument of `finish`.", .members = outcome_members };
 
 void lun_push_outcome(lua_State *L, struct lun_mind *mind)
 {

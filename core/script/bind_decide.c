@@ -121,5 +121,5 @@ int lun_decide_targets(lua_State *L)
 
 static const struct lun_member no_members[] = { { 0 } };
 const struct lun_class lun_decision_class = {
-    .name = "decision", .members = no_members, .free = true,
+    .id = LUN_CLASS_decision, .name = "decision", .members = no_members, .free = true,
     .doc = "What `again next try stop refuse degrade` give. A hook returns it; there is nothing to read in it." };

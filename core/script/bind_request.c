@@ -7,7 +7,7 @@
 
 #define SCANNED ((size_t)8 << 20)       /* a larger body is not searched for one of its fields: it would take longer than a hook may */
 
-struct key { uint64_t serial; };
+struct key { struct lun_box box; };
 
 /* ---- fields ---- */
 
@@ -301,22 +301,18 @@ static const struct lun_member request_members[] = {
       .lua = "(): table?, string?" },
     { 0 } };
 const struct lun_class lun_request_class = {
-    .name = "request", .doc = "What the client asked. The first argument of every hook.", .members = request_members };
+    .id = LUN_CLASS_request, .name = "request", .doc = "What the client asked. The first argument of every hook.", .members = request_members };
 
 static const struct lun_member key_members[] = {
     { "name", NULL, "string or nil", "nil on a gateway without `clients`", get_key_name },
     { "team", NULL, "string or nil", "its team", get_key_team },
     { "tags", NULL, "table", "its own tags. Read-only", get_key_tags, .lua = "table<string, string>" },
     { 0 } };
-const struct lun_class lun_key_class = { .name = "key", .doc = "Who asks: `request.key`.", .members = key_members };
+const struct lun_class lun_key_class = { .id = LUN_CLASS_key, .name = "key", .doc = "Who asks: `request.key`.", .members = key_members };
 
 void lun_push_request(lua_State *L, struct lun_mind *mind)
 {
-    if (mind->request != LUA_NOREF) {
-        lua_rawgeti(L, LUA_REGISTRYINDEX, mind->request);
-        return;
-    }
+    if (lun_bind_kept(L, mind, LUN_KEPT_REQUEST)) return;
     lun_class_new(L, &lun_request_class, mind, sizeof(struct lun_box));
-    lua_pushvalue(L, -1);
-    mind->request = luaL_ref(L, LUA_REGISTRYINDEX);
+    lun_bind_keep(L, mind, LUN_KEPT_REQUEST);
 }

@@ -5,7 +5,7 @@
 #include "base/loop.h"
 #include "state/charge.h"
 
-struct budget { uint64_t serial; struct lun_account_view view; };
+struct budget { struct lun_box box; struct lun_account_view view; };
 
 #define GET(name) static int get_##name(lua_State *L, struct lun_mind *mind, void *self)
 
@@ -67,7 +67,7 @@ static const struct lun_member spend_members[] = {
     { "total", NULL, "budget", "that of the whole gateway", get_total },
     { 0 } };
 const struct lun_class lun_spend_class = {
-    .name = "spend", .members = spend_members, .named = push_tag, .lua = "---@field [string] lunette.Budget of the request's value of a tag in budgets.tags",
+    .id = LUN_CLASS_spend, .name = "spend", .members = spend_members, .named = push_tag, .lua = "---@field [string] lunette.Budget of the request's value of a tag in budgets.tags",
     .doc = "The budgets that this request counts to: the second argument of `budget`. Each is there, limited or not: `spend.team.left < 1` never fails. Of a tag in "
            "`budgets.tags` that of the request's value, by the tag's name: `spend.tenant.share`; nothing is used of it, and it has no limit, where the request has no value." };
 
@@ -111,4 +111,4 @@ static const struct lun_member budget_members[] = {
     { "soft", NULL, "number or nil", "the share from which on it warns", get_soft },
     { "resets_in", NULL, "number", "seconds until the next period; `math.huge`: never", get_resets_in },
     { 0 } };
-const struct lun_class lun_budget_class = { .name = "budget", .doc = "One budget, as it was when it was looked at: `spend.team`.", .members = budget_members };
+const struct lun_class lun_budget_class = { .id = LUN_CLASS_budget, .name = "budget", .doc = "One budget, as it was when it was looked at: `spend.team`.", .members = budget_members };

@@ -11,7 +11,7 @@
 #define WARNING_MAX 200
 #define VALUE_MAX ((size_t)64 << 10)
 
-struct step { uint64_t serial; struct lun_step step; };
+struct step { struct lun_box box; struct lun_step step; };
 
 struct lun_step lun_step_of(const struct lun_target *t)
 {
@@ -317,7 +317,7 @@ static const struct lun_member step_members[] = {
     { "warning", NULL, "string or nil", "what the client is told in `x-lunette-warning` when this step answers", get_warning },
     { 0 } };
 const struct lun_class lun_step_class = {
-    .name = "step", .members = step_members,
+    .id = LUN_CLASS_step, .name = "step", .members = step_members,
     .doc = "How one target is asked. In a list returned by `select` a step may also be a table: `{ target = t, first_byte = 2 }`, with the fields below and "
            "`set` (a table of top-level fields of the body and their values), `drop` (a name or a list of names), `rename` (old names and new ones)." };
 
@@ -334,7 +334,7 @@ static int count(void *self) { return ((struct lun_steps *)self)->n; }
 
 static const struct lun_member no_members[] = { { 0 } };
 const struct lun_class lun_steps_class = {
-    .name = "steps", .members = no_members, .item = item, .count = count, .concat = lun_steps_concat,
+    .id = LUN_CLASS_steps, .name = "steps", .members = no_members, .item = item, .count = count, .concat = lun_steps_concat,
     .lua = "---@field [integer] lunette.Step\n---@operator len: integer\n---@operator concat(lunette.Steps|lunette.Targets|lunette.Target): lunette.Steps",
     .doc = "What `targets:steps{ … }` gives: a list of steps. `#steps`, `steps[1]`, `ipairs(steps)`. `..` joins it with targets and other steps; a plain target "
            "that has a step already is left out." };

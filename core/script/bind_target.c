@@ -6,9 +6,9 @@
 #include "script/sandbox.h"
 #include "state/limit.h"
 
-struct target { uint64_t serial; const struct lun_target *target; struct lun_health_view view; unsigned slice; lun_us looked; };
-struct provider { uint64_t serial; const struct lun_provider *provider; struct lun_provider_view view; unsigned slice; lun_us looked; };
-struct price { uint64_t serial; const struct lun_target *target; };
+struct target { struct lun_box_own box; int price; struct price *price_self; const struct lun_target *target; struct lun_health_view view; uint64_t slice; lun_us looked; };
+struct provider { struct lun_box_own box; const struct lun_provider *provider; struct lun_provider_view view; uint64_t slice; lun_us looked; };
+struct price { struct lun_box box; const struct lun_target *target; };
 
 #define GET(name) static int get_##name(lua_State *L, struct lun_mind *mind, void *self)
 
@@ -41,16 +41,39 @@ GET(name) { (void)mind; return lun_push_text(L, ((struct target *)self)->target-
 GET(model) { (void)mind; return lun_push_text(L, ((struct target *)self)->target->model); }
 GET(upstream) { return lun_push_text(L, lun_question_upstream(mind->question, ((struct target *)self)->target)); }
 
+static void *provider_of(lua_State *L, struct lun_mind *mind, void *self)
+{
+    const struct lun_provider *p = ((struct target *)self)->target->provider;
+    void *made = lun_bind_own(L, LUN_OWN_PROVIDER(p->index), p);
+    if (made) return made;
+    lun_push_provider(L, mind, p);
+    made = lua_touserdata(L, -1);
+    lua_pop(L, 1);
+    return made;
+}
+
 GET(provider)
 {
     lun_push_provider(L, mind, ((struct target *)self)->target->provider);
     return 1;
 }
 
+/* The configuration's, the same for every request: one object each per machine. */
+static void *price_of(lua_State *L, struct lun_mind *mind, void *self)
+{
+    struct target *t = self;
+    (void)mind;
+    if (t->price_self) return t->price_self;
+    struct price *price = lun_class_new(L, &lun_price_class, NULL, sizeof *price);
+    price->target = t->target;
+    t->price = luaL_ref(L, LUA_REGISTRYINDEX);
+    return t->price_self = price;
+}
+
 GET(price)
 {
-    (void)mind;
-    lun_push_price(L, ((struct target *)self)->target);
+    price_of(L, mind, self);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, ((struct target *)self)->price);
     return 1;
 }
 
@@ -156,8 +179,8 @@ static const struct lun_member target_members[] = {
     { "name", NULL, "string", "its own name, `provider/model` unless configured otherwise", get_name },
     { "model", NULL, "string", "the name in `models` that clients ask for", get_model },
     { "upstream", NULL, "string", "what the provider calls the model", get_upstream },
-    { "provider", NULL, "provider", "who runs it", get_provider },
-    { "price", NULL, "price", "what it costs", get_price },
+    { "provider", NULL, "provider", "who runs it", get_provider, .of = &lun_provider_class, .part = provider_of },
+    { "price", NULL, "price", "what it costs", get_price, .of = &lun_price_class, .part = price_of },
     { "facts", NULL, "table", "its own table `facts` of the configuration. Read-only", get_facts,
       .lua = "table<string, any>" },
     { "weight", NULL, "number", "from the configuration; 1", get_weight },
@@ -188,7 +211,7 @@ static const struct lun_member target_members[] = {
 static void target_text(struct lun_buf *out, void *self) { lun_buf_puts(out, ((struct target *)self)->target->name); }
 
 const struct lun_class lun_target_class = {
-    .name = "target", .doc = "One model at one provider. `..` joins it with targets and steps; `tostring` gives its name.",
+    .id = LUN_CLASS_target, .name = "target", .doc = "One model at one provider. `..` joins it with targets and steps; `tostring` gives its name.",
     .members = target_members, .concat = lun_steps_concat, .text = target_text,
     .lua = "---@operator concat(lunette.Targets|lunette.Target): lunette.Targets\n---@operator concat(lunette.Steps): lunette.Steps" };
 
@@ -203,10 +226,20 @@ static int target_steps(lua_State *L)
 
 void lun_push_target(lua_State *L, struct lun_mind *mind, const struct lun_target *t)
 {
-    if (lun_bind_kept(L, mind, LUN_KEPT_TARGET(t->index))) return;
+    if (lun_bind_give(L, mind, LUN_OWN_TARGET(t->index), t)) return;
     struct target *self = lun_class_new(L, &lun_target_class, mind, sizeof *self);
     self->target = t;
-    lun_bind_keep(L, mind, LUN_KEPT_TARGET(t->index));
+    lun_bind_give_new(L, mind, LUN_OWN_TARGET(t->index), t);
+}
+
+void *lun_target_self(lua_State *L, struct lun_mind *mind, const struct lun_target *t)
+{
+    void *self = lun_bind_own(L, LUN_OWN_TARGET(t->index), t);
+    if (self) return self;
+    lun_push_target(L, mind, t);
+    self = lua_touserdata(L, -1);
+    lua_pop(L, 1);
+    return self;
 }
 
 const struct lun_target *lun_target_at(lua_State *L, int index, const struct lun_mind *mind)
@@ -249,14 +282,14 @@ static const struct lun_member provider_members[] = {
 
 static void provider_text(struct lun_buf *out, void *self) { lun_buf_puts(out, ((struct provider *)self)->provider->name); }
 
-const struct lun_class lun_provider_class = { .name = "provider", .doc = "Who runs a target: `target.provider`.", .members = provider_members, .text = provider_text };
+const struct lun_class lun_provider_class = { .id = LUN_CLASS_provider, .name = "provider", .doc = "Who runs a target: `target.provider`.", .members = provider_members, .text = provider_text };
 
 void lun_push_provider(lua_State *L, struct lun_mind *mind, const struct lun_provider *p)
 {
-    if (lun_bind_kept(L, mind, LUN_KEPT_PROVIDER(p->index))) return;
+    if (lun_bind_give(L, mind, LUN_OWN_PROVIDER(p->index), p)) return;
     struct provider *self = lun_class_new(L, &lun_provider_class, mind, sizeof *self);
     self->provider = p;
-    lun_bind_keep(L, mind, LUN_KEPT_PROVIDER(p->index));
+    lun_bind_give_new(L, mind, LUN_OWN_PROVIDER(p->index), p);
 }
 
 /* ---- price ---- */
@@ -335,18 +368,4 @@ static const struct lun_member price_members[] = {
       .lua = "(tokens: { input?: number, output?: number, cached_input?: number, cache_write?: number, cache_write_1h?: number, reasoning?: number, audio_input?: number, "
              "audio_output?: number, image_input?: number, image_output?: number, service_tier?: \"standard\"|\"flex\"|\"priority\"|\"batch\" }): number?, string?" },
     { 0 } };
-const struct lun_class lun_price_class = { .name = "price", .doc = "USD per million tokens: `target.price`.", .members = price_members };
-
-/* Prices are the configuration's, the same for every request: one object each per machine. */
-void lun_push_price(lua_State *L, const struct lun_target *t)
-{
-    lua_pushlightuserdata(L, (void *)&t->price);
-    lua_rawget(L, LUA_REGISTRYINDEX);
-    if (!lua_isnil(L, -1)) return;
-    lua_pop(L, 1);
-    struct price *self = lun_class_new(L, &lun_price_class, NULL, sizeof *self);
-    self->target = t;
-    lua_pushlightuserdata(L, (void *)&t->price);
-    lua_pushvalue(L, -2);
-    lua_rawset(L, LUA_REGISTRYINDEX);
-}
+const struct lun_class lun_price_class = { .id = LUN_CLASS_price, .name = "price", .doc = "USD per million tokens: `target.price`.", .members = price_members };

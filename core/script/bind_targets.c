@@ -8,6 +8,9 @@
 #include "script/sandbox.h"
 #include "state/order.h"
 
+#define FEW  16
+#define WORK 256        /* between looks at what a run may take */
+
 static struct lun_set *set_at(lua_State *L, int index, struct lun_mind **mind) { return lun_class_check(L, index, &lun_targets_class, mind); }
 
 struct lun_set *lun_push_set(lua_State *L, struct lun_mind *mind, const struct lun_target *const *items, int n)
@@ -84,10 +87,8 @@ static int targets_asked(lua_State *L)
 
 static bool is_healthy(struct lun_mind *mind, const struct lun_target *t, const void *about)
 {
-    struct lun_health_view view;
     (void)about;
-    lun_health_look(t, mind->question->loop->now, &view);
-    return view.healthy;
+    return !lun_health_rests_until(t, mind->question->loop->now);
 }
 
 static int targets_healthy(lua_State *L)
@@ -252,26 +253,122 @@ static struct ranked rank(lua_State *L, const struct lun_target *t)
     return r;
 }
 
-/* targets, list of keys → in the order of the keys, equal ones as they were. For lua/targets.lua, which keeps the keys alive. */
+/* What is being put in order: few of it on the stack of C, more in a userdata on that of Lua. */
+struct ranking { struct ranked *r, few[FEW]; int n; };
+
+static void begin_ranking(lua_State *L, struct ranking *a, int most)
+{
+    a->r = most <= FEW ? a->few : lua_newuserdata(L, (size_t)most * sizeof *a->r);
+    a->n = 0;
+}
+
+/* Equal ones keep their order. */
+static void add_ranked(struct ranking *a, struct ranked one)
+{
+    int k = a->n++;
+    for (; k > 0 && precedes(&one, &a->r[k - 1]); k--) a->r[k] = a->r[k - 1];
+    a->r[k] = one;
+}
+
+static int push_ranking(lua_State *L, struct lun_mind *mind, const struct ranking *a)
+{
+    struct lun_set *out = lun_push_set(L, mind, NULL, a->n);
+    for (int i = 0; i < a->n; i++) out->item[out->n++] = a->r[i].target;
+    return 1;
+}
+
+/* targets, list of keys → in the order of the keys. For lua/targets.lua, which keeps the keys alive. */
 static int in_order(lua_State *L)
 {
     struct lun_mind *mind;
+    struct ranking a;
     struct lun_set *s = set_at(L, 1, &mind);
     luaL_checktype(L, 2, LUA_TTABLE);
-    struct lun_set *out = lun_push_set(L, mind, NULL, s->n);
-    struct ranked *r = lua_newuserdata(L, (size_t)s->n * sizeof *r + 1);
+    begin_ranking(L, &a, s->n);
     for (int i = 0; i < s->n; i++) {
         lua_rawgeti(L, 2, i + 1);
-        struct ranked one = rank(L, s->item[i]);
-        int k = i;
-        for (; k > 0 && precedes(&one, &r[k - 1]); k--) r[k] = r[k - 1];
-        r[k] = one;
+        add_ranked(&a, rank(L, s->item[i]));
         lua_pop(L, 1);
-        lun_vm_work(L, s->n);
+        lun_vm_work(L, a.n);
     }
-    for (int i = 0; i < s->n; i++) out->item[out->n++] = r[i].target;
-    lua_pop(L, 1);
-    return 1;
+    return push_ranking(L, mind, &a);
+}
+
+/* "price.input", looked up once: the members on the way that are read without Lua, and what is left of the path for Lua to read. */
+struct path { const struct lun_member *way[2]; int n; const char *rest, *end; };
+
+/* The next name, which `at` is moved past; its length, 0: there is none. */
+static size_t next_name(const char **at, const char *end, const char **name)
+{
+    const char *from = *at;
+    while (from < end && *from == '.') from++;
+    const char *to = memchr(from, '.', (size_t)(end - from));
+    *at = to ? to : end;
+    *name = from;
+    return (size_t)(*at - from);
+}
+
+static struct path path_of(const char *text, size_t n)
+{
+    struct path p = { .rest = text, .end = text + n };
+    const struct lun_class *c = &lun_target_class;
+    for (const char *name; c && p.n < 2; c = p.way[p.n++]->of) {
+        const char *after = p.rest;
+        size_t size = next_name(&after, p.end, &name);
+        if (!size || !(p.way[p.n] = lun_class_field(c, name, size))) break;
+        p.rest = after;
+    }
+    return p;
+}
+
+/* Pushes what a path leads to from a target: nil where something on the way is. */
+static void push_end(lua_State *L, struct lun_mind *mind, const struct lun_target *t, const struct path *p)
+{
+    const char *at = p->rest, *name;
+    void *self = p->n ? lun_target_self(L, mind, t) : NULL;
+    for (int i = 0; i < p->n - 1; i++) self = p->way[i]->part(L, mind, self);
+    if (p->n) p->way[p->n - 1]->get(L, mind, self);
+    else lun_push_target(L, mind, t);
+    for (size_t n; at < p->end && !lua_isnil(L, -1) && (n = next_name(&at, p->end, &name)); lua_replace(L, -2)) {
+        lun_vm_check(L);
+        lua_pushlstring(L, name, n);
+        lua_gettable(L, -2);
+    }
+}
+
+/* The text on top of the stack, in a table at 3. */
+static void keep_text(lua_State *L, int i)
+{
+    if (lua_isnil(L, 3)) {
+        lua_newtable(L);
+        lua_replace(L, 3);
+    }
+    lua_pushvalue(L, -1);
+    lua_rawseti(L, 3, i);
+}
+
+/* targets, "price.input" → in the order of that field. For lua/targets.lua. */
+static int by_field(lua_State *L)
+{
+    struct lun_mind *mind;
+    struct ranking a;
+    size_t n;
+    struct lun_set *s = set_at(L, 1, &mind);
+    const char *path = luaL_checklstring(L, 2, &n);
+    struct path p = path_of(path, n);
+    int64_t work = 0;
+    lua_settop(L, 3);
+    begin_ranking(L, &a, s->n);
+    for (int i = 0; i < s->n; i++) {
+        push_end(L, mind, s->item[i], &p);
+        struct ranked one = rank(L, s->item[i]);
+        if (one.text) keep_text(L, i + 1);
+        add_ranked(&a, one);
+        lua_pop(L, 1);
+        work += a.n + 10 + (p.end - p.rest) / 16;
+        if (work > WORK) work = (lun_vm_work(L, work), 0);
+    }
+    return push_ranking(L, mind, &a);
 }
 
 /* ---- class ---- */
@@ -320,7 +417,7 @@ static const struct lun_member members[] = {
     { 0 } };
 
 const struct lun_class lun_targets_class = {
-    .name = "targets", .members = members, .item = item, .count = count, .concat = lun_steps_concat, .text = text,
+    .id = LUN_CLASS_targets, .name = "targets", .members = members, .item = item, .count = count, .concat = lun_steps_concat, .text = text,
     .lua = "---@field [integer] lunette.Target\n---@operator len: integer\n---@operator concat(lunette.Targets|lunette.Target): lunette.Targets\n"
            "---@operator concat(lunette.Steps): lunette.Steps",
     .doc = "An ordered set that is never changed: each method gives a new one. `#targets`, `targets[1]`, `ipairs(targets)`; `a .. b` joins two, without doubles." };
@@ -328,9 +425,11 @@ const struct lun_class lun_targets_class = {
 /* What lua/targets.lua is given. */
 void lun_targets_helpers(lua_State *L)
 {
-    lua_createtable(L, 0, 2);
+    lua_createtable(L, 0, 3);
     lua_pushcfunction(L, at_positions);
     lua_setfield(L, -2, "at_positions");
     lua_pushcfunction(L, in_order);
     lua_setfield(L, -2, "in_order");
+    lua_pushcfunction(L, by_field);
+    lua_setfield(L, -2, "by_field");
 }

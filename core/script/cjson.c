@@ -24,7 +24,7 @@ static int encode(lua_State *L)
 int lun_cjson_open(lua_State *L)
 {
     static const luaL_Reg functions[] = { { "decode", decode }, { "encode", encode }, { NULL, NULL } };
-    lun_bind_make_scratch(L);
+    lun_bind_make(L);
     lua_newtable(L);
     luaL_register(L, NULL, functions);
     lua_pushlightuserdata(L, NULL);

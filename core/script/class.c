@@ -6,8 +6,10 @@
 #include "script/bundle.h"
 
 const struct lun_class *const lun_classes[] = {
-    &lun_request_class, &lun_key_class, &lun_targets_class, &lun_target_class, &lun_provider_class, &lun_price_class, &lun_steps_class, &lun_step_class,
-    &lun_spend_class, &lun_budget_class, &lun_attempt_class, &lun_outcome_class, &lun_decision_class, NULL };
+#define X(name) [LUN_CLASS_##name] = &lun_##name##_class,
+    LUN_CLASSES(X)
+#undef X
+    [LUN_CLASS_COUNT] = NULL };
 
 static size_t names_of(const struct lun_class *c, const char *names[64])
 {
@@ -31,27 +33,32 @@ static int no_member(lua_State *L, const struct lun_class *c)
 
 /* ---- classes ---- */
 
-static void push_meta(lua_State *L, const struct lun_class *c)
-{
-    lua_pushlightuserdata(L, (void *)c);
-    lua_rawget(L, LUA_REGISTRYINDEX);
-}
+static void push_meta(lua_State *L, const struct lun_class *c) { lua_rawgeti(L, LUA_REGISTRYINDEX, lun_bind_bound(L)->meta[c->id]); }
 
 void *lun_class_is(lua_State *L, int index, const struct lun_class *c)
 {
-    void *self = lua_touserdata(L, index);
-    if (!self || !lua_getmetatable(L, index)) return NULL;
-    push_meta(L, c);
-    bool same = lua_rawequal(L, -1, -2);
-    lua_pop(L, 2);
-    return same ? self : NULL;
+    struct lun_box *self = lua_touserdata(L, index);
+    return self && self->class == c ? self : NULL;
 }
+
+const struct lun_class *lun_class_of(lua_State *L, int index)
+{
+    const struct lun_box *self = lua_touserdata(L, index);
+    for (const struct lun_class *const *c = lun_classes; self && *c; c++) if (*c == self->class) return *c;
+    return NULL;
+}
+
+static bool was_given(const struct lun_mind *mind, int key) { return key / 64 < mind->n_given && mind->given[key / 64] >> key % 64 & 1; }
 
 bool lun_class_mine(const struct lun_mind *mind, const void *self)
 {
     const struct lun_box *box = self;
+    if (box->serial == LUN_SERIAL_OWN) return was_given(mind, ((const struct lun_box_own *)self)->key);
     return !box->serial || box->serial == mind->serial;
 }
+
+/* Also where no hook runs. */
+static bool usable(const struct lun_mind *now, const struct lun_box *self) { return !self->serial || (now && lun_class_mine(now, self)); }
 
 static int foreign(lua_State *L, const struct lun_class *c, const struct lun_mind *now)
 {
@@ -65,7 +72,7 @@ void *lun_class_check(lua_State *L, int index, const struct lun_class *c, struct
     struct lun_box *self = lun_class_is(L, index, c);
     struct lun_mind *now = lun_vm_current(L);
     if (!self) luaL_error(L, "expected a %s, got %s%s", c->name, lun_bind_type(L, index), index == 1 ? " (call methods with a colon)" : "");
-    if (self->serial && (!now || self->serial != now->serial)) foreign(L, c, now);
+    if (!usable(now, self)) foreign(L, c, now);
     if (mind) *mind = now;
     return self;
 }
@@ -74,27 +81,40 @@ void *lun_class_new(lua_State *L, const struct lun_class *c, const struct lun_mi
 {
     struct lun_box *self = lua_newuserdata(L, size);
     memset(self, 0, size);
-    self->serial = mind ? mind->serial : 0;
+    *self = (struct lun_box){ c, mind ? mind->serial : 0 };
     push_meta(L, c);
     lua_setmetatable(L, -2);
     return self;
 }
 
-/* Upvalues: the class, its metatable, its members by name. */
+/* Of a key that is no member's name. */
+static int further(lua_State *L, const struct lun_class *c, struct lun_mind *now, void *self)
+{
+    int type = lua_type(L, 2);
+    if (c->item && type == LUA_TNUMBER) return c->item(L, now, self, lua_tonumber(L, 2));
+    if (c->named && type == LUA_TSTRING && c->named(L, now, lua_tostring(L, 2))) return 1;
+    return no_member(L, c);
+}
+
+/* The only thing that Lua calls for an access, and only for what lun_class_new made: nothing else has these metatables, and no policy sees them.
+ * Upvalue: the members of the class by name. */
 static int member(lua_State *L)
 {
-    const struct lun_class *c = lua_touserdata(L, lua_upvalueindex(1));
-    struct lun_mind *now = lun_vm_current(L);
     struct lun_box *self = lua_touserdata(L, 1);
-    bool same = self && lua_getmetatable(L, 1) && lua_rawequal(L, -1, lua_upvalueindex(2));
-    if (!same || (self->serial && (!now || self->serial != now->serial))) lun_class_check(L, 1, c, &now);
-    if (c->item && lua_type(L, 2) == LUA_TNUMBER) return c->item(L, now, self, lua_tonumber(L, 2));
+    struct lun_mind *now = lun_vm_current(L);
+    if (!usable(now, self)) return foreign(L, self->class, now);
     lua_pushvalue(L, 2);
-    lua_rawget(L, lua_upvalueindex(3));
+    lua_rawget(L, lua_upvalueindex(1));
     const struct lun_member *m = lua_touserdata(L, -1);
     if (m) return m->get(L, now, self);
-    if (c->named && lua_isnil(L, -1) && lua_type(L, 2) == LUA_TSTRING && c->named(L, now, lua_tostring(L, 2))) return 1;
-    return lua_isnil(L, -1) ? no_member(L, c) : 1;
+    return lua_isnil(L, -1) ? further(L, self->class, now, self) : 1;
+}
+
+const struct lun_member *lun_class_field(const struct lun_class *c, const char *name, size_t n)
+{
+    for (const struct lun_member *m = c->members; m->name; m++)
+        if (m->get && strlen(m->name) == n && !memcmp(m->name, name, n)) return m;
+    return NULL;
 }
 
 static int is_read_only(lua_State *L)
@@ -161,10 +181,8 @@ static void push_members(lua_State *L, const struct lun_class *c, int methods)
 static void make_class(lua_State *L, const struct lun_class *c, int methods)
 {
     push_meta(L, c);
-    lua_pushlightuserdata(L, (void *)c);
-    lua_pushvalue(L, -2);
     push_members(L, c, methods);
-    lua_pushcclosure(L, member, 3);
+    lua_pushcclosure(L, member, 1);
     lua_setfield(L, -2, "__index");
     set_closure(L, c, "__newindex", is_read_only);
     if (c->count) set_closure(L, c, "__len", count);
@@ -200,12 +218,11 @@ static int load_methods(struct lun_vm *vm)
 void lun_class_open(struct lun_vm *vm)
 {
     lua_State *L = vm->L;
-    lun_bind_make_scratch(L);
+    struct lun_bound *b = lun_bind_make(L);
     int ref = load_methods(vm);
-    for (const struct lun_class *const *c = lun_classes; *c; c++) {
-        lua_pushlightuserdata(L, (void *)*c);
+    for (int i = 0; i < LUN_CLASS_COUNT; i++) {
         lua_newtable(L);
-        lua_rawset(L, LUA_REGISTRYINDEX);
+        b->meta[i] = luaL_ref(L, LUA_REGISTRYINDEX);
     }
     lua_rawgeti(L, LUA_REGISTRYINDEX, ref);
     for (const struct lun_class *const *c = lun_classes; *c; c++) make_class(L, *c, lua_gettop(L));

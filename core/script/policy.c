@@ -13,6 +13,7 @@
 #include "script/sandbox.h"
 
 #define BUCKETS    1024
+#define SPARES     64                   /* minds that are kept for the next request, with their table */
 #define ERROR_MOST 500
 #define STEPS_PER_US 200
 #define UNKNOWN_MOST 16
@@ -24,7 +25,8 @@ struct lun_policy {
     struct lun_policy_table table;
     struct lun_limits limits;
     const struct lun_log *log;
-    uint64_t serial;
+    uint64_t serial, slice;
+    int spares;
     uint64_t unknown[UNKNOWN_MOST];     /* hashes of names that were warned of */
     int n_unknown;
     struct lun_mind *minds[BUCKETS], *spare;
@@ -164,21 +166,30 @@ static struct lun_mind *mind_of(struct lun_policy *p, struct lun_question *q)
 {
     struct lun_mind **at = bucket(p, q);
     if (*at) return *at;
-    struct lun_mind *mind = p->spare ? p->spare : lun_alloc(sizeof *mind);
-    if (p->spare) p->spare = mind->next;
-    *mind = (struct lun_mind){ .policy = p, .question = q, .serial = ++p->serial, .request = LUA_NOREF, .objects = LUA_NOREF };
+    struct lun_mind *mind = p->spare;
+    int objects = mind ? mind->objects : LUA_NOREF;
+    if (mind) {
+        p->spare = mind->next;
+        p->spares--;
+    } else mind = lun_alloc(sizeof *mind);
+    *mind = (struct lun_mind){ .policy = p, .question = q, .serial = ++p->serial, .objects = objects };
     return *at = mind;
 }
 
 static void drop(struct lun_mind **at)
 {
     struct lun_mind *mind = *at;
+    struct lun_policy *p = mind->policy;
     *at = mind->next;
     lun_run_free(mind->run);
-    if (mind->request != LUA_NOREF) luaL_unref(mind->policy->vm->L, LUA_REGISTRYINDEX, mind->request);
-    if (mind->objects != LUA_NOREF) luaL_unref(mind->policy->vm->L, LUA_REGISTRYINDEX, mind->objects);
-    mind->next = mind->policy->spare;
-    mind->policy->spare = mind;
+    if (p->vm) lun_bind_let_go(p->vm->L, mind, p->spares < SPARES);
+    if (p->spares == SPARES) {
+        free(mind);
+        return;
+    }
+    mind->next = p->spare;
+    p->spare = mind;
+    p->spares++;
 }
 
 void lun_policy_forget(struct lun_policy *p, struct lun_question *q)
@@ -259,7 +270,7 @@ static lun_us cpu_of(const struct lun_run_account *a) { return a->cpu + a->steps
 static void go(struct lun_mind *mind, int n)
 {
     lun_us before = cpu_of(&mind->account);
-    mind->slice++;
+    mind->slice = ++mind->policy->slice;
     enum lun_run_state state = lun_run_go(mind->run, n);
     mind->thought.cpu += cpu_of(&mind->account) - before;
     switch (state) {

@@ -63,7 +63,7 @@ static void freeze(lua_State *L, int depth)
         lua_insert(L, -2);
         lua_rawset(L, -4);
     }
-    lua_newuserdata(L, 0);
+    *(const void **)lua_newuserdata(L, sizeof(void *)) = NULL;      /* an object of no class: bind.h */
     lua_insert(L, -2);                  /* userdata, table */
     lua_setfenv(L, -2);
     lua_pushlightuserdata(L, (void *)&frozen);

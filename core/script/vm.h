@@ -130,6 +130,7 @@ struct lun_vm {
     char                 where[128];    /* "file:line: " at which it was stopped, or empty */
 
     int                  env, inner;    /* registry: the sandbox's environment, and what sandbox.lua gave back */
+    void                *bound;         /* bind.h's; NULL: nothing is bound */
 };
 
 /* False: the process has another Lua whose functions took the place of LuaJIT's under the same names (a program that shows them, and has loaded this

@@ -53,6 +53,18 @@ static void sets_are_narrowed_and_ordered_by_functions_and_fields(void **state)
     PLAN("return targets:where(function(t) return t.provider.name == 'c' end)", "c/large c/odd");
     PLAN("return targets:by('name')", "a/large a/small b/small c/large c/odd");
     PLAN("return targets:by('price.input')", "b/small a/small a/large c/large c/odd");
+    PLAN("return targets:by('..price..input.')", "b/small a/small a/large c/large c/odd");
+    PLAN("return targets:by('provider.name')", "a/small a/large b/small c/large c/odd");
+    PLAN("return targets:by('facts.quality')", "a/large a/small b/small c/large c/odd");
+    PLAN("return targets:by('facts.none.at.all')", "a/small b/small a/large c/large c/odd");
+    PLAN("return targets:by('latency')", "a/small b/small a/large c/large c/odd");
+    FAILS("return request.targets:by('price')", "for target 'a/small' it gave a price");
+    FAILS("return request.targets:by('')", "for target 'a/small' it gave a target");
+    FAILS("return request.targets:by('max_cost')", "for target 'a/small' it gave a function");
+    FAILS("local t = request.targets:by('price.inptu') return t", "policies/test.lua:2: price has no field 'inptu' (did you mean 'input'?)");
+    FAILS("return request.targets:by('price\\0x')", "target has no field 'price?x'");
+    FAILS("return request.targets:by('weight.x.y')", "attempt to index");
+    FAILS("return request.targets:by(5)", "expected a function of a target, or the name of a field, got number");
     PLAN("return targets:by(function(t) return -(t.price.output or 0) end)", "c/large a/large b/small a/small c/odd");
     PLAN("return targets:by(function(t) return 1 end)", "a/small b/small a/large c/large c/odd");
     PLAN("return targets:by(function(t) return t.model end)", "a/large c/large c/odd a/small b/small");
