@@ -1,6 +1,9 @@
 /* A policy in its sandbox: one per worker and version. Runs hooks as thoughts: a thought is one hook of one request, in a coroutine of its
  * own; where it must wait it stops with a wish, and goes on when the wish is fulfilled.
  *
+ * What it costs: `classify` and a `select` that takes two lists of four targets, healthy ones first by price, 23 thousand instructions or 2 us beside what
+ * they look up in the request's text. Lua takes 3.5 of them, its collector 2, eleven look-ups of members 3, nine new objects 2.5.
+ *
  * A thought that failed is not counted or logged here: whoever asked knows what becomes of the request, and does that.
  *
  * One thread at a time. Nothing here waits, opens a socket or knows what time it is but by the question's loop. */
