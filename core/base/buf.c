@@ -1,5 +1,6 @@
 #include "base/buf.h"
 #include "base/alloc.h"
+#include "base/decimal.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +24,10 @@ void lun_buf_add(struct lun_buf *b, const void *bytes, size_t n)
 }
 
 void lun_buf_puts(struct lun_buf *b, const char *text) { lun_buf_add(b, text, strlen(text)); }
-void lun_buf_putc(struct lun_buf *b, char c)           { lun_buf_add(b, &c, 1); }
+void lun_buf_putc(struct lun_buf *b, char c)           { *lun_buf_space(b, 1) = c; b->n++; }
+
+void lun_buf_int(struct lun_buf *b, int64_t number)               { b->n += lun_decimal_int(lun_buf_space(b, LUN_DECIMAL_ROOM), number); }
+void lun_buf_parts(struct lun_buf *b, int64_t number, int places) { b->n += lun_decimal_parts(lun_buf_space(b, LUN_DECIMAL_ROOM), number, places); }
 
 void lun_buf_printf(struct lun_buf *b, const char *format, ...)
 {

@@ -1,8 +1,10 @@
 #include "base/clock.h"
+#include "base/decimal.h"
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
+
+#define LAST (253402300800 * LUN_SECOND - 1)        /* of the year 9999 */
 
 static lun_us read_clock(clockid_t id)
 {
@@ -24,13 +26,32 @@ lun_us lun_us_from_seconds(double seconds)
 
 double lun_us_to_seconds(lun_us us) { return us == LUN_NEVER ? INFINITY : (double)us / 1e6; }
 
+/* The date of a day since 1970, by years that begin in March: the day that some have more is then their last. */
+static void date_of(unsigned day, unsigned *year, unsigned *month, unsigned *of)
+{
+    unsigned since = day + 719468, era = since / 146097, in_era = since % 146097;      /* since the 1st of March of the year 0; an era: 400 years */
+    unsigned y = (in_era - in_era / 1460 + in_era / 36524 - in_era / 146096) / 365, in_year = in_era - (365 * y + y / 4 - y / 100);
+    unsigned m = (5 * in_year + 2) / 153;                                               /* 0: March */
+    *of = in_year - (153 * m + 2) / 5 + 1;
+    *month = m < 10 ? m + 3 : m - 9;
+    *year = y + 400 * era + (*month <= 2);
+}
+
 void lun_clock_text(lun_us wall, char out[25])
 {
-    time_t seconds = (time_t)(wall / LUN_SECOND);
-    struct tm t;
-    gmtime_r(&seconds, &t);
-    size_t n = strftime(out, 21, "%Y-%m-%dT%H:%M:%S", &t);
-    snprintf(out + n, 25 - n, ".%03dZ", (int)(wall % LUN_SECOND / 1000));
+    lun_us within = wall < 0 ? 0 : wall > LAST ? LAST : wall;
+    unsigned ms = (unsigned)(within / LUN_MS % 1000), year, month, day;
+    lun_us seconds = within / LUN_SECOND;
+    unsigned second = (unsigned)(seconds % 86400);
+    date_of((unsigned)(seconds / 86400), &year, &month, &day);
+    memcpy(out, "yyyy-mm-ddThh:mm:ss.mmmZ", 25);
+    lun_decimal_digits(out, 4, year);
+    lun_decimal_digits(out + 5, 2, month);
+    lun_decimal_digits(out + 8, 2, day);
+    lun_decimal_digits(out + 11, 2, second / 3600);
+    lun_decimal_digits(out + 14, 2, second / 60 % 60);
+    lun_decimal_digits(out + 17, 2, second % 60);
+    lun_decimal_digits(out + 20, 3, ms);
 }
 
 /* The number that so many digits are; -1: they are not all digits. */

@@ -20,7 +20,8 @@ lun_us lun_clock_cpu(void);     /* CPU time of the calling thread */
 lun_us lun_us_from_seconds(double seconds);
 double lun_us_to_seconds(lun_us us);
 
-/* RFC 3339 in UTC with milliseconds ("2026-11-21T08:11:00.123Z"); `out` takes 25 bytes with the final NUL. */
+/* RFC 3339 in UTC with milliseconds ("2026-11-21T08:11:00.123Z"); `out` takes 25 bytes with the final NUL. What is before 1970 or
+ * after 9999 is told as the first or the last of them. */
 void lun_clock_text(lun_us wall, char out[25]);
 /* Reads RFC 3339, with a zone ("2026-11-21T08:11:00Z", "2026-11-21 08:11:00.5+01:00"), of the years 1970 to 9999. False: it is none, or has no such
  * day or hour. A leap second (:60) is the second after it. */

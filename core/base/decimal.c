@@ -2,6 +2,7 @@
 #include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static locale_t plain(void) { return newlocale(LC_ALL_MASK, "C", 0); }     /* glibc's "C" is static: nothing to free */
 
@@ -27,4 +28,51 @@ int lun_decimal_places(char *out, size_t room, int places, double number)
     int n = snprintf(out, room, "%.*f", places, number);
     uselocale(before);
     return n;
+}
+
+/* ---- whole numbers ---- */
+
+static const char pairs[] = "00010203040506070809101112131415161718192021222324252627282930313233343536373839404142434445464748495051525354555657585960616263646566676869"
+                            "707172737475767778798081828384858687888990919293949596979899";
+
+static int length(uint64_t number)
+{
+    int n = 1;
+    for (; number >= 10000; number /= 10000) n += 4;
+    return n + (number >= 10) + (number >= 100) + (number >= 1000);
+}
+
+void lun_decimal_digits(char *out, int n, uint64_t number)
+{
+    for (; n >= 2; number /= 100) memcpy(out + (n -= 2), pairs + number % 100 * 2, 2);
+    if (n) *out = (char)('0' + number % 10);
+}
+
+static uint64_t size_of(int64_t number) { return number < 0 ? -(uint64_t)number : (uint64_t)number; }
+
+size_t lun_decimal_int(char *out, int64_t number)
+{
+    int n = length(size_of(number)), minus = number < 0;
+    *out = '-';
+    lun_decimal_digits(out + minus, n, size_of(number));
+    return (size_t)(minus + n);
+}
+
+char *lun_decimal_text(char *out, int64_t number)
+{
+    out[lun_decimal_int(out, number)] = 0;
+    return out;
+}
+
+size_t lun_decimal_parts(char *out, int64_t number, int places)
+{
+    int n = length(size_of(number)), minus = number < 0;
+    if (n <= places) n = places + 1;
+    *out = '-';
+    out += minus;
+    lun_decimal_digits(out, n, size_of(number));
+    char *point = out + n - places;
+    memmove(point + 1, point, (size_t)places);
+    *point = '.';
+    return (size_t)(minus + n + 1);
 }

@@ -1,10 +1,7 @@
 #include "base/json.h"
 #include "base/decimal.h"
 #include "base/text.h"
-#include <inttypes.h>
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static bool plain(unsigned char c) { return c >= ' ' && c < 0x7f && c != '"' && c != '\\'; }
@@ -20,13 +17,28 @@ static void put_special(struct lun_buf *out, unsigned char c)
     }
 }
 
+/* How many bytes from the first one on may stand as they are. Eight at a time; what is suspect among them is looked at one by one. */
+static size_t plain_run(const char *text, size_t n)
+{
+    const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;
+    size_t i = 0;
+    for (uint64_t w; i + 8 <= n; i += 8) {
+        memcpy(&w, text + i, 8);
+        uint64_t quote = w ^ ones * '"', slash = w ^ ones * '\\', del = w ^ ones * 0x7f;
+        if ((w | (w - ones * ' ') | (quote - ones) | (slash - ones) | (del - ones)) & high) break;
+    }
+    while (i < n && plain((unsigned char)text[i])) i++;
+    return i;
+}
+
 void lun_json_put_string(struct lun_buf *out, const char *text, size_t n)
 {
+    lun_buf_space(out, n + 2);
     lun_buf_putc(out, '"');
-    for (size_t i = 0, from; i < n;) {
-        for (from = i; i < n && plain((unsigned char)text[i]); i++);
-        lun_buf_add(out, text + from, i - from);
-        if (i == n) break;
+    for (size_t i = 0, run; i < n;) {
+        run = plain_run(text + i, n - i);
+        lun_buf_add(out, text + i, run);
+        if ((i += run) == n) break;
         size_t length = lun_text_sequence(text + i, n - i);
         if (length > 1) lun_buf_add(out, text + i, length);
         else if (!length) lun_buf_puts(out, "\xef\xbf\xbd");
@@ -59,11 +71,7 @@ void lun_json_put_number(struct lun_buf *out, double number)
     else lun_buf_add(out, text, (size_t)digits_needed(number, text));
 }
 
-void lun_json_put_int(struct lun_buf *out, int64_t number)
-{
-    char text[24];
-    lun_buf_add(out, text, (size_t)snprintf(text, sizeof text, "%" PRId64, number));
-}
+void lun_json_put_int(struct lun_buf *out, int64_t number) { lun_buf_int(out, number); }
 
 void lun_json_put_bool(struct lun_buf *out, bool yes) { lun_buf_puts(out, yes ? "true" : "false"); }
 

@@ -1,7 +1,7 @@
 #include "gateway/admission.h"
+#include "base/decimal.h"
 #include "base/http.h"
 #include "state/limit.h"
-#include <stdio.h>
 #include <string.h>
 
 bool lun_admission_is_open(const struct lun_snapshot *s, const struct lun_keyring *ring)
@@ -75,9 +75,8 @@ bool lun_admission_question(struct lun_question *q, const struct lun_incoming *i
 
 static void count(const struct lun_station *s, int code)
 {
-    char status[12];
-    snprintf(status, sizeof status, "%d", code);
-    lun_metrics_add(s->registry->metrics, LUN_METRIC_REFUSED, (const char *[]){ status }, 1);
+    char status[LUN_DECIMAL_ROOM];
+    lun_metrics_add(s->registry->metrics, LUN_METRIC_REFUSED, (const char *[]){ lun_decimal_text(status, code) }, 1);
 }
 
 void lun_admission_refuse(struct lun_station *s, struct lun_question *q, const struct lun_error *e, const struct lun_client *client, void *self)

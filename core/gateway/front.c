@@ -1,5 +1,6 @@
 #include "gateway/front.h"
 #include "base/alloc.h"
+#include "base/decimal.h"
 #include "base/http.h"
 #include "gateway/admission.h"
 #include <stdio.h>
@@ -24,10 +25,9 @@ static void answer(struct lun_exchange *x, int status, const struct lun_pair *mo
 static void refuse_with(struct lun_front *f, struct lun_exchange *x, const struct lun_error *e, const struct lun_pair *more, int n)
 {
     struct lun_buf body = {0};
-    char status[12];
+    char status[LUN_DECIMAL_ROOM];
     int code = e->status ? e->status : lun_code_status(e->code);
-    snprintf(status, sizeof status, "%d", code);
-    lun_metrics_add(now(f)->registry->metrics, LUN_METRIC_REFUSED, (const char *[]){ status }, 1);
+    lun_metrics_add(now(f)->registry->metrics, LUN_METRIC_REFUSED, (const char *[]){ lun_decimal_text(status, code) }, 1);
     lun_reply_error_body(NULL, e, &body);
     answer(x, code, more, n, &body);
     lun_buf_free(&body);

@@ -1,8 +1,10 @@
 #include "gateway/recognise.h"
 #include "base/hash.h"
+#include "base/hex.h"
 #include "base/http.h"
 #include "base/text.h"
 #include "state/charge.h"
+#include <endian.h>
 #include <string.h>
 
 #define NAME_MAX_BYTES 256
@@ -240,7 +242,11 @@ static const char *session_of(struct lun_question *q)
     if (!session) session = lun_question_header(q, "x-session-id");
     if (!session || !*session) session = name_in(q, lun_json_get(metadata(q), "session_id"));
     if (session || q->endpoint != LUN_ENDPOINT_CHAT) return session;
-    return lun_arena_printf(q->arena, "~%016llx", (unsigned long long)q->survey.beginning);
+    uint64_t beginning = htobe64(q->survey.beginning);
+    char *text = lun_arena_alloc(q->arena, 1 + 2 * sizeof beginning + 1);
+    *text = '~';
+    lun_hex_write(text + 1, &beginning, sizeof beginning);
+    return text;
 }
 
 static bool read_who(struct lun_question *q, const struct lun_incoming *in, struct lun_error *e)

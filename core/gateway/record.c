@@ -1,10 +1,10 @@
 #include "gateway/record.h"
+#include "base/decimal.h"
 #include "base/json.h"
 #include "base/loop.h"
 #include "base/text.h"
 #include "gateway/canary_sample.h"
 #include "gateway/dropped.h"
-#include <stdio.h>
 #include <string.h>
 
 /* ---- metrics ---- */
@@ -84,10 +84,10 @@ static void record_labels(struct lun_question *q, const struct lun_done *done, c
 
 static void record_stage(struct lun_metrics *m, const struct lun_done *done)
 {
-    char step[12];
+    char step[LUN_DECIMAL_ROOM];
     const char *stage = step;
     if (lun_cache_answers(done->cache)) stage = "cache";
-    else if (done->trial->step) snprintf(step, sizeof step, "%d", done->trial->step);
+    else if (done->trial->step) lun_decimal_text(step, done->trial->step);
     else stage = "other";
     lun_metrics_add(m, LUN_METRIC_STAGE_SECONDS, &stage, seconds(done->latency));
 }
@@ -110,10 +110,9 @@ static void record_result(struct lun_question *q, const struct lun_done *done)
 void lun_record_request(struct lun_question *q, const struct lun_done *done)
 {
     struct lun_metrics *m = q->registry->metrics;
-    char status[12];
-    snprintf(status, sizeof status, "%d", done->status);
+    char status[LUN_DECIMAL_ROOM];
     const char *model = q->entry ? q->entry->name : q->model && !strcmp(q->model, "auto") ? "auto" : "";    /* never a client's own text */
-    lun_metrics_add(m, LUN_METRIC_REQUESTS, (const char *[]){ model, status }, 1);
+    lun_metrics_add(m, LUN_METRIC_REQUESTS, (const char *[]){ model, lun_decimal_text(status, done->status) }, 1);
     const char *cache = lun_cache_result_name(done->cache);
     if (cache) lun_metrics_add(m, LUN_METRIC_CACHE_REQUESTS, &cache, 1);
     if (done->fallback) lun_metrics_add(m, LUN_METRIC_FALLBACKS, (const char *[]){ model }, 1);
@@ -151,7 +150,7 @@ static void put_int(struct lun_buf *out, enum lun_log_field f, int64_t value)
 static void put_ms(struct lun_buf *out, enum lun_log_field f, lun_us t)
 {
     lun_record_key(out, f);
-    lun_buf_printf(out, "%lld.%03lld", (long long)(t / 1000), (long long)(t % 1000));
+    lun_buf_parts(out, t, 3);
 }
 
 static void put_usd(struct lun_buf *out, enum lun_log_field f, int64_t nano)

@@ -2,7 +2,6 @@
 #include "base/decimal.h"
 #include "base/json.h"
 #include "state/health.h"
-#include <stdio.h>
 #include <string.h>
 
 static const struct { int status; const char *code, *type, *should_retry, *message; } codes[] = {
@@ -147,10 +146,14 @@ static const char *visible(struct lun_arena *arena, const char *text)
 
 static const char *labels(struct lun_question *q)
 {
-    struct lun_buf b = {0};
-    for (int i = 0; i < q->n_labels; i++) lun_buf_printf(&b, "%s%s", i ? "," : "", q->labels[i]);
-    const char *text = lun_arena_strndup(q->arena, b.at, b.n);
-    lun_buf_free(&b);
+    size_t n = 0;
+    if (q->n_labels <= 1) return q->n_labels ? q->labels[0] : NULL;
+    for (int i = 0; i < q->n_labels; i++) n += strlen(q->labels[i]) + 1;
+    char *text = lun_arena_alloc(q->arena, n), *at = text;
+    for (int i = 0; i < q->n_labels; i++) {
+        if (i) *at++ = ',';
+        at = stpcpy(at, q->labels[i]);
+    }
     return text;
 }
 
@@ -161,11 +164,20 @@ static int attempts(const struct lun_question *q)
     return n;
 }
 
+static const char *number(struct lun_arena *a, int64_t n) { return lun_decimal_text(lun_arena_alloc(a, LUN_DECIMAL_ROOM), n); }
+
 static const char *ms(struct lun_arena *a, lun_us t)
 {
-    char text[40];
-    lun_decimal_places(text, sizeof text, 3, (double)t / 1000);
-    return lun_arena_strdup(a, text);
+    char *text = lun_arena_alloc(a, LUN_DECIMAL_ROOM);
+    text[lun_decimal_parts(text, t, 3)] = 0;
+    return text;
+}
+
+static const char *usd(struct lun_arena *a, int64_t nano)
+{
+    char *text = lun_arena_alloc(a, LUN_DECIMAL_ROOM);
+    lun_price_text(nano, text);
+    return text;
 }
 
 static const char *budget_left(struct lun_question *q)
@@ -173,22 +185,17 @@ static const char *budget_left(struct lun_question *q)
     struct lun_account *accounts[LUN_ACCOUNTS];
     struct lun_account_view v;
     int64_t left = INT64_MAX;
-    char text[24];
     for (int n = lun_question_accounts(q, accounts); n--; ) {
         lun_account_look(accounts[n], lun_question_wall(q), &v);
         if (v.limit >= 0 && v.left < left) left = v.left;
     }
-    if (left == INT64_MAX) return NULL;
-    lun_price_text(left > 0 ? left : 0, text);
-    return lun_arena_strdup(q->arena, text);
+    return left == INT64_MAX ? NULL : usd(q->arena, left > 0 ? left : 0);
 }
 
 static void put_figures(struct list *l, struct lun_question *q, const struct lun_done *done)
 {
-    char cost[24];
-    lun_price_text(done->cost, cost);
     lun_us overhead = done->latency - done->upstream_wait;
-    if (!done->trial || !q->trials || lun_price_known(&done->trial->target->price)) put(l, LUN_HEADER_COST, lun_arena_strdup(q->arena, cost));
+    if (!done->trial || !q->trials || lun_price_known(&done->trial->target->price)) put(l, LUN_HEADER_COST, usd(q->arena, done->cost));
     put(l, LUN_HEADER_LATENCY, ms(q->arena, done->latency));
     put(l, LUN_HEADER_OVERHEAD, ms(q->arena, overhead > 0 ? overhead : 0));
     put(l, LUN_HEADER_BUDGET_LEFT, budget_left(q));
@@ -205,7 +212,7 @@ static const char *model_of(const struct lun_question *q, const struct lun_targe
 static void put_target(struct list *l, struct lun_question *q, const struct lun_trial *t)
 {
     if (!exposed(q)) return;
-    put(l, LUN_HEADER_ATTEMPTS, lun_arena_printf(q->arena, "%d", attempts(q)));
+    put(l, LUN_HEADER_ATTEMPTS, number(q->arena, attempts(q)));
     if (!t) return;
     put(l, LUN_HEADER_MODEL, visible(q->arena, model_of(q, t->target)));
     put(l, LUN_HEADER_TARGET, visible(q->arena, t->target->name));
@@ -236,7 +243,7 @@ void lun_reply_head(struct lun_question *q, int status, const char *content_type
     if (done) put(&l, LUN_HEADER_CACHE, lun_cache_result_name(done->cache));
     if (done && length >= 0) put_figures(&l, q, done);
     if (e) put(&l, LUN_HEADER_SHOULD_RETRY, codes[e->code].should_retry);
-    if (e && e->retry_after) put(&l, LUN_HEADER_RETRY_AFTER, lun_arena_printf(q->arena, "%lld", (long long)((e->retry_after + LUN_SECOND - 1) / LUN_SECOND)));
+    if (e && e->retry_after) put(&l, LUN_HEADER_RETRY_AFTER, number(q->arena, (e->retry_after + LUN_SECOND - 1) / LUN_SECOND));
     *head = (struct lun_head){ .status = status, .stream = length < 0, .length = length, .headers = l.at, .n_headers = l.n };
 }
 

@@ -1,6 +1,6 @@
 #include "state/price.h"
+#include "base/decimal.h"
 #include <ctype.h>
-#include <stdio.h>
 #include <string.h>
 
 #define PER_MILLION 1000000
@@ -294,9 +294,7 @@ struct lun_price lun_price_sum_mean(const struct lun_price_sum *sum)
 
 void lun_price_text(int64_t nano, char out[24])
 {
-    uint64_t size = nano < 0 ? -(uint64_t)nano : (uint64_t)nano;
-    int n = snprintf(out, 24, "%s%llu.%09llu", nano < 0 ? "-" : "", (unsigned long long)(size / LUN_NANO_PER_USD),
-                     (unsigned long long)(size % LUN_NANO_PER_USD));
+    size_t n = lun_decimal_parts(out, nano, 9);
     while (out[n - 1] == '0') n--;
     if (out[n - 1] == '.') n--;
     out[n] = 0;

@@ -1,10 +1,11 @@
 #include "state/question.h"
 #include "base/alloc.h"
 #include "base/hash.h"
+#include "base/hex.h"
 #include "base/loop.h"
 #include "base/text.h"
 #include "state/charge.h"
-#include <stdio.h>
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,12 +30,10 @@ struct lun_question *lun_question_new(struct lun_snapshot *snapshot, struct lun_
                                 .arrived = loop->now, .arrived_wall = wall, .random = seed, .rest = "", .n = 1, .max_tokens = -1, .budget = -1 };
     q->deadline = loop->now + snapshot->limits.deadline;
     q->trials_tail = &q->trials;
-    uint64_t high = lun_question_random(q), low = lun_question_random(q);
-    snprintf(q->id, sizeof q->id, "%016llx%016llx", (unsigned long long)high, (unsigned long long)low);
-    for (int i = 0; i < 8; i++) {
-        q->number[i] = (unsigned char)(high >> (56 - 8 * i));
-        q->number[8 + i] = (unsigned char)(low >> (56 - 8 * i));
-    }
+    uint64_t high = htobe64(lun_question_random(q)), low = htobe64(lun_question_random(q));
+    memcpy(q->number, &high, 8);
+    memcpy(q->number + 8, &low, 8);
+    lun_hex_write(q->id, q->number, sizeof q->number);
     return q;
 }
 

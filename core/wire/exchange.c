@@ -6,6 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
+enum { HEAD_ROOM = 1024, BODY_ROOM = 16 << 10 };   /* set aside at once, so that what is said does not have to move while it grows */
+
 static struct lun_connection *of(const struct lun_exchange *x)
 {
     return (struct lun_connection *)(void *)((char *)(uintptr_t)x - offsetof(struct lun_connection, x));
@@ -49,36 +51,34 @@ const char *lun_exchange_here(struct lun_exchange *x, char out[LUN_PEER_TEXT])
 
 /* ---- the head ---- */
 
-static void put_number(struct lun_buf *out, int64_t n)
+/* What frames the message is for the server alone to say. */
+static bool is_own(const char *name, size_t n)
 {
-    char digits[20];
-    int d = 20;
-    do digits[--d] = (char)('0' + n % 10); while (n /= 10);
-    lun_buf_add(out, digits + d, (size_t)(20 - d));
+#define X(text) { text, sizeof text - 1 },
+    static const struct lun_slice own[] = { X("connection") X("content-length") X("transfer-encoding") X("date") X("keep-alive") X("trailer") };
+#undef X
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) if (own[i].n == n && !strncasecmp(name, own[i].at, n)) return true;
+    return false;
 }
 
-/* What frames the message is for the server alone to say. */
-static bool is_own(const char *name)
+static void put_field(struct lun_buf *out, const struct lun_pair *f)
 {
-    static const char *const own[] = { "connection", "content-length", "transfer-encoding", "date", "keep-alive", "trailer" };
-    for (size_t i = 0; i < sizeof own / sizeof *own; i++) if (!strcasecmp(name, own[i])) return true;
-    return false;
+    size_t n = strlen(f->name), length = strlen(f->value);
+    if (is_own(f->name, n) || !lun_http_is_token(f->name, n)) return;
+    char *at = lun_buf_space(out, n + length + 4);
+    at = mempcpy(at, f->name, n);
+    at = mempcpy(at, ": ", 2);
+    char *value = at;
+    at = mempcpy(at, f->value, length);
+    if (!lun_http_is_value(value, length))
+        for (size_t i = 0; i < length; i++) if (!lun_http_is_value(value + i, 1)) value[i] = ' ';
+    memcpy(at, "\r\n", 2);
+    out->n += n + length + 4;
 }
 
 static void put_fields(struct lun_buf *out, const struct lun_pair *fields, int n)
 {
-    for (const struct lun_pair *f = fields; f < fields + n; f++) {
-        size_t length = strlen(f->value);
-        if (is_own(f->name) || !lun_http_is_token(f->name, strlen(f->name))) continue;
-        lun_buf_puts(out, f->name);
-        lun_buf_add(out, ": ", 2);
-        char *value = lun_buf_space(out, length + 2);
-        memcpy(value, f->value, length);
-        if (!lun_http_is_value(value, length))
-            for (size_t i = 0; i < length; i++) if (!lun_http_is_value(value + i, 1)) value[i] = ' ';
-        memcpy(value + length, "\r\n", 2);
-        out->n += length + 2;
-    }
+    for (int i = 0; i < n; i++) put_field(out, &fields[i]);
 }
 
 static void put_framing(struct lun_buf *out, const struct lun_exchange *x, int status, int64_t length)
@@ -87,7 +87,7 @@ static void put_framing(struct lun_buf *out, const struct lun_exchange *x, int s
     if (x->chunked) lun_buf_puts(out, "transfer-encoding: chunked\r\n");
     if (length < 0) return;
     lun_buf_puts(out, "content-length: ");
-    put_number(out, length);
+    lun_buf_int(out, length);
     lun_buf_puts(out, "\r\n");
 }
 
@@ -96,13 +96,14 @@ void lun_exchange_head(struct lun_exchange *x, int status, const struct lun_pair
     struct lun_connection *c = of(x);
     if (c->phase != LUN_PHASE_OPEN || x->head) return;
     struct lun_buf *out = lun_connection_out(c);
+    lun_buf_space(out, HEAD_ROOM + (length > 0 && length < BODY_ROOM ? (size_t)length : 0));
     x->head = true;
     x->mute = x->asked_head || status == 204 || status == 304;
     x->left = length;
     x->chunked = length < 0 && !x->old;
     if ((length < 0 && x->old) || c->server->draining) c->close = true;
     lun_buf_puts(out, "HTTP/1.1 ");
-    put_number(out, status);
+    lun_buf_int(out, status);
     lun_buf_putc(out, ' ');
     lun_buf_puts(out, lun_http_reason(status));
     lun_buf_puts(out, "\r\ndate: ");

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <cmocka.h>
+#include <time.h>
 #include "base/clock.h"
 
 static void a_time_is_read_as_rfc_3339_has_it(void **state)
@@ -45,12 +46,38 @@ static void what_is_written_is_read_again(void **state)
     }
 }
 
+static void a_time_is_written_as_the_calendar_of_the_system_has_it(void **state)
+{
+    char ours[25], theirs[40];
+    struct tm tm;
+    (void)state;
+    for (lun_us t = 0, i = 0; t < 253402300800 * LUN_SECOND; t += 86399 * LUN_SECOND + 997 * LUN_MS, i++) {
+        time_t seconds = (time_t)(t / LUN_SECOND);
+        size_t n = strftime(theirs, sizeof theirs, "%Y-%m-%dT%H:%M:%S", gmtime_r(&seconds, &tm));
+        snprintf(theirs + n, sizeof theirs - n, ".%03dZ", (int)(t % LUN_SECOND / LUN_MS));
+        lun_clock_text(t, ours);
+        assert_string_equal(ours, theirs);
+    }
+}
+
+static void what_no_calendar_has_is_told_as_the_first_or_the_last(void **state)
+{
+    char text[25];
+    (void)state;
+    lun_clock_text(-1, text);
+    assert_string_equal(text, "1970-01-01T00:00:00.000Z");
+    lun_clock_text(LUN_NEVER, text);
+    assert_string_equal(text, "9999-12-31T23:59:59.999Z");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_time_is_read_as_rfc_3339_has_it),
         cmocka_unit_test(what_is_no_time_is_refused),
         cmocka_unit_test(what_is_written_is_read_again),
+        cmocka_unit_test(a_time_is_written_as_the_calendar_of_the_system_has_it),
+        cmocka_unit_test(what_no_calendar_has_is_told_as_the_first_or_the_last),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -102,6 +102,75 @@ static void the_locale_of_the_process_stays_as_it_is(void **state)
     assert_string_equal(text, "0,5");
 }
 
+/* ---- whole numbers, beside printf ---- */
+
+/* Numbers of every length, on both sides of each power of ten; the edges; then any. */
+static int64_t number_at(int i)
+{
+    static uint64_t state = 88172645463325252u;
+    static const int64_t edges[] = { 0, -1, 1, INT64_MAX, INT64_MIN, INT64_MIN + 1, 999999999, 1000000000, -999999999 };
+    int64_t power = 1;
+    if (i < 9) return edges[i];
+    i -= 9;
+    for (int k = i / 6; i < 19 * 6 && k--; ) power *= 10;
+    if (i < 19 * 6) return (i & 1 ? -1 : 1) * (power + i % 6 / 2 - 1);
+    state ^= state << 13, state ^= state >> 7, state ^= state << 17;       /* Marsaglia's xorshift */
+    return (int64_t)(state >> (i % 64)) * (i & 64 ? -1 : 1);
+}
+
+static void a_whole_number_is_written_as_printf_writes_it(void **state)
+{
+    char ours[LUN_DECIMAL_ROOM], theirs[32];
+    (void)state;
+    for (int i = 0; i < 300000; i++) {
+        int64_t number = number_at(i);
+        snprintf(theirs, sizeof theirs, "%lld", (long long)number);
+        assert_string_equal(lun_decimal_text(ours, number), theirs);
+    }
+}
+
+static void places_are_written_as_printf_writes_them(void **state)
+{
+    char ours[LUN_DECIMAL_ROOM], theirs[48];
+    (void)state;
+    for (int i = 0; i < 300000; i++) {
+        int64_t number = number_at(i);
+        int places = 1 + i % LUN_DECIMAL_PLACES;
+        uint64_t one = 1, size = number < 0 ? -(uint64_t)number : (uint64_t)number;
+        for (int k = 0; k < places; k++) one *= 10;
+        ours[lun_decimal_parts(ours, number, places)] = 0;
+        snprintf(theirs, sizeof theirs, "%s%llu.%0*llu", number < 0 ? "-" : "", (unsigned long long)(size / one), places, (unsigned long long)(size % one));
+        assert_string_equal(ours, theirs);
+    }
+}
+
+/* What the headers of answers said before they were written by hand. */
+static void milliseconds_are_what_printf_makes_of_a_double(void **state)
+{
+    char ours[LUN_DECIMAL_ROOM], theirs[64];
+    (void)state;
+    for (int i = 0; i < 300000; i++) {
+        int64_t us = (int64_t)((uint64_t)number_at(i) >> 14);       /* below 35 years */
+        ours[lun_decimal_parts(ours, us, 3)] = 0;
+        lun_decimal_places(theirs, sizeof theirs, 3, (double)us / 1000);
+        assert_string_equal(ours, theirs);
+    }
+}
+
+static void digits_are_filled_up_with_zeros(void **state)
+{
+    char ours[LUN_DECIMAL_ROOM] = "", theirs[32];
+    (void)state;
+    for (int n = 1; n <= 6; n++)
+        for (unsigned i = 0, most = 1; i < 6u * (unsigned)n; i++) {
+            most = i % 6 ? most * 10 : 1;
+            lun_decimal_digits(ours, n, most - 1);
+            ours[n] = 0;
+            snprintf(theirs, sizeof theirs, "%020u", most - 1);
+            assert_string_equal(ours, theirs + 20 - n);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -110,6 +179,10 @@ int main(void)
         cmocka_unit_test(json_has_points),
         cmocka_unit_test(metrics_have_points),
         cmocka_unit_test(the_locale_of_the_process_stays_as_it_is),
+        cmocka_unit_test(a_whole_number_is_written_as_printf_writes_it),
+        cmocka_unit_test(places_are_written_as_printf_writes_them),
+        cmocka_unit_test(milliseconds_are_what_printf_makes_of_a_double),
+        cmocka_unit_test(digits_are_filled_up_with_zeros),
     };
     return cmocka_run_group_tests(tests, make_locale, drop_locale);
 }

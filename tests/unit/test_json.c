@@ -815,6 +815,27 @@ static void a_locale_changes_nothing(void **state)
     lun_buf_free(&out);
 }
 
+/* Wherever in a word of eight it stands. */
+static void what_json_escapes_is_escaped_at_every_place(void **state)
+{
+    (void)state;
+    for (int c = 1; c < 256; c++)
+        for (size_t at = 0; at < 20; at++) {
+            char text[21] = "aaaaaaaaaaaaaaaaaaaa", expected[64], mid[8];
+            struct lun_buf out = {0};
+            const char *from = "\"\\\b\f\n\r\t", *known = strchr(from, c);
+            if (known) snprintf(mid, sizeof mid, "\\%c", "\"\\bfnrt"[known - from]);
+            else if (c < ' ' || c == 0x7f) snprintf(mid, sizeof mid, "\\u%04x", (unsigned)c);
+            else if (c < 0x80) snprintf(mid, sizeof mid, "%c", c);
+            else strcpy(mid, "\xef\xbf\xbd");
+            text[at] = (char)c;
+            snprintf(expected, sizeof expected, "\"%.*s%s%s\"", (int)at, "aaaaaaaaaaaaaaaaaaaa", mid, text + at + 1);
+            lun_json_put_string(&out, text, 20);
+            assert_string_equal(lun_buf_text(&out), expected);
+            lun_buf_free(&out);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -835,6 +856,7 @@ int main(void)
         cmocka_unit_test(strings_are_escaped), cmocka_unit_test(members_are_divided_by_commas),
         cmocka_unit_test(numbers_are_short_and_read_back_equal), cmocka_unit_test(a_locale_changes_nothing),
         cmocka_unit_test(mutated_texts_never_confuse_scan_and_walk), cmocka_unit_test(strings_of_any_length_end_where_they_end_and_are_decoded_whole),
+        cmocka_unit_test(what_json_escapes_is_escaped_at_every_place),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
