@@ -50,8 +50,10 @@ static uint64_t hash_of(const char *const *labels, int n)
 static bool same(const struct lun_series *s, const char *const *labels, int n)
 {
     const char *at = s->labels;
-    for (int i = 0; i < n; at += strlen(at) + 1, i++)
-        if (strlen(at) != length(labels[i]) || (*at && memcmp(at, labels[i], strlen(at)))) return false;
+    for (int i = 0; i < n; i++) {
+        if (strncmp(at, labels[i] ? labels[i] : "", VALUE_MOST)) return false;
+        if (i + 1 < n) at += strlen(at) + 1;
+    }
     return true;
 }
 
@@ -116,7 +118,14 @@ void lun_metrics_free(struct lun_metrics *m)
     free(m);
 }
 
-static struct lun_series *series(struct lun_metrics *m, enum lun_metric id, const char *const *labels)
+static _Atomic(struct lun_series *) *recent(struct lun_family *f, const char *const *labels)
+{
+    uint64_t at = 0;
+    for (int i = 0; i < f->n_labels; i++) at = (at ^ (uintptr_t)labels[i]) * 0x9E3779B97F4A7C15u;
+    return &f->recent[at >> 32 & (LUN_METRIC_RECENT - 1)];
+}
+
+static struct lun_series *look_up(struct lun_metrics *m, enum lun_metric id, const char *const *labels)
 {
     static const char *const other[] = { "other", "other", "other", "other" };
     struct lun_family *f = &m->families[id];
@@ -128,6 +137,17 @@ static struct lun_series *series(struct lun_metrics *m, enum lun_metric id, cons
     s = find(f, hash, labels);
     if (!s) s = make(f, id, hash, labels);
     pthread_mutex_unlock(&m->lock);
+    return s;
+}
+
+static struct lun_series *series(struct lun_metrics *m, enum lun_metric id, const char *const *labels)
+{
+    struct lun_family *f = &m->families[id];
+    _Atomic(struct lun_series *) *at = recent(f, labels);
+    struct lun_series *s = atomic_load_explicit(at, memory_order_acquire);
+    if (s && same(s, labels, f->n_labels)) return s;
+    s = look_up(m, id, labels);
+    atomic_store_explicit(at, s, memory_order_release);
     return s;
 }
 
@@ -163,6 +183,7 @@ void lun_metrics_clear(struct lun_metrics *m, enum lun_metric id)
 {
     struct lun_family *f = &m->families[id];
     pthread_mutex_lock(&m->lock);
+    for (int i = 0; i < LUN_METRIC_RECENT; i++) atomic_store(&f->recent[i], NULL);
     for (int i = 0; i < LUN_METRIC_SLOTS; i++)
         for (struct lun_series *s = atomic_exchange(&f->slots[i], NULL), *next; s; free(s), s = next) next = s->next;
     f->n = 0;

@@ -6,7 +6,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define LUN_METRIC_SLOTS 256
+#define LUN_METRIC_SLOTS  256
+#define LUN_METRIC_RECENT 32    /* a power of two */
 
 /* Upper ends of a histogram's buckets, without +Inf. `fine`: quantiles are told of it, so a lun_histogram of microseconds is kept beside them. */
 struct lun_bounds { const double *at; size_t n; bool fine; };
@@ -20,7 +21,8 @@ struct lun_series {
     struct lun_histogram *fine; /* NULL: none is kept */
     _Atomic uint64_t buckets[]; /* of a histogram: one for each bound, one for what is above; not cumulative */
 };
-struct lun_family { _Atomic(struct lun_series *) slots[LUN_METRIC_SLOTS]; int n, n_labels; };
+/* recent: by the addresses of labels, which are mostly those of names that stay; what is found there is only taken if its labels say the same. It spares their hash. */
+struct lun_family { _Atomic(struct lun_series *) slots[LUN_METRIC_SLOTS], recent[LUN_METRIC_RECENT]; int n, n_labels; };
 struct lun_policy_metric { struct lun_policy_metric *next; double sum; char name[]; };
 
 struct lun_metrics {
