@@ -5,18 +5,42 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BLOCK 4000      /* with malloc's own header below one page */
+#define BLOCK 8000      /* with malloc's own header below two pages; most requests need no other */
+#ifdef __SANITIZE_ADDRESS__
+#define KEPT  0         /* what is used too late is to be found */
+#else
+#define KEPT  64
+#endif
 
 struct lun_arena_block { struct lun_arena_block *next; size_t used, room; _Alignas(max_align_t) char bytes[]; };
+
+static struct lun_arena_block *block_of(struct lun_arena *a, size_t room)
+{
+    struct lun_arena_stock *s = a->stock;
+    struct lun_arena_block *b = s && room == BLOCK ? s->block : NULL;
+    if (b) s->block = b->next, s->n--;
+    else b = lun_alloc(sizeof *b + room);
+    b->used = 0;
+    b->room = room;
+    return b;
+}
+
+static void drop(struct lun_arena *a, struct lun_arena_block *b)
+{
+    struct lun_arena_stock *s = a->stock;
+    if (!s || b->room != BLOCK || s->n >= KEPT) { free(b); return; }
+    b->next = s->block;
+    s->block = b;
+    s->n++;
+}
 
 void *lun_arena_alloc(struct lun_arena *a, size_t n)
 {
     struct lun_arena_block *b = a->block;
     n = (n + _Alignof(max_align_t) - 1) & ~(_Alignof(max_align_t) - 1);
     if (!b || b->room - b->used < n) {
-        size_t room = n > BLOCK ? n : BLOCK;
-        struct lun_arena_block *fresh = lun_alloc(sizeof *fresh + room);
-        *fresh = (struct lun_arena_block){ .next = b, .room = room };
+        struct lun_arena_block *fresh = block_of(a, n > BLOCK ? n : BLOCK);
+        fresh->next = b;
         if (b && n > BLOCK) {               /* a large one goes behind, so that the rest of the first is still used */
             fresh->next = b->next;
             b->next = fresh;
@@ -55,5 +79,11 @@ char *lun_arena_printf(struct lun_arena *a, const char *format, ...)
 
 void lun_arena_free(struct lun_arena *a)
 {
-    for (struct lun_arena_block *b; (b = a->block); free(b)) a->block = b->next;
+    for (struct lun_arena_block *b; (b = a->block); drop(a, b)) a->block = b->next;
+}
+
+void lun_arena_stock_free(struct lun_arena_stock *s)
+{
+    for (struct lun_arena_block *b; (b = s->block); free(b)) s->block = b->next;
+    s->n = 0;
 }

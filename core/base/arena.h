@@ -4,7 +4,11 @@
 #define LUN_BASE_ARENA_H
 #include <stddef.h>
 
-struct lun_arena { struct lun_arena_block *block; };    /* zero-initialised: empty and valid */
+/* Blocks that the arenas of one thread leave to those that come after, some half a megabyte at most; it outlives them. */
+struct lun_arena_stock { struct lun_arena_block *block; int n; };       /* zero-initialised: empty and valid */
+void lun_arena_stock_free(struct lun_arena_stock *);
+
+struct lun_arena { struct lun_arena_block *block; struct lun_arena_stock *stock; };    /* zero-initialised: empty and valid; stock NULL: malloc's */
 
 void *lun_arena_alloc(struct lun_arena *, size_t n);    /* not cleared; borrowed until lun_arena_free */
 void *lun_arena_zalloc(struct lun_arena *, size_t n);

@@ -24,7 +24,6 @@ void lun_buf_add(struct lun_buf *b, const void *bytes, size_t n)
 }
 
 void lun_buf_puts(struct lun_buf *b, const char *text) { lun_buf_add(b, text, strlen(text)); }
-void lun_buf_putc(struct lun_buf *b, char c)           { *lun_buf_space(b, 1) = c; b->n++; }
 
 void lun_buf_int(struct lun_buf *b, int64_t number)               { b->n += lun_decimal_int(lun_buf_space(b, LUN_DECIMAL_ROOM), number); }
 void lun_buf_parts(struct lun_buf *b, int64_t number, int places) { b->n += lun_decimal_parts(lun_buf_space(b, LUN_DECIMAL_ROOM), number, places); }

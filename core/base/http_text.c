@@ -123,7 +123,7 @@ const char *lun_http_reason(int status)
 bool lun_header_is_secret(const char *name)
 {
     static const char *const secret[] = { "authorization", "x-api-key", "api-key", "cookie", "proxy-authorization", "set-cookie", "x-goog-api-key" };
-    for (size_t i = 0; i < sizeof secret / sizeof *secret; i++) if (!strcmp(name, secret[i])) return true;
+    for (size_t i = 0; i < sizeof secret / sizeof *secret; i++) if (*name == *secret[i] && !strcmp(name, secret[i])) return true;
     return false;
 }
 

@@ -209,10 +209,10 @@ static struct lun_json inner(struct lun_json v)
 bool lun_json_is(struct lun_json v, const char *text)
 {
     size_t length = strlen(text);
-    v = inner(v);
-    if (!v.at) return false;
-    const char *p = v.at, *end = v.at + v.n;
-    if (!memchr(p, '\\', v.n)) return v.n == length && !memcmp(p, text, length);
+    if (v.n < length + 2 || *v.at != '"') return false;
+    const char *p = v.at + 1, *end = v.at + v.n - 1;
+    if (v.n - 2 == length) return !memcmp(p, text, length) && !memchr(p, '\\', length);       /* what is escaped is longer than what is meant */
+    if ((*p != *text && *p != '\\') || !memchr(p, '\\', v.n - 2)) return false;
     for (size_t i = 0; p < end; ) {
         char bytes[4];
         size_t n = 1;

@@ -201,6 +201,7 @@ unsigned lun_answer_finish(struct lun_json reason)
     static const char *const broken[] = { "content_filter", "error", "incomplete", "safety", "SAFETY", "recitation", "RECITATION", "cancelled", "abort",
                                           "insufficient_system_resource" };
     if (lun_json_type(reason) != LUN_JSON_STRING) return LUN_FINISH_BROKEN;
+    if (lun_json_is(reason, "stop")) return 0;      /* nearly all of them */
     for (size_t i = 0; i < sizeof length / sizeof *length; i++) if (lun_json_is(reason, length[i])) return LUN_FINISH_LENGTH;
     for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) if (lun_json_is(reason, broken[i])) return LUN_FINISH_BROKEN;
     return 0;

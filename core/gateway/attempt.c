@@ -36,7 +36,7 @@ static int step_of(const struct lun_request *r, const struct lun_step *step, int
 
 attempt *lun_attempt_begin(struct lun_request *r, const struct lun_step *step, int index, bool hedge, bool insist)
 {
-    attempt *a = lun_zalloc(sizeof *a);
+    attempt *a = lun_arena_zalloc(&r->own, sizeof *a);
     a->request = r;
     a->step = *step;
     a->index = index;
@@ -327,5 +327,4 @@ void lun_attempt_free(attempt *a)
 {
     lun_buf_free(&a->in);
     lun_stream_free(&a->events);
-    free(a);
 }

@@ -30,9 +30,9 @@ struct lun_decider {
 static void run_on(struct lun_task *);
 static void rang(struct lun_timer *);
 
-struct lun_decider *lun_decider_new(struct lun_station *s)
+struct lun_decider *lun_decider_new(struct lun_station *s, struct lun_question *q)
 {
-    struct lun_decider *m = lun_zalloc(sizeof *m);
+    struct lun_decider *m = lun_arena_alloc(q->arena, sizeof *m);
     *m = (struct lun_decider){ .station = s, .policy = s->policy, .wake.run = run_on, .timer.fire = rang, .next = s->deciders, .at = &s->deciders };
     if (m->next) m->next->at = &m->next;
     return s->deciders = m;
@@ -63,7 +63,6 @@ void lun_decider_free(struct lun_decider *m, struct lun_question *q)
     if (m->thought_once) lun_policy_forget(m->policy, q);
     lun_buf_free(&m->heard);
     lun_buf_free(&m->result_body);
-    free(m);
 }
 
 /* ---- wishes ---- */

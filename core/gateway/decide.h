@@ -6,7 +6,7 @@
 
 struct lun_decider;
 extern const struct lun_policy_port lun_decider_port;      /* its self: a struct lun_decider */
-struct lun_decider *lun_decider_new(struct lun_station *);    /* the station outlives it, and lists it among its deciders */
+struct lun_decider *lun_decider_new(struct lun_station *, struct lun_question *);    /* in the question's arena; the station lists it */
 struct lun_request *lun_decider_begin(struct lun_decider *, const struct lun_ask *);    /* opens the walk it decides for */
 struct lun_request *lun_decider_walk(const struct lun_decider *);
 struct lun_decider *lun_decider_next(const struct lun_decider *);       /* of the same station; NULL: the last */

@@ -131,11 +131,13 @@ static bool right_method(struct lun_front *f, struct lun_exchange *x, const stru
 /* Said twice, each reader would take the one or the other. */
 static const char *said_twice(const struct lun_http_request *head)
 {
-    static const char *const once[] = { "authorization", "x-api-key", "api-key", "content-type", "content-encoding" };
+#define X(name) { name, sizeof name - 1 },
+    static const struct lun_slice once[] = { X("authorization") X("x-api-key") X("api-key") X("content-type") X("content-encoding") };
+#undef X
     for (size_t i = 0; i < sizeof once / sizeof *once; i++) {
         int n = 0;
-        for (int k = 0; k < head->n_headers; k++) n += lun_slice_is_like(head->headers[k].name, once[i]);
-        if (n > 1) return once[i];
+        for (int k = 0; k < head->n_headers; k++) n += head->headers[k].name.n == once[i].n && lun_slice_is_like(head->headers[k].name, once[i].at);
+        if (n > 1) return once[i].at;
     }
     return NULL;
 }
@@ -225,6 +227,7 @@ static void one_model(struct lun_front *f, struct lun_exchange *x, struct lun_sl
 
 /* ---- a walk's client ---- */
 
+/* In the arena of its question. */
 struct visit { struct lun_exchange *exchange; struct lun_request *request; };
 
 static void say_head(void *self, const struct lun_head *head)
@@ -240,20 +243,16 @@ static void say_end(void *self, enum lun_end end, const struct lun_pair *trailer
     struct visit *v = self;
     if (end == LUN_CLEAN) lun_exchange_trailers(v->exchange, trailers, n);
     lun_exchange_end(v->exchange, end == LUN_CLEAN);
-    free(v);
 }
 static const struct lun_client visitor = { say_head, say_bytes, say_end };
 
-static void on_gone(void *user)
-{
-    struct visit *v = user;
-    lun_request_leave(v->request);
-    free(v);
-}
+static void on_gone(void *user) { lun_request_leave(((struct visit *)user)->request); }
 
 static void on_full(void *user, bool full) { lun_request_pause(((struct visit *)user)->request, full); }
 
 /* ---- asking ---- */
+
+enum { SMALL_BODY = 2048 };     /* up to here a body is copied, and its connection keeps what it was read into */
 
 static struct lun_pair *pairs_of(struct lun_arena *arena, const struct lun_http_request *head)
 {
@@ -275,11 +274,12 @@ static void ask(struct lun_front *f, struct lun_exchange *x, const struct lun_ht
     q->arrived = lun_exchange_started(x) ? lun_exchange_started(x) : q->arrived;
     struct lun_incoming in = { .endpoint = endpoint, .headers = pairs_of(q->arena, head), .n_headers = head->n_headers, .body = body, .n = n,
                                .client = who->rule, .key = who->key };
-    lun_exchange_keep(x, &q->kept);             /* the body stays where it is, with the question */
+    if (n <= SMALL_BODY) in.body = lun_arena_strndup(q->arena, body, n);
+    else lun_exchange_keep(x, &q->kept);        /* it stays where it is, with the question */
     q->buffered = &f->shared->buffered;
     q->buffered_n = (int64_t)q->kept.room;
     atomic_fetch_add(q->buffered, q->buffered_n);
-    struct visit *v = lun_alloc(sizeof *v);
+    struct visit *v = lun_arena_alloc(q->arena, sizeof *v);
     *v = (struct visit){ .exchange = x };
     if (!lun_admission_question(q, &in, &error)) { lun_admission_refuse(station, q, &error, &visitor, v); return; }
     lun_exchange_set_user(x, v);

@@ -108,7 +108,7 @@ static void make_question(call *c)
 {
     const struct lun_probe_ways *w = c->ways;
     struct lun_error error;
-    c->question = lun_question_new(w->snapshot, w->registry, w->loop, w->wall ? w->wall(w->wall_self) : lun_clock_wall(), (uint64_t)w->loop->now);
+    c->question = lun_question_new(NULL, w->snapshot, w->registry, w->loop, w->wall ? w->wall(w->wall_self) : lun_clock_wall(), (uint64_t)w->loop->now);
     const char *body = lun_arena_printf(c->question->arena, "{\"model\":\"auto\",\"messages\":[{\"role\":\"user\",\"content\":\"ping\"}],\"max_tokens\":%d}",
                                         c->ask.max_tokens ? c->ask.max_tokens : 1);
     struct lun_incoming in = { .endpoint = LUN_ENDPOINT_CHAT, .body = body, .n = strlen(body) };

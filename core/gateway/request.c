@@ -374,7 +374,8 @@ static void leave(request *r)
     lun_timer_set(r->loop, &r->timer, LUN_NEVER);
     if (r->ask.over) r->ask.over(r->ask.over_self, r->question, &r->done);       /* the question is gone from here on */
     for (attempt *a; (a = r->attempts); lun_attempt_free(a)) r->attempts = a->next;
-    free(r);
+    struct lun_arena own = r->own;
+    lun_arena_free(&own);
 }
 
 static void walk(struct lun_task *task)
@@ -395,8 +396,10 @@ static void ring(struct lun_timer *t)
 
 request *lun_request_open(struct lun_loop *loop, const struct lun_ask *ask)
 {
-    request *r = lun_zalloc(sizeof *r);
     struct lun_question *q = ask->question;
+    struct lun_arena own = { .stock = q->arena->stock };
+    request *r = lun_arena_zalloc(&own, sizeof *r);
+    r->own = own;
     r->task.run = walk;
     r->timer.fire = ring;
     r->loop = loop;

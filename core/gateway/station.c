@@ -3,11 +3,13 @@
 #include "gateway/decide.h"
 #include "gateway/record.h"
 
+enum { LINE_ROOM = 1000 };      /* most lines are shorter; with malloc's header it is of a size that malloc keeps for the thread */
+
 struct lun_question *lun_station_question(struct lun_station *s)
 {
     lun_us wall = s->wall ? s->wall(s->wall_self) : lun_clock_wall();
     s->random = s->random * 6364136223846793005u + 1442695040888963407u;       /* Knuth's MMIX: a full period; the question mixes it */
-    struct lun_question *q = lun_question_new(s->snapshot, s->registry, s->loop, wall, s->random);
+    struct lun_question *q = lun_question_new(s->stock, s->snapshot, s->registry, s->loop, wall, s->random);
     q->tuning = lun_tuning_ref(s->tuning);
     q->rehearsal = s->rehearsal;
     q->rehearsal_new = s->rehearsal_new;
@@ -20,6 +22,7 @@ static void write_down(struct lun_station *s, struct lun_question *q, const stru
     lun_record_request(q, done);
     if (q->grouped && lun_canary_samples(q, done, s->loop->now) && s->canary) s->canary(s->canary_self);
     if (!s->line) return;
+    lun_buf_space(&line, LINE_ROOM);
     lun_record_line(q, done, &line);
     s->line(s->line_self, line.at, line.n);
     lun_buf_free(&line);
@@ -44,7 +47,7 @@ static void over(void *self, struct lun_question *q, const struct lun_done *done
 
 struct lun_request *lun_station_open(struct lun_station *s, struct lun_question *q, const struct lun_client *client, void *client_self, bool hooks)
 {
-    struct lun_decider *mind = lun_decider_new(s);
+    struct lun_decider *mind = lun_decider_new(s, q);
     s->open++;
     gauge(s, 1);
     return lun_decider_begin(mind, &(struct lun_ask){

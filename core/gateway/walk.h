@@ -77,6 +77,7 @@ enum lun_state { LUN_AT_CLASSIFY, LUN_AT_BUDGET, LUN_AT_CACHE, LUN_AT_SELECT, LU
 
 struct lun_request {
     struct lun_task task;               /* first */
+    struct lun_arena own;               /* it, and its attempts: they outlive the question and what is in its arena */
     struct lun_timer timer;             /* the only one a request has */
     struct lun_loop *loop;
     struct lun_ask ask;

@@ -21,6 +21,7 @@ struct lun_worker {
     struct lun_front front;
     struct lun_server *server;                  /* NULL: nobody connects */
     struct lun_waiting waiting; struct lun_post moved;
+    struct lun_arena_stock stock;
     struct lun_post ready, drain; _Atomic lun_us until;        /* cut then, at the latest */
     struct lun_timer reaper, cutter;
     bool stopping;
@@ -48,7 +49,7 @@ static void trouble(void *self, const struct lun_trouble *t)
 
 static struct lun_desk *desk_new(struct lun_worker *w, struct lun_kit *kit, struct lun_tuning *tuning, char **error)
 {
-    struct lun_station like = { .loop = &w->reactor->loop, .registry = w->options.registry, .tuning = tuning, .keyring = w->keyring, .web = w->web, .waiting = &w->waiting,
+    struct lun_station like = { .loop = &w->reactor->loop, .registry = w->options.registry, .tuning = tuning, .keyring = w->keyring, .web = w->web, .waiting = &w->waiting, .stock = &w->stock,
                                 .log = w->options.log, .trouble = trouble, .trouble_self = w, .canary = w->options.canary, .canary_self = w->options.self, .random = lun_random() };
     if (w->options.writer) {
         like.line = write_line;
@@ -338,6 +339,7 @@ void lun_worker_free(struct lun_worker *w)
     if (w->upstream) lun_upstream_free(w->upstream);
     if (w->reactor) lun_reactor_leave(w->reactor);
     lun_reactor_free(w->reactor);
+    lun_arena_stock_free(&w->stock);
     lun_keyring_unref(w->keyring);
     free(w);
 }

@@ -20,12 +20,15 @@ const char *lun_endpoint_name(enum lun_endpoint e) { return endpoints[e].name; }
 const char *lun_endpoint_path(enum lun_endpoint e) { return endpoints[e].path; }
 
 
-struct owned { struct lun_question question; struct lun_arena arena; };
+struct owned { struct lun_question question; struct lun_arena arena; };     /* in that arena itself */
 
-struct lun_question *lun_question_new(struct lun_snapshot *snapshot, struct lun_registry *registry, const struct lun_loop *loop, lun_us wall, uint64_t seed)
+struct lun_question *lun_question_new(struct lun_arena_stock *stock, struct lun_snapshot *snapshot, struct lun_registry *registry, const struct lun_loop *loop,
+                                      lun_us wall, uint64_t seed)
 {
-    struct owned *o = lun_zalloc(sizeof *o);
+    struct lun_arena arena = { .stock = stock };
+    struct owned *o = lun_arena_alloc(&arena, sizeof *o);
     struct lun_question *q = &o->question;
+    o->arena = arena;
     *q = (struct lun_question){ .arena = &o->arena, .snapshot = lun_snapshot_ref(snapshot), .registry = registry, .loop = loop,
                                 .arrived = loop->now, .arrived_wall = wall, .random = seed, .rest = "", .n = 1, .max_tokens = -1, .budget = -1 };
     q->deadline = loop->now + snapshot->limits.deadline;
@@ -46,8 +49,8 @@ void lun_question_free(struct lun_question *q)
     lun_snapshot_unref(q->snapshot);
     if (q->buffered) atomic_fetch_sub(q->buffered, q->buffered_n);
     lun_buf_free(&q->kept);
-    lun_arena_free(q->arena);
-    free(q);
+    struct lun_arena arena = *q->arena;
+    lun_arena_free(&arena);
 }
 
 /* The beginning of a long string, as a string of its own: cut where no escape and no character is divided. */

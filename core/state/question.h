@@ -153,8 +153,9 @@ static inline lun_us lun_trial_waited(const struct lun_trial *t, lun_us now) { r
 
 extern const struct lun_json_keys lun_question_keys;
 
-/* Empty, with an arena of its own, a reference to the snapshot, and the time. `seed`: what all its randomness comes from, and its id. */
-struct lun_question *lun_question_new(struct lun_snapshot *, struct lun_registry *, const struct lun_loop *, lun_us wall, uint64_t seed);
+/* Empty, with an arena of its own (whose memory is its thread's stock, if there is one), a reference to the snapshot, and the time. `seed`: what all its
+ * randomness comes from, and its id. */
+struct lun_question *lun_question_new(struct lun_arena_stock *, struct lun_snapshot *, struct lun_registry *, const struct lun_loop *, lun_us wall, uint64_t seed);
 void lun_question_free(struct lun_question *);          /* NULL is fine */
 
 /* What the body says in a field that is routed by; {0}: nothing. */

@@ -24,6 +24,7 @@ void lun_connection_wake(struct lun_connection *c)
 struct lun_buf *lun_connection_out(struct lun_connection *c)
 {
     if (!lun_connection_waiting(c)) c->sent_at = now(c);
+    lun_server_lend(c->server, &c->out);
     lun_connection_wake(c);
     return &c->out;
 }
@@ -40,7 +41,9 @@ static void store(struct lun_connection *c, size_t n)
 {
     if (c->phase == LUN_PHASE_LINGER) { c->drained += n; return; }
     bool served = c->phase == LUN_PHASE_OPEN || c->phase == LUN_PHASE_CLOSING;
-    lun_buf_add(served ? &c->ahead : &c->in, c->server->scratch, n);
+    struct lun_buf *to = served ? &c->ahead : &c->in;
+    lun_server_lend(c->server, to);
+    lun_buf_add(to, c->server->scratch, n);
     c->got = now(c);
 }
 
@@ -142,7 +145,7 @@ static void flush(struct lun_connection *c)
     }
     if (!lun_connection_waiting(c)) c->out.n = c->sent = 0;
     if (c->sent > c->out.n / 2) { lun_buf_drop(&c->out, c->sent); c->sent = 0; }
-    if (!c->out.n && (c->phase != LUN_PHASE_OPEN || c->out.room > LUN_SERVER_LOW)) lun_buf_free(&c->out);
+    if (!c->out.n && (c->phase != LUN_PHASE_OPEN || c->out.room > LUN_SERVER_LOW)) lun_server_take_back(c->server, &c->out);
 }
 
 static void tell_full(struct lun_connection *c)

@@ -57,6 +57,8 @@ struct lun_connection {
     char peer[LUN_PEER_TEXT];
 };
 
+enum { LUN_SCRATCH = 64 << 10, LUN_SPARES = 64, LUN_SPARE_ROOM = 8 << 10 /* of each, at most */ };
+
 struct lun_server {
     struct lun_reactor *reactor;
     struct lun_server_handler handler;
@@ -71,13 +73,15 @@ struct lun_server {
     struct lun_task drained;
     time_t date_of; char date[64];
     char *scratch;                          /* LUN_SCRATCH bytes to read into */
+    struct lun_buf spare[LUN_SPARES]; int n_spare;      /* what connections lend each other: an idle one has none */
 };
-enum { LUN_SCRATCH = 64 << 10 };
 
 void lun_count(_Atomic uint64_t *counter, int by);      /* by the one thread that writes it */
 lun_us lun_server_now(const struct lun_server *);
 const char *lun_server_date(struct lun_server *);       /* for the Date field */
 void lun_server_lost(struct lun_server *);              /* a connection was freed */
+void lun_server_lend(struct lun_server *, struct lun_buf *);        /* to one that has no room at all: some, if there is any to spare */
+void lun_server_take_back(struct lun_server *, struct lun_buf *);   /* instead of lun_buf_free */
 
 struct lun_connection *lun_connection_new(struct lun_server *, int fd, const void *from, size_t from_n);
 void lun_connection_wake(struct lun_connection *);

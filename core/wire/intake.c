@@ -101,7 +101,7 @@ void lun_connection_over(struct lun_connection *c)
     lun_buf_free(&c->x.trailers);
     c->x = (struct lun_exchange){0};
     lun_http_reset(&c->reader);
-    lun_buf_free(&c->in);
+    lun_server_take_back(c->server, &c->in);
     c->in = c->ahead;
     c->ahead = (struct lun_buf){0};
     c->begun = c->first = false;

@@ -38,6 +38,18 @@ const char *lun_server_date(struct lun_server *s)
     return s->date;
 }
 
+void lun_server_lend(struct lun_server *s, struct lun_buf *b)
+{
+    if (!b->room && s->n_spare) *b = s->spare[--s->n_spare];
+}
+
+void lun_server_take_back(struct lun_server *s, struct lun_buf *b)
+{
+    if (!b->room || b->room > LUN_SPARE_ROOM || s->n_spare == LUN_SPARES) { lun_buf_free(b); return; }
+    s->spare[s->n_spare++] = (struct lun_buf){ .at = b->at, .room = b->room };
+    *b = (struct lun_buf){0};
+}
+
 /* ---- the error body where the handler has none of its own ---- */
 
 static const char *code_of(int status)
@@ -201,6 +213,7 @@ void lun_server_free(struct lun_server *s)
     s->draining = false;
     while (s->connections) lun_connection_free(s->connections);
     lun_loop_forget(&s->reactor->loop, &s->drained);
+    while (s->n_spare) lun_buf_free(&s->spare[--s->n_spare]);
     free(s->scratch);
     free(s);
 }

@@ -36,7 +36,7 @@ static void open_world(void)
 static struct lun_question *ask(const char *body, size_t n, enum lun_endpoint endpoint, bool *twice)
 {
     struct lun_error error;
-    struct lun_question *q = lun_question_new(world.snapshot, world.registry, &world.loop, 0, 1);
+    struct lun_question *q = lun_question_new(NULL, world.snapshot, world.registry, &world.loop, 0, 1);
     struct lun_incoming in = { .endpoint = endpoint, .body = body, .n = n };
     if (lun_recognise(q, &in, &error)) return q;
     PROMISE(error.message && lun_text_valid(error.message, strlen(error.message)));

@@ -101,7 +101,7 @@ static int close_all(void **state) { (void)state; bound_close(&w); return 0; }
 static struct lun_question *asked(const char *body)
 {
     static const struct lun_loop loop;
-    struct lun_question *q = lun_question_new(w.snapshot, w.registry, &loop, 0, 1);
+    struct lun_question *q = lun_question_new(NULL, w.snapshot, w.registry, &loop, 0, 1);
     q->body = body;
     q->body_n = strlen(body);
     assert_true(lun_json_scan(body, q->body_n, &lun_question_keys, q->fields, &q->scan));
