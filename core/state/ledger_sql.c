@@ -99,9 +99,9 @@ static sqlite3_stmt *prepared(struct lun_ledger *l, enum lun_sql which)
     return *s;
 }
 
-static void bind(sqlite3_stmt *s, const char *types, va_list list)
+static void bind(sqlite3_stmt *s, int i, const char *types, va_list list)
 {
-    for (int i = 1; *types; types++, i++) {
+    for (; *types; types++, i++) {
         int64_t number;
         const char *text;
         switch (*types) {
@@ -136,7 +136,7 @@ static int start(struct lun_ledger *l, enum lun_sql which, const char *types, va
     sqlite3_stmt *s = prepared(l, which);
     if (!s) return 0;
     sqlite3_reset(s);
-    bind(s, types, list);
+    bind(s, 1, types, list);
     return step(l, which);
 }
 
@@ -147,6 +147,26 @@ int lun_sql(struct lun_ledger *l, enum lun_sql which, const char *types, ...)
     int rc = start(l, which, types, list);
     va_end(list);
     return rc;
+}
+
+bool lun_sql_bind(struct lun_ledger *l, enum lun_sql which, int first, const char *types, ...)
+{
+    va_list list;
+    sqlite3_stmt *s = prepared(l, which);
+    if (!s) return false;
+    va_start(list, types);
+    bind(s, first, types, list);
+    va_end(list);
+    return true;
+}
+
+int lun_sql_try(struct lun_ledger *l, enum lun_sql which)
+{
+    int rc = sqlite3_step(l->statements[which]);
+    sqlite3_reset(l->statements[which]);
+    if (rc == SQLITE_DONE || (rc & 0xFF) == SQLITE_CONSTRAINT) return rc & 0xFF;
+    lun_ledger_note(l, rc, texts[which]);
+    return 0;
 }
 
 int lun_sql_next(struct lun_ledger *l, enum lun_sql which) { return step(l, which); }

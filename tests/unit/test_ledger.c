@@ -1,4 +1,5 @@
 #include "ledger_world.h"
+#include "state/ledger_inner.h"
 #include <signal.h>
 
 /* ---- rows, accounts, grants ---- */
@@ -46,6 +47,32 @@ static void a_row_counts_once_however_often_it_is_told(void **state)
     row(l, 1, payers, 50, 30);
     commit(l);
     assert_int_equal(look(l, key).charged, 40);
+    lun_journal_unlink(j);
+    lun_ledger_close(l);
+}
+
+/* They are written many at once, unless one of them is there already: among those, or from before. */
+static void many_rows_count_once_each_wherever_one_is_told_again(void **state)
+{
+    (void)state;
+    struct lun_ledger *l = open_ledger(LUN_LEDGER_FOUND);
+    struct lun_journal *j = begin_run(l);
+    begin(l);
+    uint32_t key = account(l, "key app", 100000), payers = lun_ledger_payers(l, &key, 1);
+    for (uint64_t seq = 1; seq <= 40; seq++) row(l, seq, payers, 50, 1);
+    assert_int_equal(look(l, key).charged, 40);
+    for (uint64_t seq = 41; seq <= 80; seq++) row(l, seq == 50 ? 7 : seq == 60 ? 59 : seq, payers, 50, 1);
+    commit(l);
+    assert_int_equal(look(l, key).charged, 78);
+    begin(l);
+    for (uint64_t seq = 100; seq < 100 + LUN_LEDGER_ROWS; seq++) row(l, seq, payers, 50, 1);
+    lun_ledger_rollback(l);
+    begin(l);
+    for (uint64_t seq = 80; seq < 80 + LUN_LEDGER_ROWS; seq++) row(l, seq, payers, 50, 1);
+    commit(l);
+    assert_int_equal(look(l, key).charged, 78 + LUN_LEDGER_ROWS - 1);
+    assert_int_equal(by_hand("SELECT count(*) FROM attempt"), 78 + LUN_LEDGER_ROWS - 1);
+    assert_int_equal(by_hand("SELECT sum(cost) FROM attempt"), 78 + LUN_LEDGER_ROWS - 1);
     lun_journal_unlink(j);
     lun_ledger_close(l);
 }
@@ -442,6 +469,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(what_is_committed_is_there_after_a_restart),
         T(a_row_counts_once_however_often_it_is_told),
+        T(many_rows_count_once_each_wherever_one_is_told_again),
         T(what_a_provider_charges_above_its_hold_is_flagged_and_taken),
         T(a_transaction_that_is_rolled_back_leaves_nothing),
         T(payers_that_are_not_there_are_never_charged_to_nobody),
