@@ -18,16 +18,26 @@ const unsigned char lun_http_classes[256] = {
 
 static bool control(char c) { return ((unsigned char)c < ' ' && c != '\t') || c == 0x7f; }
 
+#ifdef __SSE2__
+/* One bit for each of 16 bytes. */
+static inline int controls(const char *p)
+{
+    const __m128i low = _mm_set1_epi8(0x1f), tab = _mm_set1_epi8('\t'), del = _mm_set1_epi8(0x7f);
+    __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+    __m128i below = _mm_andnot_si128(_mm_cmpeq_epi8(v, tab), _mm_cmpeq_epi8(_mm_min_epu8(v, low), v));
+    return _mm_movemask_epi8(_mm_or_si128(below, _mm_cmpeq_epi8(v, del)));
+}
+#endif
+
 size_t lun_http_before_control(const char *p, size_t n)
 {
     size_t i = 0;
 #ifdef __SSE2__
-    const __m128i low = _mm_set1_epi8(0x1f), tab = _mm_set1_epi8('\t'), del = _mm_set1_epi8(0x7f);
-    for (; i + 16 <= n; i += 16) {
-        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(p + i));
-        __m128i below = _mm_andnot_si128(_mm_cmpeq_epi8(v, tab), _mm_cmpeq_epi8(_mm_min_epu8(v, low), v));
-        int found = _mm_movemask_epi8(_mm_or_si128(below, _mm_cmpeq_epi8(v, del)));
-        if (found) return i + (size_t)__builtin_ctz((unsigned)found);
+    for (int found; i + 16 <= n; i += 16)
+        if ((found = controls(p + i))) return i + (size_t)__builtin_ctz((unsigned)found);
+    if (n >= 16 && i < n) {                 /* the last 16 once more: they were good as far as they were looked at */
+        int found = controls(p + n - 16);
+        return found ? n - 16 + (size_t)__builtin_ctz((unsigned)found) : n;
     }
 #endif
     while (i < n && !control(p[i])) i++;
@@ -36,8 +46,9 @@ size_t lun_http_before_control(const char *p, size_t n)
 
 bool lun_http_is_token(const char *text, size_t n)
 {
-    for (size_t i = 0; i < n; i++) if (!lun_http_in(text[i], LUN_TOKEN)) return false;
-    return n > 0;
+    int all = LUN_TOKEN;
+    for (size_t i = 0; i < n; i++) all &= lun_http_classes[(unsigned char)text[i]];
+    return n > 0 && all;
 }
 
 bool lun_http_is_value(const char *text, size_t n) { return lun_http_before_control(text, n) == n; }

@@ -33,17 +33,20 @@ static size_t plain_run(const char *text, size_t n)
 
 void lun_json_put_string(struct lun_buf *out, const char *text, size_t n)
 {
-    lun_buf_space(out, n + 2);
-    lun_buf_putc(out, '"');
-    for (size_t i = 0, run; i < n;) {
-        run = plain_run(text + i, n - i);
-        lun_buf_add(out, text + i, run);
-        if ((i += run) == n) break;
+    char *to = lun_buf_space(out, n + 2);
+    size_t run = plain_run(text, n);
+    *to = '"';
+    if (n) memcpy(to + 1, text, run);
+    out->n += 1 + run;
+    for (size_t i = run; i < n;) {
         size_t length = lun_text_sequence(text + i, n - i);
         if (length > 1) lun_buf_add(out, text + i, length);
         else if (!length) lun_buf_puts(out, "\xef\xbf\xbd");
         else put_special(out, (unsigned char)text[i]);
         i += length ? length : 1;
+        run = plain_run(text + i, n - i);
+        lun_buf_add(out, text + i, run);
+        i += run;
     }
     lun_buf_putc(out, '"');
 }

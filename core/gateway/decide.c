@@ -110,7 +110,7 @@ static void chat_end(void *self, enum lun_end end, const struct lun_pair *traile
     if (end != LUN_CLEAN || m->heard_status != 200) result.error = "the model did not answer";
     granted(m, &result);
 }
-static const struct lun_client chat_client = { chat_head, chat_bytes, chat_end };
+static const struct lun_client chat_client = { chat_head, chat_bytes, chat_end, NULL };
 
 static void write_chat(const struct lun_wish *w, struct lun_buf *body)
 {

@@ -244,7 +244,8 @@ static void say_end(void *self, enum lun_end end, const struct lun_pair *trailer
     if (end == LUN_CLEAN) lun_exchange_trailers(v->exchange, trailers, n);
     lun_exchange_end(v->exchange, end == LUN_CLEAN);
 }
-static const struct lun_client visitor = { say_head, say_bytes, say_end };
+static bool takes_trailers(void *self) { return lun_exchange_takes_trailers(((struct visit *)self)->exchange); }
+static const struct lun_client visitor = { say_head, say_bytes, say_end, takes_trailers };
 
 static void on_gone(void *user) { lun_request_leave(((struct visit *)user)->request); }
 

@@ -109,7 +109,7 @@ static void say_end(void *self, enum lun_end end, const struct lun_pair *trailer
     if (c->callbacks.end && !c->gone) c->callbacks.end(c->user, end == LUN_CLEAN, headers_of(trailers), (size_t)n);
     finish(c);
 }
-static const struct lun_client asker = { say_head, say_bytes, say_end };
+static const struct lun_client asker = { say_head, say_bytes, say_end, NULL };
 
 /* ---- a walk's client: deciding ---- */
 
@@ -175,7 +175,7 @@ static void hear_end(void *self, enum lun_end end, const struct lun_pair *traile
     if (!done->code) put_plan(q, &d);
     tell(c, q, &d);
 }
-static const struct lun_client decider = { hear_head, hear_bytes, hear_end };
+static const struct lun_client decider = { hear_head, hear_bytes, hear_end, NULL };
 
 /* ---- refused at the door ---- */
 

@@ -31,6 +31,7 @@ struct lun_client {
     void (*end)(void *self, enum lun_end, const struct lun_pair *trailers, int n_trailers);     /* last call; all is closed and settled by
                                                                now. The port must not touch the request again, not even to leave. Of
                                                                what was only decided: comes without a head, the plan is in the question */
+    bool (*takes_trailers)(void *self);                     /* asked before a clean end: whether they are of use to it, or none are made; NULL: they are */
 };                                                          /* nothing is called after leave */
 
 struct lun_call {                           /* borrowed until close() */

@@ -60,7 +60,8 @@ static enum go over(request *r, enum lun_end end)
     r->done.stream_torn = end == LUN_TORN && !r->gone;
     if (r->gone) r->done.status = 499;
     else {
-        int n = end == LUN_CLEAN ? lun_reply_trailers(r->question, &r->done, &trailers) : 0;
+        bool wanted = end == LUN_CLEAN && (!r->ask.client->takes_trailers || r->ask.client->takes_trailers(r->ask.client_self));
+        int n = wanted ? lun_reply_trailers(r->question, &r->done, &trailers) : 0;
         r->ask.client->end(r->ask.client_self, end, trailers, n);
     }
     r->gone = true;

@@ -305,7 +305,7 @@ static void say_end(void *self, enum lun_end end, const struct lun_pair *trailer
     v->answer.clean = end == LUN_CLEAN;
     v->answer.ended_at = lun_simulation_now(v->of);
 }
-static const struct lun_client client = { say_head, say_bytes, say_end };
+static const struct lun_client client = { say_head, say_bytes, say_end, NULL };
 
 /* ---- asking ---- */
 

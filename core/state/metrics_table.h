@@ -7,7 +7,7 @@
 #include <stdatomic.h>
 
 #define LUN_METRIC_SLOTS  256
-#define LUN_METRIC_RECENT 32    /* a power of two */
+#define LUN_METRIC_RECENT 64    /* a power of two */
 
 /* Upper ends of a histogram's buckets, without +Inf. `fine`: quantiles are told of it, so a lun_histogram of microseconds is kept beside them. */
 struct lun_bounds { const double *at; size_t n; bool fine; };

@@ -136,9 +136,11 @@ void lun_exchange_bytes(struct lun_exchange *x, const char *bytes, size_t n)
     if (x->chunked) lun_buf_add(out, "\r\n", 2);
 }
 
+bool lun_exchange_takes_trailers(const struct lun_exchange *x) { return of(x)->phase == LUN_PHASE_OPEN && x->chunked && !x->mute && x->wants_trailers; }
+
 void lun_exchange_trailers(struct lun_exchange *x, const struct lun_pair *trailers, int n)
 {
-    if (of(x)->phase == LUN_PHASE_OPEN && x->chunked && !x->mute && x->wants_trailers) put_fields(&x->trailers, trailers, n);
+    if (lun_exchange_takes_trailers(x)) put_fields(&x->trailers, trailers, n);
 }
 
 void lun_exchange_end(struct lun_exchange *x, bool clean)

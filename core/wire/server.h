@@ -126,6 +126,7 @@ void lun_exchange_head(struct lun_exchange *, int status, const struct lun_pair 
 void lun_exchange_bytes(struct lun_exchange *, const char *, size_t);       /* copied; all of them, also while full. HEAD: dropped */
 /* Fields behind the last chunk; only where the client said `TE: trailers` and the answer is chunked, else dropped. Before end. */
 void lun_exchange_trailers(struct lun_exchange *, const struct lun_pair *, int n);
+bool lun_exchange_takes_trailers(const struct lun_exchange *);      /* whether it is so here */
 /* The last call. clean: the body was whole; the connection is kept if both sides want it. Not clean: what was said is
  * sent, then the connection closes without the last chunk, so that the client sees a cut body (so too if fewer bytes were
  * said than `length`, or no head). More bytes than `length` are never sent. */

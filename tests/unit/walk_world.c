@@ -542,7 +542,7 @@ static void client_end(void *self, enum lun_end end, const struct lun_pair *trai
     if (c->told) c->told(c);
 }
 
-static const struct lun_client client = { client_head, client_bytes, client_end };
+static const struct lun_client client = { client_head, client_bytes, client_end, NULL };
 
 void leave(struct asked *c)
 {
