@@ -103,6 +103,8 @@ struct lun_ledger {
     int wal_pages, checkpoint_at;       /* pages in the log; how many there are when it is next brought into the file */
     sqlite3_stmt *statements[LUN_SQL_COUNT];
     struct lun_pending rows[LUN_LEDGER_ROWS]; int n_rows;     /* of this transaction, not in a table yet */
+    uint64_t bound[LUN_LEDGER_ROWS * LUN_LEDGER_COLUMNS];     /* what ROWS_ADD has bound since it was prepared: numbers, and where texts lie */
+    int n_bound;                        /* the first so many of them */
     struct lun_payer_set *cache;
     struct lun_sum *sums; uint32_t n_sums, room_sums;   /* of this transaction: a table by account; room is a power of two or 0 */
 };
@@ -111,7 +113,8 @@ struct lun_ledger {
  * SQLITE_DONE; 0: failed, and noted. After a ROW: read columns, then lun_sql_next until DONE, or lun_sql_end. */
 int  lun_sql(struct lun_ledger *, enum lun_sql, const char *types, ...);
 int  lun_sql_next(struct lun_ledger *, enum lun_sql);
-/* In parts: binds from the `first`th on; then the step. A constraint that does not hold is SQLITE_CONSTRAINT here, and nothing was wrong. */
+/* In parts: binds from the `first`th on, each part behind the one before and the same types each time, of numbers and texts that stay where they are; then the
+ * step. What is bound already is not bound again: in rows that is most. A constraint that does not hold is SQLITE_CONSTRAINT here, and nothing was wrong. */
 bool lun_sql_bind(struct lun_ledger *, enum lun_sql, int first, const char *types, ...);
 int  lun_sql_try(struct lun_ledger *, enum lun_sql);
 void lun_sql_end(struct lun_ledger *, enum lun_sql);
