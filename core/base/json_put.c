@@ -18,15 +18,20 @@ static void put_special(struct lun_buf *out, unsigned char c)
 }
 
 /* How many bytes from the first one on may stand as they are. Eight at a time; what is suspect among them is looked at one by one. */
-static size_t plain_run(const char *text, size_t n)
+static inline bool suspect(const char *eight)
 {
     const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;
+    uint64_t w;
+    memcpy(&w, eight, 8);
+    uint64_t quote = w ^ ones * '"', slash = w ^ ones * '\\', del = w ^ ones * 0x7f;
+    return (w | (w - ones * ' ') | (quote - ones) | (slash - ones) | (del - ones)) & high;
+}
+
+static size_t plain_run(const char *text, size_t n)
+{
     size_t i = 0;
-    for (uint64_t w; i + 8 <= n; i += 8) {
-        memcpy(&w, text + i, 8);
-        uint64_t quote = w ^ ones * '"', slash = w ^ ones * '\\', del = w ^ ones * 0x7f;
-        if ((w | (w - ones * ' ') | (quote - ones) | (slash - ones) | (del - ones)) & high) break;
-    }
+    while (i + 8 <= n && !suspect(text + i)) i += 8;
+    if (n >= 8 && i + 8 > n && !suspect(text + n - 8)) return n;
     while (i < n && plain((unsigned char)text[i])) i++;
     return i;
 }

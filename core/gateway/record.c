@@ -122,16 +122,19 @@ void lun_record_request(struct lun_question *q, const struct lun_done *done)
 
 /* ---- the line ---- */
 
-static const struct { const char *text; size_t n; } keys[LUN_LOG_FIELD_COUNT] = {
-#define X(id, name, ...) [LUN_LOG_##id] = { "\"" name "\":", sizeof name + 2 },
+enum { KEY_ROOM = 32 };         /* of each, so that it is copied as a whole, comma or not: of a length that the compiler knows */
+static const struct { char text[KEY_ROOM - 1]; unsigned char n; } keys[LUN_LOG_FIELD_COUNT] = {
+#define X(id, name, ...) [LUN_LOG_##id] = { ",\"" name "\":", sizeof name + 3 },
     LUN_LOG_FIELDS(X) LUN_LOG_ATTEMPT_FIELDS(X) LUN_LOG_TOKENS_FIELDS(X)
 #undef X
 };
 
 void lun_record_key(struct lun_buf *out, enum lun_log_field f)
 {
-    if (out->n && out->at[out->n - 1] != '{') lun_buf_putc(out, ',');
-    lun_buf_add(out, keys[f].text, keys[f].n);
+    char *at = lun_buf_space(out, KEY_ROOM);
+    bool first = !out->n || at[-1] == '{';
+    memcpy(at, (const char *)&keys[f] + first, KEY_ROOM - 1);
+    out->n += (size_t)keys[f].n - first;
 }
 
 static void put_text(struct lun_buf *out, enum lun_log_field f, const char *value)
