@@ -6,10 +6,11 @@
 #include <string.h>
 
 #define BLOCK 8000      /* with malloc's own header below two pages; most requests need no other */
+
 #ifdef __SANITIZE_ADDRESS__
-#define KEPT  0         /* what is used too late is to be found */
+const int lun_arena_keeps = 0;
 #else
-#define KEPT  64
+const int lun_arena_keeps = 64;
 #endif
 
 struct lun_arena_block { struct lun_arena_block *next; size_t used, room; _Alignas(max_align_t) char bytes[]; };
@@ -28,7 +29,7 @@ static struct lun_arena_block *block_of(struct lun_arena *a, size_t room)
 static void drop(struct lun_arena *a, struct lun_arena_block *b)
 {
     struct lun_arena_stock *s = a->stock;
-    if (!s || b->room != BLOCK || s->n >= KEPT) { free(b); return; }
+    if (!s || b->room != BLOCK || s->n >= lun_arena_keeps) { free(b); return; }
     b->next = s->block;
     s->block = b;
     s->n++;

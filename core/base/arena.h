@@ -4,7 +4,9 @@
 #define LUN_BASE_ARENA_H
 #include <stddef.h>
 
-/* Blocks that the arenas of one thread leave to those that come after, some half a megabyte at most; it outlives them. */
+/* Blocks that the arenas of one thread leave to those that come after: so many of 8 KB at most; none where an address sanitizer is to find what is used
+ * too late. It outlives them. */
+extern const int lun_arena_keeps;
 struct lun_arena_stock { struct lun_arena_block *block; int n; };       /* zero-initialised: empty and valid */
 void lun_arena_stock_free(struct lun_arena_stock *);
 
