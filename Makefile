@@ -6,6 +6,8 @@ DEPS      = gcc make pkg-config libc6-dev libluajit2-5.1-dev libcurl4-openssl-de
             libsqlite3-dev libhiredis-dev libglib2.0-dev tzdata ca-certificates curl
 TEST_DEPS = lua5.1 lua-cjson lua-busted lua-socket lua-posix libcmocka-dev nginx openssl lua-check valgrind prometheus redis-server sqlite3
 CLIENT_DEPS = nodejs npm python3 python3-venv
+# nginx's Lua module goes with the LuaJIT that is built with (libluajit2); with Debian's other one, libluajit-5.1-2, it does not.
+BENCH_DEPS = nginx libnginx-mod-http-lua lua-cjson haproxy openssl valgrind
 FUZZ_DEPS = clang libclang-rt-14-dev llvm
 
 BUILD  ?= build
@@ -52,7 +54,7 @@ MANDIR     ?= $(PREFIX)/share/man
 FUZZ_TARGETS := $(filter-out tests/fuzz/libfuzzer.c,$(sort $(wildcard tests/fuzz/*.c)))
 UNITS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
 
-.PHONY: all deps test-deps build library install uninstall units run test test-unit test-policy test-e2e test-clients test-tokens fuzz fuzzers sanitize sanitize-address sanitize-thread stress stress-money claims lint layers docs examples mutants help clean
+.PHONY: all deps test-deps bench bench-deps build library install uninstall units run test test-unit test-policy test-e2e test-clients test-tokens fuzz fuzzers sanitize sanitize-address sanitize-thread stress stress-money claims lint layers docs examples mutants help clean
 all: deps
 	@$(MAKE) --no-print-directory -j$$(nproc) build
 
@@ -210,6 +212,19 @@ claims: test-deps build $(BUILD)/tests/load ## minutes: a day of traffic with pr
 	@failed=0; $(BUILD)/lunette test tests/claims/day_spec.lua || failed=1; \
 	LUNETTE=$(abspath $(BUILD)/lunette) lua5.1 /usr/bin/busted --output=plainTerminal --lpath "tests/e2e/?.lua" --pattern _spec tests/claims/carried_spec.lua || failed=1; \
 	exit $$failed
+
+# Minutes, with nothing else running: BENCH_ROUNDS, BENCH_ONLY, …: tests/bench/README.md.
+BENCHES := $(addprefix $(BUILD)/tests/bench_,load upstream)
+$(BENCHES): $(BUILD)/tests/bench_%: tests/bench/%.c Makefile
+	@mkdir -p $(@D)
+	@echo '  cc  $<'
+	@$(CC) -std=gnu11 $(WARN) $(OPT) -g -D_GNU_SOURCE -MMD -MP -o $@ $< $$(pkg-config --libs libssl libcrypto)
+
+bench-deps: test-deps
+	@tests/tools/install $(BENCH_DEPS)
+BENCH = LUNETTE=$(abspath $(BUILD)/lunette) lua5.1 tests/bench
+bench: bench-deps build $(BENCHES) $(BUILD)/tests/crowd ## minutes: what requests and streams cost beside nginx, nginx with Lua and HAProxy, and how that grows; build/bench.json
+	@$(BENCH)/bench.lua $(BUILD)/bench.json
 
 test-clients: deps build ## the official SDKs of npm and PyPI against the gateway
 	@tests/tools/install $(CLIENT_DEPS)

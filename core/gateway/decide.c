@@ -13,6 +13,7 @@ struct lun_decider {
     struct lun_request *walk;
     struct lun_policy *policy;          /* the one it began with, also when the station has a fresh one by now */
     bool thought_once;
+    bool decided; lun_us decision;      /* whether a hook was asked before the first attempt; the CPU time of those that were */
     /* while a hook is asked */
     struct lun_request *request;
     enum lun_hook hook;
@@ -61,6 +62,7 @@ void lun_decider_free(struct lun_decider *m, struct lun_question *q)
     if ((*m->at = m->next)) m->next->at = m->at;
     if (m->thought) lun_thought_end(m->thought);
     if (m->thought_once) lun_policy_forget(m->policy, q);
+    if (m->decided) lun_metrics_add(m->station->registry->metrics, LUN_METRIC_DECISION, NULL, (double)m->decision / 1e6);
     lun_buf_free(&m->heard);
     lun_buf_free(&m->result_body);
 }
@@ -201,6 +203,10 @@ static void think_on(struct lun_decider *m)
     if (m->thought->state == LUN_THOUGHT_WISHES && !time_left(m)) lun_thought_give_up(m->thought);
     if (m->thought->state == LUN_THOUGHT_WISHES) { grant(m); return; }
     lun_metrics_add(m->station->registry->metrics, LUN_METRIC_POLICY_SECONDS, (const char *[]){ lun_hook_name(m->hook) }, (double)m->thought->cpu / 1e6);
+    if (m->hook <= LUN_HOOK_SELECT) {
+        m->decided = true;
+        m->decision += m->thought->cpu;
+    }
     if (m->thought->state == LUN_THOUGHT_FAILED) failed(m, &answer);
     else answer = m->thought->answer;
     lun_thought_end(m->thought);

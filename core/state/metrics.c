@@ -12,6 +12,8 @@
 #define NAME_MOST   64
 #define VALUE_MOST  200         /* bytes of a label's value; the rest is cut off */
 
+/* In microseconds what a decision is measured in: fine where its p50 and p99 are looked for. */
+static const double decision[] = { 1e-6, 2e-6, 3e-6, 4e-6, 5e-6, 6e-6, 8e-6, 1e-5, 1.25e-5, 1.5e-5, 2e-5, 2.5e-5, 3e-5, 4e-5, 5e-5, 7.5e-5, 1e-4, 2.5e-4, 1e-3, 0.01, 0.1 };
 static const double fast[] = { 1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.05, 0.25, 1 };
 /* What OpenTelemetry's GenAI conventions advise for each. */
 static const double tokens[] = { 1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864 };
@@ -26,7 +28,8 @@ static const double whole[] = { 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 0
 static const struct lun_bounds bounds[LUN_METRIC_COUNT] = {
     [LUN_METRIC_REQUEST_SECONDS] = FINE(whole), [LUN_METRIC_LABEL_SECONDS] = FINE(whole), [LUN_METRIC_STAGE_SECONDS] = FINE(whole),
     [LUN_METRIC_TARGET_SECONDS] = FINE(whole), [LUN_METRIC_QUEUE_SECONDS] = BOUNDS(whole),
-    [LUN_METRIC_POLICY_SECONDS] = BOUNDS(fast), [LUN_METRIC_OVERHEAD] = BOUNDS(fast), [LUN_METRIC_LEDGER_COMMIT] = BOUNDS(fast), [LUN_METRIC_TOKENS] = BOUNDS(tokens),
+    [LUN_METRIC_POLICY_SECONDS] = BOUNDS(fast), [LUN_METRIC_DECISION] = BOUNDS(decision), [LUN_METRIC_OVERHEAD] = BOUNDS(fast), [LUN_METRIC_LEDGER_COMMIT] = BOUNDS(fast),
+    [LUN_METRIC_TOKENS] = BOUNDS(tokens),
     [LUN_METRIC_DURATION] = FINE(calls), [LUN_METRIC_TTFT] = BOUNDS(first), [LUN_METRIC_PER_TOKEN] = BOUNDS(steps),
 };
 static const struct lun_metric_what whats[LUN_METRIC_COUNT] = {

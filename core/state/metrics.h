@@ -21,6 +21,7 @@ enum lun_metric_type { LUN_COUNTER, LUN_GAUGE, LUN_HISTOGRAM };
     X(PLAN_EMPTY,      "lunette_plan_empty_total",                  COUNTER,   "",                      "Plans of a policy that held no usable step; the default plan took their place") \
     X(POLICY_ERRORS,   "lunette_policy_errors_total",               COUNTER,   "hook,reason",           "Hooks that failed; the default decided") \
     X(POLICY_SECONDS,  "lunette_policy_seconds",                    HISTOGRAM, "hook",                  "CPU time of hooks") \
+    X(DECISION,        "lunette_decision_seconds",                  HISTOGRAM, "",                      "CPU time of the hooks of a request before anything is sent: classify, budget and select together") \
     X(REQUEST_SECONDS, "lunette_request_seconds",                   HISTOGRAM, "result",                "From a request's arrival to its end, by what came of it: answered; failed (something was sent, or 5xx); refused (nothing was); left (the client, first)") \
     X(LABEL_REQUESTS,  "lunette_label_requests_total",              COUNTER,   "label,result",          "Requests by the labels that classify answered; past 200 labels the rest counts as other") \
     X(LABEL_SECONDS,   "lunette_label_seconds",                     HISTOGRAM, "label",                 "From arrival to end of requests that were answered, by label") \
