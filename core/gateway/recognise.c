@@ -280,27 +280,42 @@ bool lun_client_may(const struct lun_client_rule *client, const char *model)
     return false;
 }
 
-static bool there(const struct lun_target **list, int n, const struct lun_target *t)
+/* Adds a target to a list that it is not in yet; `has` says which are, by their place in the configuration. */
+static void add_target(const struct lun_target **list, int *n, bool *has, const struct lun_target *t)
 {
-    while (n--) if (list[n] == t) return true;
-    return false;
+    if (!has[t->index]) list[(*n)++] = t;
+    has[t->index] = true;
 }
 
-static void gather(struct lun_question *q)
+/* Those of the models that its key may use: what there is to look through grows with the configuration. */
+static void gather_allowed(struct lun_question *q)
 {
     const struct lun_snapshot *s = q->snapshot;
-    q->targets = lun_arena_alloc(q->arena, (size_t)(s->n_targets + 1) * sizeof *q->targets);
-    q->asked = lun_arena_alloc(q->arena, (size_t)(s->n_targets + 1) * sizeof *q->asked);
+    size_t most = (size_t)s->n_targets + 1;
+    const struct lun_target **targets = lun_arena_alloc(q->arena, most * sizeof *targets), **asked = lun_arena_alloc(q->arena, most * sizeof *asked);
+    bool *has = lun_arena_zalloc(q->arena, 2 * most), *has_asked = has + most;
+    q->targets = targets, q->asked = asked;
     for (int m = 0; m < s->n_models; m++) {
         const struct lun_model *model = &s->models[m];
-        bool asked = !q->entry || model == q->entry;
         if (model->pattern && model != q->entry) continue;      /* a pattern's target has no name to ask for but the one that fitted */
         if (!lun_client_may(q->client, model == q->entry ? q->model : model->name)) continue;
         for (int t = 0; t < model->n_targets; t++) {
-            if (!there(q->targets, q->n_targets, model->targets[t])) q->targets[q->n_targets++] = model->targets[t];
-            if (asked && !there(q->asked, q->n_asked, model->targets[t])) q->asked[q->n_asked++] = model->targets[t];
+            add_target(targets, &q->n_targets, has, model->targets[t]);
+            if (!q->entry || model == q->entry) add_target(asked, &q->n_asked, has_asked, model->targets[t]);
         }
     }
+}
+
+/* Who may use all models has the same targets as everyone who may: they were gathered with the configuration. */
+static void gather(struct lun_question *q)
+{
+    const struct lun_snapshot *s = q->snapshot;
+    if (!s->n_all || (q->client && q->client->n_models) || (q->entry && q->entry->pattern)) {
+        gather_allowed(q);
+        return;
+    }
+    q->targets = q->asked = s->all, q->n_targets = q->n_asked = s->n_all;
+    if (q->entry) q->asked = q->entry->targets, q->n_asked = q->entry->n_targets;
 }
 
 static bool not_found(struct lun_question *q, struct lun_error *e)

@@ -178,4 +178,5 @@ void lun_load_clients(struct lun_loading *l)
         rules[n].index = n, n++;
     }
     l->snapshot->clients = rules, l->snapshot->n_clients = n;
+    lun_snapshot_sort_clients(l->snapshot);
 }

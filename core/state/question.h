@@ -116,8 +116,8 @@ struct lun_question {
     bool rehearsal;                 /* a trial run of hooks, before a version is adopted: functions of the host are not called */
     bool rehearsal_new;             /* in which it is new at every canary */
 
-    const struct lun_target **targets; int n_targets;   /* what this key may use and can answer this endpoint; narrowed by budget */
-    const struct lun_target **asked; int n_asked;       /* those of the model named (all, for auto) */
+    const struct lun_target *const *targets; int n_targets;   /* what this key may use and can answer this endpoint; narrowed by budget */
+    const struct lun_target *const *asked; int n_asked;       /* those of the model named (all, for auto) */
 
     const char **labels; int n_labels;
     struct lun_pair *notes; int n_notes;        /* note(k, v): values are JSON texts */

@@ -161,12 +161,31 @@ bool lun_key_hash_read(const char *text, unsigned char hash[LUN_KEY_HASH])
     return !strncmp(text, "sha256:", 7) && strlen(text) == LUN_KEY_HASH_TEXT - 1 && lun_hex_read(text + 7, hash, LUN_KEY_HASH);
 }
 
+static int by_hash(const void *a, const void *b)
+{
+    const struct lun_client_rule *x = *(const struct lun_client_rule *const *)a, *y = *(const struct lun_client_rule *const *)b;
+    int order = memcmp(x->hash, y->hash, LUN_KEY_HASH);
+    return order ? order : (x > y) - (x < y);
+}
+
+void lun_snapshot_sort_clients(struct lun_snapshot *s)
+{
+    const struct lun_client_rule **sorted = lun_arena_alloc(&s->arena, (size_t)s->n_clients * sizeof *sorted + 1);
+    for (int i = 0; i < s->n_clients; i++) sorted[i] = &s->clients[i];
+    qsort(sorted, (size_t)s->n_clients, sizeof *sorted, by_hash);
+    s->by_hash = sorted, s->n_by_hash = s->n_clients;
+}
+
+/* How long this takes tells of hashes at most, and nobody makes a key from what its hash begins with. */
 const struct lun_client_rule *lun_snapshot_client(const struct lun_snapshot *s, const unsigned char hash[LUN_KEY_HASH])
 {
-    const struct lun_client_rule *found = NULL;
-    for (int i = s->n_clients; i--; )       /* all of them, so that the time tells nothing; of equals the first */
-        found = CRYPTO_memcmp(hash, s->clients[i].hash, LUN_KEY_HASH) ? found : &s->clients[i];
-    return found;
+    int low = 0, high = s->n_by_hash;
+    while (low < high) {
+        int middle = low + (high - low) / 2;
+        if (memcmp(s->by_hash[middle]->hash, hash, LUN_KEY_HASH) < 0) low = middle + 1;
+        else high = middle;
+    }
+    return low < s->n_by_hash && !CRYPTO_memcmp(s->by_hash[low]->hash, hash, LUN_KEY_HASH) ? s->by_hash[low] : NULL;
 }
 
 const struct lun_client_rule *lun_snapshot_client_named(const struct lun_snapshot *s, const char *name)

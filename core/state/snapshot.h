@@ -236,9 +236,11 @@ struct lun_snapshot {
     const struct lun_provider *providers; int n_providers;
     const struct lun_canary_rule *canaries; int n_canaries;
     const struct lun_target *targets; int n_targets;
+    const struct lun_target *const *all; int n_all;    /* those of the models without a *, each once, in the order of the models: what who may ask for any can use */
     const struct lun_model *models; int n_models;   /* names first, patterns after, each in the order of the file */
     const struct lun_team *teams; int n_teams;
     const struct lun_client_rule *clients; int n_clients;
+    const struct lun_client_rule *const *by_hash; int n_by_hash;   /* the same, by the hashes of their keys: a key is found in as many steps with ten thousand clients as with ten */
     bool clients_said;          /* there is such a list, though it may be empty. Not: open, loopback only, until a key is made */
     int64_t premium;            /* nano-USD per million input tokens: a target that is dearer is a premium one */
     struct lun_price premium_price;     /* the mean of theirs, each part; unknown where there is none */
@@ -262,6 +264,7 @@ void lun_snapshot_unref(struct lun_snapshot *);                 /* any thread; t
 /* The entry of `models` for a name a client asked for: the exact one, else the first pattern that fits. NULL: none.
  * For a pattern *rest is what its * stands for (points into `name`), otherwise "". */
 const struct lun_model *lun_snapshot_model(const struct lun_snapshot *, const char *name, const char **rest);
+void lun_snapshot_sort_clients(struct lun_snapshot *);     /* while it is being made: by_hash from the clients */
 void lun_snapshot_average(struct lun_snapshot *);      /* while it is being made: premium_price from `premium` and the targets */
 bool lun_target_is_premium(const struct lun_snapshot *, const struct lun_target *);
 bool lun_pattern_fits(const char *pattern, const char *name);   /* one * at most, anywhere; it may stand for nothing */
@@ -271,7 +274,7 @@ const struct lun_canary_rule *lun_snapshot_canary(const struct lun_snapshot *, c
 const struct lun_team *lun_snapshot_team(const struct lun_snapshot *, const char *name);       /* NULL: there is none */
 #define LUN_KEY_HASH 32
 const struct lun_client_rule *lun_snapshot_client(const struct lun_snapshot *, const unsigned char hash[LUN_KEY_HASH]);     /* by the hash of a
-                                                                   presented key; compared in constant time with all. NULL: nobody's */
+                                                                   presented key, whole in constant time. NULL: nobody's */
 const struct lun_client_rule *lun_snapshot_client_named(const struct lun_snapshot *, const char *name);        /* NULL: there is none */
 /* The text of one of a provider's keys as `newest` has it: of the provider of the same name at the same place, the secret of the same name. Where
  * there is none, or `newest` is NULL, the provider's own. Borrowed from either snapshot. */

@@ -87,6 +87,8 @@ local function start()
     g.process:stop(e2e.SIGTERM)
     local since = e2e.socket.gettime()
     g:restart()
+    rivals.greeted(g)
+    e2e.eventually("it is ready", function() return g:request { path = "/health/readiness" }.status == 200 end)
     figures.add("start", (e2e.socket.gettime() - since) * 1000)
   end
   g:stop()

@@ -12,8 +12,8 @@ return {
   end,
 
   select = function(request, targets)
-    local able = targets:healthy()
-    local small, large = able:of "small":by "price.input", able:of "large":by "price.input"
+    if request.model ~= "auto" then return targets:asked():healthy():by "price.input" end
+    local small, large = targets:of "small":healthy():by "price.input", targets:of "large":healthy():by "price.input"
     return request.label == "hard" and large .. small or small .. large
   end,
 }

@@ -171,12 +171,16 @@ end
 
 ---- Lunette, by gateway.lua and policy.lua of this folder ----
 
+-- It says a line for each target before it serves: who does not read them holds it up.
+function rivals.greeted(g) g.process:expect "^(curl )" end
+
 function rivals.lunette(up, options)
   local env = { BENCH_UPSTREAM = up.scheme .. "://127.0.0.1:" .. up.port .. "/v1", BENCH_KEY = "sk-upstream", BENCH_CA = options.ca }
   for name, value in pairs(options.env or {}) do env[name] = value end
   local g = e2e.gateway { config = e2e.read(rivals.here .. "/gateway.lua"), files = { ["policy.lua"] = e2e.read(rivals.here .. "/policy.lua") }, env = env,
                           workers = options.workers or 1, watched = true }
   g.pids = tostring(g.process.pid)
+  rivals.greeted(g)
   return g
 end
 

@@ -108,11 +108,11 @@ static inline struct lun_question *ask(struct world *w, const char *body)
     assert_true(lun_json_scan(body, q->body_n, &lun_question_keys, q->fields, &q->scan));
     q->model = lun_json_string_in(lun_json_of(body, &q->fields[LUN_FIELD_model]), true, arena, NULL);
     q->entry = lun_snapshot_model(w->snapshot, q->model, &q->rest);
-    q->targets = lun_arena_zalloc(arena, 5 * sizeof *q->targets);
-    q->asked = lun_arena_zalloc(arena, 5 * sizeof *q->asked);
+    const struct lun_target **targets = lun_arena_zalloc(arena, 5 * sizeof *targets), **asked = lun_arena_zalloc(arena, 5 * sizeof *asked);
+    q->targets = targets, q->asked = asked;
     for (int i = 0; i < 5; i++) {
-        q->targets[q->n_targets++] = &w->target[i];
-        if (!q->entry || !strcmp(w->target[i].model, q->entry->name)) q->asked[q->n_asked++] = &w->target[i];
+        targets[q->n_targets++] = &w->target[i];
+        if (!q->entry || !strcmp(w->target[i].model, q->entry->name)) asked[q->n_asked++] = &w->target[i];
     }
     return q;
 }

@@ -106,8 +106,9 @@ static struct lun_question *asked(const char *body)
     q->body_n = strlen(body);
     assert_true(lun_json_scan(body, q->body_n, &lun_question_keys, q->fields, &q->scan));
     q->client = w.app;
-    q->targets = lun_arena_alloc(q->arena, 3 * sizeof *q->targets);
-    q->targets[0] = w.one, q->targets[1] = w.two, q->targets[2] = w.other;
+    const struct lun_target **targets = lun_arena_alloc(q->arena, 3 * sizeof *targets);
+    targets[0] = w.one, targets[1] = w.two, targets[2] = w.other;
+    q->targets = targets;
     q->n_targets = 3;
     q->asked = q->targets;
     q->n_asked = 2;

@@ -110,6 +110,7 @@ static void a_client_is_found_by_the_key_it_presents(void **state)
     struct lun_snapshot *s = lun_snapshot_new();
     assert_null(client_of(s, "lun-first", 9));        /* nobody is there */
     s->clients = clients; s->n_clients = 3;
+    lun_snapshot_sort_clients(s);
     assert_ptr_equal(client_of(s, "lun-first", 9), &clients[0]);
     assert_ptr_equal(client_of(s, "lun-second and more", 10), &clients[1]);
     assert_null(client_of(s, "lun-firs", 8));

@@ -708,9 +708,9 @@ struct asked *world_prepare(struct world *w, bool stream)
     lun_json_scan(q->body, q->body_n, &lun_question_keys, q->fields, &q->scan);
     q->trials_tail = &q->trials;
     q->n_targets = q->n_asked = w->n_targets;
-    q->targets = lun_arena_alloc(&c->arena, TARGETS * sizeof *q->targets);
-    for (int i = 0; i < w->n_targets; i++) q->targets[i] = &w->target[i];
-    q->asked = q->targets;
+    const struct lun_target **targets = lun_arena_alloc(&c->arena, TARGETS * sizeof *targets);
+    for (int i = 0; i < w->n_targets; i++) targets[i] = &w->target[i];
+    q->targets = q->asked = targets;
     c->policy = &world_policy;
     c->policy_self = c;
     return c;
