@@ -54,12 +54,12 @@ MANDIR     ?= $(PREFIX)/share/man
 FUZZ_TARGETS := $(filter-out tests/fuzz/libfuzzer.c,$(sort $(wildcard tests/fuzz/*.c)))
 UNITS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
 
-.PHONY: all deps test-deps bench bench-deps build library install uninstall units run test test-unit test-policy test-e2e test-clients test-tokens fuzz fuzzers sanitize sanitize-address sanitize-thread stress stress-money claims lint layers docs examples mutants help clean
+.PHONY: all deps test-deps bench bench-deps bench-micro bench-instructions build library install uninstall units run test test-unit test-policy test-e2e test-clients test-tokens fuzz fuzzers sanitize sanitize-address sanitize-thread stress stress-money claims lint layers docs examples mutants help clean
 all: deps
 	@$(MAKE) --no-print-directory -j$$(nproc) build
 
 help: ## what this file does
-	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile | awk -F': ' '{ printf "make %-14s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## /\1: /p' Makefile | awk -F': ' '{ printf "make %-18s %s\n", $$1, $$2 }'
 
 deps: ## installs what a build needs (Debian packages; asks sudo when not root)
 	@tests/tools/install $(DEPS)
@@ -151,7 +151,7 @@ $(DRIVERS): $(BUILD)/tests/%: tests/stress/%.c Makefile
 	@echo '  cc  $<'
 	@$(CC) -std=gnu11 $(WARN) $(OPT) -g -D_GNU_SOURCE -MMD -MP -o $@ $< $$(pkg-config --libs libevent)
 
-PRELOADED := $(addprefix $(BUILD)/tests/,powercut.so wallclock.so)
+PRELOADED := $(addprefix $(BUILD)/tests/,powercut.so wallclock.so calls.so)
 $(PRELOADED): $(BUILD)/tests/%.so: tests/stress/%.c Makefile
 	@mkdir -p $(@D)
 	@echo '  cc  $<'
@@ -220,11 +220,20 @@ $(BENCHES): $(BUILD)/tests/bench_%: tests/bench/%.c Makefile
 	@echo '  cc  $<'
 	@$(CC) -std=gnu11 $(WARN) $(OPT) -g -D_GNU_SOURCE -MMD -MP -o $@ $< $$(pkg-config --libs libssl libcrypto)
 
+$(BUILD)/tests/bench_micro: tests/bench/micro.c $(INTERNAL) Makefile
+	@mkdir -p $(@D)
+	@echo '  cc  $<'
+	@$(CC) $(ALL_CFLAGS) -MMD -MP -o $@ $< $(INTERNAL) $(ALL_LIBS)
+
 bench-deps: test-deps
 	@tests/tools/install $(BENCH_DEPS)
 BENCH = LUNETTE=$(abspath $(BUILD)/lunette) lua5.1 tests/bench
 bench: bench-deps build $(BENCHES) $(BUILD)/tests/crowd ## minutes: what requests and streams cost beside nginx, nginx with Lua and HAProxy, and how that grows; build/bench.json
 	@$(BENCH)/bench.lua $(BUILD)/bench.json
+bench-micro: bench-deps build $(BUILD)/tests/bench_micro ## what parts of a request's work take, each alone: head, JSON, events, policy, log line, metrics
+	@$(BENCH)/parts.lua
+bench-instructions: bench-deps build $(BENCHES) $(BUILD)/tests/bench_micro ## instructions of a request, an event and those parts, beside tests/bench/instructions.txt; fails on 5 % more. KEEP=1 writes that file
+	@$(BENCH)/instructions.lua $(if $(KEEP),keep)
 
 test-clients: deps build ## the official SDKs of npm and PyPI against the gateway
 	@tests/tools/install $(CLIENT_DEPS)

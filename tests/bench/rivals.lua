@@ -200,14 +200,14 @@ end
 
 ---- the load ----
 
-local function begin(at, body, shape, ...)
+function rivals.begin(at, body, shape, ...)
   local command = { rivals.tools .. "load", tostring(at.port), body, shape }
   for _, number in ipairs { ... } do command[#command + 1] = tostring(number) end
   if at.pids then command[#command + 1], command[#command + 2] = "-pids", at.pids end
   return e2e.start(command, at.env)
 end
 
-local function finish(process)
+function rivals.finish(process)
   local found = {}
   for name, value in process:expect("^(requests=.*)", 120):gmatch "(%S+)=(%S+)" do found[name] = tonumber(value) end
   process:wait()
@@ -216,16 +216,16 @@ local function finish(process)
 end
 
 -- Runs the load and gives its numbers: cpu_us, p50, p99, errors … (load.c).
-function rivals.load(...) return finish(begin(...)) end
+function rivals.load(...) return rivals.finish(rivals.begin(...)) end
 
 -- The same at 500 a second, while f is called every so many seconds.
 function rivals.meanwhile(at, body, seconds, every, f)
-  local process, since = begin(at, body, "rate", 500, seconds), e2e.socket.gettime()
+  local process, since = rivals.begin(at, body, "rate", 500, seconds), e2e.socket.gettime()
   for n = 1, math.floor(seconds / every) - 1 do
     e2e.socket.select(nil, nil, math.max(0, since + n * every - e2e.socket.gettime()))
     f()
   end
-  return finish(process)
+  return rivals.finish(process)
 end
 
 -- Many streams that stay open, until :stop().

@@ -1,0 +1,238 @@
+/* micro NAME RUNS: does one part of a request's work so many times, and prints `name ns bytes`: nanoseconds of each, and how many bytes it looks at (0: that says nothing).
+ * `micro` alone lists the names. `none` only prepares, as all others do too. The configuration is gateway.lua and policy.lua of this folder. */
+#include "base/alloc.h"
+#include "base/http.h"
+#include "base/json.h"
+#include "base/sse.h"
+#include "gateway/recognise.h"
+#include "gateway/record.h"
+#include "script/load.h"
+#include "script/policy.h"
+#include "state/metrics.h"
+#include "state/registry.h"
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { EVENTS = 60 };
+
+static struct {
+    struct lun_snapshot *snapshot;
+    struct lun_registry *registry;
+    struct lun_policy *policy;
+    struct lun_loop loop;
+    struct lun_buf head, small, large, copy, stream, line;
+    struct lun_http_reader reader;
+    struct lun_question *logged;
+    struct lun_trial trial;
+    struct lun_done done;
+} b;
+
+static void fail(const char *what) { fprintf(stderr, "micro: %s\n", what), exit(1); }
+static void must(bool good, const char *what) { if (!good) fail(what); }
+
+/* ---- what is worked on ---- */
+
+static void put_body(struct lun_buf *out, size_t size)
+{
+    static const char tail[] = "\"}],\"temperature\":0.7,\"max_tokens\":256}", words[] = "He said \\\"hello\\\" and left, as one does;\\n then came back. ";
+    lun_buf_puts(out, "{\"model\":\"auto\",\"messages\":[{\"role\":\"system\",\"content\":\"You are a helpful assistant.\"},{\"role\":\"user\",\"content\":\"");
+    while (out->n + sizeof tail + sizeof words < size) lun_buf_puts(out, words);
+    while (out->n + sizeof tail - 1 < size) lun_buf_putc(out, '.');
+    lun_buf_puts(out, tail);
+}
+
+static void put_texts(void)
+{
+    put_body(&b.small, 1024);
+    put_body(&b.large, 20480);
+    lun_buf_add(&b.copy, b.large.at, b.large.n);
+    lun_buf_puts(&b.head, "POST /v1/chat/completions HTTP/1.1\r\nHost: api.example.org\r\nUser-Agent: OpenAI/Python 1.99.1\r\nAccept: application/json\r\nAccept-Encoding: gzip, deflate\r\n"
+                 "Content-Type: application/json\r\nAuthorization: Bearer sk-bench\r\nx-stainless-lang: python\r\nx-stainless-retry-count: 0\r\nContent-Length: 1024\r\n\r\n");
+    for (int i = 0; i < EVENTS; i++)
+        lun_buf_puts(&b.stream, "data: {\"id\":\"chatcmpl-bench\",\"object\":\"chat.completion.chunk\",\"created\":1700000000,\"model\":\"bench-model\","
+                     "\"choices\":[{\"index\":0,\"delta\":{\"content\":\" token\"},\"finish_reason\":null}]}\n\n");
+}
+
+static struct lun_snapshot *configuration(void)
+{
+    static const char *const environment[] = { "BENCH_UPSTREAM=http://127.0.0.1:9/v1", "BENCH_KEY=sk-upstream", NULL };
+    struct lun_mistakes mistakes = {0};
+    struct lun_snapshot *s = lun_load("tests/bench/gateway.lua", &(struct lun_load_options){ .environment = environment, .cpu = LUN_CPU_SIGNAL }, &mistakes);
+    must(s, "tests/bench/gateway.lua does not load: start it from the folder that tests is in");
+    return s;
+}
+
+/* A question as it is when its client is known. */
+static struct lun_question *question(void)
+{
+    struct lun_error error;
+    struct lun_question *q = lun_question_new(b.snapshot, b.registry, &b.loop, 1700000000 * LUN_SECOND, 7);
+    struct lun_incoming in = { .endpoint = LUN_ENDPOINT_CHAT, .body = b.small.at, .n = b.small.n, .client = b.snapshot->clients };
+    must(lun_recognise(q, &in, &error), "a question is not recognised");
+    q->deadline = b.loop.now + 60 * LUN_SECOND;
+    return q;
+}
+
+static struct lun_answer think(struct lun_question *q, enum lun_hook hook)
+{
+    struct lun_thought *t = lun_policy_think(b.policy, q, hook, NULL, NULL);
+    must(t->state == LUN_THOUGHT_DONE, t->error ? t->error : "the policy waits");
+    struct lun_answer answer = t->answer;
+    lun_thought_end(t);
+    return answer;
+}
+
+static void answer_one(void)
+{
+    static const char *labels[] = { "chat" };
+    struct lun_usage usage = { .known = true, .input = 200, .output = 60 };
+    b.logged = question();
+    b.logged->labels = labels, b.logged->n_labels = 1;
+    b.trial = (struct lun_trial){ .number = 1, .try = 1, .target = &b.snapshot->targets[0], .upstream = "bench-small", .closed = true, .committed = true, .step = 1,
+                                  .kind = LUN_KIND_OK, .status = 200, .provider_request_id = "req-bench", .began = b.loop.now, .sent = b.loop.now,
+                                  .first_byte = b.loop.now + 450, .ended = b.loop.now + 460, .usage = usage, .cost = 44000, .bound = 300000 };
+    b.logged->trials = &b.trial;
+    b.done = (struct lun_done){ .status = 200, .trial = &b.trial, .usage = usage, .cost = 44000, .latency = 480, .ttft = 470, .upstream_wait = 460 };
+}
+
+static void prepare(void)
+{
+    char *error = NULL;
+    put_texts();
+    b.loop.now = 1000 * LUN_SECOND;
+    b.snapshot = configuration();
+    b.registry = lun_registry_new();
+    lun_registry_bind(b.registry, b.snapshot);
+    b.policy = lun_policy_open(b.snapshot, b.registry, LUN_BY_SIGNAL, &error);
+    if (!b.policy) fail(error);
+    answer_one();
+}
+
+static void clear(void)
+{
+    lun_question_free(b.logged);
+    lun_policy_close(b.policy);
+    lun_snapshot_unref(b.snapshot);
+    lun_registry_free(b.registry);
+    lun_loop_free(&b.loop);
+    lun_http_free(&b.reader);
+    struct lun_buf *all[] = { &b.head, &b.small, &b.large, &b.copy, &b.stream, &b.line };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) lun_buf_free(all[i]);
+}
+
+/* ---- the parts ---- */
+
+static void none(void) { }
+
+static void head(void)
+{
+    size_t used;
+    must(lun_http_read(&b.reader, b.head.at, b.head.n, NULL, &used) == LUN_HTTP_DONE, "a head is not read");
+    lun_http_reset(&b.reader);
+}
+
+static void copy(void)
+{
+    memcpy(b.copy.at, b.large.at, b.large.n);
+    __asm__ volatile("" : : "r"(b.copy.at) : "memory");
+}
+
+static void json(void)
+{
+    static struct lun_json_field fields[LUN_FIELD_COUNT];
+    struct lun_json_scan scan;
+    must(lun_json_scan(b.large.at, b.large.n, &lun_question_keys, fields, &scan), "a body is not scanned");
+}
+
+static void sse(void)
+{
+    struct lun_sse reader = { .limit = 1 << 20 };
+    struct lun_sse_event event;
+    size_t done = 0;
+    int n = 0;
+    for (; lun_sse_next(&reader, b.stream.at + done, b.stream.n - done, &event) == LUN_SSE_EVENT; n++) done += event.raw;
+    must(n == EVENTS, "a stream is not read");
+    lun_sse_free(&reader);
+}
+
+static void recognise(void) { lun_question_free(question()); }
+
+static void decide(void)
+{
+    struct lun_question *q = question();
+    struct lun_answer answer = think(q, LUN_HOOK_CLASSIFY);
+    must(answer.n_labels == 1 && !strcmp(answer.labels[0], "chat"), "the policy says another label");
+    q->labels = answer.labels, q->n_labels = answer.n_labels;
+    answer = think(q, LUN_HOOK_SELECT);
+    must(answer.verb == LUN_PLAN && answer.plan.n == 8, "the policy makes another plan");
+    lun_policy_forget(b.policy, q);
+    lun_question_free(q);
+}
+
+static void line(void)
+{
+    b.line.n = 0;
+    lun_record_line(b.logged, &b.done, &b.line);
+}
+
+static void metrics(void)
+{
+    lun_record_trial(b.logged, &b.trial);
+    lun_record_request(b.logged, &b.done);
+}
+
+/*  name, how many bytes it looks at */
+#define PARTS(X) X(none, 0) X(head, b.head.n) X(copy, b.large.n) X(json, b.large.n) X(sse, b.stream.n) X(recognise, b.small.n) X(decide, 0) X(line, 0) X(metrics, 0)
+static const struct { const char *name; void (*run)(void); } parts[] = {
+#define X(name, bytes) { #name, name },
+    PARTS(X)
+#undef X
+};
+
+static size_t bytes_of(size_t part)
+{
+    const size_t sizes[] = {
+#define X(name, bytes) bytes,
+        PARTS(X)
+#undef X
+    };
+    return sizes[part];
+}
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
+
+struct job { size_t part; long runs; };
+
+static void *work(void *self)
+{
+    const struct job *j = self;
+    prepare();
+    double since = now();
+    for (long i = 0; i < j->runs; i++) parts[j->part].run();
+    printf("%s %.2f %zu\n", parts[j->part].name, (now() - since) / (double)(j->runs ? j->runs : 1), bytes_of(j->part));
+    clear();
+    return NULL;
+}
+
+/* In a thread, as a worker's are: valgrind cannot deliver the signal that bounds a policy's time on the stack of the first. */
+int main(int argc, char **argv)
+{
+    size_t n = sizeof parts / sizeof *parts;
+    struct job job = { .runs = argc == 3 ? atol(argv[2]) : 0 };
+    pthread_t thread;
+    for (size_t i = 0; argc != 3 && i < n; i++) puts(parts[i].name);
+    if (argc != 3) return 0;
+    while (job.part < n && strcmp(parts[job.part].name, argv[1])) job.part++;
+    if (job.part == n) fail("there is no such part");
+    if (pthread_create(&thread, NULL, work, &job)) fail("no thread");
+    pthread_join(thread, NULL);
+    return 0;
+}
