@@ -54,7 +54,7 @@ MANDIR     ?= $(PREFIX)/share/man
 FUZZ_TARGETS := $(filter-out tests/fuzz/libfuzzer.c,$(sort $(wildcard tests/fuzz/*.c)))
 UNITS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
 
-.PHONY: all deps test-deps bench bench-deps bench-micro bench-instructions build library install uninstall units run test test-unit test-policy test-e2e test-clients test-tokens fuzz fuzzers sanitize sanitize-address sanitize-thread stress stress-money claims lint layers docs examples mutants help clean
+.PHONY: all deps test-deps bench bench-others bench-deps bench-micro bench-instructions build library install uninstall units run test test-unit test-policy test-e2e test-clients test-tokens fuzz fuzzers sanitize sanitize-address sanitize-thread stress stress-money claims lint layers docs examples mutants help clean
 all: deps
 	@$(MAKE) --no-print-directory -j$$(nproc) build
 
@@ -230,6 +230,10 @@ bench-deps: test-deps
 BENCH = LUNETTE=$(abspath $(BUILD)/lunette) lua5.1 tests/bench
 bench: bench-deps build $(BENCHES) $(BUILD)/tests/crowd ## minutes: what requests and streams cost beside nginx, nginx with Lua and HAProxy, and how that grows; build/bench.json
 	@$(BENCH)/bench.lua $(BUILD)/bench.json
+bench-others: bench-deps build $(BENCHES) ## minutes: the same beside Portkey (npm) and LiteLLM (PyPI), installed below build/; build/bench-others.json
+	@tests/tools/install $(CLIENT_DEPS)
+	@tests/bench/install-others $(abspath $(BUILD))/others
+	@$(BENCH)/others.lua $(BUILD)/bench-others.json
 bench-micro: bench-deps build $(BUILD)/tests/bench_micro ## what parts of a request's work take, each alone: head, JSON, events, policy, log line, metrics
 	@$(BENCH)/parts.lua
 bench-instructions: bench-deps build $(BENCHES) $(BUILD)/tests/bench_micro ## instructions of a request, an event and those parts, beside tests/bench/instructions.txt; fails on 5 % more. KEEP=1 writes that file

@@ -1,4 +1,5 @@
--- bench.lua [OUT]: Lunette beside nginx and others, in turn, on the same upstream; then how its cost grows. Prints one table and writes OUT (JSON). README.md says how to read it.
+-- bench.lua [OUT]: Lunette beside nginx and others, in turn, on the same upstream; then how its cost grows. Prints one table and writes OUT (JSON).
+-- README.md says how to read it.
 --   BENCH_ROUNDS (7), BENCH_SECONDS (1) of one load, BENCH_ONLY: a pattern of workloads ("chat", "growth")
 local here = debug.getinfo(1, "S").source:match "^@(.*)/"
 package.path = here .. "/?.lua;" .. here .. "/../e2e/?.lua;" .. package.path
@@ -15,7 +16,8 @@ end
 local authority = tls.authority()
 local certificate = authority:certificate "IP:127.0.0.1,DNS:upstream.test"
 local plain, kept, new = rivals.upstream(), rivals.upstream { tls = certificate }, rivals.upstream { tls = certificate, close = true }
-local bodies = { chat1k = rivals.body(1024, {}), chat20k = rivals.body(20480, {}), sse = rivals.body(1024, { max_tokens = 60, more = ',"stream":true,"seed":25' }) }
+local bodies = { chat1k = rivals.body(1024, {}), chat20k = rivals.body(20480, {}),
+                 sse = rivals.body(1024, { max_tokens = 60, more = ',"stream":true,"seed":25' }) }
 
 local started = {}
 local function gateway(who, up)
@@ -37,10 +39,12 @@ local function compare_latency()
   end
 end
 
+local by_all = { "nginx", "nginx+Lua", "HAProxy", "Lunette" }
+local busy = { "busy", seconds, 64 }
 local workloads = {
-  { name = "chat1k", up = plain, body = bodies.chat1k, shape = { "busy", seconds, 64 }, who = { "nginx", "nginx+Lua", "HAProxy", "Lunette" }, compare = by_cpu },
-  { name = "chat20k", up = plain, body = bodies.chat20k, shape = { "busy", seconds, 64 }, who = { "nginx", "nginx+Lua", "HAProxy", "Lunette" }, compare = by_cpu },
-  { name = "tls", up = kept, body = bodies.chat1k, shape = { "busy", seconds, 64 }, who = { "nginx", "HAProxy", "Lunette" }, compare = by_cpu },
+  { name = "chat1k", up = plain, body = bodies.chat1k, shape = busy, who = by_all, compare = by_cpu },
+  { name = "chat20k", up = plain, body = bodies.chat20k, shape = busy, who = by_all, compare = by_cpu },
+  { name = "tls", up = kept, body = bodies.chat1k, shape = busy, who = { "nginx", "HAProxy", "Lunette" }, compare = by_cpu },
   { name = "tls_new", up = new, body = bodies.chat1k, shape = { "busy", seconds, 1 }, who = { "nginx", "Lunette" }, compare = by_cpu },
   { name = "sse", up = plain, body = bodies.sse, shape = { "streams", 200 }, who = { "nginx", "HAProxy", "Lunette" }, compare = by_cpu },
   { name = "latency", up = plain, body = bodies.chat1k, shape = { "rate", 500, 2 * seconds }, who = { "upstream", "nginx", "Lunette" } },

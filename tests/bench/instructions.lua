@@ -1,4 +1,5 @@
--- instructions.lua [keep]: instructions that a request executes outside the kernel, by callgrind, beside those in instructions.txt; exit status 1 where one is more than 5 % above.
+-- instructions.lua [keep]: instructions that a request executes outside the kernel, by callgrind, beside those in instructions.txt; exit status 1 where
+-- one is more than 5 % above.
 -- keep: writes them there. Each is what N more of the same cost, so that starting and ending cancel out.
 local here = debug.getinfo(1, "S").source:match "^@(.*)/"
 package.path = here .. "/?.lua;" .. here .. "/../e2e/?.lua;" .. package.path
@@ -6,6 +7,7 @@ local e2e, micro, rivals = require "support", require "micro", require "rivals"
 
 local MORE = 0.05
 local path = here .. "/instructions.txt"
+io.stdout:setvbuf "line"
 e2e.limit = 60                                                  -- under valgrind everything takes fifty times as long
 
 ---- counting ----
@@ -13,7 +15,8 @@ e2e.limit = 60                                                  -- under valgrin
 -- Makes e2e start the program under callgrind, which writes a file for each thread.
 local function under_callgrind()
   local folder = e2e.folder()
-  local program = e2e.write(folder .. "/lunette", ('#!/bin/sh\nexec valgrind -q --tool=callgrind --separate-threads=yes --callgrind-out-file="$BENCH_OUT" %s "$@"\n'):format(e2e.program()))
+  local command = 'valgrind -q --fair-sched=try --tool=callgrind --separate-threads=yes --callgrind-out-file="$BENCH_OUT" ' .. e2e.program()
+  local program = e2e.write(folder .. "/lunette", '#!/bin/sh\nexec ' .. command .. ' "$@"\n')
   os.execute("chmod 755 " .. program)
   e2e.lunette = program
 end
@@ -86,14 +89,15 @@ local function kept()
   return list
 end
 
-local worse, lines, found, before = 0, {}, {}, kept()
+local worse, lines, before = 0, {}, kept()
 
 local function tell(name, value, note)
   local was = before[name]
   local change = was and value / was - 1
   if change and change > MORE then worse = worse + 1 end
-  print(("%-12s %9.0f  %s%s"):format(name, value, was and ("kept %9.0f  %+.1f %%"):format(was, change * 100) or "not kept", change and change > MORE and "  WORSE" or note or ""))
-  lines[#lines + 1], found[name] = ("%-12s %.0f\n"):format(name, value), value
+  local beside = was and ("kept %9.0f  %+.1f %%"):format(was, change * 100) or "not kept"
+  print(("%-12s %9.0f  %s%s"):format(name, value, beside, change and change > MORE and "  WORSE" or note or ""))
+  lines[#lines + 1] = ("%-12s %.0f\n"):format(name, value)
 end
 
 local function all()

@@ -3,8 +3,12 @@ local here = debug.getinfo(1, "S").source:match "^@(.*)/"
 package.path = here .. "/?.lua;" .. here .. "/../e2e/?.lua;" .. package.path
 local e2e, micro, rivals = require "support", require "micro", require "rivals"
 
-local what = { head = "a head of ten fields read", copy = "20 KB copied (memcpy)", json = "20 KB scanned: whole grammar, UTF-8, the keys that are routed by",
-               sse = "60 events of a stream found", recognise = "a 1 KB request recognised, tokens estimated", decide = "recognised, classified, one of eight selected",
+local what = { head = "a head of ten fields read",
+               copy = "20 KB copied (memcpy)",
+               json = "20 KB scanned: whole grammar, UTF-8, the keys that are routed by",
+               sse = "60 events of a stream found",
+               recognise = "a 1 KB request recognised, tokens estimated",
+               decide = "recognised, classified, one of eight selected",
                line = "a line of the request log", metrics = "the metrics of an attempt and its request" }
 
 local function tell(name, text, ns, bytes)

@@ -55,10 +55,10 @@ end
 ---- those that cannot be given port 0 ----
 
 -- Below the range that the system gives to others: there a connection that was closed can hold it.
-local function a_port()
+function rivals.a_port()
   local port = 20000 + math.random(0, 12000)
   local s = e2e.socket.bind("127.0.0.1", port)
-  if not s then return a_port() end
+  if not s then return rivals.a_port() end
   s:close()
   return port
 end
@@ -79,7 +79,7 @@ local function listens(process, port, limit)
   error("it does not listen. It said: " .. process:said(), 0)
 end
 
-local function running(command, port, env, limit)
+function rivals.running(command, port, env, limit)
   local process = e2e.start(command, env)
   listens(process, port, limit)
   return { process = process, port = port, pids = table.concat(descendants(tostring(process.pid), {}), ",") }
@@ -111,11 +111,12 @@ local verified = [[proxy_ssl_verify on; proxy_ssl_trusted_certificate CA; proxy_
 
 local function start_nginx(up, options, words)
   local folder = e2e.folder()
-  local all = { FOLDER = folder, UPSTREAM = up.port, PORT = a_port(), CA = options.ca, LOAD = "", INIT = "", LOCATION = "proxy_pass " .. up.scheme .. "://up;",
+  local all = { FOLDER = folder, UPSTREAM = up.port, PORT = rivals.a_port(), CA = options.ca, LOAD = "", INIT = "",
+                LOCATION = "proxy_pass " .. up.scheme .. "://up;",
                 TLS = options.ca and verified:gsub("CA", options.ca) or "" }
   for name, value in pairs(words or {}) do all[name] = value end
   e2e.write(folder .. "/nginx.conf", (nginx:gsub("%u%u+", all)))
-  return running({ "nginx", "-p", folder, "-e", "stderr", "-c", folder .. "/nginx.conf" }, all.PORT)
+  return rivals.running({ "nginx", "-p", folder, "-e", "stderr", "-c", folder .. "/nginx.conf" }, all.PORT)
 end
 
 -- The body is decoded, `model` rewritten, all of it encoded again: what a gateway in nginx's Lua does at least.
@@ -163,10 +164,10 @@ backend up
 ]]
 
 local function start_haproxy(up, options)
-  local folder, port = e2e.folder(), a_port()
+  local folder, port = e2e.folder(), rivals.a_port()
   local words = { PORT = port, UPSTREAM = up.port, TLS = options.ca and "ssl verify required verifyhost upstream.test ca-file " .. options.ca or "" }
   e2e.write(folder .. "/haproxy.cfg", (haproxy:gsub("%u%u+", words)))
-  return running({ "haproxy", "-db", "-q", "-f", folder .. "/haproxy.cfg" }, port)
+  return rivals.running({ "haproxy", "-db", "-q", "-f", folder .. "/haproxy.cfg" }, port)
 end
 
 ---- Lunette, by gateway.lua and policy.lua of this folder ----

@@ -1,5 +1,5 @@
--- What is measured: a row each, in the order of the table. `must` and `want` are the most that a figure may be (`least`: the least). `of`: what it is compared with; nil: the
--- figure is absolute.
+-- What is measured: a row each, in the order of the table. `must` and `want` are the most that a figure may be (`least`: the least). `of`: what it is
+-- compared with; nil: the figure is absolute.
 return {
   { id = "chat1k.nginx", what = "1 KB request", of = "nginx", must = 1.5, want = 0.95 },
   { id = "chat1k.nginx+Lua", what = "1 KB request", of = "nginx+Lua", must = 1.0, want = 1.0 },
@@ -14,6 +14,8 @@ return {
   { id = "sse.HAProxy", what = "event of a stream, usage counted", of = "HAProxy" },
   { id = "p50.nginx", what = "added latency at 500/s, p50", of = "nginx", must = 1.3, want = 1.0 },
   { id = "p99.nginx", what = "added latency at 500/s, p99", of = "nginx", must = 1.3, want = 1.0 },
+  { id = "others.Portkey", what = "times less than Portkey, 1 KB request", of = "Portkey", least = true, must = 40, want = 60 },
+  { id = "others.LiteLLM", what = "times less than LiteLLM, 1 KB request", of = "LiteLLM", least = true, must = 50, want = 100 },
   { id = "memory.idle", what = "memory, idle (MB)", must = 25, want = 25 },
   { id = "memory.busy", what = "memory, 64 busy (MB)", must = 30, want = 30 },
   { id = "memory.streams", what = "memory, 1,000 streams (MB)", must = 60, want = 60 },

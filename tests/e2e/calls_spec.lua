@@ -1,5 +1,5 @@
--- How many system calls a request costs: counted by tests/stress/calls.c in the program, one request after the other on a connection that is kept, to a provider whose
--- connection is kept too. A request alone wakes the gateway twice; many at once share that (`make bench`).
+-- How many system calls a request costs: counted by tests/stress/calls.c in the program, one request after the other on a connection that is kept, to a
+-- provider whose connection is kept too. A request alone wakes the gateway twice; many at once share that (`make bench`).
 local e2e = require "support"
 local tests = e2e.program():match "^(.*)/" .. "/tests/"
 
