@@ -23,12 +23,18 @@ struct lun_set *lun_push_set(lua_State *L, struct lun_mind *mind, const struct l
     return s;
 }
 
+/* All that the request may use. */
+static bool is_whole(const struct lun_question *q, const struct lun_set *s)
+{
+    return s->n == q->n_targets && !memcmp(s->item, q->targets, (size_t)s->n * sizeof *s->item);
+}
+
 void lun_push_targets(lua_State *L, struct lun_mind *mind)
 {
     struct lun_question *q = mind->question;
     if (lun_bind_kept(L, mind, LUN_KEPT_TARGETS)) {
         struct lun_set *s = lua_touserdata(L, -1);
-        if (s->n == q->n_targets && !memcmp(s->item, q->targets, (size_t)s->n * sizeof *s->item)) return;
+        if (is_whole(q, s)) return;
         lua_pop(L, 1);                  /* narrowed by the budget hook */
     }
     lun_push_set(L, mind, q->targets, q->n_targets);
@@ -79,6 +85,10 @@ static int targets_asked(lua_State *L)
     struct lun_mind *mind;
     struct lun_set *s = set_at(L, 1, &mind);
     const struct lun_question *q = mind->question;
+    if (is_whole(q, s)) {
+        lun_push_set(L, mind, q->asked, q->n_asked);
+        return 1;
+    }
     if (!as_configured(q, s)) return filtered(L, mind, s, is_asked, NULL);
     struct lun_set *out = lun_push_set(L, mind, NULL, s->n);
     add_in_order(s, out, q->asked, q->n_asked);

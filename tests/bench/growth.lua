@@ -19,6 +19,9 @@ local function compare(id, without, with)
   at.say("%s done", id)
 end
 
+-- Those that were beside it are gone from the gateway too, or their end would count to what comes next.
+local function alone(g) e2e.eventually("nobody is connected any more", function() return g:metric "lunette_connections" == 0 end) end
+
 local function streams_that_wait() return rivals.body(1024, { max_tokens = 100, more = ',"stream":true,"seed":600000' }) end
 
 local function beside_streams()
@@ -27,6 +30,7 @@ local function beside_streams()
     local open = rivals.open(g, body, 1000)
     local found = cost(g)
     open:stop()
+    alone(g)
     return found
   end)
   g:stop()
@@ -38,15 +42,17 @@ local function beside_idle()
     local idle = crowd.around(g, 10000, "idle", 60)
     local found = cost(g)
     idle:leave()
+    alone(g)
     return found
   end)
   g:stop()
 end
 
-local function configured(id, env, model)
+-- few, many: the models that are asked for.
+local function configured(id, env, few, many)
   local small, large = lunette(), lunette(env)
-  local body = rivals.body(1024, { model = model })
-  compare(id, function() return cost(small) end, function() return cost(large, body) end)
+  local body, other = rivals.body(1024, { model = few }), rivals.body(1024, { model = many })
+  compare(id, function() return cost(small, body) end, function() return cost(large, other) end)
   small:stop()
   large:stop()
 end
@@ -54,8 +60,8 @@ end
 local function two_workers()
   local one, two = lunette(nil, 1, true), lunette(nil, 2, true)
   for _ = 1, at.rounds do
-    local alone = cost(one)
-    figures.add("growth.workers", 2 * alone / cost(two))
+    local before = cost(one)
+    figures.add("growth.workers", 2 * before / cost(two))
   end
   at.say("growth.workers done")
   one:stop()
@@ -125,8 +131,8 @@ function growth.measure(options)
   reloads()
   beside_streams()
   beside_idle()
-  configured("growth.models", { BENCH_MODELS = "1000" }, "model500")
-  configured("growth.keys", { BENCH_CLIENTS = "10000" })
+  configured("growth.models", { BENCH_MODELS = "1000" }, "small", "model500")
+  configured("growth.keys", { BENCH_CLIENTS = "10000" }, "auto", "auto")
   two_workers()
 end
 
