@@ -228,7 +228,7 @@ $(BUILD)/tests/bench_micro: tests/bench/micro.c $(INTERNAL) Makefile
 bench-deps: test-deps
 	@tests/tools/install $(BENCH_DEPS)
 BENCH = LUNETTE=$(abspath $(BUILD)/lunette) lua5.1 tests/bench
-bench: bench-deps build $(BENCHES) $(BUILD)/tests/crowd ## minutes: what requests and streams cost beside nginx, nginx with Lua and HAProxy, and how that grows; build/bench.json
+bench: bench-deps build $(BENCHES) $(BUILD)/tests/crowd $(BUILD)/tests/calls.so ## minutes: what requests and streams cost beside nginx, nginx with Lua and HAProxy, and how that grows; build/bench.json
 	@$(BENCH)/bench.lua $(BUILD)/bench.json
 bench-others: bench-deps build $(BENCHES) ## minutes: the same beside Portkey (npm) and LiteLLM (PyPI), installed below build/; build/bench-others.json
 	@tests/tools/install $(CLIENT_DEPS)

@@ -85,6 +85,26 @@ local function memory()
   g:stop()
 end
 
+---- system calls, by what tests/stress/calls.c counts ----
+
+local function counted(path)
+  local sum = 0
+  for n in e2e.read(path):gmatch "%S+ +(%d+)\n" do sum = sum + tonumber(n) end
+  return sum
+end
+
+local function calls()
+  local path = e2e.folder() .. "/calls"
+  local g = lunette { LD_PRELOAD = e2e.program():match "^(.*)/" .. "/tests/calls.so", CALLS = path }
+  rivals.load(g, at.body, "count", 500, 64)
+  for _ = 1, at.rounds do
+    local before = counted(path)
+    rivals.load(g, at.body, "count", 2000, 64)
+    figures.add("calls", (counted(path) - before) / 2000)
+  end
+  g:stop()
+end
+
 ---- starts and reloads ----
 
 local function start()
@@ -127,6 +147,7 @@ end
 function growth.measure(options)
   at = options
   memory()
+  calls()
   start()
   reloads()
   beside_streams()

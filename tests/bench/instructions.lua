@@ -89,9 +89,15 @@ local function kept()
   return list
 end
 
-local worse, lines, before = 0, {}, kept()
+local worse, lines, before, only = 0, {}, kept(), os.getenv "BENCH_ONLY" or ""
 
-local function tell(name, value, note)
+-- measure: gives what it costs, and a note. What BENCH_ONLY leaves out stays as it is kept.
+local function tell(name, measure)
+  if not name:find(only) then
+    if before[name] then lines[#lines + 1] = ("%-12s %.0f\n"):format(name, before[name]) end
+    return
+  end
+  local value, note = measure()
   local was = before[name]
   local change = was and value / was - 1
   if change and change > MORE then worse = worse + 1 end
@@ -105,12 +111,14 @@ local function all()
   under_callgrind()
   local up = rivals.upstream()
   for _, size in ipairs { 1, 20 } do
-    local worker, others = again(requests, up, size * 1024)
-    tell(("chat%dk"):format(size), worker, ("  (and %.0f in the other threads)"):format(others))
+    tell(("chat%dk"):format(size), function()
+      local worker, others = again(requests, up, size * 1024)
+      return worker, ("  (and %.0f in the other threads)"):format(others)
+    end)
   end
-  tell("event", (again(events, up)))
+  tell("event", function() return (again(events, up)) end)
   e2e.lunette = program
-  for _, name in ipairs(micro.names) do tell(name, of_micro(name, micro.runs[name])) end
+  for _, name in ipairs(micro.names) do tell(name, function() return of_micro(name, micro.runs[name]) end) end
 end
 
 local good, problem = xpcall(all, function(e) return tostring(e) .. (os.getenv "BENCH_TRACE" and debug.traceback() or "") end)

@@ -21,6 +21,7 @@ return {
   { id = "memory.streams", what = "memory, 1,000 streams (MB)", must = 60, want = 60 },
   { id = "decision.p50", what = "classify and select, p50 (us of CPU)", must = 10, want = 5 },
   { id = "decision.p99", what = "classify and select, p99 (us of CPU)", must = 50, want = 25 },
+  { id = "calls", what = "system calls of a 1 KB request, 64 busy", must = 5, want = 5 },
   { id = "growth.streams", what = "1 KB request beside 1,000 streams", of = "without", must = 1.1, want = 1.1 },
   { id = "growth.idle", what = "1 KB request beside 10,000 idle clients", of = "without", must = 1.1, want = 1.1 },
   { id = "growth.models", what = "1 KB request, 1,000 models of 4 targets", of = "1 model", must = 1.2, want = 1.2 },
