@@ -149,7 +149,7 @@ DRIVERS := $(addprefix $(BUILD)/tests/,load biller buyers crowd)
 $(DRIVERS): $(BUILD)/tests/%: tests/stress/%.c Makefile
 	@mkdir -p $(@D)
 	@echo '  cc  $<'
-	@$(CC) -std=gnu11 $(WARN) $(OPT) -g -D_GNU_SOURCE -MMD -MP -o $@ $< $$(pkg-config --libs libevent)
+	@$(CC) -std=gnu11 $(WARN) $(OPT) -g -D_GNU_SOURCE -MMD -MP -o $@ $< $$(pkg-config --libs libevent openssl)
 
 PRELOADED := $(addprefix $(BUILD)/tests/,powercut.so wallclock.so calls.so)
 $(PRELOADED): $(BUILD)/tests/%.so: tests/stress/%.c Makefile

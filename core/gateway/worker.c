@@ -147,7 +147,9 @@ void lun_worker_adopt(struct lun_worker *w)
     w->fresh = NULL;
     end_renewal(w);
     replace(w, fresh);
-    if (w->server) lun_server_set_body(w->server, fresh->station.snapshot->limits.body);
+    if (!w->server) return;
+    lun_server_set_body(w->server, fresh->station.snapshot->limits.body);
+    lun_server_set_stall(w->server, fresh->station.snapshot->limits.stall);
 }
 
 void lun_worker_discard(struct lun_worker *w)
@@ -241,7 +243,8 @@ static bool listen_on(struct lun_worker *w, int listener, const struct lun_snaps
     w->front = (struct lun_front){ .station = station, .self = w, .reactor = w->reactor, .shared = w->options.shared };
     struct lun_server_handler handler = lun_front_handler(&w->front);
     if (listener < 0) return true;
-    w->server = lun_server_new(w->reactor, listener, &handler, &(struct lun_server_options){ .shared = w->options.shared, .body = s->limits.body, .tls = w->desk->kit->tls });
+    struct lun_server_options o = { .shared = w->options.shared, .body = s->limits.body, .clocks.stall = s->limits.stall, .tls = w->desk->kit->tls };
+    w->server = lun_server_new(w->reactor, listener, &handler, &o);
     if (!w->server) *error = lun_strdup("the listening socket cannot be used");
     return w->server;
 }

@@ -2,9 +2,11 @@
 #include "base/alloc.h"
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <linux/sockios.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -131,6 +133,21 @@ static bool overdrawn(const struct lun_connection *c)
 
 /* ---- writing ---- */
 
+/* Bytes that the client has taken so far: what the system merely holds for it is not among them. */
+static int64_t taken(const struct lun_connection *c)
+{
+    int held = 0;
+    ioctl(c->fd, SIOCOUTQ, &held);
+    return (int64_t)(c->tls ? lun_tls_sent(c->tls) : c->given) - held;
+}
+
+/* From now on it has clocks.stall for the next step. */
+static void fall_behind(struct lun_connection *c)
+{
+    c->behind = now(c);
+    c->had = taken(c);
+}
+
 static void flush(struct lun_connection *c)
 {
     while (lun_connection_waiting(c) && !c->broken) {
@@ -141,9 +158,11 @@ static void flush(struct lun_connection *c)
         if (sent < 0 && errno != EINTR) c->broken = true;
         if (sent <= 0) continue;
         c->sent += (size_t)sent;
+        c->given += (uint64_t)sent;
         c->sent_at = now(c);
     }
-    if (!lun_connection_waiting(c)) c->out.n = c->sent = 0;
+    if (!lun_connection_waiting(c)) { c->out.n = c->sent = 0; c->behind = LUN_NEVER; }
+    else if (c->behind == LUN_NEVER) fall_behind(c);
     if (c->sent > c->out.n / 2) { lun_buf_drop(&c->out, c->sent); c->sent = 0; }
     if (!c->out.n && (c->phase != LUN_PHASE_OPEN || c->out.room > LUN_SERVER_LOW)) lun_server_take_back(c->server, &c->out);
 }
@@ -202,7 +221,7 @@ static lun_us due(const struct lun_connection *c)
 {
     const struct lun_server_clocks *k = clocks(c);
     bool waiting = lun_connection_waiting(c);
-    lun_us stall = waiting ? c->sent_at + k->stall : LUN_NEVER, idle = c->since > c->sent_at ? c->since : c->sent_at;
+    lun_us stall = c->behind == LUN_NEVER ? LUN_NEVER : c->behind + k->stall, idle = c->since > c->sent_at ? c->since : c->sent_at;
     switch (c->phase) {
     case LUN_PHASE_HEAD:
         if (c->first && !c->begun && c->server->draining) return sooner(stall, c->since + k->start);
@@ -225,10 +244,19 @@ static void look_for_leaving(struct lun_connection *c)
     if (!getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, &info, &n) && info.tcpi_state != TCP_ESTABLISHED) c->fin = true;
 }
 
+/* The time for a step is over, and it was not taken. */
+static bool stalls(struct lun_connection *c)
+{
+    if (c->behind == LUN_NEVER || c->behind + clocks(c)->stall > now(c)) return false;
+    if (taken(c) < c->had + LUN_SERVER_STEP) return true;
+    fall_behind(c);
+    return false;
+}
+
 static void expire(struct lun_connection *c)
 {
-    bool stalled = lun_connection_waiting(c) && c->sent_at + clocks(c)->stall <= now(c);
-    bool asking = c->phase == LUN_PHASE_BODY || (c->phase == LUN_PHASE_HEAD && c->begun);
+    bool stalled = stalls(c), asking = c->phase == LUN_PHASE_BODY || (c->phase == LUN_PHASE_HEAD && c->begun);
+    if (!stalled && due(c) > now(c)) return;
     if (asking && !stalled) { lun_connection_refuse(c, 408, "The request did not come in time."); return; }
     if (c->phase == LUN_PHASE_OPEN && !stalled) { look_for_leaving(c); return; }
     if (stalled) setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &(struct linger){ .l_onoff = 1 }, sizeof(struct linger));
@@ -285,6 +313,7 @@ struct lun_connection *lun_connection_new(struct lun_server *s, int fd, const vo
     c->server = s;
     c->fd = fd;
     c->first = c->reading = true;
+    c->behind = LUN_NEVER;
     c->turn.run = turn;
     c->timer.fire = on_clock;
     if (s->options.tls) c->tls = lun_tls_link_new(s->options.tls, fd);

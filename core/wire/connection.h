@@ -50,6 +50,8 @@ struct lun_connection {
     size_t head_n, body_n;          /* of the request in `in` */
     struct lun_buf in, ahead, out;  /* request being read or served; what came behind it; the answer */
     size_t sent;                    /* of out */
+    uint64_t given;                 /* to the system, since it began */
+    lun_us behind; int64_t had;     /* not all of out could be sent: since when it has time for a step, and what it had taken by then; LUN_NEVER: all was */
     int64_t charged;                /* to shared->buffered */
     size_t drained;                 /* thrown away while lingering */
     struct lun_exchange x;

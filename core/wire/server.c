@@ -184,6 +184,7 @@ void lun_server_lost(struct lun_server *s)
 }
 
 void lun_server_set_body(struct lun_server *s, int64_t longest)     { s->options.body = longest; }
+void lun_server_set_stall(struct lun_server *s, lun_us stall)       { s->options.clocks.stall = stall; }
 void lun_server_set_tls(struct lun_server *s, struct lun_tls *tls)  { s->options.tls = tls; }
 
 void lun_server_stop_accepting(struct lun_server *s)

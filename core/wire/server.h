@@ -39,7 +39,7 @@ struct lun_server_handler {
     /* To answer with an error; `why` is a sentence for people without secrets (static). Must call lun_exchange_head,
      * _bytes and _end before it returns. NULL: {"error":{"message":…,"type":"invalid_request_error","param":null,"code":…}} */
     void (*refuse)(void *self, struct lun_exchange *, int status, const char *why);
-    /* The client closed or reset its side before the end, or took nothing for clocks.stall. The last word about this exchange:
+    /* The client closed or reset its side before the end, or took too little for clocks.stall. The last word about this exchange:
      * it must not be touched again. `user` is what lun_exchange_set_user said last, or NULL. May be NULL itself. */
     void (*gone)(void *user);
     /* True: more than LUN_SERVER_HIGH bytes wait for the client, hold the source (what comes nevertheless is taken). False: less
@@ -48,7 +48,8 @@ struct lun_server_handler {
 };
 
 /* What a client that does not read costs is this, a burst from upstream behind it, and what both double as they grow: below 256 KiB (make stress shows it). */
-enum { LUN_SERVER_HIGH = 64 << 10, LUN_SERVER_LOW = 32 << 10, LUN_SERVER_AHEAD = 64 << 10 /* of requests sent ahead */ };
+enum { LUN_SERVER_HIGH = 64 << 10, LUN_SERVER_LOW = 32 << 10, LUN_SERVER_AHEAD = 64 << 10 /* of requests sent ahead */,
+       LUN_SERVER_STEP = 16 << 10 /* a client that takes less in clocks.stall is one that only holds what it was given */ };
 
 /* What all servers of a process share: bounds, and how near to them it is. Zero-initialise, set the bounds (at any time), outlive the
  * servers. A bound of 0 is none. Thread-safe. */
@@ -62,7 +63,7 @@ struct lun_server_shared {
 struct lun_server_clocks { lun_us head, body, body_total, idle, stall, linger, start; };
 /* head        from the first byte of a request (or a new connection) to the end of its head; then 408, silence if no byte came
  * body        without a byte of the body; then 408       body_total  all of the body; then 408
- * idle        between requests; then closed              stall       without the client taking a byte of what waits; then reset
+ * idle        between requests; then closed              stall       for LUN_SERVER_STEP of what waits for the client, or all of it; then reset
  * linger      after an answer that closes, for the client to read it and close
  * start       while it drains: from a new connection to the first byte of its first request; then closed */
 extern const struct lun_server_clocks lun_server_clocks;    /* 10, 30, 300, 75, 60, 5, 1 s */
@@ -99,6 +100,7 @@ struct lun_server *lun_server_new(struct lun_reactor *, int listener, const stru
 void lun_server_listen(struct lun_server *, int listener);                      /* on one more, likewise taken */
 const struct lun_server_counts *lun_server_counts(const struct lun_server *);   /* borrowed until free */
 void lun_server_set_body(struct lun_server *, int64_t longest);                 /* counts from now on */
+void lun_server_set_stall(struct lun_server *, lun_us stall);                   /* clocks.stall, from now on */
 void lun_server_set_tls(struct lun_server *, struct lun_tls *);                 /* for connections from now on; borrowed, until the next; NULL: plain */
 void lun_server_stop_accepting(struct lun_server *);        /* closes the listener; nothing else changes */
 /* Stops accepting, closes idle connections; busy ones finish what they began, with `Connection: close`, and new ones are waited for a moment (clocks.start):

@@ -268,6 +268,7 @@ bool lun_tls_wants_write(const struct lun_tls_link *l, bool waiting)
     return l->read_wants_write || (waiting && !l->write_wants_read);
 }
 
+uint64_t lun_tls_sent(const struct lun_tls_link *l) { return l->broken ? 0 : BIO_number_written(SSL_get_wbio(l->ssl)); }
 bool lun_tls_pending(const struct lun_tls_link *l) { return !l->broken && SSL_has_pending(l->ssl); }
 
 void lun_tls_shut(struct lun_tls_link *l)

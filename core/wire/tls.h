@@ -6,6 +6,7 @@
 #include <openssl/types.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct lun_certificate;     /* state/certificate.h */
@@ -39,6 +40,7 @@ ssize_t lun_tls_write(struct lun_tls_link *, const char *, size_t);
 /* Whether the next step needs room to send; `waiting`: there are bytes to write. A read can need it, a write can need bytes to
  * come first. */
 bool lun_tls_wants_write(const struct lun_tls_link *, bool waiting);
+uint64_t lun_tls_sent(const struct lun_tls_link *);             /* bytes that went into the socket so far, as they are on the wire */
 bool lun_tls_pending(const struct lun_tls_link *);              /* bytes lie ready that no event will tell of */
 void lun_tls_shut(struct lun_tls_link *);                       /* says that no more will be sent (close_notify) */
 void lun_tls_link_free(struct lun_tls_link *);

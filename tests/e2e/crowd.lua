@@ -2,6 +2,7 @@
 -- (tests/stress/crowd_spec.lua) share.
 --
 --   local deaf = crowd.around(g, 1000, "deaf")      -- returns when all stand so
+--   crowd.around(g, 1000, "deaf", { limit = 60, tls = true })      -- seconds for it; over TLS
 --   local report = deaf:report()                    -- connections open closed reset first last s200 …: numbers
 --   deaf:gone()                                     -- waits until the gateway has ended all of them; reports
 --   deaf:leave()                                    -- they go; reports
@@ -11,10 +12,10 @@ local crowd = { tests = e2e.lunette:match "^(.*)/" .. "/tests/" }
 local Crowd = {}
 Crowd.__index = Crowd
 
-function crowd.around(g, n, posture, limit)
-  local self = setmetatable({}, Crowd)
-  self.process = e2e.start { crowd.tests .. "crowd", tostring(g.port), tostring(n), posture }
-  self.process:expect("(ready)", limit or 30)
+function crowd.around(g, n, posture, options)
+  local self, o = setmetatable({}, Crowd), options or {}
+  self.process = e2e.start { crowd.tests .. "crowd", tostring(g.port), tostring(n), posture, "m", o.tls and "tls" }
+  self.process:expect("(ready)", o.limit or 30)
   return self
 end
 

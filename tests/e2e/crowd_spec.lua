@@ -2,11 +2,30 @@
 -- goes on beside them. The short forms; the long ones with their figures: make stress.
 local e2e = require "support"
 local crowd = require "crowd"
+local tls = require "tls"
 local sanitized = e2e.lunette:find "build%-"          -- its memory is another one's
 
 local config = [[return { providers = { a = { base_url = env "A" } }, models = { m = { { provider = "a", model = "x" } } },
   policy = "policy.lua", limits = { lag = %s } }]]
 local plain = [[return { providers = { a = { base_url = env "A" } }, models = { m = { { provider = "a", model = "x" } } }, %s }]]
+-- Two listeners' worth of the same: over TLS too.
+local secure = [[listen = { "127.0.0.1:0", tls = { certificate = "public.pem", key = "public.key" } }, ]]
+local function certificate()
+  local cert = tls.authority():certificate "IP:127.0.0.1"
+  return { ["public.pem"] = e2e.read(cert.file), ["public.key"] = e2e.read(cert.key) }
+end
+-- So many questions over TLS, `beside` of them at once: a list of "STATUS RETRY-AFTER".
+local function ask_over_tls(g, n, beside)
+  local status, out, why = e2e.run { "curl", "-sSk", "-Z", "--parallel-immediate", "--parallel-max", tostring(beside), "--max-time", "30", "-o", "/dev/null",
+    "-w", "%{http_code} %header{retry-after}\n", "-H", "content-type: application/json", "-d", '{"model":"m","messages":[{"role":"user","content":"hi"}]}',
+    ("https://127.0.0.1:%d/v1/chat/completions?n=[1-%d]"):format(g.port, n) }
+  assert.equal(0, status, why)
+  local list = {}
+  for line in out:gmatch "[^\n]+" do list[#list + 1] = line end
+  assert.equal(n, #list)
+  return list
+end
+
 -- Some milliseconds of work for each question.
 local policy = [[return { classify = function(request) local n = 0 for i = 1, 400000 do n = n + i % 7 end return "worked" end }]]
 
@@ -15,7 +34,11 @@ describe("a worker that is asked for more than it can do", function()
   before_each(function() provider = e2e.provider [[return function() return { text = "fine", usage = { input = 1, output = 1 } } end]] end)
   after_each(e2e.stop)
 
-  local function serve(lag) return e2e.gateway { config = config:format(lag), files = { ["policy.lua"] = policy }, env = { A = provider.url } } end
+  local function serve(lag, over_tls)
+    local files = over_tls and certificate() or {}
+    files["policy.lua"] = policy
+    return e2e.gateway { config = config:format(lag):gsub("{", over_tls and "{ " .. secure or "{", 1), files = files, env = { A = provider.url } }
+  end
   -- So many at once; how many were answered with which status.
   local function wave(g, n)
     local open, counts = {}, {}
@@ -41,6 +64,16 @@ describe("a worker that is asked for more than it can do", function()
     assert.equal(counts[503], g:metric 'lunette_refused_total{status="503"}')
   end)
 
+  it("does so over TLS too", function()
+    local g = serve("0.001", true)
+    local answered, refused = 0, 0
+    for _, line in ipairs(ask_over_tls(g, 60, 60)) do
+      if line == "503 1" then refused = refused + 1 else assert.equal("200 ", line) answered = answered + 1 end
+    end
+    assert.is_true(refused > 0 and answered > 0, ("%d answered, %d refused"):format(answered, refused))
+    assert.equal(answered, provider:count())
+  end)
+
   it("refuses nobody when they come one after the other", function()
     local g = serve "0.1"
     for _ = 1, 40 do assert.equal(200, g:chat {}.status) end
@@ -52,35 +85,68 @@ describe("a worker that is asked for more than it can do", function()
   end)
 end)
 
+-- A provider of streams that are longer than the system takes for a client that does not read, and do not end.
+local function endless()
+  return e2e.provider [[
+    local piece, events = { choices = { { index = 0, delta = { content = ("x"):rep(16000) } } } }, {}
+    for i = 1, 64 do events[i] = piece end
+    return function(request) return request.stream and { events = events, stall = true } or { text = "fine" } end]]
+end
+local function alone(g) e2e.eventually("they are gone", function() return g:metric "lunette_connections" == 0 end) end
+
+for _, over_tls in ipairs { false, true } do
+  describe("a crowd of clients" .. (over_tls and " over TLS" or ""), function()
+    local p, g
+    teardown(e2e.stop)
+
+    local function serve(more)
+      return e2e.gateway { env = { A = p.url }, config = plain:format((over_tls and secure or "") .. more), files = over_tls and certificate() or {} }
+    end
+    setup(function()
+      p = endless()
+      g = serve ""
+    end)
+
+    local function served(by)
+      if over_tls then for _, line in ipairs(ask_over_tls(by, 20, 1)) do assert.equal("200 ", line) end
+      else for _ = 1, 20 do assert.equal(200, by:chat({}).status) end end
+    end
+
+    -- What they have heard by the time that others were served. (Who reads slowly has not yet heard how it begins.)
+    for posture, heard in pairs { idle = 200, deaf = 200, heads = false, bodies = false, reading = 200, ranges = 200 } do
+      it(("that is %s takes nothing from others, stays, and leaves nothing behind"):format(posture), function()
+        local all = crowd.around(g, 200, posture, { tls = over_tls })
+        served(g)
+        local report = all:leave()
+        assert.equal(200, report.open)
+        for name, n in pairs(report) do
+          if name:find "^s%d" then assert.is_true(name == "s" .. tostring(heard) and (n >= 200 or posture == "reading"), name .. "=" .. n) end
+        end
+        alone(g)
+        served(g)
+      end)
+    end
+
+    it("that reads a few bytes each second is ended, as it takes less than 16 KiB in `limits.stall`, and nobody else is", function()
+      local strict = serve "limits = { stall = 1 }"
+      local all = crowd.around(strict, 100, "reading", { tls = over_tls })
+      served(strict)
+      local report = all:gone(20)
+      assert.equal(100, report.closed + report.reset)
+      served(strict)
+      alone(strict)
+    end)
+  end)
+end
+
 describe("a crowd of clients", function()
   local p, g
   teardown(e2e.stop)
 
   setup(function()
-    p = e2e.provider [[
-      local piece, events = { choices = { { index = 0, delta = { content = ("x"):rep(16000) } } } }, {}
-      for i = 1, 64 do events[i] = piece end
-      return function(request) return request.stream and { events = events, stall = true } or { text = "fine" } end]]
+    p = endless()
     g = e2e.gateway { env = { A = p.url }, config = plain:format "" }
   end)
-
-  local function served() for _ = 1, 20 do assert.equal(200, g:chat({}).status) end end
-  local function alone() e2e.eventually("they are gone", function() return g:metric "lunette_connections" == 0 end) end
-
-  -- What they have heard by the time that others were served. (Who reads slowly has not yet heard how it begins.)
-  for posture, heard in pairs { idle = 200, deaf = 200, heads = false, bodies = false, reading = 200, ranges = 200 } do
-    it(("that is %s takes nothing from others, stays, and leaves nothing behind"):format(posture), function()
-      local all = crowd.around(g, 200, posture)
-      served()
-      local report = all:leave()
-      assert.equal(200, report.open)
-      for name, n in pairs(report) do
-        if name:find "^s%d" then assert.is_true(name == "s" .. tostring(heard) and (n >= 200 or posture == "reading"), name .. "=" .. n) end
-      end
-      alone()
-      served()
-    end)
-  end
 
   it("that never reads holds its provider up, and costs the gateway 256 KiB each at most", function()
     local before = crowd.rss(g)
@@ -94,9 +160,9 @@ describe("a crowd of clients", function()
     end)
     local each = (crowd.rss(g) - before) / 200
     if not sanitized then assert.is_true(each <= 256, each .. " KiB each") end
-    served()
+    for _ = 1, 20 do assert.equal(200, g:chat({}).status) end
     assert.equal(200, deaf:leave().open)
-    alone()
+    alone(g)
   end)
 end)
 
@@ -125,7 +191,7 @@ local function next_descriptor(g)
 end
 
 describe("a gateway that has no descriptor left", function()
-  local alone = "state = false, watch = false"              -- nothing comes and goes by itself
+  local quiet = "state = false, watch = false"              -- nothing comes and goes by itself
   after_each(e2e.stop)
 
   -- Its limit is lowered while it runs: as if all others were taken.
@@ -135,7 +201,7 @@ describe("a gateway that has no descriptor left", function()
 
   it("finishes what it has, lets others wait, and goes on by itself", function()
     local puppet = e2e.puppet()
-    local g = e2e.gateway { env = { A = puppet.url }, config = plain:format(alone) }
+    local g = e2e.gateway { env = { A = puppet.url }, config = plain:format(quiet) }
     local open = g:open { stream = true }
     local call = puppet:accept()
     call:head()
@@ -155,7 +221,7 @@ describe("a gateway that has no descriptor left", function()
 
   it("names a provider that it has no socket for, and asks it once there is one", function()
     local p = e2e.provider [[return function() return { text = "fine" } end]]
-    local g = e2e.gateway { env = { A = p.url }, config = plain:format(alone) }
+    local g = e2e.gateway { env = { A = p.url }, config = plain:format(quiet) }
     local c = g:connect()
     starve(g)
     local function ask()

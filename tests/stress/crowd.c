@@ -1,4 +1,5 @@
-/* crowd PORT CONNECTIONS POSTURE [MODEL]: so many clients of a gateway that take a posture and stay in it. What they ask for is an answer of MODEL (m).
+/* crowd PORT CONNECTIONS POSTURE [MODEL [tls]]: so many clients of a gateway that take a posture and stay in it. What they ask for is an answer of MODEL (m).
+ * tls: over TLS, whatever the certificate.
  *
  *   idle      asked once and answered, then silent
  *   deaf      asks for a stream, with little room for it, and never reads
@@ -14,6 +15,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <netinet/tcp.h>
+#include <openssl/ssl.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -30,13 +32,15 @@ static const char *const names[POSTURES] = { "idle", "deaf", "heads", "bodies", 
 
 struct connection {
     int fd;                                 /* -1: not yet, or no more */
+    SSL *ssl;                               /* NULL: plain */
     struct event *readable, *connected;
     double since;
-    bool stands, under_way;                 /* under_way: an answer is awaited */
+    bool stands, under_way, shaking;        /* under_way: an answer is awaited; shaking: hands, by TLS */
     char text[TEXT]; size_t n, whole;       /* of the answer under way: its first bytes, how many came, how many there are; 0: not known */
 };
 
 static struct event_base *base;
+static SSL_CTX *secure;
 static struct connection *all;
 static enum posture posture;
 static int port, n_all, n_opened, n_stand, n_open, n_closed, n_reset;
@@ -91,21 +95,28 @@ static void stand(struct connection *c)
     open_more();
 }
 
+static void give_up(struct connection *c)
+{
+    event_free(c->readable), event_free(c->connected);
+    SSL_free(c->ssl);
+    c->ssl = NULL;
+    close(c->fd);
+    c->fd = -1;
+}
+
 static void ended(struct connection *c, bool reset)
 {
     double lasted = now() - c->since;
     ++*(reset ? &n_reset : &n_closed);
     if (n_closed + n_reset == 1 || lasted < first) first = lasted;
     if (lasted > last) last = lasted;
-    event_free(c->readable), event_free(c->connected);
-    close(c->fd);
-    c->fd = -1;
+    give_up(c);
     n_open--;
     stand(c);
     if (n_closed + n_reset == n_all) puts("gone");
 }
 
-/* Of who does not read the system alone knows. */
+/* Of who does not read, or has not come to its end, the system alone knows. */
 static void look_for_end(struct connection *c)
 {
     struct tcp_info info;
@@ -137,23 +148,42 @@ static void hear(struct connection *c, const char *bytes, size_t n)
     stand(c);
 }
 
+/* As recv and send, with or without TLS. */
+static ssize_t over_tls(const struct connection *c, int n)
+{
+    if (n > 0) return n;
+    int why = SSL_get_error(c->ssl, n);
+    errno = why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE ? EAGAIN : ECONNRESET;
+    return why == SSL_ERROR_ZERO_RETURN ? 0 : -1;
+}
+
+static ssize_t receive(struct connection *c, char *bytes, size_t n) { return c->ssl ? over_tls(c, SSL_read(c->ssl, bytes, (int)n)) : recv(c->fd, bytes, n, 0); }
+static ssize_t peek(struct connection *c, char *bytes, size_t n) { return c->ssl ? over_tls(c, SSL_peek(c->ssl, bytes, (int)n)) : recv(c->fd, bytes, n, MSG_PEEK); }
+static ssize_t give(struct connection *c, const char *bytes, size_t n)
+{
+    return c->ssl ? over_tls(c, SSL_write(c->ssl, bytes, (int)n)) : send(c->fd, bytes, n, MSG_NOSIGNAL);
+}
+
 static void read_some(struct connection *c, size_t most)
 {
     char bytes[16 << 10];
-    ssize_t n = recv(c->fd, bytes, most < sizeof bytes ? most : sizeof bytes, 0);
+    ssize_t n = receive(c, bytes, most < sizeof bytes ? most : sizeof bytes);
     if (n > 0) hear(c, bytes, (size_t)n);
     else if (n == 0) ended(c, false);
     else if (errno != EAGAIN && errno != EINTR) ended(c, true);
 }
 
+static void shake(struct connection *c);
+
 static void on_readable(evutil_socket_t fd, short what, void *self)
 {
     struct connection *c = self;
     (void)fd, (void)what;
+    if (c->shaking) { shake(c); return; }
     if (posture != DEAF && posture != READING) { read_some(c, SIZE_MAX); return; }
     event_del(c->readable);
     if (posture == READING) { stand(c); return; }
-    ssize_t n = recv(c->fd, c->text, 12, MSG_PEEK);
+    ssize_t n = peek(c, c->text, 12);
     c->n = n > 0 ? (size_t)n : 0;
     if (c->n == 12) statuses[atoi(c->text + 9) % STATUSES]++;
     stand(c);
@@ -163,7 +193,7 @@ static void on_readable(evutil_socket_t fd, short what, void *self)
 
 static void say(struct connection *c, const char *bytes, size_t n)
 {
-    ssize_t sent = send(c->fd, bytes, n, MSG_NOSIGNAL);
+    ssize_t sent = give(c, bytes, n);
     if (sent != (ssize_t)n && errno != EPIPE && errno != ECONNRESET) { perror("crowd: send"); exit(1); }
 }
 
@@ -178,7 +208,10 @@ static void act(struct connection *c)
     switch (posture) {
     case HEADS:     say(c, "X-More: of it\r\n", 15); break;
     case BODIES:    say(c, " ", 1); break;
-    case READING:   read_some(c, SIP); break;
+    case READING:
+        read_some(c, SIP);
+        if (c->fd >= 0) look_for_end(c);
+        break;
     case RANGES_OF: if (!c->under_way) ask(c); break;
     case DEAF:      look_for_end(c); break;
     default: break;
@@ -191,6 +224,23 @@ static void on_second(evutil_socket_t fd, short what, void *self)
     for (int i = 0; i < n_all; i++) if (all[i].fd >= 0 && all[i].stands) act(&all[i]);
 }
 
+static void begin(struct connection *c)
+{
+    c->shaking = false;
+    event_add(c->readable, NULL);
+    ask(c);
+    if (posture == HEADS || posture == BODIES) stand(c);
+}
+
+static void shake(struct connection *c)
+{
+    c->shaking = true;
+    ssize_t n = over_tls(c, SSL_connect(c->ssl));
+    if (n > 0) begin(c);
+    else if (n == 0 || errno != EAGAIN) ended(c, true);
+    else event_add(SSL_want_write(c->ssl) ? c->connected : c->readable, NULL);
+}
+
 static void on_connected(evutil_socket_t fd, short what, void *self)
 {
     struct connection *c = self;
@@ -198,10 +248,9 @@ static void on_connected(evutil_socket_t fd, short what, void *self)
     socklen_t n = sizeof error;
     (void)what;
     getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &n);
-    if (error) { ended(c, true); return; }
-    event_add(c->readable, NULL);
-    ask(c);
-    if (posture == HEADS || posture == BODIES) stand(c);
+    if (error) ended(c, true);
+    else if (c->ssl) shake(c);
+    else begin(c);
 }
 
 static void open_one(struct connection *c)
@@ -212,6 +261,7 @@ static void open_one(struct connection *c)
     if (c->fd < 0) { perror("crowd: socket"); exit(1); }
     if (posture == DEAF || posture == READING) setsockopt(c->fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
     c->since = now();
+    if (secure) SSL_set_fd(c->ssl = SSL_new(secure), c->fd);
     n_open++;
     c->readable = event_new(base, c->fd, EV_READ | EV_PERSIST, on_readable, c);
     c->connected = event_new(base, c->fd, EV_WRITE, on_connected, c);
@@ -228,25 +278,30 @@ static void on_end(evutil_socket_t fd, short what, void *self) { (void)fd, (void
 
 static bool understand(int argc, char **argv)
 {
-    if (argc != 4 && argc != 5) return false;
+    if (argc < 4 || argc > 6 || (argc == 6 && strcmp(argv[5], "tls"))) return false;
     while (posture < POSTURES && strcmp(argv[3], names[posture])) posture++;
     port = atoi(argv[1]), n_all = atoi(argv[2]);
-    if (argc == 5) model = argv[4];
+    if (argc >= 5) model = argv[4];
+    if (argc == 6) secure = SSL_CTX_new(TLS_client_method());
     return posture < POSTURES && n_all > 0;
 }
 
+/* As many as it takes; beyond the system's bound for it only root may. */
 static void take_descriptors(void)
 {
     struct rlimit l;
+    rlim_t need = (rlim_t)n_all + 100;
     if (getrlimit(RLIMIT_NOFILE, &l)) return;
+    if (l.rlim_max < need) l.rlim_max = need;
     l.rlim_cur = l.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &l);
+    if (setrlimit(RLIMIT_NOFILE, &l)) fprintf(stderr, "crowd: may not open %llu descriptors: raise the bound (ulimit -Hn)\n", (unsigned long long)need);
 }
 
 int main(int argc, char **argv)
 {
-    if (!understand(argc, argv)) { fputs("usage: crowd PORT CONNECTIONS idle|deaf|heads|bodies|reading|ranges [MODEL]\n", stderr); return 2; }
+    if (!understand(argc, argv)) { fputs("usage: crowd PORT CONNECTIONS idle|deaf|heads|bodies|reading|ranges [MODEL [tls]]\n", stderr); return 2; }
     setvbuf(stdout, NULL, _IOLBF, 0);
+    signal(SIGPIPE, SIG_IGN);
     take_descriptors();
     write_opening();
     base = event_base_new();
@@ -257,7 +312,8 @@ int main(int argc, char **argv)
     open_more();
     event_base_dispatch(base);
     report();
-    for (int i = 0; i < n_all; i++) if (all[i].fd >= 0) event_free(all[i].readable), event_free(all[i].connected), close(all[i].fd);
+    for (int i = 0; i < n_all; i++) if (all[i].fd >= 0) give_up(&all[i]);
+    SSL_CTX_free(secure);
     for (int i = 0; i < 3; i++) event_free(events[i]);
     free(all);
     event_base_free(base);

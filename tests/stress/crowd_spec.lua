@@ -1,9 +1,9 @@
 -- Crowds around a gateway of one worker, in figures: what each client costs, what others notice, when who is slow is ended, what a large request takes.
--- STRESS_IDLE (9000), STRESS_DEAF (1000), STRESS_SLOW (500).
+-- STRESS_IDLE (10000), STRESS_DEAF (1000), STRESS_SLOW (500).
 local e2e = require "support"
 local crowd = require "crowd"
 
-local idle, deaf, slow = tonumber(os.getenv "STRESS_IDLE") or 9000, tonumber(os.getenv "STRESS_DEAF") or 1000, tonumber(os.getenv "STRESS_SLOW") or 500
+local idle, deaf, slow = tonumber(os.getenv "STRESS_IDLE") or 10000, tonumber(os.getenv "STRESS_DEAF") or 1000, tonumber(os.getenv "STRESS_SLOW") or 500
 local config = [[return { providers = { a = { base_url = env "A", connections = 4000 } },
   models = { m = { { provider = "a", model = "x" } }, streamed = { { provider = "a", model = "streamed" } } },
   limits = { connections = 20000, body = "64MiB" } }]]
@@ -43,7 +43,7 @@ local function compare(n, posture)
   local p99, cpu = {}, {}
   for round = 1, 3 do
     local without = traffic(3)
-    local all = crowd.around(g, n, posture, 60)
+    local all = crowd.around(g, n, posture, { limit = 60 })
     local with = traffic(3)
     all:leave()
     p99[round], cpu[round] = with.p99 / without.p99, with.cpu / without.cpu
@@ -57,7 +57,7 @@ local function alone() e2e.eventually("they are gone", function() return g:metri
 -- KiB of the gateway before, with and some seconds after a crowd; and the part of a CPU that it takes while nobody asks.
 local function cost(n, posture)
   local before = crowd.rss(g)
-  local all = crowd.around(g, n, posture, 60)
+  local all = crowd.around(g, n, posture, { limit = 60 })
   e2e.socket.select(nil, nil, 2)
   local with, cpu = crowd.rss(g), crowd.cpu(g)
   e2e.socket.select(nil, nil, 3)

@@ -27,6 +27,7 @@ struct client {
     struct event *readable;
     struct lun_buf got;
     bool fin, reset, deaf;          /* deaf: does not read */
+    size_t sipped;
 };
 
 static struct lun_reactor *reactor;
@@ -156,6 +157,8 @@ static void on_full(void *user, bool full)
 
 static void on_drained(void *arg) { ((struct world *)arg)->drained++; }
 
+static int send_buffer;             /* of connections of the next world; 0: as the system has it */
+
 static struct world *world_with(struct lun_server_options o)
 {
     struct world *w = lun_zalloc(sizeof *w);
@@ -163,6 +166,7 @@ static struct world *world_with(struct lun_server_options o)
     char error[256];
     int fd;
     assert_true(lun_listen("127.0.0.1:0", 1, &fd, error));
+    if (send_buffer) setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &send_buffer, sizeof send_buffer);
     w->port = lun_listen_port(fd);
     assert_true(w->port > 0);
     w->shared = o.shared ? *o.shared : (struct lun_server_shared){0};
@@ -1096,6 +1100,66 @@ static void a_client_that_takes_nothing_is_gone_after_a_while(void **state)
     end_of(w);
 }
 
+/* ---- clients that read slowly: so many bytes each 5 ms ---- */
+
+static size_t sip;
+
+static void on_sip(evutil_socket_t fd, short what, void *self)
+{
+    static char bytes[64 << 10];
+    struct client *c = self;
+    (void)fd, (void)what;
+    ssize_t n = read(c->fd, bytes, sip);
+    if (n == 0) c->fin = true;
+    else if (n < 0 && errno != EAGAIN) c->reset = true;
+    else if (n > 0) c->sipped += (size_t)n;
+}
+
+/* Asks a world for 2 MiB that are there at once, and reads them so; whether it was let to read all. */
+static bool may_sip(struct world *w, int receive_buffer, size_t each, bool ended)
+{
+    struct client *c = join_from(w->port, receive_buffer);
+    size_t n = 2 << 20;
+    char *block = letters(n);
+    struct event *sips = event_new(reactor->base, -1, EV_PERSIST, on_sip, c);
+    hear(c, false);
+    say(c, GET("/wait"));
+    UNTIL(w->n_open);
+    WITHIN(lun_exchange_head(w->open[0], 200, plain, 1, (int64_t)n));
+    WITHIN(lun_exchange_bytes(w->open[0], block, n));
+    if (ended) WITHIN(lun_exchange_end(w->open[0], true));
+    sip = each;
+    event_add(sips, &(struct timeval){ .tv_usec = 5000 });
+    UNTIL(c->reset || c->fin || c->sipped > n);
+    bool all = c->sipped > n;
+    event_free(sips);
+    free(block);
+    leave(c, false);
+    UNTIL(!w->counts->open);
+    return all;
+}
+
+static void a_client_that_takes_a_few_bytes_now_and_then_is_gone_after_a_while(void **state)
+{
+    (void)state;
+    send_buffer = 4096;             /* so that the system takes a little more each time it has taken a little */
+    for (int ended = 0; ended < 2; ended++) {
+        struct world *w = world_with((struct lun_server_options){ .clocks.stall = 200 * LUN_MS });
+        assert_false(may_sip(w, 4096, 256, ended));
+        assert_int_equal(w->gone, !ended);
+        end_of(w);
+    }
+    send_buffer = 0;
+}
+
+static void a_client_that_takes_a_step_in_time_gets_all(void **state)
+{
+    (void)state;
+    struct world *w = world_with((struct lun_server_options){ .clocks.stall = 100 * LUN_MS });
+    assert_true(may_sip(w, 0, 32 << 10, true));
+    end_of(w);
+}
+
 static void a_client_that_does_not_close_after_a_refusal_is_not_waited_for_long(void **state)
 {
     (void)state;
@@ -1488,6 +1552,8 @@ int main(void)
         cmocka_unit_test(an_idle_connection_is_closed),
         cmocka_unit_test(no_clock_runs_while_the_handler_thinks),
         cmocka_unit_test(a_client_that_takes_nothing_is_gone_after_a_while),
+        cmocka_unit_test(a_client_that_takes_a_few_bytes_now_and_then_is_gone_after_a_while),
+        cmocka_unit_test(a_client_that_takes_a_step_in_time_gets_all),
         cmocka_unit_test(a_client_that_does_not_close_after_a_refusal_is_not_waited_for_long),
         cmocka_unit_test(draining_closes_the_idle_and_lets_the_busy_finish),
         cmocka_unit_test(draining_waits_for_the_first_request_of_a_new_connection),
