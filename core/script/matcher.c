@@ -6,7 +6,7 @@
 #include "script/vm.h"
 
 #define ESCAPE       '%'
-#define RESULT_MOST  ((size_t)2 << 20)
+#define RESULT_MOST  ((size_t)1 << 20)
 
 /* ---- find, match ---- */
 
@@ -153,7 +153,7 @@ struct output { char *at; size_t n, room; int index; };
 static void add(struct lun_pattern *m, struct output *out, const char *s, size_t n)
 {
     if (!n) return;
-    if (n > RESULT_MOST - out->n) luaL_error(m->L, "result over 2 MiB");
+    if (n > RESULT_MOST - out->n) luaL_error(m->L, "result over 1 MiB");
     if (out->n + n > out->room) {
         size_t room = 2 * out->room > out->n + n ? 2 * out->room : out->n + n + (size_t)(m->end - m->start) / 4 + 64;
         if (room > RESULT_MOST) room = RESULT_MOST;

@@ -102,6 +102,7 @@ static void tell_memory(const struct lun_vm *vm, const char *what, char *text, s
     const struct lun_vm_limits *most = &vm->options.limits;
     bool by_request = vm->bytes_room < most->run_bytes;
     if (over_twice(vm)) snprintf(text, room, "not run: its machine holds %lld MiB", (long long)(vm->used >> 20));
+    else if (vm->block) snprintf(text, room, "stopped: one instruction may take %lld KiB of memory at once", (long long)(most->block_bytes >> 10));
     else snprintf(text, room, "stopped: %s may take %lld KiB of memory", by_request ? "one request" : what,
                   (long long)((by_request ? most->request_bytes : most->run_bytes) >> 10));
 }
@@ -224,6 +225,7 @@ static void begin(struct lun_run *run)
 {
     struct lun_vm *vm = run->vm;
     vm->dead = 0;
+    vm->block = 0;
     vm->where[0] = 0;
     vm->bytes_before = vm->used;
     vm->stack = (uintptr_t)__builtin_frame_address(0);

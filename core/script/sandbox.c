@@ -13,8 +13,9 @@
 
 #define TEXT_MOST      ((size_t)1 << 20)
 #define FORMAT_MOST    ((size_t)64 << 10)
-#define CONCAT_MOST    ((size_t)2 << 20)
+#define CONCAT_MOST    ((size_t)1 << 20)
 #define CONCAT_ITEMS   65536
+#define DIRECTIVES     1000             /* of %99.99f each takes a microsecond */
 #define FREEZE_DEEP    32
 
 static const char frozen;               /* its address is the registry's key of the metatable */
@@ -121,10 +122,12 @@ static int repeat(lua_State *L)
     return 1;
 }
 
-static void no_address(lua_State *L, const char *format, size_t n)
+static void look_at_directives(lua_State *L, const char *format, size_t n)
 {
     const char *end = format + n;
+    int directives = 0;
     for (const char *p = format; (p = memchr(p, '%', (size_t)(end - p))); p++) {
+        if (++directives > DIRECTIVES) luaL_error(L, "string.format: over %d directives", DIRECTIVES);
         for (p++; p < end && strchr("-+ #0123456789.", *p) && *p;) p++;
         if (p < end && *p == 'p') luaL_error(L, "string.format: %%p shows addresses, which change from run to run");
         if (p >= end) return;
@@ -138,7 +141,7 @@ static int format_plain(lua_State *L)
     const char *format = luaL_checklstring(L, 1, &n);
     bool plain = true;
     if (n > FORMAT_MOST) return luaL_error(L, "string.format: format over 64 KiB");
-    no_address(L, format, n);
+    look_at_directives(L, format, n);
     for (int i = lua_gettop(L); i > 1; i--) {
         int type = lua_type(L, i);
         if (type == LUA_TSTRING) sum += lua_objlen(L, i);
@@ -159,7 +162,7 @@ static size_t concat_size(lua_State *L, lua_Integer first, lua_Integer last, siz
         if (type != LUA_TSTRING && type != LUA_TNUMBER)
             luaL_error(L, "invalid value (a %s) at index %d in table for 'concat'", lua_typename(L, type), (int)i);
         sum += sep + (type == LUA_TSTRING ? lua_objlen(L, -1) : 32);
-        if (sum > CONCAT_MOST) luaL_error(L, "table.concat: result over 2 MiB");
+        if (sum > CONCAT_MOST) luaL_error(L, "table.concat: result over 1 MiB");
         lua_pop(L, 1);
         if ((i & 1023) == 0) lun_vm_work(L, 1024);
     }

@@ -14,7 +14,7 @@
  *   - `tostring` and %s show no addresses: "table". %p is refused.
  *   - find match gmatch gsub: our matcher (matcher.h); sort is stable; callbacks of sort, gsub, pcall, xpcall and
  *     iterators may wait. xpcall takes arguments, and its handler runs after the stack was unwound.
- *   - Sizes: 1 MiB for rep, format and for what lower upper reverse take; concat 65,536 items and 2 MiB; gsub 2 MiB;
+ *   - Sizes: 1 MiB for rep, format, concat, gsub and for what lower upper reverse take; concat 65,536 items; format 1,000 directives;
  *     sort 4,096 items; pairs 65,536 keys; tonumber of over 1,000 characters is nil.
  *   - insert, remove, sort and ipairs respect metamethods.
  * Absent: bit, coroutine, debug, ffi, io, jit, package, load*, dofile, getfenv, setfenv, rawget, rawset, newproxy,

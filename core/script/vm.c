@@ -16,6 +16,7 @@
 #define MIB               ((int64_t)1 << 20)
 #define TEXT_MOST         ((size_t)1 << 20)
 #define REFUSABLE         ((size_t)64 << 10)
+#define BLOCK             ((int64_t)1600 << 10)
 
 const char *lun_failure_name(enum lun_failure failure)
 {
@@ -34,9 +35,11 @@ const char *lun_failure_name(enum lun_failure failure)
 static bool refused(struct lun_vm *vm, size_t more)
 {
     int64_t net = vm->used + (int64_t)more - vm->bytes_before;
-    if (net <= vm->bytes_room) return false;
+    bool block = (int64_t)more > vm->options.limits.block_bytes;
+    if (net <= vm->bytes_room && !block) return false;
+    if (block && !vm->dead) vm->block = more;
     lun_cpu_stop(vm, LUN_FAILURE_MEMORY);
-    if (more < REFUSABLE || net <= vm->options.limits.single_bytes) return false;
+    if (!block && (more < REFUSABLE || net <= vm->options.limits.single_bytes)) return false;
     return vm->worn = true;
 }
 
@@ -114,6 +117,7 @@ static void fill_limits(struct lun_vm_limits *l, bool open)
     fill(&l->load_steps, 20000000, open);
     fill(&l->run_bytes, 8 * MIB, open);
     fill(&l->single_bytes, 8 * MIB, open);
+    fill(&l->block_bytes, l->single_bytes > 8 * MIB ? l->single_bytes : BLOCK, open);
     fill(&l->request_bytes, 16 * MIB, open);
     fill(&l->vm_bytes, 64 * MIB, open);
 }

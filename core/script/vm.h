@@ -66,6 +66,8 @@ struct lun_vm_limits {
     int64_t load_steps;         /* 20,000,000 */
     int64_t run_bytes;          /* 8 MiB net growth of a run; noticed at the next instruction */
     int64_t single_bytes;       /* 8 MiB net growth of a run by one large allocation: that one is refused, since filling it alone takes some ms */
+    int64_t block_bytes;        /* 1600 KiB that one instruction may ask for at once: what it does with so much cannot be interrupted. A text of 1.5 MiB as a
+                                   number (s + 0) takes 3 ms, a table that grows beyond 65,536 names likewise. Larger ones are refused */
     int64_t request_bytes;      /* 16 MiB net growth over all runs of one account */
     int64_t vm_bytes;           /* 64 MiB in all: lun_vm_worn. Beyond twice that no run starts */
 };
@@ -122,6 +124,7 @@ struct lun_vm {
     int                  spares, busy;  /* busy: runs taken and not freed */
     unsigned             serial;        /* of the last run taken */
 
+    size_t               block;         /* that was refused for its own size; 0: none */
     int64_t              bytes_before, bytes_room;      /* of the present run, as all down to `where` */
     lun_us               cpu_room, started, ticked_at, cpu_before;
     bool                 ticked;

@@ -23,7 +23,7 @@ local bodies = {
     "for x in ('a'):rep(3000):gmatch('.-.-.-b') do end", "return ('('):rep(1e5):find('%b()')", "return ('a'):rep(2000):match(('a*'):rep(10) .. 'b')",
     LONG .. "while true do s:upper() end", LONG .. "while true do s:find('xy', 1, true) end", LONG .. "while true do lunette.hash(s) end",
     LONG .. "local t = {} for i = 1, 7000 do t[i] = s end return request.targets:of(unpack(t))", LONG .. "while true do pcall(lunette.setting, s) end",
-    "while true do ('%99s%99s'):format('a', 'b') end", "local t = {} for i = 1, 60000 do t[i] = i + 0.1 end while true do table.concat(t) end",
+    "while true do ('%99s%99s'):format('a', 'b') end", "local t = {} for i = 1, 30000 do t[i] = i + 0.1 end while true do table.concat(t) end",
     "local t = {} for i = 1, 7000 do t[i] = i end while true do select('#', unpack(t)) end", "local s = ('x'):rep(7000) while true do s:byte(1, -1) end",
     "table.sort({ 3, 2, 1 }, function() while true do end end)", "return ('abc'):gsub('.', function() while true do end end)",
     "for i in ipairs(setmetatable({}, { __index = function(t, i) return i end })) do end", "for x in function() return 1 end do end",

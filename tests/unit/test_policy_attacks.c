@@ -1,6 +1,6 @@
 /* Hostile use of what a policy sees beyond Lua itself (that is in attacks.h): `lunette`, the objects, and what a hook returns, which is read when its
  * run is over. Each attack ends in a named way within its limits, and the next request is served by the same machine or a fresh one.
- * STRESS_FIGURES=1 prints what each takes, and fails where the best of three tries keeps the thread for more than 10 ms. */
+ * None keeps its thread for more than 10 ms of CPU time, in the best of three tries; STRESS_FIGURES=1 prints what each takes. */
 #include "policy_world.h"
 #include <unistd.h>
 
@@ -25,7 +25,7 @@ static const struct attack attacks[] = {
     { "the same long name, 7,000 times", CPU, NULL, LONG "local t = {} for i = 1, 7000 do t[i] = s end return targets:of(unpack(t))" },
     { "a list of long names", CPU, NULL, LONG "local t = {} for i = 1, 7000 do t[i] = s end return targets:of(t)" },
     { "7,000 unknown names", WELL | CPU, NULL, "local t = {} for i = 1, 7000 do t[i] = 'n' .. i end return targets:of(unpack(t))" },
-    { "long names of settings", CPU, NULL, LONG "while true do pcall(lunette.setting, s) end" },
+    { "long names of settings", CPU | MEMORY, NULL, LONG "while true do pcall(lunette.setting, s) end" },
     { "long names of metrics", CPU, NULL, LONG "while true do lunette.metric(s) end" },
     { "more and more metrics", CPU, NULL, "while true do n = n + 1 lunette.metric('m' .. n) end" },
     { "options in an emptied table", CPU, NULL, EMPTIED "while true do pcall(lunette.http, e) end" },
@@ -70,7 +70,7 @@ static const struct attack attacks[] = {
     { "a number of 200,000 digits", WELL, NULL, "local v, why = lunette.json.decode(('1'):rep(200000)) assert(v == nil and why)" },
 
     /* texts */
-    { "hashes of 2 MiB", CPU, NULL, LONG "s = s .. s while true do lunette.hash(s) end" },
+    { "hashes of 1 MiB", CPU, NULL, LONG "while true do lunette.hash(s) end" },
     { "groups of long names", CPU, NULL, LONG "while true do lunette.split(s, s, { a = 1, b = 2 }) end" },
     { "log lines of long texts", CPU | MEMORY, NULL, LONG "while true do lunette.log(s, s, s, targets, request) end" },
     { "notes without end", ERROR | CPU, NULL, "while true do n = n + 1 lunette.note('n' .. n, n) end" },
@@ -81,13 +81,16 @@ static const struct attack attacks[] = {
     { "1,024 keywords in a long text", CPU, NULL, "local t = {} for i = 1, 1024 do t[i] = ('ab'):rep(20) .. i end local k, s = lunette.keywords(t), ('ab'):rep(2^19) while true do k(s) end" },
     { "a chat of long messages", CPU, NULL, "local s = ('x'):rep(2^17) while true do pcall(lunette.chat, { model = 'small', messages = { s, s, s }, choices = {} }) end" },
     { "a chat of 60,000 names", CPU | ERROR, NULL, "local t = {} for i = 1, 60000 do t['k' .. i] = 1 end return lunette.chat { model = 'small', messages = { t } }" },
-    { "60,000 fractions joined", CPU | MEMORY, NULL, "local t = {} for i = 1, 60000 do t[i] = i + 0.1 end while true do table.concat(t) end" },
-    { "a number of 3 MiB", CPU | MEMORY | ERROR, NULL, LONG "s = ('1'):rep(2^20) s = s .. s .. s local x = s + 0" },
+    { "30,000 fractions joined", CPU | MEMORY, NULL, "local t = {} for i = 1, 30000 do t[i] = i + 0.1 end while true do table.concat(t) end" },
+    { "a number of 6 MiB", MEMORY, NULL, "local s = ('1'):rep(2^20) s = s .. s .. s .. s .. s .. s local x = s + 0" },
+    { "a number of 1 MiB, when the time is up", CPU, NULL, "local s = ('1'):rep(2^20 - 1) while true do local x = s + 0 end" },
     { "7,000 wide fractions", CPU | ERROR, NULL, "local t = {} for i = 1, 7000 do t[i] = 1e308 end return ('%99.99f'):rep(7000):format(unpack(t))" },
 
     /* what a machine keeps from request to request */
     { "a table that grows", CPU | MEMORY | WELL, NULL, "for i = 1, 20000 do n = n + 1 kept[n * 3.5] = i end" },
     { "a list that grows", CPU | MEMORY | WELL, NULL, "for i = 1, 60000 do n = n + 1 kept[n] = i end" },
+    { "tables that the collector looks at again at once", CPU | MEMORY | WELL, NULL,
+      "n = n + 1 local t = {} for i = 1, 65000 do t[i] = i end kept[n] = t for i = 1, #kept do kept[i][1] = {} end" },
     { "a text that grows", CPU | MEMORY | WELL, NULL, "kept = n == 0 and ('x'):rep(2^20) or kept .. kept:sub(1, 2^20) n = n + 1 lunette.hash(kept) lunette.log(kept) lunette.metric(kept)" },
 };
 #define COUNT(a) (sizeof (a) / sizeof *(a))
@@ -180,26 +183,34 @@ static void counted_instructions_end_though_each_takes_long(void **state)
     FAILS(LONG "while true do s:upper() end", "policies/test.lua:2: stopped: one run has taken a second of CPU time with few instructions");
 }
 
-/* The best of three: what another program takes is nobody's fault here. */
+/* CPU time of this thread, the best of three: what another program takes is nobody's fault here. A sanitizer's own work is. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define MOST LUN_SECOND
+#else
+#define MOST (10 * LUN_MS)
+#endif
+
 static void none_keeps_its_thread_for_long(void **state)
 {
     W;
     int slow = 0;
     for (size_t i = 0; i < COUNT(attacks); i++) {
         lun_us best = LUN_NEVER;
-        for (int k = 0; k < 3; k++) {
+        for (int k = 0; k < 3 && best > MOST; k++) {
             lun_us took = attack(w, &attacks[i]);
             if (took < best) best = took;
         }
-        printf("%6.1f ms  %s\n", (double)best / 1000, attacks[i].name);
-        slow += best > 10 * LUN_MS;
+        if (getenv("STRESS_FIGURES")) printf("%6.1f ms  %s\n", (double)best / 1000, attacks[i].name);
+        if (best <= MOST) continue;
+        print_message("'%s' keeps its thread for %.1f ms\n", attacks[i].name, (double)best / 1000);
+        slow++;
     }
     assert_int_equal(slow, 0);
 }
 
 int main(void)
 {
-    const struct CMUnitTest figures[] = { unit(none_keeps_its_thread_for_long) };
-    const struct CMUnitTest tests[] = { unit(attacks_end_in_a_named_way_and_the_next_request_is_served), unit(counted_instructions_end_though_each_takes_long) };
-    return getenv("STRESS_FIGURES") ? cmocka_run_group_tests(figures, NULL, NULL) : cmocka_run_group_tests(tests, NULL, NULL);
+    const struct CMUnitTest tests[] = { unit(attacks_end_in_a_named_way_and_the_next_request_is_served), unit(none_keeps_its_thread_for_long),
+                                        unit(counted_instructions_end_though_each_takes_long) };
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }
