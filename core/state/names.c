@@ -1,18 +1,18 @@
 #include "state/names.h"
 #include "base/alloc.h"
-#include "base/hash.h"
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct lun_name { struct lun_name *next; uint64_t hash; void *thing; char text[]; };
 
+static uint64_t hash_of(const struct lun_names *t, const char *name) { return lun_siphash(t->key, name, strlen(name)); }
 static struct lun_name **slot(const struct lun_names *t, uint64_t hash) { return &t->slots[hash & (t->room - 1)]; }
 
 void *lun_names_get(const struct lun_names *t, const char *name)
 {
     if (!t->room) return NULL;
-    uint64_t hash = lun_hash_text(name, 0);
+    uint64_t hash = hash_of(t, name);
     for (struct lun_name *e = *slot(t, hash); e; e = e->next)
         if (e->hash == hash && !strcmp(e->text, name)) return e->thing;
     return NULL;
@@ -28,6 +28,7 @@ static void enter(struct lun_names *t, struct lun_name *e)
 static void grow(struct lun_names *t)
 {
     struct lun_names old = *t;
+    if (!old.room) t->key = lun_siphash_new();
     t->room = old.room ? old.room * 2 : 16;
     t->slots = lun_zalloc(t->room * sizeof *t->slots);
     for (size_t i = 0; i < old.room; i++)
@@ -43,7 +44,7 @@ void lun_names_put(struct lun_names *t, const char *name, void *thing)
     size_t n = strlen(name);
     struct lun_name *e = lun_alloc(sizeof *e + n + 1);
     if (t->n++ >= t->room) grow(t);
-    e->hash = lun_hash_text(name, 0);
+    e->hash = hash_of(t, name);
     e->thing = thing;
     memcpy(e->text, name, n + 1);
     enter(t, e);

@@ -1,12 +1,15 @@
-/* A table from names of the configuration to things, which only grows. Not thread-safe: whoever owns it has the lock. */
+/* A table from names to things, which only grows. Names may be a client's (a tag's values): it is hashed with a key of its own, drawn when the first comes,
+ * so that nobody can choose names that collide. Not thread-safe: whoever owns it has the lock. */
 #ifndef LUN_STATE_NAMES_H
 #define LUN_STATE_NAMES_H
 #include <stdbool.h>
 #include <stddef.h>
+#include "state/siphash.h"
 
 struct lun_names {              /* zero-initialised: empty and valid */
     struct lun_name **slots;
     size_t n, room;             /* room: 0 or a power of two */
+    struct lun_siphash key;
 };
 
 void *lun_names_get(const struct lun_names *, const char *name);        /* NULL: not there */
