@@ -48,11 +48,20 @@ void lun_origin(struct lun_loading *l, const struct lun_value *v, const char *pa
     lun_origins_add(l->options->origins, path, value, from);
 }
 
+/* It is text, as it must be, and cannot be taken all the same. Says nothing of what it is. */
+static void wrong_text(struct lun_loading *l, const struct lun_setting *s, const struct lun_value *v)
+{
+    if (!v->n) lun_wrong(l, v, "must not be empty%s", s->flags & LUN_CAN_BE_OFF ? ": false stands for none" : "");
+    else if (v->n > s->max) lun_wrong(l, v, "must have at most %.0f bytes, not %zu", s->max, v->n);
+    else lun_wrong(l, v, "must be one line, without control characters");
+}
+
 static void wrong_kind(struct lun_loading *l, const struct lun_setting *s, const struct lun_value *v)
 {
     char must[200];
     lun_setting_must(s, must);
-    if (v->type == LUN_VALUE_BAD || v->type == LUN_VALUE_FUNCTION) lun_wrong(l, v, "%s", v->text);
+    if (s->type == LUN_TEXT && v->type == LUN_VALUE_TEXT) wrong_text(l, s, v);
+    else if (v->type == LUN_VALUE_BAD || v->type == LUN_VALUE_FUNCTION) lun_wrong(l, v, "%s", v->text);
     else if (v->type == LUN_VALUE_SECRET) lun_wrong(l, v, "must be %s, not a secret", must);
     else if (s->flags & LUN_HIDDEN) lun_wrong(l, v, "must be %s", must);
     else if (s->type == LUN_CHOICE && s->goes < 0 && v->type == LUN_VALUE_TEXT)     /* it can be chosen once there is a choice */

@@ -120,7 +120,7 @@ static void hostile_json_is_refused_with_the_place(void **state)
         { "[5]", "key number 1: its `name`" }, { "[{}]", "its `name`" }, { "[null]", "its `name`" }, { "[[]]", "its `name`" },
         { "[" KEY("\"\"", ",\"fields\":{}") "]", "its `name`" },
         { "[" KEY("\"a\\u0000\"", ",\"fields\":{}") "]", "its `name`" },
-        { "[" KEY("\"a\\nb\"", ",\"fields\":{}") "]", "name: must be text" },
+        { "[" KEY("\"a\\nb\"", ",\"fields\":{}") "]", "name: must be one line, without control characters" },
         { "[" KEY("\"a\"", "") "]", "its `fields`" },
         { "[" KEY("\"a\"", ",\"fields\":[]") "]", "its `fields`" },
         { "[" KEY("\"a\"", ",\"fields\":{\"nonsense\":1}") "]", "nonsense: there is no such field" },
@@ -202,7 +202,7 @@ static void fields_are_those_of_clients_with_the_same_checks(void **state)
     (void)state;
     form("{\"name\":\"app\",\"team\":\"web\",\"task\":null,\"expires\":60}", NULL, NEW, "{\"team\":\"web\"}");
     form("{}", NULL, NEW, "name: is missing");
-    form("{\"name\":\"\"}", NULL, NEW, "name: must be text, not \"\"");
+    form("{\"name\":\"\"}", NULL, NEW, "name: must not be empty");
     form("{\"name\":\"..\"}", NULL, NEW, "name: must be more than points");
     form("{\"name\":\"a\",\"team\":\"wbe\"}", NULL, NEW, "team: there is no team \"wbe\" in teams (did you mean web?)");
     form("{\"name\":\"a\",\"models\":[\"gpt4.1\"]}", NULL, NEW, "models[1]: there is no model \"gpt4.1\" in models (did you mean gpt-4.1?)");
