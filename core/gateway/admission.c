@@ -82,9 +82,13 @@ static void count(const struct lun_station *s, int code)
 void lun_admission_refuse(struct lun_station *s, struct lun_question *q, const struct lun_error *e, const struct lun_client *client, void *self)
 {
     struct lun_buf body = {0};
-    static const struct lun_pair json = { "content-type", "application/json" };
-    struct lun_head head = { .status = e->status ? e->status : lun_code_status(e->code), .headers = &json, .n_headers = 1 };
-    lun_reply_error_body(q, e, &body);
+    char id[LUN_REQUEST_ID];
+    const struct lun_pair headers[] = { { "content-type", "application/json" }, { lun_answer_header_name(LUN_HEADER_REQUEST_ID), id } };
+    struct lun_head head = { .status = e->status ? e->status : lun_code_status(e->code), .headers = headers, .n_headers = 2 };
+    struct lun_error told = *e;
+    if (!q) lun_station_id(s, id);
+    told.id = id;
+    lun_reply_error_body(q, &told, &body);
     head.length = (int64_t)body.n;
     if (q) lun_reply_head(q, head.status, "application/json", NULL, NULL, e, head.length, &head);
     if (client) {

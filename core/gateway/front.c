@@ -13,23 +13,32 @@ static struct lun_station *now(const struct lun_front *f) { return f->station(f-
 
 enum { MORE_HEADERS = 2 };
 
-static void answer(struct lun_exchange *x, int status, const struct lun_pair *more, int n, const struct lun_buf *body)
+static void answer_as(struct lun_exchange *x, const char *id, int status, const struct lun_pair *more, int n, const struct lun_buf *body)
 {
-    struct lun_pair headers[1 + MORE_HEADERS] = { { "content-type", "application/json" } };
-    for (int i = 0; i < n; i++) headers[1 + i] = more[i];
-    lun_exchange_head(x, status, headers, 1 + n, (int64_t)body->n);
+    struct lun_pair headers[2 + MORE_HEADERS] = { { "content-type", "application/json" }, { lun_answer_header_name(LUN_HEADER_REQUEST_ID), id } };
+    for (int i = 0; i < n; i++) headers[2 + i] = more[i];
+    lun_exchange_head(x, status, headers, 2 + n, (int64_t)body->n);
     lun_exchange_bytes(x, body->at, body->n);
     lun_exchange_end(x, true);
 }
 
-static void refuse_with(struct lun_front *f, struct lun_exchange *x, const struct lun_error *e, const struct lun_pair *more, int n)
+static void answer(struct lun_front *f, struct lun_exchange *x, int status, const struct lun_buf *body)
+{
+    char id[LUN_REQUEST_ID];
+    lun_station_id(now(f), id);
+    answer_as(x, id, status, NULL, 0, body);
+}
+
+static void refuse_with(struct lun_front *f, struct lun_exchange *x, struct lun_error *e, const struct lun_pair *more, int n)
 {
     struct lun_buf body = {0};
-    char status[LUN_DECIMAL_ROOM];
+    char status[LUN_DECIMAL_ROOM], id[LUN_REQUEST_ID];
     int code = e->status ? e->status : lun_code_status(e->code);
     lun_metrics_add(now(f)->registry->metrics, LUN_METRIC_REFUSED, (const char *[]){ lun_decimal_text(status, code) }, 1);
+    lun_station_id(now(f), id);
+    e->id = id;
     lun_reply_error_body(NULL, e, &body);
-    answer(x, code, more, n, &body);
+    answer_as(x, id, code, more, n, &body);
     lun_buf_free(&body);
 }
 
@@ -182,7 +191,7 @@ static void health(struct lun_front *f, struct lun_exchange *x, const struct lun
     if (ready && strcmp(lun_money_status(now(f)->registry->money, word, NULL), "open")) lun_json_member_text(&body, "budgets", word);      /* why: is the operator's to know */
     if (ready && fleet) lun_json_member_text(&body, "fleet", fleet);
     lun_buf_putc(&body, '}');
-    answer(x, ready ? 200 : 503, NULL, 0, &body);
+    answer(f, x, ready ? 200 : 503, &body);
     lun_buf_free(&body);
 }
 
@@ -205,7 +214,7 @@ static void models(struct lun_front *f, struct lun_exchange *x, const struct lun
         put_model(&body, s->models[i].name);
     }
     lun_buf_puts(&body, "]}");
-    answer(x, 200, NULL, 0, &body);
+    answer(f, x, 200, &body);
     lun_buf_free(&body);
 }
 
@@ -219,7 +228,7 @@ static void one_model(struct lun_front *f, struct lun_exchange *x, struct lun_sl
         || (lun_snapshot_model(now(f)->snapshot, name, &rest) && lun_client_may(client, name)));
     if (there) {
         put_model(&body, name);
-        answer(x, 200, NULL, 0, &body);
+        answer(f, x, 200, &body);
     } else refuse_code(f, x, LUN_CODE_MODEL_NOT_FOUND, NULL);
     lun_buf_free(&body);
     free(name);

@@ -124,6 +124,8 @@ static const char *const names[] = {
 #undef X
 };
 
+const char *lun_answer_header_name(enum lun_answer_header header) { return names[header]; }
+
 struct list { struct lun_arena *arena; struct lun_pair *at; int n; };
 
 static void put(struct list *l, enum lun_answer_header header, const char *value)
@@ -281,9 +283,7 @@ void lun_reply_error_body(const struct lun_question *q, const struct lun_error *
     lun_json_member_text(out, "code", codes[e->code].code);
     lun_json_member_int(out, "status", status_of(e));
     if (e->budget) put_budget(out, e->budget, q);
-    if (q) {
-        lun_json_member_text(out, "request_id", q->id);
-    }
+    if (q || e->id) lun_json_member_text(out, "request_id", q ? q->id : e->id);
     lun_buf_puts(out, "}}");
 }
 

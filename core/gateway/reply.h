@@ -33,11 +33,11 @@ enum lun_code lun_code_of_status(int status);       /* the first of that status;
 /*  id, name, when, meaning: the headers that the gateway itself puts into an answer. Those that are never in a stream's head can be asked for
  *  as trailers (te: trailers) */
 #define LUN_ANSWER_HEADERS(X) \
-    X(REQUEST_ID,   "x-lunette-request-id",  "always",            "the request's id, as in the log") \
+    X(REQUEST_ID,   "x-lunette-request-id",  "always",            "the request's id, as in the log; what is refused before it was read (400, 401, 404, 408, 413, 415, 431, 503) has none there") \
     X(MODEL,        "x-lunette-model",       "a target answered", "the name in `models` of the target that answered") \
     X(TARGET,       "x-lunette-target",      "a target answered", "that target's own name") \
     X(PROVIDER,     "x-lunette-provider",    "a target answered", "its provider") \
-    X(POLICY,       "x-lunette-policy",      "always",            "who decided: the policy's file and the first digits of the hash over configuration, policy and what it requires") \
+    X(POLICY,       "x-lunette-policy",      "the request was read", "who decided: the policy's file and the first digits of the hash over configuration, policy and what it requires") \
     X(ATTEMPTS,     "x-lunette-attempts",    "not in a head that only keeps a stream alive", "how many attempts there were") \
     X(FALLBACK,     "x-lunette-fallback",    "a target answered", "`true`: another than the first step answered") \
     X(WARNING,      "x-lunette-warning",     "the step that answered has one", "what the policy warns of: `warning` of the step") \
@@ -67,6 +67,7 @@ struct lun_error {
     const char *param;          /* which field of the request, or NULL */
     const struct lun_account_view *budget;      /* 402: the one that was short, or NULL */
     lun_us retry_after;         /* 0: not said */
+    const char *id;             /* the request's, where there is no question; or NULL */
 };
 
 /* Why it could not be answered, once nothing is in flight: from the trials and what rests. Its message says what was tried and why each
@@ -77,6 +78,8 @@ struct lun_error lun_reply_late(struct lun_question *);
 
 /* It names no value of a tag that it must have one of: where it has to. */
 const char *lun_reply_unsaid(struct lun_question *, const struct lun_tag_budget *);
+
+const char *lun_answer_header_name(enum lun_answer_header);
 
 /* `done` NULL: a head that only keeps a stream alive. `trial` NULL: nobody answered (errors, keep-alive): the headers that tell of a target are left
  * out. Fills `head`; length -1 for streams, of which cost, latency, overhead and budget-left are not known yet. */

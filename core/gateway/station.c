@@ -5,11 +5,15 @@
 
 enum { LINE_ROOM = 1000 };      /* most lines are shorter; with malloc's header it is of a size that malloc keeps for the thread */
 
+/* Knuth's MMIX: a full period; whoever gets it mixes it. */
+static uint64_t seed(struct lun_station *s) { return s->random = s->random * 6364136223846793005u + 1442695040888963407u; }
+
+void lun_station_id(struct lun_station *s, char out[LUN_REQUEST_ID]) { lun_request_id(seed(s), out); }
+
 struct lun_question *lun_station_question(struct lun_station *s)
 {
     lun_us wall = s->wall ? s->wall(s->wall_self) : lun_clock_wall();
-    s->random = s->random * 6364136223846793005u + 1442695040888963407u;       /* Knuth's MMIX: a full period; the question mixes it */
-    struct lun_question *q = lun_question_new(s->stock, s->snapshot, s->registry, s->loop, wall, s->random);
+    struct lun_question *q = lun_question_new(s->stock, s->snapshot, s->registry, s->loop, wall, seed(s));
     q->tuning = lun_tuning_ref(s->tuning);
     q->rehearsal = s->rehearsal;
     q->rehearsal_new = s->rehearsal_new;

@@ -47,6 +47,9 @@ struct lun_station {                    /* filled in by whoever owns it */
 /* A fresh question of this station, to be recognised. Yours: lun_question_free, or lun_station_open. */
 struct lun_question *lun_station_question(struct lun_station *);
 
+/* An id for a request that is refused before there is a question. */
+void lun_station_id(struct lun_station *, char out[LUN_REQUEST_ID]);
+
 /* Opens a walk for a recognised question, which is taken. `hooks` false: the policy is not asked (lunette.chat). */
 struct lun_request *lun_station_open(struct lun_station *, struct lun_question *, const struct lun_client *, void *client_self, bool hooks);
 

@@ -20,6 +20,28 @@ const char *lun_endpoint_name(enum lun_endpoint e) { return endpoints[e].name; }
 const char *lun_endpoint_path(enum lun_endpoint e) { return endpoints[e].path; }
 
 
+static uint64_t random_of(uint64_t *state)                  /* splitmix64, Vigna 2015 */
+{
+    uint64_t z = *state += 0x9E3779B97F4A7C15u;
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ z >> 27) * 0x94D049BB133111EBu;
+    return z ^ z >> 31;
+}
+
+static void make_number(uint64_t *state, unsigned char number[16], char id[LUN_REQUEST_ID])
+{
+    uint64_t high = htobe64(random_of(state)), low = htobe64(random_of(state));
+    memcpy(number, &high, 8);
+    memcpy(number + 8, &low, 8);
+    lun_hex_write(id, number, 16);
+}
+
+void lun_request_id(uint64_t seed, char out[LUN_REQUEST_ID])
+{
+    unsigned char number[16];
+    make_number(&seed, number, out);
+}
+
 struct owned { struct lun_question question; struct lun_arena arena; };     /* in that arena itself */
 
 struct lun_question *lun_question_new(struct lun_arena_stock *stock, struct lun_snapshot *snapshot, struct lun_registry *registry, const struct lun_loop *loop,
@@ -33,10 +55,7 @@ struct lun_question *lun_question_new(struct lun_arena_stock *stock, struct lun_
                                 .arrived = loop->now, .arrived_wall = wall, .random = seed, .rest = "", .n = 1, .max_tokens = -1, .budget = -1 };
     q->deadline = loop->now + snapshot->limits.deadline;
     q->trials_tail = &q->trials;
-    uint64_t high = htobe64(lun_question_random(q)), low = htobe64(lun_question_random(q));
-    memcpy(q->number, &high, 8);
-    memcpy(q->number + 8, &low, 8);
-    lun_hex_write(q->id, q->number, sizeof q->number);
+    make_number(&q->random, q->number, q->id);
     return q;
 }
 
@@ -174,14 +193,7 @@ const char *lun_question_upstream(struct lun_question *q, const struct lun_targe
 
 lun_us lun_question_wall(const struct lun_question *q) { return q->arrived_wall + (q->loop->now - q->arrived); }
 
-uint64_t lun_question_random(struct lun_question *q)        /* splitmix64, Vigna 2015 */
-{
-    uint64_t z = q->random += 0x9E3779B97F4A7C15u;
-    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ z >> 27) * 0x94D049BB133111EBu;
-    return z ^ z >> 31;
-}
-
+uint64_t lun_question_random(struct lun_question *q) { return random_of(&q->random); }
 double lun_question_random_unit(struct lun_question *q) { return (double)(lun_question_random(q) >> 11) * 0x1p-53; }
 
 void lun_question_note(struct lun_question *q, const char *key, const char *json)

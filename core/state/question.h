@@ -73,6 +73,8 @@ struct lun_trial {
     const char *finish_reason;      /* of the first choice, or NULL */
 };
 
+enum { LUN_REQUEST_ID = 33 };       /* of its text, with its end */
+
 struct lun_question {
     struct lun_arena *arena;
     struct lun_snapshot *snapshot;  /* the version it began with; its owner holds a reference */
@@ -80,7 +82,7 @@ struct lun_question {
     struct lun_tuning *tuning;      /* what the policy's settings were when it began; its own reference. NULL: their defaults */
     const struct lun_loop *loop;    /* for the time */
     lun_us arrived, arrived_wall, deadline;     /* deadline: loop time */
-    char id[33];                    /* x-lunette-request-id: the digits of `number` */
+    char id[LUN_REQUEST_ID];        /* x-lunette-request-id: the digits of `number` */
     unsigned char number[16];
     uint64_t random;                /* state of its own generator: everything random about it comes from here */
 
@@ -153,6 +155,7 @@ static inline lun_us lun_trial_waited(const struct lun_trial *t, lun_us now) { r
 
 extern const struct lun_json_keys lun_question_keys;
 
+void lun_request_id(uint64_t seed, char out[LUN_REQUEST_ID]);     /* of a request that no question was made of: as one with that seed would have it */
 /* Empty, with an arena of its own (whose memory is its thread's stock, if there is one), a reference to the snapshot, and the time. `seed`: what all its
  * randomness comes from, and its id. */
 struct lun_question *lun_question_new(struct lun_arena_stock *, struct lun_snapshot *, struct lun_registry *, const struct lun_loop *, lun_us wall, uint64_t seed);

@@ -50,6 +50,7 @@ describe("a worker that is asked for more than it can do", function()
         assert.equal("1", answer.headers["retry-after"])
         assert.equal("true", answer.headers["x-should-retry"])
         assert.equal("overloaded", answer.json.error.code)
+        assert.truthy(answer.headers["x-lunette-request-id"])
       end
     end
     return counts
@@ -176,6 +177,7 @@ describe("more clients than there is room for", function()
     local refused = g:chat {}
     assert.equal(503, refused.status)
     assert.equal("overloaded", refused.json.error.code)
+    assert.truthy(refused.headers["x-lunette-request-id"])
     slow:leave()
     e2e.eventually("there is room", function() return g:chat({}).status == 200 end)
   end)

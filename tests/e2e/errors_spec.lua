@@ -209,6 +209,52 @@ describe("a budget", function()
   end)
 end)
 
+describe("whatever the gateway answers", function()
+  local gateway, secure
+  setup(function()
+    local cert = require "tls".authority():certificate "IP:127.0.0.1"
+    gateway = e2e.gateway { config = [[return { providers = { a = { script = "s.lua" } }, models = { m = { { provider = "a" } } }, limits = { body = "1KiB" },
+        clients = { { name = "ann", hash = "sha256:93d4f78584bc09363e1f8871a38252160863ce16d224655b3083ef3b46f51f80" } } }]],
+      files = { ["s.lua"] = "return function() return { text = 'fine' } end" } }
+    secure = e2e.gateway { config = [[return { listen = { "127.0.0.1:0", tls = { certificate = "c.pem", key = "c.key" } }, providers = { a = { script = "s.lua" } },
+        models = { m = { { provider = "a" } } } }]],
+      files = { ["s.lua"] = "return function() return { text = 'fine' } end", ["c.pem"] = e2e.read(cert.file), ["c.key"] = e2e.read(cert.key) } }
+  end)
+  teardown(e2e.stop)
+
+  local function bytes(text, to)
+    local c = e2e.connect((to or gateway).port)
+    c:send(text)
+    return e2e.receive(c)
+  end
+  local ids = {}
+  local function has_an_id(answer, status)
+    assert.equal(status, answer.status)
+    local id = answer.headers["x-lunette-request-id"]
+    assert.truthy(id and id:match("^" .. ("%x"):rep(32) .. "$"), tostring(id))
+    assert.is_nil(ids[id])
+    ids[id] = true
+    if status >= 400 then assert.equal(id, answer.json.error.request_id) end
+  end
+
+  it("carries an id: what was well, too", function()
+    has_an_id(gateway:request { path = "/health" }, 200)
+    has_an_id(gateway:request { path = "/v1/models", headers = { authorization = "Bearer " .. ("a"):rep(9) } }, 401)
+    has_an_id(e2e.request(secure.port, { path = "/health" }), 400)                         -- plain HTTP at a port of TLS
+  end)
+
+  it("carries an id when it does not know who asks, for what, or how", function()
+    has_an_id(gateway:chat {}, 401)
+    has_an_id(gateway:request { path = "/v1/nothing" }, 404)
+    has_an_id(gateway:request { path = "/v1/messages", method = "POST" }, 404)
+    has_an_id(gateway:request { path = "/v1/chat/completions" }, 405)
+    has_an_id(bytes "GET /health HTTP/1.1\r\n\r\n", 400)                                   -- no Host
+    has_an_id(bytes "nonsense\r\n\r\n", 400)
+    has_an_id(bytes("GET /health HTTP/1.1\r\nHost: l\r\nX: " .. ("x"):rep(70000) .. "\r\n\r\n"), 431)
+    has_an_id(bytes "POST /v1/chat/completions HTTP/1.1\r\nHost: l\r\nContent-Length: 2000\r\n\r\n", 413)
+  end)
+end)
+
 describe("an answer", function()
   local gateway
   setup(function()
