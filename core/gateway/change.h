@@ -61,6 +61,7 @@ struct lun_change {
     char key_text[LUN_KEY_TEXT], *write_error;
     struct lun_buf keys_file;                   /* KEY: the text of keys.json */
     char *text; size_t n_text;                  /* of state.json */
+    struct lun_buf audit; bool audited;         /* its lines for the audit log, each with its line end; the builder's thread has written them, or could not */
     pthread_mutex_t lock; char *prepare_error;  /* the first that a worker had */
 };
 
@@ -70,6 +71,7 @@ struct lun_change_means {
     const struct lun_snapshot *running;         /* what the process was started with */
     const char *read;                           /* the version that the files held then */
     struct lun_keep *keep;                      /* NULL: nothing is kept */
+    struct lun_writer *audit;                   /* NULL: there is none */
     int n_workers;
 };
 const struct lun_change_means *lun_changes_means(const struct lun_changes *);
@@ -125,6 +127,8 @@ void lun_change_canary(struct lun_change *);    /* ch->canary */
 void lun_change_write_canaries(const struct lun_changes *, struct lun_buf *out);    /* a member of state.json, with the comma before it */
 void lun_change_read_canaries(struct lun_changes *, struct lun_json object);
 struct lun_tuning *lun_change_fitting(const struct lun_tuning *all, const struct lun_snapshot *);      /* those that the version takes */
+void lun_change_audit(struct lun_change *);     /* makes ch->audit */
+void lun_change_audit_failed(struct lun_change *, const char *why);  /* ... of a key of which nothing came, with the reason in place of `after` */
 void lun_change_report(struct lun_change *);
 bool lun_change_recall(struct lun_changes *, const struct lun_snapshot *, char **error);        /* opens the state folder. False: it was asked for by
                                                                                            name or has keys in it, and cannot be used */
@@ -137,6 +141,8 @@ struct lun_snapshot *lun_change_choose(struct lun_changes *, struct lun_snapshot
 void lun_texts_add(struct lun_change *, struct lun_texts *, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* Jobs: they leave snapshot and kits, or errors and a status. */
+/* Brings ch->audit into the audit log, and waits until it is there. False: `error` (yours to free). For the builder's thread. */
+bool lun_change_write_audit(struct lun_change *, char **error);
 void lun_change_build_start(struct lun_job *);
 void lun_change_build_reload(struct lun_job *);
 void lun_change_build_rollback(struct lun_job *);

@@ -243,6 +243,31 @@ static void keys_again(struct lun_change *ch, struct lun_keep *keep)
     free(error);
 }
 
+bool lun_change_write_audit(struct lun_change *ch, char **error)
+{
+    const struct lun_change_means *m = lun_changes_means(ch->of);
+    if (!m->audit || !ch->audit.n) return true;
+    uint64_t before = lun_writer_dropped(m->audit);
+    const char *end, *last = ch->audit.at + ch->audit.n;
+    for (const char *line = ch->audit.at; line < last; line = end + 1) {
+        end = memchr(line, '\n', (size_t)(last - line));
+        lun_writer_put(m->audit, line, (size_t)(end - line));
+    }
+    lun_writer_flush(m->audit);
+    ch->audited = true;
+    if (lun_writer_dropped(m->audit) == before) return true;
+    *error = lun_printf("the audit log %s cannot be written: %s", m->running->audit_log, strerror(lun_writer_error(m->audit)));
+    return false;
+}
+
+/* It has happened, and is in the process log. */
+static void audit_late(struct lun_change *ch)
+{
+    char *error = NULL;
+    if (!lun_change_write_audit(ch, &error)) lun_texts_add(ch, &ch->result.warnings, "%s: this change is not in it", error);
+    free(error);
+}
+
 void lun_change_write(struct lun_job *j)
 {
     struct lun_change *ch = lun_change_of(j);
@@ -251,6 +276,7 @@ void lun_change_write(struct lun_job *j)
     const char *names[2 * LUN_VERSIONS_MOST + 1];
     char *error = NULL;
     int n = 0;
+    audit_late(ch);
     if (!keep) return;
     keys_again(ch, keep);
     for (; n < ch->n_known; n++) names[n] = ch->known[n].name;

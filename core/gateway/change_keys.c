@@ -202,12 +202,13 @@ static void in_force(change *ch)
 }
 
 /* A key that is to end ends also where that cannot be written down. */
+static bool ends(const change *ch) { return ch->verb_of_key == LUN_KEY_REVOKE || ch->verb_of_key == LUN_KEY_LEARN; }
+
 static void written(struct lun_job *j)
 {
     change *ch = lun_change_of(j);
-    bool ends = ch->verb_of_key == LUN_KEY_REVOKE || ch->verb_of_key == LUN_KEY_LEARN;
     if (ch->of->stopping) lun_change_fail(ch, 503, ch->result.kept ? "the gateway is stopping: it is written down, and counts from its next start" : "the gateway is stopping");
-    else if (!ch->result.kept && !ends) lun_change_fail(ch, 503, "nothing has changed: %s", ch->write_error);
+    else if (!ch->result.kept && !ends(ch)) lun_change_fail(ch, 503, "nothing has changed: %s", ch->write_error);
     else {
         if (!ch->result.kept) lun_change_refuse(ch, 503, "it is in force, but cannot be written down: after a restart a key that was revoked would be valid again: %s",
                                      ch->write_error);
@@ -215,13 +216,39 @@ static void written(struct lun_job *j)
     }
 }
 
+/* Nobody gets a key of which there is no record; one that ends does so all the same. */
+static bool audited(change *ch)
+{
+    char *error = NULL;
+    if (lun_change_write_audit(ch, &error)) return true;
+    if (ends(ch)) {
+        lun_texts_add(ch, &ch->result.warnings, "%s: this change is not in it", error);
+        free(error);
+        return true;
+    }
+    ch->write_error = error;
+    return false;
+}
+
+/* What the audit log has said of it did not come true. */
+static void audit_failed(change *ch)
+{
+    char *error = NULL;
+    lun_buf_free(&ch->audit);
+    lun_change_audit_failed(ch, ch->write_error);
+    if (!lun_change_write_audit(ch, &error)) lun_texts_add(ch, &ch->result.warnings, "%s", error);
+    free(error);
+}
+
 void lun_change_write_keys(struct lun_job *j)
 {
     change *ch = lun_change_of(j);
     struct lun_keep *keep = lun_changes_means(ch->of)->keep;
     char *error = NULL;
+    if (!audited(ch)) return;
     ch->result.kept = lun_keep_write_keys(keep, ch->keys_file.at, ch->keys_file.n, &ch->write_error);
     if (ch->result.kept && ch->text && !lun_keep_write(keep, ch->text, ch->n_text, &error)) lun_texts_add(ch, &ch->result.warnings, "%s", error);
+    if (!ch->result.kept && !ends(ch)) audit_failed(ch);
     free(error);
 }
 
@@ -233,6 +260,7 @@ static void carry_out(change *ch)
         lun_texts_add(ch, &ch->result.warnings, "the gateway was open: from now on whoever asks needs a key");
     if (first) lun_change_state(ch);
     lun_key_file_put(&ch->keys_file, ch->keyring);
+    lun_change_audit(ch);
     lun_change_aside(ch, lun_change_write_keys, written);
 }
 

@@ -13,26 +13,23 @@ static const char *kind_name(const change *ch)
     return names[ch->kind];
 }
 
-static void put_line(struct lun_changes *c, const char *by, const char *why, const char *what, const char *name, const char *before, const char *after)
+static void put_line(change *ch, const char *by, const char *why, const char *what, const char *name, const char *before, const char *after)
 {
-    struct lun_buf line = {0};
+    struct lun_buf *line = &ch->audit;
     char at[25];
     lun_clock_text(lun_clock_wall(), at);
-    lun_buf_putc(&line, '{');
+    lun_buf_putc(line, '{');
     const char *const pairs[][2] = { { "time", at }, { "by", by }, { "what", what }, { "name", name }, { "why", why } };
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
-        if (pairs[i][1] && *pairs[i][1]) lun_json_member_text(&line, pairs[i][0], pairs[i][1]);
-    lun_json_put_key(&line, "before"), lun_buf_puts(&line, before);
-    lun_json_put_key(&line, "after"), lun_buf_puts(&line, after);
-    lun_buf_putc(&line, '}');
-    lun_log(c->options.log, LUN_LOG_INFO, "audit %s", lun_buf_text(&line));
-    if (c->audit) lun_writer_put(c->audit, line.at, line.n);
-    lun_buf_free(&line);
+        if (pairs[i][1] && *pairs[i][1]) lun_json_member_text(line, pairs[i][0], pairs[i][1]);
+    lun_json_put_key(line, "before"), lun_buf_puts(line, before);
+    lun_json_put_key(line, "after"), lun_buf_puts(line, after);
+    lun_buf_puts(line, "}\n");
 }
 
-static void put_audit(struct lun_changes *c, const change *ch, const char *what, const char *name, const char *before, const char *after)
+static void put_audit(change *ch, const char *what, const char *name, const char *before, const char *after)
 {
-    put_line(c, ch->by, ch->why, what, name, before, after);
+    put_line(ch, ch->by, ch->why, what, name, before, after);
 }
 
 static void put_canary(struct lun_buf *out, enum lun_canary_state state, double share)
@@ -42,27 +39,26 @@ static void put_canary(struct lun_buf *out, enum lun_canary_state state, double 
     lun_buf_putc(out, '}');
 }
 
-static void audit_canaries(struct lun_changes *c, const change *ch)
+static void audit_canaries(change *ch)
 {
     for (int i = 0; i < ch->n_news; i++) {
         const struct lun_canary_event *e = &ch->news[i].event;
         struct lun_buf before = {0}, after = {0};
         put_canary(&before, e->from, e->share_before);
         put_canary(&after, e->to, e->share);
-        lun_rollout_tell(c->options.log, c->options.registry, ch->news[i].name, e);
-        put_line(c, e->by, e->why, "canary", ch->news[i].name, lun_buf_text(&before), lun_buf_text(&after));
+        put_line(ch, e->by, e->why, "canary", ch->news[i].name, lun_buf_text(&before), lun_buf_text(&after));
         lun_buf_free(&before), lun_buf_free(&after);
     }
 }
 
-static void audit_settings(struct lun_changes *c, const change *ch)
+static void audit_settings(change *ch)
 {
     for (int i = 0; i < ch->result.n_settings; i++) {
         const struct lun_setting_change *s = &ch->result.settings[i];
         struct lun_buf before = {0}, after = {0};
         lun_plain_put(&before, &s->before);
         lun_plain_put(&after, &s->after);
-        put_audit(c, ch, "set", s->name, lun_buf_text(&before), lun_buf_text(&after));
+        put_audit(ch, "set", s->name, lun_buf_text(&before), lun_buf_text(&after));
         lun_buf_free(&before), lun_buf_free(&after);
     }
 }
@@ -76,34 +72,59 @@ static void put_key(struct lun_buf *out, const struct lun_key *k)
     lun_buf_putc(out, '}');
 }
 
-static void audit_key(struct lun_changes *c, const change *ch, const char *what, const struct lun_key *old, const struct lun_key *now)
+static void audit_key(change *ch, const char *what, const struct lun_key *old, const struct lun_key *now)
 {
     struct lun_buf before = {0}, after = {0};
     put_key(&before, old);
     put_key(&after, now);
-    put_audit(c, ch, what, now->name, lun_buf_text(&before), lun_buf_text(&after));
+    put_audit(ch, what, now->name, lun_buf_text(&before), lun_buf_text(&after));
     lun_buf_free(&before), lun_buf_free(&after);
 }
 
-static void audit_keys(struct lun_changes *c, const change *ch)
+static const char *const key_whats[] = { "key create", "key change", "key rotate", "key revoke", "key learn" };
+
+static void audit_keys(change *ch)
 {
-    static const char *const whats[] = { "key create", "key change", "key rotate", "key revoke", "key learn" };
-    if (ch->key) audit_key(c, ch, whats[ch->verb_of_key], ch->key_before, ch->key);
+    if (ch->key) audit_key(ch, key_whats[ch->verb_of_key], ch->key_before, ch->key);
     for (int i = 0; i < ch->n_learned; i++)
         if (lun_keyring_named(ch->keyring, ch->learned[i]->name) == ch->learned[i]) 
-            audit_key(c, ch, whats[LUN_KEY_LEARN], lun_keyring_named(ch->keyring_before, ch->learned[i]->name), ch->learned[i]);
+            audit_key(ch, key_whats[LUN_KEY_LEARN], lun_keyring_named(ch->keyring_before, ch->learned[i]->name), ch->learned[i]);
 }
 
-static void audit(struct lun_changes *c, const change *ch)
+void lun_change_audit_failed(change *ch, const char *why)
+{
+    struct lun_buf after = {0};
+    lun_buf_puts(&after, "{\"failed\":");
+    lun_json_put_text(&after, why);
+    lun_buf_putc(&after, '}');
+    put_audit(ch, key_whats[ch->verb_of_key], ch->result.key->name, "null", lun_buf_text(&after));
+    lun_buf_free(&after);
+}
+
+void lun_change_audit(change *ch)
 {
     struct lun_buf before = {0}, after = {0};
-    if (ch->kind == LUN_CHANGE_SET) { audit_settings(c, ch); return; }
-    if (ch->kind == LUN_CHANGE_CANARY) { audit_canaries(c, ch); return; }
-    if (ch->kind == LUN_CHANGE_KEY) { audit_keys(c, ch); return; }
+    if (ch->audit.n || ch->kind == LUN_CHANGE_START) return;
+    if (ch->kind == LUN_CHANGE_SET) { audit_settings(ch); return; }
+    if (ch->kind == LUN_CHANGE_CANARY) { audit_canaries(ch); return; }
+    if (ch->kind == LUN_CHANGE_KEY) { audit_keys(ch); return; }
     lun_json_put_text(&before, ch->result.from);
-    lun_json_put_text(&after, ch->result.version);
-    put_audit(c, ch, kind_name(ch), NULL, lun_buf_text(&before), lun_buf_text(&after));
+    lun_json_put_text(&after, ch->of->current->version);
+    put_audit(ch, kind_name(ch), NULL, lun_buf_text(&before), lun_buf_text(&after));
     lun_buf_free(&before), lun_buf_free(&after);
+}
+
+/* The audit lines, once what they say has come true. */
+static void tell_audit(struct lun_changes *c, change *ch)
+{
+    lun_change_audit(ch);
+    for (int i = 0; i < ch->n_news; i++) lun_rollout_tell(c->options.log, c->options.registry, ch->news[i].name, &ch->news[i].event);
+    const char *end, *last = ch->audit.at + ch->audit.n;
+    for (const char *line = ch->audit.at; line < last; line = end + 1) {
+        end = memchr(line, '\n', (size_t)(last - line));
+        lun_log(c->options.log, LUN_LOG_INFO, "audit %.*s", (int)(end - line), line);
+        if (c->audit && !ch->audited) lun_writer_put(c->audit, line, (size_t)(end - line));
+    }
 }
 
 static const char *outcome(const change *ch)
@@ -132,6 +153,6 @@ static void log_end(struct lun_changes *c, const change *ch)
 void lun_change_report(change *ch)
 {
     struct lun_changes *c = ch->of;
-    if (ch->result.changed && ch->kind != LUN_CHANGE_START) audit(c, ch);
+    if (ch->result.changed && ch->kind != LUN_CHANGE_START) tell_audit(c, ch);
     log_end(c, ch);
 }

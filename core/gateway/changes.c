@@ -34,7 +34,7 @@ static void change_free(change *ch)
     lun_key_unref(ch->key_before), lun_key_unref(ch->key);
     while (ch->n_learned) lun_key_unref(ch->learned[--ch->n_learned]);
     lun_keyring_unref(ch->keyring), lun_keyring_unref(ch->keyring_before);
-    lun_buf_free(&ch->keys_file);
+    lun_buf_free(&ch->keys_file), lun_buf_free(&ch->audit);
     explicit_bzero(ch->key_text, sizeof ch->key_text);
     lun_arena_free(&ch->arena);
     free(ch);
@@ -127,6 +127,7 @@ static void written(struct lun_job *j) { lun_change_finish(lun_change_of(j)); }
 void lun_change_keep(change *ch)
 {
     lun_change_state(ch);
+    if (ch->result.changed) lun_change_audit(ch);
     lun_change_aside(ch, lun_change_write, written);
 }
 
@@ -486,7 +487,7 @@ struct lun_changes *lun_changes_new(const struct lun_changes_options *options, s
                       !s ? "the files cannot be used" : same ? "the program was started again" : "");
     if (s == c->first) lun_versions_forgive(&c->versions, NULL);
     lun_troubles_watch(&c->troubles, c->current);
-    c->means = (struct lun_change_means){ .options = &c->options, .running = c->first, .read = c->read, .keep = c->keep };
+    c->means = (struct lun_change_means){ .options = &c->options, .running = c->first, .read = c->read, .keep = c->keep, .audit = c->audit };
     return c;
 }
 

@@ -216,8 +216,8 @@ describe("whatever the gateway answers", function()
     gateway = e2e.gateway { config = [[return { providers = { a = { script = "s.lua" } }, models = { m = { { provider = "a" } } }, limits = { body = "1KiB" },
         clients = { { name = "ann", hash = "sha256:93d4f78584bc09363e1f8871a38252160863ce16d224655b3083ef3b46f51f80" } } }]],
       files = { ["s.lua"] = "return function() return { text = 'fine' } end" } }
-    secure = e2e.gateway { config = [[return { listen = { "127.0.0.1:0", tls = { certificate = "c.pem", key = "c.key" } }, providers = { a = { script = "s.lua" } },
-        models = { m = { { provider = "a" } } } }]],
+    secure = e2e.gateway { config = [[return { listen = { "127.0.0.1:0", tls = { certificate = "c.pem", key = "c.key" } },
+        providers = { a = { script = "s.lua" } }, models = { m = { { provider = "a" } } } }]],
       files = { ["s.lua"] = "return function() return { text = 'fine' } end", ["c.pem"] = e2e.read(cert.file), ["c.key"] = e2e.read(cert.key) } }
   end)
   teardown(e2e.stop)

@@ -192,6 +192,71 @@ describe("a key that was made", function()
     assert.same({ [200] = 1, [409] = 11 }, statuses)
   end)
 
+  describe("while the audit log cannot be written", function()
+    local full, log
+
+    -- From now on the audit log is that of a full disk, or (false) a fresh file.
+    local function fill(yes)
+      os.remove(log)
+      if yes then os.execute("ln -s /dev/full '" .. log .. "'") end
+      full.process:signal(e2e.SIGUSR1)
+      e2e.eventually("it is opened anew", function()
+        local pipe = io.popen("readlink /proc/" .. full.process.pid .. "/fd/*")
+        local files = pipe:read "*a"
+        pipe:close()
+        return (files:find("/dev/full\n", 1, true) ~= nil) == yes and not files:find("audit.jsonl (deleted)", 1, true)
+      end)
+    end
+    before_each(function()
+      full = serve()
+      log = full.folder .. "/audit.jsonl"
+    end)
+
+    it("is not made, changed or given another text, and goes on as it was", function()
+      local text = make(full, { name = "before", task = "one" })
+      fill(true)
+      local why = "nothing has changed: the audit log " .. log .. " cannot be written: No space left on device"
+      refused(admin(full, "POST", "", { name = "after" }), 503, why)
+      refused(admin(full, "PATCH", "/before", { task = "two" }), 503, why)
+      refused(admin(full, "POST", "/before/rotate"), 503, why)
+      assert.equal(404, admin(full, "GET", "/after").status)
+      assert.equal("one", admin(full, "GET", "/before").json.key.task)
+      assert.equal(200, ask(full, text).status)
+      assert.is_nil(text_of(full):find('"after"', 1, true))
+      assert.is_nil(full.process:stderr():find('"name":"after"', 1, true))
+      fill(false)
+      make(full, { name = "after" })
+      assert.truthy(e2e.read(log):find('"what":"key create","name":"after"', 1, true))           -- it is there when that is said
+    end)
+
+    it("ends all the same when it is revoked, and who asked is told", function()
+      local text = make(full, { name = "gone" })
+      fill(true)
+      local answer = admin(full, "DELETE", "/gone")
+      assert.equal(200, answer.status)
+      assert.truthy(answer.json.warnings[1]:find("this change is not in it", 1, true))
+      assert.equal(401, ask(full, text).status)
+      assert.truthy(full.process:stderr():find "this change is not in it")
+    end)
+
+    it("other changes happen, and who asked is told", function()
+      fill(true)
+      e2e.write(full.folder .. "/policy.lua", policy .. " -- another")
+      local answer = e2e.request(full.admin, { method = "POST", path = "/admin/reload" })
+      assert.equal(200, answer.status)
+      assert.truthy(answer.json.warnings[1]:find("cannot be written: No space left on device: this change is not in it", 1, true))
+    end)
+
+    it("and the disk is full for the keys alone, says in the audit log that nothing came of it", function()
+      make(full, { name = "before" })
+      local file = full.folder .. "/.lunette"
+      os.execute("rm -f '" .. file .. "/keys.json' && mkdir '" .. file .. "/keys.json'")        -- which no file can take the place of
+      refused(admin(full, "POST", "", { name = "vain" }), 503, "nothing has changed")
+      local said = e2e.read(log)
+      assert.truthy(said:find('"what":"key create","name":"vain","before":null,"after":{"failed":', 1, true), said)
+    end)
+  end)
+
   it("is in the audit log with who, what, before and after, and its text nowhere", function()
     local key = make(g, { name = "audited", task = "one" })
     admin(g, "PATCH", "/audited", { task = "two" }, { ["x-lunette-by"] = "ann@desk" })
