@@ -11,16 +11,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static const struct timeval patience = { 60, 0 };
+static const struct timeval patience = { 60, 0 }, soon = { 0, 5000 };
 
 struct lun_upgrade {
     struct lun_gateway *gateway;
     const struct lun_log *log;
     char *const *argv;
-    struct event *said, *serving;       /* said: by the new process; NULL: there is none under way */
+    struct event *said, *serving, *gone;        /* said: by the new process; NULL: there is none under way. gone: to look whether it has ended */
     int pipe, awaited;                  /* awaited: on which the process before this one waits for it; -1 */
     pid_t pid;
-    bool begun, over;                   /* over: another process serves in the place of this one */
+    bool begun, late, over;             /* late: it took too long; over: another process serves in the place of this one */
 };
 
 /* ---- who watches over us ---- */
@@ -69,13 +69,11 @@ static void end(struct lun_upgrade *u)
     close(u->pipe);
 }
 
-static const char *ended(pid_t pid, char why[64])
+static const char *ended(bool known, int status, char why[64])
 {
-    int status = 0;
-    pid_t which = waitpid(pid, &status, 0);
-    if (which == pid && WIFSIGNALED(status)) snprintf(why, 64, "it was ended by signal %d", WTERMSIG(status));
-    else if (which == pid && WEXITSTATUS(status) == 127) snprintf(why, 64, "the program cannot be started");
-    else snprintf(why, 64, "it ended with status %d", which == pid ? WEXITSTATUS(status) : -1);
+    if (known && WIFSIGNALED(status)) snprintf(why, 64, "it was ended by signal %d", WTERMSIG(status));
+    else if (known && WEXITSTATUS(status) == 127) snprintf(why, 64, "the program cannot be started");
+    else snprintf(why, 64, "it ended with status %d", known ? WEXITSTATUS(status) : -1);
     return why;
 }
 
@@ -85,22 +83,39 @@ static void give_up(struct lun_upgrade *u)
     lun_changes_go_on(lun_gateway_changes(u->gateway));
 }
 
+/* Nobody waits for it: requests go on meanwhile. */
+static void on_gone(evutil_socket_t fd, short what, void *self)
+{
+    struct lun_upgrade *u = self;
+    struct lun_reactor *reactor = lun_gateway_reactor(u->gateway);
+    char why[64];
+    int status = 0;
+    pid_t which = waitpid(u->pid, &status, WNOHANG);
+    (void)fd, (void)what;
+    if (!which) { event_add(u->gone, &soon); return; }
+    lun_reactor_enter(reactor);
+    lun_log(u->log, LUN_LOG_ERROR, "the new process was not ready (%s%s): this one goes on", u->late ? "it took too long, " : "", ended(which == u->pid, status, why));
+    give_up(u);
+    lun_reactor_leave(reactor);
+}
+
+/* Who says no more without having ended is not ready either: it has this one's sockets, and is ended. What it has ended with by itself stays. */
 static void on_said(evutil_socket_t fd, short what, void *self)
 {
     struct lun_upgrade *u = self;
     struct lun_reactor *reactor = lun_gateway_reactor(u->gateway);
-    char byte, why[64];
+    char byte;
     bool ready = what & EV_READ && read(fd, &byte, 1) == 1;
     lun_reactor_enter(reactor);
-    if (what & EV_TIMEOUT) kill(u->pid, SIGKILL);
+    u->late = what & EV_TIMEOUT;
     end(u);
     u->over = ready;
     if (ready) {
         lun_log(u->log, LUN_LOG_INFO, "process %d has taken over: this one ends with its last request", (int)u->pid);
         lun_gateway_retire(u->gateway);
     } else {
-        lun_log(u->log, LUN_LOG_ERROR, "the new process was not ready (%s%s): this one goes on", what & EV_TIMEOUT ? "it took too long, " : "", ended(u->pid, why));
-        give_up(u);
+        kill(u->pid, SIGKILL);
+        event_add(u->gone, &soon);
     }
     lun_reactor_leave(reactor);
 }
@@ -145,14 +160,16 @@ void lun_upgrade_stop(struct lun_upgrade *u)
 struct lun_upgrade *lun_upgrade_new(struct lun_gateway *g, const struct lun_log *log, char *const *argv, int awaited)
 {
     struct lun_upgrade *u = lun_zalloc(sizeof *u);
-    *u = (struct lun_upgrade){ .gateway = g, .log = log, .argv = argv, .awaited = awaited, .serving = event_new(lun_gateway_reactor(g)->base, -1, 0, on_serving, u) };
+    *u = (struct lun_upgrade){ .gateway = g, .log = log, .argv = argv, .awaited = awaited };
+    u->serving = event_new(lun_gateway_reactor(g)->base, -1, 0, on_serving, u);
+    u->gone = event_new(lun_gateway_reactor(g)->base, -1, 0, on_gone, u);
     return u;
 }
 
 void lun_upgrade_free(struct lun_upgrade *u)
 {
     if (u->said) end(u);
-    event_free(u->serving);
+    event_free(u->serving), event_free(u->gone);
     if (u->awaited >= 0) close(u->awaited);
     free(u);
 }

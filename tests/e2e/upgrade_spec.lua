@@ -144,6 +144,17 @@ describe("an upgrade", function()
     assert.equal(200, g:chat {}.status)
   end)
 
+  it("to a program that neither says that it is ready nor ends is given up, and holds nobody up", function()
+    local g = serve_and_replace [[lua5.1 -e 'local u = require "posix.unistd" for i = 3, 200 do u.close(i) end u.sleep(1000)']]
+    g.process:signal(signal.SIGUSR2)
+    e2e.eventually("it is told", function()
+      assert.equal(200, g:chat {}.status)
+      return g.process:stderr():find "was not ready"
+    end)
+    assert.truthy(g.process:stderr():find("was not ready (it was ended by signal 9)", 1, true), g.process:stderr())
+    assert.is_false(is_alive(marker(g)))
+  end)
+
   it("is given up when the old process is asked to end before: the new one ends too", function()
     local g = serve_and_replace "sleep 60"
     g.process:signal(signal.SIGUSR2)
