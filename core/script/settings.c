@@ -223,6 +223,7 @@ const struct lun_setting lun_settings[] = {
       "How long whatever comes may wait for a worker that is busy: above that it refuses a part of the new requests at once (503, `retry-after: 1`), so that the rest is answered in time; false: none."),
     S("stall", LUN_SECONDS, LUN_MORE_THAN_MIN, 0, DAY, "60", NULL, 0, AT(lun_limits, stall),
       "How long a client may take over each 16 KiB of what waits for it, or over all of it where that is less; then its connection is reset."),
+    S("stop", LUN_SECONDS, 0, 0, DAY, "30", NULL, 0, AT(lun_limits, stop), "How long what is under way may take once the program was asked to end (SIGTERM, SIGINT); then it is cut."),
     S("attempts", LUN_INT, 0, 1, 100, "4", NULL, 0, AT(lun_limits, attempts), "Of a request, the first included."),
     S("retries", LUN_NUMBER, LUN_CAN_BE_OFF, 0, 100, "0.2", NULL, 0, AT(lun_limits, retries), "Share of the requests of 10 s that may be tried again, at least 10; false: no such limit."),
     S("hedges", LUN_NUMBER, 0, 0, 1, "0.05", NULL, 0, AT(lun_limits, hedges), "Share of a minute's requests that may have a second attempt beside the first, at least 10."),

@@ -19,7 +19,7 @@ const struct lun_health_rules lun_health_rules_default = {
 const struct lun_limits lun_limits_default = {
     .body = LUN_DEFAULT_BODY, .answer = LUN_DEFAULT_ANSWER, .buffered = LUN_DEFAULT_BUFFERED, .deadline = LUN_DEFAULT_DEADLINE,
     .connections = LUN_DEFAULT_CONNECTIONS, .attempts = LUN_DEFAULT_ATTEMPTS, .retries = LUN_DEFAULT_RETRIES,
-    .hedges = LUN_DEFAULT_HEDGES, .output = LUN_DEFAULT_OUTPUT, .lag = LUN_DEFAULT_LAG, .stall = LUN_DEFAULT_STALL,
+    .hedges = LUN_DEFAULT_HEDGES, .output = LUN_DEFAULT_OUTPUT, .lag = LUN_DEFAULT_LAG, .stall = LUN_DEFAULT_STALL, .stop = LUN_DEFAULT_STOP,
 };
 
 struct lun_snapshot *lun_snapshot_new(void)

@@ -31,6 +31,7 @@ struct lun_pair { const char *name, *value; };
 #define LUN_DEFAULT_DEADLINE    (590 * LUN_SECOND)
 #define LUN_DEFAULT_LAG         (100 * LUN_MS)
 #define LUN_DEFAULT_STALL       (60 * LUN_SECOND)
+#define LUN_DEFAULT_STOP        (30 * LUN_SECOND)
 #define LUN_DEFAULT_CONNECTIONS 10000
 #define LUN_DEFAULT_ATTEMPTS    4
 #define LUN_DEFAULT_RETRIES     0.2
@@ -176,6 +177,7 @@ struct lun_limits {
     int64_t body, answer, buffered;     /* bytes */
     lun_us deadline;            /* of a request, over all attempts */
     lun_us lag;                 /* shed.h; 0: nothing is shed */
+    lun_us stop;                /* for open requests to end once the gateway is asked to */
     lun_us stall;               /* for a client to take the next step of its answer: wire/server.h */
     int connections, attempts;
     double retries;             /* share of requests over 10 s; negative: no retry budget */

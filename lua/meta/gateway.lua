@@ -202,6 +202,7 @@
 ---@field connections? integer Of clients, at once. Default: 10000
 ---@field lag? number|false How long whatever comes may wait for a worker that is busy: above that it refuses a part of the new requests at once (503, `retry-after: 1`), so that the rest is answered in time; false: none. Default: 0.1
 ---@field stall? number How long a client may take over each 16 KiB of what waits for it, or over all of it where that is less; then its connection is reset. Default: 60
+---@field stop? number How long what is under way may take once the program was asked to end (SIGTERM, SIGINT); then it is cut. Default: 30
 ---@field attempts? integer Of a request, the first included. Default: 4
 ---@field retries? number|false Share of the requests of 10 s that may be tried again, at least 10; false: no such limit. Default: 0.2
 ---@field hedges? number Share of a minute's requests that may have a second attempt beside the first, at least 10. Default: 0.05

@@ -9,7 +9,8 @@ local function start(script, options)
     return { text = "hi", after = request.text == "slow" and 0.2 or 0 }
   end]])
   options = options or {}
-  options.config, options.env = options.config or config, { A = provider.url }
+  options.config, options.env = options.config or config, options.env or {}
+  options.env.A = provider.url
   return e2e.gateway(options), provider
 end
 
@@ -131,6 +132,20 @@ describe("lunette serve", function()
       assert.equal(2, #gateway:log(2))
       e2e.stop()
     end
+  end)
+
+  it("on SIGTERM cuts what has not ended within limits.stop, and ends with 0", function()
+    local gateway, provider = start([[return function(request)
+      return request.stream and { events = { { choices = { { index = 0, delta = { content = "first" } } } } }, stall = true } or { stall = true }
+    end]], { env = { LUNETTE_LIMITS_STOP = "0.5" } })
+    local visit, stream = gateway:open {}, gateway:open { stream = true }
+    stream:expect "first"
+    e2e.eventually("both are under way", function() return provider:count() == 2 end)
+    gateway.process:signal(e2e.SIGTERM)
+    assert.equal(0, gateway.process:wait())
+    assert.equal(0, visit:rest().status)
+    assert.is_false(stream:rest().clean)
+    assert.equal(2, #gateway:log(2))
   end)
 
   it("on a second SIGTERM ends at once", function()

@@ -313,11 +313,11 @@ describe("a wall clock that steps", function()
   after_each(e2e.stop)
 
   -- config: more lines of it.
-  local function serve(more)
+  local function serve(more, files)
     p = e2e.provider [[return function() return { text = "fine", usage = { input = 5, output = 1000 } } end]]
     clock = e2e.write(e2e.folder() .. "/clock", ("%-20d"):format(0))
     local here = crowd.tests:match "^/" and "" or require "posix.unistd".getcwd() .. "/"
-    return e2e.gateway { env = { A = p.url, LD_PRELOAD = here .. crowd.tests .. "wallclock.so", WALLCLOCK = clock,
+    return e2e.gateway { files = files, env = { A = p.url, LD_PRELOAD = here .. crowd.tests .. "wallclock.so", WALLCLOCK = clock,
                                  ASAN_OPTIONS = (os.getenv "ASAN_OPTIONS" or "") .. ":verify_asan_link_order=0" },
       config = [[return { providers = { a = { base_url = env "A" } }, ]] .. (more or "") .. [[
         models = { m = { { provider = "a", model = "x", price = { input = 1, output = 1 } } } } }]] }
@@ -343,6 +343,41 @@ describe("a wall clock that steps", function()
       assert.equal(0, g:stop())
     end)
   end
+
+  it("ends a key when it says so, and no sooner", function()
+    local g = serve()
+    local made = e2e.request(g.admin, { method = "POST", path = "/admin/keys", body = { name = "app", expires = DAY / 2 } })
+    assert.equal(200, made.status, made.body)
+    local function ask() return g:chat({ headers = { authorization = "Bearer " .. made.json.text } }).status end
+    local function state() return e2e.request(g.admin, { path = "/admin/keys/app" }).json.key.state end
+    assert.same({ 200, "valid" }, { ask(), state() })
+    step(DAY)
+    assert.same({ 401, "expired" }, { ask(), state() })
+    step(-DAY)
+    assert.same({ 200, "valid" }, { ask(), state() })
+    step(0)
+    assert.same({ 200, "valid" }, { ask(), state() })
+  end)
+
+  it("takes over no certificate that has expired by it, and the one that was good goes on", function()
+    local g = serve(secure, certificate())                   -- two days long
+    local function reload(more)
+      e2e.write(g.folder .. "/gateway.lua", (e2e.read(g.folder .. "/gateway.lua"):gsub("%-%-.*", "") .. "-- " .. more))
+      return g:tell "reload"
+    end
+    assert.equal(200, reload("one").status)
+    step(3 * DAY)
+    local refused = reload "two"
+    assert.equal(422, refused.status)
+    assert.truthy(refused.body:find("has expired", 1, true), refused.body)
+    assert.same({ "200 " }, ask_over_tls(g, 1, 1))
+    step(-DAY)                                               -- not valid yet
+    assert.equal(422, reload("three").status)
+    assert.same({ "200 " }, ask_over_tls(g, 1, 1))
+    step(0)
+    assert.equal(200, reload("four").status)
+    assert.same({ "200 " }, ask_over_tls(g, 1, 1))
+  end)
 
   it("back gives the money of a day not twice", function()
     local g = serve [[budgets = { total = { limit = 0.02, per = "day" } },]]

@@ -152,6 +152,7 @@ describe("an upgrade", function()
       return g.process:stderr():find "was not ready"
     end)
     assert.truthy(g.process:stderr():find("was not ready (it was ended by signal 9)", 1, true), g.process:stderr())
+    heirs[#heirs + 1] = marker(g)
     assert.is_false(is_alive(marker(g)))
   end)
 
