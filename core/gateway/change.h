@@ -18,7 +18,8 @@
 #include "gateway/key_text.h"
 #include "gateway/rehearsal.h"
 
-enum lun_change_kind { LUN_CHANGE_START, LUN_CHANGE_RELOAD, LUN_CHANGE_ROLLBACK, LUN_CHANGE_SET, LUN_CHANGE_CANARY, LUN_CHANGE_KEY };
+enum lun_change_kind { LUN_CHANGE_START, LUN_CHANGE_RELOAD, LUN_CHANGE_ROLLBACK, LUN_CHANGE_SET, LUN_CHANGE_CANARY, LUN_CHANGE_KEY,
+                       LUN_CHANGE_KEEP /* nothing changes: what could not be written into the folder `state` is written */ };
 
 struct lun_change_waiter { struct lun_change_waiter *next; lun_change_told *told; void *self; };
 struct lun_known { const char *name; struct lun_snapshot *snapshot; const char *taken_back, *files; };     /* taken_back: by whom, when, why;
@@ -38,6 +39,7 @@ struct lun_change {
     struct lun_job job;
     struct lun_errand errand;
     struct lun_timer limit;                     /* of waiting for room */
+    bool wrote;                                 /* into the folder `state`, or tried to */
     lun_us clock;                               /* before files were read */
 
     struct lun_known *known; int n_known;       /* the versions, current first; they do not change while it is under way */
@@ -99,6 +101,7 @@ struct lun_changes {
     bool waits_for_room, stopping;
     bool holds; void (*held)(void *self); void *held_self;      /* holds: none begins; held: to be told when none is under way */
     bool again;                         /* the files hold a version that found no room: as soon as there is some they are read again */
+    struct lun_timer keeper; lun_us pause;      /* when the folder `state` is written again, where it could not be; pause: 0: all is kept */
     struct lun_post released, sick, canary;
 };
 

@@ -230,17 +230,19 @@ void lun_change_build_reload(struct lun_job *j)
 
 /* ---- keeping ---- */
 
-/* Somebody has removed the folder: it is written anew with all that is in it. */
-static void keys_again(struct lun_change *ch, struct lun_keep *keep)
+/* Somebody has removed the folder: it is written anew with all that is in it. Or what could not be written is. False: it cannot be. */
+static bool keys_again(struct lun_change *ch, struct lun_keep *keep)
 {
     const struct lun_keyring *ring = ch->of->keyring;
     struct lun_buf text = {0};
     char *error = NULL;
-    if (!ring || !ring->n || lun_keep_has_keys(keep)) return;
+    if (!ring || !ring->n || (lun_keep_has_keys(keep) && ch->kind != LUN_CHANGE_KEEP)) return true;
     lun_key_file_put(&text, ring);
-    if (!lun_keep_write_keys(keep, text.at, text.n, &error)) lun_texts_add(ch, &ch->result.warnings, "%s", error);
+    bool good = lun_keep_write_keys(keep, text.at, text.n, &error);
+    if (!good && ch->kind != LUN_CHANGE_KEEP) lun_texts_add(ch, &ch->result.warnings, "%s", error);
     lun_buf_free(&text);
     free(error);
+    return good;
 }
 
 bool lun_change_write_audit(struct lun_change *ch, char **error)
@@ -278,12 +280,14 @@ void lun_change_write(struct lun_job *j)
     int n = 0;
     audit_late(ch);
     if (!keep) return;
-    keys_again(ch, keep);
+    ch->wrote = true;
+    bool keys = keys_again(ch, keep);
     for (; n < ch->n_known; n++) names[n] = ch->known[n].name;
     names[n++] = s->version;
-    ch->result.kept = (ch->kind == LUN_CHANGE_SET || ch->kind == LUN_CHANGE_CANARY || lun_keep_version(keep, s, &error)) && lun_keep_write(keep, ch->text, ch->n_text, &error);
+    bool state = (ch->kind == LUN_CHANGE_SET || ch->kind == LUN_CHANGE_CANARY || lun_keep_version(keep, s, &error)) && lun_keep_write(keep, ch->text, ch->n_text, &error);
+    ch->result.kept = keys && state;
     lun_keep_only(keep, names, n);
-    if (!ch->result.kept) lun_texts_add(ch, &ch->result.warnings, "not kept over a restart: %s", error);
+    if (error && ch->kind != LUN_CHANGE_KEEP) lun_texts_add(ch, &ch->result.warnings, "not kept over a restart: %s", error);
     free(error);
 }
 

@@ -248,6 +248,7 @@ void lun_change_write_keys(struct lun_job *j)
     if (!audited(ch)) return;
     ch->result.kept = lun_keep_write_keys(keep, ch->keys_file.at, ch->keys_file.n, &ch->write_error);
     if (ch->result.kept && ch->text && !lun_keep_write(keep, ch->text, ch->n_text, &error)) lun_texts_add(ch, &ch->result.warnings, "%s", error);
+    ch->wrote = ends(ch);
     if (!ch->result.kept && !ends(ch)) audit_failed(ch);
     free(error);
 }

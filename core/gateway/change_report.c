@@ -9,7 +9,7 @@ typedef struct lun_change change;
 
 static const char *kind_name(const change *ch)
 {
-    static const char *const names[] = { "start", "reload", "rollback", "set", "canary", "key" };
+    static const char *const names[] = { "start", "reload", "rollback", "set", "canary", "key", "keep" };
     return names[ch->kind];
 }
 
@@ -143,7 +143,7 @@ static void log_end(struct lun_changes *c, const change *ch)
     log_texts(c, LUN_LOG_ERROR, ch, "", &ch->result.errors);
     log_texts(c, LUN_LOG_WARN, ch, "", &ch->result.warnings);
     log_texts(c, LUN_LOG_WARN, ch, "counts from the next start: ", &ch->result.restart);
-    if (ch->kind == LUN_CHANGE_SET || ch->kind == LUN_CHANGE_START || ch->kind == LUN_CHANGE_CANARY || ch->kind == LUN_CHANGE_KEY) return;
+    if (ch->kind == LUN_CHANGE_SET || ch->kind == LUN_CHANGE_START || ch->kind == LUN_CHANGE_CANARY || ch->kind == LUN_CHANGE_KEY || ch->kind == LUN_CHANGE_KEEP) return;
     lun_metrics_add(m, LUN_METRIC_RELOADS, (const char *[]){ kind_name(ch), outcome(ch) }, 1);
     if (ch->result.status == 200) lun_metrics_set(m, LUN_METRIC_RELOADED, NULL, (double)lun_clock_wall() / 1e6);
     if (ch->result.status == 200 && !ch->result.changed && strcmp(ch->by, LUN_CHANGE_BY_FILES)) lun_log(c->options.log, LUN_LOG_INFO, "%s (%s): %s, nothing has changed", kind_name(ch), ch->by, c->current->version);

@@ -55,6 +55,17 @@ static void tell(change *ch)
     ch->waiters = NULL;
 }
 
+/* A full disk or a want of descriptors passes: what could not be written is tried again, less and less often. */
+static void keep_again(struct lun_changes *c, const change *ch)
+{
+    if (!ch->wrote || c->stopping) return;
+    if (ch->result.kept && c->pause && ch->kind != LUN_CHANGE_KEEP) return;          /* its part; what was missing before is not known */
+    if (ch->result.kept && c->pause) lun_log(c->options.log, LUN_LOG_INFO, "what could not be kept over a restart is kept now");
+    if (ch->result.kept) c->pause = 0;
+    else c->pause = !c->pause ? LUN_SECOND : c->pause < LUN_SECOND * 30 ? c->pause * 2 : LUN_SECOND * 60;
+    lun_timer_set(&c->options.reactor->loop, &c->keeper, c->pause ? c->options.reactor->loop.now + c->pause : LUN_NEVER);
+}
+
 void lun_change_finish(change *ch)
 {
     struct lun_changes *c = ch->of;
@@ -62,6 +73,7 @@ void lun_change_finish(change *ch)
     ch->result.version = c->current->version;
     ch->result.generation = c->versions.generation;
     lun_change_report(ch);
+    keep_again(c, ch);
     watch(c, &ch->looked_at, ch->clock);
     tell(ch);
     c->now = NULL;
@@ -215,6 +227,7 @@ static void begin(change *ch)
     case LUN_CHANGE_SET:      lun_change_settings(ch); break;
     case LUN_CHANGE_CANARY:   lun_change_canary(ch); break;
     case LUN_CHANGE_KEY:      lun_change_key(ch); break;
+    case LUN_CHANGE_KEEP:     lun_change_keep(ch); break;
     }
 }
 
@@ -265,6 +278,12 @@ static void enqueue(change *ch)
     *c->last_change = ch;
     c->last_change = &ch->next;
     go(c);
+}
+
+static void keep_now(struct lun_timer *t)
+{
+    struct lun_changes *c = CHANGES_OF(keeper, t);
+    if (!c->stopping) enqueue(change_new(c, LUN_CHANGE_KEEP, "lunette", ""));
 }
 
 void lun_changes_reload(struct lun_changes *c, const char *by, bool force, lun_change_told *told, void *self)
@@ -487,6 +506,7 @@ struct lun_changes *lun_changes_new(const struct lun_changes_options *options, s
                       !s ? "the files cannot be used" : same ? "the program was started again" : "");
     if (s == c->first) lun_versions_forgive(&c->versions, NULL);
     lun_troubles_watch(&c->troubles, c->current);
+    c->keeper.fire = keep_now;
     c->means = (struct lun_change_means){ .options = &c->options, .running = c->first, .read = c->read, .keep = c->keep, .audit = c->audit };
     return c;
 }
@@ -543,6 +563,7 @@ void lun_changes_free(struct lun_changes *c)
 {
     if (!c) return;
     lun_watch_free(c->watch);
+    lun_timer_set(&c->options.reactor->loop, &c->keeper, LUN_NEVER);
     lun_builder_free(c->builder);
     if (c->now) lun_timer_set(&c->options.reactor->loop, &c->now->limit, LUN_NEVER), drop(c->now);
     for (change *ch; (ch = c->first_change); drop(ch)) c->first_change = ch->next;

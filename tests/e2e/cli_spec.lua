@@ -144,7 +144,7 @@ describe("lunette serve", function()
     gateway.process:signal(e2e.SIGTERM)
     assert.equal(0, gateway.process:wait())
     assert.equal(0, visit:rest().status)
-    assert.is_false(stream:rest().clean)
+    assert.is_falsy(stream:rest().clean)
     assert.equal(2, #gateway:log(2))
   end)
 

@@ -279,6 +279,65 @@ describe("a gateway that has no descriptor left, beside its clients,", function(
   end)
 end)
 
+describe("a gateway that had no descriptor left when something changed", function()
+  after_each(e2e.stop)
+
+  local function say(to, options)
+    to:send(e2e.bytes(options))
+    return e2e.receive(to)
+  end
+  -- Says it until it is told that there was no descriptor for it.
+  local function until_starved(g, what, ask)
+    return e2e.eventually(what, function()
+      os.execute(("prlimit --pid %d --nofile=%d:"):format(g.process.pid, next_descriptor(g)))
+      local answer = ask()
+      return answer.body:find "[Tt]oo many open files" and answer
+    end)
+  end
+  local function feed(g) os.execute(("prlimit --pid %d --nofile=1000:"):format(g.process.pid)) end
+
+  it("writes its folder `state` as soon as there is one again, though nothing else changes", function()
+    local g = e2e.gateway { config = [[return { providers = { a = { script = "s.lua" } }, models = { m = { { provider = "a" } } }, policy = "p.lua", watch = false }]],
+      files = { ["s.lua"] = "return function() return { text = 'fine' } end", ["p.lua"] = "return { settings = { share = { default = 5, min = 0, max = 100 } } }" } }
+    local admin, n = e2e.connect(g.admin), 10
+    local text = say(admin, { method = "POST", path = "/admin/keys", body = { name = "app" } }).json.text
+    assert.truthy(text)
+    local answer = until_starved(g, "a setting is not kept", function()
+      n = n + 1
+      return say(admin, { method = "POST", path = "/admin/settings", body = { share = n } })
+    end)
+    assert.same({ 200, false }, { answer.status, answer.json.kept })
+    local revoked = say(admin, { method = "DELETE", path = "/admin/keys/app" })
+    assert.equal(503, revoked.status)                       -- it has ended, and would not have after a restart
+    feed(g)
+    e2e.eventually("all is kept", function()
+      return e2e.read(g.folder .. "/.lunette/state.json"):find('"share":' .. n, 1, true) and e2e.read(g.folder .. "/.lunette/keys.json"):find('"revoked":', 1, true)
+    end)
+    e2e.eventually("it says so", function() return g.process:stderr():find("what could not be kept over a restart is kept now", 1, true) end)
+    g:restart()
+    assert.equal(401, g:chat({ headers = { authorization = "Bearer " .. text } }).status)
+  end)
+
+  it("tells the webhook once there is one", function()
+    local hook = e2e.puppet()
+    local p = e2e.provider [[return function() return { text = "fine", usage = { input = 0, output = 1000 } } end]]
+    local g = e2e.gateway { env = { A = p.url, HOOK = "http://127.0.0.1:" .. hook.port .. "/" }, config = [[return { providers = { a = { base_url = env "A" } },
+      models = { m = { { provider = "a", model = "x", price = { input = 1, output = 1 } } } }, watch = false, webhook = { url = secret "HOOK" },
+      budgets = { total = { limit = 1, soft = 0.0015 } } }]] }
+    local c = g:connect()
+    local function ask()
+      return say(c, { path = "/v1/chat/completions", body = { model = "m", max_tokens = 1000, messages = { { role = "user", content = "hi" } } } })
+    end
+    assert.equal(200, ask().status)                         -- whose connection to the provider is kept
+    e2e.eventually("nothing of its beginning is under way", function() return g:metric "lunette_ledger_rows_total" == 1 end)
+    os.execute(("prlimit --pid %d --nofile=%d:"):format(g.process.pid, next_descriptor(g)))
+    assert.equal(200, ask().status)
+    e2e.eventually("it is told of in vain", function() return g.process:stderr():find("was not taken", 1, true) end)
+    feed(g)
+    assert.equal("budget.soft", hook:accept().json.type)
+  end)
+end)
+
 describe("a full disk", function()
   local mount
   after_each(function()
