@@ -297,8 +297,10 @@ describe("a gateway that had no descriptor left when something changed", functio
   local function feed(g) os.execute(("prlimit --pid %d --nofile=1000:"):format(g.process.pid)) end
 
   it("writes its folder `state` as soon as there is one again, though nothing else changes", function()
-    local g = e2e.gateway { config = [[return { providers = { a = { script = "s.lua" } }, models = { m = { { provider = "a" } } }, policy = "p.lua", watch = false }]],
-      files = { ["s.lua"] = "return function() return { text = 'fine' } end", ["p.lua"] = "return { settings = { share = { default = 5, min = 0, max = 100 } } }" } }
+    local g = e2e.gateway { config = [[return { providers = { a = { script = "s.lua" } },
+      models = { m = { { provider = "a" } } }, policy = "p.lua", watch = false }]],
+      files = { ["s.lua"] = "return function() return { text = 'fine' } end",
+                ["p.lua"] = "return { settings = { share = { default = 5, min = 0, max = 100 } } }" } }
     local admin, n = e2e.connect(g.admin), 10
     local text = say(admin, { method = "POST", path = "/admin/keys", body = { name = "app" } }).json.text
     assert.truthy(text)
@@ -311,7 +313,8 @@ describe("a gateway that had no descriptor left when something changed", functio
     assert.equal(503, revoked.status)                       -- it has ended, and would not have after a restart
     feed(g)
     e2e.eventually("all is kept", function()
-      return e2e.read(g.folder .. "/.lunette/state.json"):find('"share":' .. n, 1, true) and e2e.read(g.folder .. "/.lunette/keys.json"):find('"revoked":', 1, true)
+      return e2e.read(g.folder .. "/.lunette/state.json"):find('"share":' .. n, 1, true)
+        and e2e.read(g.folder .. "/.lunette/keys.json"):find('"revoked":', 1, true)
     end)
     e2e.eventually("it says so", function() return g.process:stderr():find("what could not be kept over a restart is kept now", 1, true) end)
     g:restart()
