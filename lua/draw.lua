@@ -8,6 +8,10 @@
 -- what is said of an earlier one does not count); demand (accounts that somebody found too little of, and when); for a member s:ID the last message,
 -- r:ID its answer; for an account g:ACCOUNT:ID what a member has of it, l:ACCOUNT:ID the limit it goes by, e:ACCOUNT when its period ends (ms),
 -- p:BUDGET what its periods are; before: accounts of periods that began until then (ms) are full: one of the forgotten had an unknown part.
+--
+-- Of a window that moves along each piece is an account, BUDGET@rolling+WINDOW+STARTS+LENGTH (µs, ms, ms); what is drawn of one is compared with all that lies
+-- so near that some moment sees both. w:BUDGET lists the accounts that may: its pieces, and what was told of other periods. A piece goes, for all members,
+-- once it is far behind; d:BUDGET is the end of the last that went (ms), and nothing is granted any more in a piece that it would count beside.
 local key, op, nonce, me, seq = KEYS[1], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local at = 5                                    -- the next argument
 local function argument() at = at + 1 return ARGV[at - 1] end
@@ -41,6 +45,40 @@ local lost = h.run ~= run
 local writes, drops = {}, {}
 local function set(name, value) writes[#writes + 1] = name writes[#writes + 1] = value end
 
+-- How far a piece is from those that do not count beside it: its window, in whole pieces, and one piece more, since the clocks by which members say in which
+-- piece they are may differ: by half a piece from this one's. Not a piece: nil.
+local pieces = {}
+local function piece(account)
+  if pieces[account] == nil then
+    local budget, window, starts, length = string.match(account, "^(.*)@rolling%+(%d+)%+(%d+)%+(%d+)$")
+    starts, length = number(starts), number(length)
+    pieces[account] = budget ~= nil and { budget = budget, starts = starts, ends = starts + length, length = length,
+                                          counts = (math.ceil(number(window) / 1000 / length) + 1) * length }
+  end
+  return pieces[account] or nil
+end
+
+local lists, passes, changed = {}, {}, {}
+local function list_of(budget)
+  lists[budget] = lists[budget] or get("w:" .. budget)
+  return lists[budget]
+end
+local function passed(budget)
+  passes[budget] = passes[budget] or number(get("d:" .. budget))
+  return passes[budget]
+end
+local function is_passed(account)
+  local p = piece(account)
+  return p ~= nil and p.ends <= passed(p.budget)
+end
+local function budget_of(account) return string.match(account, "^(.*)@[^@]*$") or account end
+local function list(account)
+  local budget = budget_of(account)
+  if has(list_of(budget), account) then return false end
+  lists[budget], changed[budget] = add(list_of(budget), account), true
+  return true
+end
+
 local function save()
   set("run", run) set("nonce", h.nonce) set("open", h.open and "1" or "0") set("members", h.members) set("vouched", h.vouched)
   set("needed", h.needed) set("registered", h.registered) set("gone", h.gone) set("before", text(h.before))
@@ -56,9 +94,11 @@ local function begin(fresh, members)
   local gone = without(h.gone, members)
   fresh = string.sub(fresh, 1, 16) .. clock[1] .. string.format("%06d", clock[2])
   local all = redis.call("HGETALL", key)
+  lists = setmetatable({}, { __index = function() return "" end })
   for i = 1, #all, 2 do
-    local _, name = string.match(all[i], "^g:(.*):([^:]*)$")
-    if string.find(all[i], ":", 1, true) and not (name and has(gone, name)) then drops[#drops + 1] = all[i] end
+    local account, name = string.match(all[i], "^g:(.*):([^:]*)$")
+    if name and has(gone, name) then list(account)
+    elseif string.find(all[i], ":", 1, true) and not string.find(all[i], "^d:") then drops[#drops + 1] = all[i] end
   end
   drops[#drops + 1] = "demand"
   h = { run = run, nonce = fresh, open = false, members = members, vouched = "", registered = "", gone = gone, demand = "", before = h.before,
@@ -90,8 +130,12 @@ local function let_go_if_all_are_ready()
 end
 
 local function write()
+  for budget in pairs(changed) do set("w:" .. budget, lists[budget]) end
+  local stays, goes = {}, {}
+  for i = 1, #writes, 2 do stays[writes[i]] = true end
+  for _, name in ipairs(drops) do if not stays[name] then goes[#goes + 1] = name end end
   for i = 1, #writes, 4000 do redis.call("HSET", key, unpack(writes, i, math.min(i + 3999, #writes))) end
-  for i = 1, #drops, 4000 do redis.call("HDEL", key, unpack(drops, i, math.min(i + 3999, #drops))) end
+  for i = 1, #goes, 4000 do redis.call("HDEL", key, unpack(goes, i, math.min(i + 3999, #goes))) end
 end
 
 local function answer(status, more)
@@ -123,6 +167,76 @@ local function total(account, except)
     end
   end
   return sum, least
+end
+
+-- ---- windows that move along ----
+
+-- The latest that anybody says, 0 being never: it may have become one meanwhile. A piece's name says it.
+local function ends_at(account, ends)
+  local was = get("e:" .. account)
+  if not piece(account) and was ~= "0" and (ends == "0" or number(ends) > number(was)) then set("e:" .. account, ends) end
+end
+
+-- Whether what is told of an account may have to count in a window: if its budget is one, or nobody has drawn on it yet.
+local function may_count(account)
+  local per = get("p:" .. budget_of(account))
+  return piece(account) or per == "" or number(string.match(per, "^%d+/(%d+)/")) > 0
+end
+
+-- Of another period it is known when it ends (0: it does not), if anybody here has a part of it; what only the gone had was spent before this epoch began.
+local function counts_beside(p, account)
+  local other = piece(account)
+  if other then return other.ends > p.starts - p.counts and other.starts < p.ends + p.counts end
+  local ends = get("e:" .. account)
+  if ends == "" then ends = number(string.sub(h.nonce, 17)) / 1000 + 2 * p.length end
+  return ends == "0" or number(ends) > p.starts - p.counts
+end
+
+-- What counts beside a piece: all that others have of it, all that `of` says that `me` has, and the first end of what the others have.
+local function beside(p, account, of)
+  local fields, ends, others, own, first, names = {}, {}, 0, 0, 0, join(h.members, h.gone)
+  for other in string.gmatch(list_of(p.budget), "%S+") do
+    if other ~= account and counts_beside(p, other) then
+      own = own + of(other)
+      for name in string.gmatch(names, "%S+") do
+        if name ~= me then fields[#fields + 1], ends[#ends + 1] = "g:" .. other .. ":" .. name, (piece(other) or p).ends end
+      end
+    end
+  end
+  for from = 1, #fields, 4000 do
+    for i, part in ipairs(redis.call("HMGET", key, unpack(fields, from, math.min(from + 3999, #fields)))) do
+      local ended = ends[from + i - 1]
+      others = others + number(part)
+      if number(part) > 0 and (first == 0 or ended < first) then first = ended end
+    end
+  end
+  return others, own, first
+end
+
+-- Pieces that ended until then go, for all; and none is drawn on any more that they would count beside, nor that one of `told` would (ms, or nil).
+local function drop(budget, until_then, told)
+  local latest, left, names = math.max(passed(budget), told or 0), "", join(h.members, h.gone)
+  for account in string.gmatch(list_of(budget), "%S+") do
+    local p = piece(account)
+    if not p or p.ends > until_then then left = add(left, account)
+    else
+      latest = math.max(latest, p.ends)
+      for name in string.gmatch(names, "%S+") do
+        drops[#drops + 1] = "g:" .. account .. ":" .. name
+        drops[#drops + 1] = "l:" .. account .. ":" .. name
+      end
+    end
+  end
+  if latest == passed(budget) then return end
+  lists[budget], changed[budget], passes[budget] = left, true, latest
+  set("d:" .. budget, text(latest))
+end
+
+-- Why a piece may not be drawn on whatever is left of the limit; nil: it may. A forgotten one's unknown part may lie in any that it could have been in.
+local function bars(p)
+  local may_differ = math.floor(p.length / 2)
+  if now + may_differ < p.starts or now - may_differ >= p.ends or p.starts - p.counts < passed(p.budget) then return "PERIOD" end
+  if h.before > 0 and p.starts - p.counts - 2 * p.length <= h.before then return "FORGOTTEN" end
 end
 
 if op == "look" then return answer(lost and "LOST" or "OK") end
@@ -221,7 +335,7 @@ if op == "register" then
     local mine = {}
     for i = 1, accounts do
       mine[i] = { account = argument(), g = number(argument()), limit = argument(), ends = argument() }
-      if h.open and registered and mine[i].g > number(get("g:" .. mine[i].account .. ":" .. me)) then
+      if h.open and registered and mine[i].g > number(get("g:" .. mine[i].account .. ":" .. me)) and not is_passed(mine[i].account) then
         begin(fresh, add(members, me)) write()          -- Redis is older than that disk
         return answer("OTHER")
       end
@@ -229,17 +343,26 @@ if op == "register" then
     local parts = number(argument())
     for _ = 1, parts do
       local name, account, g = argument(), argument(), argument()
-      if not has(h.members, name) and number(g) >= number(get("g:" .. account .. ":" .. name)) then set("g:" .. account .. ":" .. name, g) end
+      if not has(h.members, name) and number(g) >= number(get("g:" .. account .. ":" .. name)) and not is_passed(account) then
+        set("g:" .. account .. ":" .. name, g) list(account)
+      end
     end
     for _, a in ipairs(mine) do
-      set("g:" .. a.account .. ":" .. me, text(a.g)) set("e:" .. a.account, a.ends)
-      if a.limit ~= "-1" then set("l:" .. a.account .. ":" .. me, a.limit) else drops[#drops + 1] = "l:" .. a.account .. ":" .. me end
+      if not is_passed(a.account) then
+        set("g:" .. a.account .. ":" .. me, text(a.g)) list(a.account)
+        ends_at(a.account, a.ends)
+        if a.limit ~= "-1" then set("l:" .. a.account .. ":" .. me, a.limit) else drops[#drops + 1] = "l:" .. a.account .. ":" .. me end
+      end
     end
     if not h.open then          -- who is a member for anybody is one, whoever has let go of him: he may have come back since
       h.members, h.needed = join(h.members, members), join(h.needed, members)
     end
     h.gone = without(join(h.gone, gone), h.members)
     if before > h.before then h.before = before end
+    for _ = 1, number(argument()) do            -- what this one does not tell of any more
+      local budget, ended = argument(), number(argument())
+      drop(budget, ended, ended)
+    end
     h.registered = add(h.registered, me)
     if has(h.leaving, me) then change() end             -- what others have noted of him may be less
     if vouches and not has(h.new, me) then
@@ -265,7 +388,8 @@ if op == "leave" then           -- stopped in order, with nothing left but charg
   return answer("OK")
 end
 
--- draw: NL { account g limit ends } … lowered or claimed, always; NG { N { account more limit starts ends per } … } … all or nothing each
+-- draw: NL { account g limit ends } … lowered or claimed, always; NG { N { account more limit starts ends per } … } … all or nothing each. Of each account of a
+-- group: what `me` has, what all have that is compared with the limit, and of a window what others have of it, when the first of that ends, and d:BUDGET.
 if op == "draw" then
   if not has(h.registered, me) then return answer("UNKNOWN") end
   local kept = get("r:" .. me)
@@ -274,44 +398,53 @@ if op == "draw" then
     for item in string.gmatch(kept, "%S+") do result[#result + 1] = item end
     return answer("OK", result)
   end
-  local mine, limits, ends, refused = {}, {}, {}, {}
+  local mine, had, limits, ends, refused = {}, {}, {}, {}, {}
   local function of(account)
-    if not mine[account] then mine[account] = number(get("g:" .. account .. ":" .. me)) end
-    return mine[account]
+    had[account] = had[account] or number(get("g:" .. account .. ":" .. me))
+    return mine[account] or had[account]
   end
   for _ = 1, number(argument()) do
     local account = argument()
     mine[account], limits[account], ends[account] = number(argument()), argument(), argument()
+    if may_count(account) and not is_passed(account) then list(account) end
   end
   for _ = 1, number(argument()) do
     local group, fits, why = {}, h.open and has(h.vouched, me), h.open and "UNVOUCHED" or "CLOSED"
     for i = 1, number(argument()) do
       local a = { account = argument(), more = number(argument()), limit = argument(), starts = number(argument()), ends = argument(), per = argument() }
-      group[i] = a
+      group[i], mine[a.account] = a, of(a.account)
       limits[a.account], ends[a.account] = a.limit, a.ends
       local others, least = total(a.account, me)
       local limit = number(a.limit)
       if least and least < limit then limit = least end
-      a.sum = others + of(a.account)
-      local budget = string.match(a.account, "^(.*)@[^@]*$") or a.account
+      a.piece, a.sum, a.abroad, a.first = piece(a.account), others + of(a.account), 0, 0
+      if a.piece then
+        local also, own, first = beside(a.piece, a.account, of)
+        a.abroad, a.sum, a.first = others + also, a.sum + also + own, others > 0 and first == 0 and a.piece.ends or first
+      end
+      local budget = budget_of(a.account)
       local per = get("p:" .. budget)
+      local bar = a.piece and bars(a.piece)
       if fits and per ~= "" and per ~= a.per then fits, why = false, "DIFFERS" end
-      if fits and (now < a.starts or (a.ends ~= "0" and now >= number(a.ends))) then fits, why = false, "PERIOD" end
-      if fits and h.before > 0 and a.starts <= h.before then fits, why = false, "FORGOTTEN" end
+      if fits and bar then fits, why = false, bar end
+      if fits and not a.piece and (now < a.starts or (a.ends ~= "0" and now >= number(a.ends))) then fits, why = false, "PERIOD" end
+      if fits and not a.piece and h.before > 0 and a.starts <= h.before then fits, why = false, "FORGOTTEN" end
       if fits and a.sum + a.more > limit then fits, why, refused[a.account] = false, "SHORT", true end
       if per == "" then set("p:" .. budget, a.per) end
     end
     result[#result + 1] = fits and "YES" or why
     for _, a in ipairs(group) do
       if fits then mine[a.account] = mine[a.account] + a.more a.sum = a.sum + a.more end
-      result[#result + 1] = text(mine[a.account])
-      result[#result + 1] = text(a.sum)
+      if fits and a.piece and list(a.account) then drop(a.piece.budget, a.piece.starts - 2 * a.piece.counts) end
+      for _, n in ipairs { mine[a.account], a.sum, a.abroad, a.first, a.piece and passed(a.piece.budget) or 0 } do result[#result + 1] = text(n) end
     end
   end
   for account, g in pairs(mine) do
-    set("g:" .. account .. ":" .. me, text(g))
-    if ends[account] then set("e:" .. account, ends[account]) end
-    if limits[account] and limits[account] ~= "-1" then set("l:" .. account .. ":" .. me, limits[account]) end
+    if not piece(account) or has(list_of(piece(account).budget), account) then
+      set("g:" .. account .. ":" .. me, text(g))
+      if ends[account] then ends_at(account, ends[account]) end
+      if limits[account] and limits[account] ~= "-1" then set("l:" .. account .. ":" .. me, limits[account]) end
+    end
   end
   local demand = {}
   for account, when in string.gmatch(h.demand, "(%S+)=(%d+)") do

@@ -47,7 +47,9 @@ static bool count_beside(struct lun_books *b, struct lun_draw_span *s, uint32_t 
     s->elsewhere_ends = LUN_NEVER;
     if (!window) return true;
     if (!lun_ledger_accounts(b->ledger, s->budget, s->starts - window, count, &x)) return false;
-    if (*x.period) lun_ledger_account(b->ledger, &(struct lun_ledger_account){ s->budget, x.period, x.endless.starts, wall + 1, x.endless.limit });
+    if (!*x.period) return true;
+    uint32_t id = lun_ledger_account(b->ledger, &(struct lun_ledger_account){ s->budget, x.period, x.endless.starts, wall + 1, x.endless.limit });
+    if (b->sharing && id) lun_sharing_ended(b->sharing, id, wall + 1);
     return true;
 }
 

@@ -11,6 +11,8 @@
 
 #define PATIENCE LUN_SECOND         /* so long a draw is refused before it is told on: the others give back meanwhile */
 
+#define PIECES_TOLD 51              /* of a window: so many before the last are told at a start. lua/draw.lua drops what is farther behind, in windows of 25 */
+
 struct want { struct lun_member_group group; struct want *next; struct lun_span *spans[LUN_ACCOUNTS]; int n; int64_t need, lack[LUN_ACCOUNTS];
               bool least; };        /* there is no smaller one to try */
 struct entry {                      /* an account here: the mark of its span */
@@ -18,7 +20,9 @@ struct entry {                      /* an account here: the mark of its span */
     struct lun_span *span;          /* NULL: it is over, or nobody has asked for it yet */
     struct lun_member_account *account;
     uint32_t id; int64_t limit;
-    int64_t total;                  /* of all gateways together, as last seen */
+    lun_us late_at;                 /* of a piece of a window: nothing is held in it any more, by Redis' clock; 0: it is none */
+    bool over;                      /* it had no end, and has one since its budget is a window */
+    int64_t total;                  /* what all gateways together have of it, as last seen; of a window all that its limit is compared with */
     lun_us short_since;             /* 0: it is not */
     int64_t short_need; bool told;  /* those who wait were told */
 };
@@ -29,6 +33,7 @@ struct lun_sharing {
     char *key, *why;                /* why: Redis' own trouble, or NULL */
     bool looks;                     /* what is under way only looks */
     char state[512];                /* of the member, in words */
+    lun_us clock, clock_at;         /* what Redis' clock showed (wall), and when that was heard */
     struct entry *entries;
     struct want *wants;
 };
@@ -39,48 +44,71 @@ static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 
 /* ---- accounts ---- */
 
-static struct entry *entry_new(struct lun_sharing *s, const char *budget, const char *label, uint32_t id, int64_t taken)
+/* Of a window Redis is to see from the name alone what counts beside it. */
+static char *name_of(const char *budget, const char *label, lun_us window, lun_us starts, lun_us ends)
 {
-    char *key = lun_printf("%s@%s", budget, label);
+    if (!window) return lun_printf("%s@%s", budget, label);
+    return lun_printf("%s@rolling+%lld+%lld+%lld", budget, (long long)window, (long long)(starts / LUN_MS), (long long)((ends - starts) / LUN_MS));
+}
+
+/* A piece is drawn on for half of one more (lua/draw.lua): so late a gateway's clock may be. */
+static lun_us late_at(lun_us window, lun_us starts, lun_us ends) { return window ? ends + (ends - starts) / 2 : 0; }
+
+/* `key` is taken. */
+static struct entry *entry_new(struct lun_sharing *s, char *key, lun_us late_at, uint32_t id, int64_t taken)
+{
     struct lun_member_account *account = lun_member_account(s->member, key, taken);
     struct entry *e = lun_member_user(account);
     free(key);
     if (e) return e;
     e = lun_zalloc(sizeof *e);
-    *e = (struct entry){ .next = s->entries, .account = account, .id = id, .limit = -1, .total = taken };
+    *e = (struct entry){ .next = s->entries, .account = account, .late_at = late_at, .id = id, .limit = -1, .total = taken };
     s->entries = e;
     lun_member_set_user(account, e);
     return e;
 }
 
-/* What of an earlier time the ledger has is told too, whoever may have lost it. */
+/* What of an earlier time the ledger has is told too, whoever may have lost it. Of a piece of a window also that nothing is taken of it: it is not opened again, and
+ * a grant that never came to the disk would count until it has left the window. */
 static void found(void *self, uint32_t id, const struct lun_ledger_account *a, const struct lun_ledger_figures *f)
 {
-    if (!f->taken) return;
-    struct entry *e = entry_new(self, a->budget, a->period, id, f->taken);
+    lun_us window = lun_period_window(a->period);
+    if (!f->taken && !window) return;
+    struct entry *e = entry_new(self, name_of(a->budget, a->period, window, a->starts, a->ends), late_at(window, a->starts, a->ends), id, f->taken);
     lun_member_describe(e->account, a->limit, a->starts, a->ends, "");
 }
+
+static void left_out(void *self, const char *budget, lun_us ended) { lun_member_left_out(((struct lun_sharing *)self)->member, budget, ended); }
 
 static struct entry *entry_of(struct lun_sharing *s, const struct lun_draw_span *d)
 {
     struct entry *e = lun_draw_mark(d->span);
-    if (lun_period_counts(&d->rule)) return NULL;       /* Redis counts no window: so nothing of one is drawn */
+    lun_us window = lun_period_counts(&d->rule) ? d->rule.window : 0;
     if (!e) {
         struct lun_ledger_figures f;
         if (!d->id || !lun_ledger_look(s->options.ledger, d->id, &f)) return NULL;
-        e = entry_new(s, d->budget, d->label, d->id, f.taken);
+        e = entry_new(s, name_of(d->budget, d->label, window, d->starts, d->ends), late_at(window, d->starts, d->ends), d->id, f.taken);
         e->span = d->span;
         lun_draw_set_mark(d->span, e);
     }
     e->limit = d->limit;
-    lun_member_describe(e->account, d->limit, d->starts, d->ends, d->per);
+    if (!e->over) lun_member_describe(e->account, d->limit, d->starts, d->ends, d->per);
     return e;
 }
 
 int64_t lun_sharing_others(const struct lun_span *span)
 {
     const struct entry *e = lun_draw_mark(span);
-    return e ? most(e->total - lun_member_has(e->account), 0) : 0;
+    return e && !e->late_at ? most(e->total - lun_member_has(e->account), 0) : 0;
+}
+
+void lun_sharing_ended(struct lun_sharing *s, uint32_t id, lun_us ends)
+{
+    for (struct entry *e = s->entries; e; e = e->next) {
+        if (e->id != id) continue;
+        e->over = true;
+        lun_member_end(e->account, ends);
+    }
 }
 
 void lun_sharing_gone(void *self, void *mark)
@@ -129,7 +157,7 @@ static void draw_ahead(struct lun_sharing *s, struct lun_draw_span *d)
 {
     struct entry *e = lun_draw_mark(d->span);
     int64_t more = d->want - d->granted;
-    if (!e || more <= 0 || d->limit - d->base - d->granted < 8 * more) return;
+    if (!e || more <= 0 || d->limit - d->base - d->beside - d->abroad - d->granted < 8 * more) return;
     want(s, &d->span, 1, &more, 0, NULL);
 }
 
@@ -191,6 +219,8 @@ static void answered(void *self, const struct lun_redis_reply *r)
         bool again = s->why && !s->looks;       /* that it can be read says nothing of whether it can be written to */
         if (again) free(s->why), s->why = NULL;
         lun_member_answer(s->member, r->items, r->n);
+        s->clock = lun_member_clock(s->member);
+        s->clock_at = now(s);
         if (again) lun_log(s->options.log, LUN_LOG_INFO, "budgets: Redis does again what it is asked");
         if (again) show_state(s, lun_member_state(s->member));
         return;
@@ -235,6 +265,9 @@ static bool commit(void *self, struct lun_member_account *const *accounts, const
     return lun_ledger_commit(l) == LUN_LEDGER_OK;
 }
 
+/* What others have of it: of a window that is told by itself. */
+static int64_t base_of(const struct entry *e, const struct lun_ledger_figures *f, int64_t others) { return f->others + (e->late_at ? 0 : most(others, 0)); }
+
 static void granted(void *self, struct lun_member_account *account, int64_t has, int64_t total)
 {
     struct lun_sharing *s = self;
@@ -245,7 +278,14 @@ static void granted(void *self, struct lun_member_account *account, int64_t has,
     e->told = false;
     if (!lun_ledger_look(s->options.ledger, e->id, &f)) return;
     if (f.taken != has) lun_member_set(s->member, account, f.taken);        /* claimed meanwhile */
-    if (e->span) lun_draw_granted(s->options.money, e->span, lun_ledger_part(&f), f.others + most(total - has, 0));
+    if (e->span) lun_draw_granted(s->options.money, e->span, lun_ledger_part(&f), base_of(e, &f, total - has));
+}
+
+static void beside(void *self, struct lun_member_account *account, int64_t abroad, lun_us ends)
+{
+    struct lun_sharing *s = self;
+    struct entry *e = lun_member_user(account);
+    if (e->span) lun_draw_abroad(s->options.money, e->span, abroad, ends);
 }
 
 /* Nobody is told on for the first second: the others hear within a fifth of one that more is wanted, and give back. */
@@ -253,7 +293,7 @@ static void note_short(struct lun_sharing *s, struct entry *e, int64_t need)
 {
     struct lun_ledger_figures f;
     if (!e->span || !need || !lun_ledger_look(s->options.ledger, e->id, &f)) return;
-    int64_t base = f.others + most(e->total - f.taken, 0);
+    int64_t base = base_of(e, &f, e->total - f.taken);
     if (!e->short_since) e->short_since = now(s);
     if (!e->short_need || need < e->short_need) e->short_need = need;
     if (now(s) - e->short_since >= PATIENCE) {
@@ -336,9 +376,16 @@ static struct lun_member *make_member(struct lun_sharing *s)
          *before = lun_ledger_get(l, "before"), *founds = lun_ledger_get(l, "founds");
     struct lun_member *m = lun_member_new(&(struct lun_member_options){ .id = lun_ledger_gateway(l), .run = s->options.run, .founds = founds,
         .disk = { members, gone, parts, vouched != NULL, before ? strtoll(before, NULL, 10) : 0 } },
-        &(struct lun_member_ports){ s, say, commit, granted, refused, fulfilled, seen_total, wanted, state, nonce });
+        &(struct lun_member_ports){ s, say, commit, granted, refused, fulfilled, seen_total, wanted, state, nonce, beside });
     free(members), free(gone), free(parts), free(vouched), free(before), free(founds);
     return m;
+}
+
+/* What of an earlier time the ledger has. */
+static bool tell_all(struct lun_sharing *s)
+{
+    lun_us wall = lun_clock_wall();
+    return lun_ledger_accounts(s->options.ledger, NULL, wall, found, s) && lun_ledger_windows(s->options.ledger, wall, PIECES_TOLD, found, left_out, s);
 }
 
 struct lun_sharing *lun_sharing_new(const struct lun_sharing_options *options, char **error)
@@ -348,7 +395,11 @@ struct lun_sharing *lun_sharing_new(const struct lun_sharing_options *options, c
     s->options = *options;
     s->key = lun_printf("%s:{%s}:money", options->prefix, options->prefix);
     s->member = make_member(s);
-    lun_ledger_accounts(options->ledger, NULL, lun_clock_wall(), found, s);
+    if (!tell_all(s)) {
+        *error = lun_strdup(lun_ledger_error(options->ledger));
+        lun_sharing_free(s);
+        return NULL;
+    }
     lun_draw_share(options->money, true);
     lun_draw_status(options->money, lun_member_state_name(LUN_MEMBER_APART), lun_member_state_text(LUN_MEMBER_APART));
     s->redis = lun_redis_new(&(struct lun_redis_options){ .reactor = options->reactor, .url = options->url, .ca = options->ca, .state = connected, .self = s }, why);
@@ -380,9 +431,36 @@ static void ask_again(struct lun_sharing *s)
     }
 }
 
+/* This gateway's own clock may have stopped, or was set back. */
+static void end_late(struct lun_sharing *s)
+{
+    lun_us soon = s->clock + now(s) - s->clock_at + LUN_MEMBER_POLL;
+    for (struct entry *e = s->entries; s->clock && e; e = e->next)
+        if (e->span && e->late_at && soon >= e->late_at) lun_draw_late(s->options.money, e->span);
+}
+
+static bool is_wanted(const struct lun_sharing *s, const struct entry *e)
+{
+    for (const struct want *w = s->wants; w; w = w->next)
+        for (int i = 0; i < w->group.n; i++) if (w->group.accounts[i] == e->account) return true;
+    return false;
+}
+
+/* Pieces that neither memory nor Redis knows any more: or there would be one for each, for ever. */
+static void drop_passed(struct lun_sharing *s)
+{
+    for (struct entry **at = &s->entries, *e; (e = *at); ) {
+        if (!e->late_at || e->span || is_wanted(s, e) || !lun_member_drop(s->member, e->account)) { at = &e->next; continue; }
+        *at = e->next;
+        free(e);
+    }
+}
+
 void lun_sharing_tick(struct lun_sharing *s)
 {
     ask_again(s);
+    end_late(s);
+    drop_passed(s);
     lun_member_tick(s->member);
 }
 

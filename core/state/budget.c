@@ -23,6 +23,7 @@ static struct lun_account *account_new(struct lun_money *m, const char *name, co
     a->name = lun_strdup(name);
     a->limit = rule->limit < 0 ? -1 : rule->limit;
     a->rule = *rule;
+    a->rule.shared = m && m->shared;
     a->soft_at = soft_of(rule);
     return a;
 }
@@ -63,6 +64,7 @@ struct lun_account *lun_account_get(struct lun_money *m, const char *name, const
     if (a->limit != limit || a->soft_at != soft_of(rule)) for (struct lun_span *s = a->spans; s; s = s->next) s->crossed = s->told = 0;
     a->limit = limit;
     a->rule = *rule;
+    a->rule.shared = m->shared;
     a->soft_at = soft_of(rule);
     pthread_mutex_unlock(&m->lock);
     return a;
@@ -133,7 +135,7 @@ bool lun_span_counts(const struct lun_span *s, const struct lun_span *other)
 
 static int64_t used_beside(const struct lun_span *s)
 {
-    int64_t sum = s->elsewhere;
+    int64_t sum = lun_saturating_add(s->elsewhere, s->abroad);
     if (s->rule.per != LUN_PER_ROLLING) return 0;
     for (const struct lun_span *t = s->of->spans; t; t = t->next)
         if (lun_span_counts(s, t)) sum = lun_saturating_add(sum, lun_saturating_add(t->base, t->used));
@@ -165,12 +167,26 @@ static lun_us frees_at(const struct lun_span *s)
 {
     lun_us first = s->base || s->used || s->held ? s->end : LUN_NEVER;
     if (s->elsewhere && s->elsewhere_ends < first) first = s->elsewhere_ends;
+    if (s->abroad && s->abroad_ends < first) first = s->abroad_ends;
     for (const struct lun_span *t = s->of->spans; t; t = t->next)
         if ((t->base || t->used || t->held) && lun_span_counts(s, t) && until(t) < first) first = until(t);
     return first == LUN_NEVER ? LUN_NEVER : first + lun_period_counts(&s->rule);
 }
 
 static lun_us ends(const struct lun_span *s) { return s->rule.per == LUN_PER_ROLLING ? frees_at(s) : s->end; }
+
+/* What other gateways had when that was last told, while all of it may still be in the window. */
+static void hear_of_abroad(struct lun_span *s)
+{
+    const struct lun_span *last = NULL;
+    lun_us window = lun_period_counts(&s->rule);
+    for (const struct lun_span *t = s->of->spans; window && t; t = t->next)
+        if (lun_span_counts(s, t) && (!last || t->start > last->start)) last = t;
+    if (!last || !last->abroad || last->abroad_till <= s->start - window) return;
+    s->abroad = last->abroad;
+    s->abroad_till = last->abroad_till;
+    s->abroad_ends = last->abroad_ends > s->start - window ? last->abroad_ends : s->end - window;
+}
 
 /* What a new piece knows from those beside it, until the ledger says more; and who has heard of a window does not hear it again in each of its pieces. */
 static void begin_piece(struct lun_span *s)
@@ -184,6 +200,7 @@ static void begin_piece(struct lun_span *s)
         s->elsewhere = t->elsewhere;
         s->elsewhere_ends = t->elsewhere_ends;
     }
+    hear_of_abroad(s);
     s->crossed = told & LUN_CROSSED_HARD;
     if (used_beside(s) >= s->of->soft_at) s->crossed |= crossed & LUN_CROSSED_SOFT;
 }
@@ -257,6 +274,7 @@ int64_t lun_span_rest(const struct lun_span *s) { return s->of->limit - lun_satu
 /* What can be had of it without anybody's leave. */
 static int64_t at_hand(const struct lun_span *s)
 {
+    if (s->late) return 0;
     int64_t rest = lun_span_rest(s), most = s->allot < rest ? s->allot : rest;
     return most - lun_span_gone(s);
 }

@@ -41,6 +41,11 @@ void lun_draw_share(struct lun_money *m, bool shared)
 {
     pthread_mutex_lock(&m->lock);
     m->shared = shared;
+    for (struct lun_names_each e = lun_names_each(&m->accounts); lun_names_next(&e); ) {
+        struct lun_account *a = e.thing;
+        a->rule.shared = shared;
+        for (struct lun_span *s = a->spans; s; s = s->next) s->rule.shared = shared;
+    }
     pthread_mutex_unlock(&m->lock);
 }
 
@@ -95,9 +100,10 @@ static void collect_span(struct lun_draw_work *w, struct lun_span *s, lun_us wal
     *d = (struct lun_draw_span){ .span = s, .budget = s->of->name, .starts = s->start, .ends = s->end, .rule = s->rule, .limit = s->of->limit,
                                  .id = s->id, .base = s->base, .used = s->used, .granted = s->granted, .need = s->least, .elsewhere = s->elsewhere, .elsewhere_ends = s->elsewhere_ends,
                                  .beside = lun_span_beside(s) };
+    d->abroad = s->abroad;
     d->looked = s->looked;
     d->forced = s->of->limit >= 0 && lun_span_gone(s) > s->granted && lun_span_gone(s) > lun_span_rest(s);
-    d->want = s->looked ? -1 : wanted(s, s->end <= wall && !s->holds);
+    d->want = s->looked ? -1 : wanted(s, s->late || (s->end <= wall && !s->holds));
     s->listed = s->give_back = s->trim = false;
     s->wanted = s->least = 0;
 }
@@ -306,6 +312,26 @@ void lun_draw_base(struct lun_money *m, struct lun_span *s, int64_t base)
     s->base = base;
     if (less) s->refused = 0;
     if (less && m->waiters) lun_money_tell(m);
+    pthread_mutex_unlock(&m->lock);
+}
+
+void lun_draw_abroad(struct lun_money *m, struct lun_span *s, int64_t abroad, lun_us ends)
+{
+    pthread_mutex_lock(&m->lock);
+    bool less = abroad < s->abroad;
+    s->abroad = abroad;
+    s->abroad_ends = ends;
+    s->abroad_till = s->end;
+    if (less) s->refused = 0;
+    if (less && m->waiters) lun_money_tell(m);
+    pthread_mutex_unlock(&m->lock);
+}
+
+void lun_draw_late(struct lun_money *m, struct lun_span *s)
+{
+    pthread_mutex_lock(&m->lock);
+    if (!s->late) lun_money_work(m, s);
+    s->late = true;
     pthread_mutex_unlock(&m->lock);
 }
 

@@ -48,6 +48,7 @@ struct lun_draw_span {
     char per[48];                               /* what its periods are, as text, to compare with others' */
     int64_t beside;                             /* of a window: what all that counts beside this piece has of the limit, on the disk */
     int64_t elsewhere; lun_us elsewhere_ends;   /* of that, what memory does not know (lun_draw_beside) once all spans are written; its first end, LUN_NEVER: none */
+    int64_t abroad;                             /* of a window: what other gateways have of it, as far as is known */
     int64_t base, used, granted;                /* as known; on return of an opened one: what the ledger says (used: charged by this run before) */
     int64_t want;                               /* granted is to be this; below `granted`: it is given back; -1: nothing to do */
     bool opened;                                /* lun_draw_opened has given it its number */
@@ -92,6 +93,10 @@ void lun_draw_granted(struct lun_money *, struct lun_span *, int64_t granted, in
 void lun_draw_refused(struct lun_money *, struct lun_span *, int64_t need, int64_t base);
 /* What others have taken of a span has changed: a correction, another process or gateway. Tells who waits if it is less. */
 void lun_draw_base(struct lun_money *, struct lun_span *, int64_t base);
+/* Several gateways: what the others have of a window, as it was just told, and the first end of what that is. */
+void lun_draw_abroad(struct lun_money *, struct lun_span *, int64_t abroad, lun_us ends);
+/* Several gateways: that piece of a window is over by the clock that they go by: nothing is held in it any more, though this one's own clock may have stopped. */
+void lun_draw_late(struct lun_money *, struct lun_span *);
 /* Calls for every span that has a number, under the lock: only to write down what is seen. Spans go in lun_draw_sweep alone. */
 void lun_draw_each(struct lun_money *, void (*each)(void *self, struct lun_span *, uint32_t id, int64_t base), void *self);
 /* Gives back what is not gone: all of it, or what is more than will soon be wanted. lun_draw_begin collects it. */

@@ -121,6 +121,12 @@ bool lun_ledger_look(struct lun_ledger *, uint32_t account, struct lun_ledger_fi
 bool lun_ledger_accounts(struct lun_ledger *, const char *budget, lun_us wall,
                          void (*each)(void *self, uint32_t id, const struct lun_ledger_account *, const struct lun_ledger_figures *), void *self);
 
+/* The same for pieces of windows that move along: of each budget those that end later than so many pieces before the last of which something is taken, or before
+ * `wall` where that is earlier; then the end of the last of the others of which something is taken, if there is any. */
+bool lun_ledger_windows(struct lun_ledger *, lun_us wall, int pieces,
+                        void (*each)(void *self, uint32_t id, const struct lun_ledger_account *, const struct lun_ledger_figures *),
+                        void (*left_out)(void *self, const char *budget, lun_us ended), void *self);
+
 /* ---- closed months ---- */
 
 /* Sums rows of months that are over into `closing`, up to `rows` of them in one short transaction; verification starts from there. *more: there are more,

@@ -4,6 +4,9 @@
 #include "state/ledger.h"
 #include <sqlite3.h>
 
+#define LUN_LEDGER_WINDOWS "WITH taken AS (SELECT budget,starts,ends FROM account JOIN part ON part.account=id WHERE period GLOB 'rolling *' " \
+    "AND (ifnull(granted,0)>0 OR charged+adjusted>0)), last AS (SELECT budget,max(ends) AS at FROM taken GROUP BY budget) "
+
 /*  id, the statement */
 #define LUN_LEDGER_INTO "INSERT INTO attempt(run,seq,at,request,target,client,version,payers,hold,cost,input,cached_input,cache_write,cache_write_1h,output,reasoning," \
     "audio,image,kind,state,flags,latency_ms) VALUES"
@@ -27,6 +30,9 @@
     X(ACCOUNT_ALL, "SELECT id,budget,period,starts,ends,hard_limit FROM account WHERE ?1 IS NULL AND ifnull(ends,9223372036854775807)>?2 " \
       "ORDER BY starts,id") \
     X(ACCOUNT_OF, "SELECT id,budget,period,starts,ends,hard_limit FROM account WHERE budget=?1 AND ifnull(ends,9223372036854775807)>?2 ORDER BY starts,id") \
+    X(WINDOWS, LUN_LEDGER_WINDOWS "SELECT id,budget,period,starts,ends,hard_limit FROM account LEFT JOIN last USING(budget) " \
+      "WHERE period GLOB 'rolling *' AND ends>min(ifnull(at,?1),?1)-?2*(ends-starts) ORDER BY starts,id") \
+    X(WINDOWS_LEFT, LUN_LEDGER_WINDOWS "SELECT budget,max(ends) FROM taken JOIN last USING(budget) WHERE ends<=min(at,?1)-?2*(ends-starts) GROUP BY budget") \
     X(ACCOUNT_IS, "SELECT 1 FROM account WHERE id=?1") \
     X(PAYERS_FIND, "SELECT id FROM payers WHERE accounts=?1") \
     X(PAYERS_ADD, "INSERT INTO payers(accounts) VALUES(?1)") \

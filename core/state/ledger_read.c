@@ -43,12 +43,11 @@ bool lun_ledger_look(struct lun_ledger *l, uint32_t account, struct lun_ledger_f
     return rc;
 }
 
-bool lun_ledger_accounts(struct lun_ledger *l, const char *budget, lun_us wall,
+/* The accounts that a statement finds, from its first step on. */
+static bool each_account(struct lun_ledger *l, enum lun_sql which, int rc,
                          void (*each)(void *self, uint32_t id, const struct lun_ledger_account *, const struct lun_ledger_figures *), void *self)
 {
-    enum lun_sql which = budget ? LUN_SQL_ACCOUNT_OF : LUN_SQL_ACCOUNT_ALL;
     struct lun_ledger_figures figures;
-    int rc = lun_sql(l, which, "ti", budget, wall);
     for (; rc == SQLITE_ROW; rc = lun_sql_next(l, which)) {
         uint32_t id = (uint32_t)lun_sql_int(l, which, 0);
         struct lun_ledger_account a = { .budget = lun_sql_text(l, which, 1), .period = lun_sql_text(l, which, 2), .starts = lun_sql_int(l, which, 3),
@@ -60,5 +59,23 @@ bool lun_ledger_accounts(struct lun_ledger *l, const char *budget, lun_us wall,
         }
         each(self, id, &a, &figures);
     }
+    return rc;
+}
+
+bool lun_ledger_accounts(struct lun_ledger *l, const char *budget, lun_us wall,
+                         void (*each)(void *self, uint32_t id, const struct lun_ledger_account *, const struct lun_ledger_figures *), void *self)
+{
+    enum lun_sql which = budget ? LUN_SQL_ACCOUNT_OF : LUN_SQL_ACCOUNT_ALL;
+    return each_account(l, which, lun_sql(l, which, "ti", budget, wall), each, self);
+}
+
+bool lun_ledger_windows(struct lun_ledger *l, lun_us wall, int pieces,
+                        void (*each)(void *self, uint32_t id, const struct lun_ledger_account *, const struct lun_ledger_figures *),
+                        void (*left_out)(void *self, const char *budget, lun_us ended), void *self)
+{
+    if (!each_account(l, LUN_SQL_WINDOWS, lun_sql(l, LUN_SQL_WINDOWS, "iu", wall, (uint32_t)pieces), each, self)) return false;
+    int rc = lun_sql(l, LUN_SQL_WINDOWS_LEFT, "iu", wall, (uint32_t)pieces);
+    for (; rc == SQLITE_ROW; rc = lun_sql_next(l, LUN_SQL_WINDOWS_LEFT))
+        left_out(self, lun_sql_text(l, LUN_SQL_WINDOWS_LEFT, 0), lun_sql_int(l, LUN_SQL_WINDOWS_LEFT, 1));
     return rc;
 }

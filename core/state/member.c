@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ESCAPED_NOT "._@+-"         /* in keys, beside letters and digits */
+
 typedef struct lun_member member;
 typedef struct lun_member_account account;
 
@@ -56,6 +58,7 @@ void lun_member_free(member *m)
         free(a->key);
     }
     lun_names_free(&m->by_key, NULL);
+    lun_names_free(&m->passed, free);
     free_message(&m->plain);
     free_message(&m->numbered);
     free(m->members), free(m->gone), free(m->parts), free(m->who), free(m->forget);
@@ -78,15 +81,25 @@ static void become(member *m, enum lun_member_state s, const char *who)
 
 /* ---- accounts ---- */
 
+static const char window[] = "@rolling+";
+
+/* The part of a key that all pieces of a window have; 0: it is none's. */
+static size_t window_of(const char *key)
+{
+    const char *at = strrchr(key, '@');
+    return at && !strncmp(at, window, sizeof window - 1) ? (size_t)(at - key) + sizeof window - 1 : 0;
+}
+
 account *lun_member_account(member *m, const char *key, int64_t has)
 {
     struct lun_buf out = {0};
-    lun_http_escape(&out, key, "._@+-");
+    lun_http_escape(&out, key, ESCAPED_NOT);
     const char *escaped = lun_buf_text(&out);
     account *a = lun_names_get(&m->by_key, escaped);
     if (!a) {
         a = lun_zalloc(sizeof *a);
         *a = (account){ .next = m->accounts, .key = lun_strdup(escaped), .has = has, .told = -1, .sent = -1, .limit = -1, .ends = LUN_NEVER };
+        a->window = window_of(a->key);
         strcpy(a->per, "-");
         m->accounts = a;
         lun_names_put(&m->by_key, escaped, a);
@@ -106,9 +119,62 @@ void lun_member_describe(account *a, int64_t limit, lun_us starts, lun_us ends, 
     for (char *c = a->per; *c; c++) if (*c == ' ') *c = '_';
 }
 
+void lun_member_end(account *a, lun_us ends)
+{
+    a->ends = ends;
+    a->news = true;
+}
+
 void *lun_member_user(const account *a)             { return a->user; }
 void lun_member_set_user(account *a, void *user)    { a->user = user; }
 int64_t lun_member_has(const account *a)            { return a->has; }
+
+/* ---- pieces of windows ---- */
+
+static void pass(member *m, const char *budget, int64_t ended)
+{
+    struct lun_member_passed *p = lun_names_get(&m->passed, budget);
+    if (ended <= 0) return;
+    if (!p) lun_names_put(&m->passed, budget, p = lun_zalloc(sizeof *p));
+    if (ended > p->ended) p->ended = ended;
+}
+
+/* The budget of a piece, as Redis has it. Yours to free. */
+static char *budget_of(const account *a) { return lun_printf("%.*s", (int)(a->window - (sizeof window - 1)), a->key); }
+
+static void note_passed(member *m, const account *a, int64_t ended)
+{
+    if (!a->window) return;
+    char *budget = budget_of(a);
+    pass(m, budget, ended);
+    free(budget);
+}
+
+void lun_member_left_out(member *m, const char *budget, lun_us ended)
+{
+    struct lun_buf out = {0};
+    lun_http_escape(&out, budget, ESCAPED_NOT);
+    pass(m, lun_buf_text(&out), ended / LUN_MS);
+    lun_buf_free(&out);
+}
+
+static bool is_passed(const member *m, const account *a)
+{
+    char *budget = budget_of(a);
+    const struct lun_member_passed *p = lun_names_get(&m->passed, budget);
+    free(budget);
+    return p && a->ends / LUN_MS <= p->ended;
+}
+
+bool lun_member_drop(member *m, account *a)
+{
+    if (!a->window || !m->registered || a->has != a->told || (a->has && !is_passed(m, a))) return false;
+    lun_names_take(&m->by_key, a->key);
+    for (account **at = &m->accounts; *at; at = &(*at)->next) if (*at == a) { *at = a->next; break; }
+    free(a->key);
+    free(a);
+    return true;
+}
 
 /* ---- what is to be done ---- */
 
@@ -281,12 +347,17 @@ static void note_grant(struct grants *all, account *a, int64_t has, int64_t tota
 /* What the answer says of a group, from items[*at] on. NULL: it is granted; otherwise why not. */
 static const char *read_group(member *m, const struct lun_member_group *g, const char *const *items, int n, int *at, struct grants *all)
 {
-    if (*at + 1 + 2 * g->n > n) { *at = n; return "ODD"; }
+    enum { HAS, TOTAL, ABROAD, ABROAD_ENDS, PASSED, EACH };
+    if (*at + 1 + EACH * g->n > n) { *at = n; return "ODD"; }
     const char *word = items[(*at)++];
     bool yes = !strcmp(word, "YES");
-    for (int i = 0; i < g->n; i++, *at += 2) {
-        int64_t has = strtoll(items[*at], NULL, 10), total = strtoll(items[*at + 1], NULL, 10);
+    for (int i = 0; i < g->n; i++, *at += EACH) {
+        int64_t said[EACH], has, total;
+        for (int k = 0; k < EACH; k++) said[k] = strtoll(items[*at + k], NULL, 10);
+        has = said[HAS], total = said[TOTAL];
         m->ports.total(m->ports.self, g->accounts[i], total);
+        if (g->accounts[i]->window) m->ports.beside(m->ports.self, g->accounts[i], said[ABROAD], said[ABROAD_ENDS] * LUN_MS);
+        note_passed(m, g->accounts[i], said[PASSED]);
         if (!yes) continue;
         g->accounts[i]->told = has;
         note_grant(all, g->accounts[i], has, total);
@@ -354,13 +425,19 @@ static void note_gone(member *m, const char *const *items, int n)
     m->gone = gone, m->parts = before, m->members = members, m->before = since;
 }
 
+/* What is wanted in a piece of a window may lie in any other of its pieces. */
+static bool is_due(const account *a, const char *due)
+{
+    size_t n = a->window ? a->window : strlen(a->key);
+    for (const char *at = due; *at; at += strcspn(at, " "), at += *at == ' ')
+        if (!strncmp(at, a->key, n) && (a->window || !at[n] || at[n] == ' ')) return true;
+    return false;
+}
+
 static void hear_demand(member *m)
 {
-    for (account *a = m->accounts; a; a = a->next) {
-        size_t n = strlen(a->key);
-        for (const char *at = m->head.due; *m->head.due && (at = strstr(at, a->key)); at++)
-            if ((at == m->head.due || at[-1] == ' ') && (!at[n] || at[n] == ' ')) { m->ports.wanted(m->ports.self, a); break; }
-    }
+    if (!*m->head.due) return;
+    for (account *a = m->accounts; a; a = a->next) if (is_due(a, m->head.due)) m->ports.wanted(m->ports.self, a);
 }
 
 static void obeyed(member *m, enum lun_member_op op, const char *status, const char *const *items, int n)
@@ -452,6 +529,7 @@ bool lun_member_idle(const member *m)               { return !m->busy && !m->aga
 const char *lun_member_members(const member *m)     { return m->head.members; }
 const char *lun_member_missing(const member *m)     { return m->head.missing; }
 const char *lun_member_leaving(const member *m)     { return m->head.leaving; }
+lun_us lun_member_clock(const member *m)            { return m->head.now * LUN_MS; }
 const char *lun_member_unready(const member *m)     { return m->head.unready; }
 void lun_member_found(member *m)                    { m->options.founds = true; }
 

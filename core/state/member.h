@@ -62,6 +62,8 @@ struct lun_member_ports {
     void (*wanted)(void *self, struct lun_member_account *);                            /* somebody found too little of it: what is not held here is to be given back */
     void (*state)(void *self, enum lun_member_state, const char *who);                  /* who: the names that are waited for, or "" */
     void (*nonce)(void *self, char out[33]);                                            /* random: 32 hexadecimal digits */
+    /* Of a piece of a window, before it is granted or refused: what the other members have in the window, and (wall) the first end of what that is; 0: none. */
+    void (*beside)(void *self, struct lun_member_account *, int64_t abroad, lun_us ends);
 };
 struct lun_member_options { const char *id; uint32_t run; struct lun_member_disk disk; bool founds; };  /* founds: an operator has said that nothing was ever
                                                        there; texts copied */
@@ -73,9 +75,17 @@ void lun_member_free(struct lun_member *);
  * its runs). Limit, period and its ends (wall, Redis' clock decides) are what the configuration says now; `per` is compared among members. */
 struct lun_member_account *lun_member_account(struct lun_member *, const char *key, int64_t has);
 void lun_member_describe(struct lun_member_account *, int64_t limit, lun_us starts, lun_us ends, const char *per);
+void lun_member_end(struct lun_member_account *, lun_us ends);         /* what had no end has one */
 void *lun_member_user(const struct lun_member_account *);
 void lun_member_set_user(struct lun_member_account *, void *);
 int64_t lun_member_has(const struct lun_member_account *);
+
+/* Of a window that moves along each piece is an account, and its key says so: "BUDGET@rolling+WINDOW+STARTS+LENGTH" (µs, ms, ms). Redis compares all of the
+ * pieces that count beside one (core/state/period.h), and drops those that are so far behind that none does; then they can be dropped here. False: not yet,
+ * or Redis has not heard of all of it. No group may name it. */
+bool lun_member_drop(struct lun_member *, struct lun_member_account *);
+/* At the beginning: pieces of that budget that ended by then were left out, though there may be some. */
+void lun_member_left_out(struct lun_member *, const char *budget, lun_us ended);
 
 void lun_member_want(struct lun_member *, struct lun_member_group *);          /* again while it is listed: nothing. Not freed before it is granted or refused */
 /* The disk says now that it has so much: less, given back; or more, whatever the limit: a claim above its hold. */
@@ -92,6 +102,7 @@ void lun_member_refuse(struct lun_member *);           /* an error instead of an
 void lun_member_tick(struct lun_member *);             /* every LUN_MEMBER_POLL */
 enum lun_member_state lun_member_state(const struct lun_member *);
 bool lun_member_idle(const struct lun_member *);       /* no message is under way, and Redis knows what the disk does */
+lun_us lun_member_clock(const struct lun_member *);    /* of Redis, when it last answered (wall); 0: it has not */
 const char *lun_member_members(const struct lun_member *);     /* names, each between blanks; as Redis last said. Borrowed */
 const char *lun_member_missing(const struct lun_member *);     /* of these who has not registered what it holds */
 const char *lun_member_leaving(const struct lun_member *);     /* of these who will be gone (has left, or is to be forgotten) once all the others are ready */

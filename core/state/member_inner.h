@@ -10,6 +10,8 @@ enum lun_member_op { LUN_OP_NONE, LUN_OP_LOOK, LUN_OP_FOUND, LUN_OP_OPEN, LUN_OP
 
 enum { LUN_MEMBER_GROUPS = 64 };        /* in one message */
 
+struct lun_member_passed { int64_t ended; };    /* ms */
+
 struct lun_member_account {
     struct lun_member_account *next;
     char *key;                          /* escaped: no spaces, no : */
@@ -19,6 +21,7 @@ struct lun_member_account {
     int64_t limit; lun_us starts, ends;
     char per[64];
     bool news;                          /* limit or ends are others than Redis was told */
+    size_t window;                      /* of a piece: so much of the key names its budget and says that it is a window; 0: it is none */
     void *user;
 };
 
@@ -27,6 +30,7 @@ struct lun_member {
     struct lun_member_ports ports;
     char *members, *gone, *parts; bool vouched; int64_t before;        /* on the disk */
     struct lun_member_account *accounts; struct lun_names by_key;
+    struct lun_names passed;            /* by the budget, escaped: how far Redis has dropped its pieces, as it said itself */
     struct lun_member_group *wanted, **last_wanted;
     struct lun_member_group *sent[LUN_MEMBER_GROUPS]; int n_sent;
     bool connected, looked, busy;
@@ -40,7 +44,7 @@ struct lun_member {
     bool leaves, left;                  /* it is to leave; it has said so, or has nobody to leave to */
     bool heard;                         /* of its own leaving, by another: it has to join again */
     int64_t noted;                      /* the round in which the disk got what the gone and the leaving had; 0: not in this epoch */
-    struct { bool lost; char nonce[33]; bool open; char *members, *vouched, *missing, *gone, *due, *leaving, *unready, *living; int64_t before, round; }
+    struct { bool lost; char nonce[33]; bool open; char *members, *vouched, *missing, *gone, *due, *leaving, *unready, *living; int64_t before, round, now; }
         head;                           /* of the last answer. living: the members but the leaving */
     enum lun_member_state state; char *who;
 };

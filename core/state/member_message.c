@@ -95,6 +95,16 @@ static void put_parts(struct lun_member *m)
     for (const char *at = m->parts; *(at += strspn(at, " ")); at += strcspn(at, " ")) argue(to, "%.*s", (int)strcspn(at, " "), at);
 }
 
+/* In which pieces it may have had something, and says nothing of it any more. */
+static void put_passed(struct lun_member *m)
+{
+    argue(&m->numbered, "%zu", m->passed.n);
+    for (struct lun_names_each e = lun_names_each(&m->passed); lun_names_next(&e); ) {
+        argue(&m->numbered, "%s", e.name);
+        argue(&m->numbered, "%" PRId64, ((const struct lun_member_passed *)e.thing)->ended);
+    }
+}
+
 static void put_register(struct lun_member *m)
 {
     struct lun_message *to = &m->numbered;
@@ -107,6 +117,7 @@ static void put_register(struct lun_member *m)
     argue(to, "%" PRId64, m->before);
     put_accounts(m, true);
     put_parts(m);
+    put_passed(m);
 }
 
 static void put_group(struct lun_message *to, const struct lun_member_group *g)
@@ -215,6 +226,7 @@ bool lun_member_read(struct lun_member *m, const char *const *items, int n, int 
     strcpy(m->head.nonce, items[NONCE]);
     m->head.open = !strcmp(items[OPEN], "1");
     m->head.before = strtoll(items[BEFORE], NULL, 10);
+    m->head.now = strtoll(items[NOW], NULL, 10);
     take(&m->head.members, items[MEMBERS]);
     take(&m->head.vouched, items[VOUCHED]);
     take(&m->head.missing, items[MISSING]);

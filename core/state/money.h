@@ -17,6 +17,8 @@ struct lun_span {
     uint32_t id;                        /* 0: not on the disk yet */
     int64_t base, granted, allot;
     int64_t elsewhere; lun_us elsewhere_ends;       /* of a window: what the ledger knows to count beside and memory does not; the first end of these */
+    int64_t abroad; lun_us abroad_ends, abroad_till;        /* of a window: what other gateways have of it, as last told; its first end; none of it ends later */
+    bool late;                          /* of a window: over by the clock that several gateways go by, whatever this one's says */
     int64_t biggest;                    /* the largest hold on it: what is drawn at once follows from it */
     int64_t wanted;                     /* by those who were told LATER since the last turn, together */
     int64_t least;                      /* and the smallest of them; 0: nobody */

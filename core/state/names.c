@@ -50,6 +50,20 @@ void lun_names_put(struct lun_names *t, const char *name, void *thing)
     enter(t, e);
 }
 
+void *lun_names_take(struct lun_names *t, const char *name)
+{
+    uint64_t hash = lun_hash_text(name, 0);
+    for (struct lun_name **at = t->room ? slot(t, hash) : NULL, *e; at && (e = *at); at = &e->next) {
+        if (e->hash != hash || strcmp(e->text, name)) continue;
+        void *thing = e->thing;
+        *at = e->next;
+        t->n--;
+        free(e);
+        return thing;
+    }
+    return NULL;
+}
+
 struct lun_names_each lun_names_each(const struct lun_names *t) { return (struct lun_names_each){ .in = t }; }
 
 bool lun_names_next(struct lun_names_each *e)

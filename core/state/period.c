@@ -1,5 +1,6 @@
 #include "state/period.h"
 #include "state/zone.h"
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,7 +91,7 @@ static lun_us piece_start(const struct lun_budget_rule *r, lun_us wall) { return
 
 lun_us lun_period_counts(const struct lun_budget_rule *r)
 {
-    return r->per == LUN_PER_ROLLING ? (r->window + piece(r) - 1) / piece(r) * piece(r) : 0;
+    return r->per == LUN_PER_ROLLING ? (r->window + piece(r) - 1) / piece(r) * piece(r) + (r->shared ? piece(r) : 0) : 0;
 }
 
 lun_us lun_period_start(const struct lun_budget_rule *r, lun_us wall)
@@ -131,6 +132,12 @@ static void rolling_label(const struct lun_budget_rule *r, lun_us wall, char out
     char from[25];
     lun_clock_text(piece_start(r, wall), from);
     snprintf(out, LUN_PERIOD_LABEL, "rolling %.15g from %s", (double)r->window / LUN_SECOND, from);
+}
+
+lun_us lun_period_window(const char *label)
+{
+    double seconds;
+    return sscanf(label, "rolling %lf from ", &seconds) == 1 ? llround(seconds * LUN_SECOND) : 0;
 }
 
 void lun_period_label(const struct lun_budget_rule *r, lun_us wall, char out[LUN_PERIOD_LABEL])

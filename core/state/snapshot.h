@@ -135,6 +135,7 @@ struct lun_budget_rule {
     double soft;                /* share, 0: none */
     lun_us window;              /* LUN_PER_ROLLING: how far back it looks */
     const struct lun_zone *zone;        /* NULL: UTC; lives as long as the process */
+    bool shared;                /* by several gateways, whose clocks differ: what the money says (lun_draw_share), not the configuration */
 };
 
 #define LUN_TAG_BUDGETS 4       /* tags that have budgets, at most */

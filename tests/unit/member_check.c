@@ -31,7 +31,8 @@ static void check_grant(struct world *w, const char *key, int64_t total, const c
 {
     const char *epoch = answer[EPOCH];
     int i = account_of(w, key);
-    if (w->now / DAY_MS != day_of(w, i)) snprintf(w->wrong, sizeof w->wrong, "%s is granted at %lld ms", key, (long long)w->now);
+    int64_t early = w->rolling ? w->day_ms / 2 : 0, starts = day_of(w, i) * w->day_ms;
+    if (w->now + early < starts || w->now - early >= starts + w->day_ms) snprintf(w->wrong, sizeof w->wrong, "%s is granted at %lld ms", key, (long long)w->now);
     for (int k = 0; k < w->n; k++) {
         const struct owner *o = &w->g[k].a[i];
         if (!is_listed(answer[MEMBERS], &w->g[k]) || strcmp(o->told_in, epoch) || total <= o->told) continue;
@@ -39,12 +40,22 @@ static void check_grant(struct world *w, const char *key, int64_t total, const c
     }
 }
 
-static void check_groups(struct world *w, char **at, const char *const *answer, int n)
+/* What a draw wants says a limit too: of a piece that a gateway has forgotten meanwhile that is all that it says. */
+static void note_limit(struct world *w, struct gateway *g, const char *key, int64_t limit)
+{
+    struct owner *o = &g->a[account_of(w, key)];
+    if (w->rolling && limit > o->told) o->told = limit;
+}
+
+static void check_groups(struct world *w, struct gateway *g, char **at, const char *const *answer, int n)
 {
     int item = HEAD;
     for (int groups = atoi(*at++); groups-- && item < n; ) {
         bool yes = !strcmp(answer[item++], "YES");
-        for (int of = atoi(*at++); of--; at += 6, item += 2) if (yes) check_grant(w, at[0], atoll(answer[item + 1]), answer);
+        for (int of = atoi(*at++); of--; at += 6, item += EACH) {
+            note_limit(w, g, at[0], atoll(at[2]));
+            if (yes) check_grant(w, at[0], atoll(answer[item + 1]), answer);
+        }
     }
 }
 
@@ -92,7 +103,7 @@ void check_answer(struct world *w, const struct letter *l, const char *const *an
     strcpy(g->last_in, answer[EPOCH]);
     char **states = l->argument + SAID_REST + (registers ? 5 : 0);
     note_told(w, g, states, answer[EPOCH]);
-    if (draws) check_groups(w, states + 1 + 4 * atoi(*states), answer, n);
+    if (draws) check_groups(w, g, states + 1 + 4 * atoi(*states), answer, n);
 }
 
 /* ---- at all times ---- */
@@ -117,6 +128,7 @@ static const char *broken_at(struct world *w, int k, int i)
 
 const char *world_broken(struct world *w)
 {
+    if (w->rolling && window_broken(w)) return w->wrong;
     for (int i = 0; i < w->accounts && !*w->wrong; i++) {
         int64_t real = real_of(w, i), may = 0;
         for (int k = 0; k < w->n; k++) {
@@ -158,6 +170,7 @@ const char *world_comes_right(struct world *w)
         g->skew = 0;
         gateway_disconnect(g);
         for (int i = 0; i < w->accounts; i++) {
+            if (w->rolling && day_of(w, i) == w->now / w->day_ms) window_draws(w, g, i);
             g->a[i].limit = w->limit[i];
             gateway_describe(w, g, i);
             g->a[i].spent += g->a[i].held, g->a[i].held = 0;
@@ -188,22 +201,23 @@ const char *world_comes_right(struct world *w)
         int64_t charged = 0;
         for (int k = 0; k < w->n; k++) charged += w->g[k].a[i].spent;
         int64_t total = total_in_redis(w, i);
+        if (w->rolling && window_untold(w, i)) continue;
         if (w->g[0].state == LUN_MEMBER_OPEN && total != charged) {
             snprintf(why, sizeof why, "Redis counts %lld of account %d, charged are %lld", (long long)total, i, (long long)charged);
             return why;
         }
     }
-    int day = (int)(w->now / DAY_MS), first = day * w->budgets;
-    if (day >= w->days || blind || w->g[0].state != LUN_MEMBER_OPEN || w->now % DAY_MS > DAY_MS - 100) return NULL;
+    int day = (int)(w->now / w->day_ms), first = day * w->budgets;
+    if (day >= w->days || blind || w->g[0].state != LUN_MEMBER_OPEN || w->now % w->day_ms > w->day_ms - 100 || (w->rolling && window_bars(w, first))) return NULL;
     for (int k = 0; k < w->n; k++) {                    /* what is left can be had by anybody */
         struct gateway *g = &w->g[k];
-        int64_t left = w->limit[first] - total_in_redis(w, first);
+        int64_t left = w->limit[first] - (w->rolling ? window_in_redis(w, first) : total_in_redis(w, first));
         if (!g->up || g->state != LUN_MEMBER_OPEN || left <= 0) continue;
         struct owner *o = &g->a[first];
         for (int i = 0; i < 10 && o->group.listed; i++) world_deliver(w), lun_member_tick(g->member);
         int64_t before = o->allot;
         o->group.n = 1;
-        o->group.accounts[0] = o->in;
+        o->group.accounts[0] = gateway_account(w, g, first);
         o->group.more[0] = left;
         lun_member_want(g->member, &o->group);
         world_deliver(w);

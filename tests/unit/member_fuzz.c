@@ -5,7 +5,7 @@
 enum { TRIES = 40, SOON = 1000 };       /* TRIES: so often something else is chosen, where what was cannot happen now */
 static const struct { int within; const char *text; } mutants[] = { { 0, "" },
 #define X(id, within, text) { within, text },
-    MUTANTS(X)
+    MUTANTS(X) WINDOW_MUTANTS(X)
 #undef X
 };
 
@@ -20,7 +20,7 @@ static struct letter *any(struct world *w, struct letter *letters, int n)
 
 static int today(const struct world *w, const struct gateway *g)
 {
-    int d = (int)((w->now + g->skew) / DAY_MS);
+    int d = (int)((w->now + g->skew) / w->day_ms);
     return d < 0 ? 0 : d >= w->days ? w->days - 1 : d;
 }
 
@@ -31,6 +31,7 @@ static bool claim(struct world *w, struct gateway *g)
     struct owner *o = &g->a[i];
     if (!g->up || !o->held || w->disk_fails) return false;
     o->held--, o->spent += 2, o->real++, w->over[i]++;
+    window_charged(w, g, i);
     if (o->spent + o->held <= o->disk) return true;
     if (o->allot < o->spent + o->held) o->allot = o->spent + o->held;
     o->disk = o->spent + o->held;
@@ -94,7 +95,7 @@ static bool want(struct world *w, struct gateway *g)
     o->group.n = 0;
     for (int i = 0; i < w->budgets; i++) {
         if (i && odds(w, 3)) break;
-        o->group.accounts[o->group.n] = g->a[first + i].in;
+        o->group.accounts[o->group.n] = gateway_account(w, g, first + i);
         o->group.more[o->group.n++] = 1 + upto(w, odds(w, 3) ? (int)g->a[first + i].limit : 2);
     }
     lun_member_want(g->member, &o->group);
@@ -103,18 +104,21 @@ static bool want(struct world *w, struct gateway *g)
 
 static bool hold(struct world *w, struct gateway *g)
 {
-    struct owner *o = &g->a[upto(w, w->accounts)];
-    if (!g->up || g->stops || o->spent + o->held + 1 > o->allot) return false;
-    do o->held++, o->real++; while (o->spent + o->held + 1 <= o->allot && odds(w, 2));
+    int i = w->on_time ? today(w, g) * w->budgets + upto(w, w->budgets) : upto(w, w->accounts);
+    struct owner *o = &g->a[i];
+    bool over = w->on_time && w->now + g->skew >= w->days * w->day_ms;
+    if (!g->up || g->stops || over || o->spent + o->held + 1 > o->allot) return false;
+    do o->held++, o->real++, window_charged(w, g, i); while (o->spent + o->held + 1 <= o->allot && odds(w, 2));
     return true;
 }
 
 static bool settle(struct world *w, struct gateway *g)
 {
-    struct owner *o = &g->a[upto(w, w->accounts)];
+    int i = upto(w, w->accounts);
+    struct owner *o = &g->a[i];
     if (!g->up || !o->held) return false;
     o->held--;
-    if (odds(w, 3)) o->real--;                          /* released */
+    if (odds(w, 3)) o->real--, window_released(w, g, i);
     else o->spent++;
     return true;
 }
@@ -158,22 +162,27 @@ static bool keep_image(struct world *w, struct gateway *g)
 static bool pass(struct world *w, struct gateway *g)
 {
     (void)g;
-    w->now += upto(w, 12) ? upto(w, 300) : DAY_MS / 4;
+    if (w->rolling) w->now += upto(w, 3) ? upto(w, PIECE_MS) : PIECE_MS + upto(w, 3 * PIECE_MS);
+    else w->now += upto(w, 12) ? upto(w, 300) : DAY_MS / 4;
     return true;
 }
 
 static bool skew(struct world *w, struct gateway *g)
 {
-    g->skew = (int64_t)upto(w, 2 * DAY_MS) - DAY_MS;
+    if (w->rolling) g->skew = w->on_time ? upto(w, PIECE_MS - 1) - (PIECE_MS / 2 - 1) : (int64_t)upto(w, 12 * PIECE_MS) - 6 * PIECE_MS;
+    else g->skew = (int64_t)upto(w, 2 * DAY_MS) - DAY_MS;
     return w->days > 1;
 }
 
 static bool other_limit(struct world *w, struct gateway *g)
 {
     int i = upto(w, w->accounts);
-    g->a[i].limit = 1 + upto(w, 5);
-    if (g->up) gateway_describe(w, g, i);
-    if (g->a[i].limit > w->limit[i]) w->limit[i] = g->a[i].limit;
+    int limit = 1 + upto(w, 5);
+    for (int k = w->rolling ? i % w->budgets : i; k < w->accounts; k += w->rolling ? w->budgets : w->accounts) {
+        g->a[k].limit = limit;
+        if (g->up) gateway_describe(w, g, k);
+        if (limit > w->limit[k]) w->limit[k] = limit;
+    }
     return true;
 }
 
@@ -223,7 +232,7 @@ static bool forget_one(struct world *w, struct gateway *g)
 
 static bool has_too_little(struct world *w, const struct gateway *g)
 {
-    for (int i = 0; i < w->accounts; i++) if (g->a[i].disk > part_in_redis(w, g, i)) return redis_says(w, "draws", g->name);
+    for (int i = 0; i < w->accounts; i++) if (g->a[i].disk > part_in_redis(w, g, i) && !(w->rolling && window_passed(w, i))) return redis_says(w, "draws", g->name);
     return false;
 }
 
@@ -255,7 +264,7 @@ static bool go_back(struct world *w, struct gateway *g)
     X(settle, 6, false) \
     X(give_back_one, 6, false) X(claim, 1, false) X(tick, 8, false) X(part, 2, false) X(start_one, 5, false) X(keep_image, 3, false) X(pass, 2, false) \
     X(skew, 1, false) X(other_limit, 1, false) X(killed, 2, true) X(gateway_stop, 3, false) X(power_cut, 2, true) X(restart, 3, true) X(flush, 2, true) X(forget_one, 4, true) \
-    X(go_back, 4, true) X(disk_fails, 1, true) X(memory_full, 1, true)
+    X(go_back, 4, true) X(window_drop, 4, false) X(disk_fails, 1, true) X(memory_full, 1, true)
 static const struct action { bool (*act)(struct world *, struct gateway *); const char *name; int often; bool fault; } actions[] = {
 #define X(act, often, fault) { act, #act, often, fault },
     ACTIONS(X)
@@ -314,13 +323,14 @@ static void begin(struct world *w)
     }
 }
 
-static const char *schedule(lua_State *L, uint64_t seed, int mutant, struct world *w)
+static const char *schedule(lua_State *L, uint64_t seed, int mutant, bool rolling, struct world *w)
 {
     const char *wrong = NULL;
     world_build(w, L, seed, mutant);
+    if (rolling) world_roll(w);
     weigh(w);
     begin(w);
-    int depth = 30 + upto(w, 150);
+    int depth = 30 + upto(w, rolling ? 250 : 150);
     for (int i = 0; i < depth && !wrong; i++) {
         one_step(w);
         wrong = world_broken(w);
@@ -333,15 +343,14 @@ static const char *schedule(lua_State *L, uint64_t seed, int mutant, struct worl
 
 static uint64_t number(const char *name, uint64_t otherwise) { const char *text = getenv(name); return text ? strtoull(text, NULL, 10) : otherwise; }
 
-void random_schedules_never_spend_more_than_the_limit_and_come_right(void **s)
+static void random_schedules(bool rolling)
 {
-    (void)s;
     uint64_t n = number("MEMBER_SCHEDULES", 3000), from = number("MEMBER_SEED", 1);
     lua_State *L = script_machine(M_NONE);
     long steps = 0, grants = 0, refusals = 0;
     static struct world w;
     for (uint64_t seed = from; seed < from + n; seed++) {
-        const char *wrong = schedule(L, seed, M_NONE, &w);
+        const char *wrong = schedule(L, seed, M_NONE, rolling, &w);
         steps += w.steps, grants += w.granted, refusals += w.refused;
         if (wrong && traced()) {
             lua_getglobal(L, "dump");
@@ -354,13 +363,25 @@ void random_schedules_never_spend_more_than_the_limit_and_come_right(void **s)
     assert_true(n < 100 || (grants > (long)n && refusals > (long)n / 4));
 }
 
+void random_schedules_never_spend_more_than_the_limit_and_come_right(void **s)
+{
+    (void)s;
+    random_schedules(false);
+}
+
+void random_schedules_never_pass_the_limit_of_a_window_and_come_right(void **s)
+{
+    (void)s;
+    random_schedules(true);
+}
+
 static bool is_noticed(int mutant)
 {
     lua_State *L = script_machine(mutant);
     static struct world w;
     const char *wrong = NULL;
     int seed = 0;
-    while (!wrong && seed < mutants[mutant].within) wrong = schedule(L, (uint64_t)++seed, mutant, &w);
+    while (!wrong && seed < mutants[mutant].within) wrong = schedule(L, (uint64_t)++seed, mutant, mutant >= M_WINDOWS, &w);
     print_message("    %2d %s: %s %d%s%s\n", mutant, mutants[mutant].text, wrong ? "seed" : "NOT NOTICED in", seed, wrong ? ": " : "", wrong ? wrong : "");
     lua_close(L);
     return wrong != NULL;

@@ -24,6 +24,7 @@ static const char *const emulation =
     "function load_script(text) script = assert(loadstring(text, '=draw')) end\n"
     "function eval(...) KEYS, ARGV = { 'money' }, { ... } return script() end\n"
     "function total(account) local sum = 0 for f, v in pairs(H) do local a = f:match '^g:(.*):[^:]*$' if a == account then sum = sum + tonumber(v) end end return sum end\n"
+    "function passed(budget) return tonumber(H['d:' .. budget]) or 0 end\n"
     "function blind() return (tonumber(H.before) or 0) > 0 end\n"
     "function draws(who) return H.run == run and H.open == '1' and H.registered:find(' ' .. who .. ' ', 1, true) ~= nil end\n"
     "function part(account, who) return tonumber(H['g:' .. account .. ':' .. who]) or 0 end\n"
@@ -61,7 +62,18 @@ static const struct change changes[] = {
     { M_LEAVE_FREE,   "      begin_to_leave(me)\n", "      h.members, h.vouched = without(h.members, \" \" .. me .. \" \"), without(h.vouched, \" \" .. me .. \" \") change()\n" },
     { M_LIMIT_OWN,    "if least and least < limit then", "if false then" },
     { M_NOT_ALL,      "if fits and a.sum + a.more > limit then", "if fits and i == 1 and a.sum + a.more > limit then" },
-    { M_NO_PERIOD,    "if fits and (now < a.starts or", "if false and (now < a.starts or" },
+    { M_NO_PERIOD,    "if fits and not a.piece and (now < a.starts or", "if false and (now < a.starts or" },
+    { M_ALONE,        "if a.piece then\n        local also", "if false then\n        local also" },
+    { M_NO_SLACK,     "(math.ceil(number(window) / 1000 / length) + 1) * length", "math.ceil(number(window) / 1000 / length) * length" },
+    { M_BEFORE_ALONE, "and other.starts < p.ends + p.counts end", "and other.starts < p.ends end" },
+    { M_ANY_PIECE,    "if now + may_differ < p.starts or now - may_differ >= p.ends or", "if" },
+    { M_DROP_OPEN,    "or p.starts - p.counts < passed(p.budget) then", "then" },
+    { M_DROP_SOON,    "a.piece.starts - 2 * a.piece.counts) end", "a.piece.starts - 2 * a.piece.length) end" },
+    { M_DROP_SOON,    "or p.starts - p.counts < passed(p.budget) then", "then" },
+    { M_PASSED_LOST,  "drop(budget, ended, ended)", "" },
+    { M_GONE_UNLISTED, "set(\"g:\" .. account .. \":\" .. name, g) list(account)", "set(\"g:\" .. account .. \":\" .. name, g)" },
+    { M_GONE_UNLISTED, "if name and has(gone, name) then list(account)", "if name and has(gone, name) then" },
+    { M_PIECES_BLIND, "if h.before > 0 and p.starts - p.counts - 2 * p.length <= h.before", "if h.before > 0 and p.starts <= h.before" },
 };
 
 static void load_script(lua_State *L, int mutant)
@@ -117,7 +129,9 @@ void redis_restart(struct world *w)
 const char *key_in_redis(struct world *w, int account)
 {
     static char key[64];
-    snprintf(key, sizeof key, "%s@%d", account % w->budgets ? "team%20web" : "total", day_of(w, account));
+    const char *budget = account % w->budgets ? "team%20web" : "total";
+    if (w->rolling) snprintf(key, sizeof key, "%s@rolling+%d+%d+%d", budget, WINDOW * PIECE_MS * 1000, day_of(w, account) * PIECE_MS, PIECE_MS);
+    else snprintf(key, sizeof key, "%s@%d", budget, day_of(w, account));
     return key;
 }
 
@@ -137,6 +151,16 @@ int64_t part_in_redis(struct world *w, const struct gateway *g, int account)
     lua_pushstring(w->L, key_in_redis(w, account));
     lua_pushstring(w->L, g->name);
     lua_call(w->L, 2, 1);
+    int64_t n = (int64_t)lua_tonumber(w->L, -1);
+    lua_pop(w->L, 1);
+    return n;
+}
+
+int64_t passed_in_redis(struct world *w, int account)
+{
+    lua_getglobal(w->L, "passed");
+    lua_pushstring(w->L, account % w->budgets ? "team%20web" : "total");
+    lua_call(w->L, 1, 1);
     int64_t n = (int64_t)lua_tonumber(w->L, -1);
     lua_pop(w->L, 1);
     return n;

@@ -103,6 +103,7 @@ static void state(void *self, enum lun_member_state s, const char *who)
     if (traced()) printf("  gateway %d: %s %s\n", g->id, lun_member_state_name(s), who);
     g->state = s;
 }
+static void beside(void *self, struct lun_member_account *in, int64_t abroad, lun_us ends) { (void)self, (void)in, (void)abroad, (void)ends; }
 static void nonce(void *self, char out[33])
 {
     struct world *w = ((struct gateway *)self)->w;
@@ -113,14 +114,28 @@ static void nonce(void *self, char out[33])
 
 void gateway_describe(struct world *w, struct gateway *g, int i)
 {
-    lun_us day = (lun_us)DAY_MS * LUN_MS, starts = day_of(w, i) * day;
-    lun_member_describe(g->a[i].in, g->a[i].limit, starts, starts + day, "day/UTC");
+    lun_us day = w->day_ms * LUN_MS, starts = day_of(w, i) * day;
+    if (g->a[i].in) lun_member_describe(g->a[i].in, g->a[i].limit, starts, starts + day, w->rolling ? "5/2000000/UTC" : "day/UTC");
+}
+
+struct lun_member_account *gateway_account(struct world *w, struct gateway *g, int i)
+{
+    char key[64];
+    struct owner *o = &g->a[i];
+    if (o->in) return o->in;
+    if (w->rolling) snprintf(key, sizeof key, "%s@rolling+%d+%d+%d", budget_of(w, i), WINDOW * PIECE_MS * 1000, day_of(w, i) * PIECE_MS, PIECE_MS);
+    else snprintf(key, sizeof key, "%s@%d", budget_of(w, i), day_of(w, i));
+    o->in = lun_member_account(g->member, key, o->disk);
+    o->opened = true;
+    gateway_describe(w, g, i);
+    return o->in;
 }
 
 void gateway_start(struct world *w, struct gateway *g)
 {
     static const struct lun_member_ports ports = { .send = send, .commit = commit, .granted = granted, .refused = refused, .fulfilled = fulfilled,
-                                                   .total = seen_total, .wanted = wanted, .state = state, .nonce = nonce };
+                                                   .total = seen_total, .wanted = wanted, .state = state, .nonce = nonce,
+                                                   .beside = beside };
     struct lun_member_ports mine = ports;
     mine.self = g;
     g->up = g->born = true;
@@ -129,14 +144,13 @@ void gateway_start(struct world *w, struct gateway *g)
         .disk = { g->members, g->gone_names, g->parts, g->vouched, g->before } }, &mine);
     for (int i = 0; i < w->accounts; i++) {
         struct owner *o = &g->a[i];
-        char key[64];
-        snprintf(key, sizeof key, "%s@%d", budget_of(w, i), day_of(w, i));
-        o->in = lun_member_account(g->member, key, o->disk);
+        o->in = NULL;
         o->allot = o->disk;
         o->late = -1;
         o->group = (struct lun_member_group){0};
-        gateway_describe(w, g, i);
+        if (!w->rolling) gateway_account(w, g, i);
     }
+    if (w->rolling) window_start(w, g);
 }
 
 void gateway_sync(struct owner *o)
@@ -232,15 +246,15 @@ bool gateway_stop(struct world *w, struct gateway *g)
 static char **evaluate(struct world *w, const struct letter *l, int *n)
 {
     int top = lua_gettop(w->L);
-    const char *items[400];
+    const char *items[1000];
     char **answer = NULL;
     redis_advance(w);
     lua_getglobal(w->L, "eval");
-    luaL_checkstack(w->L, 420, "");
+    luaL_checkstack(w->L, 1020, "");
     for (int i = 0; i < l->n; i++) lua_pushstring(w->L, l->argument[i]);
     if (!lua_pcall(w->L, l->n, 1, 0)) {
         int all = *n = (int)lua_objlen(w->L, -1), at = lua_gettop(w->L);
-        assert_true(all >= HEAD && all <= 400);
+        assert_true(all >= HEAD && all <= 1000);
         for (int i = 0; i < all; i++) {
             lua_rawgeti(w->L, at, i + 1);
             items[i] = lua_tostring(w->L, -1);
@@ -302,6 +316,7 @@ void world_build(struct world *w, lua_State *L, uint64_t seed, int mutant)
     w->budgets = 1 + odds(w, 3);
     w->days = odds(w, 4) ? DAYS : 1;
     w->accounts = w->budgets * w->days;
+    w->day_ms = DAY_MS;
     w->now = w->days > 1 && odds(w, 2) ? DAY_MS - 300 : 1000;
     redis_flush(w);
     for (int i = 0; i < w->accounts; i++) w->limit[i] = 1 + upto(w, 4);

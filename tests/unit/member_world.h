@@ -14,7 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { GATEWAYS = 4, BUDGETS = 2, DAYS = 3, ACCOUNTS = BUDGETS * DAYS, LETTERS = 8, KEPT = 8, IMAGES = 4, DAY_MS = 1000000 };
+enum { GATEWAYS = 4, BUDGETS = 2, DAYS = 3, PIECES = 20, ACCOUNTS = BUDGETS * PIECES, LETTERS = 8, KEPT = 8, IMAGES = 4, DAY_MS = 1000000,
+       PIECE_MS = 1000, WINDOW = 2 /* pieces */, CHARGES = 400 };
 
 /* What a rule is worth: without it a schedule must be found that breaks the promise, within so many. Those that are found soon are looked for in every run. */
 #define MUTANTS(X) \
@@ -41,14 +42,25 @@ enum { GATEWAYS = 4, BUDGETS = 2, DAYS = 3, ACCOUNTS = BUDGETS * DAYS, LETTERS =
     X(LIMIT_OWN,       1000, "each goes by his own limit") \
     X(NOT_ALL,         1000, "of a group is granted what there is") \
     X(NO_PERIOD,       1000, "an account is drawn on whatever the day is")
+/* Likewise of windows that move along: in worlds that have them (member_windows.c). */
+#define WINDOW_MUTANTS(X) \
+    X(ALONE,           1000, "each piece of a window is compared with the limit alone") \
+    X(NO_SLACK,       10000, "nothing is added to a window for clocks that differ") \
+    X(BEFORE_ALONE,    5000, "of a window only what came before a piece counts beside it") \
+    X(ANY_PIECE,       2000, "a piece is drawn on whenever it is") \
+    X(DROP_OPEN,      20000, "a piece is drawn on though some that counts beside it was dropped") \
+    X(DROP_SOON,       1000, "pieces are dropped while they count") \
+    X(PASSED_LOST,    60000, "what a member has dropped is not said to a Redis that has lost it") \
+    X(GONE_UNLISTED,   5000, "what those who are gone had is not counted in a window") \
+    X(PIECES_BLIND,   20000, "what a forgotten one had, and nobody knows, fills the piece that it was in alone")
 #define X(id, within, text) M_##id,
-enum mutant { M_NONE, MUTANTS(X) M_COUNT };
+enum mutant { M_NONE, MUTANTS(X) M_WINDOWS, M_WINDOWS_BEFORE = M_WINDOWS - 1, WINDOW_MUTANTS(X) M_COUNT };
 #undef X
 
 struct letter { int to; unsigned connection; char **argument; int n; };       /* NULL: none */
 
 struct owner {                          /* an account as a gateway has it */
-    struct lun_member_account *in; struct lun_member_group group; bool wants;
+    struct lun_member_account *in; struct lun_member_group group; bool wants, opened;
     int64_t allot;                      /* in memory */
     int64_t disk;                       /* on the disk */
     int64_t spent, held, real;          /* charged; under way; what was truly spent, which nobody knows */
@@ -71,6 +83,10 @@ struct world {
     lua_State *L;
     struct gateway g[GATEWAYS]; int n;
     int budgets, days, accounts;        /* of those there may be, in this schedule */
+    int64_t day_ms;                     /* how long a day is, or a piece of a window */
+    bool rolling;                       /* its budgets are windows that move along; `days` are the pieces */
+    bool on_time;                       /* its gateways hold in the piece that their clocks say, and these differ by less than half of one from Redis' */
+    struct charge { int budget, gateway, account; int64_t at; } charge[CHARGES]; int charges;  /* what was held, a unit each, and when that was; not released */
     int weights[32], weight, liveliest;
     struct letter letter[LETTERS], kept[KEPT];          /* under way; said once already, and coming again */
     int64_t now, limit[ACCOUNTS], over[ACCOUNTS];       /* over: claims above holds */
@@ -83,7 +99,7 @@ struct world {
 };
 
 /* Where words are in what is said, and in what is answered. */
-enum { SAID_OP, SAID_NONCE, SAID_ME, SAID_SEQ, SAID_REST, STATUS = 0, EPOCH, MEMBERS = 3, GONE = 6, HEAD = 13 };
+enum { SAID_OP, SAID_NONCE, SAID_ME, SAID_SEQ, SAID_REST, STATUS = 0, EPOCH, MEMBERS = 3, GONE = 6, HEAD = 13, EACH = 5 /* of an account */ };
 
 uint64_t rnd(struct world *);
 int upto(struct world *, int n);                        /* 0 to n - 1 */
@@ -102,6 +118,7 @@ int64_t total_in_redis(struct world *, int account);
 int64_t part_in_redis(struct world *, const struct gateway *, int account);
 bool redis_says(struct world *, const char *what, const char *of);
 bool blind_in_redis(struct world *);
+int64_t passed_in_redis(struct world *, int account);   /* how far pieces of its window were dropped */
 
 void world_build(struct world *, lua_State *, uint64_t seed, int mutant);
 void world_end(struct world *);
@@ -109,9 +126,23 @@ void world_deliver(struct world *);                     /* all that is under way
 const char *budget_of(const struct world *, int account);
 int day_of(const struct world *, int account);
 
+/* member_windows.c */
+void world_roll(struct world *);                        /* its budgets are windows from now on: before anything begins */
+const char *window_broken(struct world *);              /* NULL: no window is passed */
+void window_charged(struct world *, const struct gateway *, int account);
+void window_released(struct world *, const struct gateway *, int account);
+void window_start(struct world *, struct gateway *);    /* what of its disk a gateway tells of, when it starts */
+bool window_drop(struct world *, struct gateway *);     /* a piece that counts nowhere any more, from a member's memory */
+int64_t window_in_redis(struct world *, int account);   /* what counts with a piece, and it */
+void window_draws(struct world *, struct gateway *, int account);       /* it will say its limit, which an earlier run may have said otherwise */
+bool window_untold(struct world *, int account);        /* Redis has dropped it, or somebody has left it out when it started: more may be down than is charged */
+bool window_passed(struct world *, int account);        /* whether Redis has dropped it */
+bool window_bars(struct world *, int account);          /* … or one that would count beside it */
+
 void gateway_begin(struct world *, int k);
 void gateway_start(struct world *, struct gateway *);
 void gateway_describe(struct world *, struct gateway *, int account);
+struct lun_member_account *gateway_account(struct world *, struct gateway *, int account);      /* made when new */
 void gateway_connect(struct gateway *);
 void gateway_disconnect(struct gateway *);
 void gateway_hear(struct gateway *);
@@ -132,5 +163,6 @@ const char *world_comes_right(struct world *);          /* everybody is up and n
 
 /* Of cmocka. */
 void random_schedules_never_spend_more_than_the_limit_and_come_right(void **);
+void random_schedules_never_pass_the_limit_of_a_window_and_come_right(void **);
 void each_rule_is_needed(void **);
 #endif

@@ -298,6 +298,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_comes_back_while_it_leaves_is_new_once_another_has_let_go_of_it, two, close_two),
         cmocka_unit_test_setup_teardown(the_last_one_stays_a_member, two, close_two),
         cmocka_unit_test(random_schedules_never_spend_more_than_the_limit_and_come_right),
+        cmocka_unit_test(random_schedules_never_pass_the_limit_of_a_window_and_come_right),
         cmocka_unit_test(each_rule_is_needed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

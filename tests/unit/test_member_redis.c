@@ -155,6 +155,8 @@ static void port_state(void *self, enum lun_member_state state, const char *who)
     g->state = state, waits += state == LUN_MEMBER_WAITING;
 }
 
+static void port_beside(void *self, struct lun_member_account *account, int64_t abroad, lun_us ends) { (void)self, (void)account, (void)abroad, (void)ends; }
+
 static void port_nonce(void *self, char out[33])
 {
     (void)self;
@@ -167,7 +169,7 @@ static void begin(int i)
 {
     struct gateway *g = &gateways[i];
     char url[64], error[LUN_REDIS_WHY];
-    const struct lun_member_ports ports = { g, port_send, port_commit, port_granted, port_refused, port_fulfilled, port_total, port_wanted, port_state, port_nonce };
+    const struct lun_member_ports ports = { g, port_send, port_commit, port_granted, port_refused, port_fulfilled, port_total, port_wanted, port_state, port_nonce, port_beside };
     snprintf(g->name, sizeof g->name, "g%d", i), snprintf(url, sizeof url, "redis://127.0.0.1:%d", server.port);
     g->member = lun_member_new(&(struct lun_member_options){ .id = g->name, .run = 1, .founds = i == 0 }, &ports);
     for (int a = 0; a < ACCOUNTS; a++) {
