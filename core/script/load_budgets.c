@@ -28,13 +28,6 @@ static void put_zone(struct lun_snapshot *s)
 
 /* ---- rolling windows ---- */
 
-/* What is read of `redis` comes later than budgets; a key's form has the snapshot that it is for. */
-static bool is_shared(const struct lun_loading *l)
-{
-    const struct lun_value *redis = lun_value_get(l->root, "redis");
-    return l->snapshot->redis || (redis && (redis->type == LUN_VALUE_TEXT || redis->type == LUN_VALUE_SECRET));
-}
-
 void lun_load_window(struct lun_loading *l, const struct lun_value *table)
 {
     if (!table || table->type != LUN_VALUE_TABLE) return;
@@ -42,7 +35,6 @@ void lun_load_window(struct lun_loading *l, const struct lun_value *table)
     bool rolling = per && per->type == LUN_VALUE_TEXT && !strcmp(per->text, "rolling");
     if (rolling && !window) lun_wrong_in(l, table, "window", "is missing: how many seconds per = \"rolling\" looks back");
     else if (window && !rolling) lun_wrong(l, window, "is for per = \"rolling\"");
-    else if (rolling && is_shared(l)) lun_wrong(l, per, "\"rolling\" is not built for budgets that several gateways share: say another period, or leave `redis` out");
 }
 
 static void check_teams(struct lun_loading *l)

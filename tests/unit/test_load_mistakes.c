@@ -121,8 +121,6 @@ static const struct { enum where where; const char *text, *told; } table[] = {
     { TOP, "budgets = { tags = { tenant = { limit = 1, values = 0 } } }", "gateway.lua:4: budgets.tags.tenant.values: must be a whole number from 1 to 1000000, not 0" },
     { TOP, "budgets = { total = { limit = 1, per = \"rolling\" } }", "gateway.lua:4: budgets.total.window: is missing: how many seconds per = \"rolling\" looks back" },
     { TOP, "budgets = { total = { limit = 1, window = 60 } }", "gateway.lua:4: budgets.total.window: is for per = \"rolling\"" },
-    { TOP, "redis = \"redis://h\", budgets = { total = { limit = 1, per = \"rolling\", window = 60 } }",
-           "gateway.lua:4: budgets.total.per: \"rolling\" is not built for budgets that several gateways share: say another period, or leave `redis` out" },
     { TOP, "clients = { { name = \"a\", hash = H, budget = { limit = 1, per = \"rolling\" } } }",
            "gateway.lua:4: clients[1].budget.window: is missing: how many seconds per = \"rolling\" looks back" },
     { PROVIDER, "probe = true", "gateway.lua:2: providers.p.probe: must be a table or false, not true" },
