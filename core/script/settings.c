@@ -196,7 +196,7 @@ const struct lun_setting lun_settings[] = {
     { scope, "limit", LUN_USD, LUN_REQUIRED, 0, RICH, NULL, NULL, 0, AT(type, in limit), "USD in each period." }, \
     { scope, "per", LUN_CHOICE, 0, 0, 0, "month", "ever|hour|day|week|month|rolling", 0, AT(type, in per), \
       "The period, in `zone`; \"ever\": it is never filled again; \"rolling\": the last `window`." }, \
-    { scope, "window", LUN_SECONDS, 0, 60, 31 * DAY, NULL, NULL, 0, AT(type, in window), "How far back per = \"rolling\" looks; for that alone. What was spent comes free in pieces of a 24th of it. Not with `redis`." }, \
+    { scope, "window", LUN_SECONDS, 0, 60, 31 * DAY, NULL, NULL, 0, AT(type, in window), "How far back per = \"rolling\" looks; for that alone. What was spent comes free in pieces of a 24th of it." }, \
     { scope, "soft", LUN_NUMBER, LUN_CAN_BE_OFF | LUN_MORE_THAN_MIN, 0, 1, NULL, NULL, 0, AT(type, in soft), \
       "The share of the limit at which the log, metrics and the webhook are told, once in a period; policies see it too." }
     BUDGET(LUN_SCOPE_BUDGET, lun_budget_rule, ),

@@ -178,13 +178,13 @@
 ---@class (exact) lunette.Config.Budget
 ---@field limit number USD in each period.
 ---@field per? "ever"|"hour"|"day"|"week"|"month"|"rolling" The period, in `zone`; "ever": it is never filled again; "rolling": the last `window`. Default: month
----@field window? number How far back per = "rolling" looks; for that alone. What was spent comes free in pieces of a 24th of it. Not with `redis`.
+---@field window? number How far back per = "rolling" looks; for that alone. What was spent comes free in pieces of a 24th of it.
 ---@field soft? number|false The share of the limit at which the log, metrics and the webhook are told, once in a period; policies see it too.
 
 ---@class (exact) lunette.Config.Tag
 ---@field limit number USD in each period.
 ---@field per? "ever"|"hour"|"day"|"week"|"month"|"rolling" The period, in `zone`; "ever": it is never filled again; "rolling": the last `window`. Default: month
----@field window? number How far back per = "rolling" looks; for that alone. What was spent comes free in pieces of a 24th of it. Not with `redis`.
+---@field window? number How far back per = "rolling" looks; for that alone. What was spent comes free in pieces of a 24th of it.
 ---@field soft? number|false The share of the limit at which the log, metrics and the webhook are told, once in a period; policies see it too.
 ---@field from? string Where a request says it: "header:NAME"; "metadata" or "metadata:NAME" of the body; "tag": among its tags; "policy": nowhere, lunette.charge does. Default: tag
 ---@field values? integer So many values have an account of their own; all further ones share one, with the same limit. Default: 10000

@@ -221,7 +221,7 @@ static bool memory_full(struct world *w, struct gateway *g)  { (void)g; return !
 
 static bool forget_one(struct world *w, struct gateway *g)
 {
-    if (!g->up) return false;
+    if (!g->up || w->steps_back) return false;
     for (int k = 0, from = upto(w, w->n); k < w->n; k++) {
         struct gateway *other = &w->g[(from + k) % w->n];
         if (other == g || !other->born || other->forgotten || (other->up && odds(w, 2))) continue;
@@ -264,7 +264,7 @@ static bool go_back(struct world *w, struct gateway *g)
     X(settle, 6, false) \
     X(give_back_one, 6, false) X(claim, 1, false) X(tick, 8, false) X(part, 2, false) X(start_one, 5, false) X(keep_image, 3, false) X(pass, 2, false) \
     X(skew, 1, false) X(other_limit, 1, false) X(killed, 2, true) X(gateway_stop, 3, false) X(power_cut, 2, true) X(restart, 3, true) X(flush, 2, true) X(forget_one, 4, true) \
-    X(go_back, 4, true) X(window_drop, 4, false) X(disk_fails, 1, true) X(memory_full, 1, true)
+    X(go_back, 4, true) X(window_drop, 4, false) X(window_step_back, 2, false) X(disk_fails, 1, true) X(memory_full, 1, true)
 static const struct action { bool (*act)(struct world *, struct gateway *); const char *name; int often; bool fault; } actions[] = {
 #define X(act, often, fault) { act, #act, often, fault },
     ACTIONS(X)

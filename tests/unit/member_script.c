@@ -68,7 +68,7 @@ static const struct change changes[] = {
     { M_BEFORE_ALONE, "and other.starts < p.ends + p.counts end", "and other.starts < p.ends end" },
     { M_ANY_PIECE,    "if now + may_differ < p.starts or now - may_differ >= p.ends or", "if" },
     { M_DROP_OPEN,    "or p.starts - p.counts < passed(p.budget) then", "then" },
-    { M_DROP_SOON,    "a.piece.starts - 2 * a.piece.counts) end", "a.piece.starts - 2 * a.piece.length) end" },
+    { M_DROP_SOON,    "a.piece.starts - 2 * a.piece.counts) end", "a.piece.starts) end" },
     { M_DROP_SOON,    "or p.starts - p.counts < passed(p.budget) then", "then" },
     { M_PASSED_LOST,  "drop(budget, ended, ended)", "" },
     { M_GONE_UNLISTED, "set(\"g:\" .. account .. \":\" .. name, g) list(account)", "set(\"g:\" .. account .. \":\" .. name, g)" },

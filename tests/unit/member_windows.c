@@ -9,6 +9,7 @@ void world_roll(struct world *w)
 {
     w->rolling = true;
     w->on_time = odds(w, 2);
+    w->steps_back = !w->on_time && odds(w, 2);
     w->day_ms = PIECE_MS;
     w->days = PIECES;
     w->accounts = w->budgets * w->days;
@@ -93,6 +94,15 @@ static void start_one(struct world *w, struct gateway *g, int budget)
 }
 
 void window_start(struct world *w, struct gateway *g) { for (int b = 0; b < w->budgets; b++) start_one(w, g, b); }
+
+bool window_step_back(struct world *w, struct gateway *g)
+{
+    int64_t by = upto(w, 8 * PIECE_MS);
+    (void)g;
+    if (!w->steps_back || w->now < by) return false;
+    w->now -= by;
+    return true;
+}
 
 void window_draws(struct world *w, struct gateway *g, int account)
 {

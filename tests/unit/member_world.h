@@ -48,11 +48,11 @@ enum { GATEWAYS = 4, BUDGETS = 2, DAYS = 3, PIECES = 20, ACCOUNTS = BUDGETS * PI
     X(NO_SLACK,       10000, "nothing is added to a window for clocks that differ") \
     X(BEFORE_ALONE,    5000, "of a window only what came before a piece counts beside it") \
     X(ANY_PIECE,       2000, "a piece is drawn on whenever it is") \
-    X(DROP_OPEN,      20000, "a piece is drawn on though some that counts beside it was dropped") \
+    X(DROP_OPEN,      60000, "a piece is drawn on though some that counts beside it was dropped") \
     X(DROP_SOON,       1000, "pieces are dropped while they count") \
     X(PASSED_LOST,    60000, "what a member has dropped is not said to a Redis that has lost it") \
-    X(GONE_UNLISTED,   5000, "what those who are gone had is not counted in a window") \
-    X(PIECES_BLIND,   20000, "what a forgotten one had, and nobody knows, fills the piece that it was in alone")
+    X(GONE_UNLISTED,   60000, "what those who are gone had is not counted in a window") \
+    X(PIECES_BLIND,   60000, "what a forgotten one had, and nobody knows, fills the piece that it was in alone")
 #define X(id, within, text) M_##id,
 enum mutant { M_NONE, MUTANTS(X) M_WINDOWS, M_WINDOWS_BEFORE = M_WINDOWS - 1, WINDOW_MUTANTS(X) M_COUNT };
 #undef X
@@ -85,6 +85,7 @@ struct world {
     int budgets, days, accounts;        /* of those there may be, in this schedule */
     int64_t day_ms;                     /* how long a day is, or a piece of a window */
     bool rolling;                       /* its budgets are windows that move along; `days` are the pieces */
+    bool steps_back;                    /* Redis' clock is set back, by some pieces; nobody is forgotten then of whom nothing is known */
     bool on_time;                       /* its gateways hold in the piece that their clocks say, and these differ by less than half of one from Redis' */
     struct charge { int budget, gateway, account; int64_t at; } charge[CHARGES]; int charges;  /* what was held, a unit each, and when that was; not released */
     int weights[32], weight, liveliest;
@@ -132,6 +133,7 @@ const char *window_broken(struct world *);              /* NULL: no window is pa
 void window_charged(struct world *, const struct gateway *, int account);
 void window_released(struct world *, const struct gateway *, int account);
 void window_start(struct world *, struct gateway *);    /* what of its disk a gateway tells of, when it starts */
+bool window_step_back(struct world *, struct gateway *);
 bool window_drop(struct world *, struct gateway *);     /* a piece that counts nowhere any more, from a member's memory */
 int64_t window_in_redis(struct world *, int account);   /* what counts with a piece, and it */
 void window_draws(struct world *, struct gateway *, int account);       /* it will say its limit, which an earlier run may have said otherwise */

@@ -174,7 +174,6 @@ static void what_is_deep_or_long_is_refused_in_time(void **state)
 
 /* ---- what is said of a key ---- */
 
-static const char *shared_by;      /* what `redis` says */
 
 static void form(const char *said, const char *onto, unsigned may, const char *expected)
 {
@@ -184,7 +183,7 @@ static void form(const char *said, const char *onto, unsigned may, const char *e
     struct lun_mistakes mistakes = {0};
     struct lun_key_form f = {0};
     struct lun_json a, b = {0};
-    s->teams = teams, s->n_teams = 1, s->models = models, s->n_models = 1, s->redis = shared_by ? lun_arena_strdup(&s->arena, shared_by) : NULL;
+    s->teams = teams, s->n_teams = 1, s->models = models, s->n_models = 1;
     assert_true(lun_json_check(said, strlen(said), &a, NULL));
     if (onto) assert_true(lun_json_check(onto, strlen(onto), &b, NULL));
     bool good = lun_key_form_read(&f, a, b, "app", may, s, 1000 * LUN_SECOND, &mistakes);
@@ -214,10 +213,6 @@ static void fields_are_those_of_clients_with_the_same_checks(void **state)
     form("{\"name\":\"a\",\"budget\":{\"limit\":1,\"per\":\"year\"}}", NULL, NEW, "budget.per: must be \"ever\", \"hour\", \"day\", \"week\", \"month\" or \"rolling\", not \"year\"");
     form("{\"name\":\"a\",\"budget\":{\"limit\":1,\"per\":\"rolling\"}}", NULL, NEW, "budget.window: is missing: how many seconds per = \"rolling\" looks back");
     form("{\"name\":\"a\",\"budget\":{\"limit\":1,\"per\":\"day\",\"window\":60}}", NULL, NEW, "budget.window: is for per = \"rolling\"");
-    shared_by = "redis://127.0.0.1";
-    form("{\"name\":\"a\",\"budget\":{\"limit\":1,\"per\":\"rolling\",\"window\":60}}", NULL, NEW,
-         "budget.per: \"rolling\" is not built for budgets that several gateways share: say another period, or leave `redis` out");
-    shared_by = NULL;
     form("{\"name\":\"a\",\"requests_per_minute\":1.5}", NULL, NEW, "requests_per_minute: must be a whole number, 1 or more, not 1.5");
     form("{\"name\":\"a\",\"trust\":[\"all\"]}", NULL, NEW, "trust: must be a list out of \"task\", \"tags\", \"budget\" or \"class\"; \"all\" is none of them");
     form("{\"name\":\"a\",\"hash\":\"sha256:00\"}", NULL, NEW, "hash: is not said: the gateway makes the key's text and shows it once");
