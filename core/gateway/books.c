@@ -194,6 +194,7 @@ static void look_again(struct lun_books *b)
         int64_t base = f.others + (b->sharing ? lun_sharing_others(l.at[i].span) : 0);
         if (base != l.at[i].base) lun_draw_base(b->options.money, l.at[i].span, base);
     }
+    if (b->sharing) lun_sharing_look_again(b->sharing);
     free(l.at);
 }
 

@@ -102,6 +102,15 @@ int64_t lun_sharing_others(const struct lun_span *span)
     return e && !e->late_at ? most(e->total - lun_member_has(e->account), 0) : 0;
 }
 
+void lun_sharing_look_again(struct lun_sharing *s)
+{
+    struct lun_ledger_figures f;
+    for (struct entry *e = s->entries; e; e = e->next) {
+        if (!e->late_at || e->span || !lun_ledger_look(s->options.ledger, e->id, &f) || f.taken == lun_member_has(e->account)) continue;
+        lun_member_set(s->member, e->account, f.taken);
+    }
+}
+
 void lun_sharing_ended(struct lun_sharing *s, uint32_t id, lun_us ends)
 {
     for (struct entry *e = s->entries; e; e = e->next) {

@@ -28,6 +28,7 @@ void lun_sharing_tell(struct lun_sharing *, const struct lun_draw_work *);
 void lun_sharing_tick(struct lun_sharing *);                    /* every LUN_MEMBER_POLL */
 void lun_sharing_taken(struct lun_sharing *, struct lun_span *, int64_t taken);        /* what the ledger says that this gateway has of it */
 int64_t lun_sharing_others(const struct lun_span *);            /* what other gateways have of it, as far as is known */
+void lun_sharing_look_again(struct lun_sharing *);              /* the ledger was changed by another process: of pieces of windows that memory does not know */
 void lun_sharing_ended(struct lun_sharing *, uint32_t account, lun_us ends);           /* what had no end has one */
 void lun_sharing_gone(void *self, void *mark);                  /* for lun_draw_sweep */
 void lun_sharing_leave(struct lun_sharing *);                   /* nothing is spent any more, and what was not is given back: the others are told so */

@@ -2,6 +2,7 @@
 -- what the short specs (money_*_spec.lua) and the long ones (make stress-money) share. All amounts are nano-USD, whole numbers below 2^53.
 --
 --   local world = money.start { keys = 12, teams = 3, tenants = 4, limits = { ["key k1"] = 5e9, total = 100e9 }, biller = { lie = 20 }, gateways = 1 }
+--       (per = 'per = "rolling", window = 3600': what all budgets are; else "ever")
 --   world:buy { requests = 10000, connections = 512 }     -- starts them; world.buyers is the process
 --   local report = world:bought()                          -- waits for their end: what buyers.c reports
 --   local books = world:books()                            -- what the provider really charged, per budget: { total = …, ["key k1"] = …, … }
@@ -39,11 +40,11 @@ local function hash(key)
   return hashes[key]
 end
 
-local function budget(limit) return limit == false and "nil" or ('{ limit = %s, per = "ever" }'):format(usd(limit or UNLIMITED)) end
 
 -- The configuration with these limits; a budget without one has a limit that is never reached, one whose limit is false is none.
 function World:config(limits, i)
   local out, o = {}, self.options
+  local function budget(limit) return limit == false and "nil" or ("{ limit = %s, %s }"):format(usd(limit or UNLIMITED), o.per or 'per = "ever"') end
   local function put(text) out[#out + 1] = text end
   put(('return { policy = "policy.lua", state = "%s/state%d", health = false,'):format(self.folder, i))
   put(("limits = { attempts = 4, retries = %s, hedges = 0.05, output = %d, deadline = 20, lag = false },"):format(tostring(o.retries or 0.5), money.output))

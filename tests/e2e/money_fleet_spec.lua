@@ -9,7 +9,7 @@ local show = os.getenv "STRESS_FIGURES" and print or function() end
 local rises = { ["key k1"] = 0.02, ["key k2"] = 0.1, ["team t1"] = 0.4, total = 1.5 }
 local RISE_EVERY = 5
 
-describe("three gateways on one Redis that fails in every way", function()
+local function fails_in_every_way(per)
   local world, redis, report, books
   local seed = 99
   teardown(e2e.stop)
@@ -52,7 +52,7 @@ describe("three gateways on one Redis that fails in every way", function()
 
   setup(function()
     redis = money.redis()
-    world = money.start { keys = 8, teams = 2, gateways = 3, workers = 1, more = ('redis = "%s",'):format(redis.url), limits = { total = 1e9 } }
+    world = money.start { keys = 8, teams = 2, gateways = 3, workers = 1, per = per, more = ('redis = "%s",'):format(redis.url), limits = { total = 1e9 } }
     world:found()
     raise()
     world:buy { connections = 256, strict = 0 }
@@ -101,4 +101,13 @@ describe("three gateways on one Redis that fails in every way", function()
       if refused then show(("gateway %d: served after %.2f s; before: %s"):format(i, e2e.socket.gettime() - began, refused)) end
     end
   end)
+end
+
+describe("three gateways on one Redis that fails in every way", function() fails_in_every_way 'per = "ever"' end)
+
+-- A piece of it is 10 seconds: what is spent lies in several, and all of it in the window.
+describe("three gateways with windows that move along, on one Redis that fails in every way", function()
+  local began, window = e2e.socket.gettime(), 80 * restarts
+  fails_in_every_way(('per = "rolling", window = %d'):format(window))
+  it("has spent all of that within the window", function() assert.is_true(e2e.socket.gettime() - began < window * 23 / 24) end)
 end)

@@ -22,8 +22,10 @@ describe("a window that several gateways share", function()
   after_each(e2e.stop)
 
   local function text(limit, window) return config:format(e2e.hash(key), limit, window) end
-  local function serve(limit, window)
-    return e2e.gateway { config = text(limit, window), workers = 2, env = { A = provider.url, REDIS = "redis://127.0.0.1:" .. store.port } }
+  local function serve(limit, window, more)
+    local env = { A = provider.url, REDIS = "redis://127.0.0.1:" .. store.port }
+    for name, value in pairs(more or {}) do env[name] = value end
+    return e2e.gateway { config = text(limit, window), workers = 2, env = env }
   end
   local function ledger(g, ...)
     local status, out, err = e2e.run({ e2e.lunette, "ledger", ..., }, { A = provider.url, REDIS = "redis://127.0.0.1:" .. store.port })
@@ -145,5 +147,33 @@ describe("a window that several gateways share", function()
     assert.is_true(ahead > 86400 and ahead <= 86400 + 2 * 3600, answer.json.error.resets_at)
     local rest = (1 - used(all[2])) 
     assert.is_true(rest >= -1e-9 and rest < 1, rest)
+  end)
+
+  it("is not drawn on by a gateway whose clock is off by more than half a piece, nor spent by one whose clock is set back", function()
+    local first = serve("5", 240)                       -- a piece is 10 seconds
+    assert.equal(0, (ledger(first, "found", first.folder .. "/gateway.lua")))
+    open(first)
+    local clock = e2e.folder() .. "/clock"
+    local function wrong_by(seconds)
+      local f = assert(io.open(clock, "r+") or io.open(clock, "w"))
+      f:write(("%-20d"):format(seconds))
+      f:close()
+    end
+    wrong_by(0)
+    local preload = { LD_PRELOAD = e2e.lunette:match "^(.*)/" .. "/tests/wallclock.so", WALLCLOCK = clock,
+                      ASAN_OPTIONS = (os.getenv "ASAN_OPTIONS" or "") .. ":verify_asan_link_order=0" }
+    local second = serve("5", 240, preload)
+    open(second)
+    assert.equal(200, ask(second).status)
+    for _, seconds in ipairs { 3600, -3600, 16, -16 } do
+      wrong_by(seconds)
+      local answer = ask(second)
+      assert.equal(503, answer.status, answer.body)
+      assert.equal(200, ask(first).status)
+    end
+    e2e.eventually("the log says why", function() return second.process:stderr():find("PERIOD", 1, true) end)
+    wrong_by(0)
+    e2e.eventually("it draws again", function() return ask(second).status == 200 end)
+    assert.equal(0, (ledger(second, "verify", second.folder .. "/gateway.lua")))
   end)
 end)

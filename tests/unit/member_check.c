@@ -170,7 +170,7 @@ const char *world_comes_right(struct world *w)
         g->skew = 0;
         gateway_disconnect(g);
         for (int i = 0; i < w->accounts; i++) {
-            if (w->rolling && day_of(w, i) == w->now / w->day_ms) window_draws(w, g, i);
+            if (w->rolling && (day_of(w, i) == w->now / w->day_ms || day_of(w, i) == w->now / w->day_ms + 1)) window_draws(w, g, i);
             g->a[i].limit = w->limit[i];
             gateway_describe(w, g, i);
             g->a[i].spent += g->a[i].held, g->a[i].held = 0;
