@@ -326,6 +326,60 @@ static void check(struct desk *d, lun_us wall)
     }
 }
 
+/* A piece is 10 seconds. */
+static struct lun_account *shared_window(struct desk *d, int64_t limit)
+{
+    lun_draw_share(d->money, true);
+    return lun_account_get(d->money, "window", &(struct lun_budget_rule){ .limit = limit, .per = LUN_PER_ROLLING, .window = 240 * LUN_SECOND });
+}
+
+static struct lun_span *span_of(struct desk *d)
+{
+    assert_true(lun_draw_begin(d->money, &d->work, 1000 * LUN_SECOND));
+    struct lun_span *s = d->work.spans[0].span;
+    lun_draw_failed(d->money, &d->work);
+    return s;
+}
+
+static void what_others_have_of_a_window_is_shown_until_all_of_it_has_left(void **s)
+{
+    (void)s;
+    struct desk *d = desk_new((int64_t[]){ -1, -1, -1, -1 }, 1);
+    struct lun_account *a = shared_window(d, 1000);
+    struct lun_hold h;
+    assert_int_equal(take(d, &h, &a, 1, 100, 1000 * LUN_SECOND), LUN_LATER);
+    lun_draw_abroad(d->money, span_of(d), 300, 900 * LUN_SECOND);
+    struct lun_account_view v = look(a, 1005 * LUN_SECOND);
+    assert_int_equal(v.used, 300), assert_int_equal(v.left, 700);
+    assert_int_equal(v.ends, (900 + 250) * LUN_SECOND);                 /* its window and a piece, since clocks may differ */
+    v = look(a, 1015 * LUN_SECOND);
+    assert_int_equal(v.used, 300), assert_int_equal(v.ends, (900 + 250) * LUN_SECOND);
+    assert_int_equal(look(a, 1250 * LUN_SECOND).used, 300);             /* less, maybe: who draws will know */
+    assert_int_equal(look(a, 1260 * LUN_SECOND).used, 0);
+    desk_free(d);
+}
+
+static void a_piece_that_is_over_by_the_others_clock_is_not_held_in(void **s)
+{
+    (void)s;
+    struct desk *d = desk_new((int64_t[]){ -1, -1, -1, -1 }, 1);
+    struct lun_account *a = shared_window(d, 1000);
+    struct lun_hold h, more;
+    lun_us wall = 1000 * LUN_SECOND;                                    /* it stands still */
+    assert_int_equal(take(d, &h, &a, 1, 100, wall), LUN_LATER);
+    struct lun_span *span = span_of(d);
+    turn(d, wall, false);
+    lun_draw_granted(d->money, span, 500, 0);
+    assert_int_equal(take(d, &h, &a, 1, 100, wall), LUN_TAKEN);
+    lun_draw_late(d->money, span);
+    assert_int_equal(take(d, &more, &a, 1, 1, wall), LUN_LATER);
+    turn(d, wall, false);
+    lun_hold_settle(&h, 40);
+    assert_int_equal(take(d, &more, &a, 1, 1, wall), LUN_LATER);
+    assert_int_equal(look(a, wall).used, 40);
+    desk_free(d);
+}
+
 static void random_turns_keep_the_promise_and_refuse_nothing_that_fits(void **s)
 {
     enum { RUNS = 300, STEPS = 600, OPEN = 20 };
@@ -447,6 +501,8 @@ int main(void)
         cmocka_unit_test(what_earlier_runs_and_others_have_taken_counts),
         cmocka_unit_test(a_limit_that_comes_later_counts_what_was_spent_before),
         cmocka_unit_test(shared_limits_are_not_given_up_before_their_time),
+        cmocka_unit_test(what_others_have_of_a_window_is_shown_until_all_of_it_has_left),
+        cmocka_unit_test(a_piece_that_is_over_by_the_others_clock_is_not_held_in),
         cmocka_unit_test(random_turns_keep_the_promise_and_refuse_nothing_that_fits),
         cmocka_unit_test(many_threads_draw_from_one_ledger),
     };

@@ -186,6 +186,49 @@ static void accounts_that_are_not_over_are_listed(void **state)
     lun_ledger_close(l);
 }
 
+static void piece(struct lun_ledger *l, const char *budget, int number, int64_t granted)
+{
+    char *label = lun_printf("rolling 24 from %d", number);
+    lun_us starts = NOW + number * LUN_SECOND;
+    uint32_t id = lun_ledger_account(l, &(struct lun_ledger_account){ .budget = budget, .period = label, .starts = starts, .ends = starts + LUN_SECOND, .limit = 9 });
+    if (granted >= 0) lun_ledger_grant(l, id, granted);
+    free(label);
+}
+
+struct windows { struct seen in; int left; char budget[16]; lun_us ended; };
+static void leave_out(void *self, const char *budget, lun_us ended)
+{
+    struct windows *w = self;
+    w->left++, w->ended = ended;
+    snprintf(w->budget, sizeof w->budget, "%s", budget);
+}
+
+static struct windows windows(struct lun_ledger *l, lun_us wall)
+{
+    struct windows w = {0};
+    good(l, lun_ledger_windows(l, wall, 3, see, leave_out, &w));
+    return w;
+}
+
+/* A clock that is ahead hides none that may count beside the last that was drawn on; and what was only opened by it is not the last. */
+static void pieces_of_windows_are_listed_from_the_last_that_something_is_taken_of(void **state)
+{
+    (void)state;
+    struct lun_ledger *l = open_ledger(LUN_LEDGER_FOUND);
+    lun_journal_unlink(begin_run(l));
+    begin(l);
+    account(l, "key app", 10);
+    for (int i = -10; i < 0; i++) piece(l, "total", i, i + 20);
+    piece(l, "total", 1000, -1), piece(l, "idle", -8, -1), piece(l, "idle", -1, 0);
+    commit(l);
+    struct windows now = windows(l, NOW), ahead = windows(l, NOW + DAY), back = windows(l, NOW - 5 * LUN_SECOND);
+    assert_int_equal(now.in.n, 3 + 1 + 1), assert_int_equal(now.in.taken, 17 + 18 + 19);
+    assert_int_equal(now.left, 1), assert_string_equal(now.budget, "total"), assert_int_equal(now.ended, NOW - 3 * LUN_SECOND);
+    assert_int_equal(ahead.in.n, 3 + 1), assert_int_equal(ahead.in.taken, 17 + 18 + 19), assert_int_equal(ahead.ended, NOW - 3 * LUN_SECOND);
+    assert_int_equal(back.in.n, 8 + 1 + 2), assert_int_equal(back.ended, NOW - 8 * LUN_SECOND);
+    lun_ledger_close(l);
+}
+
 static void texts_are_kept_by_their_keys(void **state)
 {
     (void)state;
@@ -502,6 +545,7 @@ int main(void)
         T(a_transaction_that_is_rolled_back_leaves_nothing),
         T(payers_that_are_not_there_are_never_charged_to_nobody),
         T(accounts_that_are_not_over_are_listed),
+        T(pieces_of_windows_are_listed_from_the_last_that_something_is_taken_of),
         T(texts_are_kept_by_their_keys),
         T(after_a_kill_rows_are_found_again_and_what_was_not_spent_is_free),
         T(after_a_power_cut_the_whole_allotment_stays_charged),
