@@ -7,7 +7,8 @@
  *
  * A window that moves along (LUN_PER_ROLLING) has a period for each piece of it (state/period.h). What may be held in one is the limit less all that lies so
  * near that some moment's window sees both, before or after it, whatever the period was when it was held. So no window can pass the limit, wherever the clock
- * steps; with a ledger the sum of what was *granted* in them is compared, in the transaction that grants more, so that memory need not know of all.
+ * steps; with a ledger the sum of what was *granted* in them is compared, in the transaction that grants more, so that memory need not know of all; with several
+ * gateways in Redis (lua/draw.lua), and one piece more counts on each side, since clocks differ.
  *
  * Without a ledger all of that is kept in memory, and the whole limit may be held. With one (state/draw.h) only what was drawn, which is on the disk
  * before it may be held; who finds too little drawn is told LATER and woken when there is more. Each hold has a slot of the journal then: its first

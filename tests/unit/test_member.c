@@ -1,7 +1,8 @@
 /* The protocol by which several gateways share their budgets: real members and the real script, on a pretended network, disks and Redis (member_world.c). Here
  * what was found once, step by step; and random schedules (member_fuzz.c) of everything that can go wrong: kill -9 and power cuts of gateways at any step, or
  * stopped in order; messages lost, said twice, late; a Redis that starts again from any earlier image, is emptied, or out of memory; disks that fail; who comes
- * new, is forgotten though alive, and comes back; limits that differ; claims above their holds; clocks that disagree and days that end.
+ * new, is forgotten though alive, and comes back; limits that differ; claims above their holds; clocks that disagree and days that end. Likewise of windows
+ * that move along (member_windows.c), with every charge and its time beside them.
  *
  *   test_member                     some thousand schedules; and rules of MUTANTS are broken, one at a time: a schedule must notice it
  *   MEMBER_SCHEDULES=2000000 test_member        more; MEMBER_SEED=N begins elsewhere, MEMBER_TRACE=1 says what is said
