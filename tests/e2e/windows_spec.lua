@@ -145,7 +145,7 @@ describe("a window that several gateways share", function()
     local resets = os.time { year = year, month = month, day = day, hour = hour, min = minute, isdst = false }
     local ahead = resets - os.time { year = now.year, month = now.month, day = now.day, hour = now.hour, min = now.min, isdst = false }
     assert.is_true(ahead > 86400 and ahead <= 86400 + 2 * 3600, answer.json.error.resets_at)
-    local rest = (1 - used(all[2])) 
+    local rest = (1 - used(all[2]))
     assert.is_true(rest >= -1e-9 and rest < 1, rest)
   end)
 
