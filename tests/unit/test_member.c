@@ -285,6 +285,42 @@ static void the_last_one_stays_a_member(void **s)
     assert_int_equal(first->state, LUN_MEMBER_OPEN);
 }
 
+/* Two gateways that share a window of 20 a budget: each draws 1 in each of its pieces, and spends it. */
+static void pieces_far_behind_are_dropped_by_redis_and_then_by_the_members(void **s)
+{
+    static struct world world;
+    struct world *w = &world;
+    int known = 0;
+    (void)s;
+    world_build(w, script_machine(M_NONE), 1, M_NONE);
+    w->n = 2, w->budgets = 1, w->limit[0] = 20;
+    world_roll(w);
+    for (int k = 0; k < 2; k++) gateway_start(w, &w->g[k]), gateway_connect(&w->g[k]), world_deliver(w), w->g[k].founds = false;
+    tick_both(w, 4);
+    for (int piece = WINDOW + 1; piece < PIECES; piece++) {      /* the first are too near to the beginning of time */
+        w->now = piece * PIECE_MS + PIECE_MS / 4;
+        for (int k = 0; k < 2; k++) {
+            struct owner *o = &w->g[k].a[piece];
+            o->group.n = 1, o->group.accounts[0] = gateway_account(w, &w->g[k], piece), o->group.more[0] = 1;
+            lun_member_want(w->g[k].member, &o->group), world_deliver(w);
+            assert_int_equal(o->allot, 1);
+            o->spent = 1;
+            window_drop(w, &w->g[k]);
+        }
+    }
+    for (int i = 0; i < PIECES; i++) {
+        bool kept = i >= PIECES - 1 - 2 * (WINDOW + 1);        /* what counts beside one that counts beside the last */
+        known += w->g[0].a[i].in != NULL;
+        assert_int_equal(total_in_redis(w, i), kept ? 2 : 0);
+        assert_int_equal(window_passed(w, i), !kept);
+    }
+    assert_int_equal(known, 2 * (WINDOW + 1) + 1);
+    tick_both(w, 4);
+    if (window_broken(w)) fail_msg("%s", w->wrong);
+    world_end(w);
+    lua_close(w->L);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -298,6 +334,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_leaves_is_not_waited_for_and_stays_charged, two, close_two),
         cmocka_unit_test_setup_teardown(who_comes_back_while_it_leaves_is_new_once_another_has_let_go_of_it, two, close_two),
         cmocka_unit_test_setup_teardown(the_last_one_stays_a_member, two, close_two),
+        cmocka_unit_test(pieces_far_behind_are_dropped_by_redis_and_then_by_the_members),
         cmocka_unit_test(random_schedules_never_spend_more_than_the_limit_and_come_right),
         cmocka_unit_test(random_schedules_never_pass_the_limit_of_a_window_and_come_right),
         cmocka_unit_test(each_rule_is_needed),
