@@ -20,7 +20,7 @@ struct entry {                      /* an account here: the mark of its span */
     struct lun_span *span;          /* NULL: it is over, or nobody has asked for it yet */
     struct lun_member_account *account;
     uint32_t id; int64_t limit;
-    lun_us late_at;                 /* of a piece of a window: nothing is held in it any more, by Redis' clock; 0: it is none */
+    lun_us ends, late_at;           /* of a piece of a window: by Redis' clock; and when nothing is held in it any more; 0: it is none */
     bool over;                      /* it had no end, and has one since its budget is a window */
     int64_t total;                  /* what all gateways together have of it, as last seen; of a window all that its limit is compared with */
     lun_us short_since;             /* 0: it is not */
@@ -52,17 +52,21 @@ static char *name_of(const char *budget, const char *label, lun_us window, lun_u
 }
 
 /* A piece is drawn on for half of one more (lua/draw.lua): so late a gateway's clock may be. */
-static lun_us late_at(lun_us window, lun_us starts, lun_us ends) { return window ? ends + (ends - starts) / 2 : 0; }
+static void be_piece(struct entry *e, lun_us starts, lun_us ends)
+{
+    e->ends = ends;
+    e->late_at = ends + (ends - starts) / 2;
+}
 
 /* `key` is taken. */
-static struct entry *entry_new(struct lun_sharing *s, char *key, lun_us late_at, uint32_t id, int64_t taken)
+static struct entry *entry_new(struct lun_sharing *s, char *key, uint32_t id, int64_t taken)
 {
     struct lun_member_account *account = lun_member_account(s->member, key, taken);
     struct entry *e = lun_member_user(account);
     free(key);
     if (e) return e;
     e = lun_zalloc(sizeof *e);
-    *e = (struct entry){ .next = s->entries, .account = account, .late_at = late_at, .id = id, .limit = -1, .total = taken };
+    *e = (struct entry){ .next = s->entries, .account = account, .id = id, .limit = -1, .total = taken };
     s->entries = e;
     lun_member_set_user(account, e);
     return e;
@@ -74,7 +78,8 @@ static void found(void *self, uint32_t id, const struct lun_ledger_account *a, c
 {
     lun_us window = lun_period_window(a->period);
     if (!f->taken && !window) return;
-    struct entry *e = entry_new(self, name_of(a->budget, a->period, window, a->starts, a->ends), late_at(window, a->starts, a->ends), id, f->taken);
+    struct entry *e = entry_new(self, name_of(a->budget, a->period, window, a->starts, a->ends), id, f->taken);
+    if (window) be_piece(e, a->starts, a->ends);
     lun_member_describe(e->account, a->limit, a->starts, a->ends, "");
 }
 
@@ -87,7 +92,8 @@ static struct entry *entry_of(struct lun_sharing *s, const struct lun_draw_span 
     if (!e) {
         struct lun_ledger_figures f;
         if (!d->id || !lun_ledger_look(s->options.ledger, d->id, &f)) return NULL;
-        e = entry_new(s, name_of(d->budget, d->label, window, d->starts, d->ends), late_at(window, d->starts, d->ends), d->id, f.taken);
+        e = entry_new(s, name_of(d->budget, d->label, window, d->starts, d->ends), d->id, f.taken);
+        if (window) be_piece(e, d->starts, d->ends);
         e->span = d->span;
         lun_draw_set_mark(d->span, e);
     }
@@ -430,11 +436,14 @@ void lun_sharing_free(struct lun_sharing *s)
     free(s);
 }
 
+/* What Redis' clock shows now, or a little more; 0: that is not known. */
+static lun_us clock_of(const struct lun_sharing *s) { return s->clock ? s->clock + now(s) - s->clock_at + LUN_MEMBER_POLL : 0; }
+
 /* Who was told that there is no more hears once a second whether there is. */
 static void ask_again(struct lun_sharing *s)
 {
     for (struct entry *e = s->entries; e; e = e->next) {
-        if (!e->told || !e->span || now(s) - e->short_since < 2 * PATIENCE) continue;
+        if (!e->told || !e->span || now(s) - e->short_since < 2 * PATIENCE || (e->late_at && clock_of(s) >= e->ends)) continue;
         e->short_since = now(s) - PATIENCE;
         want(s, &e->span, 1, &e->short_need, e->short_need, &e->short_need);
     }
@@ -443,9 +452,8 @@ static void ask_again(struct lun_sharing *s)
 /* This gateway's own clock may have stopped, or was set back. */
 static void end_late(struct lun_sharing *s)
 {
-    lun_us soon = s->clock + now(s) - s->clock_at + LUN_MEMBER_POLL;
-    for (struct entry *e = s->entries; s->clock && e; e = e->next)
-        if (e->span && e->late_at && soon >= e->late_at) lun_draw_late(s->options.money, e->span);
+    for (struct entry *e = s->entries; e; e = e->next)
+        if (e->span && e->late_at && clock_of(s) >= e->late_at) lun_draw_late(s->options.money, e->span);
 }
 
 static bool is_wanted(const struct lun_sharing *s, const struct entry *e)

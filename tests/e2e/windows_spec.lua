@@ -61,11 +61,11 @@ describe("a window that several gateways share", function()
   local function dearest_of(answer) return tonumber(answer.json.error.message:match "can cost up to ([%d.]+%d)") end
 
   it("is spent once, whoever asks, and all of it but what the dearest needs", function()
-    local all = several(3, "5", 86400)
+    local all = several(3, "2", 86400)
     local answered, refused = spend_all(all)
     local spent = answered * 0.03
-    assert.is_true(spent <= 5 + 1e-9, answered)
-    assert.is_true(spent > 5 - dearest_of(refused[1]) - 1e-9, ("%d answered, %s"):format(answered, refused[1].body))
+    assert.is_true(spent <= 2 + 1e-9, answered)
+    assert.is_true(spent > 2 - dearest_of(refused[1]) - 1e-9, ("%d answered, %s"):format(answered, refused[1].body))
     for _, g in ipairs(all) do assert.equal(0, (ledger(g, "verify", g.folder .. "/gateway.lua"))) end
   end)
 
