@@ -48,11 +48,13 @@ local function set(name, value) writes[#writes + 1] = name writes[#writes + 1] =
 -- How far a piece is from those that do not count beside it: its window, in whole pieces, and one piece more, since the clocks by which members say in which
 -- piece they are may differ: by half a piece from this one's. Not a piece: nil.
 local pieces = {}
-local function piece(account)
+local function budget_of(account) return string.match(account, "^(.*)@[^@]*$") or account end
+local function piece(account, of)
   if pieces[account] == nil then
-    local budget, window, starts, length = string.match(account, "^(.*)@rolling%+(%d+)%+(%d+)%+(%d+)$")
+    local budget = of or budget_of(account)
+    local window, starts, length = string.match(account, "^@rolling%+(%d+)%+(%d+)%+(%d+)$", #budget + 1)
     starts, length = number(starts), number(length)
-    pieces[account] = budget ~= nil and { budget = budget, starts = starts, ends = starts + length, length = length,
+    pieces[account] = window ~= nil and { budget = budget, starts = starts, ends = starts + length, length = length,
                                           counts = (math.ceil(number(window) / 1000 / length) + 1) * length }
   end
   return pieces[account] or nil
@@ -71,7 +73,6 @@ local function is_passed(account)
   local p = piece(account)
   return p ~= nil and p.ends <= passed(p.budget)
 end
-local function budget_of(account) return string.match(account, "^(.*)@[^@]*$") or account end
 local function list(account)
   local budget = budget_of(account)
   if has(list_of(budget), account) then return false end
@@ -185,29 +186,31 @@ end
 
 -- Of another period it is known when it ends (0: it does not), if anybody here has a part of it; what only the gone had was spent before this epoch began.
 local function counts_beside(p, account)
-  local other = piece(account)
+  local other = piece(account, p.budget)
   if other then return other.ends > p.starts - p.counts and other.starts < p.ends + p.counts end
   local ends = get("e:" .. account)
   if ends == "" then ends = number(string.sub(h.nonce, 17)) / 1000 + 2 * p.length end
   return ends == "0" or number(ends) > p.starts - p.counts
 end
 
--- What counts beside a piece: all that others have of it, all that `of` says that `me` has, and the first end of what the others have.
-local function beside(p, account, of)
-  local fields, ends, others, own, first, names = {}, {}, 0, 0, 0, join(h.members, h.gone)
+-- What counts beside a piece: all that others have of it, all that `me` has (by this message, if it says so: `mine`), and the first end of what the others have.
+local function beside(p, account, mine)
+  local fields, of, names, others, own, first = {}, {}, {}, 0, 0, 0
+  for name in string.gmatch(join(h.members, h.gone), "%S+") do names[#names + 1] = name end
   for other in string.gmatch(list_of(p.budget), "%S+") do
     if other ~= account and counts_beside(p, other) then
-      own = own + of(other)
-      for name in string.gmatch(names, "%S+") do
-        if name ~= me then fields[#fields + 1], ends[#ends + 1] = "g:" .. other .. ":" .. name, (piece(other) or p).ends end
-      end
+      for i = 1, #names do fields[#fields + 1], of[#of + 1] = "g:" .. other .. ":" .. names[i], other end
     end
   end
   for from = 1, #fields, 4000 do
     for i, part in ipairs(redis.call("HMGET", key, unpack(fields, from, math.min(from + 3999, #fields)))) do
-      local ended = ends[from + i - 1]
-      others = others + number(part)
-      if number(part) > 0 and (first == 0 or ended < first) then first = ended end
+      local at = from + i - 1
+      local g, ends = number(part), (piece(of[at]) or p).ends
+      if names[(at - 1) % #names + 1] == me then own = own + (mine[of[at]] or g)
+      else
+        others = others + g
+        if g > 0 and (first == 0 or ends < first) then first = ends end
+      end
     end
   end
   return others, own, first
@@ -217,7 +220,7 @@ end
 local function drop(budget, until_then, told)
   local latest, left, names = math.max(passed(budget), told or 0), "", join(h.members, h.gone)
   for account in string.gmatch(list_of(budget), "%S+") do
-    local p = piece(account)
+    local p = piece(account, budget)
     if not p or p.ends > until_then then left = add(left, account)
     else
       latest = math.max(latest, p.ends)
@@ -419,7 +422,7 @@ if op == "draw" then
       if least and least < limit then limit = least end
       a.piece, a.sum, a.abroad, a.first = piece(a.account), others + of(a.account), 0, 0
       if a.piece then
-        local also, own, first = beside(a.piece, a.account, of)
+        local also, own, first = beside(a.piece, a.account, mine)
         a.abroad, a.sum, a.first = others + also, a.sum + also + own, others > 0 and first == 0 and a.piece.ends or first
       end
       local budget = budget_of(a.account)
