@@ -285,40 +285,64 @@ static void the_last_one_stays_a_member(void **s)
     assert_int_equal(first->state, LUN_MEMBER_OPEN);
 }
 
-/* Two gateways that share a window of 20 a budget: each draws 1 in each of its pieces, and spends it. */
-static void pieces_far_behind_are_dropped_by_redis_and_then_by_the_members(void **s)
+static void draw_one(struct world *w, struct gateway *g, int account)
+{
+    struct owner *o = &g->a[account];
+    o->group.n = 1, o->group.accounts[0] = gateway_account(w, g, account), o->group.more[0] = 1;
+    lun_member_want(g->member, &o->group);
+    world_deliver(w);
+}
+
+/* Two gateways that share a window whose limit is 20: each draws 1 in each of its pieces, spends it, and forgets pieces as soon as it may. */
+static int two_with_a_window(void **state)
 {
     static struct world world;
-    struct world *w = &world;
-    int known = 0;
-    (void)s;
+    struct world *w = *state = &world;
     world_build(w, script_machine(M_NONE), 1, M_NONE);
     w->n = 2, w->budgets = 1, w->limit[0] = 20;
     world_roll(w);
     for (int k = 0; k < 2; k++) gateway_start(w, &w->g[k]), gateway_connect(&w->g[k]), world_deliver(w), w->g[k].founds = false;
     tick_both(w, 4);
-    for (int piece = WINDOW + 1; piece < PIECES; piece++) {      /* the first are too near to the beginning of time */
+    for (int piece = WINDOW + 1; piece < PIECES; piece++) {     /* the first are too near to the beginning of time */
         w->now = piece * PIECE_MS + PIECE_MS / 4;
         for (int k = 0; k < 2; k++) {
-            struct owner *o = &w->g[k].a[piece];
-            o->group.n = 1, o->group.accounts[0] = gateway_account(w, &w->g[k], piece), o->group.more[0] = 1;
-            lun_member_want(w->g[k].member, &o->group), world_deliver(w);
-            assert_int_equal(o->allot, 1);
-            o->spent = 1;
+            draw_one(w, &w->g[k], piece);
+            assert_int_equal(w->g[k].a[piece].allot, 1);
+            w->g[k].a[piece].spent = w->g[k].a[piece].real = 1;
             window_drop(w, &w->g[k]);
         }
     }
+    return 0;
+}
+
+enum { FAR = PIECES - 1 - 2 * (WINDOW + 1) };          /* the first that counts beside one that counts beside the last */
+
+static void pieces_far_behind_are_dropped_by_redis_and_then_by_the_members(void **s)
+{
+    struct world *w = *s;
     for (int i = 0; i < PIECES; i++) {
-        bool kept = i >= PIECES - 1 - 2 * (WINDOW + 1);        /* what counts beside one that counts beside the last */
-        known += w->g[0].a[i].in != NULL;
-        assert_int_equal(total_in_redis(w, i), kept ? 2 : 0);
-        assert_int_equal(window_passed(w, i), !kept);
+        assert_int_equal(total_in_redis(w, i), i >= FAR ? 2 : 0);
+        assert_int_equal(window_passed(w, i), i < FAR);
+        assert_int_equal(w->g[0].a[i].in != NULL, i >= FAR);
     }
-    assert_int_equal(known, 2 * (WINDOW + 1) + 1);
-    tick_both(w, 4);
-    if (window_broken(w)) fail_msg("%s", w->wrong);
-    world_end(w);
-    lua_close(w->L);
+}
+
+/* Its clock is set back as well: what nobody tells of any more may count beside such a piece. */
+static void a_redis_that_has_lost_all_hears_how_far_nobody_tells_of_pieces_any_more(void **s)
+{
+    struct world *w = *s;
+    struct gateway *g = &w->g[0];
+    int barred = FAR + WINDOW, open = FAR + WINDOW + 1;
+    redis_flush(w);
+    tick_both(w, 8);
+    assert_int_equal(g->state, LUN_MEMBER_OPEN);
+    w->now = barred * PIECE_MS;
+    draw_one(w, g, barred);
+    assert_int_equal(g->a[barred].allot, 1);
+    w->now = open * PIECE_MS;
+    draw_one(w, g, open);
+    assert_int_equal(g->a[open].allot, 2);
+    if (world_broken(w)) fail_msg("%s", w->wrong);
 }
 
 int main(void)
@@ -334,7 +358,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_leaves_is_not_waited_for_and_stays_charged, two, close_two),
         cmocka_unit_test_setup_teardown(who_comes_back_while_it_leaves_is_new_once_another_has_let_go_of_it, two, close_two),
         cmocka_unit_test_setup_teardown(the_last_one_stays_a_member, two, close_two),
-        cmocka_unit_test(pieces_far_behind_are_dropped_by_redis_and_then_by_the_members),
+        cmocka_unit_test_setup_teardown(pieces_far_behind_are_dropped_by_redis_and_then_by_the_members, two_with_a_window, close_two),
+        cmocka_unit_test_setup_teardown(a_redis_that_has_lost_all_hears_how_far_nobody_tells_of_pieces_any_more, two_with_a_window, close_two),
         cmocka_unit_test(random_schedules_never_spend_more_than_the_limit_and_come_right),
         cmocka_unit_test(random_schedules_never_pass_the_limit_of_a_window_and_come_right),
         cmocka_unit_test(each_rule_is_needed),
