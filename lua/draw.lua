@@ -193,7 +193,7 @@ local function counts_beside(p, account)
   return ends == "0" or number(ends) > p.starts - p.counts
 end
 
--- What counts beside a piece: all that others have of it, all that `me` has (by this message, if it says so: `mine`), and the first end of what the others have.
+-- What counts beside a piece: all that others have of it, all that `me` has (`mine`: by this message), and the first end of what the others have.
 local function beside(p, account, mine)
   local fields, of, names, others, own, first = {}, {}, {}, 0, 0, 0
   for name in string.gmatch(join(h.members, h.gone), "%S+") do names[#names + 1] = name end
@@ -204,9 +204,9 @@ local function beside(p, account, mine)
   end
   for from = 1, #fields, 4000 do
     for i, part in ipairs(redis.call("HMGET", key, unpack(fields, from, math.min(from + 3999, #fields)))) do
-      local at = from + i - 1
-      local g, ends = number(part), (piece(of[at]) or p).ends
-      if names[(at - 1) % #names + 1] == me then own = own + (mine[of[at]] or g)
+      local nth = from + i - 1
+      local g, ends = number(part), (piece(of[nth]) or p).ends
+      if names[(nth - 1) % #names + 1] == me then own = own + (mine[of[nth]] or g)
       else
         others = others + g
         if g > 0 and (first == 0 or ends < first) then first = ends end
