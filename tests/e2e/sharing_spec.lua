@@ -157,7 +157,7 @@ describe("several gateways on one Redis", function()
     assert.truthy(said(all[1]):find("forgotten", 1, true))
   end)
 
-  local function name_of(g) return g:look("ledger").gateway end
+  local function name_of(g) return e2e.eventually("it says its name", function() return g:look("ledger").gateway end) end
   -- As g sees it: nobody but these is a member, and nobody is about to leave.
   local function only(g, ...)
     local names = 0
