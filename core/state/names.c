@@ -52,8 +52,9 @@ void lun_names_put(struct lun_names *t, const char *name, void *thing)
 
 void *lun_names_take(struct lun_names *t, const char *name)
 {
-    uint64_t hash = lun_hash_text(name, 0);
-    for (struct lun_name **at = t->room ? slot(t, hash) : NULL, *e; at && (e = *at); at = &e->next) {
+    if (!t->room) return NULL;
+    uint64_t hash = hash_of(t, name);
+    for (struct lun_name **at = slot(t, hash), *e; (e = *at); at = &e->next) {
         if (e->hash != hash || strcmp(e->text, name)) continue;
         void *thing = e->thing;
         *at = e->next;
