@@ -4,7 +4,8 @@
 --
 -- Fields: run, nonce (the epoch: a member's random text, and the Redis process that it was said to), open, members, vouched, needed, registered, gone (who
 -- was forgotten or has left, and still counts), leaving (who is to be gone once all others have that on their disks), heard (who has asked what these
--- have), ready (who has it on his disk), new (whom another one's word must vouch for) as lists with a space at each end of a name; round (of these lists:
+-- have), ready (who has it on his disk), new (whom another one's word must vouch for), sure (who has said that it is on his own disk that he is vouched for: while
+-- there is one, a Redis that has lost all finds somebody to begin an epoch) as lists with a space at each end of a name; round (of these lists:
 -- what is said of an earlier one does not count); demand (accounts that somebody found too little of, and when); for a member s:ID the last message,
 -- r:ID its answer; for an account g:ACCOUNT:ID what a member has of it, l:ACCOUNT:ID the limit it goes by, e:ACCOUNT when its period ends (ms),
 -- p:BUDGET what its periods are; before: accounts of periods that began until then (ms) are full: one of the forgotten had an unknown part.
@@ -36,11 +37,11 @@ local function without(list, other)
 end
 
 local stored = redis.call("HMGET", key, "run", "nonce", "open", "members", "vouched", "needed", "registered", "gone", "demand", "before",
-                          "leaving", "heard", "ready", "new", "round")
+                          "leaving", "heard", "ready", "new", "round", "sure")
 local function field(i) return stored[i] or "" end
 local h = { run = field(1), nonce = field(2), open = field(3) == "1", members = field(4), vouched = field(5), needed = field(6), registered = field(7),
             gone = field(8), demand = field(9), before = number(field(10)),
-            leaving = field(11), heard = field(12), ready = field(13), new = field(14), round = number(field(15)) }
+            leaving = field(11), heard = field(12), ready = field(13), new = field(14), round = number(field(15)), sure = field(16) }
 local lost = h.run ~= run
 local writes, drops = {}, {}
 local function set(name, value) writes[#writes + 1] = name writes[#writes + 1] = value end
@@ -84,6 +85,7 @@ local function save()
   set("run", run) set("nonce", h.nonce) set("open", h.open and "1" or "0") set("members", h.members) set("vouched", h.vouched)
   set("needed", h.needed) set("registered", h.registered) set("gone", h.gone) set("before", text(h.before))
   set("leaving", h.leaving) set("heard", h.heard) set("ready", h.ready) set("new", h.new) set("round", text(h.round))
+  set("sure", h.sure)
 end
 
 -- A new epoch: nothing is known of what anybody has until he has said so himself. Its name has this moment in it, so that it never was another's: what began
@@ -103,7 +105,7 @@ local function begin(fresh, members)
   end
   drops[#drops + 1] = "demand"
   h = { run = run, nonce = fresh, open = false, members = members, vouched = "", registered = "", gone = gone, demand = "", before = h.before,
-        leaving = "", heard = "", ready = "", new = "", round = 1 }
+        leaving = "", heard = "", ready = "", new = "", round = 1, sure = "" }
   h.needed = h.members
   lost = false
   save()
@@ -119,6 +121,7 @@ local function unready() return h.leaving == "" and "" or without(without(h.memb
 -- Nothing more is granted to him; a member he is until all others are ready.
 local function begin_to_leave(name)
   h.leaving, h.vouched, h.new = add(h.leaving, name), without(h.vouched, " " .. name .. " "), add(h.new, name)
+  h.sure = without(h.sure, " " .. name .. " ")
   change()
 end
 
@@ -145,7 +148,7 @@ local function answer(status, more)
     if now - number(when) <= 500 then due[#due + 1] = account end
   end
   local head = { status, lost and "" or h.nonce, h.open and "1" or "0", h.members, h.vouched, missing, h.gone, text(now), text(h.before),
-                 table.concat(due, " "), text(h.round), h.leaving, unready() }
+                 table.concat(due, " "), text(h.round), h.leaving, unready(), h.sure }
   for _, item in ipairs(more or {}) do head[#head + 1] = item end
   return head
 end
@@ -271,6 +274,7 @@ if op == "join" then            -- who is new, or comes back: another one's word
     h.members, h.gone, h.leaving = add(h.members, me), without(h.gone, " " .. me .. " "), without(h.leaving, " " .. me .. " ")
     h.vouched, h.registered, h.new = without(h.vouched, " " .. me .. " "), without(h.registered, " " .. me .. " "), add(h.new, me)
     if not h.open then h.needed = add(h.needed, me) end
+    h.sure = without(h.sure, " " .. me .. " ")
     change() save() write()
   end
   return answer("OK")
@@ -279,14 +283,15 @@ end
 if op == "stay" then            -- who is leaving and has come back (or is alive after all), before anybody may have let go of him on his disk
   if not has(h.leaving, me) or h.heard ~= "" then return answer("HEARD") end
   h.leaving = without(h.leaving, " " .. me .. " ")
-  if argument() == "1" then h.vouched, h.new = add(h.vouched, me), without(h.new, " " .. me .. " ") end
+  if argument() == "1" then h.vouched, h.new, h.sure = add(h.vouched, me), without(h.new, " " .. me .. " "), add(h.sure, me) end
   change() save() write()
   return answer("OK")
 end
 
-if op == "vouch" then           -- `me` has these names on its disk
+if op == "vouch" then           -- `me` has these names on its disk, and that it is vouched for itself
   local names = argument()
   if has(h.vouched, me) then
+    h.sure = add(h.sure, me)
     for name in string.gmatch(names, "%S+") do
       if has(h.members, name) and not has(h.leaving, name) then h.vouched, h.new = add(h.vouched, name), without(h.new, " " .. name .. " ") end
     end
@@ -368,8 +373,9 @@ if op == "register" then
     end
     h.registered = add(h.registered, me)
     if has(h.leaving, me) then change() end             -- what others have noted of him may be less
+    h.sure = without(h.sure, " " .. me .. " ")
     if vouches and not has(h.new, me) then
-      h.vouched = add(h.vouched, me)
+      h.vouched, h.sure = add(h.vouched, me), add(h.sure, me)
       for name in string.gmatch(members, "%S+") do if has(h.members, name) and not has(h.new, name) then h.vouched = add(h.vouched, name) end end
     end
     open_if_all_registered()
@@ -379,10 +385,10 @@ if op == "register" then
   return answer("OK")
 end
 
-if op == "leave" then           -- stopped in order, with nothing left but charges: if there is one who can hold them
+if op == "leave" then           -- stopped in order, with nothing left but charges: if there is one who can hold them, and begin an epoch
   if seq > last then
     if not has(h.leaving, me) then
-      if without(h.vouched, " " .. me .. " ") == "" then return answer("ALONE") end
+      if without(h.sure, " " .. me .. " ") == "" then return answer("ALONE") end
       begin_to_leave(me)
     end
     set("s:" .. me, text(seq)) set("r:" .. me, "")

@@ -40,7 +40,7 @@ member *lun_member_new(const struct lun_member_options *o, const struct lun_memb
     m->options.disk = (struct lun_member_disk){0};
     m->last_wanted = &m->wanted;
     m->head.members = or_none(NULL), m->head.vouched = or_none(NULL), m->head.missing = or_none(NULL), m->head.gone = or_none(NULL), m->head.due = or_none(NULL);
-    m->head.leaving = or_none(NULL), m->head.unready = or_none(NULL), m->head.living = or_none(NULL);
+    m->head.leaving = or_none(NULL), m->head.unready = or_none(NULL), m->head.sure = or_none(NULL), m->head.living = or_none(NULL);
     return m;
 }
 
@@ -63,7 +63,7 @@ void lun_member_free(member *m)
     free_message(&m->numbered);
     free(m->members), free(m->gone), free(m->parts), free(m->who), free(m->forget);
     free(m->head.members), free(m->head.vouched), free(m->head.missing), free(m->head.gone), free(m->head.due);
-    free(m->head.leaving), free(m->head.unready), free(m->head.living);
+    free(m->head.leaving), free(m->head.unready), free(m->head.sure), free(m->head.living);
     free((char *)m->options.id);
     free(m);
 }
@@ -251,7 +251,8 @@ static bool has_news(const member *m)
 }
 
 static bool vouches(const member *m)   { return m->vouched && lun_list_has(m->head.vouched, m->options.id); }
-static bool unvouched(const member *m) { return !lun_list_within(m->head.living, m->head.vouched) || !lun_list_within(m->head.living, m->members); }
+static bool unknown(const member *m)   { return !lun_list_within(m->head.living, m->members); }
+static bool has_to_vouch(const member *m) { return !lun_list_within(m->head.living, m->head.vouched) || !lun_list_has(m->head.sure, m->options.id); }
 static bool drawing(const member *m)   { return m->head.open && vouches(m); }
 
 static enum lun_member_op next_lost(member *m)
@@ -287,10 +288,8 @@ static enum lun_member_op next_of_lists(member *m)
     const char *me = m->options.id;
     if (lun_list_has(m->head.vouched, me) && !m->vouched) note_vouched(m);
     if (has_to_note_the_gone(m)) return LUN_OP_PARTS;
-    if (vouches(m) && unvouched(m)) {
-        note_members(m);
-        if (!m->pause && !lun_list_within(m->head.living, m->head.vouched)) return LUN_OP_VOUCH;
-    }
+    if (vouches(m) && unknown(m)) note_members(m);
+    if (vouches(m) && has_to_vouch(m) && !m->pause) return LUN_OP_VOUCH;
     return lun_list_has(m->head.unready, me) ? LUN_OP_READY : LUN_OP_NONE;
 }
 
@@ -304,7 +303,7 @@ static enum lun_member_op next(member *m)
     if (!lun_list_has(m->head.living, me)) return next_outside(m);
     m->heard = false;
     /* Before it registers or is vouched for it knows all who are there: one whom it had forgotten may have come back meanwhile. */
-    if (!lun_list_has(m->members, me) || (!(m->registered && m->vouched) && !lun_list_within(m->head.living, m->members))) note_members(m);
+    if (!lun_list_has(m->members, me) || (!(m->registered && m->vouched) && unknown(m))) note_members(m);
     if (!m->registered) return LUN_OP_REGISTER;
     if (m->forget && vouches(m)) return LUN_OP_FORGET;
     if ((op = next_of_lists(m))) return op;

@@ -10,7 +10,8 @@
  * Who is forgotten, or leaves when it is stopped, is granted nothing more, and is gone once every other member has on its disk who is left, and what the gone
  * one had; until then it is a member, also for whoever begins an epoch. What a member has put on its disk so is one commit: no name goes before what he had
  * is there. Who was let go of and comes back is new, whatever is on its own disk. New ones begin no epoch; and where anybody knows of a member, it is one:
- * so whoever begins an epoch, forgotten or not, waits for all who have drawn.
+ * so whoever begins an epoch, forgotten or not, waits for all who have drawn. And there always is one who can: a gateway leaves only where another has said
+ * that it is on its own disk that it was vouched for; and only such a one can have another forgotten.
  *
  * Pure: no sockets, no disk, no clock of its own. One thread. The messages are calls of the script in lua/draw.lua; one is under way at a time. */
 #ifndef LUN_STATE_MEMBER_H
@@ -107,8 +108,8 @@ const char *lun_member_members(const struct lun_member *);     /* names, each be
 const char *lun_member_missing(const struct lun_member *);     /* of these who has not registered what it holds */
 const char *lun_member_leaving(const struct lun_member *);     /* of these who will be gone (has left, or is to be forgotten) once all the others are ready */
 const char *lun_member_unready(const struct lun_member *);     /* … and who of these is not */
-/* Before its end, when nothing is spent any more and what was not is given back: it says that it leaves. It stays a member if there is nobody who was vouched
- * for and could hold its charges. */
+/* Before its end, when nothing is spent any more and what was not is given back: it says that it leaves. It stays a member if there is nobody who has on
+ * its disk that it was vouched for, and could hold its charges. */
 void lun_member_leave(struct lun_member *);
 bool lun_member_left(const struct lun_member *);       /* there is nothing more to say, or nobody to say it to */
 #endif

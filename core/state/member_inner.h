@@ -44,7 +44,7 @@ struct lun_member {
     bool leaves, left;                  /* it is to leave; it has said so, or has nobody to leave to */
     bool heard;                         /* of its own leaving, by another: it has to join again */
     int64_t noted;                      /* the round in which the disk got what the gone and the leaving had; 0: not in this epoch */
-    struct { bool lost; char nonce[33]; bool open; char *members, *vouched, *missing, *gone, *due, *leaving, *unready, *living; int64_t before, round, now; }
+    struct { bool lost; char nonce[33]; bool open; char *members, *vouched, *missing, *gone, *due, *leaving, *unready, *sure, *living; int64_t before, round, now; }
         head;                           /* of the last answer. living: the members but the leaving */
     enum lun_member_state state; char *who;
 };

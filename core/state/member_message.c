@@ -220,7 +220,7 @@ static void take(char **to, const char *text)
 
 bool lun_member_read(struct lun_member *m, const char *const *items, int n, int *rest)
 {
-    enum { STATUS, NONCE, OPEN, MEMBERS, VOUCHED, MISSING, GONE, NOW, BEFORE, DUE, ROUND, LEAVING, UNREADY, HEAD };
+    enum { STATUS, NONCE, OPEN, MEMBERS, VOUCHED, MISSING, GONE, NOW, BEFORE, DUE, ROUND, LEAVING, UNREADY, SURE, HEAD };
     if (n < HEAD || strlen(items[NONCE]) >= sizeof m->head.nonce) return false;
     m->head.lost = !*items[NONCE];
     strcpy(m->head.nonce, items[NONCE]);
@@ -234,6 +234,7 @@ bool lun_member_read(struct lun_member *m, const char *const *items, int n, int 
     take(&m->head.due, items[DUE]);
     take(&m->head.leaving, items[LEAVING]);
     take(&m->head.unready, items[UNREADY]);
+    take(&m->head.sure, items[SURE]);
     m->head.round = strtoll(items[ROUND], NULL, 10);
     free(m->head.living);
     m->head.living = lun_list_without(m->head.members, m->head.leaving);

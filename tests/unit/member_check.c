@@ -87,6 +87,7 @@ static void check_gone(struct world *w, const char *op, const char *const *answe
     for (struct gateway *g = w->g; g < w->g + w->n; g++) {
         bool was = g->gone;
         g->gone = is_listed(answer[GONE], g);
+        g->leaves = is_listed(answer[LEAVING], g);
         if (g->gone && !was && changes && same) check_let_go(w, g, answer[MEMBERS]);
     }
 }
@@ -126,8 +127,18 @@ static const char *broken_at(struct world *w, int k, int i)
     return w->wrong;
 }
 
+/* Where there was one who could begin an epoch there always is: not counting those who have left, and need not come back. */
+static void check_beginners(struct world *w)
+{
+    int vouched = 0;
+    for (const struct gateway *g = w->g; g < w->g + w->n; g++) vouched += g->vouched && !g->gone && !g->leaves;
+    w->began |= vouched > 0;
+    if (w->began && !vouched && !*w->wrong) snprintf(w->wrong, sizeof w->wrong, "nobody could begin an epoch any more");
+}
+
 const char *world_broken(struct world *w)
 {
+    if (!w->mutant || w->mutant == M_LEAVES_ALL) check_beginners(w);
     if (w->rolling && window_broken(w)) return w->wrong;
     for (int i = 0; i < w->accounts && !*w->wrong; i++) {
         int64_t real = real_of(w, i), may = 0;

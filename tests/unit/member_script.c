@@ -60,6 +60,7 @@ static const struct change changes[] = {
     { M_DRAWS_ON,     "h.vouched, h.new = add(h.leaving, name), without(h.vouched, \" \" .. name .. \" \"),", "h.vouched, h.new = add(h.leaving, name), h.vouched," },
     { M_EARLIER_ROUND, "if round_ops[op] and number(argument()) ~= h.round then", "if round_ops[op] and number(argument()) < 0 then" },
     { M_LEAVE_FREE,   "      begin_to_leave(me)\n", "      h.members, h.vouched = without(h.members, \" \" .. me .. \" \"), without(h.vouched, \" \" .. me .. \" \") change()\n" },
+    { M_LEAVES_ALL,   "if without(h.sure, \" \" .. me .. \" \") == \"\" then", "if without(h.vouched, \" \" .. me .. \" \") == \"\" then" },
     { M_LIMIT_OWN,    "if least and least < limit then", "if false then" },
     { M_NOT_ALL,      "if fits and a.sum + a.more > limit then", "if fits and i == 1 and a.sum + a.more > limit then" },
     { M_NO_PERIOD,    "if fits and not a.piece and (now < a.starts or", "if false and (now < a.starts or" },

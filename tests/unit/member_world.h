@@ -39,6 +39,7 @@ enum { GATEWAYS = 4, BUDGETS = 2, DAYS = 3, PIECES = 20, ACCOUNTS = BUDGETS * PI
     X(DRAWS_ON,       10000, "who is to be gone draws meanwhile") \
     X(EARLIER_ROUND,   1000, "what was said of an earlier list of members counts") \
     X(LEAVE_FREE,      1000, "what was spent by one that leaves is free again") \
+    X(LEAVES_ALL,      1000, "who leaves leaves it to one who does not know yet that he is vouched for") \
     X(LIMIT_OWN,       1000, "each goes by his own limit") \
     X(NOT_ALL,         1000, "of a group is granted what there is") \
     X(NO_PERIOD,       1000, "an account is drawn on whatever the day is")
@@ -69,7 +70,7 @@ struct owner {                          /* an account as a gateway has it */
 };
 struct gateway {
     struct world *w; int id; char name[33];
-    bool up, born, forgotten, founds, stops, gone;      /* gone: as Redis has last said */
+    bool up, born, forgotten, founds, stops, gone, leaves;      /* gone, leaves: as Redis has last said */
     struct lun_member *member; uint32_t run; unsigned connection; bool connected;
     char *members, *gone_names, *parts; bool vouched; int64_t before;  /* on the disk */
     struct owner a[ACCOUNTS];
@@ -94,12 +95,13 @@ struct world {
     uint64_t seed, random, nonces;
     int faults, calls; long steps, granted, refused;
     bool disk_fails, memory_full;
+    bool began;                         /* somebody has had on his disk that he can begin an epoch */
     char epoch[33];                     /* of the last answer */
     char wrong[300];                    /* what was granted against the rules */
 };
 
 /* Where words are in what is said, and in what is answered. */
-enum { SAID_OP, SAID_NONCE, SAID_ME, SAID_SEQ, SAID_REST, STATUS = 0, EPOCH, MEMBERS = 3, GONE = 6, HEAD = 13, EACH = 5 /* of an account */ };
+enum { SAID_OP, SAID_NONCE, SAID_ME, SAID_SEQ, SAID_REST, STATUS = 0, EPOCH, MEMBERS = 3, GONE = 6, LEAVING = 11, HEAD = 14, EACH = 5 /* of an account */ };
 
 uint64_t rnd(struct world *);
 int upto(struct world *, int n);                        /* 0 to n - 1 */

@@ -345,6 +345,29 @@ static void a_redis_that_has_lost_all_hears_how_far_nobody_tells_of_pieces_any_m
     if (world_broken(w)) fail_msg("%s", w->wrong);
 }
 
+/* The second is vouched for and has not heard it when the first leaves, a third hears that, the first comes back as one that is new, and Redis is emptied. There is
+ * nobody then who could begin an epoch, if the second was taken for one who can. */
+static void while_no_other_has_its_being_vouched_for_on_its_disk_the_last_one_that_has_stays(void **s)
+{
+    struct world *w = *s;
+    struct gateway *first = &w->g[0], *second = &w->g[1], *third = &w->g[2];
+    gateway_disconnect(second);
+    assert_true(lun_member_forget(first->member, second->name));
+    tick(w, first, 4);
+    gateway_connect(second), world_deliver(w), gateway_disconnect(second);
+    tick(w, first, 1);
+    assert_false(second->vouched);
+    gateway_begin(w, w->n++);
+    gateway_start(w, third), gateway_connect(third), world_deliver(w);
+    stop_in_order(w, first);
+    tick(w, third, 1);
+    gateway_start(w, first), gateway_connect(first), world_deliver(w);
+    redis_flush(w);
+    gateway_connect(second);
+    for (int k = 0; k < 12; k++) tick(w, &w->g[k % 3], 1);
+    for (int k = 0; k < 3; k++) assert_int_equal(w->g[k].state, LUN_MEMBER_OPEN);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -360,6 +383,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_last_one_stays_a_member, two, close_two),
         cmocka_unit_test_setup_teardown(pieces_far_behind_are_dropped_by_redis_and_then_by_the_members, two_with_a_window, close_two),
         cmocka_unit_test_setup_teardown(a_redis_that_has_lost_all_hears_how_far_nobody_tells_of_pieces_any_more, two_with_a_window, close_two),
+        cmocka_unit_test_setup_teardown(while_no_other_has_its_being_vouched_for_on_its_disk_the_last_one_that_has_stays, two, close_two),
         cmocka_unit_test(random_schedules_never_spend_more_than_the_limit_and_come_right),
         cmocka_unit_test(random_schedules_never_pass_the_limit_of_a_window_and_come_right),
         cmocka_unit_test(each_rule_is_needed),
