@@ -26,6 +26,17 @@ static bool is_listed(const char *list, const struct gateway *g)
     return list && strstr(list, name);
 }
 
+/* On disk <= in Redis, where more is granted: otherwise others are granted what this one has. (What was claimed above a hold is told later.) */
+static void check_known(struct world *w, const char *key, int account)
+{
+    for (const struct gateway *g = w->g; g < w->g + w->n && !w->over[account]; g++) {
+        int64_t part = part_in_redis(w, g, account);
+        if (g->a[account].disk <= part) continue;
+        snprintf(w->wrong, sizeof w->wrong, "%s is granted, though Redis knows %lld of gateway %d, on whose disk is %lld", key, (long long)part, g->id,
+                 (long long)g->a[account].disk);
+    }
+}
+
 /* While limits differ the lowest holds of those that Redis was told of: `answer` says yes to a group of the message. */
 static void check_grant(struct world *w, const char *key, int64_t total, const char *const *answer)
 {
@@ -33,6 +44,7 @@ static void check_grant(struct world *w, const char *key, int64_t total, const c
     int i = account_of(w, key);
     int64_t early = w->rolling ? w->day_ms / 2 : 0, starts = day_of(w, i) * w->day_ms;
     if (w->now + early < starts || w->now - early >= starts + w->day_ms) snprintf(w->wrong, sizeof w->wrong, "%s is granted at %lld ms", key, (long long)w->now);
+    check_known(w, key, i);
     for (int k = 0; k < w->n; k++) {
         const struct owner *o = &w->g[k].a[i];
         if (!is_listed(answer[MEMBERS], &w->g[k]) || strcmp(o->told_in, epoch) || total <= o->told) continue;
@@ -84,6 +96,7 @@ static void check_gone(struct world *w, const char *op, const char *const *answe
 {
     bool changes = !strcmp(op, "ready") || !strcmp(op, "forget") || !strcmp(op, "leave"), same = *answer[EPOCH] && !strcmp(w->epoch, answer[EPOCH]);
     snprintf(w->epoch, sizeof w->epoch, "%s", answer[EPOCH]);
+    if (!*answer[EPOCH]) return;                        /* what it says besides is of earlier */
     for (struct gateway *g = w->g; g < w->g + w->n; g++) {
         bool was = g->gone;
         g->gone = is_listed(answer[GONE], g);

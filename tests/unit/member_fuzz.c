@@ -245,8 +245,11 @@ static bool go_back(struct world *w, struct gateway *g)
     lua_call(w->L, 0, 1);
     int before = luaL_ref(w->L, LUA_REGISTRYINDEX);
     redis_advance(w);
-    redis_restore(w, w->image[upto(w, w->images)]);
-    bool noticed = has_too_little(w, g);
+    bool noticed = false;
+    for (int i = 0, from = upto(w, w->images); i < w->images && !noticed; i++) {
+        redis_restore(w, w->image[(from + i) % w->images]);
+        noticed = has_too_little(w, g);
+    }
     if (!noticed) redis_restore(w, before);
     luaL_unref(w->L, LUA_REGISTRYINDEX, before);
     if (!noticed) return false;
@@ -258,26 +261,29 @@ static bool go_back(struct world *w, struct gateway *g)
     return true;
 }
 
-/*    what, how often, is it a fault */
+/*    what, how often, is it a fault, does it change who is a member, or has to say so again */
 #define ACTIONS(X) \
-    X(deliver_one, 30, false) X(deliver_again, 6, false) X(lose_one, 2, false) X(hear_one, 25, false) X(gateway_talk, 20, false) X(want, 12, false) X(hold, 10, false) \
-    X(settle, 6, false) \
-    X(give_back_one, 6, false) X(claim, 1, false) X(tick, 8, false) X(part, 2, false) X(start_one, 5, false) X(keep_image, 3, false) X(pass, 2, false) \
-    X(skew, 1, false) X(other_limit, 1, false) X(killed, 2, true) X(gateway_stop, 3, false) X(power_cut, 2, true) X(restart, 3, true) X(flush, 2, true) X(forget_one, 4, true) \
-    X(go_back, 4, true) X(window_drop, 4, false) X(window_step_back, 2, false) X(disk_fails, 1, true) X(memory_full, 1, true)
-static const struct action { bool (*act)(struct world *, struct gateway *); const char *name; int often; bool fault; } actions[] = {
-#define X(act, often, fault) { act, #act, often, fault },
+    X(deliver_one, 30, false, false) X(deliver_again, 6, false, false) X(lose_one, 2, false, false) X(hear_one, 25, false, false) X(gateway_talk, 20, false, false) \
+    X(want, 12, false, false) X(hold, 10, false, false) X(settle, 6, false, false) X(give_back_one, 6, false, false) X(claim, 1, false, false) X(tick, 8, false, true) \
+    X(part, 2, false, false) X(start_one, 5, false, true) X(keep_image, 3, false, false) X(pass, 2, false, false) X(skew, 1, false, false) X(other_limit, 1, false, false) \
+    X(killed, 2, true, true) X(gateway_stop, 3, false, true) X(power_cut, 2, true, false) X(restart, 3, true, false) X(flush, 2, true, true) X(forget_one, 4, true, true) \
+    X(go_back, 4, true, false) X(window_drop, 4, false, false) X(window_step_back, 2, false, false) \
+    X(disk_fails, 1, true, false) X(memory_full, 1, true, false)
+static const struct action { bool (*act)(struct world *, struct gateway *); const char *name; int often; bool fault, of_members; } actions[] = {
+#define X(act, often, fault, of_members) { act, #act, often, fault, of_members },
     ACTIONS(X)
 #undef X
 };
 enum { N_ACTIONS = sizeof actions / sizeof *actions };
 
-/* Some things do not happen in this schedule, others much oftener. */
+/* Some things do not happen in this schedule, others much oftener; in every third gateways come and go. */
 static void weigh(struct world *w)
 {
+    bool members = odds(w, 3);
+    if (members) w->faults += 6;
     for (int i = 0; i < N_ACTIONS; i++) {
-        int by = upto(w, 4), often = actions[i].often;
-        bool rare = often <= 6;
+        int by = upto(w, 4), often = actions[i].often * (members && actions[i].of_members ? 3 : 1);
+        bool rare = actions[i].often <= 6;
         w->weight += w->weights[i] = rare && by == 0 ? 0 : rare && by == 1 ? often * 8 : often * 2;
     }
 }
@@ -307,20 +313,31 @@ static void one_step(struct world *w)
 
 /* ---- a schedule ---- */
 
+/* All know each other, and have drawn; and so it is in a picture of Redis, and as it was before. */
+static void settle_in(struct world *w, int present)
+{
+    for (int round = 0; round < 2; round++) for (int k = 0; k < present; k++) lun_member_tick(w->g[k].member), world_deliver(w);
+    redis_image(w);
+    for (int k = 0; k < present; k++) want(w, &w->g[k]), world_deliver(w);
+    redis_image(w);
+}
+
 /* The first gateway founds; some more are there from the beginning, and know each other or not. */
 static void begin(struct world *w)
 {
-    int present = 1 + upto(w, w->n);
+    bool settled = odds(w, 3);
+    int present = settled ? w->n : 1 + upto(w, w->n);
     gateway_start(w, &w->g[0]);
     gateway_connect(&w->g[0]);
     for (int round = 0; round < 3; round++) world_deliver(w), lun_member_tick(w->g[0].member);
     w->g[0].founds = false;
     for (int k = 1; k < present; k++) gateway_start(w, &w->g[k]), gateway_connect(&w->g[k]);
-    if (odds(w, 3)) return;
+    if (!settled && odds(w, 3)) return;
     for (int round = 0; round < 3; round++) {
         world_deliver(w);
         for (int k = 0; k < present; k++) lun_member_tick(w->g[k].member);
     }
+    if (settled) settle_in(w, present);
 }
 
 static const char *schedule(lua_State *L, uint64_t seed, int mutant, bool rolling, struct world *w)

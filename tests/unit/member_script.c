@@ -45,8 +45,7 @@ static const struct change changes[] = {
     { M_NO_SEQUENCE,  "if seq == last then", "if false then" },
     { M_NO_SEQUENCE,  "if seq < last then", "if false then" },
     { M_NO_SEQUENCE,  "if seq > last then", "if true then" },
-    { M_NEW_DRAW,     "h.open and has(h.vouched, me), h.open", "h.open, h.open" },
-    { M_NEW_DRAW,     "h.members, h.vouched, missing", "h.members, h.members, missing" },      /* a member asks too */
+    { M_NEW_DRAW,     "h.vouched, h.registered, h.new = without(h.vouched, \" \" .. me .. \" \"),", "h.vouched, h.registered, h.new = add(h.vouched, me)," },
     { M_NEW_VOUCHES,  "if vouches and not has(h.new, me) then", "if true then" },
     { M_OLDER_REDIS,  "if h.open and registered and", "if false and" },
     { M_FORGET_BLIND, "if not h.open and not has(h.registered, name) then h.before = now end", "" },

@@ -21,7 +21,7 @@ enum { GATEWAYS = 4, BUDGETS = 2, DAYS = 3, PIECES = 20, ACCOUNTS = BUDGETS * PI
 #define MUTANTS(X) \
     X(NO_RUN_ID,       1000, "the epoch alone is compared, not the Redis process") \
     X(OPEN_EARLY,      1000, "draws open again though some have not registered") \
-    X(NO_NONCE,       60000, "what was said in one epoch counts in the next") \
+    X(NO_NONCE,       20000, "what was said in one epoch counts in the next") \
     X(NO_SEQUENCE,     1000, "a message said twice counts twice") \
     X(SPEND_FIRST,     1000, "granted is spent before it is on the disk") \
     X(REDIS_FIRST,     1000, "Redis is told of what is given back before memory and disk") \
@@ -29,14 +29,14 @@ enum { GATEWAYS = 4, BUDGETS = 2, DAYS = 3, PIECES = 20, ACCOUNTS = BUDGETS * PI
     X(NEW_DRAW,       20000, "who is new draws before another has his name on the disk") \
     X(NEW_VOUCHES,    20000, "who is new vouches for who is new") \
     X(FOUND_ALWAYS,    1000, "an empty Redis is taken for a new one") \
-    X(OLDER_REDIS,    60000, "a Redis older than a member's disk is believed") \
-    X(FORGET_BLIND,   60000, "what a forgotten one had is taken for nothing where it is not known") \
+    X(OLDER_REDIS,     2000, "a Redis older than a member's disk is believed") \
+    X(FORGET_BLIND,    3000, "what a forgotten one had is taken for nothing where it is not known") \
     X(FORGET_FREE,     1000, "what a forgotten one had is free again") \
-    X(GONE_LOST,      20000, "what the forgotten had is not said again to a Redis that has lost it") \
-    X(BLIND_LOST,     60000, "that a forgotten one's part was not known is not said again") \
-    X(GONE_WINS,      60000, "who is gone for one is gone, though another knows him as a member")   \
+    X(GONE_LOST,      15000, "what the forgotten had is not said again to a Redis that has lost it") \
+    X(BLIND_LOST,     40000, "that a forgotten one's part was not known is not said again") \
+    X(GONE_WINS,      20000, "who is gone for one is gone, though another knows him as a member") \
     X(LET_GO_EARLY,    1000, "who is forgotten is gone before the others have that on their disks") \
-    X(DRAWS_ON,       10000, "who is to be gone draws meanwhile") \
+    X(DRAWS_ON,       60000, "who is to be gone draws meanwhile") \
     X(EARLIER_ROUND,   1000, "what was said of an earlier list of members counts") \
     X(LEAVE_FREE,      1000, "what was spent by one that leaves is free again") \
     X(LEAVES_ALL,      1000, "who leaves leaves it to one who does not know yet that he is vouched for") \
