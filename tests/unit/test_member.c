@@ -368,6 +368,34 @@ static void while_no_other_has_its_being_vouched_for_on_its_disk_the_last_one_th
     for (int k = 0; k < 3; k++) assert_int_equal(w->g[k].state, LUN_MEMBER_OPEN);
 }
 
+/* The first is ready to let go of the second, when the third says who else is a member: then the first is not ready any more. */
+static void who_is_named_later_is_on_every_disk_before_another_is_let_go_of(void **s)
+{
+    struct world *w = *s;
+    struct gateway *first = &w->g[0], *second = &w->g[1], *third = &w->g[2], *fourth = &w->g[3];
+    gateway_begin(w, w->n++);
+    gateway_start(w, third), gateway_connect(third);
+    for (int k = 0; k < 6; k++) tick(w, &w->g[k % 3], 1);
+    gateway_disconnect(first), gateway_disconnect(second);
+    gateway_begin(w, w->n++);
+    gateway_start(w, fourth), gateway_connect(fourth), world_deliver(w);
+    tick(w, third, 2), tick(w, fourth, 2);
+    assert_int_equal(fourth->state, LUN_MEMBER_OPEN);           /* the third has its name, and the first does not */
+    gateway_disconnect(third), gateway_disconnect(fourth);
+    redis_flush(w);
+    gateway_connect(first), world_deliver(w);
+    assert_true(lun_member_forget(first->member, second->name));
+    tick(w, first, 3);
+    assert_string_equal(lun_member_unready(first->member), " g2 ");
+    gateway_connect(third), world_deliver(w);
+    gateway_connect(fourth), world_deliver(w);
+    if (world_broken(w)) fail_msg("%s", w->wrong);
+    assert_string_equal(lun_member_unready(fourth->member), " g0 ");
+    tick(w, first, 3);
+    assert_string_equal(lun_member_members(first->member), " g0 g2 g3 ");
+    assert_non_null(strstr(first->members, " g3 "));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -384,6 +412,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(pieces_far_behind_are_dropped_by_redis_and_then_by_the_members, two_with_a_window, close_two),
         cmocka_unit_test_setup_teardown(a_redis_that_has_lost_all_hears_how_far_nobody_tells_of_pieces_any_more, two_with_a_window, close_two),
         cmocka_unit_test_setup_teardown(while_no_other_has_its_being_vouched_for_on_its_disk_the_last_one_that_has_stays, two, close_two),
+        cmocka_unit_test_setup_teardown(who_is_named_later_is_on_every_disk_before_another_is_let_go_of, two, close_two),
         cmocka_unit_test(random_schedules_never_spend_more_than_the_limit_and_come_right),
         cmocka_unit_test(random_schedules_never_pass_the_limit_of_a_window_and_come_right),
         cmocka_unit_test(each_rule_is_needed),
