@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define STRANGE "Redis answers what its script does not say"
 #define PATIENCE LUN_SECOND         /* so long a draw is refused before it is told on: the others give back meanwhile */
 
 #define PIECES_TOLD 51              /* of a window: so many before the last are told at a start. lua/draw.lua drops what is farther behind, in windows of 25 */
@@ -226,23 +227,24 @@ static void trouble(struct lun_sharing *s, const char *why)
     show_state(s, LUN_MEMBER_APART);
 }
 
+static void heard(struct lun_sharing *s, const struct lun_redis_reply *r)
+{
+    bool looked = s->looks;             /* that it can be read says nothing of whether it can be written to */
+    if (!lun_member_answer(s->member, r->items, r->n)) { trouble(s, STRANGE); return; }
+    if (!s->why || looked) return;
+    free(s->why), s->why = NULL;
+    lun_log(s->options.log, LUN_LOG_INFO, "budgets: Redis does again what it is asked");
+    show_state(s, lun_member_state(s->member));
+}
+
 static void answered(void *self, const struct lun_redis_reply *r)
 {
     struct lun_sharing *s = self;
-    if (r->result == LUN_REDIS_OK && !lun_redis_is_whole(r, 0)) { lun_member_apart(s->member); return; }
-    if (r->result == LUN_REDIS_OK) {
-        bool again = s->why && !s->looks;       /* that it can be read says nothing of whether it can be written to */
-        if (again) free(s->why), s->why = NULL;
-        lun_member_answer(s->member, r->items, r->n);
-        s->clock = lun_member_clock(s->member);
-        s->clock_at = now(s);
-        if (again) lun_log(s->options.log, LUN_LOG_INFO, "budgets: Redis does again what it is asked");
-        if (again) show_state(s, lun_member_state(s->member));
-        return;
-    }
-    trouble(s, r->why);
-    if (r->result == LUN_REDIS_ERROR) lun_member_refuse(s->member);
-    else lun_member_apart(s->member);
+    bool whole = r->result == LUN_REDIS_OK && lun_redis_is_whole(r, 1);
+    if (whole) { heard(s, r); return; }
+    trouble(s, r->result == LUN_REDIS_OK ? STRANGE : r->why);
+    if (r->result == LUN_REDIS_GONE) lun_member_apart(s->member);
+    else lun_member_refuse(s->member);
 }
 
 static void say(void *self, const char *const *arguments, int n)

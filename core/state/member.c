@@ -313,9 +313,8 @@ static enum lun_member_op next(member *m)
 
 static void tell(member *m)
 {
-    if (m->outdated) become(m, LUN_MEMBER_OUTDATED, "");
-    else if (!m->looked || m->head.lost) return;
-    else if (!lun_list_has(m->head.living, m->options.id) || !m->registered) become(m, LUN_MEMBER_JOINING, "");
+    if (!m->looked || m->head.lost) return;
+    if (!lun_list_has(m->head.living, m->options.id) || !m->registered) become(m, LUN_MEMBER_JOINING, "");
     else if (!m->head.open) become(m, LUN_MEMBER_WAITING, m->head.missing);
     else if (!drawing(m)) become(m, LUN_MEMBER_NEW, "");
     else become(m, LUN_MEMBER_OPEN, "");
@@ -442,7 +441,7 @@ static void hear_demand(member *m)
 static void obeyed(member *m, enum lun_member_op op, const char *status, const char *const *items, int n)
 {
     bool ok = !strcmp(status, "OK");
-    if (!strcmp(status, "STALE")) m->outdated = true;
+    if (!strcmp(status, "STALE")) m->outdated = true, become(m, LUN_MEMBER_OUTDATED, "");
     if (!strcmp(status, "UNKNOWN") && op != LUN_OP_FORGET) m->registered = false;
     if (!strcmp(status, "HEARD")) m->heard = true;
     if (op == LUN_OP_DRAW && !ok) put_back(m);
@@ -454,13 +453,13 @@ static void obeyed(member *m, enum lun_member_op op, const char *status, const c
     if (op == LUN_OP_PARTS) note_gone(m, items, n);
 }
 
-void lun_member_answer(member *m, const char *const *items, int n)
+bool lun_member_answer(member *m, const char *const *items, int n)
 {
     int rest;
     enum lun_member_op op = m->op;
-    if (!m->busy) return;
+    if (!m->busy) return true;
     m->op = LUN_OP_NONE;
-    if (!lun_member_read(m, items, n, &rest)) { m->busy = m->looked = false; return; }
+    if (!lun_member_read(m, items, n, &rest)) { m->busy = m->looked = false; return false; }
     m->looked = true;
     bool mine = op != m->numbered.op || !strcmp(m->nonce, m->head.nonce);
     if (op == m->numbered.op) m->again = false;
@@ -468,6 +467,7 @@ void lun_member_answer(member *m, const char *const *items, int n)
     if (!m->head.lost && !strcmp(m->nonce, m->head.nonce)) hear_demand(m);
     m->busy = false;            /* not before: who is told may want more at once, and those who are told are read from what was sent */
     step(m);
+    return true;
 }
 
 /* Nothing more before the next tick: what was refused would be refused again. */
