@@ -231,6 +231,8 @@ static void heard(struct lun_sharing *s, const struct lun_redis_reply *r)
 {
     bool looked = s->looks;             /* that it can be read says nothing of whether it can be written to */
     if (!lun_member_answer(s->member, r->items, r->n)) { trouble(s, STRANGE); return; }
+    s->clock = lun_member_clock(s->member);
+    s->clock_at = now(s);
     if (!s->why || looked) return;
     free(s->why), s->why = NULL;
     lun_log(s->options.log, LUN_LOG_INFO, "budgets: Redis does again what it is asked");

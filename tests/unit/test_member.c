@@ -345,6 +345,18 @@ static void a_redis_that_has_lost_all_hears_how_far_nobody_tells_of_pieces_any_m
     if (world_broken(w)) fail_msg("%s", w->wrong);
 }
 
+/* The second has said that it has that on its disk, as soon as it had. */
+static void who_founded_can_leave_to_one_that_it_has_vouched_for(void **s)
+{
+    struct world *w = *s;
+    stop_in_order(w, &w->g[0]);
+    tick(w, &w->g[1], 2);
+    assert_string_equal(lun_member_members(w->g[1].member), " g1 ");
+    redis_flush(w);
+    tick(w, &w->g[1], 2);
+    assert_int_equal(w->g[1].state, LUN_MEMBER_OPEN);
+}
+
 /* The second is vouched for and has not heard it when the first leaves, a third hears that, the first comes back as one that is new, and Redis is emptied. There is
  * nobody then who could begin an epoch, if the second was taken for one who can. */
 static void while_no_other_has_its_being_vouched_for_on_its_disk_the_last_one_that_has_stays(void **s)
@@ -411,6 +423,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_last_one_stays_a_member, two, close_two),
         cmocka_unit_test_setup_teardown(pieces_far_behind_are_dropped_by_redis_and_then_by_the_members, two_with_a_window, close_two),
         cmocka_unit_test_setup_teardown(a_redis_that_has_lost_all_hears_how_far_nobody_tells_of_pieces_any_more, two_with_a_window, close_two),
+        cmocka_unit_test_setup_teardown(who_founded_can_leave_to_one_that_it_has_vouched_for, two, close_two),
         cmocka_unit_test_setup_teardown(while_no_other_has_its_being_vouched_for_on_its_disk_the_last_one_that_has_stays, two, close_two),
         cmocka_unit_test_setup_teardown(who_is_named_later_is_on_every_disk_before_another_is_let_go_of, two, close_two),
         cmocka_unit_test(random_schedules_never_spend_more_than_the_limit_and_come_right),
