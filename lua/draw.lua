@@ -4,8 +4,8 @@
 --
 -- Fields: run, nonce (the epoch: a member's random text, and the Redis process that it was said to), open, members, vouched, needed, registered, gone (who
 -- was forgotten or has left, and still counts), leaving (who is to be gone once all others have that on their disks), heard (who has asked what these
--- have), ready (who has it on his disk), new (whom another one's word must vouch for), sure (who has said that it is on his own disk that he is vouched for: while
--- there is one, a Redis that has lost all finds somebody to begin an epoch) as lists with a space at each end of a name; round (of these lists:
+-- have), ready (who has it on his disk), new (whom another one's word must vouch for), sure (who has said that it is on his own disk that he is vouched for:
+-- while there is one, a Redis that has lost all finds somebody to begin an epoch) as lists with a space at each end of a name; round (of these lists:
 -- what is said of an earlier one does not count); demand (accounts that somebody found too little of, and when); for a member s:ID the last message,
 -- r:ID its answer; for an account g:ACCOUNT:ID what a member has of it, l:ACCOUNT:ID the limit it goes by, e:ACCOUNT when its period ends (ms),
 -- p:BUDGET what its periods are; before: accounts of periods that began until then (ms) are full: one of the forgotten had an unknown part.

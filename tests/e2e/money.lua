@@ -41,10 +41,14 @@ local function hash(key)
 end
 
 
--- The configuration with these limits; a budget without one has a limit that is never reached, one whose limit is false is none.
+-- The configuration with these limits; a budget without one has a limit that is never reached, one whose limit is false is none. With `rolling`, seconds, the
+-- budgets of keys and the total are windows, those of teams are not.
 function World:config(limits, i)
   local out, o = {}, self.options
-  local function budget(limit) return limit == false and "nil" or ("{ limit = %s, %s }"):format(usd(limit or UNLIMITED), o.per or 'per = "ever"') end
+  local function budget(limit, window)
+    local per = window and ('per = "rolling", window = %d'):format(window) or o.per or 'per = "ever"'
+    return limit == false and "nil" or ("{ limit = %s, %s }"):format(usd(limit or UNLIMITED), per)
+  end
   local function put(text) out[#out + 1] = text end
   put(('return { policy = "policy.lua", state = "%s/state%d", health = false,'):format(self.folder, i))
   put(("limits = { attempts = 4, retries = %s, hedges = 0.05, output = %d, deadline = 20, lag = false },"):format(tostring(o.retries or 0.5), money.output))
@@ -60,10 +64,10 @@ function World:config(limits, i)
   for t = 0, o.teams - 1 do put((" t%d = { budget = %s },"):format(t, budget(limits["team t" .. t]))) end
   put "}, clients = {"
   for k = 1, o.keys do
-    put((' { name = "k%d", team = "t%d", hash = "%s", budget = %s },'):format(k, k % o.teams, hash("key-" .. k), budget(limits["key k" .. k])))
+    put((' { name = "k%d", team = "t%d", hash = "%s", budget = %s },'):format(k, k % o.teams, hash("key-" .. k), budget(limits["key k" .. k], o.rolling)))
   end
   local tenants = o.tenants and 'tags = { tenant = { from = "header:x-tenant", ' .. budget(limits["tag tenant"]):match "{(.*)" .. " }" or ""
-  put("}, budgets = { total = " .. budget(limits.total) .. ", " .. tenants .. " },")
+  put("}, budgets = { total = " .. budget(limits.total, o.rolling) .. ", " .. tenants .. " },")
   if o.one_ledger then put(('ledger = "%s/ledger.db",'):format(self.folder)) end
   put((o.more or "") .. "}")
   return table.concat(out, "\n")
@@ -101,6 +105,10 @@ function World:start_gateway(i)
     env.ASAN_OPTIONS = (os.getenv "ASAN_OPTIONS" or "") .. ":verify_asan_link_order=0"
     os.execute("mkdir -p " .. env.POWERCUT)
   end
+  if o.rolling then
+    env.LD_PRELOAD = (env.LD_PRELOAD and env.LD_PRELOAD .. ":" or "") .. built .. "wallclock.so"
+    env.WALLCLOCK, env.ASAN_OPTIONS = self.folder .. "/clock", (os.getenv "ASAN_OPTIONS" or "") .. ":verify_asan_link_order=0"
+  end
   local files = { ["policy.lua"] = o.hedges == false and plain or policy }
   self.gateways[i] = e2e.gateway { config = self:config(self.limits, i), files = files, workers = o.workers or 2, env = env }
   self.gateways[i].state, self.gateways[i].number = self.folder .. "/state" .. i, i
@@ -113,10 +121,19 @@ function money.start(options)
   options.keys, options.teams = options.keys or 8, options.teams or 2
   e2e.write(self.folder .. "/ports", ("\0"):rep(32))
   e2e.write(self.folder .. "/records", "")
+  self:advance(0)
   self:start_biller()
   for i = 1, options.gateways or 1 do self:start_gateway(i) end
   self:open_doors()
   return self
+end
+
+-- The wall clocks of all gateways are so many seconds later, from now on and after each start.
+function World:advance(seconds)
+  self.later = (self.later or 0) + seconds
+  local f = assert(io.open(self.folder .. "/clock", "r+") or io.open(self.folder .. "/clock", "w"))
+  f:write(("%-20d"):format(self.later))
+  f:close()
 end
 
 -- Other limits, taken over by every gateway; `later`: when it starts again.

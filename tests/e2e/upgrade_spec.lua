@@ -217,10 +217,10 @@ describe("an upgrade", function()
     assert.falsy(g.process:stderr():find("cannot be used", 1, true))
   end)
 
-  it("keeps what was spent, and spends a limit once", function()
+  for _, per in ipairs { '"ever"', '"rolling", window = 86400' } do it("keeps what was spent, and spends a limit once, per " .. per, function()
     local g = e2e.gateway { workers = 2, env = { A = provider.url }, config = ([[return { providers = { a = { base_url = env "A" } },
       models = { m = { { provider = "a", model = "x", price = { input = 1000, output = 1000 } } } },
-      clients = { { name = "app", hash = "%s", budget = { limit = 10, per = "ever" } } } }]]):format(e2e.hash "sk-app") }
+      clients = { { name = "app", hash = "%s", budget = { limit = 10, per = %s } } } }]]):format(e2e.hash "sk-app", per) }
     local answered, pid = 0, g.process.pid
     local function ask() return g:chat { headers = { authorization = "Bearer sk-app" }, body = { max_tokens = 1 } }.status end
     for i = 1, 3 do
@@ -237,7 +237,7 @@ describe("an upgrade", function()
     e2e.eventually("all of it is known here", function()
       return math.abs(answered * 0.101 - g:metric 'lunette_budget_used_usd{budget="key app"}') < 1e-9
     end)
-  end)
+  end) end
 end)
 
 describe("listening sockets that are there already", function()
