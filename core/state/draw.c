@@ -102,7 +102,7 @@ static void collect_span(struct lun_draw_work *w, struct lun_span *s, lun_us wal
                                  .beside = lun_span_beside(s) };
     d->abroad = s->abroad;
     d->looked = s->looked;
-    d->forced = s->of->limit >= 0 && lun_span_gone(s) > s->granted;     /* a claim above its hold: it is spent, whatever others were granted of the window since */
+    d->forced = s->of->limit >= 0 && lun_span_gone(s) > s->granted;     /* a claim above its hold is spent, whoever was granted what since */
     d->want = s->looked ? -1 : wanted(s, s->late || (s->end <= wall && !s->holds));
     s->listed = s->give_back = s->trim = false;
     s->wanted = s->least = 0;

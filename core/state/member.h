@@ -98,7 +98,7 @@ bool lun_member_forget(struct lun_member *, const char *id);
 
 void lun_member_connected(struct lun_member *);
 void lun_member_apart(struct lun_member *);            /* no connection, or no answer: what was under way may or may not have been done */
-bool lun_member_answer(struct lun_member *, const char *const *items, int n);          /* false: it is none that the script gives, and counts as if there was none */
+bool lun_member_answer(struct lun_member *, const char *const *items, int n);  /* false: it is none that the script gives; it is asked again at the next tick */
 void lun_member_refuse(struct lun_member *);           /* an error instead of an answer: nothing was done; it is sent again at the next tick */
 void lun_member_tick(struct lun_member *);             /* every LUN_MEMBER_POLL */
 enum lun_member_state lun_member_state(const struct lun_member *);

@@ -139,7 +139,7 @@ for _, kind in ipairs(kinds) do describe("a gateway whose machine loses its powe
   end)
 end) end
 
-for _, kind in ipairs(kinds) do describe("two processes on one ledger, one of which is killed or ended in turn while clients spend" .. kind[1] .. ",", function()
+for _, kind in ipairs(kinds) do describe("two processes on one ledger, one of which is killed or ended in turn while clients buy" .. kind[1] .. ",", function()
   teardown(e2e.stop)
 
   it("overspend nothing together, and lose no answer", function()

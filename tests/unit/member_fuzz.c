@@ -263,11 +263,12 @@ static bool go_back(struct world *w, struct gateway *g)
 
 /*    what, how often, is it a fault, does it change who is a member, or has to say so again */
 #define ACTIONS(X) \
-    X(deliver_one, 30, false, false) X(deliver_again, 6, false, false) X(lose_one, 2, false, false) X(hear_one, 25, false, false) X(gateway_talk, 20, false, false) \
-    X(want, 12, false, false) X(hold, 10, false, false) X(settle, 6, false, false) X(give_back_one, 6, false, false) X(claim, 1, false, false) X(tick, 8, false, true) \
-    X(part, 2, false, false) X(start_one, 5, false, true) X(keep_image, 3, false, false) X(pass, 2, false, false) X(skew, 1, false, false) X(other_limit, 1, false, false) \
-    X(killed, 2, true, true) X(gateway_stop, 3, false, true) X(power_cut, 2, true, false) X(restart, 3, true, false) X(flush, 2, true, true) X(forget_one, 4, true, true) \
-    X(go_back, 4, true, false) X(window_drop, 4, false, false) X(window_step_back, 2, false, false) \
+    X(deliver_one, 30, false, false) X(deliver_again, 6, false, false) X(lose_one, 2, false, false) X(hear_one, 25, false, false) \
+    X(gateway_talk, 20, false, false) X(want, 12, false, false) X(hold, 10, false, false) X(settle, 6, false, false) X(give_back_one, 6, false, false) \
+    X(claim, 1, false, false) X(tick, 8, false, true) X(part, 2, false, false) X(start_one, 5, false, true) X(keep_image, 3, false, false) \
+    X(pass, 2, false, false) X(skew, 1, false, false) X(other_limit, 1, false, false) X(killed, 2, true, true) X(gateway_stop, 3, false, true) \
+    X(power_cut, 2, true, false) X(restart, 3, true, false) X(flush, 2, true, true) X(forget_one, 4, true, true) X(go_back, 4, true, false) \
+    X(window_drop, 4, false, false) X(window_step_back, 2, false, false) \
     X(disk_fails, 1, true, false) X(memory_full, 1, true, false)
 static const struct action { bool (*act)(struct world *, struct gateway *); const char *name; int often; bool fault, of_members; } actions[] = {
 #define X(act, often, fault, of_members) { act, #act, often, fault, of_members },

@@ -357,8 +357,8 @@ static void who_founded_can_leave_to_one_that_it_has_vouched_for(void **s)
     assert_int_equal(w->g[1].state, LUN_MEMBER_OPEN);
 }
 
-/* The second is vouched for and has not heard it when the first leaves, a third hears that, the first comes back as one that is new, and Redis is emptied. There is
- * nobody then who could begin an epoch, if the second was taken for one who can. */
+/* The second is vouched for and has not heard it when the first leaves, a third hears that, the first comes back as one that is new, and Redis is
+ * emptied. There is nobody then who could begin an epoch, if the second was taken for one who can. */
 static void while_no_other_has_its_being_vouched_for_on_its_disk_the_last_one_that_has_stays(void **s)
 {
     struct world *w = *s;

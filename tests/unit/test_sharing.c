@@ -98,7 +98,11 @@ static void assert_call(struct world *w, const char *op, const char *rest)
 /* ---- the bookkeeper ---- */
 
 static void note_dispatched(void *self, uint32_t slot, const struct lun_draw_line *line) { ((struct world *)self)->lines[slot] = *line; }
-static void note_settled(void *self, uint32_t slot, uint64_t seq, const struct lun_settlement *how) { (void)seq, ((struct world *)self)->costs[slot] = how->cost; }
+static void note_settled(void *self, uint32_t slot, uint64_t seq, const struct lun_settlement *how)
+{
+    (void)seq;
+    ((struct world *)self)->costs[slot] = how->cost;
+}
 static void wake(void *self, bool urgent) { (void)self, (void)urgent; }
 static void take_line(void *self, enum lun_log_level level, const char *message, size_t n)
 {
@@ -349,16 +353,17 @@ static void what_others_lack_is_given_back_on_the_disk_first(void **s)
     lun_hold_release(&h);
 }
 
-static void what_is_charged_above_the_limit_is_told(void **s)
+static void what_is_charged_above_its_hold_is_told(void **s)
 {
     struct world *w = *s;
     struct lun_hold h;
     ask_for(w, &h, 10);
     answers(w, "OK", "YES", "10", "10", NULL);
     assert_int_equal(hold(w, &h, 10), LUN_TAKEN);
-    lun_hold_settle(&h, 1200);
+    lun_hold_settle(&h, 25);
     turn(w);
-    assert_call(w, "draw", "1 total@ever 1200 1000 0 0");
+    assert_int_equal(on_disk(w), 25);
+    assert_call(w, "draw", "1 total@ever 25 1000 0 0");
 }
 
 /* ---- refused ---- */
@@ -490,7 +495,10 @@ static void an_answer_of_another_epoch_grants_nothing(void **s)
     assert_call(w, "draw", "0 1 1 total@ever 10 1000 0 0 0/0/UTC");
 }
 
-static void reply_with(struct world *w, const char *const *items, int n) { reply(w, &(struct lun_redis_reply){ .result = LUN_REDIS_OK, .n = n, .items = items }); }
+static void reply_with(struct world *w, const char *const *items, int n)
+{
+    reply(w, &(struct lun_redis_reply){ .result = LUN_REDIS_OK, .n = n, .items = items });
+}
 
 /* No answer that the script gives: nothing is granted, somebody hears of it, and the message is said again. */
 static void an_answer_that_is_none_grants_nothing_and_is_said(void **s)
@@ -585,8 +593,8 @@ static void what_is_shown_names_this_gateway_the_others_and_redis_trouble(void *
     lun_sharing_tick(w->sharing);
     fails(w, LUN_REDIS_GONE, "redis://shop does not answer in time");
     lun_sharing_show(w->sharing, &out);
-    snprintf(expected, sizeof expected, "\"gateway\":\"%s\",\"sharing\":\"apart\",\"redis\":\"redis://shop does not answer in time\",\"members\":\"%s\",\"missing\":\"\","
-             "\"leaving\":\"\",\"unready\":\"\"", w->me, w->all);
+    snprintf(expected, sizeof expected, "\"gateway\":\"%s\",\"sharing\":\"apart\",\"redis\":\"redis://shop does not answer in time\","
+             "\"members\":\"%s\",\"missing\":\"\",\"leaving\":\"\",\"unready\":\"\"", w->me, w->all);
     assert_string_equal(lun_buf_text(&out), expected);
     lun_buf_free(&out);
 }
@@ -598,13 +606,15 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ALONE(it_looks_first_and_founds_by_an_operators_word_alone), ALONE(what_the_ledger_has_is_said_when_it_registers),
         OPEN(nothing_is_held_before_redis_has_granted_it_and_it_is_on_the_disk), OPEN(what_is_asked_for_already_is_not_asked_for_again),
-        OPEN(what_others_lack_is_given_back_on_the_disk_first), OPEN(what_is_charged_above_the_limit_is_told),
+        OPEN(what_others_lack_is_given_back_on_the_disk_first), OPEN(what_is_charged_above_its_hold_is_told),
         OPEN(where_all_is_too_much_the_dearest_of_those_who_wait_is_tried_alone), OPEN(nobody_is_told_that_there_is_no_more_for_the_first_second),
         OPEN(who_was_told_that_there_is_no_more_is_asked_for_again_each_second), OPEN(a_refusal_for_another_reason_is_logged_and_waited_out),
         OPEN(an_error_is_logged_once_and_the_same_message_is_said_at_the_next_tick), OPEN(what_got_no_answer_is_said_again_as_it_was_and_counts_once),
-        OPEN(an_answer_of_another_epoch_grants_nothing), OPEN(an_answer_that_is_none_grants_nothing_and_is_said), OPEN(a_group_that_is_cut_short_is_not_granted),
-        OPEN(a_later_process_on_this_ledger_has_the_word), OPEN(whom_an_operator_names_is_forgotten_if_there_is_such_a_one),
-        OPEN(who_leaves_waits_until_that_was_heard), OPEN(who_leaves_without_redis_does_not_wait), OPEN(what_is_shown_names_this_gateway_the_others_and_redis_trouble),
+        OPEN(an_answer_of_another_epoch_grants_nothing), OPEN(an_answer_that_is_none_grants_nothing_and_is_said),
+        OPEN(a_group_that_is_cut_short_is_not_granted), OPEN(a_later_process_on_this_ledger_has_the_word),
+        OPEN(whom_an_operator_names_is_forgotten_if_there_is_such_a_one),
+        OPEN(who_leaves_waits_until_that_was_heard), OPEN(who_leaves_without_redis_does_not_wait),
+        OPEN(what_is_shown_names_this_gateway_the_others_and_redis_trouble),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
