@@ -10,13 +10,14 @@ local show = os.getenv "STRESS_FIGURES" and print or function() end
 -- The share that each budget has of what all would like to spend: some much too small, some just so, most more than enough; of all of it two thirds.
 local shares = { ["key k1"] = 0.0005, ["key k2"] = 0.01, ["key k3"] = 0.03, ["team t1"] = 0.15, ["tag tenant"] = 0.18, total = 0.65 }
 
-describe("under many clients at once, with a provider that does not do what it should,", function()
+for kind, rolling in pairs { [""] = false, [" and budgets that are windows"] = 86400 } do
+describe("under many clients at once, with a provider that does not do what it should" .. kind .. ",", function()
   local world, report, spent, books, sums
   teardown(e2e.stop)
 
   -- What a question costs on average is tried first; the limits follow from it.
   setup(function()
-    world = money.start { keys = 12, teams = 3, tenants = 4 }
+    world = money.start { keys = 12, teams = 3, tenants = 4, rolling = rolling }
     local try = math.max(500, requests / 50)
     world:buy { requests = try, connections = 128 }
     world:bought()
@@ -58,6 +59,8 @@ describe("under many clients at once, with a provider that does not do what it s
     world:check(rows, books)
   end)
 
+  if rolling then return end                                -- what follows is no matter of periods
+
   it("most is served, and every limit is reached", function()
     assert.equal(0, report.broken)
     assert.is_true(report.whole > 0.4 * requests, report.whole .. " of " .. requests)
@@ -91,6 +94,7 @@ describe("under many clients at once, with a provider that does not do what it s
     end
   end)
 end)
+end
 
 describe("with a provider that answers everything", function()
   after_each(e2e.stop)
