@@ -181,9 +181,10 @@ static void on_readable(evutil_socket_t fd, short what, void *self)
     (void)fd, (void)what;
     if (c->shaking) { shake(c); return; }
     if (posture != DEAF && posture != READING) { read_some(c, SIZE_MAX); return; }
+    ssize_t n = peek(c, c->text, 12);
+    if (n < 0 && errno == EAGAIN) return;               /* what TLS says beside it */
     event_del(c->readable);
     if (posture == READING) { stand(c); return; }
-    ssize_t n = peek(c, c->text, 12);
     c->n = n > 0 ? (size_t)n : 0;
     if (c->n == 12) statuses[atoi(c->text + 9) % STATUSES]++;
     stand(c);
