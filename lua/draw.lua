@@ -115,7 +115,7 @@ local function change()
   h.round, h.ready = h.round + 1, ""
   if h.leaving == "" then h.heard = "" end
 end
-local function lists() return h.members .. "/" .. h.gone .. "/" .. text(h.before) end
+local function lists_as_text() return h.members .. "/" .. h.gone .. "/" .. text(h.before) end
 local function open_if_all_registered() if not h.open and without(h.needed, h.registered) == "" then h.open = true end end
 local function unready() return h.leaving == "" and "" or without(without(h.members, h.leaving), h.ready) end
 
@@ -363,7 +363,7 @@ if op == "register" then
         if a.limit ~= "-1" then set("l:" .. a.account .. ":" .. me, a.limit) else drops[#drops + 1] = "l:" .. a.account .. ":" .. me end
       end
     end
-    local as_it_was = lists()
+    local as_it_was = lists_as_text()
     if not h.open then          -- who is a member for anybody is one, whoever has let go of him: he may have come back since
       h.members, h.needed = join(h.members, members), join(h.needed, members)
     end
@@ -374,7 +374,7 @@ if op == "register" then
       drop(budget, ended, ended)
     end
     h.registered = add(h.registered, me)
-    if has(h.leaving, me) or lists() ~= as_it_was then change() end          -- what others have noted, of him or of them, may be less
+    if has(h.leaving, me) or lists_as_text() ~= as_it_was then change() end          -- what others have noted, of him or of them, may be less
     h.sure = without(h.sure, " " .. me .. " ")
     if vouches and not has(h.new, me) then
       h.vouched, h.sure = add(h.vouched, me), add(h.sure, me)

@@ -72,6 +72,8 @@ static void connection(struct world *w, bool stands)
     w->redis.options.state(w->redis.options.self, stands, LUN_REDIS_CLOSED, stands ? NULL : "redis://shop has ended the connection");
 }
 
+#define NO_WINDOW "0", "0", "0"     /* what an answer tells of an account beside its own: others' spending in its window, until when, how far pieces are dropped */
+
 /* The head that lua/draw.lua gives, everybody there and vouched for, and these items behind it, to NULL. */
 static void answers(struct world *w, const char *status, ...)
 {
@@ -299,7 +301,7 @@ static void what_the_ledger_has_is_said_when_it_registers(void **s)
     answers(w, "OK", NULL);
     free(w->redis.words[SAID_REST]), w->redis.words[SAID_REST] = lun_strdup("FRESH");         /* random */
     char expected[300];
-    snprintf(expected, sizeof expected, "FRESH %s 1  late  12 1 key%%20shop%%201@ 30 50 0 1 late total@ 7", w->all);
+    snprintf(expected, sizeof expected, "FRESH %s 1  late  12 1 key%%20shop%%201@ 30 50 0 1 late total@ 7 0", w->all);
     assert_call(w, "register", expected);
 }
 
@@ -314,7 +316,7 @@ static void nothing_is_held_before_redis_has_granted_it_and_it_is_on_the_disk(vo
     assert_call(w, "draw", "0 1 1 total@ever 10 1000 0 0 0/0/UTC");
     assert_int_equal(hold(w, &h, 10), LUN_LATER);
     assert_int_equal(on_disk(w), 0);
-    answers(w, "OK", "YES", "10", "310", NULL);
+    answers(w, "OK", "YES", "10", "310", NO_WINDOW, NULL);
     assert_int_equal(on_disk(w), 10);
     assert_int_equal(hold(w, &h, 10), LUN_TAKEN);
     lun_account_look(w->total, NOW, &v);
@@ -329,7 +331,7 @@ static void what_is_asked_for_already_is_not_asked_for_again(void **s)
     ask_for(w, &h, 10);
     assert_int_equal(hold(w, &h, 10), LUN_LATER);
     turn(w);
-    answers(w, "OK", "YES", "10", "10", NULL);
+    answers(w, "OK", "YES", "10", "10", NO_WINDOW, NULL);
     assert_int_equal(w->redis.n, 0);
     assert_int_equal(hold(w, &h, 10), LUN_TAKEN);
     lun_hold_release(&h);
@@ -340,7 +342,7 @@ static void what_others_lack_is_given_back_on_the_disk_first(void **s)
     struct world *w = *s;
     struct lun_hold h;
     ask_for(w, &h, 100);
-    answers(w, "OK", "YES", "100", "100", NULL);
+    answers(w, "OK", "YES", "100", "100", NO_WINDOW, NULL);
     assert_int_equal(hold(w, &h, 30), LUN_TAKEN);
     lun_sharing_tick(w->sharing);
     assert_call(w, "look", "");
@@ -358,7 +360,7 @@ static void what_is_charged_above_its_hold_is_told(void **s)
     struct world *w = *s;
     struct lun_hold h;
     ask_for(w, &h, 10);
-    answers(w, "OK", "YES", "10", "10", NULL);
+    answers(w, "OK", "YES", "10", "10", NO_WINDOW, NULL);
     assert_int_equal(hold(w, &h, 10), LUN_TAKEN);
     lun_hold_settle(&h, 25);
     turn(w);
@@ -375,12 +377,12 @@ static void where_all_is_too_much_the_dearest_of_those_who_wait_is_tried_alone(v
     assert_int_equal(hold(w, &cheap, 300), LUN_LATER);
     ask_for(w, &dear, 400);
     assert_call(w, "draw", "0 1 1 total@ever 700 1000 0 0 0/0/UTC");
-    answers(w, "OK", "SHORT", "0", "500", NULL);
+    answers(w, "OK", "SHORT", "0", "500", NO_WINDOW, NULL);
     assert_call(w, "draw", "0 1 1 total@ever 400 1000 0 0 0/0/UTC");
-    answers(w, "OK", "SHORT", "0", "700", NULL);
+    answers(w, "OK", "SHORT", "0", "700", NO_WINDOW, NULL);
     assert_int_equal(w->redis.n, 0);                    /* and nothing smaller */
     ask_for(w, &dear, 400);
-    answers(w, "OK", "YES", "400", "900", NULL);
+    answers(w, "OK", "YES", "400", "900", NO_WINDOW, NULL);
     assert_int_equal(hold(w, &dear, 400), LUN_TAKEN);
     lun_hold_release(&dear);
 }
@@ -392,14 +394,14 @@ static void nobody_is_told_that_there_is_no_more_for_the_first_second(void **s)
     struct lun_hold h;
     lun_us began = w->reactor->loop.now;
     ask_for(w, &h, 400);
-    answers(w, "OK", "SHORT", "0", "700", NULL);
+    answers(w, "OK", "SHORT", "0", "700", NO_WINDOW, NULL);
     w->reactor->loop.now = began + LUN_SECOND - 1;
     ask_for(w, &h, 400);
-    answers(w, "OK", "SHORT", "0", "700", NULL);
+    answers(w, "OK", "SHORT", "0", "700", NO_WINDOW, NULL);
     assert_int_equal(hold(w, &h, 400), LUN_LATER);
     turn(w);
     w->reactor->loop.now = began + LUN_SECOND;
-    answers(w, "OK", "SHORT", "0", "700", NULL);
+    answers(w, "OK", "SHORT", "0", "700", NO_WINDOW, NULL);
     assert_int_equal(hold(w, &h, 400), LUN_SHORT);
     assert_int_equal(hold(w, &h, 399), LUN_LATER);      /* of that much nothing was said */
 }
@@ -410,15 +412,15 @@ static void who_was_told_that_there_is_no_more_is_asked_for_again_each_second(vo
     struct lun_hold h;
     lun_us began = w->reactor->loop.now;
     ask_for(w, &h, 400);
-    answers(w, "OK", "SHORT", "0", "700", NULL);
+    answers(w, "OK", "SHORT", "0", "700", NO_WINDOW, NULL);
     w->reactor->loop.now = began + LUN_SECOND;
     ask_for(w, &h, 400);
-    answers(w, "OK", "SHORT", "0", "700", NULL);
+    answers(w, "OK", "SHORT", "0", "700", NO_WINDOW, NULL);
     assert_int_equal(hold(w, &h, 400), LUN_SHORT);
     w->reactor->loop.now = began + 2 * LUN_SECOND;
     lun_sharing_tick(w->sharing);
     assert_call(w, "draw", "0 1 1 total@ever 400 1000 0 0 0/0/UTC");
-    answers(w, "OK", "YES", "400", "500", NULL);
+    answers(w, "OK", "YES", "400", "500", NO_WINDOW, NULL);
     assert_int_equal(hold(w, &h, 400), LUN_TAKEN);
     lun_hold_release(&h);
 }
@@ -428,10 +430,10 @@ static void a_refusal_for_another_reason_is_logged_and_waited_out(void **s)
     struct world *w = *s;
     struct lun_hold h;
     ask_for(w, &h, 10);
-    answers(w, "OK", "DIFFERS", "0", "0", NULL);
+    answers(w, "OK", "DIFFERS", "0", "0", NO_WINDOW, NULL);
     assert_logged(w, "warn budgets: a draw was refused: DIFFERS");
     ask_for(w, &h, 10);
-    answers(w, "OK", "UNVOUCHED", "0", "0", NULL);
+    answers(w, "OK", "UNVOUCHED", "0", "0", NO_WINDOW, NULL);
     assert_string_equal(w->said, "");                   /* the state says it */
     assert_int_equal(hold(w, &h, 10), LUN_LATER);
     assert_int_equal(on_disk(w), 0);
@@ -454,7 +456,7 @@ static void an_error_is_logged_once_and_the_same_message_is_said_at_the_next_tic
     fails(w, LUN_REDIS_ERROR, "redis://shop: its memory is full");
     assert_string_equal(w->said, "");
     lun_sharing_tick(w->sharing);
-    answers(w, "OK", "YES", "10", "10", NULL);
+    answers(w, "OK", "YES", "10", "10", NO_WINDOW, NULL);
     assert_logged(w, "info budgets: Redis does again what it is asked");
     assert_string_equal(status(w), "open");
     assert_int_equal(on_disk(w), 10);
@@ -475,7 +477,7 @@ static void what_got_no_answer_is_said_again_as_it_was_and_counts_once(void **s)
     assert_call(w, "look", "");
     answers(w, "OK", NULL);
     assert_string_equal(call(w), first);
-    answers(w, "OK", "YES", "10", "10", NULL);
+    answers(w, "OK", "YES", "10", "10", NO_WINDOW, NULL);
     assert_int_equal(on_disk(w), 10);
     assert_int_equal(w->redis.n, 0);
 }
@@ -487,7 +489,7 @@ static void an_answer_of_another_epoch_grants_nothing(void **s)
     struct lun_hold h;
     ask_for(w, &h, 10);
     w->nonce = "fedcba9876543210";
-    answers(w, "OK", "YES", "10", "10", NULL);
+    answers(w, "OK", "YES", "10", "10", NO_WINDOW, NULL);
     assert_int_equal(on_disk(w), 0);
     assert_int_equal(hold(w, &h, 10), LUN_LATER);
     assert_string_equal(w->redis.words[SAID_OP], "register");
@@ -522,7 +524,7 @@ static void an_answer_that_is_none_grants_nothing_and_is_said(void **s)
         assert_string_equal(call(w), first);
         lun_draw_status(w->money, "", NULL);
     }
-    answers(w, "OK", "YES", "10", "10", NULL);
+    answers(w, "OK", "YES", "10", "10", NO_WINDOW, NULL);
     assert_string_equal(status(w), "open");
     assert_int_equal(on_disk(w), 10);
 }
