@@ -8,11 +8,6 @@
     "AND (ifnull(granted,0)>0 OR charged+adjusted>0)), last AS (SELECT budget,max(ends) AS at FROM taken GROUP BY budget) "
 
 /*  id, the statement */
-#define LUN_LEDGER_INTO "INSERT INTO attempt(run,seq,at,request,target,client,version,payers,hold,cost,input,cached_input,cache_write,cache_write_1h,output,reasoning," \
-    "audio,image,kind,state,flags,latency_ms) VALUES"
-#define LUN_LEDGER_ROW "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
-#define LUN_LEDGER_4_ROWS LUN_LEDGER_ROW "," LUN_LEDGER_ROW "," LUN_LEDGER_ROW "," LUN_LEDGER_ROW
-
 #define LUN_LEDGER_SQL(X) \
     X(BEGIN, "BEGIN IMMEDIATE") \
     X(SNAPSHOT, "BEGIN") \
@@ -38,8 +33,9 @@
     X(PAYERS_ADD, "INSERT INTO payers(accounts) VALUES(?1)") \
     X(PAYER_ADD, "INSERT INTO payer(payers,account) VALUES(?1,?2)") \
     X(PAYER_ALL, "SELECT account FROM payer WHERE payers=?1") \
-    X(ROW_ADD, LUN_LEDGER_INTO LUN_LEDGER_ROW " ON CONFLICT(run,seq) DO NOTHING") \
-    X(ROWS_ADD, LUN_LEDGER_INTO LUN_LEDGER_4_ROWS "," LUN_LEDGER_4_ROWS "," LUN_LEDGER_4_ROWS "," LUN_LEDGER_4_ROWS) \
+    X(ROW_ADD, "INSERT INTO attempt(run,seq,at,request,target,client,version,payers,hold,cost,input,cached_input,cache_write,cache_write_1h,output,reasoning," \
+      "audio,image,kind,state,flags,latency_ms) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22) " \
+      "ON CONFLICT(run,seq) DO NOTHING") \
     X(PART_CHARGE, "INSERT INTO part(account,run,charged) VALUES(?1,?2,?3) ON CONFLICT(account,run) DO UPDATE SET " \
       "charged=CASE WHEN charged<4611686018427387904 THEN charged+?3 ELSE charged END") \
     X(PART_RAISE, "UPDATE part SET granted=granted+?3 WHERE account=?1 AND run=?2 AND granted<4611686018427387904") \
@@ -88,9 +84,6 @@
 enum lun_sql { LUN_LEDGER_SQL(X) LUN_SQL_COUNT };
 #undef X
 
-enum { LUN_LEDGER_ROWS = 16 /* of ROWS_ADD */, LUN_LEDGER_COLUMNS = 22 /* of each */ };
-struct lun_pending { struct lun_dispatch dispatch; struct lun_settle settle; bool settled; };
-
 enum { LUN_LEDGER_CACHED = 1024 };      /* payer sets that are remembered */
 struct lun_payer_set { uint32_t id; int n; uint32_t accounts[LUN_LEDGER_PAYERS]; };
 struct lun_sum { uint32_t account; int64_t charged, excess; };
@@ -108,9 +101,6 @@ struct lun_ledger {
     int64_t data_version;
     int wal_pages, checkpoint_at;       /* pages in the log; how many there are when it is next brought into the file */
     sqlite3_stmt *statements[LUN_SQL_COUNT];
-    struct lun_pending rows[LUN_LEDGER_ROWS]; int n_rows;     /* of this transaction, not in a table yet */
-    uint64_t bound[LUN_LEDGER_ROWS * LUN_LEDGER_COLUMNS];     /* what ROWS_ADD has bound since it was prepared: numbers, and where texts lie */
-    int n_bound;                        /* the first so many of them */
     struct lun_payer_set *cache;
     struct lun_sum *sums; uint32_t n_sums, room_sums;   /* of this transaction: a table by account; room is a power of two or 0 */
 };
@@ -119,10 +109,6 @@ struct lun_ledger {
  * SQLITE_DONE; 0: failed, and noted. After a ROW: read columns, then lun_sql_next until DONE, or lun_sql_end. */
 int  lun_sql(struct lun_ledger *, enum lun_sql, const char *types, ...);
 int  lun_sql_next(struct lun_ledger *, enum lun_sql);
-/* In parts: binds from the `first`th on, each part behind the one before and the same types each time, of numbers and texts that stay where they are; then the
- * step. What is bound already is not bound again: in rows that is most. A constraint that does not hold is SQLITE_CONSTRAINT here, and nothing was wrong. */
-bool lun_sql_bind(struct lun_ledger *, enum lun_sql, int first, const char *types, ...);
-int  lun_sql_try(struct lun_ledger *, enum lun_sql);
 void lun_sql_end(struct lun_ledger *, enum lun_sql);
 int64_t lun_sql_int(struct lun_ledger *, enum lun_sql, int column);
 const char *lun_sql_text(struct lun_ledger *, enum lun_sql, int column);    /* "" for NULL; borrowed until the next step */
@@ -152,7 +138,7 @@ bool lun_ledger_mark_write(struct lun_ledger *, uint32_t run);
 
 /* ledger_write.c */
 int  lun_ledger_add_row(struct lun_ledger *, uint32_t run, const struct lun_dispatch *, const struct lun_settle *);     /* 1 added, 0 known, -1 failed */
-/* The rows that are not in a table yet, and what all come to into the parts of the run. `raise`: what they cost above their holds is granted too. */
+/* What rows come to, into the parts of the run. `raise`: what they cost above their holds is granted too. */
 bool lun_ledger_flush(struct lun_ledger *, uint32_t run, bool raise);
 const struct lun_payer_set *lun_ledger_payer_set(struct lun_ledger *, uint32_t payers);     /* NULL: failed, or there is none */
 #endif

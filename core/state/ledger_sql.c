@@ -99,29 +99,26 @@ static sqlite3_stmt *prepared(struct lun_ledger *l, enum lun_sql which)
     return *s;
 }
 
-/* A number, or where a text lies. */
-static uint64_t value_of(char type, va_list *list)
+static void bind(sqlite3_stmt *s, const char *types, va_list list)
 {
-    switch (type) {
-    case 'i': case 'n': return (uint64_t)va_arg(*list, int64_t);
-    case 'u': return va_arg(*list, uint32_t);
-    default:  return (uint64_t)(uintptr_t)va_arg(*list, const void *);
+    for (int i = 1; *types; types++, i++) {
+        int64_t number;
+        const char *text;
+        switch (*types) {
+        case 'i': sqlite3_bind_int64(s, i, va_arg(list, int64_t)); break;
+        case 'u': sqlite3_bind_int64(s, i, va_arg(list, uint32_t)); break;
+        case 'n':
+            number = va_arg(list, int64_t);
+            if (number == INT64_MAX || number == -1) sqlite3_bind_null(s, i);
+            else sqlite3_bind_int64(s, i, number);
+            break;
+        case 'b': sqlite3_bind_blob(s, i, va_arg(list, const unsigned char *), 16, SQLITE_STATIC); break;
+        default:
+            text = va_arg(list, const char *);
+            if (text) sqlite3_bind_text(s, i, text, -1, SQLITE_STATIC);
+            else sqlite3_bind_null(s, i);
+        }
     }
-}
-
-static void bind_one(sqlite3_stmt *s, int i, char type, uint64_t value)
-{
-    const void *text = (const void *)(uintptr_t)value;
-    bool null = type == 'n' ? value == INT64_MAX || (int64_t)value == -1 : type == 't' && !text;
-    if (null) sqlite3_bind_null(s, i);
-    else if (type == 't') sqlite3_bind_text(s, i, text, -1, SQLITE_STATIC);
-    else if (type == 'b') sqlite3_bind_blob(s, i, text, 16, SQLITE_STATIC);
-    else sqlite3_bind_int64(s, i, (int64_t)value);
-}
-
-static void bind(sqlite3_stmt *s, const char *types, va_list *list)
-{
-    for (int i = 1; *types; types++, i++) bind_one(s, i, *types, value_of(*types, list));
 }
 
 static int step(struct lun_ledger *l, enum lun_sql which)
@@ -134,7 +131,7 @@ static int step(struct lun_ledger *l, enum lun_sql which)
     return rc == SQLITE_DONE ? rc : 0;
 }
 
-static int start(struct lun_ledger *l, enum lun_sql which, const char *types, va_list *list)
+static int start(struct lun_ledger *l, enum lun_sql which, const char *types, va_list list)
 {
     sqlite3_stmt *s = prepared(l, which);
     if (!s) return 0;
@@ -147,41 +144,9 @@ int lun_sql(struct lun_ledger *l, enum lun_sql which, const char *types, ...)
 {
     va_list list;
     va_start(list, types);
-    int rc = start(l, which, types, &list);
+    int rc = start(l, which, types, list);
     va_end(list);
     return rc;
-}
-
-/* Whether that parameter of ROWS_ADD, counted from 0, has this value already; from now on it has. */
-static bool is_bound(struct lun_ledger *l, int i, uint64_t value)
-{
-    bool is = i < l->n_bound && l->bound[i] == value;
-    if (i == l->n_bound) l->n_bound++;
-    l->bound[i] = value;
-    return is;
-}
-
-bool lun_sql_bind(struct lun_ledger *l, enum lun_sql which, int first, const char *types, ...)
-{
-    va_list list;
-    sqlite3_stmt *s = prepared(l, which);
-    if (!s) return false;
-    va_start(list, types);
-    for (int i = first; *types; types++, i++) {
-        uint64_t value = value_of(*types, &list);
-        if (which != LUN_SQL_ROWS_ADD || !is_bound(l, i - 1, value)) bind_one(s, i, *types, value);
-    }
-    va_end(list);
-    return true;
-}
-
-int lun_sql_try(struct lun_ledger *l, enum lun_sql which)
-{
-    int rc = sqlite3_step(l->statements[which]);
-    sqlite3_reset(l->statements[which]);
-    if (rc == SQLITE_DONE || (rc & 0xFF) == SQLITE_CONSTRAINT) return rc & 0xFF;
-    lun_ledger_note(l, rc, texts[which]);
-    return 0;
 }
 
 int lun_sql_next(struct lun_ledger *l, enum lun_sql which) { return step(l, which); }
@@ -200,7 +165,7 @@ bool lun_sql_number(struct lun_ledger *l, enum lun_sql which, int64_t otherwise,
 {
     va_list list;
     va_start(list, types);
-    int rc = start(l, which, types, &list);
+    int rc = start(l, which, types, list);
     va_end(list);
     *out = rc == SQLITE_ROW ? lun_sql_int(l, which, 0) : otherwise;
     if (rc == SQLITE_ROW) lun_sql_end(l, which);

@@ -44,7 +44,6 @@ static void finish(struct lun_ledger *l)
 {
     if (!sqlite3_get_autocommit(l->db)) sqlite3_exec(l->db, "ROLLBACK", NULL, NULL, NULL);
     forget_sums(l);
-    l->n_rows = 0;
     l->open = false;
     lun_ledger_unlock(l);
 }
@@ -190,79 +189,8 @@ static struct lun_sum *sum_of(struct lun_ledger *l, uint32_t account)
     return s;
 }
 
-static const char *kind_of(const struct lun_settle *s) { return s && s->kind < LUN_KIND_COUNT ? lun_kind_name((enum lun_kind)s->kind) : NULL; }
-
-static int64_t bounded(int64_t nano) { return nano < 0 ? 0 : nano > COST_MOST ? COST_MOST : nano; }
-
-struct money { int64_t hold, cost, excess; };
-
-static struct money money_of(const struct lun_dispatch *d, const struct lun_settle *s)
-{
-    struct money m = { .hold = bounded(d->hold) };
-    m.cost = s ? bounded(s->cost) : m.hold;
-    m.excess = m.cost > m.hold ? m.cost - m.hold : 0;
-    return m;
-}
-
-static bool bind_row(struct lun_ledger *l, enum lun_sql which, int first, uint32_t run, const struct lun_dispatch *d, const struct lun_settle *s)
-{
-    static const struct lun_settle unknown;
-    struct money m = money_of(d, s);
-    bool orphaned = !s || s->state == LUN_ATTEMPT_ORPHANED;
-    const char *kind = kind_of(s), *state = lun_attempt_state_name(orphaned ? LUN_ATTEMPT_ORPHANED : LUN_ATTEMPT_SETTLED);
-    if (!s) s = &unknown;
-    const uint32_t *t = s->tokens, flags = s->flags | (m.excess ? (uint32_t)LUN_ATTEMPT_EXCESS : 0u);
-    return lun_sql_bind(l, which, first, "uiibuuuuiiuuuuuuuuttuu", run, (int64_t)d->seq, d->at, d->request, d->target, d->client, d->version, d->payers, m.hold, m.cost,
-                        t[0], t[1], t[2], t[3], t[4], t[5], t[6], t[7], kind, state, flags, s->latency_ms);
-}
-
-static bool has_payers(struct lun_ledger *l, const struct lun_dispatch *d) { return !d->payers || lun_ledger_payer_set(l, d->payers); }
-
-static void count(struct lun_ledger *l, const struct lun_dispatch *d, const struct lun_settle *s)
-{
-    struct money m = money_of(d, s);
-    const struct lun_payer_set *p = d->payers ? lun_ledger_payer_set(l, d->payers) : NULL;
-    for (int i = 0; p && i < p->n; i++) {
-        struct lun_sum *sum = sum_of(l, p->accounts[i]);
-        sum->charged = lun_saturating_add(sum->charged, m.cost);
-        sum->excess = lun_saturating_add(sum->excess, m.excess);
-    }
-}
-
-int lun_ledger_add_row(struct lun_ledger *l, uint32_t run, const struct lun_dispatch *d, const struct lun_settle *s)
-{
-    if (!has_payers(l, d) || !bind_row(l, LUN_SQL_ROW_ADD, 1, run, d, s) || !lun_sql_next(l, LUN_SQL_ROW_ADD)) return -1;
-    if (!sqlite3_changes(l->db)) return 0;
-    count(l, d, s);
-    return 1;
-}
-
-static const struct lun_settle *settled(const struct lun_pending *p) { return p->settled ? &p->settle : NULL; }
-
-/* All of them at once, which costs half of one by one. False: they are to be written one by one, because one is there already (or nothing can be written). */
-static bool add_together(struct lun_ledger *l)
-{
-    for (int i = 0; i < LUN_LEDGER_ROWS; i++) {
-        const struct lun_pending *p = &l->rows[i];
-        if (!has_payers(l, &p->dispatch) || !bind_row(l, LUN_SQL_ROWS_ADD, 1 + i * LUN_LEDGER_COLUMNS, l->run, &p->dispatch, settled(p))) return false;
-    }
-    if (lun_sql_try(l, LUN_SQL_ROWS_ADD) != SQLITE_DONE) return false;
-    for (int i = 0; i < LUN_LEDGER_ROWS; i++) count(l, &l->rows[i].dispatch, settled(&l->rows[i]));
-    return true;
-}
-
-static bool add_pending(struct lun_ledger *l)
-{
-    int n = l->n_rows;
-    l->n_rows = 0;
-    if (n == LUN_LEDGER_ROWS && add_together(l)) return true;
-    for (int i = 0; i < n; i++) if (l->trouble != LUN_LEDGER_OK || lun_ledger_add_row(l, l->run, &l->rows[i].dispatch, settled(&l->rows[i])) < 0) return false;
-    return true;
-}
-
 bool lun_ledger_flush(struct lun_ledger *l, uint32_t run, bool raise)
 {
-    if (!add_pending(l)) return false;
     for (uint32_t i = 0; l->n_sums && i < l->room_sums; i++) {
         const struct lun_sum *s = &l->sums[i];
         if (!s->account) continue;
@@ -273,11 +201,34 @@ bool lun_ledger_flush(struct lun_ledger *l, uint32_t run, bool raise)
     return true;
 }
 
+static const char *kind_of(const struct lun_settle *s) { return s && s->kind < LUN_KIND_COUNT ? lun_kind_name((enum lun_kind)s->kind) : NULL; }
+
+static int64_t bounded(int64_t nano) { return nano < 0 ? 0 : nano > COST_MOST ? COST_MOST : nano; }
+
+int lun_ledger_add_row(struct lun_ledger *l, uint32_t run, const struct lun_dispatch *d, const struct lun_settle *s)
+{
+    static const struct lun_settle unknown;
+    int64_t hold = bounded(d->hold), cost = s ? bounded(s->cost) : hold, excess = cost > hold ? cost - hold : 0;
+    bool orphaned = !s || s->state == LUN_ATTEMPT_ORPHANED;
+    const struct lun_payer_set *p = d->payers ? lun_ledger_payer_set(l, d->payers) : NULL;
+    if (d->payers && !p) return -1;
+    const char *kind = kind_of(s), *state = lun_attempt_state_name(orphaned ? LUN_ATTEMPT_ORPHANED : LUN_ATTEMPT_SETTLED);
+    if (!s) s = &unknown;
+    const uint32_t *t = s->tokens, flags = s->flags | (excess ? (uint32_t)LUN_ATTEMPT_EXCESS : 0u);
+    if (!lun_sql(l, LUN_SQL_ROW_ADD, "uiibuuuuiiuuuuuuuuttuu", run, (int64_t)d->seq, d->at, d->request, d->target, d->client, d->version, d->payers, hold, cost,
+                 t[0], t[1], t[2], t[3], t[4], t[5], t[6], t[7], kind, state, flags, s->latency_ms)) return -1;
+    if (!sqlite3_changes(l->db)) return 0;
+    for (int i = 0; p && i < p->n; i++) {
+        struct lun_sum *sum = sum_of(l, p->accounts[i]);
+        sum->charged = lun_saturating_add(sum->charged, cost);
+        sum->excess = lun_saturating_add(sum->excess, excess);
+    }
+    return 1;
+}
+
 void lun_ledger_row(struct lun_ledger *l, const struct lun_dispatch *d, const struct lun_settle *s)
 {
-    if (l->trouble != LUN_LEDGER_OK) return;
-    l->rows[l->n_rows++] = (struct lun_pending){ .dispatch = *d, .settle = s ? *s : (struct lun_settle){0}, .settled = s };
-    if (l->n_rows == LUN_LEDGER_ROWS) add_pending(l);
+    if (l->trouble == LUN_LEDGER_OK) lun_ledger_add_row(l, l->run, d, s);
 }
 
 void lun_ledger_grant(struct lun_ledger *l, uint32_t account, int64_t granted)

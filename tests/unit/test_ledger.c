@@ -1,5 +1,4 @@
 #include "ledger_world.h"
-#include "state/ledger_inner.h"
 #include <signal.h>
 
 /* ---- rows, accounts, grants ---- */
@@ -47,59 +46,6 @@ static void a_row_counts_once_however_often_it_is_told(void **state)
     row(l, 1, payers, 50, 30);
     commit(l);
     assert_int_equal(look(l, key).charged, 40);
-    lun_journal_unlink(j);
-    lun_ledger_close(l);
-}
-
-/* They are written many at once, unless one of them is there already: among those, or from before. */
-static void many_rows_count_once_each_wherever_one_is_told_again(void **state)
-{
-    (void)state;
-    struct lun_ledger *l = open_ledger(LUN_LEDGER_FOUND);
-    struct lun_journal *j = begin_run(l);
-    begin(l);
-    uint32_t key = account(l, "key app", 100000), payers = lun_ledger_payers(l, &key, 1);
-    for (uint64_t seq = 1; seq <= 40; seq++) row(l, seq, payers, 50, 1);
-    assert_int_equal(look(l, key).charged, 40);
-    for (uint64_t seq = 41; seq <= 80; seq++) row(l, seq == 50 ? 7 : seq == 60 ? 59 : seq, payers, 50, 1);
-    commit(l);
-    assert_int_equal(look(l, key).charged, 78);
-    begin(l);
-    for (uint64_t seq = 100; seq < 100 + LUN_LEDGER_ROWS; seq++) row(l, seq, payers, 50, 1);
-    lun_ledger_rollback(l);
-    begin(l);
-    for (uint64_t seq = 80; seq < 80 + LUN_LEDGER_ROWS; seq++) row(l, seq, payers, 50, 1);
-    commit(l);
-    assert_int_equal(look(l, key).charged, 78 + LUN_LEDGER_ROWS - 1);
-    assert_int_equal(by_hand("SELECT count(*) FROM attempt"), 78 + LUN_LEDGER_ROWS - 1);
-    lun_journal_unlink(j);
-    lun_ledger_close(l);
-}
-
-/* What one row has in common with the one before is not said again to SQLite. */
-static void each_of_many_rows_is_what_was_said_of_it(void **state)
-{
-    (void)state;
-    struct lun_ledger *l = open_ledger(LUN_LEDGER_FOUND);
-    struct lun_journal *j = begin_run(l);
-    begin(l);
-    uint32_t key = account(l, "key app", 100000), payers = lun_ledger_payers(l, &key, 1);
-    for (unsigned seq = 1; seq <= 200; seq++) {
-        struct lun_dispatch d = dispatched(seq, seq % 3 ? payers : 0, 50 + seq % 2);
-        struct lun_settle s = settled(seq, seq % 5);
-        d.at = NOW + seq / 16;
-        d.client = seq / 7;
-        memset(d.request, (int)seq, sizeof d.request);
-        s.tokens[7] = seq % 11;
-        s.kind = seq % 4 ? 0 : UINT8_MAX;
-        lun_ledger_row(l, &d, seq % 13 ? &s : NULL);
-    }
-    commit(l);
-    assert_int_equal(by_hand("SELECT count(*) FROM attempt"), 200);
-    assert_int_equal(by_hand("SELECT count(*) FROM attempt WHERE hold=50+seq%2 AND client=seq/7 AND (payers=0)=(seq%3=0) AND hex(request)=replace(hex(zeroblob(16)),'00',printf('%02X',seq))"),
-                     200);
-    assert_int_equal(by_hand("SELECT count(*) FROM attempt WHERE seq%13 AND cost=seq%5 AND image=seq%11 AND (kind IS NULL)=(seq%4=0) AND state='SETTLED' AND input=10"), 185);
-    assert_int_equal(by_hand("SELECT count(*) FROM attempt WHERE seq%13=0 AND cost=hold AND image=0 AND kind IS NULL AND state='ORPHANED' AND input=0"), 15);
     lun_journal_unlink(j);
     lun_ledger_close(l);
 }
@@ -539,8 +485,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(what_is_committed_is_there_after_a_restart),
         T(a_row_counts_once_however_often_it_is_told),
-        T(many_rows_count_once_each_wherever_one_is_told_again),
-        T(each_of_many_rows_is_what_was_said_of_it),
         T(what_a_provider_charges_above_its_hold_is_flagged_and_taken),
         T(a_transaction_that_is_rolled_back_leaves_nothing),
         T(payers_that_are_not_there_are_never_charged_to_nobody),
