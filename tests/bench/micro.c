@@ -69,7 +69,7 @@ static struct lun_snapshot *configuration(void)
 static struct lun_question *question(void)
 {
     struct lun_error error;
-    struct lun_question *q = lun_question_new(b.snapshot, b.registry, &b.loop, 1700000000 * LUN_SECOND, 7);
+    struct lun_question *q = lun_question_new(NULL, b.snapshot, b.registry, &b.loop, 1700000000 * LUN_SECOND, 7);
     struct lun_incoming in = { .endpoint = LUN_ENDPOINT_CHAT, .body = b.small.at, .n = b.small.n, .client = b.snapshot->clients };
     must(lun_recognise(q, &in, &error), "a question is not recognised");
     q->deadline = b.loop.now + 60 * LUN_SECOND;
