@@ -46,7 +46,7 @@ static void classify(struct lun_upstream_call *c, CURLcode r)
     switch (r) {
     case CURLE_OK:
         if (c->needs_seal && !c->sealed) end_say(c, LUN_KIND_CUT, "the connection ended, without word that the answer did", NULL);
-        else if (c->head.whole) end_say(c, LUN_KIND_OK, "answered", NULL);
+        else if (c->head.whole) end_good(c);
         else broken(c, r);      /* libcurl is content with half a head */
         break;
     case CURLE_COULDNT_RESOLVE_HOST: end_say(c, LUN_KIND_DNS, "its name could not be resolved", NULL); break;

@@ -11,8 +11,6 @@ void answer_begin(struct lun_upstream_call *c)
     c->direct.chunks = (struct lun_chunks){ 0 };
 }
 
-static void whole(struct lun_upstream_call *c) { end_say(c, LUN_KIND_OK, "answered", NULL); }
-
 /* ---- its head ---- */
 
 /* RFC 9112, 6.3. With both a coding and a length the coding counts, and the connection is not trusted any more. */
@@ -57,7 +55,7 @@ static size_t take_head(struct lun_upstream_call *c, char *at, size_t n)
     if (!c->head.whole || c->kind != LUN_KIND_COUNT) return used;
     frame(c);
     call_tell_head(c);
-    if (c->direct.framing == LUN_HTTP_NO_BODY) whole(c);
+    if (c->direct.framing == LUN_HTTP_NO_BODY) end_good(c);
     return used;
 }
 
@@ -68,7 +66,7 @@ static size_t take_length(struct lun_upstream_call *c, char *at, size_t n)
     if (n > c->direct.left) n = c->direct.left;
     if (!c->direct.open) c->direct.left -= n;
     call_tell_bytes(c, at, n);
-    if (!c->direct.left) whole(c);
+    if (!c->direct.left) end_good(c);
     return n;
 }
 
@@ -78,7 +76,7 @@ static size_t take_chunks(struct lun_upstream_call *c, char *at, size_t n)
     enum lun_http_result r = lun_chunks_decode(&c->direct.chunks, at, n, &data, &used);
     if (data) call_tell_bytes(c, at, data);
     if (r == LUN_HTTP_BAD) end_bad(c, "the answer's chunks are malformed");
-    if (r == LUN_HTTP_DONE) whole(c);
+    if (r == LUN_HTTP_DONE) end_good(c);
     return used;
 }
 
@@ -95,7 +93,7 @@ void answer_over(struct lun_upstream_call *c, int error)
 {
     const char *why = error ? strerror(error) : NULL;
     bool ends_it = c->head.whole && c->direct.open && !error;
-    if (ends_it && link_sealed(c->direct.link)) whole(c);
+    if (ends_it && link_sealed(c->direct.link)) end_good(c);
     else if (ends_it) end_say(c, LUN_KIND_CUT, "the connection ended, without word that the answer did", NULL);
     else if (c->head.whole) end_say(c, LUN_KIND_CUT, "the answer ended too early", why);
     else if (!c->times.first_byte && !error) end_say(c, LUN_KIND_RESET, "the connection closed without an answer", NULL);

@@ -1,4 +1,5 @@
 #include "wire/upstream_parts.h"
+#include "base/decimal.h"
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -26,6 +27,14 @@ static void put_header(struct lun_buf *b, const struct lun_pair *h)
     lun_buf_add(b, "\r\n", 2);
 }
 
+static void put_length(struct lun_buf *b, uint64_t n)
+{
+    char text[LUN_DECIMAL_ROOM];
+    lun_buf_puts(b, "Content-Length: ");
+    lun_buf_puts(b, lun_decimal_text(text, (int64_t)n));
+    lun_buf_add(b, "\r\n", 2);
+}
+
 static void put_line(struct lun_upstream_call *c, const struct lun_upstream_request *r)
 {
     lun_buf_puts(&c->fields, r->method);
@@ -50,7 +59,7 @@ static const char *put_fields(struct lun_upstream_call *c, const struct lun_upst
     }
     if (!agent) lun_buf_puts(&c->fields, "User-Agent: " USER_AGENT "\r\n");
     if (!accept) lun_buf_puts(&c->fields, "Accept: */*\r\n");
-    if (c->once) lun_buf_printf(&c->fields, "Content-Length: %llu\r\n", (unsigned long long)c->total);
+    if (c->once) put_length(&c->fields, c->total);
     lun_buf_add(&c->fields, "\r\n", 2);
     return c->fields.n > FIELDS_BYTES ? "the headers are too large" : NULL;
 }

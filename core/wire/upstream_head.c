@@ -36,14 +36,10 @@ static const char *blank(struct head *h)
 static bool split(char *s, size_t n, size_t *colon)
 {
     char *c = memchr(s, ':', n);
-    if (!c || c == s) return false;
-    for (char *p = s; p < c; p++) {
-        if (*p >= 'A' && *p <= 'Z') *p |= 32;
-        if (*p <= ' ' || *p > '~' || strchr("\"(),/:;<=>?@[\\]{}", *p)) return false;
-    }
-    for (char *p = c + 1; p < s + n; p++) if (((unsigned char)*p < ' ' && *p != '\t') || *p == 127) return false;
+    if (!c) return false;
     *colon = (size_t)(c - s);
-    return true;
+    for (char *p = s; p < c; p++) if (*p >= 'A' && *p <= 'Z') *p |= 32;
+    return lun_http_is_token(s, *colon) && lun_http_is_value(c + 1, n - *colon - 1);
 }
 
 /* RFC 9112, 6.3: a length that is none, or two that differ, ends the connection. */
@@ -66,7 +62,7 @@ static bool lists_close(const char *value)
 /* What this field says of the message itself, which is the next in the list. */
 static const char *mean(struct head *h, const char *name, const char *value)
 {
-    bool length = !strcmp(name, "content-length"), coding = !strcmp(name, "transfer-encoding");
+    bool length = *name == 'c' && !strcmp(name, "content-length"), coding = *name == 't' && !strcmp(name, "transfer-encoding");
     if (length && !length_good(h, value)) return "the answer's length is malformed";
     /* libcurl would unpack gzip here, without a bound */
     if (coding && strcasecmp(value, "chunked")) return "the answer has a transfer coding that was not asked for";
@@ -75,7 +71,7 @@ static const char *mean(struct head *h, const char *name, const char *value)
     if (length) h->length = strtoll(value, NULL, 10);
     if (coding) h->chunked = true;
     h->framed = h->framed || length || coding;
-    if (!strcmp(name, "connection") && lists_close(value)) h->closes = true;
+    if (*name == 'c' && !strcmp(name, "connection") && lists_close(value)) h->closes = true;
     return NULL;
 }
 

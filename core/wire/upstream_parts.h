@@ -132,6 +132,7 @@ struct lun_upstream_site {
     char *path; struct lun_buf fixed;   /* direct: the base URL's path; the lines that every head has */
     struct trust *trust;
     char *base, *host, *proxy;  /* base without a last slash; host with its port, for people */
+    char answered[200]; size_t answered_n;      /* the detail of a call that has ended well */
     bool http2, guarded, freed;
     lun_us connect_timeout;
     int connections, busy, open;
@@ -251,6 +252,7 @@ void head_reset(struct head *);
 
 /* upstream_end.c */
 void end_say(struct lun_upstream_call *, enum lun_kind, const char *what, const char *why);    /* kind and detail; why: the system's word, or NULL */
+void end_good(struct lun_upstream_call *);             /* ok, as most calls end */
 void end_bad(struct lun_upstream_call *, const char *what);    /* bad_answer */
 
 /* upstream.c */

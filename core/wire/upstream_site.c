@@ -1,6 +1,7 @@
 #include "wire/upstream_parts.h"
 #include "base/alloc.h"
 #include "base/text.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -117,6 +118,8 @@ static struct lun_upstream_site *settle(struct lun_upstream_site *s, const struc
 {
     char *host = part_of(u, CURLUPART_HOST, 0), *port = part_of(u, CURLUPART_PORT, CURLU_DEFAULT_PORT);
     s->host = lun_printf("%s:%s", host, port);
+    snprintf(s->answered, sizeof s->answered, "%s: answered", s->host);
+    s->answered_n = strlen(s->answered);
     free(host), free(port);
     if (spec->transport == LUN_TRANSPORT_CURL || (needs_curl(s, u) && spec->transport == LUN_TRANSPORT_AUTO)) return s;
     if (!needs_curl(s, u)) { go_direct(s, u); return s; }
