@@ -511,6 +511,7 @@ describe("the clock of the first byte", function()
     g:chat { model = "scripted", text = "nothing", stream = true }          -- 1.3 s
     call:send '{"choices":[]}'
     assert.equal(200, visit:rest().status)
+    call:close()
   end)
 
   it("runs to a stream's first good event, not to its head or a ping", function()
