@@ -39,7 +39,7 @@ end
 local function beside_idle()
   local g = lunette()
   compare("growth.idle", function() return cost(g) end, function()
-    local idle = crowd.around(g, 10000, "idle", 60)
+    local idle = crowd.around(g, 10000, "idle", { limit = 60 })
     local found = cost(g)
     idle:leave()
     alone(g)
