@@ -14,12 +14,12 @@ describe("under load, while it is reloaded again and again, a gateway", function
   setup(function() world = under_load.start { connections = 32, streams = 16, rate = 300 } end)
 
   it("answers every request, and tears no stream, from two versions in turn", function()
-    unharmed(world:reloading(2, 0.05, "two"))
+    unharmed(world:reloading(2, 0.05, "two", 6))
     assert.is_true(#world.durations >= 5)
   end)
 
   it("nor from versions that are each a new one", function()
-    unharmed(world:reloading(2, 0.05, "new"))
+    unharmed(world:reloading(2, 0.05, "new", 6))
   end)
 
   it("has every hook of a request run by one version, which answer and log line name", function()

@@ -2,7 +2,7 @@
 --
 --   local world = under_load.start { connections = 64, streams = 16, rate = 800 }
 --   local figures = world:quiet(5, 0.05)               -- seconds in which files are written and not taken: what tests/stress/load.c reports of them
---   local figures = world:reloading(5, 0.05, "new")    -- a reload every 0.05 s: "two" versions in turn, or each one "new"
+--   local figures = world:reloading(5, 0.05, "new", 6) -- a reload every 0.05 s, 6 at least: "two" versions in turn, or each one "new"
 --   world:finish()                                     -- ends the load and checks every answer and every line of the log
 --
 -- Each version writes its mark at every hook, half of them through a module that it requires.
@@ -95,12 +95,12 @@ function World:descriptors()
   return n
 end
 
--- Does something again and again while the load goes on; gives what the load reports of that time.
-local function phase(self, seconds, every, act)
+-- Does something again and again while the load goes on, `least` times at least, however slow the machine is; gives what the load reports of that time.
+local function phase(self, seconds, every, act, least)
   self:report()
   local due = e2e.socket.gettime()
-  local stop = due + seconds
-  while due < stop do
+  local stop, enough = due + seconds, self.n + (least or 0)
+  while due < stop or (self.n < enough and due < stop + e2e.limit) do
     self.n = self.n + 1
     act()
     due = due + every
@@ -118,8 +118,8 @@ function World:quiet(seconds, every)
   end)
 end
 
-function World:reloading(seconds, every, mode)
-  return phase(self, seconds, every, function() self:take(mode == "two" and (self.n % 2 == 0 and "even" or "odd") or "new" .. self.n) end)
+function World:reloading(seconds, every, mode, least)
+  return phase(self, seconds, every, function() self:take(mode == "two" and (self.n % 2 == 0 and "even" or "odd") or "new" .. self.n) end, least)
 end
 
 -- The lines of the log agree in themselves and with the versions; gives how many there are, and how many of them asked retry.
