@@ -88,6 +88,12 @@ struct lun_json_each { struct lun_json key, value; size_t index; const char *at,
 struct lun_json_each lun_json_each(struct lun_json value);
 bool lun_json_next(struct lun_json_each *each);
 
+/* The same of what is looked into in any case, whose end need not be sought before:
+ *     for (struct lun_json_each e = lun_json_each(value), inner; lun_json_into(&e, &inner); lun_json_out(&e, &inner)) …as far as you like in `inner`…
+ * Of an object e.value says only where it begins (its length is 1); of anything else it is the value, and `inner` its elements. */
+bool lun_json_into(struct lun_json_each *each, struct lun_json_each *inner);
+void lun_json_out(struct lun_json_each *each, struct lun_json_each *inner);
+
 /* The member of an object by its name (compared after unescaping), or {0}. Of equal names the last, as the parsers of
  * Python, JavaScript, Go and Lua have it. Reads the object to its end. */
 struct lun_json lun_json_get(struct lun_json object, const char *name);
@@ -101,8 +107,14 @@ size_t lun_json_count(struct lun_json value);
 
 /* ---- decoding ------------------------------------------------------------------------------------------------------ */
 
-/* Whether it is the string `text` (a C string), after unescaping. Nothing else is. */
-bool lun_json_is(struct lun_json value, const char *text);
+/* Whether it is the string `text` (a C string; n: its length), after unescaping. Nothing else is. Most are told from it by length or first letter. */
+bool lun_json_equal(struct lun_json value, const char *text, size_t n);
+static inline bool lun_json_is_n(struct lun_json value, const char *text, size_t n)
+{
+    if (value.n < n + 2 || (n && value.at[1] != *text && value.at[1] != '\\')) return false;
+    return lun_json_equal(value, text, n);
+}
+static inline bool lun_json_is(struct lun_json value, const char *text) { return lun_json_is_n(value, text, __builtin_strlen(text)); }
 
 /* Appends a decoded string to `out`. False, and nothing appended, if the value is not a string. Lone surrogates become
  * U+FFFD, `\u0000` a NUL byte; with `strict_name` either of them makes it false instead. A name may still hold other

@@ -113,26 +113,51 @@ struct lun_json_each lun_json_each(struct lun_json v)
     return e;
 }
 
-bool lun_json_next(struct lun_json_each *e)
+/* Where the next value begins, behind its name. */
+static inline const char *next(struct lun_json_each *e)
 {
     const char *p = skip(e->at, e->end, ',');
-    if (p < e->end && e->object) {
-        const char *key = p;
-        p = value_end(p, e->end);
-        e->key = (struct lun_json){ key, (size_t)(p - key) };
-        p = skip(p, e->end, ':');
-    }
+    if (p == e->end || !e->object) return p;
+    const char *key = p;
+    p = value_end(p, e->end);
+    e->key = (struct lun_json){ key, (size_t)(p - key) };
+    return skip(p, e->end, ':');
+}
+
+bool lun_json_next(struct lun_json_each *e)
+{
+    const char *p = next(e);
     e->at = p < e->end ? value_end(p, e->end) : p;
     e->value = (struct lun_json){ p, (size_t)(e->at - p) };
     e->index++;
     return e->value.n > 0;
 }
 
+/* An object's members end at its bracket, where lun_json_next finds no value and stays. */
+bool lun_json_into(struct lun_json_each *e, struct lun_json_each *inner)
+{
+    const char *p = next(e);
+    bool object = p < e->end && *p == '{';
+    e->at = p == e->end || object ? p : value_end(p, e->end);
+    e->value = (struct lun_json){ p, object ? 1 : (size_t)(e->at - p) };
+    e->index++;
+    *inner = object ? (struct lun_json_each){ .index = SIZE_MAX, .at = p + 1, .end = e->end, .object = true } : lun_json_each(e->value);
+    return e->value.n > 0;
+}
+
+void lun_json_out(struct lun_json_each *e, struct lun_json_each *inner)
+{
+    if (!inner->object) return;
+    while (lun_json_next(inner)) { }
+    e->at = inner->at < e->end ? inner->at + 1 : e->end;
+}
+
 struct lun_json lun_json_get(struct lun_json object, const char *name)
 {
     struct lun_json found = {0};
+    size_t n = strlen(name);
     struct lun_json_each e = lun_json_each(object);
-    if (e.object) while (lun_json_next(&e)) if (lun_json_is(e.key, name)) found = e.value;
+    if (e.object) while (lun_json_next(&e)) if (lun_json_is_n(e.key, name, n)) found = e.value;
     return found;
 }
 
@@ -206,9 +231,8 @@ static struct lun_json inner(struct lun_json v)
     return lun_json_type(v) == LUN_JSON_STRING && v.n >= 2 ? (struct lun_json){ v.at + 1, v.n - 2 } : nothing;
 }
 
-bool lun_json_is(struct lun_json v, const char *text)
+bool lun_json_equal(struct lun_json v, const char *text, size_t length)
 {
-    size_t length = strlen(text);
     if (v.n < length + 2 || *v.at != '"') return false;
     const char *p = v.at + 1, *end = v.at + v.n - 1;
     if (v.n - 2 == length) return !memcmp(p, text, length) && !memchr(p, '\\', length);       /* what is escaped is longer than what is meant */

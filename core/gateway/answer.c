@@ -19,29 +19,35 @@ static uint64_t calls_bytes(struct lun_json calls)
     return n;
 }
 
-static uint64_t message_bytes(struct lun_json message)
+static uint64_t message_bytes(struct lun_json_each *e)
 {
     uint64_t n = 0;
-    struct lun_json_each e = lun_json_each(message);
-    if (!e.object) return 0;
-    while (lun_json_next(&e)) {
-        if (lun_json_is(e.key, "content") || lun_json_is(e.key, "reasoning_content") || lun_json_is(e.key, "reasoning") || lun_json_is(e.key, "refusal"))
-            n += string_bytes(e.value);
-        else if (lun_json_is(e.key, "tool_calls")) n += calls_bytes(e.value);
+    while (e->object && lun_json_next(e)) {
+        if (lun_json_is(e->key, "content") || lun_json_is(e->key, "reasoning_content") || lun_json_is(e->key, "reasoning") || lun_json_is(e->key, "refusal"))
+            n += string_bytes(e->value);
+        else if (lun_json_is(e->key, "tool_calls")) n += calls_bytes(e->value);
+    }
+    return n;
+}
+
+/* *reason: its finish_reason; {0}: none. */
+static uint64_t choice_bytes(struct lun_json_each *e, struct lun_json *reason)
+{
+    uint64_t n = 0;
+    *reason = (struct lun_json){0};
+    for (struct lun_json_each inner; e->object && lun_json_into(e, &inner); lun_json_out(e, &inner)) {
+        if (lun_json_is(e->key, "delta") || lun_json_is(e->key, "message")) n += message_bytes(&inner);
+        else if (lun_json_is(e->key, "text")) n += string_bytes(e->value);
+        else if (lun_json_is(e->key, "finish_reason")) *reason = e->value;
     }
     return n;
 }
 
 uint64_t lun_answer_text_bytes(struct lun_json choice)
 {
-    uint64_t n = 0;
+    struct lun_json reason;
     struct lun_json_each e = lun_json_each(choice);
-    if (!e.object) return 0;
-    while (lun_json_next(&e)) {
-        if (lun_json_is(e.key, "delta") || lun_json_is(e.key, "message")) n += message_bytes(e.value);
-        else if (lun_json_is(e.key, "text")) n += string_bytes(e.value);
-    }
-    return n;
+    return choice_bytes(&e, &reason);
 }
 
 #define PIECE 8                 /* characters of a key that tell something of it */
@@ -209,9 +215,9 @@ unsigned lun_answer_finish(struct lun_json reason)
 
 static void read_choices(struct lun_json choices, struct lun_arena *arena, struct lun_reading *r)
 {
-    for (struct lun_json_each e = lun_json_each(choices); lun_json_next(&e);) {
-        r->text_bytes += lun_answer_text_bytes(e.value);
-        struct lun_json reason = lun_json_get(e.value, "finish_reason");
+    struct lun_json reason;
+    for (struct lun_json_each e = lun_json_each(choices), choice; lun_json_into(&e, &choice); lun_json_out(&e, &choice)) {
+        r->text_bytes += choice_bytes(&choice, &reason);
         r->finishes |= lun_answer_finish(reason);
         if (!e.index) r->finish_reason = lun_json_string_in(reason, true, arena, NULL);
     }

@@ -93,7 +93,7 @@ static void add_content(struct lun_survey *s, struct lun_json content)
 
 static bool there(struct lun_json value) { return value.n && lun_json_type(value) != LUN_JSON_NULL; }
 
-static void add_message(struct lun_survey *s, struct lun_json message)
+static void add_message(struct lun_survey *s, struct lun_json_each *e)
 {
     static const char *const kept[] = { "audio", "images", "videos", "files", "file_ids", "attachments", NULL };     /* which the provider has */
     struct lun_json content = {0};
@@ -101,17 +101,22 @@ static void add_message(struct lun_survey *s, struct lun_json message)
     s->messages++;
     s->bound += PER_MESSAGE;
     s->guess += GUESS_MESSAGE;
-    for (struct lun_json_each e = lun_json_each(message); lun_json_next(&e); )
-        if (lun_json_is(e.key, "content")) add_content(s, content = e.value);
-        else if (lun_json_is(e.key, "role")) user = lun_json_is(e.value, "user");
-        else if (there(e.value)) {
-            if (is_one_of(e.key, kept)) s->opaque = "a message that refers to sound, images or files";
-            add_structure(s, e.value);
+    while (lun_json_next(e))
+        if (lun_json_is(e->key, "content")) add_content(s, content = e->value);
+        else if (lun_json_is(e->key, "role")) user = lun_json_is(e->value, "user");
+        else if (there(e->value)) {
+            if (is_one_of(e->key, kept)) s->opaque = "a message that refers to sound, images or files";
+            add_structure(s, e->value);
         }
     if (!s->begun) chain(&s->beginning, content);
     if (!user) return;
     s->begun = true;
     s->last_user = content;
+}
+
+static void add_messages(struct lun_survey *s, struct lun_json list)
+{
+    for (struct lun_json_each e = lun_json_each(list), message; lun_json_into(&e, &message); lun_json_out(&e, &message)) add_message(s, &message);
 }
 
 /* ---- the other fields ---- */
@@ -158,7 +163,7 @@ void lun_survey_add(struct lun_survey *s, enum lun_endpoint endpoint, enum lun_f
 {
     bool chat = endpoint == LUN_ENDPOINT_CHAT;
     switch (field) {
-    case LUN_FIELD_messages: for (struct lun_json_each e = lun_json_each(value); lun_json_next(&e); ) add_message(s, e.value); break;
+    case LUN_FIELD_messages: add_messages(s, value); break;
     case LUN_FIELD_system: add_content(s, value); break;
     case LUN_FIELD_tools: case LUN_FIELD_functions: add_tools(s, value); break;
     case LUN_FIELD_response_format: case LUN_FIELD_suffix: add_structure(s, value); break;

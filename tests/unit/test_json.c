@@ -433,6 +433,40 @@ static void members_come_in_their_order(void **state)
     assert_false(lun_json_next(&e));
 }
 
+static void objects_are_gone_into_without_their_end_and_left_wherever_one_is(void **state)
+{
+    (void)state;
+    struct lun_json_each e = lun_json_each(of("[ {\"a\":{\"b\":[1]},\"c\":\"}\"} , {}, [7], 8, {\"d\":{}}]")), inner, third;
+    assert_true(lun_json_into(&e, &inner));
+    assert_int_equal(lun_json_type(e.value), LUN_JSON_OBJECT);
+    assert_true(lun_json_into(&inner, &third));
+    assert_json(inner.key, "\"a\"");
+    lun_json_out(&inner, &third);                           /* nothing of it was looked at */
+    assert_true(lun_json_next(&inner));
+    assert_json(inner.value, "\"}\"");
+    assert_false(lun_json_next(&inner));
+    assert_false(lun_json_next(&inner));
+    lun_json_out(&e, &inner);
+    assert_true(lun_json_into(&e, &inner));
+    assert_false(lun_json_next(&inner));
+    lun_json_out(&e, &inner);
+    assert_true(lun_json_into(&e, &inner));
+    assert_json(e.value, "[7]");
+    assert_true(lun_json_next(&inner));
+    assert_json(inner.value, "7");
+    lun_json_out(&e, &inner);
+    assert_true(lun_json_into(&e, &inner));
+    assert_json(e.value, "8");
+    assert_false(lun_json_next(&inner));
+    lun_json_out(&e, &inner);
+    assert_true(lun_json_into(&e, &inner));
+    assert_int_equal(e.index, 4);
+    lun_json_out(&e, &inner);
+    assert_false(lun_json_into(&e, &inner));
+    lun_json_out(&e, &inner);
+    assert_false(lun_json_into(&e, &inner));
+}
+
 static void what_is_no_container_has_no_members(void **state)
 {
     (void)state;
@@ -672,6 +706,22 @@ static size_t mutate(char *text, size_t n, size_t room)
 }
 
 /* Walks all of a value; what it decodes must be UTF-8 when the text was checked. */
+/* Going into the members finds as many of them, at the same places, as going over them; whatever the text, within it. */
+static void into(struct lun_json v, bool checked)
+{
+    struct lun_json_each over = lun_json_each(v), e = over, inner;
+    for (; lun_json_into(&e, &inner); lun_json_out(&e, &inner)) {
+        assert_true(e.value.at >= v.at && e.value.at + e.value.n <= v.at + v.n);
+        if (!checked) continue;
+        assert_true(lun_json_next(&over) && over.value.at == e.value.at && over.key.at == e.key.at && over.key.n == e.key.n && over.index == e.index);
+        struct lun_json_each members = lun_json_each(over.value);
+        for (size_t left = e.index & 1 ? SIZE_MAX : 1; left-- && lun_json_next(&members); )
+            assert_true(lun_json_next(&inner) && inner.value.at == members.value.at && inner.value.n == members.value.n);
+        assert_true(!(e.index & 1) || !lun_json_next(&inner));
+    }
+    assert_false(checked && lun_json_next(&over));
+}
+
 static size_t walk(struct lun_json v, bool checked, int depth)
 {
     size_t seen = 1;
@@ -682,6 +732,7 @@ static size_t walk(struct lun_json v, bool checked, int depth)
     assert_false(lun_json_type(v) != LUN_JSON_STRING && out.n);
     if (lun_json_int(v, &i) && checked) assert_true(lun_json_double(v, &d) && llabs((long long)d - i) <= 1024);
     lun_buf_free(&out);
+    into(v, checked);
     struct lun_json_each e = lun_json_each(v);
     while (depth < 200 && lun_json_next(&e)) {
         assert_true(e.value.at >= v.at && e.value.at + e.value.n <= v.at + v.n);
@@ -848,6 +899,7 @@ int main(void)
         cmocka_unit_test(a_full_table_of_keys_is_searched_to_its_end),
         cmocka_unit_test(names_are_compared_whole_and_as_bytes), cmocka_unit_test(only_an_object_is_a_request),
         cmocka_unit_test(a_field_put_in_at_open_or_close_leaves_an_object), cmocka_unit_test(members_come_in_their_order),
+        cmocka_unit_test(objects_are_gone_into_without_their_end_and_left_wherever_one_is),
         cmocka_unit_test(what_is_no_container_has_no_members), cmocka_unit_test(a_path_leads_down),
         cmocka_unit_test(of_equal_names_the_last_counts), cmocka_unit_test(strings_are_decoded),
         cmocka_unit_test(only_strings_are_decoded), cmocka_unit_test(a_string_is_only_itself),
