@@ -13,6 +13,7 @@ uint64_t lun_hash_begin(uint64_t seed) { return 0xCBF29CE484222325u ^ mix(seed);
 uint64_t lun_hash_add(uint64_t h, const void *bytes, size_t n)
 {
     const unsigned char *p = bytes;
+#pragma GCC unroll 8
     for (size_t i = 0; i < n; i++) h = (h ^ p[i]) * 0x100000001B3u;
     return h;
 }

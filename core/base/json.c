@@ -16,7 +16,7 @@ static const char *fail(struct reader *r, const char *at, const char *what)
 
 static inline const char *blanks(const char *p, const char *end)
 {
-    while (p < end && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t')) p++;
+    while (p < end && (unsigned char)*p <= ' ' && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t')) p++;
     return p;
 }
 
@@ -184,8 +184,8 @@ static const char *object(struct reader *r, const char *p, int depth)
 static const char *value(struct reader *r, const char *p, int depth)
 {
     if (p == r->end) return fail(r, p, "the text ends too early");
+    if (*p == '"') return string(r, p);             /* most are */
     switch (*p) {
-    case '"': return string(r, p);
     case '{': case '[':
         if (depth == LUN_JSON_DEPTH) return fail(r, p, "it is nested deeper than 128 levels");
         return *p == '{' ? object(r, p, depth + 1) : array(r, p, depth + 1);
@@ -293,7 +293,7 @@ bool lun_json_scan(const char *text, size_t n, const struct lun_json_keys *keys,
 {
     struct reader r;
     *out = (struct lun_json_scan){ .twice = -1 };
-    for (int i = 0; i < LUN_JSON_KEYS_MAX && keys->length[i]; i++) fields[i] = (struct lun_json_field){0};
+    memset(fields, 0, strnlen((const char *)keys->length, LUN_JSON_KEYS_MAX) * sizeof *fields);
     const char *from = begin(&r, text, n);
     if (from && *from != '{') from = fail(&r, from, "it must be an object");
     const char *close = from ? members(&r, text, from, keys, fields, out) : NULL;
@@ -303,9 +303,4 @@ bool lun_json_scan(const char *text, size_t n, const struct lun_json_keys *keys,
     }
     out->error = (struct lun_json_error){ r.what, (size_t)(r.wrong - text) };
     return false;
-}
-
-struct lun_json lun_json_of(const char *text, const struct lun_json_field *f)
-{
-    return f->type == LUN_JSON_NONE ? (struct lun_json){0} : (struct lun_json){ text + f->value, f->value_n };
 }

@@ -74,11 +74,18 @@ bool lun_json_scan(const char *text, size_t n, const struct lun_json_keys *keys,
                    struct lun_json_scan *out);
 
 /* The value of a field of that text; {0} when it is not there. */
-struct lun_json lun_json_of(const char *text, const struct lun_json_field *field);
+static inline struct lun_json lun_json_of(const char *text, const struct lun_json_field *field)
+{
+    return field->type == LUN_JSON_NONE ? (struct lun_json){0} : (struct lun_json){ text + field->value, field->value_n };
+}
 
 /* ---- looking ------------------------------------------------------------------------------------------------------- */
 
-enum lun_json_type lun_json_type(struct lun_json value);
+extern const uint8_t lun_json_types[256];       /* by a value's first byte */
+static inline enum lun_json_type lun_json_type(struct lun_json value)
+{
+    return value.n ? (enum lun_json_type)lun_json_types[(unsigned char)*value.at] : LUN_JSON_NONE;
+}
 
 /* Members of an object or elements of an array, in their order, undecoded:
  *     struct lun_json_each e = lun_json_each(value);

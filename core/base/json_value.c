@@ -10,21 +10,8 @@
 
 /* The text was checked before, so what follows only looks for ends; it stays within `end` all the same. */
 
-enum lun_json_type lun_json_type(struct lun_json v)
-{
-    if (!v.n) return LUN_JSON_NONE;
-    switch (*v.at) {
-    case '"': return LUN_JSON_STRING;
-    case '{': return LUN_JSON_OBJECT;
-    case '[': return LUN_JSON_ARRAY;
-    case 't': return LUN_JSON_TRUE;
-    case 'f': return LUN_JSON_FALSE;
-    case 'n': return LUN_JSON_NULL;
-    case '-': case '0': case '1': case '2': case '3': case '4': case '5': case '6': case '7': case '8': case '9':
-        return LUN_JSON_NUMBER;
-    default: return LUN_JSON_NONE;
-    }
-}
+const uint8_t lun_json_types[256] = { ['"'] = LUN_JSON_STRING, ['{'] = LUN_JSON_OBJECT, ['['] = LUN_JSON_ARRAY, ['t'] = LUN_JSON_TRUE, ['f'] = LUN_JSON_FALSE,
+                                      ['n'] = LUN_JSON_NULL, ['-'] = LUN_JSON_NUMBER, ['0' ... '9'] = LUN_JSON_NUMBER };
 
 #ifdef __SSE2__
 static inline __m128i sixteen(const char *p) { return _mm_loadu_si128((const __m128i *)(const void *)p); }

@@ -229,6 +229,6 @@ void lun_question_read(struct lun_question *q, unsigned what)
 
 const char *lun_question_header(const struct lun_question *q, const char *name)
 {
-    for (int i = 0; i < q->n_headers; i++) if (!strcmp(q->headers[i].name, name)) return q->headers[i].value;
+    for (int i = 0; i < q->n_headers; i++) if (*q->headers[i].name == *name && !strcmp(q->headers[i].name, name)) return q->headers[i].value;
     return NULL;
 }

@@ -53,7 +53,7 @@ static const struct { const char *name; size_t n; enum object is; } objects[] = 
 };
 #define COUNT(list) (sizeof list / sizeof *list)
 
-struct claim { int64_t n[SLOTS]; bool said[SLOTS]; enum lun_suspect suspect; unsigned services; };
+struct claim { int64_t n[SLOTS]; bool said[SLOTS], any; enum lun_suspect suspect; unsigned services; };
 
 static bool there(struct lun_json v) { return lun_json_type(v) > LUN_JSON_NULL; }
 
@@ -75,7 +75,7 @@ static void note(struct claim *c, enum slot slot, struct lun_json v)
     if (wrong) return;
     bool smaller = slot == CACHED || slot == READ;
     if (!c->said[slot] || (smaller ? n < c->n[slot] : n > c->n[slot])) c->n[slot] = n;
-    c->said[slot] = true;
+    c->said[slot] = c->any = true;
 }
 
 static bool named(struct lun_json key, const char *name, size_t n)
@@ -132,11 +132,9 @@ static void note_top(struct claim *c, struct lun_json key, struct lun_json value
 static bool read_claim(struct lun_json usage, struct claim *c)
 {
     struct lun_buf room = { 0 };
-    bool any = false;
     for (struct lun_json_each e = lun_json_each(usage); lun_json_next(&e); ) note_top(c, plain(e.key, &room), e.value, &room);
     lun_buf_free(&room);
-    for (int i = 0; i < SLOTS; i++) any |= c->said[i];
-    return any || c->suspect;
+    return c->any || c->suspect;
 }
 
 static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
