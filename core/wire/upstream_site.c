@@ -109,6 +109,7 @@ static struct lun_upstream_site *make(struct lun_upstream *u, const struct lun_u
     const char *bad = set_lines(s, spec->headers, spec->headers_n);
     if (bad) *error = lun_printf("header %.60s cannot be sent: its name or value has characters that HTTP forbids", bad);
     else s->trust = trust_get(u, spec->ca_file, error);
+    if (s->trust && !strncasecmp(s->base, "https:", 6)) trust_store(s->trust);         /* now, not in the first request */
     if (s->trust) return s;
     destroy(s);
     return NULL;

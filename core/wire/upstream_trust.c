@@ -50,8 +50,8 @@ struct trust *trust_get(struct lun_upstream *u, const char *ca_file, char **erro
     }
     for (struct trust *t = u->trusts; t; t = t->next)
         if (same(t, ca_file, &file)) { t->users++; return t; }
-    X509_STORE *store = load(ca_file);
-    if (!store) { *error = lun_printf("CA file %s: holds no certificate in PEM form", ca_file); return NULL; }
+    X509_STORE *store = ca_file ? load(ca_file) : NULL;
+    if (ca_file && !store) { *error = lun_printf("CA file %s: holds no certificate in PEM form", ca_file); return NULL; }
     struct trust *t = lun_zalloc(sizeof *t);
     *t = (struct trust){ .next = u->trusts, .ca_file = lun_strdup(ca_file), .file = file, .store = store, .share = share_new(), .users = 1 };
     u->trusts = t;
@@ -71,9 +71,15 @@ void trust_drop(struct lun_upstream *u, struct trust *t)
     free(t);
 }
 
+X509_STORE *trust_store(struct trust *t)
+{
+    if (!t->store && !(t->store = load(t->ca_file))) abort();           /* no memory */
+    return t->store;
+}
+
 struct lun_tls *trust_tls(struct trust *t)
 {
-    if (!t->tls && !(t->tls = lun_tls_of_store(t->store))) abort();     /* no memory */
+    if (!t->tls && !(t->tls = lun_tls_of_store(trust_store(t)))) abort();
     return t->tls;
 }
 
@@ -81,7 +87,7 @@ static CURLcode give(CURL *easy, void *context, void *self)
 {
     struct trust *t = self;
     (void)easy;
-    SSL_CTX_set1_cert_store(context, t->store);
+    SSL_CTX_set1_cert_store(context, trust_store(t));
     return CURLE_OK;
 }
 
