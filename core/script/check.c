@@ -38,10 +38,17 @@ const char *lun_hint(struct lun_loading *l, const char *nearest)
 
 bool lun_loading_failed(const struct lun_loading *l) { return l->mistakes->told > l->mistakes_before; }
 
+bool lun_origins_wanted(const struct lun_loading *l) { return l->options->origins; }
+
+const char *lun_origin_prefix(struct lun_loading *l, const struct lun_value *table)
+{
+    return lun_origins_wanted(l) ? lun_arena_printf(&l->scratch, "%s.", lun_value_path(table, &l->scratch)) : "";
+}
+
 void lun_origin(struct lun_loading *l, const struct lun_value *v, const char *path, const char *value)
 {
     const char *from = "default";
-    if (!l->options->origins) return;
+    if (!lun_origins_wanted(l)) return;
     if (v && v->from) from = v->from;
     else if (v && v->place.file) from = lun_arena_printf(&l->scratch, "%s:%d", v->place.file, v->place.line);
     else if (v) from = "configuration";
@@ -76,7 +83,7 @@ static void check_default(struct lun_loading *l, const struct lun_setting *s, vo
     struct lun_value v = { .type = LUN_VALUE_TEXT, .text = s->fallback, .n = strlen(s->fallback), .from = "default" };
     char nothing[16];
     if (!lun_convert(s, &v, s->goes < 0 ? nothing : (char *)base + s->goes, &l->snapshot->arena)) abort();     /* the table itself is wrong */
-    if (s->goes >= 0)
+    if (s->goes >= 0 && lun_origins_wanted(l))
         lun_origin(l, NULL, lun_arena_printf(&l->scratch, "%s%s", prefix, s->name), lun_convert_show(s, &v, &l->scratch));
 }
 
@@ -84,7 +91,7 @@ static void check_single(struct lun_loading *l, const struct lun_setting *s, str
 {
     char nothing[16];
     if (!lun_convert(s, v, s->goes < 0 ? nothing : (char *)base + s->goes, &l->snapshot->arena)) wrong_kind(l, s, v);
-    else lun_origin(l, v, lun_value_path(v, &l->scratch), lun_convert_show(s, v, &l->scratch));
+    else if (lun_origins_wanted(l)) lun_origin(l, v, lun_value_path(v, &l->scratch), lun_convert_show(s, v, &l->scratch));
 }
 
 /* Whether a table that is not there has defaults all the same: not when something in it must be said. */
@@ -99,7 +106,7 @@ static void check_table(struct lun_loading *l, const struct lun_setting *s, stru
 {
     if (v && v->type != LUN_VALUE_TABLE) wrong_kind(l, s, v);
     else if (v || (has_defaults(s->inside) && !(how & LUN_KEEP)))
-        lun_check(l, s->inside, v, (char *)base + s->goes, how, lun_arena_printf(&l->scratch, "%s%s.", prefix, s->name));
+        lun_check(l, s->inside, v, (char *)base + s->goes, how, lun_origins_wanted(l) ? lun_arena_printf(&l->scratch, "%s%s.", prefix, s->name) : "");
 }
 
 /* A small table as it is written in Lua: { "a", b = 5 }. */
@@ -120,7 +127,7 @@ static void show_table(struct lun_loading *l, const struct lun_setting *s, const
 {
     bool plain = s->type == LUN_NUMBERS || s->type == LUN_TEXTS || s->type == LUN_PAIRS || s->type == LUN_WORDS || s->type == LUN_FACTS;
     struct lun_buf out = { 0 };
-    if (!plain || (s->flags & LUN_HIDDEN) || !l->options->origins || v->type != LUN_VALUE_TABLE) return;
+    if (!plain || (s->flags & LUN_HIDDEN) || !lun_origins_wanted(l) || v->type != LUN_VALUE_TABLE) return;
     write_lua(v, &out, &l->scratch);
     lun_origin(l, v, lun_value_path(v, &l->scratch), lun_buf_text(&out));
     lun_buf_free(&out);

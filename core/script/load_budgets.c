@@ -98,7 +98,7 @@ static void check_clients(struct lun_loading *l, const struct lun_tag_budget *t)
 static void load_tag(struct lun_loading *l, struct lun_value *v, struct lun_tag_budget *out)
 {
     struct lun_tag_draft d = { .tag = { .name = lun_arena_strdup(&l->snapshot->arena, v->key), .budget = { .limit = -1 } } };
-    lun_check(l, LUN_SCOPE_TAG, v, &d, 0, lun_arena_printf(&l->scratch, "%s.", lun_value_path(v, &l->scratch)));
+    lun_check(l, LUN_SCOPE_TAG, v, &d, 0, lun_origin_prefix(l, v));
     load_from(l, v, &d);
     lun_load_window(l, v);
     check_clients(l, &d.tag);

@@ -64,7 +64,7 @@ static void load_canary(struct lun_loading *l, struct lun_value *table, struct l
     const char *why = name_problem(table->key);
     const struct lun_value *probe = lun_value_get(table, "probe");
     if (why) lun_wrong(l, table, "%s", why);
-    lun_check(l, LUN_SCOPE_CANARY, table, &d, 0, lun_arena_printf(&l->scratch, "%s.", lun_value_path(table, &l->scratch)));
+    lun_check(l, LUN_SCOPE_CANARY, table, &d, 0, lun_origin_prefix(l, table));
     load_stages(l, table, &d.rule);
     if (d.provider) d.rule.provider = lun_load_provider_of(l, lun_value_get(table, "provider"), d.provider);
     if (d.probe) d.rule.probe = lun_load_provider_of(l, probe, d.probe);

@@ -1,15 +1,12 @@
+#include "base/hex.h"
 #include "base/text.h"
 #include "script/convert.h"
 #include "script/loading.h"
+#include "state/names.h"
 #include <stdio.h>
 #include <string.h>
 
 struct client { struct lun_loading *l; struct lun_value *table; struct lun_client_draft draft; };
-
-static const char *path_of(struct lun_loading *l, const struct lun_value *v)
-{
-    return lun_arena_printf(&l->scratch, "%s.", lun_value_path(v, &l->scratch));
-}
 
 /* ---- teams ---- */
 
@@ -25,7 +22,7 @@ static void load_teams(struct lun_loading *l)
         struct lun_team *t = &teams[n];
         if (!lun_check_table(l, v)) continue;
         *t = (struct lun_team){ .name = lun_arena_strdup(&l->snapshot->arena, v->key), .budget = { .limit = -1 } };
-        lun_check(l, LUN_SCOPE_TEAM, v, t, 0, path_of(l, v));
+        lun_check(l, LUN_SCOPE_TEAM, v, t, 0, lun_origin_prefix(l, v));
         n++;
     }
     l->snapshot->teams = teams, l->snapshot->n_teams = n;
@@ -121,7 +118,7 @@ static void check_class(struct client *c)
 void lun_load_client(struct lun_loading *l, struct lun_value *table, struct lun_client_draft *out)
 {
     struct client c = { l, table, { .client = { .budget = { .limit = -1 } } } };
-    lun_check(l, LUN_SCOPE_CLIENT, table, &c.draft, 0, path_of(l, table));
+    lun_check(l, LUN_SCOPE_CLIENT, table, &c.draft, 0, lun_origin_prefix(l, table));
     lun_load_window(l, lun_value_get(table, "budget"));
     c.draft.client.team = team_of(&c);
     load_hash(&c);
@@ -132,18 +129,29 @@ void lun_load_client(struct lun_loading *l, struct lun_value *table, struct lun_
     *out = c.draft;
 }
 
-static void check_twice(struct lun_loading *l, const struct lun_value *table, const struct lun_client_rule *rules, int n)
+/* Clients by name, and by the key's hash as it is written in small letters. */
+struct once { const struct lun_client_rule *first; struct lun_names named, keyed; };
+
+/* The number of the client that came before with that; 0: none did, and it is this one's. */
+static int taken_by(const struct once *o, struct lun_names *in, const char *what, const struct lun_client_rule *c)
 {
-    const struct lun_client_rule *c = &rules[n];
+    const struct lun_client_rule *before = what ? lun_names_get(in, what) : NULL;
+    if (before) return (int)(before - o->first) + 1;
+    if (what) lun_names_put(in, what, (void *)c);
+    return 0;
+}
+
+static void check_twice(struct lun_loading *l, const struct lun_value *table, struct once *o, const struct lun_client_rule *c)
+{
     const struct lun_value *hash = lun_value_get(table, "hash"), *name = lun_value_get(table, "name");
     unsigned char sum[32];
+    char text[2 * sizeof sum + 1];
     bool hashed = hash && hash->type == LUN_VALUE_TEXT && lun_key_hash_read(hash->text, sum);
-    int named = 0, keyed = 0;
-    while (named < n && !(c->name && rules[named].name && !strcmp(c->name, rules[named].name))) named++;
-    while (keyed < n && !(hashed && !memcmp(sum, rules[keyed].hash, sizeof sum))) keyed++;
+    if (hashed) lun_hex_write(text, sum, sizeof sum);
+    int named = taken_by(o, &o->named, c->name, c), keyed = taken_by(o, &o->keyed, hashed ? text : NULL, c);
     lun_check_shows(l, name);
-    if (named < n) lun_wrong(l, name, "another client (number %d) is called %s already", named + 1, lun_value_quote(c->name, &l->scratch));
-    if (keyed < n) lun_wrong(l, hash, "is the key of another client (number %d) too", keyed + 1);
+    if (named) lun_wrong(l, name, "another client (number %d) is called %s already", named, lun_value_quote(c->name, &l->scratch));
+    if (keyed) lun_wrong(l, hash, "is the key of another client (number %d) too", keyed);
 }
 
 /* Against keys that were made at run time. A name that was revoked may be taken, its text never again. */
@@ -165,6 +173,7 @@ void lun_load_clients(struct lun_loading *l)
     if (!list) return;
     l->snapshot->clients_said = true;
     struct lun_client_rule *rules = lun_arena_zalloc(&l->snapshot->arena, (size_t)list->n_items * sizeof *rules + 1);
+    struct once once = { .first = rules };
     int n = 0;
     for (int i = 0; i < list->n_items; i++) {
         struct lun_value *v = list->items[i];
@@ -173,10 +182,12 @@ void lun_load_clients(struct lun_loading *l)
         struct lun_client_draft draft;
         lun_load_client(l, v, &draft);
         rules[n] = draft.client;
-        check_twice(l, v, rules, n);
+        check_twice(l, v, &once, &rules[n]);
         check_made(l, v, &rules[n]);
         rules[n].index = n, n++;
     }
+    lun_names_free(&once.named, NULL);
+    lun_names_free(&once.keyed, NULL);
     l->snapshot->clients = rules, l->snapshot->n_clients = n;
     lun_snapshot_sort_clients(l->snapshot);
 }

@@ -2,12 +2,14 @@
 #include "script/convert.h"
 #include "script/facts.h"
 #include "script/loading.h"
+#include "state/names.h"
 #include <stdio.h>
 #include <string.h>
 
 struct models {
     struct lun_loading *l;
     struct lun_target *targets; int n_targets;
+    struct lun_names named;             /* the targets by name */
     const struct lun_value **from;      /* by target: where it was first written */
     struct lun_model *models; int n_models;
 };
@@ -78,7 +80,7 @@ static void name_target(struct lun_loading *l, const struct lun_value *table, co
 static void load_target(struct lun_loading *l, struct lun_value *table, const struct lun_model *m, struct lun_target *out)
 {
     struct lun_target_draft d = { .target = { .model = m->name, .price = lun_price_unknown } };
-    lun_check(l, LUN_SCOPE_TARGET, table, &d, 0, lun_arena_printf(&l->scratch, "%s.", lun_value_path(table, &l->scratch)));
+    lun_check(l, LUN_SCOPE_TARGET, table, &d, 0, lun_origin_prefix(l, table));
     if (!d.target.upstream) d.target.upstream = m->name;
     if (d.provider) {
         d.target.provider = lun_load_provider_of(l, lun_value_get(table, "provider"), d.provider);
@@ -115,15 +117,15 @@ static const char *line_of(struct lun_loading *l, const struct lun_value *v)
 /* The target itself, or the one of that name that is there already; NULL: there is one, and it is another. */
 static struct lun_target *admit(struct models *m, const struct lun_value *table, const struct lun_target *t)
 {
-    for (int i = 0; i < m->n_targets; i++) {
-        struct lun_target *there = &m->targets[i];
-        if (!t->name || !there->name || strcmp(there->name, t->name)) continue;
-        const char *what = difference(there, t);
-        if (!what) return there;
+    struct lun_target *there = t->name ? lun_names_get(&m->named, t->name) : NULL;
+    const char *what = there ? difference(there, t) : NULL;
+    if (there && !what) return there;
+    if (there) {
         lun_wrong(m->l, table, "the target %s stands at %s with another %s: give one of the two a name of its own (name = \"…\")",
-                  lun_value_quote(t->name, &m->l->scratch), line_of(m->l, m->from[i]), what);
+                  lun_value_quote(t->name, &m->l->scratch), line_of(m->l, m->from[there->index]), what);
         return NULL;
     }
+    if (t->name) lun_names_put(&m->named, t->name, &m->targets[m->n_targets]);
     m->from[m->n_targets] = table;
     m->targets[m->n_targets] = *t;
     m->targets[m->n_targets].index = m->n_targets;
@@ -216,5 +218,6 @@ void lun_load_models(struct lun_loading *l)
         if (items[i]->type != LUN_VALUE_BOOL || items[i]->yes) load_model(&m, items[i]);
     l->snapshot->models = patterns_last(&m), l->snapshot->n_models = m.n_models;
     l->snapshot->targets = m.targets, l->snapshot->n_targets = m.n_targets;
+    lun_names_free(&m.named, NULL);
     gather_all(l);
 }

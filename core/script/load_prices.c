@@ -44,7 +44,7 @@ static void add_tier(struct tiers *t, enum lun_service service, struct lun_value
 {
     struct lun_price_tier tier = { service, 0, lun_price_unknown };
     if (v->type != LUN_VALUE_TABLE) { lun_wrong(t->l, v, "must be a table, not %s", lun_value_show(v, &t->l->scratch)); return; }
-    lun_check(t->l, scope, v, &tier, 0, lun_arena_printf(&t->l->scratch, "%s.", lun_value_path(v, &t->l->scratch)));
+    lun_check(t->l, scope, v, &tier, 0, lun_origin_prefix(t->l, v));
     for (int i = 0; i < t->n; i++)
         if (t->given[i].service == service && t->given[i].above == tier.above) { lun_wrong(t->l, v, "is said twice for so many tokens"); return; }
     if (t->n == TIERS) lun_wrong(t->l, v, "is one tier too many: there can be %d", TIERS);
@@ -122,6 +122,7 @@ static const struct lun_price_entry *entry_of(struct lun_loading *l, const struc
 
 static void origin(struct lun_loading *l, const struct lun_value *table, const char *name, const struct lun_price_entry *e, const char *value)
 {
+    if (!lun_origins_wanted(l)) return;
     const struct lun_value from = { .from = lun_arena_printf(&l->scratch, "%s: %s", lun_file_shown(l, l->prices_name), e->name) };
     lun_origin(l, &from, lun_arena_printf(&l->scratch, "%s.%s", lun_value_path(table, &l->scratch), name), value);
 }

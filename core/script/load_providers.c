@@ -201,7 +201,7 @@ static void load_probe(struct one *o)
     struct lun_provider *p = &o->draft.provider;
     struct lun_value *said_it = said(o, "probe"), *v = get(o, "probe");
     if (!v) return;
-    lun_check(o->l, LUN_SCOPE_PROBE, v, &p->probe, 0, lun_arena_printf(&o->l->scratch, "%s.", lun_value_path(v, &o->l->scratch)));
+    lun_check(o->l, LUN_SCOPE_PROBE, v, &p->probe, 0, lun_origin_prefix(o->l, v));
     if (p->health.off) lun_wrong(o->l, said_it, "cannot stand beside health = false: nothing is taken out that it could bring back");
     if (p->probe.path && *p->probe.path != '/') lun_wrong(o->l, lun_value_get(v, "path"), "must begin with /");
     else if (p->probe.path && strpbrk(p->probe.path, " #")) lun_wrong(o->l, lun_value_get(v, "path"), "must be a path: no blank, no #");
@@ -228,7 +228,7 @@ static void check_where(struct one *o)
 static void load_one(struct lun_loading *l, struct lun_value *table, struct lun_provider *out, const struct lun_health_rules *health, int index)
 {
     struct one o = { l, table, { .provider = { .index = index } } };
-    lun_check(l, LUN_SCOPE_PROVIDER, table, &o.draft, 0, lun_arena_printf(&l->scratch, "%s.", lun_value_path(table, &l->scratch)));
+    lun_check(l, LUN_SCOPE_PROVIDER, table, &o.draft, 0, lun_origin_prefix(l, table));
     o.draft.provider.cancel_goes_on = said(&o, "cancel_stops_billing") && !o.draft.provider.cancel_stops_billing;
     load_length(&o);
     load_keys(&o);

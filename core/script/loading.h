@@ -48,15 +48,18 @@ bool lun_loading_failed(const struct lun_loading *);    /* there is a mistake by
 enum { LUN_KEEP = 1 };          /* what is not said stays as it is: no defaults, nothing is required */
 /* Goes through a table of that scope (NULL: it is not there, all is default): tells unknown names and wrong values, and puts
  * what has a place into `base`, the scope's struct. Tables with a place are gone through likewise. The rest is its caller's.
- * `prefix` is the table's path, "" for the top. */
+ * `prefix` is the table's path as lun_origin_prefix gives it, "" for the top. */
 void lun_check(struct lun_loading *, enum lun_scope, struct lun_value *table, void *base, unsigned how, const char *prefix);
 /* The value of a setting that the caller reads itself: NULL if it is not there, or `false` where that is an answer, or not
  * of the right kind, which has then been told. Lists and tables are checked to be that, not what is in them. */
 struct lun_value *lun_check_get(struct lun_loading *, enum lun_scope, const struct lun_value *table, const char *name);
 /* Gives the list entries of a table the names: { "a", 5 } → { min = "a", max = 5 }. */
 void lun_check_rename(struct lun_loading *, struct lun_value *table, const char *const *names, int n);
-/* Into the merged table. `value` as in Lua. */
+/* Into the merged table, which only some ask for: where nobody does, paths and values need not be written. `value` as in Lua. */
+bool lun_origins_wanted(const struct lun_loading *);
 void lun_origin(struct lun_loading *, const struct lun_value *, const char *path, const char *value);
+/* "providers.x.", which paths in that table begin with; "" where nobody asks. In scratch. */
+const char *lun_origin_prefix(struct lun_loading *, const struct lun_value *table);
 /* A table; told when not. */
 bool lun_check_table(struct lun_loading *, const struct lun_value *);
 /* One line without control characters, `most` bytes at most; told when not. */
