@@ -210,13 +210,19 @@ int lun_push_seconds(lua_State *L, lun_us time, lun_us unknown)
     return 1;
 }
 
-int lun_push_usd(lua_State *L, int64_t nano)
+double lun_usd(int64_t nano)
 {
-    if (nano < 0) lua_pushnil(L);
-    else if (nano == INT64_MAX) lua_pushnumber(L, HUGE_VAL);
-    else lua_pushnumber(L, (double)nano / LUN_NANO_PER_USD);
+    return nano < 0 ? NAN : nano == INT64_MAX ? HUGE_VAL : (double)nano / LUN_NANO_PER_USD;
+}
+
+int lun_push_known(lua_State *L, double number)
+{
+    if (isnan(number)) lua_pushnil(L);
+    else lua_pushnumber(L, number);
     return 1;
 }
+
+int lun_push_usd(lua_State *L, int64_t nano) { return lun_push_known(L, lun_usd(nano)); }
 
 int lun_push_text(lua_State *L, const char *text)
 {

@@ -62,6 +62,7 @@ struct lun_member {
     lua_CFunction call;
     const struct lun_class *of;         /* a field whose value is an object of the machine's own, of this class: … */
     void *(*part)(lua_State *L, struct lun_mind *, void *self);     /* … that object, for the `get` of its members, without pushing it */
+    double (*number)(void *self);       /* a field that is a number or nil: the same without Lua; NAN: nil */
     const char *lua;                    /* for editors, as LuaLS writes types. Methods: "(i: integer): string?"; fields: where `type` does not say it */
 };
 
@@ -98,6 +99,11 @@ extern const struct lun_class *const lun_classes[];         /* by id; ends with 
 struct lun_bound {
     struct lun_buf scratch;
     int meta[LUN_CLASS_COUNT];                              /* registry: the metatables */
+    struct lun_path {                                       /* of the field that targets were put in order by last: looked up once */
+        char text[24]; size_t n;
+        const struct lun_member *way[2]; int n_way;         /* what is read without Lua; … */
+        size_t rest;                                        /* … from here on Lua reads */
+    } path;
     struct lun_own { const void *of; void *self; int ref; } *own;       /* by key: objects that live as long as the machine */
     int n_own;
 };
@@ -142,6 +148,8 @@ const char *lun_bind_hint(const char *name, const char *const *list, size_t n, c
 /* Pushes a number of seconds, nil for `unknown`, math.huge for LUN_NEVER; USD out of nano-USD, nil when negative. */
 int lun_push_seconds(lua_State *L, lun_us time, lun_us unknown);
 int lun_push_usd(lua_State *L, int64_t nano);
+double lun_usd(int64_t nano);           /* that number; NAN: nil */
+int lun_push_known(lua_State *L, double);       /* NAN: nil */
 int lun_push_text(lua_State *L, const char *text);          /* nil for NULL */
 int lun_push_pairs(lua_State *L, const struct lun_pair *, int n);   /* read-only */
 

@@ -294,14 +294,11 @@ void lun_push_provider(lua_State *L, struct lun_mind *mind, const struct lun_pro
 
 /* ---- price ---- */
 
-#define X(name, ...) GET(price_##name) \
-{ \
-    (void)mind; \
-    const struct lun_price *p = &((struct price *)self)->target->price; \
-    if (!lun_price_known(p)) lua_pushnil(L); \
-    else lun_push_usd(L, lun_price_part(p, offsetof(struct lun_price, name))); \
-    return 1; \
-}
+static double part_of(const struct lun_price *p, size_t part) { return lun_price_known(p) ? lun_usd(lun_price_part(p, part)) : NAN; }
+
+#define X(name, ...) \
+static double price_##name(void *self) { return part_of(&((struct price *)self)->target->price, offsetof(struct lun_price, name)); } \
+GET(price_##name) { (void)mind; return lun_push_known(L, price_##name(self)); }
 LUN_PRICE_PARTS(X)
 #undef X
 
@@ -352,17 +349,17 @@ static int price_cost(lua_State *L)
 }
 
 static const struct lun_member price_members[] = {
-    { "input", NULL, "number or nil", "of a million tokens of input; nil, as all of them, where no price is known", get_price_input },
-    { "output", NULL, "number or nil", "of output", get_price_output },
-    { "cached_input", NULL, "number or nil", "of input that the provider had cached", get_price_cached_input },
-    { "cache_write", NULL, "number or nil", "of input written to its cache", get_price_cache_write },
-    { "cache_write_1h", NULL, "number or nil", "of input written to it for an hour", get_price_cache_write_1h },
-    { "reasoning", NULL, "number or nil", "of output spent on reasoning", get_price_reasoning },
-    { "audio_input", NULL, "number or nil", "of spoken input", get_price_audio_input },
-    { "audio_output", NULL, "number or nil", "of spoken output", get_price_audio_output },
-    { "image_input", NULL, "number or nil", "of input that is pictures", get_price_image_input },
-    { "image_output", NULL, "number or nil", "of output that is pictures", get_price_image_output },
-    { "request", NULL, "number or nil", "of the call itself", get_price_request },
+    { "input", NULL, "number or nil", "of a million tokens of input; nil, as all of them, where no price is known", get_price_input, .number = price_input },
+    { "output", NULL, "number or nil", "of output", get_price_output, .number = price_output },
+    { "cached_input", NULL, "number or nil", "of input that the provider had cached", get_price_cached_input, .number = price_cached_input },
+    { "cache_write", NULL, "number or nil", "of input written to its cache", get_price_cache_write, .number = price_cache_write },
+    { "cache_write_1h", NULL, "number or nil", "of input written to it for an hour", get_price_cache_write_1h, .number = price_cache_write_1h },
+    { "reasoning", NULL, "number or nil", "of output spent on reasoning", get_price_reasoning, .number = price_reasoning },
+    { "audio_input", NULL, "number or nil", "of spoken input", get_price_audio_input, .number = price_audio_input },
+    { "audio_output", NULL, "number or nil", "of spoken output", get_price_audio_output, .number = price_audio_output },
+    { "image_input", NULL, "number or nil", "of input that is pictures", get_price_image_input, .number = price_image_input },
+    { "image_output", NULL, "number or nil", "of output that is pictures", get_price_image_output, .number = price_image_output },
+    { "request", NULL, "number or nil", "of the call itself", get_price_request, .number = price_request },
     { "cost", "{ input =, output =, cached_input =, cache_write =, cache_write_1h =, reasoning =, audio_input =, audio_output =, image_input =, image_output =, service_tier = }",
       "number or nil", "USD for so many tokens, at what holds for so long an input and for that `service_tier` (\"standard\"); `nil, \"unknown_price\"`", NULL, price_cost,
       .lua = "(tokens: { input?: number, output?: number, cached_input?: number, cache_write?: number, cache_write_1h?: number, reasoning?: number, audio_input?: number, "

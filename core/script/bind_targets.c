@@ -250,11 +250,16 @@ static bool precedes(const struct ranked *a, const struct ranked *b)
     return a->kind == 0 ? a->number < b->number : a->kind == 1 && strcmp(a->text, b->text) < 0;
 }
 
+static struct ranked rank_number(double number, const struct lun_target *t)
+{
+    return (struct ranked){ .kind = isnan(number) ? 2 : 0, .number = number, .target = t };
+}
+
 static struct ranked rank(lua_State *L, const struct lun_target *t)
 {
     struct ranked r = { .kind = 2, .target = t };
     switch (lua_type(L, -1)) {
-    case LUA_TNUMBER: r.number = lua_tonumber(L, -1); r.kind = isnan(r.number) ? 2 : 0; break;
+    case LUA_TNUMBER: return rank_number(lua_tonumber(L, -1), t);
     case LUA_TSTRING: r.text = lua_tostring(L, -1); r.kind = 1; break;
     case LUA_TBOOLEAN: r.number = lua_toboolean(L, -1) ? 0 : 1; r.kind = 0; break;
     case LUA_TNIL: break;
@@ -304,7 +309,7 @@ static int in_order(lua_State *L)
     return push_ranking(L, mind, &a);
 }
 
-/* "price.input", looked up once: the members on the way that are read without Lua, and what is left of the path for Lua to read. */
+/* "price.input": the members on the way that are read without Lua, and what is left of the path for Lua to read. */
 struct path { const struct lun_member *way[2]; int n; const char *rest, *end; };
 
 /* The next name, which `at` is moved past; its length, 0: there is none. */
@@ -331,13 +336,31 @@ static struct path path_of(const char *text, size_t n)
     return p;
 }
 
+/* A policy says the same one in each request. */
+static struct path path_again(lua_State *L, const char *text, size_t n)
+{
+    struct lun_path *seen = &lun_bind_bound(L)->path;
+    if (seen->n == n && !memcmp(seen->text, text, n)) return (struct path){ { seen->way[0], seen->way[1] }, seen->n_way, text + seen->rest, text + n };
+    struct path p = path_of(text, n);
+    if (n > sizeof seen->text) return p;
+    *seen = (struct lun_path){ .n = n, .way = { p.way[0], p.way[1] }, .n_way = p.n, .rest = (size_t)(p.rest - text) };
+    memcpy(seen->text, text, n);
+    return p;
+}
+
+/* The object that the last member of the way is read from. */
+static void *last_self(lua_State *L, struct lun_mind *mind, const struct lun_target *t, const struct path *p)
+{
+    void *self = lun_target_self(L, mind, t);
+    for (int i = 0; i < p->n - 1; i++) self = p->way[i]->part(L, mind, self);
+    return self;
+}
+
 /* Pushes what a path leads to from a target: nil where something on the way is. */
 static void push_end(lua_State *L, struct lun_mind *mind, const struct lun_target *t, const struct path *p)
 {
     const char *at = p->rest, *name;
-    void *self = p->n ? lun_target_self(L, mind, t) : NULL;
-    for (int i = 0; i < p->n - 1; i++) self = p->way[i]->part(L, mind, self);
-    if (p->n) p->way[p->n - 1]->get(L, mind, self);
+    if (p->n) p->way[p->n - 1]->get(L, mind, last_self(L, mind, t, p));
     else lun_push_target(L, mind, t);
     for (size_t n; at < p->end && !lua_isnil(L, -1) && (n = next_name(&at, p->end, &name)); lua_replace(L, -2)) {
         lun_vm_check(L);
@@ -357,6 +380,15 @@ static void keep_text(lua_State *L, int i)
     lua_rawseti(L, 3, i);
 }
 
+static void add_end(lua_State *L, struct lun_mind *mind, struct ranking *a, int i, const struct lun_target *t, const struct path *p)
+{
+    push_end(L, mind, t, p);
+    struct ranked one = rank(L, t);
+    if (one.text) keep_text(L, i + 1);
+    add_ranked(a, one);
+    lua_pop(L, 1);
+}
+
 /* targets, "price.input" → in the order of that field. For lua/targets.lua. */
 static int by_field(lua_State *L)
 {
@@ -365,16 +397,14 @@ static int by_field(lua_State *L)
     size_t n;
     struct lun_set *s = set_at(L, 1, &mind);
     const char *path = luaL_checklstring(L, 2, &n);
-    struct path p = path_of(path, n);
+    struct path p = path_again(L, path, n);
+    double (*number)(void *) = p.n && p.rest == p.end ? p.way[p.n - 1]->number : NULL;
     int64_t work = 0;
     lua_settop(L, 3);
     begin_ranking(L, &a, s->n);
     for (int i = 0; i < s->n; i++) {
-        push_end(L, mind, s->item[i], &p);
-        struct ranked one = rank(L, s->item[i]);
-        if (one.text) keep_text(L, i + 1);
-        add_ranked(&a, one);
-        lua_pop(L, 1);
+        if (number) add_ranked(&a, rank_number(number(last_self(L, mind, s->item[i], &p)), s->item[i]));
+        else add_end(L, mind, &a, i, s->item[i], &p);
         work += a.n + 10 + (p.end - p.rest) / 16;
         if (work > WORK) work = (lun_vm_work(L, work), 0);
     }
