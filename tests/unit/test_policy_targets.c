@@ -58,6 +58,9 @@ static void sets_are_narrowed_and_ordered_by_functions_and_fields(void **state)
     PLAN("return targets:by('facts.quality')", "a/large a/small b/small c/large c/odd");
     PLAN("return targets:by('facts.none.at.all')", "a/small b/small a/large c/large c/odd");
     PLAN("return targets:by('latency')", "a/small b/small a/large c/large c/odd");
+    PLAN("targets:by('price.input') return targets:by('model')", "a/large c/large c/odd a/small b/small");           /* what was looked up last is kept */
+    PLAN("targets:by('price.input') targets:by('model') return targets:by('price.input')", "b/small a/small a/large c/large c/odd");
+    FAILS("local s = request.targets:by('price.input') s:by('price.inptu')", "price has no field 'inptu'");
     FAILS("return request.targets:by('price')", "for target 'a/small' it gave a price");
     FAILS("return request.targets:by('')", "for target 'a/small' it gave a target");
     FAILS("return request.targets:by('max_cost')", "for target 'a/small' it gave a function");
