@@ -19,13 +19,45 @@ const unsigned char lun_http_classes[256] = {
 static bool control(char c) { return ((unsigned char)c < ' ' && c != '\t') || c == 0x7f; }
 
 #ifdef __SSE2__
+static inline __m128i load(const char *p) { return _mm_loadu_si128((const __m128i *)(const void *)p); }
+
+/* 4 to 16 bytes as sixteen: the first and the last of them, with some in the middle twice. */
+static inline __m128i load_short(const char *p, size_t n)
+{
+    size_t half = n < 8 ? 4 : 8;
+    uint64_t first = 0, last = 0;
+    if (half == 8) memcpy(&first, p, 8), memcpy(&last, p + n - 8, 8);
+    else {
+        uint32_t a, b;
+        memcpy(&a, p, 4), memcpy(&b, p + n - 4, 4);
+        first = last = a | (uint64_t)b << 32;
+    }
+    return _mm_set_epi64x((long long)last, (long long)first);
+}
+
 /* One bit for each of 16 bytes. */
-static inline int controls(const char *p)
+static inline int controls(__m128i v)
 {
     const __m128i low = _mm_set1_epi8(0x1f), tab = _mm_set1_epi8('\t'), del = _mm_set1_epi8(0x7f);
-    __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
     __m128i below = _mm_andnot_si128(_mm_cmpeq_epi8(v, tab), _mm_cmpeq_epi8(_mm_min_epu8(v, low), v));
     return _mm_movemask_epi8(_mm_or_si128(below, _mm_cmpeq_epi8(v, del)));
+}
+
+/* Letters, digits and hyphens alone: what nearly all names are made of. */
+static inline bool simple(__m128i v)
+{
+    const __m128i case_bit = _mm_set1_epi8(0x20), hyphen = _mm_set1_epi8('-');
+    __m128i lower = _mm_or_si128(v, case_bit);
+    __m128i letter = _mm_and_si128(_mm_cmpgt_epi8(lower, _mm_set1_epi8('a' - 1)), _mm_cmplt_epi8(lower, _mm_set1_epi8('z' + 1)));
+    __m128i digit = _mm_and_si128(_mm_cmpgt_epi8(v, _mm_set1_epi8('0' - 1)), _mm_cmplt_epi8(v, _mm_set1_epi8('9' + 1)));
+    return _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(letter, digit), _mm_cmpeq_epi8(v, hyphen))) == 0xffff;
+}
+
+static bool all_simple(const char *p, size_t n)
+{
+    if (n <= 16) return n >= 4 && simple(load_short(p, n));
+    for (size_t i = 0; i + 16 < n; i += 16) if (!simple(load(p + i))) return false;
+    return simple(load(p + n - 16));
 }
 #endif
 
@@ -34,9 +66,9 @@ size_t lun_http_before_control(const char *p, size_t n)
     size_t i = 0;
 #ifdef __SSE2__
     for (int found; i + 16 <= n; i += 16)
-        if ((found = controls(p + i))) return i + (size_t)__builtin_ctz((unsigned)found);
+        if ((found = controls(load(p + i)))) return i + (size_t)__builtin_ctz((unsigned)found);
     if (n >= 16 && i < n) {                 /* the last 16 once more: they were good as far as they were looked at */
-        int found = controls(p + n - 16);
+        int found = controls(load(p + n - 16));
         return found ? n - 16 + (size_t)__builtin_ctz((unsigned)found) : n;
     }
 #endif
@@ -46,12 +78,21 @@ size_t lun_http_before_control(const char *p, size_t n)
 
 bool lun_http_is_token(const char *text, size_t n)
 {
+#ifdef __SSE2__
+    if (all_simple(text, n)) return true;
+#endif
     int all = LUN_TOKEN;
     for (size_t i = 0; i < n; i++) all &= lun_http_classes[(unsigned char)text[i]];
     return n > 0 && all;
 }
 
-bool lun_http_is_value(const char *text, size_t n) { return lun_http_before_control(text, n) == n; }
+bool lun_http_is_value(const char *text, size_t n)
+{
+#ifdef __SSE2__
+    if (n >= 4 && n < 16) return !controls(load_short(text, n));
+#endif
+    return lun_http_before_control(text, n) == n;
+}
 
 bool lun_slice_is(struct lun_slice s, const char *text)
 {

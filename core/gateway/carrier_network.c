@@ -27,6 +27,14 @@ static void on_bytes(void *self, const char *bytes, size_t n)          { struct 
 static void on_end(void *self, enum lun_kind kind, const char *detail) { struct carried *c = self; c->ear->end(c->ear_self, kind, detail); }
 static const struct lun_upstream_events events = { on_head, on_bytes, on_end };
 
+static char *joined(const char *prefix, const char *key)
+{
+    size_t n = strlen(prefix), length = strlen(key);
+    char *text = lun_alloc(n + length + 1);
+    memcpy(mempcpy(text, prefix, n), key, length + 1);
+    return text;
+}
+
 static void *send_letter(void *self, const struct lun_provider *provider, int key, lun_us connect_timeout, const struct lun_letter *letter,
                          const struct lun_ear *ear, void *ear_self)
 {
@@ -35,7 +43,7 @@ static void *send_letter(void *self, const struct lun_provider *provider, int ke
     struct lun_pair headers[LUN_LETTER_HEADERS + 1];
     int n = 0;
     for (; n < letter->n_headers && n < LUN_LETTER_HEADERS; n++) headers[n] = letter->headers[n];
-    char *secret = key < 0 ? NULL : lun_printf("%s%s", letter->key_prefix, lun_snapshot_key(u->newest, provider, key));
+    char *secret = key < 0 ? NULL : joined(letter->key_prefix, lun_snapshot_key(u->newest, provider, key));
     if (secret) headers[n++] = (struct lun_pair){ letter->key_header, secret };
     *c = (struct carried){ ear, ear_self, NULL };
     c->call = lun_upstream_call(u->upstream, u->sites[provider->index], &(struct lun_upstream_request){

@@ -54,11 +54,14 @@ const char *lun_exchange_here(struct lun_exchange *x, char out[LUN_PEER_TEXT])
 /* What frames the message is for the server alone to say. */
 static bool is_own(const char *name, size_t n)
 {
-#define X(text) { text, sizeof text - 1 },
-    static const struct lun_slice own[] = { X("connection") X("content-length") X("transfer-encoding") X("date") X("keep-alive") X("trailer") };
-#undef X
-    for (size_t i = 0; i < sizeof own / sizeof *own; i++) if (own[i].n == n && !strncasecmp(name, own[i].at, n)) return true;
-    return false;
+    switch (n) {
+    case 4:  return !strncasecmp(name, "date", n);
+    case 7:  return !strncasecmp(name, "trailer", n);
+    case 10: return !strncasecmp(name, "connection", n) || !strncasecmp(name, "keep-alive", n);
+    case 14: return !strncasecmp(name, "content-length", n);
+    case 17: return !strncasecmp(name, "transfer-encoding", n);
+    default: return false;
+    }
 }
 
 static void put_field(struct lun_buf *out, const struct lun_pair *f)

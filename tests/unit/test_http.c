@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/http_chunked.h"
+#include <ctype.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -628,6 +629,21 @@ static void tokens_and_values_are_told_from_others(void **state)
     }
 }
 
+static void every_byte_is_told_at_every_place_of_every_length(void **state)
+{
+    (void)state;
+    for (size_t n = 1; n <= 40; n++)
+        for (size_t at = 0; at < n; at++)
+            for (int c = 0; c < 256; c++) {
+                char *text = test_malloc(n);
+                memset(text, 'x', n);
+                text[at] = (char)c;
+                assert_int_equal(lun_http_is_token(text, n), c && (isalnum(c) || strchr("!#$%&'*+-.^_`|~", c)));
+                assert_int_equal(lun_http_is_value(text, n), (c >= ' ' && c != 0x7f) || c == '\t');
+                test_free(text);
+            }
+}
+
 /* ---- chunks ---- */
 
 struct chunk_case { const char *name, *bytes; size_t n; int status; const char *want; size_t used; };
@@ -926,6 +942,7 @@ int main(void)
         cmocka_unit_test(percent_encoding_is_undone_once_and_strictly),
         cmocka_unit_test(statuses_have_their_phrases),
         cmocka_unit_test(tokens_and_values_are_told_from_others),
+        cmocka_unit_test(every_byte_is_told_at_every_place_of_every_length),
         cmocka_unit_test(extensions_of_one_body_have_a_limit),
         cmocka_unit_test(trailers_have_a_limit),
         cmocka_unit_test(chunk_lines_are_read_back),
