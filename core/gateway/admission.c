@@ -1,6 +1,7 @@
 #include "gateway/admission.h"
 #include "base/decimal.h"
 #include "base/http.h"
+#include "gateway/presented.h"
 #include "state/limit.h"
 #include <string.h>
 
@@ -41,7 +42,7 @@ bool lun_admission_key(const struct lun_station *s, const char *key, size_t n, s
     a->rule = NULL, a->key = NULL;
     if (lun_admission_is_open(s->snapshot, s->keyring)) return true;
     if (!n) why = "There is no key: only who has one may ask here.";
-    else if (lun_key_hash(key, n, hash)) {
+    else if (lun_presented_hash(s->presented, key, n, hash)) {
         a->rule = lun_snapshot_client(s->snapshot, hash);
         why = a->rule ? NULL : take_made(s, hash, a);
         explicit_bzero(hash, sizeof hash);

@@ -32,6 +32,7 @@ struct lun_station {                    /* filled in by whoever owns it */
     const struct lun_web *web;          /* NULL: lunette.http answers nil, error */
     struct lun_waiting *waiting;        /* NULL: see lun_ask */
     struct lun_arena_stock *stock;      /* of its requests' memory; NULL: none is kept */
+    struct lun_presented *presented;    /* the keys that came lately; NULL: none are remembered */
     const struct lun_log *log;
     lun_us (*wall)(void *self); void *wall_self;            /* the wall clock; NULL: the system's */
     void (*line)(void *self, const char *text, size_t n); void *line_self;  /* takes a line of the request log; NULL: nobody */

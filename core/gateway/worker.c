@@ -4,6 +4,7 @@
 #include "base/thread.h"
 #include "gateway/desk.h"
 #include "gateway/front.h"
+#include "gateway/presented.h"
 #include "gateway/web.h"
 #include "wire/upstream.h"
 #include <stdatomic.h>
@@ -22,6 +23,7 @@ struct lun_worker {
     struct lun_server *server;                  /* NULL: nobody connects */
     struct lun_waiting waiting; struct lun_post moved;
     struct lun_arena_stock stock;
+    struct lun_presented presented;
     struct lun_post ready, drain; _Atomic lun_us until;        /* cut then, at the latest */
     struct lun_timer reaper, cutter;
     bool stopping;
@@ -50,7 +52,8 @@ static void trouble(void *self, const struct lun_trouble *t)
 static struct lun_desk *desk_new(struct lun_worker *w, struct lun_kit *kit, struct lun_tuning *tuning, char **error)
 {
     struct lun_station like = { .loop = &w->reactor->loop, .registry = w->options.registry, .tuning = tuning, .keyring = w->keyring, .web = w->web, .waiting = &w->waiting, .stock = &w->stock,
-                                .log = w->options.log, .trouble = trouble, .trouble_self = w, .canary = w->options.canary, .canary_self = w->options.self, .random = lun_random() };
+                                .presented = &w->presented, .log = w->options.log, .trouble = trouble, .trouble_self = w,
+                                .canary = w->options.canary, .canary_self = w->options.self, .random = lun_random() };
     if (w->options.writer) {
         like.line = write_line;
         like.line_self = w->options.writer;
@@ -255,6 +258,7 @@ struct lun_worker *lun_worker_new(const struct lun_worker_options *options, stru
     struct lun_snapshot *snapshot = kit->snapshot;
     *w = (struct lun_worker){ .options = *options, .moved.run = look, .ready.run = be_ready, .drain.run = drain_now, .until = LUN_NEVER, .reaper.fire = reap, .cutter.fire = cut_all };
     w->keyring = lun_keyring_ref(options->keyring);
+    w->presented.secret = lun_siphash_new();
     w->waiting = (struct lun_waiting){ .post = moved, .self = w };
     if ((w->reactor = lun_reactor_new(options->base))) w->upstream = lun_upstream_new(w->reactor, NULL);
     if (!w->upstream) {
@@ -343,6 +347,7 @@ void lun_worker_free(struct lun_worker *w)
     if (w->reactor) lun_reactor_leave(w->reactor);
     lun_reactor_free(w->reactor);
     lun_arena_stock_free(&w->stock);
+    lun_presented_forget(&w->presented);
     lun_keyring_unref(w->keyring);
     free(w);
 }
