@@ -66,13 +66,14 @@ char *lun_decimal_text(char *out, int64_t number)
 
 size_t lun_decimal_parts(char *out, int64_t number, int places)
 {
-    int n = length(size_of(number)), minus = number < 0;
-    if (n <= places) n = places + 1;
+    static const uint64_t units[] = { 1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000, 10000000000, 100000000000, 1000000000000,
+                                      10000000000000, 100000000000000, 1000000000000000, 10000000000000000, 100000000000000000, 1000000000000000000 };
+    uint64_t unit = units[places], size = size_of(number);
+    int n = length(size / unit), minus = number < 0;
     *out = '-';
     out += minus;
-    lun_decimal_digits(out, n, size_of(number));
-    char *point = out + n - places;
-    memmove(point + 1, point, (size_t)places);
-    *point = '.';
-    return (size_t)(minus + n + 1);
+    lun_decimal_digits(out, n, size / unit);
+    out[n] = '.';
+    lun_decimal_digits(out + n + 1, places, size % unit);
+    return (size_t)(minus + n + 1 + places);
 }

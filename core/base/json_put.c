@@ -18,13 +18,27 @@ static void put_special(struct lun_buf *out, unsigned char c)
 }
 
 /* How many bytes from the first one on may stand as they are. Eight at a time; what is suspect among them is looked at one by one. */
-static inline bool suspect(const char *eight)
+static inline bool suspect_word(uint64_t w)
 {
     const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;
-    uint64_t w;
-    memcpy(&w, eight, 8);
     uint64_t quote = w ^ ones * '"', slash = w ^ ones * '\\', del = w ^ ones * 0x7f;
     return (w | (w - ones * ' ') | (quote - ones) | (slash - ones) | (del - ones)) & high;
+}
+
+static inline bool suspect(const char *eight)
+{
+    uint64_t w;
+    memcpy(&w, eight, 8);
+    return suspect_word(w);
+}
+
+/* The same of 4 to 7: the first four and the last. */
+static inline bool suspect_short(const char *text, size_t n)
+{
+    uint32_t first, last;
+    memcpy(&first, text, 4);
+    memcpy(&last, text + n - 4, 4);
+    return suspect_word(first | (uint64_t)last << 32);
 }
 
 static size_t plain_run(const char *text, size_t n)
@@ -32,6 +46,7 @@ static size_t plain_run(const char *text, size_t n)
     size_t i = 0;
     while (i + 8 <= n && !suspect(text + i)) i += 8;
     if (n >= 8 && i + 8 > n && !suspect(text + n - 8)) return n;
+    if (n >= 4 && n < 8 && !suspect_short(text, n)) return n;
     while (i < n && plain((unsigned char)text[i])) i++;
     return i;
 }

@@ -18,14 +18,16 @@ static int64_t whole(struct lun_json value)
     return lun_json_int(value, &v) && v >= 0 ? v : UNKNOWN;
 }
 
+static bool is(const char *text, const char *name) { return *text == *name && !strcmp(text, name); }
+
 /* The value of a field of the body once the edits are made; the last edit that was said counts, as in the body itself. False: nobody can tell. */
 static bool edited(const struct lun_question *q, enum lun_field f, const struct lun_edit *edits, struct lun_json *value)
 {
     const char *name = lun_question_keys.name[f];
     const struct lun_edit *last = NULL;
     for (const struct lun_edit *e = edits; e; e = e->next) {
-        if (!strcmp(e->field, name)) last = e;
-        if (e->what == LUN_EDIT_RENAME && !strcmp(e->value, name)) return false;
+        if (is(e->field, name)) last = e;
+        if (e->what == LUN_EDIT_RENAME && is(e->value, name)) return false;
     }
     *value = !last ? lun_question_field(q, f) : last->what == LUN_EDIT_SET ? (struct lun_json){ last->value, strlen(last->value) } : (struct lun_json){0};
     return true;
