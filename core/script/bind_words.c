@@ -78,12 +78,13 @@ static size_t prepare(lua_State *L, int i, struct lun_buf *out)
 
 int lun_words_keywords(lua_State *L)
 {
-    size_t sizes[LUN_KEYWORDS_MOST], at = 0;
+    size_t at = 0;
     lua_settop(L, 1);
     if (lun_sandbox_thaw(L, 1)) lua_replace(L, 1);
     luaL_checktype(L, 1, LUA_TTABLE);
     int n = (int)lua_objlen(L, 1);
     if (!n || n > LUN_KEYWORDS_MOST) return luaL_error(L, "keywords(list): a list of 1 to %d texts", LUN_KEYWORDS_MOST);
+    size_t *sizes = lua_newuserdata(L, (size_t)n * sizeof *sizes);
     struct lun_buf *out = lun_bind_scratch(L);
     for (int i = 0; i < n; i++) sizes[i] = prepare(L, i + 1, out);
     struct lun_keywords *k = lun_keywords_init(lua_newuserdata(L, lun_keywords_size(n, out->n)), n);
