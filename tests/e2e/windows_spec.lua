@@ -122,10 +122,12 @@ describe("a window that several gateways share", function()
     assert.equal(200, answer.status, answer.body)
     assert.near(0.15, used(all[2]), 1e-9)
     assert.near(5 - 0.15, tonumber(answer.headers["x-lunette-budget-left"]), 1e-9)
-    local status, out = ledger(all[2], "export", all[2].folder .. "/gateway.lua", "--format", "json")
-    assert.equal(0, status)
-    local rows = e2e.json.decode(out)
-    assert.equal(1, #rows)
+    local out
+    e2e.eventually("the row is written", function()
+      local status
+      status, out = ledger(all[2], "export", all[2].folder .. "/gateway.lua", "--format", "json")
+      return status == 0 and #e2e.json.decode(out) == 1
+    end)
     assert.truthy(out:find("rolling 86400 from ", 1, true), out)
     all[2]:restart()                                    -- of its own it knows at once; of the others' when it draws
     open(all[2])
