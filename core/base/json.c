@@ -293,7 +293,7 @@ bool lun_json_scan(const char *text, size_t n, const struct lun_json_keys *keys,
 {
     struct reader r;
     *out = (struct lun_json_scan){ .twice = -1 };
-    memset(fields, 0, strnlen((const char *)keys->length, LUN_JSON_KEYS_MAX) * sizeof *fields);
+    if (fields) memset(fields, 0, strnlen((const char *)keys->length, LUN_JSON_KEYS_MAX) * sizeof *fields);
     const char *from = begin(&r, text, n);
     if (from && *from != '{') from = fail(&r, from, "it must be an object");
     const char *close = from ? members(&r, text, from, keys, fields, out) : NULL;

@@ -2,6 +2,7 @@
 -- objects of others, secrets, targets that are not there, lines of logs and headers. Each fails in the way named here; what it was after does not come
 -- out anywhere.
 local e2e = require "support"
+local sanitized = e2e.lunette:find "build%-"
 
 local planted = { key = "sk-planted-8c1f5be07a", client = "ck-planted-33d0e9a1c4", file = "planted-file-6b2e90", text = "planted-text-91fe7c" }
 
@@ -191,7 +192,10 @@ describe("a policy that tries", function()
 
   for i, escape in ipairs(escapes) do
     it(escape[1] .. (escape.kept and ", of a request that is over," or "") .. " gets nothing", function()
-      local answer = g:chat { headers = { authorization = "Bearer bobs-own-key", ["x-try"] = tostring(i) } }
+      local function try() return g:chat { headers = { authorization = "Bearer bobs-own-key", ["x-try"] = tostring(i) } } end
+      local answer = try()
+      local notes_of_first = g:line(answer).notes
+      if sanitized and notes_of_first and tostring(notes_of_first.error_classify):find("ms of CPU time", 1, true) then answer = try() end   -- a sanitizer is slow
       assert.equal(200, answer.status)
       assert.equal("fine", answer.text)
       local notes = g:line(answer).notes

@@ -2,6 +2,7 @@
 -- is answered as if nothing had been, what they spoil is decided by default, and after a few failures the version before is back. STRESS_UNRULY: how
 -- many (200). STRESS_FIGURES=1 prints how long hooks and those who waited beside took, and fails where a hook kept its thread for more than 50 ms.
 local e2e = require "support"
+local sanitized = e2e.lunette:find "build%-"
 local unruly = require "unruly"
 
 local many = tonumber(os.getenv "STRESS_UNRULY") or 200
@@ -66,9 +67,10 @@ describe("a policy that goes wrong while it serves", function()
     return longest
   end
 
+  -- With a sanitizer everything may take longer than a run may.
   local function check_reasons(mutant, before, after)
     for reason, n in pairs(after) do
-      if n > (before[reason] or 0) and not mutant.ends[reason] then error(mutant.what .. ": it failed with '" .. reason .. "'") end
+      if n > (before[reason] or 0) and not mutant.ends[reason] and not (sanitized and reason == "cpu") then error(mutant.what .. ": it failed with '" .. reason .. "'") end
     end
   end
 
