@@ -6,7 +6,8 @@
 -- was forgotten or has left, and still counts), leaving (who is to be gone once all others have that on their disks), heard (who has asked what these
 -- have), ready (who has it on his disk), new (whom another one's word must vouch for), sure (who has said that it is on his own disk that he is vouched for:
 -- while there is one, a Redis that has lost all finds somebody to begin an epoch) as lists with a space at each end of a name; round (of these lists:
--- what is said of an earlier one does not count); demand (accounts that somebody found too little of, and when); for a member s:ID the last message,
+-- what is said of an earlier one does not count); lost (the process that knows nothing of an epoch, and the moment when it was first asked: the round until
+-- one begins); demand (accounts that somebody found too little of, and when); for a member s:ID the last message,
 -- r:ID its answer; for an account g:ACCOUNT:ID what a member has of it, l:ACCOUNT:ID the limit it goes by, e:ACCOUNT when its period ends (ms),
 -- p:BUDGET what its periods are; before: accounts of periods that began until then (ms) are full: one of the forgotten had an unknown part.
 --
@@ -37,7 +38,7 @@ local function without(list, other)
 end
 
 local stored = redis.call("HMGET", key, "run", "nonce", "open", "members", "vouched", "needed", "registered", "gone", "demand", "before",
-                          "leaving", "heard", "ready", "new", "round", "sure")
+                          "leaving", "heard", "ready", "new", "round", "sure", "lost")
 local function field(i) return stored[i] or "" end
 local h = { run = field(1), nonce = field(2), open = field(3) == "1", members = field(4), vouched = field(5), needed = field(6), registered = field(7),
             gone = field(8), demand = field(9), before = number(field(10)),
@@ -88,9 +89,19 @@ local function save()
   set("sure", h.sure)
 end
 
--- A new epoch: nothing is known of what anybody has until he has said so himself. Its name has this moment in it, so that it never was another's: what began
--- one is said twice, maybe, and Redis emptied between; and what was said in the first must not count in the second. Who is gone says nothing any more:
--- what he had stays; but who is a member for anybody is one.
+-- Who begins an epoch answers to this round, which goes with all else when Redis is emptied. So what began one, or was to, begins none when it comes again or
+-- late: who has said it may be new by now, and those who could vouch for him would be new in his epoch.
+if lost then
+  local process, moment = string.match(field(17), "^(%x+):(%d+)$")
+  if process ~= run then
+    moment = clock[1] .. string.format("%06d", clock[2])
+    redis.call("HSET", key, "lost", run .. ":" .. moment)
+  end
+  h.round = number(moment)
+end
+
+-- A new epoch: nothing is known of what anybody has until he has said so himself. Its name has this moment in it, so that it never was another's: what was
+-- said in an earlier one must not count in it. Who is gone says nothing any more: what he had stays; but who is a member for anybody is one.
 local function begin(fresh, members)
   local before = h.nonce ~= "" and h.members or ""
   members = join(join("", before), members)
@@ -103,7 +114,7 @@ local function begin(fresh, members)
     if name and has(gone, name) then list(account)
     elseif string.find(all[i], ":", 1, true) and not string.find(all[i], "^d:") then drops[#drops + 1] = all[i] end
   end
-  drops[#drops + 1] = "demand"
+  drops[#drops + 1] = "demand" drops[#drops + 1] = "lost"
   h = { run = run, nonce = fresh, open = false, members = members, vouched = "", registered = "", gone = gone, demand = "", before = h.before,
         leaving = "", heard = "", ready = "", new = "", round = 1, sure = "" }
   h.needed = h.members
@@ -249,7 +260,7 @@ end
 if op == "look" then return answer(lost and "LOST" or "OK") end
 
 if op == "found" then           -- once, by an operator's word: nothing was ever here
-  if lost and h.nonce == "" then
+  if lost and h.nonce == "" and number(argument()) == h.round then
     begin(nonce, me)
     h.vouched = add("", me)
     save() write()
@@ -258,9 +269,9 @@ if op == "found" then           -- once, by an operator's word: nothing was ever
 end
 
 if op == "open" then
-  local members = argument()
-  if lost then begin(nonce, members) write() end
-  return answer("OK")
+  local round, members = number(argument()), argument()
+  if lost and round == h.round then begin(nonce, members) write() end
+  return answer(lost and "LOST" or "OK")
 end
 
 if lost then return answer("LOST") end

@@ -11,7 +11,8 @@
  * one had; until then it is a member, also for whoever begins an epoch. What a member has put on its disk so is one commit: no name goes before what he had
  * is there. Who was let go of and comes back is new, whatever is on its own disk. New ones begin no epoch; and where anybody knows of a member, it is one:
  * so whoever begins an epoch, forgotten or not, waits for all who have drawn. And there always is one who can: a gateway leaves only where another has said
- * that it is on its own disk that it was vouched for; and only such a one can have another forgotten.
+ * that it is on its own disk that it was vouched for; and only such a one can have another forgotten. What begins an epoch
+ * answers to a Redis that has lost all, and counts for nothing once it has lost all again: who has said it may be one of the new by then.
  *
  * Pure: no sockets, no disk, no clock of its own. One thread. The messages are calls of the script in lua/draw.lua; one is under way at a time. */
 #ifndef LUN_STATE_MEMBER_H

@@ -185,10 +185,11 @@ static void put_head(struct lun_member *m, struct lun_message *to)
     argue(to, "%" PRIu64, to == &m->numbered ? ((uint64_t)m->options.run << 32) + ++m->count : 0);
 }
 
-/* They hold for the lists of names as they are in this round. */
+/* They hold for the lists of names as they are in this round; or for a Redis that has lost all, until an epoch begins. */
 static bool is_of_a_round(enum lun_member_op op)
 {
-    return op == LUN_OP_JOIN || op == LUN_OP_STAY || op == LUN_OP_VOUCH || op == LUN_OP_FORGET || op == LUN_OP_READY;
+    return op == LUN_OP_FOUND || op == LUN_OP_OPEN || op == LUN_OP_JOIN || op == LUN_OP_STAY || op == LUN_OP_VOUCH || op == LUN_OP_FORGET
+        || op == LUN_OP_READY;
 }
 
 void lun_member_say(struct lun_member *m, enum lun_member_op op)

@@ -25,6 +25,7 @@ static const char *const emulation =
     "function eval(...) KEYS, ARGV = { 'money' }, { ... } return script() end\n"
     "function total(account) local sum = 0 for f, v in pairs(H) do local a = f:match '^g:(.*):[^:]*$' if a == account then sum = sum + tonumber(v) end end return sum end\n"
     "function passed(budget) return tonumber(H['d:' .. budget]) or 0 end\n"
+    "function lost() return H.run ~= run end\n"
     "function blind() return (tonumber(H.before) or 0) > 0 end\n"
     "function draws(who) return H.run == run and H.open == '1' and H.registered:find(' ' .. who .. ' ', 1, true) ~= nil end\n"
     "function part(account, who) return tonumber(H['g:' .. account .. ':' .. who]) or 0 end\n"

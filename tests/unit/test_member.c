@@ -32,19 +32,31 @@ static void tick(struct world *w, struct gateway *g, int times) { while (times--
 
 static void tick_both(struct world *w, int times) { for (int k = 0; k < times; k++) tick(w, &w->g[k % 2], 1); }
 
-/* Two gateways that both draw on one account of 1: what each test below begins with. */
-static int two(void **state)
+static void come(struct world *w, struct gateway *g)
+{
+    gateway_start(w, g), gateway_connect(g);
+    world_deliver(w);
+    g->founds = false;
+}
+
+/* An account of 1, and the first of two gateways. */
+static int one(void **state)
 {
     static struct world world;
     struct world *w = *state = &world;
     world_build(w, script_machine(M_NONE), 1, M_NONE);
     w->n = 2, w->budgets = w->days = w->accounts = 1, w->limit[0] = 1, w->now = 1000;
-    for (int k = 0; k < 2; k++) {
-        w->g[k].a[0].limit = 1;
-        gateway_start(w, &w->g[k]), gateway_connect(&w->g[k]);
-        world_deliver(w);
-        w->g[k].founds = false;
-    }
+    for (int k = 0; k < 2; k++) w->g[k].a[0].limit = 1;
+    come(w, &w->g[0]);
+    return 0;
+}
+
+/* Both draw on it: what most tests below begin with. */
+static int two(void **state)
+{
+    one(state);
+    struct world *w = *state;
+    come(w, &w->g[1]);
     tick_both(w, 4);
     assert_true(w->g[0].state == LUN_MEMBER_OPEN && w->g[1].state == LUN_MEMBER_OPEN);
     return 0;
@@ -58,8 +70,8 @@ static int close_two(void **state)
     return 0;
 }
 
-/* Redis is emptied, what began an epoch comes again and begins one, and so does what the first had said in it when it had nothing. */
-static void what_began_an_epoch_and_is_said_again_begins_another(void **s)
+/* Redis is emptied, what began an epoch comes again, and so does what the first had said in it when it had nothing. */
+static void what_began_an_epoch_and_is_said_again_begins_none(void **s)
 {
     struct world *w = *s;
     struct gateway *first = &w->g[0], *second = &w->g[1];
@@ -76,6 +88,7 @@ static void what_began_an_epoch_and_is_said_again_begins_another(void **s)
     assert_int_equal(first->a[0].allot, 1);
     redis_flush(w);
     letter_deliver(w, &opens, true);
+    assert_true(redis_says(w, "lost", NULL));
     letter_deliver(w, &registers, true);
     second->a[0].limit = 2, gateway_describe(w, second, 0);    /* something to say */
     tick(w, second, 4);
@@ -85,15 +98,16 @@ static void what_began_an_epoch_and_is_said_again_begins_another(void **s)
 }
 
 /* Likewise what founded: nobody draws before those whom the first one knows have said what they have. */
-static void a_founding_that_is_said_again_waits_for_all_who_have_drawn(void **s)
+static void a_founding_that_is_said_again_founds_nothing(void **s)
 {
     struct world *w = *s;
     want_one(w, &w->g[1]);
     assert_int_equal(w->g[1].a[0].allot, 1);
     redis_flush(w);
-    const char *again[] = { "found", "00000000000000010000000000000000", w->g[0].name, "0" };
-    struct letter founds = { 0, 0, copy_texts(again, 4), 4 };
+    const char *again[] = { "found", "00000000000000010000000000000000", w->g[0].name, "0", "1000001" };
+    struct letter founds = { 0, 0, copy_texts(again, 5), 5 };
     letter_deliver(w, &founds, true);
+    assert_true(redis_says(w, "lost", NULL));
     for (int k = 0; k < 4; k++) {
         lun_member_tick(w->g[0].member);
         for (int i = 0; i < 4; i++) gateway_talk(w, &w->g[0]);
@@ -197,6 +211,33 @@ static void who_was_let_go_of_and_comes_back_draws_once_another_knows_it_again(v
     tick_both(w, 8);
     assert_int_equal(second->state, LUN_MEMBER_OPEN);
     if (world_broken(w)) fail_msg("%s", w->wrong);
+}
+
+/* The first began an epoch when it was alone, was let go of later, and is new; Redis is emptied, and that comes again. The second, which alone can vouch for
+ * anybody, would be new in it. */
+static void who_is_new_begins_no_epoch_with_what_it_said_before(void **s)
+{
+    struct world *w = *s;
+    struct gateway *first = &w->g[0], *second = &w->g[1];
+    redis_flush(w);
+    lun_member_tick(first->member);
+    letter_deliver(w, &w->letter[0], false), letter_lose(&w->letter[0]), gateway_hear(first);
+    struct letter opens = said(w, first, "open");
+    world_deliver(w), come(w, second), tick_both(w, 8);
+    assert_int_equal(second->state, LUN_MEMBER_OPEN);
+    gateway_disconnect(first);
+    assert_true(lun_member_forget(second->member, first->name));
+    tick(w, second, 4);
+    gateway_connect(first), world_deliver(w);
+    assert_int_equal(first->state, LUN_MEMBER_NEW);
+    redis_flush(w);
+    letter_deliver(w, &opens, true);
+    tick(w, second, 1);
+    assert_true(second->vouched);
+    tick_both(w, 8);
+    assert_int_equal(first->state, LUN_MEMBER_OPEN);
+    assert_int_equal(second->state, LUN_MEMBER_OPEN);
+    letter_lose(&opens);
 }
 
 /* Both are told at once to forget the other: one is heard first, and the other one's word is not said later, when it is back. */
@@ -411,12 +452,13 @@ static void who_is_named_later_is_on_every_disk_before_another_is_let_go_of(void
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(what_began_an_epoch_and_is_said_again_begins_another, two, close_two),
-        cmocka_unit_test_setup_teardown(a_founding_that_is_said_again_waits_for_all_who_have_drawn, two, close_two),
+        cmocka_unit_test_setup_teardown(what_began_an_epoch_and_is_said_again_begins_none, two, close_two),
+        cmocka_unit_test_setup_teardown(a_founding_that_is_said_again_founds_nothing, two, close_two),
         cmocka_unit_test_setup_teardown(a_forgotten_one_is_a_member_until_the_others_have_what_it_had, two, close_two),
         cmocka_unit_test_setup_teardown(what_a_forgotten_one_says_before_it_is_gone_is_on_the_disks_of_the_others, two, close_two),
         cmocka_unit_test_setup_teardown(forgetting_waits_for_all_the_others_and_names_them, two, close_two),
         cmocka_unit_test_setup_teardown(who_was_let_go_of_and_comes_back_draws_once_another_knows_it_again, two, close_two),
+        cmocka_unit_test_setup_teardown(who_is_new_begins_no_epoch_with_what_it_said_before, one, close_two),
         cmocka_unit_test_setup_teardown(of_two_that_forget_each_other_one_does, two, close_two),
         cmocka_unit_test_setup_teardown(who_leaves_is_not_waited_for_and_stays_charged, two, close_two),
         cmocka_unit_test_setup_teardown(who_comes_back_while_it_leaves_is_new_once_another_has_let_go_of_it, two, close_two),

@@ -273,7 +273,7 @@ static void it_looks_first_and_founds_by_an_operators_word_alone(void **s)
     put(w, "founds", "1");
     lun_sharing_heed(w->sharing);
     lun_sharing_tick(w->sharing);
-    assert_call(w, "found", "");
+    assert_call(w, "found", "1");
     w->nonce = "0123456789abcdef";
     answers(w, "OK", NULL);
     assert_string_equal(w->redis.words[SAID_OP], "register");
