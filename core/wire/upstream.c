@@ -66,13 +66,17 @@ void call_tell_bytes(struct lun_upstream_call *c, const char *bytes, size_t n)
     c->upstream->inside--;
 }
 
+void call_ended(struct lun_upstream_call *c)
+{
+    if (c->ended) return;
+    c->ended = true;
+    c->times.ended = lun_clock_now();
+    c->times.version = c->head.version;
+}
+
 void call_tell_end(struct lun_upstream_call *c)
 {
-    if (!c->ended) {
-        c->times.ended = lun_clock_now();
-        c->times.version = c->head.version;
-    }
-    c->ended = true;
+    call_ended(c);
     if (c->told || c->closed) return;
     c->told = true;
     c->upstream->inside++;

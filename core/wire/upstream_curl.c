@@ -65,9 +65,7 @@ static void free_parts(struct lun_upstream_call *c)
 
 void curl_end(struct lun_upstream_call *c, CURLcode result)
 {
-    c->ended = true;
-    c->times.ended = lun_clock_now();
-    c->times.version = c->head.version;
+    call_ended(c);
     curl_explain(c, result);
     if (c->kind == LUN_KIND_CANCELLED) lun_buf_free(&c->held);
     if (!c->held.n) call_tell_end(c);

@@ -194,7 +194,6 @@ static void resume(struct lun_upstream_call *c)
 
 static void make(struct lun_upstream_call *c) { (void)c; }
 
-
 static void free_parts(struct lun_upstream_call *c) { lun_buf_free(&c->direct.out); }
 
 const struct transport transport_direct = { make, free_parts, direct_set, begin, resume, leave, direct_clear };

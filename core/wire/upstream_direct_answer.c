@@ -19,7 +19,7 @@ static void frame(struct lun_upstream_call *c)
     const struct head *h = &c->head;
     bool none = c->bodiless || h->status == 204 || h->status == 304;
     c->direct.keeps = h->version == 11 && !h->closes && !(h->chunked && h->length >= 0);
-    c->direct.open = !none && !h->chunked && h->length < 0;
+    c->direct.open = !c->bodiless && head_open(h);
     if (none || (!h->chunked && h->length == 0)) c->direct.framing = LUN_HTTP_NO_BODY;
     else if (h->chunked) c->direct.framing = LUN_HTTP_CHUNKED;
     else c->direct.framing = LUN_HTTP_LENGTH, c->direct.left = c->direct.open ? UINT64_MAX : (uint64_t)h->length;

@@ -15,7 +15,7 @@ static bool status_line(struct head *h, const char *s, size_t n)
         h->status = (d[0] - '0') * 100 + (d[1] - '0') * 10 + d[2] - '0';
         h->version = versions[i].version;
         h->begun = true;
-        h->framed = h->chunked = h->closes = false;
+        h->chunked = h->closes = false;
         h->length = -1;
         return true;
     }
@@ -70,7 +70,6 @@ static const char *mean(struct head *h, const char *name, const char *value)
     h->n++;
     if (length) h->length = strtoll(value, NULL, 10);
     if (coding) h->chunked = true;
-    h->framed = h->framed || length || coding;
     if (*name == 'c' && !strcmp(name, "connection") && lists_close(value)) h->closes = true;
     return NULL;
 }
@@ -111,7 +110,7 @@ size_t head_list(const struct head *h, struct lun_pair out[HEAD_LINES])
     return (size_t)h->n;
 }
 
-bool head_open(const struct head *h) { return !h->framed && h->version != 20 && h->status != 204 && h->status != 304; }
+bool head_open(const struct head *h) { return !h->chunked && h->length < 0 && h->version != 20 && h->status != 204 && h->status != 304; }
 
 void head_reset(struct head *h)
 {

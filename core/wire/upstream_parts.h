@@ -146,7 +146,7 @@ struct head {                   /* the answer's head, as it comes */
     struct { size_t name, value; } lines[HEAD_LINES]; int n;    /* offsets into text */
     size_t total;               /* of all heads and trailers of this call */
     int status, version;
-    bool begun, whole, framed;  /* framed: its body has an end of its own */
+    bool begun, whole;
     bool chunked, closes;       /* so it says; closes: `Connection: close` */
     int64_t length;             /* -1: it says none */
 };
@@ -261,6 +261,7 @@ void call_tell_head(struct lun_upstream_call *);
 void call_tell_bytes(struct lun_upstream_call *, const char *, size_t);
 void call_tell_end(struct lun_upstream_call *);        /* once, and not after close */
 void call_wake(struct lun_upstream_call *);
+void call_ended(struct lun_upstream_call *);           /* writes down that it has: told now or later */
 void call_enter(struct lun_upstream_call *);           /* is under way from now on, and counted */
 void call_over(struct lun_upstream_call *);            /* is not */
 

@@ -80,9 +80,9 @@ static const char *set_lines(struct lun_upstream_site *s, const struct lun_pair 
 /* With what a link cannot do libcurl does it: HTTP/2, proxies, addresses with a zone, and looking at each address it is led to. */
 static bool needs_curl(const struct lun_upstream_site *s, CURLU *u) { return s->http2 || *s->proxy || s->guarded || has(u, CURLUPART_ZONEID); }
 
-static void go_direct(struct lun_upstream_site *s, CURLU *u)
+static void go_direct(struct lun_upstream_site *s, CURLU *u, char *host, const char *port)
 {
-    char *host = part_of(u, CURLUPART_HOST, 0), *port = part_of(u, CURLUPART_PORT, CURLU_DEFAULT_PORT), *said = part_of(u, CURLUPART_PORT, CURLU_NO_DEFAULT_PORT);
+    char *said = part_of(u, CURLUPART_PORT, CURLU_NO_DEFAULT_PORT);
     char *path = part_of(u, CURLUPART_PATH, 0), *name = lun_printf(*said ? "%s:%s" : "%s", host, said);
     bool tls = !strncasecmp(s->base, "https:", 6);
     size_t n = strlen(host);
@@ -91,7 +91,7 @@ static void go_direct(struct lun_upstream_site *s, CURLU *u)
     direct_site(s, name);
     if (*host == '[') memmove(host, host + 1, n - 2), host[n - 2] = 0;
     s->pool = pool_get(s->upstream, host, port, tls ? s->trust : NULL);
-    free(host), free(port), free(said), free(path), free(name);
+    free(said), free(path), free(name);
 }
 
 /* All but how it gets there. */
@@ -118,13 +118,14 @@ static struct lun_upstream_site *make(struct lun_upstream *u, const struct lun_u
 static struct lun_upstream_site *settle(struct lun_upstream_site *s, const struct lun_upstream_site_spec *spec, CURLU *u, char **error)
 {
     char *host = part_of(u, CURLUPART_HOST, 0), *port = part_of(u, CURLUPART_PORT, CURLU_DEFAULT_PORT);
+    bool curl = needs_curl(s, u), refused = curl && spec->transport == LUN_TRANSPORT_DIRECT;
     s->host = lun_printf("%s:%s", host, port);
     snprintf(s->answered, sizeof s->answered, "%s: answered", s->host);
     s->answered_n = strlen(s->answered);
+    if (!curl && spec->transport != LUN_TRANSPORT_CURL) go_direct(s, u, host, port);
     free(host), free(port);
-    if (spec->transport == LUN_TRANSPORT_CURL || (needs_curl(s, u) && spec->transport == LUN_TRANSPORT_AUTO)) return s;
-    if (!needs_curl(s, u)) { go_direct(s, u); return s; }
-    *error = lun_printf("transport \"direct\" speaks HTTP/1.1 to the provider itself: not HTTP/2, and not through a proxy");
+    if (!refused) return s;
+    *error = lun_strdup("transport \"direct\" speaks HTTP/1.1 to the provider itself: not HTTP/2, and not through a proxy");
     destroy(s);
     return NULL;
 }
