@@ -101,13 +101,4 @@ local function all()
   if ("growth"):find(only) then growth.measure { up = plain, body = bodies.chat1k, seconds = seconds, rounds = rounds, say = say } end
 end
 
-local good, problem = xpcall(all, function(e) return tostring(e) .. (os.getenv "BENCH_TRACE" and debug.traceback() or "") end)
-e2e.stop()
-if not good then
-  say("bench: %s", problem)
-  os.exit(1)
-end
-print(figures.costs())
-print()
-print(figures.table())
-if arg[1] then figures.write(arg[1]) end
+figures.run("bench", all)

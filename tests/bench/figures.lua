@@ -1,5 +1,5 @@
 -- Figures by name: collected over rounds, and shown beside what is aimed at.
-local cjson = require "cjson"
+local cjson, e2e = require "cjson", require "support"
 local targets = require "targets"
 
 local figures = { values = {}, raw = {} }
@@ -11,6 +11,20 @@ function figures.median(list)
   local n = #sorted
   if n == 0 then return nil end
   return n % 2 == 1 and sorted[(n + 1) / 2] or (sorted[n / 2] + sorted[n / 2 + 1]) / 2
+end
+
+-- Measures, ends what was started, and prints and writes what was found; exit status 1 where it could not be measured.
+function figures.run(name, measure)
+  local good, problem = xpcall(measure, function(e) return tostring(e) .. (os.getenv "BENCH_TRACE" and debug.traceback() or "") end)
+  e2e.stop()
+  if not good then
+    io.stderr:write(name, ": ", problem, "\n")
+    os.exit(1)
+  end
+  print(figures.costs())
+  print()
+  print(figures.table())
+  if arg[1] then figures.write(arg[1]) end
 end
 
 -- Another value of a figure; what counts is the median of them.

@@ -22,30 +22,28 @@ end
 -- Those that were beside it are gone from the gateway too, or their end would count to what comes next.
 local function alone(g) e2e.eventually("nobody is connected any more", function() return g:metric "lunette_connections" == 0 end) end
 
-local function streams_that_wait() return rivals.body(1024, { max_tokens = 100, more = ',"stream":true,"seed":600000' }) end
-
-local function beside_streams()
-  local g, body = lunette(), streams_that_wait()
-  compare("growth.streams", function() return cost(g) end, function()
-    local open = rivals.open(g, body, 1000)
+-- What a request costs beside what `begin` gives, until `stop` ends that.
+local function beside(id, begin, stop)
+  local g = lunette()
+  compare(id, function() return cost(g) end, function()
+    local others = begin(g)
     local found = cost(g)
-    open:stop()
+    stop(others)
     alone(g)
     return found
   end)
   g:stop()
 end
 
+local function streams_that_wait() return rivals.body(1024, { max_tokens = 100, more = ',"stream":true,"seed":600000' }) end
+
+local function beside_streams()
+  local body = streams_that_wait()
+  beside("growth.streams", function(g) return rivals.open(g, body, 1000) end, function(streams) streams:stop() end)
+end
+
 local function beside_idle()
-  local g = lunette()
-  compare("growth.idle", function() return cost(g) end, function()
-    local idle = crowd.around(g, 10000, "idle", { limit = 60 })
-    local found = cost(g)
-    idle:leave()
-    alone(g)
-    return found
-  end)
-  g:stop()
+  beside("growth.idle", function(g) return crowd.around(g, 10000, "idle", { limit = 60 }) end, function(idle) idle:leave() end)
 end
 
 -- few, many: the models that are asked for.

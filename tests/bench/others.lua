@@ -71,13 +71,4 @@ local function all()
   for who, g in pairs(gateways) do say("%s: %.0f MB", who, megabytes(g)) end
 end
 
-local good, problem = xpcall(all, function(e) return tostring(e) .. (os.getenv "BENCH_TRACE" and debug.traceback() or "") end)
-e2e.stop()
-if not good then
-  say("others: %s", problem)
-  os.exit(1)
-end
-print(figures.costs())
-print()
-print(figures.table())
-if arg[1] then figures.write(arg[1]) end
+figures.run("others", all)
