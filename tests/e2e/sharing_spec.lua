@@ -1,8 +1,9 @@
 -- Several gateways, one set of budgets: real gateways on a real Redis that is killed, emptied, filled up and restored to an earlier state.
 local e2e = require "support"
-local redis = require "redis"
+local redis, shared = require "redis", require "shared_budget"
 
-local key = "sk-app"
+local key, ask, budgets, open, used = shared.key, shared.ask, shared.budgets, shared.open, shared.used
+local spend_all, dearest_of = shared.spend_all, shared.dearest_of
 local script = [[return function(request)
   if request.text:find "slow" then return { text = "fine", after = 0.2, usage = { input = 10, output = 10 } } end
   return { text = "fine", usage = { input = 10, output = 10 } }
@@ -12,20 +13,6 @@ local config = [[return { redis = env "REDIS", providers = { a = { base_url = en
   models = { m = { { provider = "a", model = "x", price = { input = 1000, output = 2000 } } } },
   clients = { { name = "app", hash = "%s", budget = { limit = %s, per = "ever" } }, { name = "free", hash = "%s" } } }]]
 
-local function ask(g, text, who)
-  return g:chat { text = text or "hello", headers = { authorization = "Bearer " .. (who or key) }, body = { max_tokens = 10 } }
-end
-
-local function dearest_of(g)
-  local message = ask(g).json.error.message
-  return tonumber(message:match "can cost up to ([%d.]+%d)") or error("no figure in: " .. message)
-end
-
-local function budgets(g) return g:request({ path = "/health/readiness" }).json.budgets or "open" end
-local function open(...)
-  for i, g in ipairs { ... } do e2e.eventually("gateway " .. i .. " can draw, it is " .. budgets(g), function() return budgets(g) == "open" end) end
-end
-local function used(g) return g:metric 'lunette_budget_used_usd{budget="key app"}' end
 local function said(g) return g.process:stderr() end
 
 describe("several gateways on one Redis", function()
@@ -55,24 +42,6 @@ describe("several gateways on one Redis", function()
     end
     return all
   end
-  -- Asks in turn until each has refused; how many were answered.
-  local function spend_all(all)
-    local answered, refused = 0, {}
-    for _ = 1, 2000 do
-      local left = false
-      for i, g in ipairs(all) do
-        if not refused[i] then
-          local answer = ask(g)
-          if answer.status == 200 then answered, left = answered + 1, true
-          else
-            assert.equal(402, answer.status, answer.body)
-            refused[i] = true
-          end
-        end
-      end
-      if not left then return answered end
-    end
-  end
 
   it("is nothing that begins by itself: an empty Redis is not taken for a new one", function()
     local g = serve()
@@ -91,7 +60,7 @@ describe("several gateways on one Redis", function()
     local answered = spend_all(all)
     local spent = answered * 0.03
     assert.is_true(spent <= 5 + 1e-9, answered)
-    local dearest = dearest_of(all[1])
+    local dearest = dearest_of(ask(all[1]))
     assert.is_true(spent > 5 - dearest - 1e-9, ("%d answered, %s left, the dearest is %s"):format(answered, 5 - spent, dearest))
     local last = ask(all[2])
     assert.equal("key app", last.json.error.budget)
@@ -209,7 +178,7 @@ describe("several gateways on one Redis", function()
     store:command "flushall"
     e2e.eventually("it goes on alone", function() return times_open(all[1]) > before end)
     local answered = 3 + spend_all { all[1] }
-    local dearest = dearest_of(all[1])
+    local dearest = dearest_of(ask(all[1]))
     assert.is_true(answered * 0.03 <= 5 + 1e-9, answered)
     assert.is_true(answered * 0.03 > 5 - dearest - 1e-9, answered)
     all[2]:restart()
@@ -251,7 +220,7 @@ describe("several gateways on one Redis", function()
     assert.equal(200, ask(all[2]).status)
     all[2]:stop()
     local answered = 1 + spend_all { all[1] }
-    local dearest = dearest_of(all[1])
+    local dearest = dearest_of(ask(all[1]))
     assert.is_true(answered * 0.03 > 5 - dearest - 1e-9, answered)
     assert.is_true(answered * 0.03 <= 5 + 1e-9, answered)
   end)

@@ -1,20 +1,15 @@
 -- Windows that move along (per = "rolling"), shared by several gateways through a real Redis that is killed, emptied, and started again.
 local e2e = require "support"
-local redis = require "redis"
+local redis, shared = require "redis", require "shared_budget"
 
-local key = "sk-app"
+local key, ask, budgets, open, used = shared.key, shared.ask, shared.budgets, shared.open, shared.used
+local spend_all, dearest_of = shared.spend_all, shared.dearest_of
 local script = [[return function() return { text = "fine", usage = { input = 10, output = 10 } } end]]
 -- An answer costs 0.03 USD; a hold a good deal more.
 local config = [[return { redis = env "REDIS", providers = { a = { base_url = env "A" } },
   models = { m = { { provider = "a", model = "x", price = { input = 1000, output = 2000 } } } },
   clients = { { name = "app", hash = "%s", budget = { limit = %s, per = "rolling", window = %d } } } }]]
 
-local function ask(g) return g:chat { text = "hello", headers = { authorization = "Bearer " .. key }, body = { max_tokens = 10 } } end
-local function budgets(g) return g:request({ path = "/health/readiness" }).json.budgets or "open" end
-local function open(...)
-  for i, g in ipairs { ... } do e2e.eventually("gateway " .. i .. " can draw, it is " .. budgets(g), function() return budgets(g) == "open" end) end
-end
-local function used(g) return g:metric 'lunette_budget_used_usd{budget="key app"}' end
 
 describe("a window that several gateways share", function()
   local provider, store
@@ -40,25 +35,6 @@ describe("a window that several gateways share", function()
     end
     return all
   end
-  -- Asks in turn until each has refused; how many were answered.
-  local function spend_all(all)
-    local answered, refused = 0, {}
-    for _ = 1, 2000 do
-      local left = false
-      for i, g in ipairs(all) do
-        if not refused[i] then
-          local answer = ask(g)
-          if answer.status == 200 then answered, left = answered + 1, true
-          else
-            assert.equal(402, answer.status, answer.body)
-            refused[i] = answer
-          end
-        end
-      end
-      if not left then return answered, refused end
-    end
-  end
-  local function dearest_of(answer) return tonumber(answer.json.error.message:match "can cost up to ([%d.]+%d)") end
 
   it("is spent once, whoever asks, and all of it but what the dearest needs", function()
     local all = several(3, "2", 86400)
