@@ -5,6 +5,7 @@ local spoil = require "spoil"
 
 local many = tonumber(os.getenv "STRESS_MUTANTS") or 150
 local seed = tonumber(os.getenv "STRESS_SEED") or 20240607
+local kept = 20 * 1024      -- KiB: `serve` lets malloc keep 16 MiB of what was freed, which comes at any one mutant; small leaks are the sanitizers' to find
 
 describe("a broken version", function()
   teardown(e2e.stop)
@@ -57,7 +58,7 @@ describe("a broken version", function()
     local growth = figure(g, "VmRSS:%s+(%d+)") - halfway[1]
     if os.getenv "STRESS_FIGURES" then print(many .. " mutants, " .. taken .. " good by accident; memory grew by " .. growth .. " KiB in the second half") end
     assert.is_true(taken < many / 2, taken .. " of " .. many .. " were not broken at all")
-    if not e2e.lunette:find("build-", 1, true) then assert.is_true(growth < 2048, "memory grew by " .. growth .. " KiB") end
+    if not e2e.lunette:find("build-", 1, true) then assert.is_true(growth < kept, "memory grew by " .. growth .. " KiB") end
     e2e.eventually("it has as many descriptors as before", function() return descriptors(g) <= halfway[2] end)
   end)
 
