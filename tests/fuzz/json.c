@@ -214,6 +214,21 @@ static void promise_string(struct lun_json v)
     lun_buf_free(&text), lun_buf_free(&written), lun_buf_free(&again);
 }
 
+/* Looked into, some of them a part of the way, the same members come as when each is stepped over. */
+static void promise_into(struct lun_json v)
+{
+    struct lun_json_each whole = lun_json_each(v), e = whole, inner;
+    for (; lun_json_into(&e, &inner); lun_json_out(&e, &inner)) {
+        PROMISE(lun_json_next(&whole) && e.index == whole.index && e.value.at == whole.value.at);
+        PROMISE(e.key.at == whole.key.at && e.key.n == whole.key.n);
+        PROMISE(e.value.n == (lun_json_type(whole.value) == LUN_JSON_OBJECT ? 1 : whole.value.n));
+        struct lun_json_each each = lun_json_each(whole.value);
+        for (size_t i = 0; i <= e.index && lun_json_next(&inner); i++)
+            PROMISE(lun_json_next(&each) && inner.value.at == each.value.at && inner.value.n == each.value.n && inner.key.at == each.key.at);
+    }
+    PROMISE(!lun_json_next(&whole));
+}
+
 static void promise_value(struct lun_json v)
 {
     struct lun_json part;
@@ -227,6 +242,7 @@ static void promise_value(struct lun_json v)
         promise_value(e.value);
     }
     PROMISE(n == lun_json_count(v));
+    promise_into(v);
 }
 
 /* ---- the top of a request ---- */
