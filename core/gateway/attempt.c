@@ -286,10 +286,13 @@ void lun_attempt_fail(attempt *a, enum lun_kind kind, const char *detail)
 static void tell_health(attempt *a)
 {
     const struct lun_trial *t = &a->trial;
+    const struct lun_question *q = a->request->question;
     if (!a->begun) return;
-    lun_health_end(t->target, &(struct lun_report){ .kind = t->kind, .status = t->status, .key = t->key, .retry_after = t->retry_after,
+    struct lun_rests rests = lun_health_end(t->target, &(struct lun_report){ .kind = t->kind, .status = t->status, .key = t->key, .retry_after = t->retry_after,
         .latency = t->sent ? t->ended - t->sent - a->held_for : 0, .first_byte = t->first_byte ? t->first_byte - t->sent : 0,
-        .who = a->request->question->who, .began = t->sent }, now(a));
+        .who = q->who, .began = t->sent }, now(a));
+    bool any = rests.lane || rests.key || rests.provider;
+    if (any && q->snapshot->redis_cooling && q->registry->rests.tell) q->registry->rests.tell(q->registry->rests.self, t->target, t->key, &rests);
 }
 
 static void settle(attempt *a)

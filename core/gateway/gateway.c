@@ -4,6 +4,7 @@
 #include "gateway/alarm.h"
 #include "gateway/admission.h"
 #include "gateway/books.h"
+#include "gateway/cooling.h"
 #include "gateway/fleet.h"
 #include "gateway/keys.h"
 #include "gateway/listeners.h"
@@ -165,6 +166,7 @@ static bool open_fleet(struct lun_gateway *g, const struct lun_snapshot *s, char
     g->fleet = lun_fleet_new(&(struct lun_fleet_options){ .home = g->reactor, .shares = g->registry->shares, .log = g->options.log, .url = s->redis, .ca = s->redis_ca,
                                                           .prefix = s->redis_prefix, .self = g->news, .heard = lun_news_heard, .caught_up = lun_news_caught_up }, error);
     lun_news_tie(g->news, g->changes, g->fleet);
+    if (g->fleet) g->registry->rests = (struct lun_told_rests){ lun_cooling_tell, g->fleet };
     return g->fleet;
 }
 

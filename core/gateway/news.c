@@ -1,6 +1,7 @@
 #include "gateway/news.h"
 #include "base/alloc.h"
 #include "base/json.h"
+#include "gateway/cooling.h"
 #include "gateway/key_file.h"
 #include <stdlib.h>
 #include <string.h>
@@ -138,6 +139,12 @@ static void hear_back(struct lun_news *n, const struct lun_fleet_news *news)
     lun_arena_free(&arena);
 }
 
+static void hear_rest(struct lun_news *n, const struct lun_fleet_news *news)
+{
+    if (!lun_cooling_hear(lun_changes_current(n->changes), news->text, lun_clock_now(), lun_clock_wall()))
+        lun_log(n->log, LUN_LOG_WARN, "from another gateway: what it tells of %s cannot be understood", news->name);
+}
+
 void lun_news_heard(void *self, const struct lun_fleet_news *news, size_t count)
 {
     struct lun_news *n = self;
@@ -145,6 +152,7 @@ void lun_news_heard(void *self, const struct lun_fleet_news *news, size_t count)
     int n_keys = 0;
     for (size_t i = 0; n->changes && i < count; i++)
         if (!strncmp(news[i].name, BACK, strlen(BACK))) hear_back(n, &news[i]);
+        else if (!strncmp(news[i].name, LUN_COOLING_NEWS, strlen(LUN_COOLING_NEWS))) hear_rest(n, &news[i]);
         else if (strncmp(news[i].name, KEY, strlen(KEY))) continue;         /* of a later version of this program */
         else if ((keys[n_keys] = hear_key(n, &news[i]))) n_keys++;
     if (n_keys) {

@@ -1,4 +1,4 @@
-/* What gateways on one Redis tell each other of changes: keys that were made, changed or revoked, and versions that were taken back. What one of them has
+/* What gateways on one Redis tell each other: keys that were made, changed or revoked, versions that were taken back, and what rests (gateway/cooling.h). What one of them has
  * been told by its operator counts on all of them a fifth of a second later, and on those that were away when they are back. On the gateway's thread. */
 #ifndef LUN_GATEWAY_NEWS_H
 #define LUN_GATEWAY_NEWS_H

@@ -60,6 +60,8 @@ const struct lun_setting lun_settings[] = {
       "\"redis://[USER]:PASSWORD@HOST\", as secret \"NAME\" (or LUNETTE_REDIS in the environment). Not said, or false: this gateway shares nothing."),
     S("redis_prefix", LUN_TEXT, 0, 1, 64, "lunette", NULL, 0, AT(lun_snapshot, redis_prefix),
       "What the names of all keys in Redis begin with, before a colon: gateways with the same one share, others on the same Redis do not meet."),
+    S("redis_cooling", LUN_BOOL, 0, 0, 0, "false", NULL, 0, AT(lun_snapshot, redis_cooling),
+      "What a 429, a 503 that says how long, or a used-up quota has rest on one gateway rests on all of that Redis. Providers' keys are told apart by their names."),
     S("redis_ca", LUN_TEXT, 0, 1, 1024, NULL, NULL, 0, AT(lun_snapshot, redis_ca), "For rediss://: a file of certificates to trust instead of the system's."),
     S("http", LUN_TABLE, 0, 0, 0, NULL, NULL, LUN_SCOPE_HTTP, NOWHERE, "Whom policies may ask by lunette.http."),
     LATER(TOP, "routes", "Other paths, passed through."),

@@ -8,11 +8,14 @@ static struct lun_provider_record *provider_record(const struct lun_provider *p)
 static const struct lun_health_rules *rules_of(const struct lun_target *t)       { return &t->provider->health; }
 
 static lun_us later(lun_us a, lun_us b) { return a > b ? a : b; }
+static lun_us within_a_day(lun_us wait)   { return wait > A_DAY ? A_DAY : later(wait, 0); }
 
-static void rest_until(_Atomic lun_us *at, lun_us until)
+/* How long that is, or 0 where it rests nearly so long already. */
+static lun_us rest(_Atomic lun_us *at, lun_us now, lun_us wait)
 {
-    lun_us old = atomic_load_explicit(at, memory_order_relaxed);
+    lun_us old = atomic_load_explicit(at, memory_order_relaxed), until = now + wait;
     while (old < until && !atomic_compare_exchange_weak_explicit(at, &old, until, memory_order_relaxed, memory_order_relaxed)) continue;
+    return until - later(old, now) > wait / 8 ? wait : 0;
 }
 
 static lun_us resting(_Atomic lun_us *at, lun_us now)
@@ -124,37 +127,50 @@ static lun_us next_backoff(struct lun_lane *l, lun_us began, lun_us now)
 static void refuse_key(const struct lun_target *t, struct lun_lane *l, int status, lun_us now)
 {
     if (status == 401 && t->provider->n_keys) atomic_store_explicit(&l->key->out, true, memory_order_relaxed);
-    else rest_until(&l->rests_until, now + LUN_HEALTH_AUTH_REST);
+    else rest(&l->rests_until, now, LUN_HEALTH_AUTH_REST);
 }
 
-static void cool(const struct lun_target *t, const struct lun_report *report, lun_us now)
+static struct lun_rests cool(const struct lun_target *t, const struct lun_report *report, lun_us now)
 {
+    struct lun_rests rests = {0};
     struct lun_lane *l = lane_of(t, report->key);
-    lun_us said = report->retry_after < 0 ? 0 : report->retry_after > A_DAY ? A_DAY : report->retry_after;
+    lun_us said = within_a_day(report->retry_after);
     lun_us wait = said || !l || report->kind != LUN_KIND_RATE_LIMITED ? said : next_backoff(l, began(report, now), now);
     bool busy = report->kind == LUN_KIND_RATE_LIMITED || report->kind == LUN_KIND_OVERLOADED;
-    if (busy && wait && rules_of(t)->cooling_provider) rest_until(&provider_record(t->provider)->cooling_until, now + wait);
-    if (!l) return;
+    if (busy && wait && rules_of(t)->cooling_provider) rests.provider = rest(&provider_record(t->provider)->cooling_until, now, wait);
+    if (!l) return rests;
     switch (report->kind) {
     case LUN_KIND_OK:           l->backoff = 0; break;
-    case LUN_KIND_RATE_LIMITED: case LUN_KIND_OVERLOADED: rest_until(&l->rests_until, now + wait); break;
-    case LUN_KIND_QUOTA:        rest_until(&l->key->rests_until, now + (said ? said : LUN_HEALTH_QUOTA_REST)); break;
+    case LUN_KIND_RATE_LIMITED: case LUN_KIND_OVERLOADED: rests.lane = rest(&l->rests_until, now, wait); break;
+    case LUN_KIND_QUOTA:        rests.key = rest(&l->key->rests_until, now, said ? said : LUN_HEALTH_QUOTA_REST); break;
     case LUN_KIND_AUTH:         refuse_key(t, l, report->status, now); break;
     default: break;
     }
+    return rests;
 }
 
-void lun_health_end(const struct lun_target *t, const struct lun_report *report, lun_us now)
+struct lun_rests lun_health_end(const struct lun_target *t, const struct lun_report *report, lun_us now)
 {
     struct lun_target_record *r = record_of(t);
+    struct lun_rests rests = {0};
     pthread_mutex_lock(&r->lock);
     atomic_fetch_sub_explicit(&r->in_flight, 1, memory_order_relaxed);
     measure(&r->measures, report, now);
     if (!rules_of(t)->off) {
         break_or_mend(t, report, now);
-        cool(t, report, now);
+        rests = cool(t, report, now);
     }
     pthread_mutex_unlock(&r->lock);
+    return rests;
+}
+
+void lun_health_rest(const struct lun_target *t, int key, const struct lun_rests *rests, lun_us now)
+{
+    struct lun_lane *l = lane_of(t, key);
+    if (rules_of(t)->off) return;
+    if (rests->provider) rest(&provider_record(t->provider)->cooling_until, now, within_a_day(rests->provider));
+    if (l && rests->lane) rest(&l->rests_until, now, within_a_day(rests->lane));
+    if (l && rests->key) rest(&l->key->rests_until, now, within_a_day(rests->key));
 }
 
 bool lun_health_key_usable(const struct lun_target *t, int key, lun_us now)

@@ -50,7 +50,12 @@ struct lun_report {             /* what an attempt came to */
 #define LUN_HEALTH_BACKOFF      LUN_SECOND
 #define LUN_HEALTH_BACKOFF_MOST (60 * LUN_SECOND)
 bool lun_health_begin(const struct lun_target *, lun_us now, bool insist);
-void lun_health_end(const struct lun_target *, const struct lun_report *, lun_us now);     /* exactly once per begin */
+/* What has to rest, and how long from now on: that key for the target, that key everywhere, the provider. 0: it does not. */
+struct lun_rests { lun_us lane, key, provider; };
+/* Exactly once per begin. What rests now for an eighth longer, or more, than it would have: rate_limited, overloaded and quota, for whoever tells others. */
+struct lun_rests lun_health_end(const struct lun_target *, const struct lun_report *, lun_us now);
+/* The same because somebody else says so. Cut to a day; `key` as in the report, one that is not there means none. */
+void lun_health_rest(const struct lun_target *, int key, const struct lun_rests *, lun_us now);
 
 /* Whether it could be asked now, without counting anything. */
 bool lun_health_rests(const struct lun_target *, lun_us now);

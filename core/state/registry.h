@@ -4,6 +4,7 @@
 #define LUN_STATE_REGISTRY_H
 #include "state/budget.h"
 #include "state/cache.h"
+#include "state/health.h"
 #include "state/keyring.h"
 #include "state/limit.h"
 #include "state/metrics.h"
@@ -18,6 +19,7 @@ struct lun_registry {
     struct lun_quota *retries, *hedges;
     struct lun_metrics *metrics;
     struct lun_shares *shares;          /* of all rates, should they be had together with other gateways */
+    struct lun_told_rests { void (*tell)(void *self, const struct lun_target *, int key, const struct lun_rests *); void *self; } rests;   /* any thread; NULL: nobody */
     const struct lun_zone *zone;        /* of the budgets of keys that are made at run time: that of the last snapshot bound */
     struct lun_registry_names *names;
 };

@@ -232,6 +232,7 @@ struct lun_snapshot {
     bool ledger_said;           /* by the configuration: that it cannot be used is a mistake, where else the state folder is missing */
     const char *redis;          /* the URL (state/redis_address.h), never shown; NULL: nothing is shared with other gateways */
     const char *redis_prefix;   /* of all keys there */
+    bool redis_cooling;         /* what rests for one of the gateways there rests for all */
     const char *redis_ca;       /* a file of certificates; NULL: the system's */
     int workers;                /* 0: one per core */
     struct lun_file policy;     /* text NULL: no policy */

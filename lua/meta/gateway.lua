@@ -30,6 +30,7 @@
 ---@field ledger? string|false The file, an SQLite database, in which what was spent is kept; default: ledger.db in the folder state. false: in memory alone, and a restart begins at nothing spent.
 ---@field redis? string|lunette.Secret|false The Redis by which several gateways share their budgets, rates, keys and rollbacks: "redis://HOST[:PORT][/DB]", "rediss://…" (TLS), "unix:/PATH[?db=N]"; with a user or password in it, "redis://[USER]:PASSWORD@HOST", as secret "NAME" (or LUNETTE_REDIS in the environment). Not said, or false: this gateway shares nothing.
 ---@field redis_prefix? string What the names of all keys in Redis begin with, before a colon: gateways with the same one share, others on the same Redis do not meet. Default: lunette
+---@field redis_cooling? boolean What a 429, a 503 that says how long, or a used-up quota has rest on one gateway rests on all of that Redis. Providers' keys are told apart by their names. Default: false
 ---@field redis_ca? string For rediss://: a file of certificates to trust instead of the system's.
 ---@field http? lunette.Config.Http Whom policies may ask by lunette.http.
 

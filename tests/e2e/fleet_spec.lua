@@ -215,6 +215,48 @@ describe("several gateways on one Redis", function()
     end)
   end)
 
+  describe("what rests", function()
+    local both = [[return { redis = env "REDIS", redis_cooling = %s, ledger = false, health = { failures = 1000 },
+      providers = { a = { base_url = env "A", key = secret "KEY" }, b = { base_url = env "B" } },
+      models = { m = { { provider = "a", model = "x" }, { provider = "a", model = "y" }, { provider = "b", model = "x" } } }, policy = "policy.lua" }]]
+    local first
+    local function serve_both(cooling)
+      return e2e.gateway { config = both:format(tostring(cooling)), files = { ["policy.lua"] = policy:format "one" }, workers = 2,
+                           env = { A = first.url, B = provider.url, REDIS = store.url, KEY = "sk-provider" } }
+    end
+    local function two(cooling) return together { serve_both(cooling), serve_both(cooling) } end
+    local function rests(g) return g:metric 'lunette_target_rest_seconds{target="a/x"}' or 0 end
+    local answers = { ["429"] = [[return { status = 429, headers = { ["retry-after"] = "600" } }]],
+                      ["503"] = [[return { status = 503, headers = { ["retry-after"] = "600" } }]],
+                      ["used-up quota"] = [[return { status = 429, body = { error = { code = "insufficient_quota", message = "no" } } }]] }
+
+    for what, text in pairs(answers) do
+      it("after a " .. what .. " for one of them rests for all, as long as was said, and is not asked", function()
+        first = e2e.provider("return function(request) if request.model == 'x' then " .. text .. " end return { text = 'fine' } end")
+        local all = two(true)
+        assert.equal(200, ask(all[1]).status)
+        e2e.eventually("the other knows", function() return rests(all[2]) > 0 end)
+        assert.is_true(rests(all[2]) <= 600)
+        for _ = 1, 3 do assert.equal(200, ask(all[2]).status) end
+        assert.equal(what == "used-up quota" and 1 or 5, first:count())     -- the same key serves the other model, unless it is used up
+        assert.is_nil(all[2].process:stderr():find("cannot be understood", 1, true))
+        local third = together { serve_both(true), unpack(all) }[1]
+        e2e.eventually("so does who comes later", function() return rests(third) > 0 end)
+        local _, kept = e2e.run { "sh", "-c", "cat " .. store.folder .. "/appendonlydir/*.incr.aof" }
+        assert.truthy(kept:find("rests a/x KEY", 1, true))
+        assert.falsy(kept:find("sk-provider", 1, true))
+      end)
+    end
+
+    it("is each one's own unless redis_cooling says otherwise", function()
+      first = e2e.provider("return function(request) if request.model == 'x' then " .. answers["429"] .. " end return { text = 'fine' } end")
+      local all = two(false)
+      for _, g in ipairs(all) do assert.equal(200, ask(g).status) end
+      assert.equal(4, first:count())
+      assert.equal("0", store:command("eval", "return tostring(redis.call('hexists', KEYS[1], 'f:rests a/x KEY'))", "1", "lunette:{lunette}:fleet"):match "%d+")
+    end)
+  end)
+
   describe("versions", function()
     local function version(g) return g:look("versions").current end
     local function reload(g, text)

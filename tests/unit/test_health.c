@@ -479,6 +479,45 @@ static void a_time_out_makes_a_target_slow_and_a_quick_failure_does_not_make_it_
     assert_int_equal(lun_health_mean_latency(w->one, 100), 1 * S);      /* of good ones only */
 }
 
+static struct lun_rests ended(const struct lun_target *t, struct lun_report r, lun_us now)
+{
+    assert_true(lun_health_begin(t, now, true));
+    return lun_health_end(t, &r, now);
+}
+
+static void who_tells_others_hears_of_each_rest_once(void **state)
+{
+    struct bound *w = *state;
+    struct lun_report limited = { .kind = LUN_KIND_RATE_LIMITED, .key = 0, .retry_after = 80 * S };
+    assert_int_equal(ended(w->one, limited, 0).lane, 80 * S);
+    assert_int_equal(ended(w->one, limited, 1 * S).lane, 0);                    /* a burst of them */
+    assert_int_equal(ended(w->one, limited, 20 * S).lane, 80 * S);
+    struct lun_rests quota = ended(w->one, (struct lun_report){ .kind = LUN_KIND_QUOTA, .key = 1 }, 20 * S);
+    assert_int_equal(quota.key, LUN_HEALTH_QUOTA_REST);
+    assert_int_equal(quota.lane, 0);
+    struct lun_rests failed = ended(w->two, (struct lun_report){ .kind = LUN_KIND_SERVER_ERROR, .key = 0 }, 20 * S);
+    assert_false(failed.lane || failed.key || failed.provider);
+}
+
+static void what_another_says_rests_as_long_as_it_says_and_a_day_at_most(void **state)
+{
+    struct bound *w = *state;
+    lun_health_rest(w->one, 0, &(struct lun_rests){ .lane = 5 * S }, 10 * S);
+    assert_false(lun_health_key_usable(w->one, 0, 14 * S));
+    assert_true(lun_health_key_usable(w->one, 0, 15 * S));
+    assert_true(lun_health_key_usable(w->one, 1, 14 * S) && lun_health_key_usable(w->two, 0, 14 * S));
+    lun_health_rest(w->one, 0, &(struct lun_rests){ .lane = 1 * S, .key = -1, .provider = INT64_MIN }, 10 * S);     /* never earlier */
+    assert_false(lun_health_key_usable(w->one, 0, 14 * S));
+    lun_health_rest(w->one, -2, &(struct lun_rests){ .lane = INT64_MAX, .key = INT64_MAX }, 20 * S);
+    lun_health_rest(w->one, 2, &(struct lun_rests){ .lane = INT64_MAX, .key = INT64_MAX }, 20 * S);
+    assert_false(lun_health_rests(w->one, 20 * S));
+    lun_health_rest(w->one, 1, &(struct lun_rests){ .key = INT64_MAX }, 20 * S);
+    assert_false(lun_health_key_usable(w->two, 1, 86419 * S));
+    assert_true(lun_health_key_usable(w->two, 1, 86420 * S));
+    lun_health_rest(w->one, 0, &(struct lun_rests){ .provider = 30 * S }, 100000 * S);
+    assert_int_equal(lun_health_rests_until(w->two, 100000 * S), 100030 * S);
+}
+
 static void load_is_peak_latency_times_what_is_in_flight_and_one(void **state)
 {
     struct bound *w = *state;
@@ -733,6 +772,7 @@ static void any_thread_may_report_and_nothing_is_lost(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        T(who_tells_others_hears_of_each_rest_once), T(what_another_says_rests_as_long_as_it_says_and_a_day_at_most),
         T(five_failures_in_a_row_open_a_circuit), T(any_success_ends_the_row), cmocka_unit_test(only_kinds_that_break_count_toward_opening),
         T(one_clients_failures_count_at_most_twice), T(on_an_open_gateway_every_failure_counts), T(a_success_gives_a_client_its_two_again),
         T(after_its_rest_one_probe_goes_and_its_success_closes), T(a_failed_probe_opens_it_for_another_rest),
