@@ -368,7 +368,7 @@ static void test_any_whole_answer_is_ok_whatever_its_status(void **state)
 static void s_early(struct peer *p)
 {
     char waste[100];
-    if (peer_get(p, waste, sizeof waste) > 0 && peer_say(p, "HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig")) peer_wait_gone(p);
+    if (peer_get(p, waste, sizeof waste) > 0 && peer_say(p, "HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig")) peer_wait_hung_up(p);
 }
 
 static void test_an_answer_before_the_body_is_out_is_heard(void **state)
