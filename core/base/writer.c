@@ -193,7 +193,7 @@ struct lun_writer *lun_writer_new(const char *path, char **error)
     return w;
 }
 
-void lun_writer_put(struct lun_writer *w, const char *line, size_t n)
+bool lun_writer_lay(struct lun_writer *w, const char *line, size_t n)
 {
     bool fits = n < LUN_WRITER_LINE && !memchr(line, '\n', n), wake = false;
     if (fits) {
@@ -208,8 +208,15 @@ void lun_writer_put(struct lun_writer *w, const char *line, size_t n)
         }
         pthread_mutex_unlock(&w->lock);
     }
-    if (wake) pthread_cond_signal(&w->wake);
     if (!fits) atomic_fetch_add(&w->dropped, 1);
+    return wake;
+}
+
+void lun_writer_wake(struct lun_writer *w) { pthread_cond_signal(&w->wake); }
+
+void lun_writer_put(struct lun_writer *w, const char *line, size_t n)
+{
+    if (lun_writer_lay(w, line, n)) lun_writer_wake(w);
 }
 
 void lun_writer_reopen(struct lun_writer *w)

@@ -8,6 +8,7 @@
 #ifndef LUN_BASE_WRITER_H
 #define LUN_BASE_WRITER_H
 #include "base/clock.h"
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,6 +26,9 @@ struct lun_writer *lun_writer_new(const char *path, char **error);
  * Dropped and counted: a line of LUN_WRITER_LINE bytes and more, one that holds a line feed (it would be two), and one that
  * does not fit any more because the disk is slow. Costs about 0.1 us. */
 void lun_writer_put(struct lun_writer *, const char *line, size_t n);
+/* The same without a system call. True: lun_writer_wake has to follow, or the line waits for the next one. */
+bool lun_writer_lay(struct lun_writer *, const char *line, size_t n);
+void lun_writer_wake(struct lun_writer *);
 
 /* Closes the file and opens its path anew, after it was moved away (log rotation): lines put before this call go to the old
  * file, those after to the new one. Returns at once. If the new one cannot be opened the old one is kept, see

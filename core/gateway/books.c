@@ -21,10 +21,17 @@
 
 #define BOOKS_OF(member, at) ((struct lun_books *)(void *)((char *)(at) - offsetof(struct lun_books, member)))
 
+static void post_soon(void *self)
+{
+    struct lun_books *b = self;
+    lun_reactor_post(b->reactor, &b->soon);
+}
+
 static void wake(void *self, bool urgent)
 {
     struct lun_books *b = self;
-    lun_reactor_post(b->reactor, urgent ? &b->now : &b->soon);
+    if (urgent) lun_reactor_post(b->reactor, &b->now);
+    else lun_reactor_afterwards(post_soon, b);
 }
 
 /* ---- what is wrong ---- */

@@ -41,7 +41,12 @@ static void reap_soon(struct lun_worker *w) { lun_timer_set(&w->reactor->loop, &
 
 /* ---- desks ---- */
 
-static void write_line(void *self, const char *text, size_t n) { lun_writer_put(self, text, n); }
+static void wake_writer(void *self) { lun_writer_wake(self); }
+
+static void write_line(void *self, const char *text, size_t n)
+{
+    if (lun_writer_lay(self, text, n)) lun_reactor_afterwards(wake_writer, self);
+}
 
 static void trouble(void *self, const struct lun_trouble *t)
 {

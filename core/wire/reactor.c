@@ -4,6 +4,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+static _Thread_local struct lun_reactor *here;      /* the outermost one that this thread is inside of */
+
 /* libevent looks at its clock once in a turn, and tells nobody what the monotonic one said. */
 static void look_at_turn(struct lun_reactor *r)
 {
@@ -16,6 +18,7 @@ static void look_at_turn(struct lun_reactor *r)
 void lun_reactor_enter(struct lun_reactor *r)
 {
     if (r->depth++) return;
+    if (!here) here = r;
     r->loop.now = lun_clock_now();
     look_at_turn(r);
 }
@@ -31,18 +34,36 @@ static void arm(struct lun_reactor *r)
     event_add(r->timer, &t);
 }
 
+void lun_reactor_afterwards(void (*run)(void *self), void *self)
+{
+    struct lun_reactor *r = here;
+    if (!r || r->n_afterwards == LUN_REACTOR_AFTERWARDS) { run(self); return; }
+    for (int i = 0; i < r->n_afterwards; i++) if (r->afterwards[i].run == run && r->afterwards[i].self == self) return;
+    r->afterwards[r->n_afterwards++] = (struct lun_afterwards){ run, self };
+}
+
+static void be_outside(struct lun_reactor *r)
+{
+    r->depth = 0;
+    if (here != r) return;
+    here = NULL;
+    for (int i = 0; i < r->n_afterwards; i++) r->afterwards[i].run(r->afterwards[i].self);
+    r->n_afterwards = 0;
+}
+
 void lun_reactor_leave(struct lun_reactor *r)
 {
     if (r->depth > 1) { r->depth--; return; }
     do lun_loop_drain(&r->loop); while (lun_loop_fire(&r->loop));
     arm(r);
-    r->depth = 0;
+    be_outside(r);
 }
 
 void lun_reactor_leave_later(struct lun_reactor *r)
 {
-    if (--r->depth) return;
+    if (r->depth > 1) { r->depth--; return; }
     event_active(r->timer, EV_TIMEOUT, 0);
+    be_outside(r);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *self)

@@ -20,6 +20,7 @@ struct lun_post {           /* news from another thread; embed it, set `run`; in
     bool posted;
     void (*run)(struct lun_post *);     /* on the reactor's thread, between enter and leave; may free it */
 };
+enum { LUN_REACTOR_AFTERWARDS = 4 };
 struct lun_reactor {
     struct event_base *base;
     struct lun_loop loop;
@@ -29,6 +30,7 @@ struct lun_reactor {
     struct event *timer, *mail; int mail_fd;
     lun_us armed;           /* what libevent's timer is set to; LUN_NEVER: off */
     pthread_mutex_t lock; struct lun_post *posts;
+    struct lun_afterwards { void (*run)(void *self); void *self; } afterwards[LUN_REACTOR_AFTERWARDS]; int n_afterwards;
 };
 
 /* `base` NULL: makes its own. Returns NULL when the system gives no event base or descriptor. */
@@ -38,6 +40,9 @@ void lun_reactor_leave(struct lun_reactor *);
 void lun_reactor_leave_later(struct lun_reactor *);     /* instead of leave, by a caller who is no callback and to be told nothing before it
                                                            has returned: what is ready runs in the base's next turn */
 void lun_reactor_post(struct lun_reactor *, struct lun_post *);     /* any thread; the order of posts is kept */
+/* Has run(self) called when the outermost callback under way on this thread is over, and all that it has to say is out: for waking other threads, which would
+ * take the processor from an answer that is not sent yet. Once, however often it is asked for. At once where no callback is under way, or too much waits. */
+void lun_reactor_afterwards(void (*run)(void *self), void *self);
 void lun_reactor_run(struct lun_reactor *);     /* until lun_reactor_stop */
 void lun_reactor_stop(struct lun_reactor *);    /* on its thread */
 void lun_reactor_detach(struct lun_reactor *);  /* takes its events off its base for good: nothing runs any more, and the base may go */

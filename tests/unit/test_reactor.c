@@ -51,6 +51,46 @@ static void leaving_later_runs_nothing_before_the_base_s_next_turn(void **state)
     assert_int_equal(w->ran, 1);
 }
 
+static int called;
+static void call(void *self) { (void)self; called++; }
+static void ask_in_task(struct lun_task *t) { (void)t; lun_reactor_afterwards(call, &called); lun_reactor_afterwards(call, &called); }
+
+static void what_is_put_off_is_done_once_when_the_outermost_call_has_said_all(void **state)
+{
+    struct world *w = *state;
+    struct lun_reactor *other = lun_reactor_new(w->base);
+    called = 0;
+    w->task.run = ask_in_task;
+    lun_reactor_enter(w->reactor);
+    lun_loop_wake(&w->reactor->loop, &w->task);
+    lun_reactor_afterwards(call, &called);
+    lun_reactor_enter(other);
+    lun_reactor_afterwards(call, &called);
+    lun_reactor_leave(other);
+    assert_int_equal(called, 0);
+    lun_reactor_leave(w->reactor);
+    assert_int_equal(called, 1);
+    lun_reactor_enter(w->reactor);
+    lun_reactor_afterwards(call, &called);
+    lun_reactor_leave_later(w->reactor);
+    assert_int_equal(called, 2);
+    lun_reactor_free(other);
+}
+
+static void nothing_is_put_off_where_no_call_is_under_way_or_too_much_waits(void **state)
+{
+    struct world *w = *state;
+    int who[LUN_REACTOR_AFTERWARDS + 1];
+    called = 0;
+    lun_reactor_afterwards(call, &called);
+    assert_int_equal(called, 1);
+    lun_reactor_enter(w->reactor);
+    for (int i = 0; i <= LUN_REACTOR_AFTERWARDS; i++) lun_reactor_afterwards(call, &who[i]);
+    assert_int_equal(called, 2);
+    lun_reactor_leave(w->reactor);
+    assert_int_equal(called, 2 + LUN_REACTOR_AFTERWARDS);
+}
+
 static void leaving_later_inside_another_call_leaves_the_work_to_that_one(void **state)
 {
     struct world *w = *state;
@@ -92,7 +132,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(what_was_woken_runs_inside_leave), T(leaving_later_runs_nothing_before_the_base_s_next_turn),
         T(leaving_later_inside_another_call_leaves_the_work_to_that_one), T(timers_that_were_armed_before_ring_all_the_same),
-        T(a_timer_set_before_leaving_later_rings),
+        T(a_timer_set_before_leaving_later_rings), T(what_is_put_off_is_done_once_when_the_outermost_call_has_said_all),
+        T(nothing_is_put_off_where_no_call_is_under_way_or_too_much_waits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
