@@ -1,4 +1,5 @@
 #include "base/thread.h"
+#include <sched.h>
 #include <signal.h>
 
 int lun_thread_start(pthread_t *t, const char *name, size_t stack, void *(*run)(void *), void *self)
@@ -15,3 +16,5 @@ int lun_thread_start(pthread_t *t, const char *name, size_t stack, void *(*run)(
     if (!failed) pthread_setname_np(*t, name);
     return failed;
 }
+
+void lun_thread_has_time(void) { sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){ 0 }); }

@@ -9,4 +9,8 @@
  * is EPIPE, not SIGPIPE. The caller's own mask is as before. 0, or an errno (EAGAIN mostly), and no thread; who gets one
  * joins it. */
 int lun_thread_start(pthread_t *, const char *name, size_t stack, void *(*run)(void *), void *self);
+
+/* The calling thread has time: it has its share of the processor (SCHED_BATCH), but waking up it takes it from nobody. Where the system forbids that
+ * nothing happens. */
+void lun_thread_has_time(void);
 #endif

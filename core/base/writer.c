@@ -147,6 +147,7 @@ static void *run(void *arg)
 {
     struct lun_writer *w = arg;
     struct lun_buf batch = {0};
+    lun_thread_has_time();
     pthread_mutex_lock(&w->lock);
     for (;;) {
         wait_for_work(w);

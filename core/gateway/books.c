@@ -243,6 +243,7 @@ static void on_close(struct lun_timer *t)
 static void *run(void *self)
 {
     struct lun_books *b = self;
+    lun_thread_has_time();
     lun_reactor_enter(b->reactor);
     lun_timer_set(&b->reactor->loop, &b->look, b->reactor->loop.now + LOOK_EVERY);
     lun_timer_set(&b->reactor->loop, &b->close, b->reactor->loop.now + LUN_SECOND);

@@ -319,6 +319,7 @@ static void on_home(struct lun_post *p)
 static void *run(void *self)
 {
     struct lun_fleet *f = self;
+    lun_thread_has_time();
     lun_reactor_enter(f->reactor);
     f->began = f->reactor->loop.now;
     lun_timer_set(&f->reactor->loop, &f->tick, f->began + LUN_SHARES_POLL);

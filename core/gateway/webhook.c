@@ -174,6 +174,7 @@ static bool over(const struct lun_webhook *w) { return w->stopping && (!w->n || 
 static void *run(void *self)
 {
     struct lun_webhook *w = self;
+    lun_thread_has_time();
     pthread_mutex_lock(&w->lock);
     while (!over(w)) {
         int i = w->url && !w->gone ? next(w) : -1;
