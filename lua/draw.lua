@@ -349,7 +349,7 @@ local last = number(get("s:" .. me))
 if seq < last then return answer("STALE") end
 
 if op == "register" then
-  local fresh, members, vouches, gone, before = argument(), argument(), argument() == "1", argument(), number(argument())
+  local fresh, members, vouches, gone, before, round = argument(), argument(), argument() == "1", argument(), number(argument()), number(argument())
   local registered, accounts = has(h.registered, me), number(argument())
   if seq > last then
     local mine = {}
@@ -385,12 +385,13 @@ if op == "register" then
       drop(budget, ended, ended)
     end
     h.registered = add(h.registered, me)
-    if has(h.leaving, me) or lists_as_text() ~= as_it_was then change() end          -- what others have noted, of him or of them, may be less
     h.sure = without(h.sure, " " .. me .. " ")
     if vouches and not has(h.new, me) then
-      h.vouched, h.sure = add(h.vouched, me), add(h.sure, me)
+      h.vouched = add(h.vouched, me)
+      if round == h.round then h.sure = add(h.sure, me) end     -- said earlier, and heard late, it may be otherwise on his disk by now
       for name in string.gmatch(members, "%S+") do if has(h.members, name) and not has(h.new, name) then h.vouched = add(h.vouched, name) end end
     end
+    if has(h.leaving, me) or lists_as_text() ~= as_it_was then change() end          -- what others have noted, of him or of them, may be less
     open_if_all_registered()
     set("s:" .. me, text(seq)) set("r:" .. me, "")
     save() write()
@@ -457,7 +458,8 @@ if op == "draw" then
     result[#result + 1] = fits and "YES" or why
     for _, a in ipairs(group) do
       if fits then mine[a.account] = mine[a.account] + a.more a.sum = a.sum + a.more end
-      if fits and a.piece and list(a.account) then drop(a.piece.budget, a.piece.starts - 2 * a.piece.counts) end
+      if fits and a.piece then list(a.account) end
+      if fits and a.piece and had[a.account] == 0 then drop(a.piece.budget, a.piece.starts - 2 * a.piece.counts) end
       for _, n in ipairs { mine[a.account], a.sum, a.abroad, a.first, a.piece and passed(a.piece.budget) or 0 } do result[#result + 1] = text(n) end
     end
   end

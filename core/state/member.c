@@ -103,7 +103,6 @@ account *lun_member_account(member *m, const char *key, int64_t has)
         strcpy(a->per, "-");
         m->accounts = a;
         lun_names_put(&m->by_key, escaped, a);
-        if (!has) a->told = 0;          /* nothing of it is nothing to be told of */
     }
     lun_buf_free(&out);
     return a;

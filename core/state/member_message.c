@@ -115,6 +115,7 @@ static void put_register(struct lun_member *m)
     argue(to, "%d", m->vouched);
     argue(to, "%s", m->gone);
     argue(to, "%" PRId64, m->before);
+    argue(to, "%" PRId64, m->head.round);
     put_accounts(m, true);
     put_parts(m);
     put_passed(m);

@@ -115,7 +115,7 @@ void check_answer(struct world *w, const struct letter *l, const char *const *an
     if (strcmp(answer[STATUS], "OK") || (!draws && !registers) || (seq <= g->last && !strcmp(g->last_in, answer[EPOCH]))) return;
     g->last = seq;
     strcpy(g->last_in, answer[EPOCH]);
-    char **states = l->argument + SAID_REST + (registers ? 5 : 0);
+    char **states = l->argument + SAID_REST + (registers ? 6 : 0);
     note_told(w, g, states, answer[EPOCH]);
     if (draws) check_groups(w, g, states + 1 + 4 * atoi(*states), answer, n);
 }

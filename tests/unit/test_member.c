@@ -334,8 +334,8 @@ static void draw_one(struct world *w, struct gateway *g, int account)
     world_deliver(w);
 }
 
-/* Two gateways that share a window whose limit is 20: each draws 1 in each of its pieces, spends it, and forgets pieces as soon as it may. */
-static int two_with_a_window(void **state)
+/* Two gateways that share a window whose limit is 20. */
+static int two_before_a_window(void **state)
 {
     static struct world world;
     struct world *w = *state = &world;
@@ -344,6 +344,14 @@ static int two_with_a_window(void **state)
     world_roll(w);
     for (int k = 0; k < 2; k++) gateway_start(w, &w->g[k]), gateway_connect(&w->g[k]), world_deliver(w), w->g[k].founds = false;
     tick_both(w, 4);
+    return 0;
+}
+
+/* The same: each draws 1 in each of its pieces, spends it, and forgets pieces as soon as it may. */
+static int two_with_a_window(void **state)
+{
+    two_before_a_window(state);
+    struct world *w = *state;
     for (int piece = WINDOW + 1; piece < PIECES; piece++) {     /* the first are too near to the beginning of time */
         w->now = piece * PIECE_MS + PIECE_MS / 4;
         for (int k = 0; k < 2; k++) {
@@ -354,6 +362,28 @@ static int two_with_a_window(void **state)
         }
     }
     return 0;
+}
+
+/* Redis grants a part of a piece to one that ends before it hears it. It says what it has when it asks again, and all that is left can be had. */
+static void what_was_granted_and_not_heard_is_free_when_more_is_asked_for(void **s)
+{
+    struct world *w = *s;
+    struct gateway *g = &w->g[0];
+    const int piece = WINDOW + 1;
+    struct owner *o = &g->a[piece];
+    w->now = piece * PIECE_MS + PIECE_MS / 4;
+    o->group.n = 1, o->group.accounts[0] = gateway_account(w, g, piece), o->group.more[0] = 1;
+    lun_member_want(g->member, &o->group);
+    letter_deliver(w, &w->letter[0], false), letter_lose(&w->letter[0]);
+    assert_int_equal(total_in_redis(w, piece), 1);
+    gateway_end(g, false);
+    o->opened = false;                  /* nothing of it is on the disk */
+    gateway_start(w, g), gateway_connect(g), world_deliver(w);
+    assert_int_equal(g->state, LUN_MEMBER_OPEN);
+    o->group.n = 1, o->group.accounts[0] = gateway_account(w, g, piece), o->group.more[0] = w->limit[0];
+    lun_member_want(g->member, &o->group);
+    world_deliver(w);
+    assert_int_equal(o->allot, w->limit[0]);
 }
 
 enum { FAR = PIECES - 1 - 2 * (WINDOW + 1) };          /* the first that counts beside one that counts beside the last */
@@ -421,6 +451,32 @@ static void while_no_other_has_its_being_vouched_for_on_its_disk_the_last_one_th
     for (int k = 0; k < 3; k++) assert_int_equal(w->g[k].state, LUN_MEMBER_OPEN);
 }
 
+/* What the second has said before it was let go of comes late, when another one's word makes it a member again: it is no word of what is on its disk now. */
+static void what_who_was_let_go_of_had_said_does_not_let_the_last_one_leave(void **s)
+{
+    struct world *w = *s;
+    struct gateway *first = &w->g[0], *second = &w->g[1];
+    gateway_end(second, false);
+    gateway_start(w, second), gateway_connect(second);
+    letter_deliver(w, &w->letter[0], false), letter_lose(&w->letter[0]), gateway_hear(second);
+    struct letter registers = said(w, second, "register");
+    letter_lose(&w->letter[0]), gateway_disconnect(second);
+    assert_true(lun_member_forget(first->member, second->name));
+    tick(w, first, 4);
+    gateway_connect(second);
+    for (int i = 0; i < 2; i++) letter_deliver(w, &w->letter[0], false), letter_lose(&w->letter[0]), gateway_hear(second);
+    letter_deliver(w, &w->letter[0], false);
+    assert_string_equal(w->letter[0].argument[SAID_OP], "join");
+    gateway_disconnect(second);
+    tick(w, first, 1);
+    assert_false(second->vouched);
+    letter_deliver(w, &registers, true);
+    letter_lose(&registers);
+    gateway_stop(w, first), world_deliver(w);
+    assert_true(lun_member_left(first->member));
+    assert_string_equal(lun_member_leaving(first->member), "");
+}
+
 /* The first is ready to let go of the second, when the third says who else is a member: then the first is not ready any more. */
 static void who_is_named_later_is_on_every_disk_before_another_is_let_go_of(void **s)
 {
@@ -468,6 +524,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_founded_can_leave_to_one_that_it_has_vouched_for, two, close_two),
         cmocka_unit_test_setup_teardown(while_no_other_has_its_being_vouched_for_on_its_disk_the_last_one_that_has_stays, two, close_two),
         cmocka_unit_test_setup_teardown(who_is_named_later_is_on_every_disk_before_another_is_let_go_of, two, close_two),
+        cmocka_unit_test_setup_teardown(what_who_was_let_go_of_had_said_does_not_let_the_last_one_leave, two, close_two),
+        cmocka_unit_test_setup_teardown(what_was_granted_and_not_heard_is_free_when_more_is_asked_for, two_before_a_window, close_two),
         cmocka_unit_test(random_schedules_never_spend_more_than_the_limit_and_come_right),
         cmocka_unit_test(random_schedules_never_pass_the_limit_of_a_window_and_come_right),
         cmocka_unit_test(each_rule_is_needed),

@@ -301,7 +301,7 @@ static void what_the_ledger_has_is_said_when_it_registers(void **s)
     answers(w, "OK", NULL);
     free(w->redis.words[SAID_REST]), w->redis.words[SAID_REST] = lun_strdup("FRESH");         /* random */
     char expected[300];
-    snprintf(expected, sizeof expected, "FRESH %s 1  late  12 1 key%%20shop%%201@ 30 50 0 1 late total@ 7 0", w->all);
+    snprintf(expected, sizeof expected, "FRESH %s 1  late  12 1 1 key%%20shop%%201@ 30 50 0 1 late total@ 7 0", w->all);
     assert_call(w, "register", expected);
 }
 
@@ -313,7 +313,7 @@ static void nothing_is_held_before_redis_has_granted_it_and_it_is_on_the_disk(vo
     struct lun_hold h;
     struct lun_account_view v;
     ask_for(w, &h, 10);
-    assert_call(w, "draw", "0 1 1 total@ever 10 1000 0 0 0/0/UTC");
+    assert_call(w, "draw", "1 total@ever 0 1000 0 1 1 total@ever 10 1000 0 0 0/0/UTC");
     assert_int_equal(hold(w, &h, 10), LUN_LATER);
     assert_int_equal(on_disk(w), 0);
     answers(w, "OK", "YES", "10", "310", NO_WINDOW, NULL);
@@ -376,7 +376,7 @@ static void where_all_is_too_much_the_dearest_of_those_who_wait_is_tried_alone(v
     struct lun_hold dear, cheap;
     assert_int_equal(hold(w, &cheap, 300), LUN_LATER);
     ask_for(w, &dear, 400);
-    assert_call(w, "draw", "0 1 1 total@ever 700 1000 0 0 0/0/UTC");
+    assert_call(w, "draw", "1 total@ever 0 1000 0 1 1 total@ever 700 1000 0 0 0/0/UTC");
     answers(w, "OK", "SHORT", "0", "500", NO_WINDOW, NULL);
     assert_call(w, "draw", "0 1 1 total@ever 400 1000 0 0 0/0/UTC");
     answers(w, "OK", "SHORT", "0", "700", NO_WINDOW, NULL);
