@@ -79,6 +79,10 @@ function kinds.canary(v)
   if not lunette.has_canary(v) then return "a name in `canaries` of gateway.lua" end
 end
 
+kinds["table"] = function(v)
+  if type(v) ~= "table" then return "a table" end
+end
+
 function kinds.policy(v)
   if type(v) ~= "table" then return "a policy, a table of hooks" end
 end
