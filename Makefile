@@ -3,7 +3,7 @@
 # Everything is installed from Debian packages, named in DEPS and TEST_DEPS; everything built lands in build/.
 
 DEPS      = gcc make pkg-config libc6-dev libluajit2-5.1-dev libcurl4-openssl-dev libevent-dev libssl-dev libutf8proc-dev \
-            libsqlite3-dev libhiredis-dev libglib2.0-dev tzdata ca-certificates curl
+            libsqlite3-dev libhiredis-dev libglib2.0-dev libyaml-dev tzdata ca-certificates curl
 TEST_DEPS = lua5.1 lua-cjson lua-busted lua-socket lua-posix libcmocka-dev nginx openssl lua-check valgrind prometheus redis-server sqlite3
 CLIENT_DEPS = nodejs npm python3 python3-venv
 # nginx's Lua module goes with the LuaJIT that is built with (libluajit2); with Debian's other one, libluajit-5.1-2, it does not.
@@ -15,6 +15,8 @@ CC     ?= gcc
 OPT    ?= -O2
 WARN    = -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wno-missing-field-initializers
 LIBS    = luajit libcurl libevent libssl libcrypto libutf8proc sqlite3 hiredis glib-2.0
+# What only the commands need (core/cli): no part of the library.
+CLI_LIBS = yaml-0.1
 CFLAGS ?= $(OPT) -g
 # What makes a mistake in memory harder to use. The checks of _FORTIFY_SOURCE need an optimizer, and are the sanitizers' own affair where there is one.
 # HARDEN= and HARDEN_LINK= leave them out. Instructions for a request, by callgrind: 194.0 thousand with and without. Not -fcf-protection (195.5): the
@@ -24,8 +26,9 @@ FORTIFY     = $(if $(or $(SAN),$(filter -O0,$(CFLAGS))),,-U_FORTIFY_SOURCE -D_FO
 HARDEN      = -fstack-protector-strong -fstack-clash-protection $(HARDEN_CPU) $(FORTIFY)
 HARDEN_LINK = -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack
 # Recursive, not immediate: pkg-config is there only once `deps` has run.
-ALL_CFLAGS = -std=gnu11 $(WARN) $(CFLAGS) $(SAN_FLAGS) $(HARDEN) -fno-strict-aliasing -fno-common -D_GNU_SOURCE -pthread -Icore $$(pkg-config --cflags $(LIBS))
+ALL_CFLAGS = -std=gnu11 $(WARN) $(CFLAGS) $(SAN_FLAGS) $(HARDEN) -fno-strict-aliasing -fno-common -D_GNU_SOURCE -pthread -Icore $$(pkg-config --cflags $(LIBS) $(CLI_LIBS))
 ALL_LIBS   = $$(pkg-config --libs $(LIBS)) -lm -pthread
+PROGRAM_LIBS = $(ALL_LIBS) $$(pkg-config --libs $(CLI_LIBS))
 
 # make SAN=address (or thread): the same targets, built with a sanitizer into a folder of its own.
 comma := ,
@@ -72,7 +75,7 @@ build: $(BUILD)/lunette $(BUILD)/lunette.1 library
 # -E: C modules that specs of policies require (`lunette test`) take Lua's functions from the program.
 $(BUILD)/lunette: $(BUILD)/core/cli/main.o $(INTERNAL)
 	@echo '  ld  $@'
-	@$(CC) $(CFLAGS) $(SAN_FLAGS) -pie $(HARDEN_LINK) -o $@ $< -Wl,--whole-archive $(INTERNAL) -Wl,--no-whole-archive $(ALL_LIBS) -Wl,-E
+	@$(CC) $(CFLAGS) $(SAN_FLAGS) -pie $(HARDEN_LINK) -o $@ $< -Wl,--whole-archive $(INTERNAL) -Wl,--no-whole-archive $(PROGRAM_LIBS) -Wl,-E
 
 $(INTERNAL): $(filter-out $(BUILD)/core/cli/main.o,$(OBJECTS))
 	@rm -f $@
@@ -114,7 +117,7 @@ $(foreach noun,walk member,$(eval $(BUILD)/tests/test_$(noun): $(wildcard tests/
 $(BUILD)/tests/%: tests/unit/%.c $(INTERNAL) Makefile
 	@mkdir -p $(@D)
 	@echo '  cc  $<'
-	@$(CC) $(ALL_CFLAGS) -Itests/unit -MMD -MP -o $@ $< $(wildcard $(patsubst $(BUILD)/tests/test_%,tests/unit/%_*.c,$(filter $(PARTED),$@))) $(if $(filter $(BUILD)/tests/test_corpus,$@),$(FUZZ_TARGETS)) $(INTERNAL) $(ALL_LIBS) $$(pkg-config --libs cmocka)
+	@$(CC) $(ALL_CFLAGS) -Itests/unit -MMD -MP -o $@ $< $(wildcard $(patsubst $(BUILD)/tests/test_%,tests/unit/%_*.c,$(filter $(PARTED),$@))) $(if $(filter $(BUILD)/tests/test_corpus,$@),$(FUZZ_TARGETS)) $(INTERNAL) $(PROGRAM_LIBS) $$(pkg-config --libs cmocka)
 
 $(BUILD)/tests/test_corpus: $(FUZZ_TARGETS) tests/fuzz/fuzz.h
 
@@ -259,7 +262,7 @@ fuzzers: $(FUZZ_TARGETS:tests/fuzz/%.c=$(BUILD)/fuzz/%)
 $(BUILD)/fuzz/%: tests/fuzz/%.c tests/fuzz/libfuzzer.c tests/fuzz/fuzz.h $(INTERNAL) Makefile
 	@mkdir -p $(@D)
 	@echo '  cc  $<'
-	@$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer -DTARGET=fuzz_$* -o $@ $< tests/fuzz/libfuzzer.c $(INTERNAL) $(ALL_LIBS)
+	@$(CC) $(ALL_CFLAGS) -fsanitize=fuzzer -DTARGET=fuzz_$* -o $@ $< tests/fuzz/libfuzzer.c $(INTERNAL) $(PROGRAM_LIBS)
 
 lint: test-deps all ## luacheck, fields that policies name, compiler warnings as errors, includes that climb
 	@luacheck --quiet --config tests/.luacheckrc lua policies tests examples

@@ -16,6 +16,7 @@
     X(canary,   "[name [do]]",    "canaries of a running gateway: shows them, starts and rolls back") \
     X(versions, "",               "the versions that a running gateway has taken over, and what became of them") \
     X(report,   "",               "what was asked of a running gateway and what came of it: success, latency, cost, by model and more") \
+    X(import,   "litellm FILE",   "a configuration of LiteLLM's proxy as gateway.lua and policy.lua, and what could not be carried over") \
     X(ledger,   "verify|export|…", "what was spent: verified, exported, reconciled; beside a running gateway, and without its secrets")
 #define X(name, ...) int lun_command_##name(int argc, char **argv); extern const char lun_usage_##name[];     /* what --help prints */
 LUN_COMMANDS(X)
