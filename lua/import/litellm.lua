@@ -97,11 +97,11 @@ local function head_of(import, name)
   return table.concat(lines, "\n") .. "\n"
 end
 
-local function gateway_of(import, policy)
+local function gateway_of(import, policy, budgets)
   local fields, clients = writer.fields(), settings.clients(import)
   if clients then fields:put("listen", ":4000") end
   fields:put("policy", policy and "policy.lua"):put("providers", import.providers):put("models", models_of(import)):put("clients", clients)
-  fields:put("health", routing.health(import)):put("budgets", settings.budgets(import)):put("zone", settings.zone(import))
+  fields:put("health", routing.health(import)):put("budgets", budgets):put("zone", settings.zone(import))
   fields:put("limits", settings.limits(import)):put("cache", settings.cache(import)):put("redis", settings.redis(import)):put("prices", import.prices)
   return fields
 end
@@ -144,8 +144,9 @@ return function(root, options)
   deployments.read(import, (import.root:list "model_list"))
   sort(import)
   read_aliases(import)
+  local budgets = settings.budgets(import)
   local policy = routing.policy(import)
-  local fields = gateway_of(import, policy)
+  local fields = gateway_of(import, policy, budgets)
   rest(import)
   table.sort(import.notes, by_place(options.files))
   if #import.order == 0 then import.refused:add(root, "no model is left that the gateway could serve") end

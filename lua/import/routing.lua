@@ -234,6 +234,14 @@ local function finish_text(import, strategy)
   return money and "policy.finish = money.finish\n" or strategy.finish and "policy.finish = " .. strategy.finish .. "\n" or ""
 end
 
+-- Who pays, where a limit for each end user is charged by the `user` of the body. What a tag's value cannot be is charged by its hash.
+local user_text = [[policy.classify = function(request)
+  local user = request.user
+  if user and (#user > 128 or not user:match "^[%w_%-%.:@/+=~]+$") then user = "hash:" .. lunette.hash(user) end
+  if user then lunette.charge { end_user = user } end
+end
+]]
+
 local function options_of(import)
   local o, code = writer.fields(), writer.code
   local chains = with_aliases(import, chains_of(import, "fallbacks"))
@@ -263,16 +271,17 @@ function routing.policy(import)
   local o, said = options_of(import)
   import.router:get "num_retries"
   import.tries = (said or 2) + 1
-  local plain = not said and #o == 2 and money == "" and not several(import)
+  local plain = not said and #o == 2 and money == "" and not several(import) and not import.uses.end_user
   if plain then return nil end
   local lines = {}
   for _, block in ipairs { "fallbacks", "strategies", "used" } do
     if block == "fallbacks" or import.uses[block] then lines[#lines + 1] = ("local %s = require \"lunette.%s\"\n"):format(block, block) end
   end
-  if import.uses.lunette then table.insert(lines, 2, 'local lunette = require "lunette"\n') end
+  if import.uses.lunette or import.uses.end_user then table.insert(lines, 2, 'local lunette = require "lunette"\n') end
   local step = (import.uses.stream_timeout or import.uses.set) and step_text or ""
   return table.concat(lines) .. "\n" .. order_text(import, strategy, name) .. step .. money
-         .. "\nlocal policy = fallbacks.policy " .. writer.value(o) .. "\n" .. finish_text(import, strategy) .. "\nreturn policy\n"
+         .. "\nlocal policy = fallbacks.policy " .. writer.value(o) .. "\n" .. finish_text(import, strategy)
+         .. (import.uses.end_user and user_text or "") .. "\nreturn policy\n"
 end
 
 ---- health ----

@@ -48,15 +48,31 @@ function settings.need_prices(import, where, what, counts)
                      .. "model_prices_and_context_window.json (in its package: model_prices_and_context_window_backup.json)", what, names)
 end
 
-function settings.budgets(import)
-  local limit = import.litellm:number "max_budget"
-  local duration = import.litellm:text "budget_duration"
+local function budget(import, map, limit, duration)
+  local per, window, why = prices.period((map:text(duration)))
+  if why then map:tell(duration, why) end
+  return writer.fields():put("limit", math.min(limit, 9000000)):put("per", per):put("window", window)
+end
+
+-- A limit for each end user: a tag whose value is a header's, or, said by the policy, the `user` of the body.
+local function user_budget(import)
+  local limit, header = import.litellm:number "max_end_user_budget", import.general:text "user_header_name"
   if not limit then return nil end
-  local per, window, why = prices.period(duration)
-  if why then import.litellm:tell("budget_duration", why) end
-  settings.need_prices(import, import.litellm:where "max_budget", "litellm_settings.max_budget")
-  local total = writer.fields():put("limit", math.min(limit, 9000000)):put("per", per):put("window", window)
-  return writer.fields():put("total", total)
+  settings.need_prices(import, import.litellm:where "max_end_user_budget", "litellm_settings.max_end_user_budget")
+  local fields = budget(import, import.litellm, limit, "budget_duration")
+  if header and not header:match "^[%w%-]+$" then return import.general:tell("user_header_name", "not carried over: it is no header") end
+  import.uses.end_user = not header or nil
+  return writer.fields():put("end_user", fields:put("from", header and "header:" .. header:lower() or "policy"))
+end
+
+function settings.budgets(import)
+  local fields, limit = writer.fields(), import.litellm:number "max_budget"
+  if limit then
+    settings.need_prices(import, import.litellm:where "max_budget", "litellm_settings.max_budget")
+    fields:put("total", budget(import, import.litellm, limit, "budget_duration"))
+  end
+  fields:put("tags", user_budget(import))
+  return #fields > 0 and fields or nil
 end
 
 ---- cache ----
@@ -66,6 +82,7 @@ local kept = { ["local"] = true, redis = true }
 function settings.cache(import)
   local on, params = import.litellm:boolean "cache", import.litellm:map "cache_params"
   local kind, ttl, mode = params:text "type" or "local", params:number "ttl", params:text "mode"
+  for _, name in ipairs { "host", "port", "password", "url", "redis_url", "namespace" } do params:get(name) end         -- one note is about all of these
   params:rest(import.why)
   if not on then return nil end
   if mode == "default_off" then return params:tell("mode", "not carried over, and so no cache: it is for all requests or for none") end
@@ -104,6 +121,7 @@ function settings.redis(import)
   local host, port, db = part(import, "redis_host", "host"), part(import, "redis_port", "port", "6379"), import.router:number "redis_db"
   if not host then return nil end
   local text = ("%s .. %s .. \":\" .. %s%s"):format(writer.quote(ssl and "rediss://" or "redis://"), host, port, db and (' .. "/%d"'):format(db) or "")
+  text = text:gsub('" %.%. "', "")                                      -- neighbours that are both literals: hosts and ports have no quotes in them
   return setmetatable({ text = text }, getmetatable(writer.code ""))
 end
 

@@ -36,7 +36,7 @@ local function serve(files, env, options)
   return g, r
 end
 
-local function saying(text) return e2e.provider(("return function() return { text = %q, usage = { input = 1000, output = 500 } } end"):format(text)) end
+local function saying(text) return e2e.provider(("return function() return { text = %q, usage = { input = 5, output = 500 } } end"):format(text)) end
 local function failing(status, code)
   return e2e.provider(("return function() return { status = %d, body = { error = { message = 'no', code = %q } } } end"):format(status, code or "none"))
 end
@@ -175,12 +175,13 @@ router_settings: { enable_pre_call_checks: true, context_window_fallbacks: [{ a:
 
     it("a budget refuses what does not fit", function()
       local a = saying "a"
-      local g = serve(list(deployment("m", "openai/x", a.url, "input_cost_per_token: 0.001, output_cost_per_token: 0.001")) ..
-                      "litellm_settings: { max_budget: 2.0, budget_duration: 30d }\n")
+      local g = serve(list(deployment("m", "openai/x", a.url, "input_cost_per_token: 0.00001, output_cost_per_token: 0.001")) ..
+                      "litellm_settings: { max_budget: 1.0, budget_duration: 30d }\n")
       local question = { model = "m", body = { max_tokens = 600 } }
-      assert.equal("a", text(g:chat(question)))                     -- 1.5 USD
+      assert.equal("a", text(g:chat(question)))                     -- half a dollar, and at most 0.6
       local answer = g:chat(question)
       assert.equal(402, answer.status)
+      has(answer.json.error.message, 'budget "total" has')
       assert.equal(1, a:count())
     end)
 
@@ -188,11 +189,25 @@ router_settings: { enable_pre_call_checks: true, context_window_fallbacks: [{ a:
       local a, b = saying "a", saying "b"
       local price = "input_cost_per_token: 0.001, output_cost_per_token: 0.001, "
       local g, r = serve(list(deployment("m", "openai/x", a.url, price .. "order: 1"),
-                              deployment("m", "groq/y", b.url, price .. "order: 2, max_budget: 2, budget_duration: 1d")) ..
+                              deployment("m", "groq/y", b.url, price .. "order: 2, max_budget: 1, budget_duration: 1d")) ..
                          "router_settings: { provider_budget_config: { openai: { budget_limit: 0.1, time_period: 1d } } }\n")
       assert.equal("a b b", ("%s %s %s"):format(text(g:chat { model = "m" }), text(g:chat { model = "m" }), text(g:chat { model = "m" })))
       assert.equal(429, g:chat({ model = "m" }).status)
       has(r.err, "config.yaml:6: router_settings.provider_budget_config.openai: kept by the policy")
+    end)
+
+    it("each end user has a limit, by the body's user or by a header", function()
+      local a = saying "a"
+      local yaml = list(deployment("m", "openai/x", a.url, "input_cost_per_token: 0.00001, output_cost_per_token: 0.001")) ..
+                   "litellm_settings: { max_end_user_budget: 1.0, budget_duration: 7d }\n"
+      local g = serve(yaml)
+      local function ask(user, header)
+        return g:chat({ model = "m", body = { max_tokens = 600, user = user }, headers = { ["x-openwebui-user-email"] = header } }).status
+      end
+      local strange = ("ü "):rep(20)
+      assert.same({ 200, 402, 200, 200, 402 }, { ask "ann", ask "ann", ask "bob", ask(strange), ask(strange) })
+      g = serve(yaml .. "general_settings: { user_header_name: X-OpenWebUI-User-Email }\n")
+      assert.same({ 200, 402, 200 }, { ask("x", "ann@example.org"), ask("y", "ann@example.org"), ask("x", "bob@example.org") })
     end)
 
     it("patterns and aliases are models", function()

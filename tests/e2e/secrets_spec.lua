@@ -114,6 +114,21 @@ describe("secrets", function()
     end
   end)
 
+  it("stand in nothing that is made of another gateway's configuration", function()
+    local path = e2e.write(e2e.folder() .. "/config.yaml", ([[
+model_list:
+  - { model_name: m, litellm_params: { model: openai/m, api_key: %s, extra_headers: { x-extra: %s } } }
+  - { model_name: n, litellm_params: { model: openai/m, api_base: "http://user:%s@127.0.0.1/v1" } }
+general_settings: { master_key: %s, database_url: "postgres://u:%s@h/db" }
+environment_variables: { OPENAI_API_KEY: %s }
+]]):format(canary.one, canary.header, canary.two, canary.client, canary.two, canary.one))
+    for _, options in ipairs { {}, { "--json" } } do
+      local status, out, err = e2e.run { e2e.lunette, "import", "litellm", path, "--output", "-", unpack(options) }
+      assert.equal(0, status, err)
+      clean("import " .. table.concat(options), out .. err)
+    end
+  end)
+
   it("stand in no complaint about them", function()
     local function complaint(provider_text, variables)
       local path = e2e.write(e2e.folder() .. "/gateway.lua", [[return {
