@@ -2,8 +2,10 @@
 #include "base/file.h"
 #include "cli/yaml.h"
 #include "gateway/rehearsal.h"
+#include "script/endpoint.h"
 #include "script/load.h"
 #include "script/vm.h"
+#include "state/zone.h"
 #include <lauxlib.h>
 #include <stdlib.h>
 #include <string.h>
@@ -121,6 +123,29 @@ static int sha256(lua_State *L)
     return 1;
 }
 
+static int zone(lua_State *L)
+{
+    const struct lun_zone *found;
+    const char *why;
+    lua_pushboolean(L, lun_zone_find(luaL_checkstring(L, 1), &found, &why));
+    return 1;
+}
+
+static int url(lua_State *L)
+{
+    lua_pushstring(L, lun_endpoint_problem(luaL_checkstring(L, 1), "http|https", true));
+    return 1;
+}
+
+static const luaL_Reg knows[] = { { "sha256", sha256 }, { "zone", zone }, { "url", url }, { NULL, NULL } };
+
+static void push_knows(lua_State *L)
+{
+    lua_createtable(L, 0, 3);
+    for (const luaL_Reg *k = knows; k->name; k++) lua_pushcfunction(L, k->func), lua_setfield(L, -2, k->name);
+    lua_setfield(L, -2, "knows");
+}
+
 static void push_notes(lua_State *L, struct lun_mistakes *notes)
 {
     lua_createtable(L, notes->n, 0);
@@ -140,7 +165,7 @@ static void push_options(lua_State *L, struct reading *r, const char *prices)
     const char *slash = strrchr(r->files[0], '/');
     put_text(L, "name", slash ? slash + 1 : r->files[0]);
     if (prices) put_text(L, "prices", prices);
-    lua_pushcfunction(L, sha256), lua_setfield(L, -2, "sha256");
+    push_knows(L);
     push_notes(L, &r->notes);
     lua_createtable(L, r->n_files, 0);
     for (int i = 0; i < r->n_files; i++) lua_pushstring(L, r->files[i]), lua_rawseti(L, -2, i + 1);

@@ -25,8 +25,10 @@ local function said_base(import, entry, text)
     return entry.behind and writer.code("at(env(%s), %s)", name, entry.behind) or writer.code("env(%s)", name)
   end
   if entry.own then return nil, "another address than the provider's own, whose OpenAI-compatible interface is not known" end
-  if not text:match "^https?://[%w%.%-_%[%]:]+[^%s%c%?#@\\\"]*$" then return nil, "an api_base without a user, a query or blanks is wanted" end
-  return ended(text, entry.behind)
+  local base = ended(text, entry.behind)
+  local problem = import.knows.url(base)
+  if problem then return nil, "its api_base " .. problem end
+  return base
 end
 
 local function base_of(import, entry, params)
@@ -84,7 +86,7 @@ end
 local function timeouts_of(import, params)
   local seconds = params:number "timeout" or import.timeout
   if not seconds then return nil end
-  if seconds <= 0 or seconds > 86400 then return params:tell("timeout", "not carried over: seconds over 0 and up to 86400 are wanted") end
+  if seconds < 0.001 or seconds > 86400 then return params:tell("timeout", "not carried over: seconds from 0.001 to 86400 are wanted") end
   local fields = writer.fields()
   if seconds < 5 then fields:put("connect", seconds) end
   fields:put("first_byte", seconds):put("idle", seconds)
@@ -143,7 +145,7 @@ local function facts_of(import, params, name)
   local facts = writer.fields()
   local order = params:number "order"
   local stream = params:number "stream_timeout" or import.stream_timeout
-  if stream and stream <= 0 then stream = nil end
+  if stream and (stream < 0.001 or stream > 86400) then stream = nil end
   facts:put("order", order):put("stream_timeout", stream):put("set", set_of(params))
   if import.accounts[name] then facts:put("account", name) end
   for _, field in ipairs(facts) do import.uses[field.name] = true end
@@ -248,11 +250,11 @@ local function money(import, params, d)
 end
 
 local function target_of(import, entry, params, info, d)
-  d.weight, d.rpm, d.tpm = params:number "weight", params:number "rpm" or d.rpm, params:number "tpm" or d.tpm
+  d.weight, d.rpm, d.tpm = params:number "weight", params:number("rpm", 1) or d.rpm, params:number("tpm", 1) or d.tpm
   local fields = d.fields
   fields.price = prices.of(params, info, entry.free)
-  fields.requests_per_minute = d.rpm and d.rpm >= 1 and math.floor(d.rpm) or nil
-  fields.tokens_per_minute = d.tpm and d.tpm >= 1 and math.floor(d.tpm) or nil
+  fields.requests_per_minute = d.rpm and math.floor(d.rpm)
+  fields.tokens_per_minute = d.tpm and math.floor(d.tpm)
   fields.context = whole(info, "max_input_tokens")
   local legacy = whole(info, "max_tokens")
   fields.max_output = whole(info, "max_output_tokens") or legacy
@@ -291,7 +293,7 @@ local function deployment(import, node, n)
   local own, new = provider_of(import, entry, name, params)
   if not own then return left_out(import, node, model_name, new) end
   if new and entry.note then import.notes:add(node, "%s: %s", own, entry.note) end
-  local d = { node = node, provider = name, rpm = item:number "rpm", tpm = item:number "tpm", fields = { provider = own, model = upstream } }
+  local d = { node = node, provider = name, rpm = item:number("rpm", 1), tpm = item:number("tpm", 1), fields = { provider = own, model = upstream } }
   target_of(import, entry, params, info, d)
   money(import, params, d)
   local group = group_of(import, model_name)

@@ -15,7 +15,7 @@ local function open(root, options)
     -- How the files that are made name those that were read: as seen from the first one's folder.
     short = function(file) return file:sub(1, #folder) == folder and file:sub(#folder + 1) or file end,
     root = map, notes = notes, refused = tree.notes(), secrets = secrets.new(root), why = reasons.why,
-    sha256 = options.sha256, prices = options.prices,
+    knows = options.knows, prices = options.prices,
     litellm = map:map "litellm_settings", router = map:map "router_settings", general = map:map "general_settings",
     environment = map:map "environment_variables",
     providers = writer.fields(), provider_of = {}, count = {},         -- what providers there are, by their settings and by name
@@ -131,7 +131,7 @@ local function by_place(files)
 end
 
 -- From a tree to { gateway =, policy =, notes =, refused =, wanted =, models =, targets =, left = }. `options`: name, files (in the order in which they
--- were read), notes (of reading them), sha256, prices.
+-- were read), notes (of reading them), prices, knows (functions in C: sha256 of a key, zone by its name, url: what is wrong with one).
 return function(root, options)
   local import = open(root, options)
   for _, note in ipairs(options.notes) do import.notes:add(note, note.text) end

@@ -20,7 +20,7 @@ end
 
 local function seconds(map, name)
   local n = map:number(name)
-  if n and (n <= 0 or n > 86400) then return map:tell(name, "not carried over: seconds over 0 and up to 86400 are wanted") end
+  if n and (n < 0.001 or n > 86400) then return map:tell(name, "not carried over: seconds from 0.001 to 86400 are wanted") end
   return n
 end
 

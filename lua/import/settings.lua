@@ -21,7 +21,7 @@ function settings.clients(import)
     return setmetatable({ text = ("{ env %s and { name = \"master\", hash = %s } or false }"):format(writer.quote(variable), hash.text) }, getmetatable(hash))
   end
   import.general:tell("master_key", "its hash is kept, not its text; it opens what clients ask, and not the admin listener, which is on loopback")
-  return writer.list { writer.fields():put("name", "master"):put("hash", import.sha256(text)) }
+  return writer.list { writer.fields():put("name", "master"):put("hash", import.knows.sha256(text)) }
 end
 
 ---- money ----
@@ -99,7 +99,10 @@ end
 local function part(import, name, kind, otherwise)
   local text = import.router:text(name)
   local variable = text and secrets.variable(text)
-  if variable then return writer.code(otherwise and "env(%s, %s)" or "env(%s)", import.secrets:want(variable, kind), otherwise).text end
+  if variable then
+    import.secrets:want(variable, kind)
+    return (otherwise and writer.code("env(%s, %s)", variable, otherwise) or writer.code("env(%s)", variable)).text
+  end
   if text and not text:match "^[%w%.%-_:]+$" then return import.router:tell(name, "not carried over: no host or port") end
   return (text or otherwise) and writer.quote(text or otherwise)
 end
@@ -143,7 +146,7 @@ end
 
 function settings.zone(import)
   local name = import.litellm:text "timezone"
-  if name and not name:match "^[%w_%+%-/]+$" then return import.litellm:tell("timezone", "not carried over: it is no name of a time zone") end
+  if name and not import.knows.zone(name) then return import.litellm:tell("timezone", "not carried over: no time zone of that name is known here") end
   return name
 end
 

@@ -73,7 +73,7 @@ function Map:number(name, least)
   local node = self:get(name)
   if not node then return nil end
   local n = node.kind == "text" and node.text:match "^[%d%+%-%._eE]+$" and tonumber((node.text:gsub("_", "")))
-  if not n or n < (least or 0) or n >= 1e18 then return unfit(self, name, "a number" .. (least and " of " .. least .. " or more" or "")) end
+  if not n or n < (least or 0) or n >= 1e18 then return unfit(self, name, ("a number of %d or more"):format(least or 0)) end
   return n, node
 end
 

@@ -319,7 +319,7 @@ who_knows: 1
                             "config.yaml:6: auto: left out: `auto` is a name of the gateway's own",
                             "config.yaml:7: *: left out: it stands for all of LiteLLM's providers",
                             "config.yaml:8: a*b*: left out: a pattern can have one *, at its end",
-                            "config.yaml:9: odd: left out: an api_base without a user, a query or blanks is wanted",
+                            "config.yaml:9: odd: left out: its api_base must not hold a user name",
                             "config.yaml:10: fake: left out: its answers are made up",
                             "config.yaml:11: model_list[9]: left out: model_name and litellm_params are wanted",
                             "config.yaml:13: litellm_settings.callbacks: not carried over: ",
@@ -333,6 +333,27 @@ who_knows: 1
     has(r.out, "1 model, 1 deployment carried over, 8 left out")
     has_not(r.err .. r.out .. r.gateway, "secret-in-url")
     has_not(r.err .. r.out .. r.gateway, "user:pass")
+  end)
+
+  it("Redis is named as the file names it", function()
+    local function redis(settings)
+      return imported(list(deployment("m", "openai/x", "http://127.0.0.1:1/v1")) .. "router_settings: { " .. settings .. " }\n").gateway
+    end
+    has(redis "redis_host: os.environ/H", 'redis = "redis://" .. env("H") .. ":6379"')
+    has(redis "redis_host: os.environ/H, redis_port: os.environ/P, redis_db: 2", 'redis = "redis://" .. env("H") .. ":" .. env("P", "6379") .. "/2"')
+    has(redis "redis_host: cache, redis_port: 6380, redis_ssl: true", 'redis = "rediss://cache:6380"')
+    has(redis "redis_url: os.environ/CACHE_URL", 'redis = secret "CACHE_URL"')
+    has(redis "redis_host: h, redis_password: os.environ/P", 'redis = secret "REDIS_URL"')
+  end)
+
+  it("what a setting cannot be is left out, and noted", function()
+    local r = imported(list(deployment("m", "openai/x", "http://127.0.0.1:1/v1", "timeout: 1e-9, rpm: 0.5, weight: -3, order: x")) .. [[
+litellm_settings: { timezone: "Mars/Olympus", num_retries: many, max_budget: {}, cache: maybe }
+router_settings: { cooldown_time: [], allowed_fails: .nan }
+]])
+    for _, part in ipairs { "timeout: not carried over: seconds from", "weight: a number of 0 or more is wanted", "order: a number of", "rpm: a number of 1 or",
+                            "timezone: not carried over: no time zone of that name", "num_retries: a number of", "max_budget: a number of",
+                            "cache: true or false is wanted", "cooldown_time: a number of", "allowed_fails: a number of" } do has(r.err, part) end
   end)
 
   it("gives deployments of one name names of their own, and makes one target of equal ones", function()
