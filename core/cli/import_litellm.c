@@ -1,5 +1,6 @@
 #include "cli/import_litellm.h"
 #include "base/file.h"
+#include "cli/import_price.h"
 #include "cli/yaml.h"
 #include "gateway/rehearsal.h"
 #include "script/endpoint.h"
@@ -137,12 +138,22 @@ static int url(lua_State *L)
     return 1;
 }
 
-static const luaL_Reg knows[] = { { "sha256", sha256 }, { "zone", zone }, { "url", url }, { NULL, NULL } };
-
-static void push_knows(lua_State *L)
+static int price(lua_State *L)
 {
-    lua_createtable(L, 0, 3);
-    for (const luaL_Reg *k = knows; k->name; k++) lua_pushcfunction(L, k->func), lua_setfield(L, -2, k->name);
+    lun_import_price_push(L, lua_touserdata(L, lua_upvalueindex(1)), luaL_checkstring(L, 1));
+    return 1;
+}
+
+static const luaL_Reg knows[] = { { "sha256", sha256 }, { "zone", zone }, { "url", url }, { "price", price }, { NULL, NULL } };
+
+static void push_knows(lua_State *L, struct lun_price_file *prices)
+{
+    lua_createtable(L, 0, 4);
+    for (const luaL_Reg *k = knows; k->name; k++) {
+        lua_pushlightuserdata(L, prices);
+        lua_pushcclosure(L, k->func, 1);
+        lua_setfield(L, -2, k->name);
+    }
     lua_setfield(L, -2, "knows");
 }
 
@@ -159,13 +170,13 @@ static void push_notes(lua_State *L, struct lun_mistakes *notes)
     lua_setfield(L, -2, "notes");
 }
 
-static void push_options(lua_State *L, struct reading *r, const char *prices)
+static void push_options(lua_State *L, struct reading *r, const char *prices, struct lun_price_file *list)
 {
     lua_newtable(L);
     const char *slash = strrchr(r->files[0], '/');
     put_text(L, "name", slash ? slash + 1 : r->files[0]);
     if (prices) put_text(L, "prices", prices);
-    push_knows(L);
+    push_knows(L, list);
     push_notes(L, &r->notes);
     lua_createtable(L, r->n_files, 0);
     for (int i = 0; i < r->n_files; i++) lua_pushstring(L, r->files[i]), lua_rawseti(L, -2, i + 1);
@@ -226,13 +237,31 @@ static void take(lua_State *L, struct lun_import *to)
     to->left = number_at(L, "left");
 }
 
+/* LiteLLM's list. True as well where none is named: then it is empty. */
+static bool read_prices(struct reading *r, const char *path, struct lun_price_file *list)
+{
+    const char *why;
+    size_t n;
+    struct lun_json_error error;
+    char *text = path ? lun_file_slurp_most(path, LUN_FILE_LARGEST, &n, &why) : NULL;
+    if (!path) return true;
+    if (!text) return lun_mistakes_add(r->mistakes, path, 0, "cannot be read: %s", why), false;
+    const char *kept = lun_arena_strndup(&r->to->arena, text, n);
+    free(text);
+    if (lun_price_file_read(kept, n, &r->to->arena, list, &error)) return true;
+    lun_mistakes_add(r->mistakes, path, 0, "is no file of prices: at byte %zu: %s", error.at, error.what);
+    return false;
+}
+
 static bool map(struct reading *r, const struct lun_yaml *root, const char *prices)
 {
     static const char chunk[] = "return require 'lunette.import.litellm' (...)";
     struct lun_vm *vm = lun_vm_new(&(struct lun_vm_options){ .open = true, .cpu = LUN_CPU_CLOCK });
     struct lun_vm_error error;
+    struct lun_price_file list = {0};
+    if (!read_prices(r, prices, &list)) { lun_vm_free(vm); return false; }
     push(vm->L, root);
-    push_options(vm->L, r, prices);
+    push_options(vm->L, r, prices, &list);
     int ref = lun_vm_load(vm, "import", chunk, sizeof chunk - 1, 2, &error);
     if (ref == LUA_NOREF) lun_mistakes_add(r->mistakes, root->file, 0, "could not be carried over: %s", error.text);
     else {

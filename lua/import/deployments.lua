@@ -33,7 +33,7 @@ end
 
 local function base_of(import, entry, params)
   local text = params:text "api_base" or params:text "base_url"
-  if text then return said_base(import, entry, text) end
+  if text and text ~= "" then return said_base(import, entry, text) end
   if entry.base then return entry.base end
   import.secrets:want(entry.base_from, "url")
   import.joins = import.joins or entry.behind ~= nil
@@ -44,7 +44,8 @@ end
 
 local function key_of(import, entry, params)
   local text = params:text "api_key"
-  local own = params:get("api_base", "base_url") == nil
+  local said = params:get("api_base", "base_url")
+  local own = not said or said.text == ""
   local name
   if text then
     name = import.secrets:name(params, "api_key", text, entry.key)
@@ -249,10 +250,23 @@ local function money(import, params, d)
   params:tell("max_budget", "kept by the policy, from what answers have cost: the request that passes it is let through, and a restart begins anew")
 end
 
+-- The price of LiteLLM's list, where the gateway would not find it by the provider's name and the model's: of a base_model, and of a second provider of
+-- that name.
+local function listed(import, info, d)
+  if not import.prices then return nil end
+  local base = info:text "base_model"
+  local price = base and import.knows.price(base)
+  if base and not price then info:tell("base_model", "has no price in LiteLLM's list") end
+  if not price and d.fields.provider ~= d.provider then
+    price = import.knows.price(d.provider .. "/" .. d.fields.model) or import.knows.price(d.fields.model)
+  end
+  return price and prices.listed(price)
+end
+
 local function target_of(import, entry, params, info, d)
   d.weight, d.rpm, d.tpm = params:number "weight", params:number("rpm", 1) or d.rpm, params:number("tpm", 1) or d.tpm
   local fields = d.fields
-  fields.price = prices.of(params, info, entry.free)
+  fields.price = prices.of(params, info, entry.free) or listed(import, info, d)
   fields.requests_per_minute = d.rpm and math.floor(d.rpm)
   fields.tokens_per_minute = d.tpm and math.floor(d.tpm)
   fields.context = whole(info, "max_input_tokens")

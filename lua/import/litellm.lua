@@ -7,9 +7,18 @@ local settings = require "lunette.import.settings"
 local tree = require "lunette.import.tree"
 local writer = require "lunette.import.writer"
 
+-- The values of LiteLLM's Helm chart have the configuration one level down.
+local function within(root, notes)
+  local map = tree.map(root, "", notes)
+  local inner = not map.at.model_list and map:get "proxy_config"
+  if not inner or inner.kind ~= "map" then return map end
+  map:tell("proxy_config", "what stands in it is read, as LiteLLM's Helm chart has it; the rest of the file is not")
+  return tree.map(inner, "", notes)
+end
+
 local function open(root, options)
   local notes = tree.notes()
-  local map = tree.map(root, "", notes)
+  local map = within(root, notes)
   local folder = options.files[1]:match "^.*/" or ""
   local import = {
     -- How the files that are made name those that were read: as seen from the first one's folder.
@@ -131,7 +140,8 @@ local function by_place(files)
 end
 
 -- From a tree to { gateway =, policy =, notes =, refused =, wanted =, models =, targets =, left = }. `options`: name, files (in the order in which they
--- were read), notes (of reading them), prices, knows (functions in C: sha256 of a key, zone by its name, url: what is wrong with one).
+-- were read), notes (of reading them), prices, knows (functions in C: sha256 of a key, zone by its name, url: what is wrong with one, price of
+-- LiteLLM's list).
 return function(root, options)
   local import = open(root, options)
   for _, note in ipairs(options.notes) do import.notes:add(note, note.text) end

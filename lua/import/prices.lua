@@ -21,6 +21,20 @@ function prices.of(params, info, free)
   return fields
 end
 
+local parts = { "tokens", "input", "output", "cached_input", "cache_write", "cache_write_1h", "reasoning", "audio_input", "audio_output", "image_input",
+                "image_output", "request" }
+
+-- A price as LiteLLM's list has it, as fields in a fixed order.
+function prices.listed(price)
+  local fields = writer.fields()
+  for _, name in ipairs(parts) do fields:put(name, price[name]) end
+  local above = {}
+  for i, tier in ipairs(price.above or {}) do above[i] = prices.listed(tier) end
+  fields:put("above", #above > 0 and writer.list(above) or nil)
+  for _, name in ipairs { "flex", "priority", "batch" } do fields:put(name, price[name] and prices.listed(price[name])) end
+  return fields
+end
+
 local units = { s = 1, m = 60, h = 3600, d = 86400, w = 604800, mo = 2592000, y = 31536000 }
 
 -- "30d" as seconds; nil: not understood.

@@ -9,11 +9,10 @@ for word in ([[none null nil dummy fake empty na n/a nokey no-key not-needed not
 
 local PREFIX = "os.environ/"
 
--- The variable that a text stands for; nil: it is no such text.
+-- The variable that a text stands for; nil: it is no such text. `${NAME}` is what something before LiteLLM fills in.
 function secrets.variable(text)
-  if text:sub(1, #PREFIX) ~= PREFIX then return nil end
-  local name = text:sub(#PREFIX + 1)
-  return #name <= 128 and name:match "^[%a_][%w_]*$" or nil
+  local name = text:sub(1, #PREFIX) == PREFIX and text:sub(#PREFIX + 1) or text:match "^%${(.*)}$" or text:match "^%$(.*)$"
+  return name and #name <= 128 and name:match "^[%a_][%w_]*$" or nil
 end
 
 -- Names that the file itself says are taken, so that a text gets none of them.

@@ -290,6 +290,19 @@ model_list:
     has(r.err, "config.yaml:5: gemini: asked by Google's OpenAI-compatible interface")
   end)
 
+  it("takes a variable as a shell would write it, an address that is empty for none, and the values of a Helm chart", function()
+    local r = imported [[
+replicaCount: 2
+proxy_config:
+  model_list:
+    - { model_name: a, litellm_params: { model: openai/x, api_key: "${MY_KEY}", api_base: "" } }
+    - { model_name: b, litellm_params: { model: groq/x, api_key: $OTHER_KEY } }
+]]
+    has(r.gateway, 'openai = { base_url = "https://api.openai.com/v1", key = secret "MY_KEY" }')
+    has(r.gateway, 'key = secret "OTHER_KEY"')
+    has(r.err, "config.yaml:2: proxy_config: what stands in it is read, as LiteLLM's Helm chart has it; the rest of the file is not")
+  end)
+
   it("leaves out, with its line, what it cannot carry over", function()
     local r = imported [[
 model_list:
@@ -487,6 +500,27 @@ litellm_settings: { num_retries: 4 }
     assert.equal(1, r.status)
     has(r.err, "has a hard limit")
     assert.equal("", r.gateway)
+  end)
+
+  it("finds prices in LiteLLM's list by base_model, and for a second key of a provider", function()
+    local file = e2e.write(e2e.folder() .. "/prices.json", [[{ "azure/base": { "input_cost_per_token": 1e-6, "output_cost_per_token": 2e-6,
+      "input_cost_per_token_above_200k_tokens": 3e-6, "cache_read_input_token_cost": 1e-7, "input_cost_per_token_flex": 5e-7,
+      "output_cost_per_token_flex": 1e-6 },
+      "groq/y": { "input_cost_per_token": 4e-6, "output_cost_per_token": 5e-6 } }]])
+    local r = imported([[
+model_list:
+  - { model_name: a, litellm_params: { model: azure/dep, api_base: "https://r.openai.azure.com" }, model_info: { base_model: azure/base } }
+  - { model_name: b, litellm_params: { model: groq/y } }
+  - { model_name: b, litellm_params: { model: groq/y, api_key: os.environ/OTHER } }
+litellm_settings: { max_budget: 5 }
+]], { "--prices", file })
+    local chunk = assert(loadstring(r.gateway))
+    setfenv(chunk, { secret = tostring, env = function() return "http://h" end })
+    local models = chunk().models
+    local price = models.a[1].price
+    assert.same({ 1, 2, 0.1, 200000, 3, 0.5 }, { price.input, price.output, price.cached_input, price.above[1].tokens, price.above[1].input, price.flex.input })
+    assert.is_nil(models.b[1].price)
+    assert.same({ "groq_2", 4, 5 }, { models.b[2].provider, models.b[2].price.input, models.b[2].price.output })
   end)
 
   it("periods become the gateway's, or the stricter one", function()
