@@ -15,9 +15,16 @@ struct reading {
     struct lun_import *to;
     struct lun_mistakes *mistakes, notes;       /* notes: of YAML itself */
     const char *files[LUN_IMPORT_INCLUDES + 1]; int n_files;
+    bool alone;                                 /* nothing may be included */
 };
 
 /* ---- the file, and what it includes ---- */
+
+static struct lun_yaml *read_text(struct reading *r, const char *name, const char *text, size_t n)
+{
+    r->files[r->n_files++] = lun_arena_strdup(&r->to->arena, name);
+    return lun_yaml_read(name, text, n, &r->to->arena, r->mistakes, &r->notes);
+}
 
 static struct lun_yaml *read_file(struct reading *r, const char *path)
 {
@@ -28,8 +35,7 @@ static struct lun_yaml *read_file(struct reading *r, const char *path)
         lun_mistakes_add(r->mistakes, path, 0, "cannot be read: %s", why);
         return NULL;
     }
-    r->files[r->n_files++] = lun_arena_strdup(&r->to->arena, path);
-    struct lun_yaml *v = lun_yaml_read(path, text, n, &r->to->arena, r->mistakes, &r->notes);
+    struct lun_yaml *v = read_text(r, path, text, n);
     explicit_bzero(text, n);                    /* keys may stand in it */
     free(text);
     return v;
@@ -45,7 +51,7 @@ static void lay_over(struct reading *r, struct lun_yaml *root, const struct lun_
     }
 }
 
-static bool include_one(struct reading *r, struct lun_yaml *root, const struct lun_yaml *name)
+static void include_one(struct reading *r, struct lun_yaml *root, const struct lun_yaml *name)
 {
     char *folder = lun_folder_of(root->file);
     if (name->kind != LUN_YAML_TEXT || !name->n) lun_mistakes_add(r->mistakes, name->file, name->line, "include: the name of a file is wanted");
@@ -57,7 +63,6 @@ static bool include_one(struct reading *r, struct lun_yaml *root, const struct l
         else if (more) lun_mistakes_add(r->mistakes, more->file, more->line, "a map is wanted here");
     }
     free(folder);
-    return !r->mistakes->n;
 }
 
 /* What an included file includes is not followed, as LiteLLM does not. */
@@ -65,10 +70,9 @@ static bool include_all(struct reading *r, struct lun_yaml *root)
 {
     const struct lun_yaml *list = lun_yaml_get(root, "include");
     if (!list || list->kind != LUN_YAML_LIST) return true;
-    int n = list->n_items;
-    for (int i = 0; i < n; i++)
-        if (!include_one(r, root, list->items[i])) return false;
-    return true;
+    if (r->alone) lun_mistakes_add(r->mistakes, list->file, list->line, "include: there are no files here");
+    for (int i = 0, n = list->n_items; i < n && !r->mistakes->n; i++) include_one(r, root, list->items[i]);
+    return !r->mistakes->n;
 }
 
 /* ---- the tree, in Lua ---- */
@@ -273,14 +277,25 @@ static bool map(struct reading *r, const struct lun_yaml *root, const char *pric
     return ref != LUA_NOREF;
 }
 
+static bool carry_over(struct reading *r, struct lun_yaml *root, const char *prices)
+{
+    bool good = root && include_all(r, root) && map(r, root, prices) && !r->to->refused.n;
+    lun_mistakes_free(&r->notes);
+    return good;
+}
+
 bool lun_import_litellm(const char *path, const char *prices, struct lun_import *to, struct lun_mistakes *mistakes)
 {
     struct reading r = { .to = to, .mistakes = mistakes };
     *to = (struct lun_import){0};
-    struct lun_yaml *root = read_file(&r, path);
-    bool good = root && include_all(&r, root) && map(&r, root, prices) && !to->refused.n;
-    lun_mistakes_free(&r.notes);
-    return good;
+    return carry_over(&r, read_file(&r, path), prices);
+}
+
+bool lun_import_litellm_text(const char *name, const char *text, size_t n, struct lun_import *to, struct lun_mistakes *mistakes)
+{
+    struct reading r = { .to = to, .mistakes = mistakes, .alone = true };
+    *to = (struct lun_import){0};
+    return carry_over(&r, read_text(&r, name, text, n), NULL);
 }
 
 void lun_import_free(struct lun_import *import) { lun_arena_free(&import->arena); }

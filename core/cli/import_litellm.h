@@ -22,6 +22,8 @@ struct lun_import {
 /* Reads `path`. `prices`: what the setting of that name is to say, or NULL. False: `mistakes` says why it could not be read, or `refused` is not empty. Free it in
  * any case. */
 bool lun_import_litellm(const char *path, const char *prices, struct lun_import *, struct lun_mistakes *mistakes);
+/* The same of a text, which `name` stands for: it cannot include files. */
+bool lun_import_litellm_text(const char *name, const char *text, size_t n, struct lun_import *, struct lun_mistakes *mistakes);
 void lun_import_free(struct lun_import *);
 
 /* What `lunette check` would say of the two texts, with something in the place of every variable. True: nothing. */
