@@ -124,6 +124,7 @@ local function as_steps(o, plan, request)
 end
 
 local function select(o, request, targets)
+  if request.model == "auto" then return nil end                        -- no model's list: the default plan over all of them
   local plan, tries = targets:first(0), tries_of(o)
   local function add(group)
     if o.left then group = o.left(group) end
@@ -163,7 +164,7 @@ local function second(n) return lunette.backoff(n, { base = 0.5, max = 8, jitter
 --   fits          targets whose context takes the request come first, and where none does, those of `too_long`
 --   left          a function of targets that gives those that may be used
 --   step          a function of a target and the request that gives a step, or nil: as it is
--- A wrong request stops, and a rate limit goes on to the next model at once, where there is one.
+-- Of `auto` it says nothing. A wrong request stops, and a rate limit goes on to the next model at once, where there is one.
 function fallbacks.policy(given)
   local o = options.read("fallbacks.policy", given, {
     of = { "table", default = {} }, otherwise = { "models" }, too_long = { "table", default = {} }, filtered = { "table", default = {} },

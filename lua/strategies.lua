@@ -17,9 +17,9 @@ function strategies.round_robin(targets, request)
   return order
 end
 
--- By chance, in proportion to `weight`; the others by weight.
+-- By chance, in proportion to `weight`; the others by weight. Of more than 256, as many as can be drawn from, the first so many take part in the draw.
 function strategies.weighted(targets)
-  local first = lunette.pick(targets)
+  local first = lunette.pick(#targets > 256 and targets:first(256) or targets)
   local rest = targets:by(function(target) return -target.weight end)
   return first and first .. rest or rest
 end

@@ -184,8 +184,8 @@ static int import_litellm(const struct wish *w)
     struct lun_mistakes mistakes = {0};
     struct lun_import import;
     char prices[PATH_MAX];
-    if (w->prices && !realpath(w->prices, prices)) return fprintf(stderr, "%s: cannot be read: %m\n", w->prices), 1;
-    bool good = lun_import_litellm(w->config, w->prices ? prices : NULL, &import, &mistakes) && lun_import_check(&import, &mistakes);
+    bool named = w->prices && realpath(w->prices, prices);          /* in gateway.lua it is to be found from anywhere */
+    bool good = lun_import_litellm(w->config, named ? prices : w->prices, &import, &mistakes) && lun_import_check(&import, &mistakes);
     if (good && strcmp(w->output, "-")) good = write_all(w, &import, &mistakes);
     return tell(w, &import, &mistakes, good);
 }

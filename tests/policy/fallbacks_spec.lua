@@ -108,6 +108,14 @@ describe("fallbacks", function()
     assert.equal(0.2, g:provider "a".calls[1].json.temperature)
   end)
 
+  it("hundreds of targets of one model are not too many for a draw", function()
+    local targets = {}
+    for i = 1, 300 do targets[i] = { provider = "p", model = "x", name = "t" .. i } end
+    local policy = [[local strategies = require "lunette.strategies"
+      return require("lunette.fallbacks").policy { order = strategies.weighted, retries = 1 }]]
+    assert.equal("fine", t.gateway({ policy = policy, targets = targets, providers = { p = "fine" } }):ask("hi").text)
+  end)
+
   it("names of models that are not there are refused at load", function()
     local good, why = pcall(gateway, 'of = { m = { "none" } }', {})
     assert.is_false(good)
