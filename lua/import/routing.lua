@@ -161,8 +161,8 @@ local function wait_of(import)
   local least = either(import, "number", "retry_after")
   if not least or least == 0 or least > 3600 then return nil end
   import.uses.lunette = true
-  return setmetatable({ text = ("function(tries) return math.max(%s, lunette.backoff(tries, { base = 0.5, max = 8, jitter = 0.25 })) end")
-                       :format(writer.number(least)) }, getmetatable(writer.code ""))
+  local form = "function(tries) return math.max(%s, lunette.backoff(tries, { base = 0.5, max = 8, jitter = 0.25 })) end"
+  return writer.raw(form:format(writer.number(least)))
 end
 
 ---- the strategy ----

@@ -10,18 +10,18 @@ local settings = {}
 -- The gateway knows keys by their hashes. Of a key in the file the hash is made here; of one in the environment whoever has it makes it.
 function settings.clients(import)
   local text = import.general:text "master_key"
-  if not text then return nil end
-  local hash
+  if not text or text == "" then return nil end
   local name = secrets.variable(text)
   if name then
     local variable = import.secrets:want(name .. "_HASH", "hash")
     import.general:tell("master_key", "the gateway keeps hashes of keys: set %s to what this prints: printf %%s \"$%s\" | sha256sum "
                         .. "| sed 's/^/sha256:/;s/ .*//'", variable, name)
-    hash = writer.code("env(%s)", variable)
-    return setmetatable({ text = ("{ env %s and { name = \"master\", hash = %s } or false }"):format(writer.quote(variable), hash.text) }, getmetatable(hash))
+    return writer.code('{ env %s and { name = "master", hash = env(%s) } or false }', variable, variable)
   end
+  local hash = import.knows.sha256(text)
+  if not hash then return import.general:tell("master_key", "not carried over: it is too long to be a key") end
   import.general:tell("master_key", "its hash is kept, not its text; it opens what clients ask, and not the admin listener, which is on loopback")
-  return writer.list { writer.fields():put("name", "master"):put("hash", import.knows.sha256(text)) }
+  return writer.list { writer.fields():put("name", "master"):put("hash", hash) }
 end
 
 ---- money ----
@@ -125,7 +125,7 @@ function settings.redis(import)
   if not host then return nil end
   local text = ("%s .. %s .. \":\" .. %s%s"):format(writer.quote(ssl and "rediss://" or "redis://"), host, port, db and (' .. "/%d"'):format(db) or "")
   text = text:gsub('" %.%. "', "")                                      -- neighbours that are both literals: hosts and ports have no quotes in them
-  return setmetatable({ text = text }, getmetatable(writer.code ""))
+  return writer.raw(text)
 end
 
 ---- sizes and times ----

@@ -1,7 +1,7 @@
 -- Lua as text, out of values. Whatever a text holds, it is one literal; whatever a comment holds, it is one line.
 --
--- A value is a text, a number, true or false; writer.code "…" for Lua as it is, from a fixed set of forms; writer.list { … }; or writer.fields() with names in
--- the order in which they were put in.
+-- A value is a text, a number, true or false; Lua by writer.code and writer.raw; writer.list { … }; or writer.fields() with names in the order in which they
+-- were put in.
 local writer = {}
 
 local keywords = {}
@@ -25,11 +25,15 @@ function writer.number(n) return n == math.floor(n) and math.abs(n) < 1e15 and (
 local Code, List, Fields = {}, {}, {}
 Fields.__index = Fields
 
+-- Lua in one of our own forms, its %s filled with quoted texts.
 function writer.code(form, ...)
   local parts = {}
   for i = 1, select("#", ...) do parts[i] = writer.quote((select(i, ...))) end
-  return setmetatable({ text = form:format(unpack(parts)) }, Code)
+  return writer.raw(form:format(unpack(parts)))
 end
+
+-- Lua as it is: whoever calls has quoted what is the file's.
+function writer.raw(text) return setmetatable({ text = text }, Code) end
 
 function writer.list(items) return setmetatable({ items = items }, List) end
 function writer.fields() return setmetatable({}, Fields) end
