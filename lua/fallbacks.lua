@@ -79,8 +79,8 @@ end
 local function detour(o, request)
   for _, attempt in ipairs(request.attempts) do
     local other = attempt.kind == "too_long" and o.too_long or attempt.kind == "filtered" and o.filtered
-    local chain = other and other[request.model]
-    if chain then return chain end
+    local chain = other and other[request.model] or (o.wrong and attempt.kind == "bad_request" and chain_of(o, request.model))
+    if chain and #chain > 0 then return chain end
   end
 end
 
@@ -155,6 +155,7 @@ local function second(n) return lunette.backoff(n, { base = 0.5, max = 8, jitter
 --   of            the models behind a model, by its name; behind each of them come its own
 --   otherwise     the models behind those that `of` does not name
 --   too_long      as `of`: where to go, instead of on with the plan, when the input is too long for a model; filtered: when a content filter refused
+--   wrong         true: a request that was refused as wrong goes on to the models of `of`, of which one may take it; else it stops
 --   most          how many models are asked behind the first (5)
 --   order         in which order a model's targets are asked: a function of targets and the request, as in `strategies`; as listed
 --   retries       how often a model's targets are asked beyond the first time: each of them once, then the last one again (0)
@@ -164,11 +165,11 @@ local function second(n) return lunette.backoff(n, { base = 0.5, max = 8, jitter
 --   fits          targets whose context takes the request come first, and where none does, those of `too_long`
 --   left          a function of targets that gives those that may be used
 --   step          a function of a target and the request that gives a step, or nil: as it is
--- Of `auto` it says nothing. A wrong request stops, and a rate limit goes on to the next model at once, where there is one.
+-- Of `auto` it says nothing. A rate limit goes on to the next model at once, where there is one.
 function fallbacks.policy(given)
   local o = options.read("fallbacks.policy", given, {
     of = { "table", default = {} }, otherwise = { "models" }, too_long = { "table", default = {} }, filtered = { "table", default = {} },
-    most = { "count", min = 0, max = 100, default = 5 }, order = { "function", default = function(targets) return targets end },
+    wrong = { "boolean", default = false }, most = { "count", min = 0, max = 100, default = 5 }, order = { "function", default = function(targets) return targets end },
     retries = { "count", min = 0, max = 50, default = 0 }, retries_of = { "table", default = {} }, wait = { "function", default = second },
     patience = { "seconds", default = 60 }, fits = { "boolean", default = false }, left = { "function" }, step = { "function" },
   })

@@ -249,6 +249,7 @@ local function options_of(import)
   o:put("of", chains_written(chains)):put("otherwise", otherwise(import, chains))
   o:put("too_long", chains_written(with_aliases(import, chains_of(import, "context_window_fallbacks"))))
   o:put("filtered", chains_written(with_aliases(import, chains_of(import, "content_policy_fallbacks"))))
+  if #o > 0 then o:put("wrong", true) end
   o:put("most", count(import.router, "max_fallbacks"))
   o:put("order", code "order"):put("retries", math.min(math.floor(said or 2), 50)):put("retries_of", retries_of(import)):put("wait", wait_of(import))
   if either(import, "boolean", "enable_pre_call_checks") then o:put("fits", true) end

@@ -65,6 +65,14 @@ litellm_settings:
       assert.equal("overloaded", text(g:chat { model = "b" }))
     end)
 
+    it("a request that a provider refuses as wrong goes to the fallbacks", function()
+      local a, b, c = failing(400), failing(422), saying "c"
+      local g = serve(list(deployment("a", "openai/x", a.url), deployment("b", "openai/y", b.url), deployment("c", "openai/z", c.url)) ..
+                      "litellm_settings: { fallbacks: [{ a: [b, c] }] }\n")
+      assert.equal("c", text(g:chat { model = "a" }))
+      assert.same({ 1, 1 }, { a:count(), b:count() })
+    end)
+
     it("default fallbacks are for who has none", function()
       local a, b, c = failing(500), saying "from b", saying "from c"
       local g = serve(list(deployment("a", "openai/x", a.url), deployment("d", "openai/x2", a.url), deployment("b", "openai/y", b.url),

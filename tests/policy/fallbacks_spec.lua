@@ -48,6 +48,16 @@ describe("fallbacks", function()
     assert.equal(400, answer.status)
   end)
 
+  it("are asked after a wrong request where that is wanted, and nobody else of the model is", function()
+    local g = gateway('of = { m = { "n", "o" } }, retries = 3, wrong = true', { a = 400, c = 400 })
+    assert.equal("a c d", tried(g:ask "hi"))
+    g = gateway('of = { m = { "n" } }, retries = 3, wrong = true', { a = 400, c = 400 })
+    local answer = g:ask "hi"
+    assert.equal("a c", tried(answer))
+    assert.equal(400, answer.status)
+    assert.equal("e", tried(gateway('of = { m = { "n" } }, wrong = true', { e = 400 }):ask { text = "hi", model = "p" }))
+  end)
+
   it("are asked after a rate limit at once, and waited for where there is nobody else", function()
     local g = gateway('of = { n = { "o" } }, retries = 2', { c = 429, e = { 429, 429, "late" } })
     local answer = g:ask { text = "hi", model = "n" }
