@@ -35,6 +35,7 @@ local function base_of(import, entry, params)
   local text = params:text "api_base" or params:text "base_url"
   if text and text ~= "" then return said_base(import, entry, text) end
   if entry.base then return entry.base end
+  if not entry.base_from then return nil, "it is asked where an api_base says, and there is none" end
   import.secrets:want(entry.base_from, "url")
   import.joins = import.joins or entry.behind ~= nil
   return entry.behind and writer.code("at(env(%s), %s)", entry.base_from, entry.behind) or writer.code("env(%s)", entry.base_from)

@@ -1,6 +1,6 @@
 -- LiteLLM's names of providers: where each is, and in which variable its key is looked for when nothing is said. Only those that speak OpenAI's interface,
 -- or have an address of theirs that does.
---   base   its address; or base_from: the variable that says it, where the configuration does not
+--   base   its address; or base_from: the variable that says it, where the configuration does not; neither: the configuration has to
 --   key    the variable of its key; optional: there may be none
 --   behind what an api_base that is said has to be followed by, as LiteLLM puts its own paths behind it
 --   note   what is different by that address
@@ -44,6 +44,7 @@ local list = {
   ollama = { base = "http://localhost:11434/v1", key = "OLLAMA_API_KEY", optional = true, behind = "/v1", free = true },
   hosted_vllm = { base_from = "HOSTED_VLLM_API_BASE", key = "HOSTED_VLLM_API_KEY", optional = true, free = true },
   lm_studio = { base_from = "LM_STUDIO_API_BASE", key = "LM_STUDIO_API_KEY", optional = true, free = true },
+  huggingface = { key = "HF_TOKEN", optional = true, behind = "/v1", note = "asked by the OpenAI-compatible interface of text-generation-inference" },
   llamafile = { base = "http://127.0.0.1:8080/v1", key = "LLAMAFILE_API_KEY", optional = true, free = true },
   xinference = { base = "http://127.0.0.1:9997/v1", key = "XINFERENCE_API_KEY", optional = true, free = true },
 }
@@ -56,7 +57,7 @@ local begins = { { "gpt-", "openai" }, { "chatgpt-", "openai" }, { "o1", "openai
 
 -- Providers that LiteLLM knows and that speak an interface of their own: so that a model's name is not taken for one of OpenAI's.
 providers.foreign = {}
-for name in ([[bedrock bedrock_converse vertex_ai vertex_ai_beta sagemaker sagemaker_chat azure_ai huggingface replicate watsonx watsonx_text palm
+for name in ([[bedrock bedrock_converse vertex_ai vertex_ai_beta sagemaker sagemaker_chat azure_ai replicate watsonx watsonx_text palm
   cloudflare oci snowflake predibase triton vllm nlp_cloud aleph_alpha petals clarifai ai21 ai21_chat jina_ai voyage infinity github_copilot gigachat
   sap oobabooga maritalk topaz bytez assemblyai deepgram elevenlabs recraft stability runwayml aiml custom auto_router]]):gmatch "%S+" do
   providers.foreign[name] = true

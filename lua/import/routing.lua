@@ -41,7 +41,8 @@ end
 
 -- What deployments take where they say nothing themselves.
 function routing.before(import)
-  import.timeout = seconds(import.router, "timeout") or seconds(import.litellm, "request_timeout")
+  local own, all = seconds(import.router, "timeout"), seconds(import.litellm, "request_timeout")
+  import.timeout = own or all
   import.stream_timeout = seconds(import.router, "stream_timeout")
   read_accounts(import)
 end

@@ -288,14 +288,18 @@ model_list:
   - { model_name: g, litellm_params: { model: fireworks_ai/llama-v3 } }
   - { model_name: h, litellm_params: { model: hosted_vllm/q, api_base: "http://gpu:8000/v1" } }
   - { model_name: i, litellm_params: { model: azure/x, api_base: os.environ/AZURE_API_BASE } }
+  - { model_name: j, litellm_params: { model: huggingface/org/model, api_base: "http://0.0.0.0:8001" } }
+  - { model_name: k, litellm_params: { model: huggingface/org/model } }
 ]]
     for _, part in ipairs { 'openai = { base_url = "https://api.openai.com/v1", key = secret "OPENAI_API_KEY" }',
                             'azure = { base_url = "https://r.openai.azure.com/openai/v1" }', 'model = "anthropic/claude-sonnet-4"',
                             '"https://generativelanguage.googleapis.com/v1beta/openai"', 'base_url = "http://10.0.0.5:11434/v1" }',
                             'provider = "groq", model = "llama-3"', 'model = "accounts/fireworks/models/llama-v3"', 'base_url = "http://gpu:8000/v1" }',
-                            'at(env("AZURE_API_BASE"), "/openai/v1")' } do has(r.gateway, part) end
+                            'at(env("AZURE_API_BASE"), "/openai/v1")', 'huggingface = { base_url = "http://0.0.0.0:8001/v1" }',
+                            'model = "org/model"' } do has(r.gateway, part) end
     has(r.err, "config.yaml:3: model_list[2].litellm_params.api_version: not carried over: ")
     has(r.err, "config.yaml:5: gemini: asked by Google's OpenAI-compatible interface")
+    has(r.err, "config.yaml:12: k: left out: it is asked where an api_base says, and there is none")
   end)
 
   it("takes a variable as a shell would write it, an address that is empty for none, and the values of a Helm chart", function()
@@ -375,6 +379,15 @@ router_settings: { cooldown_time: [], allowed_fails: .nan }
     for _, part in ipairs { "timeout: not carried over: seconds from", "weight: a number of 0 or more is wanted", "order: a number of", "rpm: a number of 1 or",
                             "timezone: not carried over: no time zone of that name", "num_retries: a number of", "max_budget: a number of",
                             "cache: true or false is wanted", "cooldown_time: a number of", "allowed_fails: a number of" } do has(r.err, part) end
+  end)
+
+  it("what is said in two places is not told as left out", function()
+    local r = imported(list(deployment("m", "ollama/x", "http://127.0.0.1:1")) ..
+                       "litellm_settings: { request_timeout: 10, num_retries: 3 }\nrouter_settings: { timeout: 30, num_retries: 2 }\n")
+    has(r.gateway, "timeouts = { first_byte = 30, idle = 30 }")
+    has(r.policy, "retries = 2")
+    has_not(r.err, "request_timeout")
+    has_not(r.err, "num_retries")
   end)
 
   it("gives deployments of one name names of their own, and makes one target of equal ones", function()
