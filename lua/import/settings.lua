@@ -65,6 +65,17 @@ local function user_budget(import)
   return writer.fields():put("end_user", fields:put("from", header and "header:" .. header:lower() or "policy"))
 end
 
+-- What stands for many models has no price of its own, and is refused where there is a limit.
+local function tell_patterns(import)
+  for _, name in ipairs(import.order) do
+    for _, d in ipairs(name:find("*", 1, true) and import.groups[name] or {}) do
+      if not d.fields.price then
+        import.notes:add(d.node, "%s: with a limit on money its requests are refused (402): nobody knows what they cost. Say input_cost_per_token", name)
+      end
+    end
+  end
+end
+
 function settings.budgets(import)
   local fields, limit = writer.fields(), import.litellm:number "max_budget"
   if limit then
@@ -72,7 +83,9 @@ function settings.budgets(import)
     fields:put("total", budget(import, import.litellm, limit, "budget_duration"))
   end
   fields:put("tags", user_budget(import))
-  return #fields > 0 and fields or nil
+  if #fields == 0 then return nil end
+  tell_patterns(import)
+  return fields
 end
 
 ---- cache ----

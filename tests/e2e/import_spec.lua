@@ -516,6 +516,8 @@ litellm_settings: { num_retries: 4 }
     r = imported(yaml, { "--prices", file })
     has(r.gateway, ("prices = %q"):format(file))
     has(r.gateway, 'budgets = { total = { limit = 1, per = "ever" } }')
+    r = imported("model_list:\n  - { model_name: 'o/*', litellm_params: { model: 'openai/*' } }\nlitellm_settings: { max_budget: 1 }\n")
+    has(r.err, "config.yaml:2: o/*: with a limit on money its requests are refused (402)")
     local other = e2e.write(e2e.folder() .. "/prices.json", "{}")
     r = import(yaml, { "--prices", other })
     assert.equal(1, r.status)
