@@ -6,6 +6,7 @@
 #include "script/endpoint.h"
 #include "script/load.h"
 #include "script/vm.h"
+#include "state/redis_address.h"
 #include "state/zone.h"
 #include <lauxlib.h>
 #include <stdlib.h>
@@ -142,17 +143,24 @@ static int url(lua_State *L)
     return 1;
 }
 
+static int redis(lua_State *L)
+{
+    struct lun_redis_address address;
+    lua_pushstring(L, lun_redis_address_read(&address, luaL_checkstring(L, 1)));
+    return 1;
+}
+
 static int price(lua_State *L)
 {
     lun_import_price_push(L, lua_touserdata(L, lua_upvalueindex(1)), luaL_checkstring(L, 1));
     return 1;
 }
 
-static const luaL_Reg knows[] = { { "sha256", sha256 }, { "zone", zone }, { "url", url }, { "price", price }, { NULL, NULL } };
+static const luaL_Reg knows[] = { { "sha256", sha256 }, { "zone", zone }, { "url", url }, { "redis", redis }, { "price", price }, { NULL, NULL } };
 
 static void push_knows(lua_State *L, struct lun_price_file *prices)
 {
-    lua_createtable(L, 0, 4);
+    lua_createtable(L, 0, 5);
     for (const luaL_Reg *k = knows; k->name; k++) {
         lua_pushlightuserdata(L, prices);
         lua_pushcclosure(L, k->func, 1);

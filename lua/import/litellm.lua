@@ -80,7 +80,9 @@ local function models_of(import)
     local name = import.aliases[alias]
     models:put(alias, deployments.written(import, import.groups[name]), "model_group_alias of " .. name)
   end
-  for _, name in ipairs(extra) do models:put(name, deployments.written(import, import.extra[name].group, import.extra[name].fill)) end
+  for _, name in ipairs(extra) do
+    models:put(name, deployments.written(import, deployments.filled(import, import.extra[name].group, import.extra[name].fill)))
+  end
   for _, name in ipairs(import.sorted) do
     if name:find("*", 1, true) then models:put(name, deployments.written(import, import.groups[name])) end
   end
@@ -140,7 +142,7 @@ local function by_place(files)
 end
 
 -- From a tree to { gateway =, policy =, notes =, refused =, wanted =, models =, targets =, left = }. `options`: name, files (in the order in which they
--- were read), notes (of reading them), prices, knows (functions in C: sha256 of a key, zone by its name, url: what is wrong with one, price of
+-- were read), notes (of reading them), prices, knows (functions in C: sha256 of a key, zone by its name, url and redis: what is wrong with one, price of
 -- LiteLLM's list).
 return function(root, options)
   local import = open(root, options)

@@ -109,15 +109,13 @@ end
 
 ---- Redis ----
 
+-- Lua for a part of the address, and what it may look like; nil: there is none.
 local function part(import, name, kind, otherwise)
   local text = import.router:text(name)
   local variable = text and secrets.variable(text)
-  if variable then
-    import.secrets:want(variable, kind)
-    return (otherwise and writer.code("env(%s, %s)", variable, otherwise) or writer.code("env(%s)", variable)).text
-  end
-  if text and not text:match "^[%w%.%-_:]+$" then return import.router:tell(name, "not carried over: no host or port") end
-  return (text or otherwise) and writer.quote(text or otherwise)
+  if not variable then return (text or otherwise) and writer.quote(text or otherwise), text or otherwise end
+  import.secrets:want(variable, kind)
+  return (otherwise and writer.code("env(%s, %s)", variable, otherwise) or writer.code("env(%s)", variable)).text, otherwise or "host"
 end
 
 local function by_url(import, name, why)
@@ -134,11 +132,15 @@ function settings.redis(import)
     for _, name in ipairs { "redis_host", "redis_port", "redis_db" } do import.router:get(name) end
     return by_url(import, "REDIS_URL", "redis_password")
   end
-  local host, port, db = part(import, "redis_host", "host"), part(import, "redis_port", "port", "6379"), import.router:number "redis_db"
+  local host, like = part(import, "redis_host", "host")
+  local port, like_port = part(import, "redis_port", "port", "6379")
+  local db, scheme = import.router:number "redis_db", ssl and "rediss://" or "redis://"
+  local path = db and ("/%d"):format(db) or ""
   if not host then return nil end
-  local text = ("%s .. %s .. \":\" .. %s%s"):format(writer.quote(ssl and "rediss://" or "redis://"), host, port, db and (' .. "/%d"'):format(db) or "")
-  text = text:gsub('" %.%. "', "")                                      -- neighbours that are both literals: hosts and ports have no quotes in them
-  return writer.raw(text)
+  local problem = import.knows.redis(scheme .. like .. ":" .. like_port .. path)
+  if problem then return import.router:tell("redis_host", "not carried over: the address of Redis %s", problem) end
+  local text = ("%s .. %s .. \":\" .. %s .. %s"):format(writer.quote(scheme), host, port, writer.quote(path))
+  return writer.raw((text:gsub(' %.%. ""$', ""):gsub('" %.%. "', "")))       -- neighbours that are both literals; neither has quotes in it
 end
 
 ---- sizes and times ----

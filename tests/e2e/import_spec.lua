@@ -367,6 +367,8 @@ who_knows: 1
     has(redis "redis_host: os.environ/H", 'redis = "redis://" .. env("H") .. ":6379"')
     has(redis "redis_host: os.environ/H, redis_port: os.environ/P, redis_db: 2", 'redis = "redis://" .. env("H") .. ":" .. env("P", "6379") .. "/2"')
     has(redis "redis_host: cache, redis_port: 6380, redis_ssl: true", 'redis = "rediss://cache:6380"')
+    has(redis "redis_host: h, redis_port: 63$79", "router_settings.redis_host: not carried over: the address of Redis must")
+    has_not(redis "redis_host: <your redis host>", "redis =")
     has(redis "redis_url: os.environ/CACHE_URL", 'redis = secret "CACHE_URL"')
     has(redis "redis_host: h, redis_password: os.environ/P", 'redis = secret "REDIS_URL"')
   end)
@@ -379,6 +381,19 @@ router_settings: { cooldown_time: [], allowed_fails: .nan }
     for _, part in ipairs { "timeout: not carried over: seconds from", "weight: a number of 0 or more is wanted", "order: a number of", "rpm: a number of 1 or",
                             "timezone: not carried over: no time zone of that name", "num_retries: a number of", "max_budget: a number of",
                             "cache: true or false is wanted", "cooldown_time: a number of", "allowed_fails: a number of" } do has(r.err, part) end
+  end)
+
+  it("a name that only a pattern has, and a fallback says, becomes a model, whatever its target is called elsewhere", function()
+    local r = imported [[
+model_list:
+  - { model_name: mine, litellm_params: { model: openai/gpt-x, rpm: 7 } }
+  - { model_name: "openai/*", litellm_params: { model: "openai/*", rpm: 9 } }
+  - { model_name: "openai/*", litellm_params: { model: "openai/*", api_key: os.environ/OTHER } }
+router_settings: { fallbacks: [{ mine: ["openai/gpt-x", "openai/100%"] }], provider_budget_config: { ollama: { budget_limit: 5 } } }
+]]
+    has(r.gateway, '["openai/gpt-x"] = {\n      { provider = "openai", model = "gpt-x", name = "openai/gpt-x-2", requests_per_minute = 9')
+    has(r.gateway, '{ provider = "openai_2", model = "100%", weight = 0 }')
+    has(r.policy, 'ollama = { limit = 5, seconds = 3000000000 }')
   end)
 
   it("what is said in two places is not told as left out", function()
