@@ -169,7 +169,8 @@ local function second(n) return lunette.backoff(n, { base = 0.5, max = 8, jitter
 function fallbacks.policy(given)
   local o = options.read("fallbacks.policy", given, {
     of = { "table", default = {} }, otherwise = { "models" }, too_long = { "table", default = {} }, filtered = { "table", default = {} },
-    wrong = { "boolean", default = false }, most = { "count", min = 0, max = 100, default = 5 }, order = { "function", default = function(targets) return targets end },
+    wrong = { "boolean", default = false }, most = { "count", min = 0, max = 100, default = 5 },
+    order = { "function", default = function(targets) return targets end },
     retries = { "count", min = 0, max = 50, default = 0 }, retries_of = { "table", default = {} }, wait = { "function", default = second },
     patience = { "seconds", default = 60 }, fits = { "boolean", default = false }, left = { "function" }, step = { "function" },
   })

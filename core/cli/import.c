@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 const char lun_usage_import[] =
     "usage: lunette import litellm CONFIG.yaml [--output DIR|-] [--prices FILE] [--force] [--json]\n"
@@ -129,22 +130,38 @@ static bool there_already(const struct wish *w, const char *name, struct lun_mis
     return true;
 }
 
+/* They hold no secret: whoever may read files made here may read these. */
+static void open_to_others(const char *path, mode_t mode)
+{
+    mode_t mask = umask(0);
+    umask(mask);
+    chmod(path, mode & ~mask);
+}
+
 static bool write_one(const struct wish *w, const char *name, const char *text, struct lun_mistakes *mistakes)
 {
     char path[PATH_MAX];
     const char *why;
     snprintf(path, sizeof path, "%s/%s", w->output, name);
-    if (lun_file_replace(path, text, strlen(text), &why)) return true;
-    lun_mistakes_add(mistakes, path, 0, "cannot be written: %s", why);
-    return false;
+    bool good = lun_file_replace(path, text, strlen(text), &why);
+    if (good) open_to_others(path, 0666);
+    else lun_mistakes_add(mistakes, path, 0, "cannot be written: %s", why);
+    return good;
+}
+
+static bool make_folder(const struct wish *w, struct lun_mistakes *mistakes)
+{
+    const char *why;
+    bool missing = lun_file_missing(w->output), good = lun_folder_make(w->output, &why);
+    if (!good) lun_mistakes_add(mistakes, w->output, 0, "cannot be made: %s", why);
+    else if (missing) open_to_others(w->output, 0777);
+    return good;
 }
 
 static bool write_all(const struct wish *w, const struct lun_import *import, struct lun_mistakes *mistakes)
 {
-    const char *why;
     if (strlen(w->output) > PATH_MAX - 32) lun_mistakes_add(mistakes, "--output", 0, "the name is too long");
-    else if (!lun_folder_make(w->output, &why)) lun_mistakes_add(mistakes, w->output, 0, "cannot be made: %s", why);
-    else if (!there_already(w, "gateway.lua", mistakes) && !(import->policy && there_already(w, "policy.lua", mistakes)))
+    else if (make_folder(w, mistakes) && !there_already(w, "gateway.lua", mistakes) && !(import->policy && there_already(w, "policy.lua", mistakes)))
         return (!import->policy || write_one(w, "policy.lua", import->policy, mistakes)) && write_one(w, "gateway.lua", import->gateway, mistakes);
     return false;
 }

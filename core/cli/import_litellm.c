@@ -27,13 +27,15 @@ static struct lun_yaml *read_text(struct reading *r, const char *name, const cha
     return lun_yaml_read(name, text, n, &r->to->arena, r->mistakes, &r->notes);
 }
 
-static struct lun_yaml *read_file(struct reading *r, const char *path)
+/* `from`: the line that includes it; NULL: it is the first. */
+static struct lun_yaml *read_file(struct reading *r, const char *path, const struct lun_yaml *from)
 {
     const char *why;
     size_t n;
     char *text = lun_file_slurp(path, &n, &why);
     if (!text) {
-        lun_mistakes_add(r->mistakes, path, 0, "cannot be read: %s", why);
+        if (from) lun_mistakes_add(r->mistakes, from->file, from->line, "include: %s cannot be read: %s", path, why);
+        else lun_mistakes_add(r->mistakes, path, 0, "cannot be read: %s", why);
         return NULL;
     }
     struct lun_yaml *v = read_text(r, path, text, n);
@@ -59,7 +61,7 @@ static void include_one(struct reading *r, struct lun_yaml *root, const struct l
     else if (r->n_files > LUN_IMPORT_INCLUDES) lun_mistakes_add(r->mistakes, name->file, name->line, "include: more than %d files", LUN_IMPORT_INCLUDES);
     else {
         const char *path = *name->text == '/' || !strcmp(folder, ".") ? name->text : lun_arena_printf(&r->to->arena, "%s/%s", folder, name->text);
-        struct lun_yaml *more = read_file(r, path);
+        struct lun_yaml *more = read_file(r, path, name);
         if (more && more->kind == LUN_YAML_MAP) lay_over(r, root, more);
         else if (more) lun_mistakes_add(r->mistakes, more->file, more->line, "a map is wanted here");
     }
@@ -296,7 +298,7 @@ bool lun_import_litellm(const char *path, const char *prices, struct lun_import 
 {
     struct reading r = { .to = to, .mistakes = mistakes };
     *to = (struct lun_import){0};
-    return carry_over(&r, read_file(&r, path), prices);
+    return carry_over(&r, read_file(&r, path, NULL), prices);
 }
 
 bool lun_import_litellm_text(const char *name, const char *text, size_t n, struct lun_import *to, struct lun_mistakes *mistakes)

@@ -510,7 +510,7 @@ litellm_settings: { num_retries: 4 }
     refused("a: 1\n---\nb: 2\n", "config.yaml:2: a second document begins")
     refused("", "config.yaml:1: a map with model_list is wanted here")
     refused("model_list: []\n", "config.yaml:1: no model is left that the gateway could serve")
-    refused("include: [none.yaml]\n", "none.yaml: cannot be read: No such file or directory")
+    refused("include: [none.yaml]\n", "config.yaml:1: include: ", "none.yaml cannot be read: No such file or directory")
     refused({ ["config.yaml"] = "include: [bad.yaml]\n", ["bad.yaml"] = "x: 1\ny: ]\n" }, "bad.yaml:2: is no YAML")
     local laughs = { "a0: &a0 [x, x, x, x, x, x, x, x, x, x]" }
     for i = 1, 9 do laughs[i + 1] = ("a%d: &a%d [%s]"):format(i, i, ("*a%d, "):format(i - 1):rep(10):sub(1, -3)) end
@@ -583,6 +583,9 @@ litellm_settings: { max_budget: 5 }
     has(err, "/out/gateway.lua: is there already: --force replaces it")
     command[#command + 1] = "--force"
     assert.equal(0, (e2e.run { unpack(command) }))
+    status, _, err = e2e.run { e2e.lunette, "import", "litellm", r.folder .. "/config.yaml", "--output", r.folder .. "/config.yaml" }
+    assert.equal(1, status)
+    has(err, "config.yaml: cannot be made: ")
   end)
 
   it("--json is one object with all of it", function()
