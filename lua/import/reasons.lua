@@ -58,7 +58,7 @@ all("a policy orders requests, and `class` lets batch work wait", "default_prior
 all("how many at once is `connections` of a provider, `limits.connections` of all", [[
   max_parallel_requests global_max_parallel_requests default_max_parallel_requests parallel_request_limit]])
 all("how many failures take a target out is one number: health.failures", "allowed_fails_policy")
-all("the same number of tries holds for all models", "model_group_retry_policy")
+all("what holds, holds for all models: it is said in router_settings", "model_group_retry_policy num_retries cooldown_time retry_policy fallbacks")
 all("the strategy has no such options", "routing_strategy_args")
 all("what is said for a target is said at each", "default_litellm_params")
 all("no header of a client goes to a provider", "forward_client_headers_to_llm_api forward_openai_org_id forward_traceparent_to_llm_provider")
