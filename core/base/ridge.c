@@ -5,7 +5,7 @@
 #include <string.h>
 
 enum { STEPS = 200 };                   /* at most; some ten are enough where the penalty is not tiny */
-#define SMALL 1e-8                      /* of the first residue's square: it is found */
+#define SMALL 1e-6                      /* of the first residue's square: it is found */
 
 struct work { double *residue, *way, *image; };     /* each as wide as the weights */
 

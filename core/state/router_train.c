@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PARTS = 5, WORSE = 2 /* so many penalties one after the other no better: there is no better one */ };
-#define LARGEST 256.0                   /* penalty; the next is half of it, and so on … */
+enum { PARTS = 5, TRIED = 8000 /* lessons that penalties are tried on, at most: the best does not hang on their number */ };
+#define LARGEST 256.0                   /* penalty; the next is half of it, and so on as long as it gets better … */
 #define LEAST   0.25                    /* … down to that */
 
 /* ---- lessons ---- */
@@ -57,11 +57,14 @@ static struct lun_ridge ridge_of(const struct learning *g, const uint32_t *row, 
     return (struct lun_ridge){ .feature = g->l->feature, .from = g->l->from, .target = g->target, .row = row, .n = n, .width = LUN_ROUTER_PLACES };
 }
 
-/* Those of a part, or of all others. */
+/* Those of a part, or of all others, among those that penalties are tried on. */
 static size_t choose(struct learning *g, unsigned part, bool others)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < g->n; i++) if ((part_of(&g->l->lesson[g->row[i]]) == part) != others) g->some[n++] = g->row[i];
+    size_t tried = g->n < TRIED ? g->n : TRIED, n = 0;
+    for (size_t i = 0; i < tried; i++) {
+        uint32_t row = g->row[i * g->n / tried];
+        if ((part_of(&g->l->lesson[row]) == part) != others) g->some[n++] = row;
+    }
     return n;
 }
 
@@ -82,12 +85,11 @@ static double mistakes_of(struct learning *g, unsigned part, double penalty, dou
 static double best_penalty(struct learning *g)
 {
     double *weights = lun_zalloc((size_t)PARTS * LUN_ROUTER_PLACES * sizeof *weights), best = LARGEST, least = -1;
-    int worse = 0;
-    for (double penalty = LARGEST; penalty >= LEAST && worse < WORSE; penalty /= 2) {
+    for (double penalty = LARGEST; penalty >= LEAST; penalty /= 2) {
         double sum = 0;
         for (unsigned part = 0; part < PARTS; part++) sum += mistakes_of(g, part, penalty, weights + part * LUN_ROUTER_PLACES);
-        worse = least < 0 || sum < least ? 0 : worse + 1;
-        if (!worse) best = penalty, least = sum;
+        if (least >= 0 && sum >= least) break;
+        best = penalty, least = sum;
     }
     free(weights);
     return best;
