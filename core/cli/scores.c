@@ -107,8 +107,8 @@ static bool read_all(struct reading *r, FILE *in)
     char *piece = lun_alloc(PIECE);
     bool good = true;
     for (size_t n; good && (n = fread(piece, 1, PIECE, in)); ) good = read_piece(r, piece, n);
+    if (good && ferror(in)) good = wrong(r, 0, "%s", strerror(errno));
     free(piece);
-    if (good && ferror(in)) return wrong(r, 0, "%s", strerror(errno));
     return good && read_end(r);
 }
 

@@ -5,9 +5,11 @@
 #include "base/decimal.h"
 #include "base/file.h"
 #include "base/json.h"
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 const char lun_usage_train[] =
@@ -101,7 +103,8 @@ static bool write_router(const char *path, const struct lun_training *t, const s
     struct lun_buf text = {0};
     const char *why;
     put_router(&text, t, m);
-    bool good = lun_file_replace(path, text.at, text.n, &why) && !chmod(path, 0644);
+    bool good = lun_file_replace(path, text.at, text.n, &why);
+    if (good && chmod(path, 0644)) good = false, why = strerror(errno);
     if (!good) fprintf(stderr, "%s cannot be written: %s\n", path, why);
     lun_buf_free(&text);
     return good;
