@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 enum { PROMPT, WEAK, STRONG, COLUMNS, PIECE = 64 << 10 };
 static const char *const names[COLUMNS] = { "prompt", "weak", "strong" };
@@ -58,8 +59,8 @@ static bool number(const char *cell, double *out)
     cell += strspn(cell, " \t");
     size_t n = strcspn(cell, " \t");
     if (cell[n + strspn(cell + n, " \t")]) return false;
-    *out = n == 4 && !strncmp(cell, "true", 4);
-    if (*out || (n == 5 && !strncmp(cell, "false", 5))) return true;
+    *out = n == 4 && !strncasecmp(cell, "true", 4);
+    if (*out || (n == 5 && !strncasecmp(cell, "false", 5))) return true;
     if (!n || strspn(cell, "0123456789.eE+-") < n) return false;
     *out = lun_decimal_read(cell, &end);
     return end == cell + n && *out >= 0 && *out <= 1;

@@ -92,7 +92,7 @@ describe("lunette train", function()
     assert.equal(first, both(plain))
     local other = { "\239\187\191source,strong,prompt,note,weak" }
     for i, row in ipairs(rows) do
-      local strong, weak = i % 2 == 0 and "true" or "1.0", row.weak == 1 and "1e0" or " false "
+      local strong, weak = i % 2 == 0 and "True" or "1.0", row.weak == 1 and "1e0" or " FALSE "
       other[#other + 1] = ('made,%s,"%s","a ""note"",\r\nof two lines",%s'):format(strong, row.prompt, weak)
     end
     assert.equal(first, both(file("other.csv", table.concat(other, "\r\n"))))
@@ -138,7 +138,7 @@ describe("lunette train", function()
     refused("prompt,weak,strong,weak\na,0,1,1\n", ":1: the column `weak` is there twice")
     refused(good .. "a,0\n", ":102: 2 cells, and the first line names 3 columns")
     refused(good .. '\n\n"two\nlines",0,often\n', ':104: `strong` is "often": 0, 1, false, true or a number between is wanted')
-    for _, number in ipairs { "2", "-1", "1.5", "nan", "inf", "0x1", "", "1 1", "1e", "TRUE" } do
+    for _, number in ipairs { "2", "-1", "1.5", "nan", "inf", "0x1", "", "1 1", "1e", "truely" } do
       refused(good .. "a," .. number .. ",1\n", ':102: `weak` is "' .. number .. '": 0, 1, false, true or a number between is wanted')
     end
     refused(good .. ",0,1\n", ":102: `prompt` is empty")
