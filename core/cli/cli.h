@@ -17,7 +17,8 @@
     X(versions, "",               "the versions that a running gateway has taken over, and what became of them") \
     X(report,   "",               "what was asked of a running gateway and what came of it: success, latency, cost, by model and more") \
     X(import,   "litellm FILE",   "a configuration of LiteLLM's proxy as gateway.lua and policy.lua, and what could not be carried over") \
-    X(ledger,   "verify|export|…", "what was spent: verified, exported, reconciled; beside a running gateway, and without its secrets")
+    X(ledger,   "verify|export|…", "what was spent: verified, exported, reconciled; beside a running gateway, and without its secrets") \
+    X(train,    "scores.csv",     "makes a small router out of two models' scores: which questions need the strong one")
 #define X(name, ...) int lun_command_##name(int argc, char **argv); extern const char lun_usage_##name[];     /* what --help prints */
 LUN_COMMANDS(X)
 #undef X

@@ -219,6 +219,7 @@ int lun_chance_split(lua_State *L);
 int lun_chance_canary(lua_State *L);
 int lun_chance_hash(lua_State *L);
 int lun_words_keywords(lua_State *L);
+int lun_predict_function(lua_State *L);
 int lun_chance_backoff(lua_State *L);
 int lun_store_get_function(lua_State *L);
 int lun_store_set_function(lua_State *L);

@@ -1,5 +1,5 @@
 /* `require "lunette"`: the functions that policies call, in one table, and those that tell: now, setting, note, log, metric. The others are in
- * bind_chance.c, bind_words.c, bind_store.c, bind_decide.c, bind_json.c and, where they wait, bind_wish.c; what calls back is in lua/lunette.lua. */
+ * bind_chance.c, bind_words.c, bind_predict.c, bind_store.c, bind_decide.c, bind_json.c and, where they wait, bind_wish.c; what calls back is in lua/lunette.lua. */
 #include "script/bind.h"
 #include <math.h>
 #include <stdio.h>
@@ -134,6 +134,10 @@ const struct lun_function lun_functions[] = {
     { "keywords", "(list)", "function", "a function of a text that says how many of these words and phrases are in it: `local hard = lunette.keywords { \"phân tích\", \"analyze\" }`, then "
       "`hard(request.text) >= 2`. Upper and lower case are the same, accents may be composed or not, a word may go on (`compared`). It looks at the first 64 KiB. Made at load", lun_words_keywords,
       .lua = "(list: string[]): fun(text: string): integer" },
+    { "predict", "(model, request)", "number", "by how much a strong model's answer to the request's last user message would be better than a cheap one's, as `model` has it: the table of a file that "
+      "`lunette train` wrote (`local router = require \"router\"`). From -1 to 1, 0.1: 10 % of such answers; compare it with a threshold that `train` printed, or with `router.thresholds[30]`. "
+      "`nil, \"no_text\"` where there is no such message. A text in place of the request is looked at instead", lun_predict_function,
+      .lua = "(model: { format: integer, base: number, scale: number, weights: string }, request: lunette.Request|string): number?, string?" },
     { "backoff", "(n, { base = 1, max = 60, jitter = })", "number", "seconds before try n + 1: base × 2^(n−1), at most max. `jitter = 0.5`: ± 50 %; `jitter = \"full\"`: anything from 0 to that; "
       "`jitter_seconds = 0.5`: ± 0.5 s; none of them: exact", lun_chance_backoff,
       .lua = "(n: number, options?: { base?: number, max?: number, jitter?: number|\"full\", jitter_seconds?: number }): number" },

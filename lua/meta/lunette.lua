@@ -394,6 +394,13 @@ function lunette.hash(s) end
 ---@return fun(text: string): integer
 function lunette.keywords(list) end
 
+---by how much a strong model's answer to the request's last user message would be better than a cheap one's, as `model` has it: the table of a file that `lunette train` wrote (`local router = require "router"`). From -1 to 1, 0.1: 10 % of such answers; compare it with a threshold that `train` printed, or with `router.thresholds[30]`. `nil, "no_text"` where there is no such message. A text in place of the request is looked at instead
+---@param model { format: integer, base: number, scale: number, weights: string }
+---@param request lunette.Request|string
+---@return number?
+---@return string?
+function lunette.predict(model, request) end
+
 ---seconds before try n + 1: base × 2^(n−1), at most max. `jitter = 0.5`: ± 50 %; `jitter = "full"`: anything from 0 to that; `jitter_seconds = 0.5`: ± 0.5 s; none of them: exact
 ---@param n number
 ---@param options? { base?: number, max?: number, jitter?: number|"full", jitter_seconds?: number }

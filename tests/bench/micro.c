@@ -10,6 +10,7 @@
 #include "script/policy.h"
 #include "state/metrics.h"
 #include "state/registry.h"
+#include "state/router.h"
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +24,8 @@ static struct {
     struct lun_registry *registry;
     struct lun_policy *policy;
     struct lun_loop loop;
-    struct lun_buf head, small, large, copy, stream, line;
+    struct lun_buf head, small, large, copy, stream, line, asked, asked_long;
+    char weights[LUN_ROUTER_SIZE];
     struct lun_http_reader reader;
     struct lun_question *logged;
     struct lun_trial trial;
@@ -44,8 +46,19 @@ static void put_body(struct lun_buf *out, size_t size)
     lun_buf_puts(out, tail);
 }
 
+/* Questions of about 100 words, and as long as a router looks at, whose words are not the same again and again. */
+static void put_question(struct lun_buf *out, size_t size)
+{
+    static const char *const words[] = { "which", "of", "the", "following", "statements", "about", "equilibrium", "constants", "Jacobian", "in", "a", "closed", "system", "is", "true,", "false" };
+    for (unsigned i = 1; out->n < size; i = i * 1103515245 + 12345) lun_buf_printf(out, "%s%s ", words[i >> 16 & 15], i >> 20 & 3 ? "" : words[i >> 22 & 15]);
+    out->n = size;
+}
+
 static void put_texts(void)
 {
+    put_question(&b.asked, 600);
+    put_question(&b.asked_long, LUN_ROUTER_LOOKED_AT);
+    memset(b.weights, LUN_ROUTER_ZERO + 1, sizeof b.weights);
     put_body(&b.small, 1024);
     put_body(&b.large, 20480);
     lun_buf_add(&b.copy, b.large.at, b.large.n);
@@ -119,7 +132,7 @@ static void clear(void)
     lun_registry_free(b.registry);
     lun_loop_free(&b.loop);
     lun_http_free(&b.reader);
-    struct lun_buf *all[] = { &b.head, &b.small, &b.large, &b.copy, &b.stream, &b.line };
+    struct lun_buf *all[] = { &b.asked, &b.asked_long, &b.head, &b.small, &b.large, &b.copy, &b.stream, &b.line };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) lun_buf_free(all[i]);
 }
 
@@ -184,8 +197,16 @@ static void metrics(void)
     lun_record_request(b.logged, &b.done);
 }
 
+static void predict_of(const struct lun_buf *text)
+{
+    struct lun_router r = { .weights = b.weights, .scale = 0.01 };
+    must(lun_router_gain(&r, text->at, text->n) > 0.1, "a router says something else");
+}
+static void predict(void) { predict_of(&b.asked); }
+static void predict_long(void) { predict_of(&b.asked_long); }
+
 /*  name, how many bytes it looks at */
-#define PARTS(X) X(none, 0) X(head, b.head.n) X(copy, b.large.n) X(json, b.large.n) X(sse, b.stream.n) X(recognise, b.small.n) X(decide, 0) X(line, 0) X(metrics, 0)
+#define PARTS(X) X(none, 0) X(head, b.head.n) X(copy, b.large.n) X(json, b.large.n) X(sse, b.stream.n) X(recognise, b.small.n) X(decide, 0) X(line, 0) X(metrics, 0) X(predict, b.asked.n) X(predict_long, b.asked_long.n)
 static const struct { const char *name; void (*run)(void); } parts[] = {
 #define X(name, bytes) { #name, name },
     PARTS(X)

@@ -9,14 +9,15 @@ local what = { head = "a head of ten fields read",
                sse = "60 events of a stream found",
                recognise = "a 1 KB request recognised, tokens estimated",
                decide = "recognised, classified, one of eight selected",
-               line = "a line of the request log", metrics = "the metrics of an attempt and its request" }
+               line = "a line of the request log", metrics = "the metrics of an attempt and its request",
+               predict = "a router asked about 100 words", predict_long = "about 4 KiB, all that it looks at" }
 
 local function tell(name, text, ns, bytes)
-  print(("%-10s %9.0f ns %s  %s"):format(name, ns, bytes > 0 and ("%6.2f GB/s"):format(bytes / ns) or "           ", text))
+  print(("%-12s %9.0f ns %s  %s"):format(name, ns, bytes > 0 and ("%6.2f GB/s"):format(bytes / ns) or "           ", text))
 end
 
 local found = {}
-for _, name in ipairs { "head", "copy", "json", "sse", "recognise", "decide", "line", "metrics" } do
+for _, name in ipairs { "head", "copy", "json", "sse", "recognise", "decide", "line", "metrics", "predict", "predict_long" } do
   local ns, bytes = micro.measure(name)
   found[name] = ns
   tell(name, what[name], ns, bytes)

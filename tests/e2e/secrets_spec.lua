@@ -127,6 +127,19 @@ environment_variables: { OPENAI_API_KEY: %s }
       assert.equal(0, status, err)
       clean("import " .. table.concat(options), out .. err)
     end
+  it("stand in no output of train, and not in its router", function()
+    local folder, rows = e2e.folder(), { "prompt,weak,strong" }
+    for i = 1, 100 do rows[#rows + 1] = ("%s what is %d,%d,1"):format(canary.client, i, i % 3 == 0 and 0 or 1) end
+    local path, router = e2e.write(folder .. "/scores.csv", table.concat(rows, "\n")), folder .. "/router.lua"
+    for _, option in ipairs { "--json", "--ratio=3" } do
+      local status, out, err = e2e.run({ e2e.lunette, "train", path, "--output", router, option }, env)
+      assert.same({ 0, "" }, { status, err })
+      clean("train " .. option, out)
+      clean("the router", e2e.read(router))
+    end
+    e2e.write(path, "prompt,weak,strong\n" .. canary.client .. ",0\n")
+    local _, out, err = e2e.run({ e2e.lunette, "train", path, "--output", router }, env)
+    clean("train's complaint", out .. err)
   end)
 
   it("stand in no complaint about them", function()
