@@ -16,6 +16,7 @@
     X(canary,   "[name [do]]",    "canaries of a running gateway: shows them, starts and rolls back") \
     X(versions, "",               "the versions that a running gateway has taken over, and what became of them") \
     X(report,   "",               "what was asked of a running gateway and what came of it: success, latency, cost, by model and more") \
+    X(replay,   "[config] LOG",   "what a policy would have made of the requests in a log, beside what really came of them") \
     X(ledger,   "verify|export|…", "what was spent: verified, exported, reconciled; beside a running gateway, and without its secrets")
 #define X(name, ...) int lun_command_##name(int argc, char **argv); extern const char lun_usage_##name[];     /* what --help prints */
 LUN_COMMANDS(X)

@@ -156,6 +156,8 @@ static inline lun_us lun_trial_waited(const struct lun_trial *t, lun_us now) { r
 extern const struct lun_json_keys lun_question_keys;
 
 void lun_request_id(uint64_t seed, char out[LUN_REQUEST_ID]);     /* of a request that no question was made of: as one with that seed would have it */
+/* The seed of the question that has this id, so that its chances fall as they did. False: the id was not made here. */
+bool lun_request_seed(const char *id, uint64_t *seed);
 /* Empty, with an arena of its own (whose memory is its thread's stock, if there is one), a reference to the snapshot, and the time. `seed`: what all its
  * randomness comes from, and its id. */
 struct lun_question *lun_question_new(struct lun_arena_stock *, struct lun_snapshot *, struct lun_registry *, const struct lun_loop *, lun_us wall, uint64_t seed);
