@@ -62,7 +62,7 @@ GET(text)
 {
     struct lun_json body;
     struct lun_buf *out = lun_bind_scratch(L);
-    (void)mind;
+    lun_question_miss(mind->question, LUN_UNSAID_ANSWER);
     lua_pushnil(L);
     if (!whole(TRIAL(self), &body)) return 1;
     lun_vm_work(L, (int64_t)(body.n >> 3));
@@ -74,8 +74,10 @@ GET(text)
 
 static int attempt_body(lua_State *L)
 {
-    struct attempt *a = lun_class_check(L, 1, &lun_attempt_class, NULL);
+    struct lun_mind *mind;
+    struct attempt *a = lun_class_check(L, 1, &lun_attempt_class, &mind);
     struct lun_json body;
+    lun_question_miss(mind->question, LUN_UNSAID_ANSWER);
     const char *why = "no_body";
     if (TRIAL(a)->body_n) why = "not_json";
     if (whole(TRIAL(a), &body) && lun_push_json(L, body, &why)) return 1;

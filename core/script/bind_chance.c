@@ -26,15 +26,12 @@ int lun_chance_random(lua_State *L)
     return 1;
 }
 
-/* What was chosen by chance, and how likely that was: replay and learning need both. */
-static void note_draw(lua_State *L, struct lun_mind *mind, const char *name, double probability)
+/* What there was to choose from; `push` puts the i-th on the stack, from 0, as it is noted. */
+struct lot { int n; const double *weights; void (*push)(lua_State *L, const void *self, int i); const void *self; };
+
+/* The choice on top of the stack, as it is noted. */
+static void put_choice(lua_State *L, struct lun_mind *mind, struct lun_buf *out)
 {
-    char key[NOTE_KEY + 16], json[40];
-    struct lun_buf *out = lun_bind_scratch(L);
-    if (mind->draws >= DRAWS) return;
-    snprintf(key, sizeof key, mind->draws ? "%s_%d" : "%s", name, mind->draws + 1);
-    mind->draws++;
-    lun_buf_puts(out, "{\"chosen\":");
     size_t before = out->n;
     const struct lun_target *t = lun_target_at(L, -1, mind);
     if (t) lun_json_put_text(out, t->name);
@@ -42,6 +39,40 @@ static void note_draw(lua_State *L, struct lun_mind *mind, const char *name, dou
         out->n = before;
         lun_buf_puts(out, "null");
     }
+}
+
+/* How likely what was chosen in the log is by these weights. */
+static void recall(lua_State *L, struct lun_mind *mind, const char *key, const struct lot *lot)
+{
+    struct lun_before *before = mind->question->before;
+    struct lun_chance *c = before->chances, *end = c + before->n_chances;
+    double all = 0;
+    while (c < end && strcmp(c->note, key)) c++;
+    before->other |= c == end;
+    if (c == end) return;
+    c->met = true;
+    c->now = 0;
+    for (int i = 0; i < lot->n; i++) all += lot->weights[i];
+    for (int i = 0; i < lot->n; i++) {
+        struct lun_buf *out = lun_bind_scratch(L);
+        lot->push(L, lot->self, i);
+        put_choice(L, mind, out);
+        lua_pop(L, 1);
+        if (out->n == c->chosen.n && !memcmp(out->at, c->chosen.at, out->n)) c->now += lot->weights[i] / all;
+    }
+}
+
+/* What was chosen by chance, and how likely that was: replay and learning need both. */
+static void note_draw(lua_State *L, struct lun_mind *mind, const char *name, double probability, const struct lot *lot)
+{
+    char key[NOTE_KEY + 16], json[40];
+    if (mind->draws >= DRAWS) return;
+    snprintf(key, sizeof key, mind->draws ? "%s_%d" : "%s", name, mind->draws + 1);
+    mind->draws++;
+    if (mind->question->before) recall(L, mind, key, lot);
+    struct lun_buf *out = lun_bind_scratch(L);
+    lun_buf_puts(out, "{\"chosen\":");
+    put_choice(L, mind, out);
     lun_buf_puts(out, ",\"probability\":");
     lun_buf_add(out, json, (size_t)lun_decimal_write(json, sizeof json, 6, probability));
     lun_buf_putc(out, '}');
@@ -70,6 +101,8 @@ static void push_item(lua_State *L, int index, int i)
     if (s) lun_push_target(L, lun_vm_current(L), s->item[i - 1]);
     else lua_rawgeti(L, index, i);
 }
+
+static void push_listed(lua_State *L, const void *self, int i) { (void)self; push_item(L, 1, i + 1); }
 
 /* The weight on top of the stack, which it takes. */
 static double pop_weight(lua_State *L, const char *function)
@@ -117,7 +150,7 @@ int lun_chance_pick(lua_State *L)
     int chosen = choose(weights, n, lun_question_random_unit(mind->question), &probability);
     if (!chosen) return lun_bind_nil(L, "no_weight");
     push_item(L, 1, chosen);
-    note_draw(L, mind, "pick", probability);
+    note_draw(L, mind, "pick", probability, &(struct lot){ n, weights, push_listed, NULL });
     return 1;
 }
 
@@ -174,6 +207,9 @@ static double place_of(lua_State *L, struct lun_mind *mind)
     return lun_hash_unit(hash_of(L, who, n, hash_of(L, lua_tostring(L, 1), salt_n, 0)));
 }
 
+static void push_named(lua_State *L, const void *self, int i) { lua_pushstring(L, ((const struct share *)self)[i].name); }
+static void push_place(lua_State *L, const void *self, int i) { (void)self; lua_pushfstring(L, "%d", i + 1); }
+
 int lun_chance_split(lua_State *L)
 {
     struct lun_mind *mind = lun_bind_mind(L, "lunette.split");
@@ -193,10 +229,12 @@ int lun_chance_split(lua_State *L)
     snprintf(note, sizeof note, "split_%.40s", lua_tostring(L, 1));
     if (list) lua_pushfstring(L, "%d", chosen);
     else lua_pushvalue(L, -1);
-    note_draw(L, mind, note, probability);
+    note_draw(L, mind, note, probability, &(struct lot){ n, weights, list ? push_place : push_named, shares });
     lua_pop(L, 1);
     return 1;
 }
+
+static void push_is_new(lua_State *L, const void *self, int i) { (void)self; lua_pushboolean(L, i == 0); }
 
 static int push_group(lua_State *L, struct lun_mind *mind, bool is_new, const char *name, double share)
 {
@@ -204,7 +242,7 @@ static int push_group(lua_State *L, struct lun_mind *mind, bool is_new, const ch
     lua_pushboolean(L, is_new);
     if (!lua_isnil(L, 2)) return 1;                 /* nothing was left to chance */
     snprintf(note, sizeof note, "canary_%.40s", name);
-    note_draw(L, mind, note, is_new ? share : 1 - share);
+    note_draw(L, mind, note, is_new ? share : 1 - share, &(struct lot){ 2, (const double[]){ share, 1 - share }, push_is_new, NULL });
     return 1;
 }
 

@@ -23,6 +23,12 @@ static void reads(const struct lun_mind *mind, unsigned what)
 #define READ_TEXT_FIELD(name, what, value) GET(name) { (void)self; struct lun_question *q = mind->question; reads(mind, what); return lun_push_text(L, value); }
 #define BOOL_FIELD(name, value) GET(name) { (void)self; struct lun_question *q = mind->question; lua_pushboolean(L, value); return 1; }
 
+static struct lun_question *in_body(struct lun_question *q)
+{
+    lun_question_miss(q, LUN_UNSAID_BODY);
+    return q;
+}
+
 TEXT_FIELD(model, q->model)
 TEXT_FIELD(endpoint, lun_endpoint_name(q->endpoint))
 READ_TEXT_FIELD(user, LUN_READS_USER, q->user)
@@ -33,13 +39,20 @@ TEXT_FIELD(class, q->class)
 TEXT_FIELD(label, q->n_labels ? q->labels[0] : NULL)
 TEXT_FIELD(id, q->id)
 BOOL_FIELD(has_code, lun_question_has_code(q))
-BOOL_FIELD(has_tools, q->has_tools)
-BOOL_FIELD(has_image, q->has_image)
-BOOL_FIELD(has_schema, q->has_schema)
+BOOL_FIELD(has_tools, in_body(q)->has_tools)
+BOOL_FIELD(has_image, in_body(q)->has_image)
+BOOL_FIELD(has_schema, in_body(q)->has_schema)
 NUMBER_FIELD(words, lun_question_words(q))
 NUMBER_FIELD(chars, lun_question_chars(q))
-NUMBER_FIELD(tokens, lun_question_tokens(q))
-NUMBER_FIELD(messages, lun_question_messages(q))
+NUMBER_FIELD(messages, lun_question_messages(in_body(q)))
+
+GET(tokens)
+{
+    (void)self;
+    lun_question_miss(mind->question, LUN_UNSAID_TOKENS);
+    lua_pushnumber(L, (double)lun_question_tokens(mind->question));
+    return 1;
+}
 
 GET(stream)
 {
@@ -53,6 +66,7 @@ GET(client_retry)
 {
     (void)self;
     reads(mind, LUN_READS_RETRY);
+    lun_question_miss(mind->question, LUN_UNSAID_HEADERS);
     lua_pushnumber(L, mind->question->client_retry);
     return 1;
 }
@@ -69,7 +83,7 @@ GET(text)
 GET(max_tokens)
 {
     (void)self;
-    if (mind->question->max_tokens < 0) lua_pushnil(L);
+    if (in_body(mind->question)->max_tokens < 0) lua_pushnil(L);
     else lua_pushnumber(L, (double)mind->question->max_tokens);
     return 1;
 }
@@ -101,6 +115,7 @@ GET(headers)
 {
     (void)self;
     reads(mind, LUN_READS_HEADERS);
+    lun_question_miss(mind->question, LUN_UNSAID_HEADERS);
     if (lun_bind_kept(L, mind, LUN_KEPT_HEADERS)) return 1;
     lun_push_pairs(L, mind->question->headers, mind->question->n_headers);
     lun_bind_keep(L, mind, LUN_KEPT_HEADERS);
@@ -190,7 +205,8 @@ static int request_message(lua_State *L)
     struct lun_mind *mind;
     lun_class_check(L, 1, &lun_request_class, &mind);
     double wanted = luaL_checknumber(L, 2);
-    const struct lun_question *q = mind->question;
+    struct lun_question *q = mind->question;
+    lun_question_miss(q, LUN_UNSAID_TEXT | LUN_UNSAID_BODY);
     struct lun_json messages = q->body ? lun_json_of(q->body, &q->fields[LUN_FIELD_messages]) : (struct lun_json){ 0 };
     lun_vm_work(L, (int64_t)(messages.n >> 4));
     double at = wanted < 0 ? (double)lun_json_count(messages) + wanted : wanted - 1;
@@ -219,6 +235,7 @@ static int request_param(lua_State *L)
     struct lun_json value = { 0 };
     if (!q->body) return 0;
     reads(mind, lun_cache_key_field(name));
+    lun_question_miss(mind->question, strcmp(name, "messages") ? LUN_UNSAID_BODY : LUN_UNSAID_TEXT | LUN_UNSAID_BODY);
     if (!routing_field(q, name, &value)) {
         if (q->body_n > SCANNED) return lun_bind_nil(L, "too_large");
         value = lun_json_get(body_of(q), name);
@@ -234,6 +251,7 @@ static int request_body(lua_State *L)
     lun_class_check(L, 1, &lun_request_class, &mind);
     if (!mind->question->body) return lun_bind_nil(L, "no_body");
     reads(mind, LUN_READS_BODY | LUN_READS_STREAM);
+    lun_question_miss(mind->question, LUN_UNSAID_TEXT | LUN_UNSAID_BODY);
     return decoded(L, body_of(mind->question));
 }
 

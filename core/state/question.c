@@ -133,6 +133,7 @@ static void touch_text(struct lun_question *q)
 {
     if (q->last_user.text_done) return;
     q->last_user.text_done = true;
+    lun_question_miss(q, LUN_UNSAID_TEXT);
     lun_question_survey(q);
     struct lun_json content = spoken(q);
     if (lun_json_type(content) == LUN_JSON_STRING) {
