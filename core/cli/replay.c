@@ -1,18 +1,33 @@
+#include "cli/replay.h"
 #include "cli/cli.h"
 #include "cli/print.h"
-#include "gateway/log_reader.h"
 #include "script/load.h"
 #include <getopt.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#define SHOWN 10                        /* failures that are told one by one */
+#define STEP  ((int64_t)4 << 20)        /* bytes between two looks of the progress bar */
 
 const char lun_usage_replay[] =
-    "usage: lunette replay [gateway.lua] LOG [--json]\n"
+    "usage: lunette replay [gateway.lua] LOG [--against other.lua] [--json]\n"
     "\n"
-    "Reads a request log (LOG, or - for standard input) as a stream, however long it is, and says what of it is no line of one. Nothing is asked of any\n"
-    "provider. Without a configuration: ./gateway.lua.\n"
-    "  --json    one JSON object, the same from run to run\n";
+    "What the policy of a configuration would have made of the requests in a request log (LOG, or - for standard input), beside what really came of them: cost,\n"
+    "latency, success, retries, refusals for a budget, choices by model. Nobody is asked anything: how an attempt ended is what the log has. Where the policy goes\n"
+    "where the log did not, it is drawn from what that target did otherwise, and said to be an estimate; from choices that lunette.pick and lunette.split left to\n"
+    "chance, means with 95 % intervals are estimated (inverse propensity, self-normalised, doubly robust). The same from run to run. The log is read as a\n"
+    "stream, of any length. Without a configuration: ./gateway.lua. Exit status 1 if a hook fails, or wants a text that the log does not have (`log.text`).\n"
+    "  --against other.lua   another configuration tried on the same requests, and the difference to it\n"
+    "  --json                one JSON object\n";
 
-struct wanted { const char *config, *log; bool json; };
+struct wanted { const char *config, *log, *against; bool json; };
+struct run {
+    const struct wanted *wanted;
+    struct lun_log_reader *reader;
+    struct lun_replays *replays;
+    int64_t failures, shown_at;         /* shown_at: bytes read when the progress was shown */
+};
 
 /* NULL: told. */
 static struct lun_snapshot *load(const char *path)
@@ -24,47 +39,97 @@ static struct lun_snapshot *load(const char *path)
     return s;
 }
 
-static void print_counts(const struct lun_log_counts *c, bool json)
+static void hook_failed(void *self, const struct lun_replay_told *t)
 {
-    struct lun_buf out = {0}, faults = {0};
-    lun_log_counts_text(c, &faults);
-    if (json) {
-        lun_buf_putc(&out, '{');
-        lun_log_counts_json(c, &out);
-        lun_buf_puts(&out, "}\n");
-    } else lun_buf_printf(&out, "%lld requests\n", (long long)c->read);
-    lun_print(&faults, stderr);
-    lun_print(&out, stdout);
+    struct run *r = self;
+    if (r->failures++ < SHOWN) fprintf(stderr, "line %lld (request %s): %s\n", (long long)t->logged->line, t->logged->id, t->error);
 }
 
-static int simulate(struct lun_log_reader *reader, const struct wanted *w)
+static bool add(struct run *r, const char *path)
+{
+    struct lun_snapshot *s = load(path);
+    if (s) lun_replays_add(r->replays, s, &(struct lun_replay_options){ .name = path, .failed = hook_failed, .self = r });
+    return s;
+}
+
+/* ---- progress ---- */
+
+static void show_progress(struct run *r, bool over)
+{
+    const struct lun_log_counts *c = lun_log_reader_counts(r->reader);
+    static const char bar[] = "########################################";
+    if ((!over && c->bytes - r->shown_at < STEP) || !isatty(STDERR_FILENO)) return;
+    r->shown_at = c->bytes;
+    int done = c->size > 0 ? (int)(40 * c->bytes / c->size) : 0;
+    if (over) fputs("\r\033[K", stderr);
+    else if (c->size > 0) fprintf(stderr, "\r[%.*s%*s] %lld requests", done, bar, 40 - done, "", (long long)c->read);
+    else fprintf(stderr, "\r%lld requests", (long long)c->read);
+}
+
+/* ---- the run ---- */
+
+static bool read_all(struct run *r)
 {
     struct lun_log_line line;
-    while (lun_log_reader_next(reader, &line)) { }
-    int error = lun_log_reader_error(reader);
-    if (error) fprintf(stderr, "%s: %s\n", w->log, strerror(error));
-    print_counts(lun_log_reader_counts(reader), w->json);
-    return error || !lun_log_reader_counts(reader)->read;
+    char *error = NULL;
+    bool good = true;
+    while (good && lun_log_reader_next(r->reader, &line)) {
+        struct lun_logged *g = lun_logged_read(&line);
+        good = !g || lun_replays_take(r->replays, g, line.n, &error);
+        show_progress(r, false);
+    }
+    good = good && lun_replays_end(r->replays, &error);
+    show_progress(r, true);
+    if (!good) fprintf(stderr, "lunette replay: %s\n", error);
+    free(error);
+    if (lun_log_reader_error(r->reader)) fprintf(stderr, "%s: %s\n", r->wanted->log, strerror(lun_log_reader_error(r->reader)));
+    return good && !lun_log_reader_error(r->reader);
+}
+
+static bool texts_were_there(const struct run *r, int i, const char *file)
+{
+    const struct lun_replay *p = lun_replays_get(r->replays, i);
+    int64_t n = p ? lun_replay_counted(p, LUN_REPLAY_NO_TEXT) : 0;
+    if (n) fprintf(stderr, "%s: the policy wants to know the text of %lld requests, and the log does not have it: set log.text = true\n", file, (long long)n);
+    return !n;
+}
+
+static bool print(struct run *r)
+{
+    const struct wanted *w = r->wanted;
+    struct lun_replay_report report = { r->replays, lun_log_reader_counts(r->reader), w->config, w->against, true };
+    struct lun_buf out = {0}, faults = {0};
+    if (w->json) lun_replay_json(&report, &out);
+    else lun_replay_text(&report, &out);
+    lun_log_counts_text(report.counts, &faults);
+    if (r->failures > SHOWN) fprintf(stderr, "…\n");
+    if (r->failures) fprintf(stderr, "%lld requests in which a hook failed\n", (long long)r->failures);
+    lun_print(&faults, stderr);
+    lun_print(&out, stdout);
+    bool good = texts_were_there(r, 0, w->config);
+    if (w->against) good &= texts_were_there(r, 1, w->against);
+    return good && !r->failures && lun_replays_requests(r->replays);
 }
 
 static int replay(const struct wanted *w)
 {
-    struct lun_snapshot *snapshot = load(w->config);
-    struct lun_log_reader *reader = snapshot ? lun_log_reader_open(w->log) : NULL;
-    if (snapshot && !reader) perror(w->log);
-    int status = reader ? simulate(reader, w) : 1;
-    lun_log_reader_free(reader);
-    lun_snapshot_unref(snapshot);
-    return status;
+    struct run r = { .wanted = w, .replays = lun_replays_new() };
+    bool good = add(&r, w->config) && (!w->against || add(&r, w->against));
+    if (good && !(r.reader = lun_log_reader_open(w->log))) perror(w->log);
+    good = good && r.reader && read_all(&r) && print(&r);
+    lun_replays_free(r.replays);
+    lun_log_reader_free(r.reader);
+    return !good;
 }
 
 int lun_command_replay(int argc, char **argv)
 {
-    static const struct option options[] = { { "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' }, { 0 } };
+    static const struct option options[] = { { "against", required_argument, NULL, 'a' }, { "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' }, { 0 } };
     struct wanted w = { .config = "gateway.lua" };
     for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1; ) {
         if (c == 'h') return fputs(lun_usage_replay, stdout) < 0;
         if (c == '?') return fputs(lun_usage_replay, stderr), 2;
+        if (c == 'a') w.against = optarg;
         w.json |= c == 'j';
     }
     int files = argc - optind;
