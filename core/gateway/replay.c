@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CALLS = 64 };            /* of a request, that are told apart; more are as if the log did not have them */
+enum { CALLS = 64, OPEN = 2048 };       /* calls of a request that are told apart, more are as if the log did not have them; requests under way at once, beyond
+                                           which the clock goes on: where the times of a log stand still */
 
 typedef struct lun_replay replay;
 enum source { FROM_LOG, CENSORED, DRAWN, UNSEEN };      /* CENSORED: the log saw its beginning, and then it was no longer wanted */
@@ -33,7 +34,7 @@ struct lun_replay {
     struct lun_figures really, figures;
     struct lun_estimate estimates[LUN_MEASURE_COUNT];
     int64_t counts[LUN_REPLAY_COUNT];
-    struct visit *visits;
+    struct visit *visits; int open;
     lun_us began;               /* wall */
 };
 
@@ -239,6 +240,7 @@ static void free_visit(struct visit *v)
     lun_timer_set(v->of->upstream.loop, &v->leave, LUN_NEVER);
     *v->link = v->next;
     if (v->next) v->next->link = v->link;
+    v->of->open--;
     lun_logged_unref(v->logged);
     free(v);
 }
@@ -351,6 +353,7 @@ static struct visit *new_visit(replay *r, struct lun_logged *g, struct lun_quest
                                      | (g->text || g->usage.known ? 0 : LUN_UNSAID_TOKENS), .chances = v->chances, .n_chances = g->n_chances };
     if (v->next) v->next->link = &v->next;
     r->visits = v;
+    r->open++;
     v->then = lun_outcomes_expect(r->options.outcomes, first_in(g));
     return v;
 }
@@ -369,11 +372,18 @@ static void open(replay *r, struct lun_logged *g)
     if (g->status == 499) lun_timer_set(r->upstream.loop, &v->leave, r->upstream.loop->now + g->latency);
 }
 
+static bool move_to(replay *r, lun_us wall)
+{
+    lun_us by = wall - r->began - lun_simulation_now(r->simulation);
+    bool good = lun_simulation_advance(r->simulation, by > 0 ? by : 0);
+    while (good && r->open > OPEN) good = lun_simulation_advance(r->simulation, 10 * LUN_MS);
+    return good;
+}
+
 bool lun_replay_ask(replay *r, struct lun_logged *g)
 {
     struct lun_ended really = ended_really(r, g);
-    lun_us until = g->time - r->began - lun_simulation_now(r->simulation);
-    if (!lun_simulation_advance(r->simulation, until > 0 ? until : 0)) return false;
+    if (!move_to(r, g->time)) return false;
     lun_figures_add(&r->really, &really);
     if (g->undecided) {
         r->counts[LUN_REPLAY_UNDECIDED]++;

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { LATELY = 64 };
+
 /* Requests in a heap, the least key first; among equal ones in the order of the log. */
 struct heap { struct waits { lun_us key; int64_t order; struct lun_logged *logged; size_t bytes; } *at; int n, room; size_t bytes; };
 
@@ -12,6 +14,7 @@ struct lun_replays {
     struct lun_outcomes *outcomes;
     struct heap coming, ending;         /* by arrival, those that are not asked yet; by end, those whose end is not known yet */
     int64_t requests;
+    lun_us ends[LATELY]; int n_ends;    /* of the last lines */
 };
 typedef struct lun_replays replays;
 
@@ -58,7 +61,7 @@ static void free_heap(struct heap *h)
 
 static void learn_until(replays *r, lun_us wall)
 {
-    while (r->ending.n && r->ending.at[0].key <= wall) {
+    while (r->ending.n && (r->ending.at[0].key <= wall || r->ending.n > LUN_REPLAYS_WINDOW)) {
         struct lun_logged *g = pop(&r->ending).logged;
         lun_outcomes_learn(r->outcomes, g);
         lun_logged_unref(g);
@@ -93,8 +96,20 @@ static bool next(replays *r, char **error)
     return good;
 }
 
+/* A log tells arrivals to the millisecond. Who arrived in the same one in which a line above says that another ended is taken to have come after it: so one
+ * client's requests stay one after the other, however quick they are. */
+static void refine(replays *r, struct lun_logged *g)
+{
+    lun_us time = g->time;
+    for (int i = 0; i < LATELY && i < r->n_ends; i++) if (r->ends[i] > time && r->ends[i] < g->time + LUN_MS) time = r->ends[i];
+    g->time = time;
+    r->ends[r->n_ends++ % LATELY] = time + g->latency;
+    if (r->n_ends == 2 * LATELY) r->n_ends = LATELY;
+}
+
 bool lun_replays_take(replays *r, struct lun_logged *g, size_t n, char **error)
 {
+    refine(r, g);
     push(&r->coming, (struct waits){ g->time, r->requests++, g, n });
     while (r->coming.n > LUN_REPLAYS_WINDOW || r->coming.bytes > LUN_REPLAYS_BYTES) if (!next(r, error)) return false;
     return true;

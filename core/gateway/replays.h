@@ -4,7 +4,7 @@
 #define LUN_GATEWAY_REPLAYS_H
 #include "gateway/replay.h"
 
-enum { LUN_REPLAYS_WINDOW = 4096, LUN_REPLAYS_BYTES = 64 << 20, LUN_REPLAYS_MOST = 2 };    /* requests that wait, and bytes of their lines; policies */
+enum { LUN_REPLAYS_WINDOW = 2048, LUN_REPLAYS_BYTES = 16 << 20, LUN_REPLAYS_MOST = 2 };    /* requests that wait, and bytes of their lines; policies */
 
 struct lun_replays;
 struct lun_replays *lun_replays_new(void);
