@@ -178,34 +178,49 @@ static void put_table(struct lun_buf *out, const report *r)
     lun_buf_free(&list);
 }
 
-static void put_interval(struct lun_buf *out, const char *name, struct lun_interval i)
+static void put_interval(struct lun_buf *row, const char *member, struct lun_interval i)
 {
-    if (isnan(i.value)) lun_buf_printf(out, "  %s: too few", name);
-    else lun_buf_printf(out, "  %s %.6g (%.6g to %.6g)", name, i.value, i.low, i.high);
+    char text[96] = "too few";
+    if (!isnan(i.value)) snprintf(text, sizeof text, "%.4g (%.4g … %.4g)", i.value, i.low, i.high);
+    lun_json_member_text(row, member, text);
+}
+
+static void put_estimated(struct lun_buf *list, const struct lun_estimate *e, const char *name)
+{
+    char text[32];
+    if (list->n > 1) lun_buf_putc(list, ',');
+    snprintf(text, sizeof text, "%.4g", lun_estimate_outcome(e));
+    lun_buf_putc(list, '{');
+    lun_json_member_text(list, "measure", name);
+    lun_json_member_text(list, "really", text);
+    put_interval(list, "robust", lun_estimate_robust(e));
+    put_interval(list, "normed", lun_estimate_normed(e));
+    put_interval(list, "weighted", lun_estimate_weighted(e));
+    lun_buf_putc(list, '}');
 }
 
 static void put_estimates(struct lun_buf *out, const struct lun_replay *p)
 {
+    static const struct lun_column columns[] = { { .head = "mean per request", .member = "measure" }, { .head = "really", .member = "really", .right = true },
+        { .head = "doubly robust", .member = "robust", .right = true }, { .head = "snips", .member = "normed", .right = true }, { .head = "ips", .member = "weighted", .right = true } };
     const struct lun_estimate *any = lun_replay_estimate(p, LUN_MEASURE_COST);
+    struct lun_buf list = {0};
     if (!any->n) {
         lun_buf_puts(out, "  No choice in the log was left to chance with a probability (lunette.pick, lunette.split): there is no estimate with an interval.\n");
         return;
     }
-    lun_buf_printf(out, "  Estimates per request, with 95 %% intervals, from %lld requests in which chance chose (as good as %.0f of equal weight):\n", (long long)any->n, lun_estimate_size(any));
-    for (int m = 0; m < LUN_MEASURE_COUNT; m++) {
-        const struct lun_estimate *e = lun_replay_estimate(p, (enum lun_measure)m);
-        lun_buf_printf(out, "    %-10s really %.6g ", lun_measure_name((enum lun_measure)m), lun_estimate_outcome(e));
-        put_interval(out, "doubly robust", lun_estimate_robust(e));
-        put_interval(out, "snips", lun_estimate_normed(e));
-        put_interval(out, "ips", lun_estimate_weighted(e));
-        lun_buf_putc(out, '\n');
-    }
+    lun_buf_printf(out, "\nEstimates with 95 %% intervals, from %lld requests in which chance chose (as good as %.0f of equal weight):\n", (long long)any->n, lun_estimate_size(any));
+    lun_buf_putc(&list, '[');
+    for (int m = 0; m < LUN_MEASURE_COUNT; m++) put_estimated(&list, lun_replay_estimate(p, (enum lun_measure)m), lun_measure_name((enum lun_measure)m));
+    lun_buf_putc(&list, ']');
+    lun_table_put(out, (struct lun_json){ list.at, list.n }, columns, sizeof columns / sizeof *columns);
+    lun_buf_free(&list);
 }
 
 static void put_tried(struct lun_buf *out, const report *r, int i, const char *file)
 {
     const struct lun_replay *p = tried(r, i);
-    lun_buf_printf(out, "\n%s, of %lld requests:\n", file, (long long)lun_replays_requests(r->replays));
+    lun_buf_printf(out, "\n%s, %lld requests:\n", file, (long long)lun_replays_requests(r->replays));
     for (int c = 0; c < LUN_REPLAY_COUNT; c++) {
         int64_t n = lun_replay_counted(p, (enum lun_replay_count)c);
         if (n || c == LUN_REPLAY_LOGGED) lun_buf_printf(out, "  %lld %s\n", (long long)n, lun_replay_count_text((enum lun_replay_count)c));

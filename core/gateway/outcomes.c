@@ -9,7 +9,7 @@ enum { LAST = 256, ROWS = 1024 };       /* outcomes that are kept of a target; t
 struct mean { int64_t n; double sum[LUN_MEASURE_COUNT]; };
 struct row {
     char *target;
-    struct lun_ending last[LAST]; int64_t seen;
+    struct lun_ending last[LAST]; int64_t input[LAST], seen;    /* input: tokens of its request, as far as they are known; 0: they are not */
     int64_t answers, output;            /* attempts that answered and told their tokens, and those of output */
     struct mean mean;
 };
@@ -76,6 +76,7 @@ void lun_outcomes_learn(struct lun_outcomes *o, const struct lun_logged *g)
         const struct lun_logged_attempt *a = &g->attempts[i];
         if (!a->sent || a->outcome.kind == LUN_KIND_CANCELLED) continue;        /* how that would have ended nobody knows */
         struct row *r = row_of(o, a->target);
+        r->input[r->seen % LAST] = g->usage.known ? g->usage.input : 0;
         r->last[r->seen++ % LAST] = a->outcome;
         if (!a->outcome.usage.known) continue;
         r->answers++;
@@ -95,11 +96,23 @@ static int64_t output_at(const struct lun_outcomes *o, const struct row *there, 
     return (int64_t)(n + 0.5);
 }
 
+static bool alike(int64_t a, int64_t b) { return a && b && a <= 2 * b && b <= 2 * a; }
+
+/* How an attempt ends hangs on how long its request is: one of those that are up to twice as long, or half; of all, where there are none such. */
+static const struct lun_ending *pick(const struct row *r, int64_t input, uint64_t random)
+{
+    int n = r->seen < LAST ? (int)r->seen : LAST, like = 0;
+    for (int i = 0; i < n; i++) like += alike(r->input[i], input);
+    if (!like) return &r->last[random % (uint64_t)n];
+    int which = (int)(random % (uint64_t)like), at = 0;
+    for (;; at++) if (alike(r->input[at], input) && !which--) return &r->last[at];
+}
+
 bool lun_outcomes_draw(const struct lun_outcomes *o, const char *target, const struct lun_logged *g, uint64_t random, struct lun_ending *out)
 {
     const struct row *r = o->row[place(o, target)];
     if (!r || !r->seen) return false;
-    *out = r->last[random % (uint64_t)(r->seen < LAST ? r->seen : LAST)];
+    *out = *pick(r, g->usage.known ? g->usage.input : 0, random);
     if (out->kind != LUN_KIND_OK || !g->usage.known) return true;
     out->usage = g->usage;
     out->usage.output = output_at(o, r, g);

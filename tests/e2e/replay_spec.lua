@@ -67,7 +67,9 @@ describe("replay", function()
       assert.truthy(figures.retries > 0)
     end
     assert.same(report.really.choices, report.policy.figures.choices)
-    for _, name in ipairs { "requests", "answered", "cost_usd", "retries", "budget_refusals", "policy_failures" } do assert.equal(0, report.policy.to_really[name]) end
+    for _, name in ipairs { "requests", "answered", "cost_usd", "retries", "budget_refusals", "policy_failures" } do
+      assert.equal(0, report.policy.to_really[name])
+    end
   end)
 
   it("says the same from run to run, from a file as from standard input", function()
