@@ -1,6 +1,7 @@
 #include "cli/replay.h"
 #include "cli/cli.h"
 #include "cli/print.h"
+#include "cli/replay_verify.h"
 #include "script/load.h"
 #include <getopt.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 
 const char lun_usage_replay[] =
     "usage: lunette replay [gateway.lua] LOG [--against other.lua] [--json]\n"
+    "       lunette replay [gateway.lua] LOG --verify [--json]\n"
     "\n"
     "What the policy of a configuration would have made of the requests in a request log (LOG, or - for standard input), beside what really came of them: cost,\n"
     "latency, success, retries, refusals for a budget, choices by model. Nobody is asked anything: how an attempt ended is what the log has. Where the policy goes\n"
@@ -19,9 +21,11 @@ const char lun_usage_replay[] =
     "chance, means with 95 % intervals are estimated (inverse propensity, self-normalised, doubly robust). The same from run to run. The log is read as a\n"
     "stream, of any length. Without a configuration: ./gateway.lua. Exit status 1 if a hook fails, or wants a text that the log does not have (`log.text`).\n"
     "  --against other.lua   another configuration tried on the same requests, and the difference to it\n"
+    "  --verify              feeds the hooks with what they read then, where the log has it (log = { replay = true }): they have to come to the same, byte for byte.\n"
+    "                        Prints \"N of N decisions the same\", or the first difference and how many requests differ, and exits 1\n"
     "  --json                one JSON object\n";
 
-struct wanted { const char *config, *log, *against; bool json; };
+struct wanted { const char *config, *log, *against; bool json, verify; };
 struct run {
     const struct wanted *wanted;
     struct lun_log_reader *reader;
@@ -122,19 +126,26 @@ static int replay(const struct wanted *w)
     return !good;
 }
 
+static int verify(const struct wanted *w)
+{
+    struct lun_snapshot *s = load(w->config);
+    return s ? lun_replay_verify(s, w->log, w->json) : 1;
+}
+
 int lun_command_replay(int argc, char **argv)
 {
-    static const struct option options[] = { { "against", required_argument, NULL, 'a' }, { "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' }, { 0 } };
+    static const struct option options[] = { { "against", required_argument, NULL, 'a' }, { "json", no_argument, NULL, 'j' }, { "verify", no_argument, NULL, 'v' }, { "help", no_argument, NULL, 'h' }, { 0 } };
     struct wanted w = { .config = "gateway.lua" };
     for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1; ) {
         if (c == 'h') return fputs(lun_usage_replay, stdout) < 0;
         if (c == '?') return fputs(lun_usage_replay, stderr), 2;
         if (c == 'a') w.against = optarg;
         w.json |= c == 'j';
+        w.verify |= c == 'v';
     }
     int files = argc - optind;
-    if (files < 1 || files > 2) return fputs(lun_usage_replay, stderr), 2;
+    if (files < 1 || files > 2 || (w.verify && w.against)) return fputs(lun_usage_replay, stderr), 2;
     if (files == 2) w.config = argv[optind];
     w.log = argv[argc - 1];
-    return replay(&w);
+    return w.verify ? verify(&w) : replay(&w);
 }

@@ -13,11 +13,14 @@
 #define WEIGHTS   256                   /* entries of a list to choose from */
 #define PIECE     ((size_t)16 << 10)    /* bytes hashed at once */
 
+/* All chance but that of the canaries, whose results are on the tape themselves. */
+static double draw(lua_State *L, struct lun_mind *mind) { return lun_tape_number(L, mind, "random", lun_question_random_unit(mind->question)); }
+
 /* ---- choices ---- */
 
 int lun_chance_random(lua_State *L)
 {
-    double r = lun_question_random_unit(lun_bind_mind(L, "lunette.random")->question), low = 1, high;
+    double r = draw(L, lun_bind_mind(L, "lunette.random")), low = 1, high;
     if (lua_isnoneornil(L, 1)) { lua_pushnumber(L, r); return 1; }
     high = floor(luaL_checknumber(L, 1));
     if (!lua_isnoneornil(L, 2)) { low = high; high = floor(luaL_checknumber(L, 2)); }
@@ -147,7 +150,7 @@ int lun_chance_pick(lua_State *L)
     if (n > WEIGHTS) return luaL_error(L, "pick(list, weights): over %d to choose from", WEIGHTS);
     if (!n) return lun_bind_nil(L, "empty");
     for (int i = 0; i < n; i++) weights[i] = weight_of(L, 1, 2, i + 1);
-    int chosen = choose(weights, n, lun_question_random_unit(mind->question), &probability);
+    int chosen = choose(weights, n, draw(L, mind), &probability);
     if (!chosen) return lun_bind_nil(L, "no_weight");
     push_item(L, 1, chosen);
     note_draw(L, mind, "pick", probability, &(struct lot){ n, weights, push_listed, NULL });
@@ -198,10 +201,9 @@ static uint64_t hash_of(lua_State *L, const char *text, size_t n, uint64_t seed)
 }
 
 /* The same place in [0, 1) for the same salt and who, on every machine. */
-static double place_of(lua_State *L, struct lun_mind *mind)
+static double place_of(lua_State *L)
 {
     size_t n;
-    if (lua_isnil(L, 2)) return lun_question_random_unit(mind->question);
     size_t salt_n = strlen(luaL_checkstring(L, 1));
     const char *who = luaL_checklstring(L, 2, &n);
     return lun_hash_unit(hash_of(L, who, n, hash_of(L, lua_tostring(L, 1), salt_n, 0)));
@@ -222,7 +224,7 @@ int lun_chance_split(lua_State *L)
     table_at(L, 3);
     bool list = lua_objlen(L, 3) > 0;
     int n = list ? by_place(L, 3, weights) : by_name(L, 3, shares, weights);
-    int chosen = choose(weights, n, place_of(L, mind), &probability);
+    int chosen = choose(weights, n, lua_isnil(L, 2) ? draw(L, mind) : place_of(L), &probability);
     if (!chosen) return lun_bind_nil(L, "no_weight");
     if (list) lua_pushinteger(L, chosen);
     else lua_pushstring(L, shares[chosen - 1].name);
@@ -259,7 +261,8 @@ int lun_chance_canary(lua_State *L)
         if (g->canary == rule) return lua_pushboolean(L, g->is_new), 1;
     lun_bind_take(L, mind, sizeof(struct lun_grouped));
     double share = lun_canary_share(rule->state) / 100;
-    return push_group(L, mind, lun_question_group(q, rule, place_of(L, mind))->is_new, rule->name, share);
+    double place = lua_isnil(L, 2) ? lun_question_random_unit(q) : place_of(L);
+    return push_group(L, mind, lun_question_group(q, rule, place)->is_new, rule->name, share);
 }
 
 int lun_chance_hash(lua_State *L)
@@ -307,7 +310,7 @@ int lun_chance_backoff(lua_State *L)
     around = number_option(L, "jitter_seconds", 0);
     if (delay > max) delay = max;
     if (full || jitter > 0 || around > 0) {
-        double r = lun_question_random_unit(lun_bind_mind(L, "backoff with jitter")->question);
+        double r = draw(L, lun_bind_mind(L, "backoff with jitter"));
         if (full) delay *= r;
         else if (jitter > 0) delay *= 1 + jitter * (2 * r - 1);
         else delay += around * (2 * r - 1);

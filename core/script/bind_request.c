@@ -7,6 +7,8 @@
 
 #define SCANNED ((size_t)8 << 20)       /* a larger body is not searched for one of its fields: it would take longer than a hook may */
 
+#define CHOICE  64                     /* bytes of a field that is a choice and no text */
+
 struct key { struct lun_box box; };
 
 /* ---- fields ---- */
@@ -245,6 +247,17 @@ static int request_param(lua_State *L)
     return decoded(L, value);
 }
 
+/* Short texts such as `high` are choices; but not where what is said to the model stands. */
+static bool param_says(lua_State *L, int results)
+{
+    static const char *const content[] = { "messages", "system", "prompt", "input", "suffix", "prediction" };
+    int type = results > 0 ? lua_type(L, -results) : LUA_TNIL;
+    if (type == LUA_TNIL || type == LUA_TNUMBER || type == LUA_TBOOLEAN) return false;
+    if (type != LUA_TSTRING || lua_objlen(L, -results) > CHOICE) return true;
+    for (size_t i = 0; i < sizeof content / sizeof *content; i++) if (!strcmp(lua_tostring(L, 2), content[i])) return true;
+    return false;
+}
+
 static int request_body(lua_State *L)
 {
     struct lun_mind *mind;
@@ -279,11 +292,11 @@ GET(key_tags)
 /* ---- classes ---- */
 
 static const struct lun_member request_members[] = {
-    { "model", NULL, "string", "the model asked for, `auto` too", get_model },
+    { "model", NULL, "string", "the model asked for, `auto` too", get_model, .fixed = true },
     { "endpoint", NULL, "string", "`chat`, `completions` or `embeddings`", get_endpoint,
-      .lua = "\"chat\"|\"completions\"|\"embeddings\"" },
-    { "stream", NULL, "boolean", "whether the client wants a stream", get_stream },
-    { "text", NULL, "string", "the text of the last user message (completions: the prompt; embeddings: the first input)", get_text },
+      .lua = "\"chat\"|\"completions\"|\"embeddings\"", .fixed = true },
+    { "stream", NULL, "boolean", "whether the client wants a stream", get_stream, .fixed = true },
+    { "text", NULL, "string", "the text of the last user message (completions: the prompt; embeddings: the first input)", get_text, .says = lun_class_says },
     { "words", NULL, "number", "words of `text`", get_words },
     { "chars", NULL, "number", "characters of `text`: code points without combining marks", get_chars },
     { "tokens", NULL, "number", "tokens of the whole input, estimated (how well: `core/state/README.md`)", get_tokens },
@@ -305,18 +318,18 @@ static const struct lun_member request_members[] = {
     { "label", NULL, "string or nil", "the first of `labels`", get_label },
     { "headers", NULL, "table", "by lower-case name, without those that carry a secret. Read-only", get_headers,
       .lua = "table<string, string>" },
-    { "key", NULL, "key", "the entry of `clients` that asks", get_key },
+    { "key", NULL, "key", "the entry of `clients` that asks", get_key, .fixed = true },
     { "deadline", NULL, "number", "seconds that are left for everything", get_deadline },
     { "attempts", NULL, "list of attempt", "those so far, in order", get_attempts },
-    { "targets", NULL, "targets", "what `select` is given: for the other hooks", get_targets },
+    { "targets", NULL, "targets", "what `select` is given: for the other hooks", get_targets, .fixed = true },
     { "client_retry", NULL, "number", "how often the client's SDK has retried this already; 0 the first time", get_client_retry },
     { "id", NULL, "string", "the request's id, as in the log", get_id },
     { "message", "(i)", "table or nil", "`{ role =, text = }` of the i-th message; -1 is the last. nil past the ends", NULL, request_message,
-      .lua = "(i: integer): { role: string, text: string }?" },
+      .lua = "(i: integer): { role: string, text: string }?", .says = lun_class_says },
     { "param", "(name)", "any", "a field of the body, decoded; nil when it is not there. Over 256 KiB: `nil, \"too_large\"`", NULL, request_param,
-      .lua = "(name: string): any, string?" },
+      .lua = "(name: string): any, string?", .says = param_says },
     { "body", "()", "table or nil", "the whole body, decoded. Over 256 KiB: `nil, \"too_large\"`", NULL, request_body,
-      .lua = "(): table?, string?" },
+      .lua = "(): table?, string?", .says = lun_class_says },
     { 0 } };
 const struct lun_class lun_request_class = {
     .id = LUN_CLASS_request, .name = "request", .doc = "What the client asked. The first argument of every hook.", .members = request_members };

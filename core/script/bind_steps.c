@@ -307,14 +307,14 @@ GET(target)
 }
 
 static const struct lun_member step_members[] = {
-    { "target", NULL, "target", "who is asked", get_target },
-    { "connect", NULL, "number or nil", "seconds for the connection; nil, as with the next three: the provider's `timeouts`", get_connect },
-    { "first_byte", NULL, "number or nil", "seconds until the first good event, or the head of a whole answer", get_first_byte },
-    { "idle", NULL, "number or nil", "seconds of silence in the middle", get_idle },
-    { "total", NULL, "number or nil", "seconds for all of it", get_total },
-    { "hedge_after", NULL, "number or nil", "no first good event after so many seconds: the next step starts beside it", get_hedge_after },
-    { "wait", NULL, "number or nil", "seconds to queue for the target: for its rate limit, and, where no later step can serve, for the end of its rest; nil: none, but for the last step, for its rate limit, up to the deadline", get_wait },
-    { "warning", NULL, "string or nil", "what the client is told in `x-lunette-warning` when this step answers", get_warning },
+    { "target", NULL, "target", "who is asked", get_target, .fixed = true },
+    { "connect", NULL, "number or nil", "seconds for the connection; nil, as with the next three: the provider's `timeouts`", get_connect, .fixed = true },
+    { "first_byte", NULL, "number or nil", "seconds until the first good event, or the head of a whole answer", get_first_byte, .fixed = true },
+    { "idle", NULL, "number or nil", "seconds of silence in the middle", get_idle, .fixed = true },
+    { "total", NULL, "number or nil", "seconds for all of it", get_total, .fixed = true },
+    { "hedge_after", NULL, "number or nil", "no first good event after so many seconds: the next step starts beside it", get_hedge_after, .fixed = true },
+    { "wait", NULL, "number or nil", "seconds to queue for the target: for its rate limit, and, where no later step can serve, for the end of its rest; nil: none, but for the last step, for its rate limit, up to the deadline", get_wait, .fixed = true },
+    { "warning", NULL, "string or nil", "what the client is told in `x-lunette-warning` when this step answers", get_warning, .fixed = true },
     { 0 } };
 const struct lun_class lun_step_class = {
     .id = LUN_CLASS_step, .name = "step", .members = step_members,

@@ -87,6 +87,7 @@ void lun_question_free(struct lun_question *q)
     lun_snapshot_unref(q->snapshot);
     if (q->buffered) atomic_fetch_sub(q->buffered, q->buffered_n);
     lun_buf_free(&q->kept);
+    lun_buf_free(&q->tape);
     struct lun_arena arena = *q->arena;
     lun_arena_free(&arena);
 }

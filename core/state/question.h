@@ -106,6 +106,7 @@ struct lun_question {
     enum lun_endpoint endpoint;
     const char *body; size_t body_n;    /* points into kept, or somewhere else that outlives the question */
     struct lun_buf kept;            /* freed with the question */
+    struct lun_buf tape;            /* what its hooks read, and decided (script/tape.h), without the end "]}"; empty: nobody wants to know. Freed with it */
     _Atomic int64_t *buffered; int64_t buffered_n;  /* what is counted of it toward limits.buffered, and where; NULL: nowhere */
     struct lun_json_scan scan;      /* of the body, over lun_question_keys; one field for each of LUN_ROUTING_KEYS */
     struct lun_json_field fields[LUN_FIELD_COUNT];
