@@ -5,7 +5,7 @@
 #include "base/loop.h"
 #include "state/charge.h"
 
-struct budget { struct lun_box box; struct lun_account_view view; };
+struct budget { struct lun_box box; const char *name; struct lun_account_view view; };     /* name: as `spend` has it */
 
 #define GET(name) static int get_##name(lua_State *L, struct lun_mind *mind, void *self)
 
@@ -18,6 +18,7 @@ static struct lun_account_view nothing(const char *name)
 static int push_budget(lua_State *L, struct lun_mind *mind, const char *name, struct lun_account *account)
 {
     struct budget *b = lun_class_new(L, &lun_budget_class, mind, sizeof *b);
+    b->name = name;
     b->view = nothing(name);
     if (account) lun_account_look(account, lun_question_wall(mind->question), &b->view);
     return 1;
@@ -102,7 +103,7 @@ GET(soft)
 }
 GET(resets_in) { (void)mind; return lun_push_seconds(L, VIEW->resets_in, -1); }
 
-static void which(struct lun_buf *out, void *self) { lun_buf_puts(out, VIEW->name); }
+static void which(struct lun_buf *out, void *self) { lun_buf_puts(out, ((struct budget *)self)->name); }
 
 static const struct lun_member budget_members[] = {
     { "used", NULL, "number", "USD spent in this period", get_used },
