@@ -298,7 +298,10 @@ void lun_verify_line(verify *v, const struct lun_log_line *line)
 
 /* ---- all of it ---- */
 
-static void put_place(const struct lun_verify_first *f, struct lun_buf *out) { lun_buf_printf(out, "request %s (line %lld), hook %s", f->id, (long long)f->line, f->hook); }
+static void put_place(const struct lun_verify_first *f, struct lun_buf *out)
+{
+    lun_buf_printf(out, "request %s (line %lld), hook %s", f->id, (long long)f->line, f->hook);
+}
 
 static void put_first(const struct lun_verify_first *f, struct lun_buf *out)
 {
@@ -311,27 +314,23 @@ static void put_first(const struct lun_verify_first *f, struct lun_buf *out)
     lun_buf_printf(out, "  now          %s%s\n", f->where, f->now);
 }
 
-static void put_count(int64_t n, const char *text, struct lun_buf *out)
+static void put_failure(const struct lun_verify_first *f, struct lun_buf *out)
 {
-    if (n) lun_buf_printf(out, "%lld %s\n", (long long)n, text);
+    if (!f->line) return;
+    lun_buf_puts(out, "the first failure: ");
+    put_place(f, out);
+    lun_buf_printf(out, "\n  %s\n", f->now);
 }
 
 void lun_verify_text(const verify *v, struct lun_buf *out)
 {
     const struct lun_verify_counts *c = &v->counts;
-    lun_buf_printf(out, "%lld requests, %lld of them with what their hooks read\n", (long long)c->requests, (long long)c->recorded);
-    if (c->requests && !c->recorded) lun_buf_puts(out, "nothing to compare: the log was not written with log = { replay = true }\n");
-    put_count(c->other_version, "were decided by another version of the policy than this one, and are compared with this one all the same", out);
-    put_count(c->needs_text, "need what was said, which is not in the log (log = { text = true }): what was decided from there on could not be compared", out);
-    put_count(c->too_large, "read more than a line of the log holds: what was decided from there on could not be compared", out);
-    put_count(c->stopped, "decisions are not compared: a hook was stopped by its limit of CPU time or memory when it was live", out);
-    if (c->failed) {
-        lun_buf_printf(out, "%lld decisions: the hook fails; the first: ", (long long)c->failed);
-        put_place(&v->failure, out);
-        lun_buf_printf(out, ": %s\n", v->failure.now);
-    }
+#define X(name, said, text) if (said && c->name) lun_buf_printf(out, "%lld %s\n", (long long)c->name, text);
+    LUN_VERIFY_COUNTS(X)
+#undef X
+    put_failure(&v->failure, out);
     put_first(&v->first, out);
-    if (c->different) lun_buf_printf(out, "%lld requests differ\n", (long long)c->different);
+    if (!c->recorded) lun_buf_puts(out, "nothing to compare: a line has it where the gateway runs with log = { replay = true } and the policy has hooks\n");
     lun_buf_printf(out, "%lld of %lld decisions the same\n", (long long)c->same, (long long)c->decisions);
 }
 

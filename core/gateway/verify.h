@@ -4,18 +4,18 @@
 #define LUN_GATEWAY_VERIFY_H
 #include "gateway/log_reader.h"
 
-/*  name, what is counted */
+/*  name, said for people where there are any, how it is said. `same` and `decisions` stand in the last line */
 #define LUN_VERIFY_COUNTS(X) \
-    X(requests,      "lines") \
-    X(recorded,      "of these, those that hold what their hooks read") \
-    X(decisions,     "of hooks, in these") \
-    X(same,          "of these, those that are the same now") \
-    X(different,     "requests in which one was not: those of its hooks that come later are not compared") \
-    X(failed,        "decisions that a hook's failing makes now") \
-    X(stopped,       "decisions that cannot be compared: of a hook that its limit of CPU time or memory stopped when it was live, and of those after it") \
-    X(needs_text,    "requests in which a hook read what was said, which is not in the log: only what was decided before could be compared") \
-    X(too_large,     "requests of which more was read than a line holds: likewise") \
-    X(other_version, "requests that another version of the policy decided")
+    X(requests,      true,  "requests") \
+    X(recorded,      true,  "of them with what their hooks read") \
+    X(other_version, true,  "of them decided by another version of the policy or the configuration than this one, with which they are compared all the same") \
+    X(needs_text,    true,  "of them need what was said, and it is not in the log (log.text): only what was decided before could be compared") \
+    X(too_large,     true,  "of them read more than a line of the log holds: only what was decided before could be compared") \
+    X(stopped,       true,  "decisions are not compared: a hook's limit of CPU time or memory had stopped it when it was live, or one before it") \
+    X(failed,        true,  "decisions come of a hook that fails") \
+    X(different,     true,  "requests differ") \
+    X(decisions,     false, "decisions of hooks in what could be compared") \
+    X(same,          false, "of these, those that are the same; after the first of a request that is not, the others are not compared")
 struct lun_verify_counts {
 #define X(name, ...) int64_t name;
     LUN_VERIFY_COUNTS(X)
