@@ -52,6 +52,7 @@ static void hook_failed(void *self, const struct lun_replay_told *t)
 static bool add(struct run *r, const char *path)
 {
     struct lun_snapshot *s = load(path);
+    if (s) s->log_replay = false;       /* nobody reads what is read */
     if (s) lun_replays_add(r->replays, s, &(struct lun_replay_options){ .name = path, .failed = hook_failed, .self = r });
     return s;
 }
