@@ -63,21 +63,29 @@ static char *copy(struct reading *r, const char *text, size_t n)
     return lun_arena_strndup(r->mind->question->arena, text, n);
 }
 
+static bool goes_before(const struct lun_edit *e, int what, const char *field)
+{
+    return (int)e->what != what ? (int)e->what < what : strcmp(e->field, field) <= 0;
+}
+
+/* First what is set, then what is dropped, then what is renamed, each by its name: the order of a table's names is another one in each process. */
 static bool add_edit(struct reading *r, int what, const char *field, const char *value, size_t value_n)
 {
-    const struct lun_edit **end = &r->step->edits;
+    const struct lun_edit **at = &r->step->edits;
     int n = 0;
-    for (; *end; end = (const struct lun_edit **)&(*end)->next) n++;
+    for (const struct lun_edit *e = *at; e; e = e->next) n++;
     if (n == LUN_EDITS) {
         snprintf(r->problem, 200, "set, drop and rename: a step changes at most %d fields", LUN_EDITS);
         return false;
     }
+    while (*at && goes_before(*at, what, field)) at = (const struct lun_edit **)&(*at)->next;
     struct lun_edit *e = lun_arena_zalloc(r->mind->question->arena, sizeof *e);
     e->what = what;
     e->field = copy(r, field, strlen(field));
     e->value = e->field && value ? copy(r, value, value_n) : NULL;
     if (!e->field || (value && !e->value)) return false;
-    *end = e;
+    e->next = (struct lun_edit *)*at;
+    *at = e;
     return true;
 }
 

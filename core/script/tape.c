@@ -59,6 +59,14 @@ static struct lun_buf *name_of(lua_State *L, const struct lun_mind *mind, const 
     return out;
 }
 
+/* Of the order that they are in, which is another one in each process, nothing. */
+static uint64_t hash_of_headers(const struct lun_wish *w)
+{
+    uint64_t sum = 0;
+    for (int i = 0; i < w->http.n_headers; i++) sum += lun_hash_text(w->http.headers[i].name, lun_hash_text(w->http.headers[i].value, 1));
+    return sum;
+}
+
 /* What is asked, behind "http (": a URL and headers may hold a key that the policy was written with, and messages what was said, so it is only hashed. */
 static void put_question(const struct lun_wish *w, struct lun_buf *out)
 {
@@ -67,7 +75,7 @@ static void put_question(const struct lun_wish *w, struct lun_buf *out)
         return;
     }
     lun_buf_printf(out, "%s %s %lld\n", w->http.method, w->http.url, (long long)w->http.timeout);
-    for (int i = 0; i < w->http.n_headers; i++) lun_buf_printf(out, "%s: %s\n", w->http.headers[i].name, w->http.headers[i].value);
+    lun_buf_printf(out, "%016llx\n", (unsigned long long)hash_of_headers(w));
     lun_buf_add(out, w->http.body, w->http.body_n);
 }
 

@@ -195,7 +195,7 @@ static const char everything[] = ALL
     "  s = s .. all(l.now(), os.time(), os.clock(), os.date '!%c', l.random(), l.random(6), math.random(), l.pick({ 'a', 'b', 'c' }), l.split('x', nil, { new = 1, old = 1 }), l.backoff(3, { jitter = 'full' }))\n"
     "  s = s .. all(l.setting 'share', l.store.get 'there', l.store.get 'list', l.store.get 'not', l.store.incr('n', 2), l.store.set('k', { a = { 1, 2 } }), l.metric('m', 1), l.canary 'none')\n"
     "  s = s .. all(l.note('k', { x = 1 / 3 }), pcall(l.store.incr, 'n', 'x'), pcall(l.store.get), l.has_model 'small', l.hash 'x')\n"
-    "  s = s .. all(l.sleep(0.5), l.http { url = 'http://example.org/', headers = { ['x-key'] = 'hidden' } }, l.chat { model = 'small', text = r.text, choices = { 'easy', 'hard' } })\n"
+    "  s = s .. all(l.sleep(0.5), l.http { url = 'http://example.org/', headers = { ['x-key'] = 'hidden', accept = 'a', zone = 'b' } }, l.chat { model = 'small', text = r.text, choices = { 'easy', 'hard' } })\n"
     "  return 'h' .. l.hash(s)\n"
     "end,\n"
     "budget = function(r, spend)\n"
