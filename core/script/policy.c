@@ -279,12 +279,6 @@ static void read_error(struct lun_mind *mind)
     fail(mind, reason_of(e->failure), text);
 }
 
-static void tell_tape(struct lun_mind *mind)
-{
-    if (mind->thought.state == LUN_THOUGHT_WISHES) lun_tape_wish(mind);
-    else lun_tape_answer(mind);
-}
-
 static lun_us cpu_of(const struct lun_run_account *a) { return a->cpu + a->steps / STEPS_PER_US; }
 
 static void go(struct lun_mind *mind, int n)
@@ -298,10 +292,11 @@ static void go(struct lun_mind *mind, int n)
     case LUN_RUN_WISHED:
         mind->thought.state = LUN_THOUGHT_WISHES;
         mind->thought.wish = mind->wish;
-        break;
+        if (mind->tape) lun_tape_wish(mind);
+        return;
     default: read_error(mind);
     }
-    if (mind->tape) tell_tape(mind);
+    if (mind->tape) lun_tape_answer(mind);
 }
 
 /* Pushes what the hook is given beside the request; gives how many. */
