@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #define LUN_WRITER_WAIT (100 * LUN_MS)
-enum { LUN_WRITER_LINE = 64 * 1024,             /* bytes of one line at most, with its line end */
+enum { LUN_WRITER_LINE = 1024 * 1024,             /* bytes of one line at most, with its line end */
        LUN_WRITER_ROOM = 8 * 1024 * 1024 };     /* bytes that wait at most, those now being written among them */
 
 struct lun_writer;

@@ -9,6 +9,7 @@
     X(check,    "[gateway.lua]",  "everything that can be wrong with a configuration, at once") \
     X(test,     "[dir|file…]",    "runs specs of policies: real sandbox, virtual clock, scripted providers") \
     X(provider, "[script.lua]",   "a scripted provider: answers, delays, fails and cuts as told") \
+    X(replay,   "[config] LOG",   "what a policy would have made of the requests in a log, beside what really came of them") \
     X(set,      "[name=value]",   "settings of the policy of a running gateway: shows or changes them") \
     X(key,      "VERB [name]",    "keys of a running gateway: who may ask; made, listed, changed, rotated, revoked") \
     X(reload,   "",               "has a running gateway read its files again, and says what came of it") \

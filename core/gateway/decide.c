@@ -162,6 +162,11 @@ static void begin_sleep(struct lun_decider *m, lun_us delay)
 static void grant(struct lun_decider *m)
 {
     struct lun_wish *w = &m->thought->wish;
+    struct lun_question *q = lun_request_question(m->request);
+    if (w->kind != LUN_WISH_SLEEP && q->before) {
+        granted(m, &(struct lun_wish_result){ .error = "a replay asks nobody" });       /* unless the log has what came */
+        return;
+    }
     switch (w->kind) {
     case LUN_WISH_SLEEP:
         begin_sleep(m, w->delay);

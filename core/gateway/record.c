@@ -323,5 +323,10 @@ void lun_record_line(struct lun_question *q, const struct lun_done *done, struct
         lun_record_key(out, LUN_LOG_TEXT);
         lun_json_put_string(out, text, lun_text_clip(text, n, 8192));
     }
+    if (q->tape.n) {
+        lun_record_key(out, LUN_LOG_REPLAY);
+        lun_buf_add(out, q->tape.at, q->tape.n);
+        lun_buf_puts(out, "]}");
+    }
     lun_buf_putc(out, '}');
 }

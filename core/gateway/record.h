@@ -42,7 +42,8 @@
     X(WAITED,      "waited_ms",   "ms",      "of the latency, what went by before retries that were delayed, and in the queue of a rate limit, with nothing under way") \
     X(DROPPED,     "dropped",     "object",  "targets asked for that were left out, and why: when something failed, with `x-lunette-explain`, and for one " \
                                              "request in 256. One that rests, after a 429 or with an open circuit, with how long it still does") \
-    X(TEXT,        "text",        "text",    "the last user message, up to 8 KiB; only with `log.text = true`")
+    X(TEXT,        "text",        "text",    "the last user message, up to 8 KiB; only with `log.text = true`") \
+    X(REPLAY,      "replay",      "object",  "what each hook read and decided; only with `log.replay = true` (below)")
 /*  the same, of an object in `attempts` */
 #define LUN_LOG_ATTEMPT_FIELDS(X) \
     X(ATTEMPT_TARGET,   "target",   "text",    "the name of the target asked") \

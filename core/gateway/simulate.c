@@ -207,7 +207,8 @@ simulation *lun_simulation_new(struct lun_snapshot *snapshot, const struct lun_s
         .rehearsal = options->rehearsal, .random = options->seed ? options->seed : 1 };
     if (open_all(s, error)) {
         struct lun_probe_ways ways = { .loop = &s->loop, .snapshot = snapshot, .registry = s->registry, .upstreams = &s->upstreams, .wall = wall, .wall_self = s };
-        if (options->rehearsal) return s;
+        if (options->upstream) s->station.upstream = options->upstream, s->station.upstream_self = options->upstream_self;
+        if (options->rehearsal || options->upstream) return s;
         s->probe = lun_probe_new(&ways, options->log);
         s->rollout = lun_rollout_new(&ways, tell_canaries, s);
         return s;
@@ -309,7 +310,7 @@ static const struct lun_client client = { say_head, say_bytes, say_end, NULL };
 
 /* ---- asking ---- */
 
-static void renew_policy(simulation *s)
+void lun_simulation_fresh(simulation *s)
 {
     struct lun_policy *old = s->station.policy;
     char *error = NULL;
@@ -349,7 +350,7 @@ struct lun_simulated_answer *lun_simulation_ask(simulation *s, const struct lun_
     if (v->next) v->next->link = &v->next;
     s->visits = v;
     v->answer.started = lun_simulation_now(s);
-    renew_policy(s);
+    lun_simulation_fresh(s);
     if (who.rule || lun_admission_key(&s->station, r->key, r->key ? strlen(r->key) : 0, &who, &error))
         recognise(v, r, &who);
     else lun_admission_refuse(&s->station, NULL, &error, &client, v);

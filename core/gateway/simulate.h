@@ -28,6 +28,7 @@ struct lun_simulation_options {
     void (*line)(void *self, const char *text, size_t n); void *line_self;  /* takes each line of the request log; NULL: nobody */
     const struct lun_pair *settings; int n_settings;        /* of the policy: other values than the defaults. Borrowed until free */
     void (*trouble)(void *self, const struct lun_trouble *); void *trouble_self;    /* told when a hook has failed; NULL: nobody */
+    const struct lun_upstream_port *upstream; void *upstream_self;         /* takes every call in the place of scenes, and no provider is probed; NULL: scenes */
     bool rehearsal;             /* functions of the host program are not called, and no provider is probed */
     const struct lun_log *log;  /* the process log, lunette.log in it; NULL: none. Borrowed */
 };
@@ -43,6 +44,7 @@ const struct lun_snapshot *lun_simulation_snapshot(const struct lun_simulation *
 /* For clients of another kind than lun_simulation_ask's (gateway/inquire.h): they ask here, and what they woke runs when the clock is moved,
  * by 0 at least. They are over before lun_simulation_free. */
 struct lun_station *lun_simulation_station(struct lun_simulation *);
+void lun_simulation_fresh(struct lun_simulation *);     /* such a client calls this before each question: a policy's machine that is worn out is replaced */
 
 /* Asks for something of a canary, of its snapshot, as the admin interface does. False: `problem` says why that cannot be. */
 bool lun_simulation_canary(struct lun_simulation *, const struct lun_canary_rule *, enum lun_canary_verb, const char *by, const char *why, char problem[120]);

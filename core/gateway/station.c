@@ -10,10 +10,12 @@ static uint64_t seed(struct lun_station *s) { return s->random = s->random * 636
 
 void lun_station_id(struct lun_station *s, char out[LUN_REQUEST_ID]) { lun_request_id(seed(s), out); }
 
-struct lun_question *lun_station_question(struct lun_station *s)
+struct lun_question *lun_station_question(struct lun_station *s) { return lun_station_question_of(s, seed(s)); }
+
+struct lun_question *lun_station_question_of(struct lun_station *s, uint64_t seed_of_it)
 {
     lun_us wall = s->wall ? s->wall(s->wall_self) : lun_clock_wall();
-    struct lun_question *q = lun_question_new(s->stock, s->snapshot, s->registry, s->loop, wall, seed(s));
+    struct lun_question *q = lun_question_new(s->stock, s->snapshot, s->registry, s->loop, wall, seed_of_it);
     q->tuning = lun_tuning_ref(s->tuning);
     q->rehearsal = s->rehearsal;
     q->rehearsal_new = s->rehearsal_new;

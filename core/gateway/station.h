@@ -48,6 +48,9 @@ struct lun_station {                    /* filled in by whoever owns it */
 /* A fresh question of this station, to be recognised. Yours: lun_question_free, or lun_station_open. */
 struct lun_question *lun_station_question(struct lun_station *);
 
+/* The same with a seed that comes from elsewhere. */
+struct lun_question *lun_station_question_of(struct lun_station *, uint64_t seed);
+
 /* An id for a request that is refused before there is a question. */
 void lun_station_id(struct lun_station *, char out[LUN_REQUEST_ID]);
 

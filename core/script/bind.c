@@ -33,6 +33,7 @@ static int free_bound(lua_State *L)
     struct lun_bound *b = lua_touserdata(L, 1);
     lun_vm_of(L)->bound = NULL;
     lun_buf_free(&b->scratch);
+    lun_buf_free(&b->name);
     free(b->own);
     b->own = NULL;
     return 0;

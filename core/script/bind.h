@@ -14,6 +14,7 @@
 #include "script/configured.h"
 #include "script/policy.h"
 #include "script/run.h"
+#include "script/tape.h"
 #include "script/vm.h"
 #include "state/health.h"
 
@@ -31,6 +32,7 @@ struct lun_mind {
     size_t taken;                       /* bytes that its hooks have put into the question's arena */
     int draws, lines;                   /* random choices noted; lines logged */
     struct lun_run_account account;      /* CPU and memory of all its runs */
+    struct lun_tape *tape;              /* what its hooks read goes there, or comes from there; NULL: neither */
 
     enum lun_hook hook;
     const struct lun_trial *about;
@@ -64,6 +66,8 @@ struct lun_member {
     void *(*part)(lua_State *L, struct lun_mind *, void *self);     /* … that object, for the `get` of its members, without pushing it */
     double (*number)(void *self);       /* a field that is a number or nil: the same without Lua; NAN: nil */
     const char *lua;                    /* for editors, as LuaLS writes types. Methods: "(i: integer): string?"; fields: where `type` does not say it */
+    bool fixed;                         /* on no tape (tape.h): follows from the configuration, the request's model and kind, and what is on it */
+    bool (*says)(lua_State *L, int results);    /* whether what it gave is something that was said: on no tape without log.text. NULL: never */
 };
 
 /* All of them, in the order of the reference. */
@@ -86,6 +90,7 @@ struct lun_class {
     int (*count)(void *self);           /* #; NULL: raises */
     lua_CFunction concat;               /* ..; NULL: raises */
     void (*text)(struct lun_buf *, void *self);             /* tostring; NULL: its name */
+    void (*which)(struct lun_buf *, void *self);            /* which of them it is, on a tape; NULL: there is one */
     const char *lua;                    /* more lines for editors: what [i], # and .. give; or NULL */
     bool free;                          /* belongs to no request: may be made at load and kept for ever */
 };
@@ -97,7 +102,7 @@ extern const struct lun_class *const lun_classes[];         /* by id; ends with 
 
 /* What a machine has at hand: no access looks it up in the registry by name. */
 struct lun_bound {
-    struct lun_buf scratch;
+    struct lun_buf scratch, name;                           /* name: tape.c's */
     int meta[LUN_CLASS_COUNT];                              /* registry: the metatables */
     struct lun_path {                                       /* of the field that targets were put in order by last: looked up once */
         char text[24]; size_t n;
@@ -110,7 +115,9 @@ struct lun_bound {
 struct lun_bound *lun_bind_make(lua_State *L);              /* once per machine */
 struct lun_bound *lun_bind_bound(lua_State *L);             /* that */
 
-void lun_class_open(struct lun_vm *);                       /* makes all metatables, runs lua/targets.lua. Outside of runs */
+void lun_class_open(struct lun_vm *, bool taped);           /* makes all metatables, runs lua/targets.lua. Outside of runs. Taped: what is read is on tapes */
+int lun_class_read(lua_State *L, struct lun_mind *, void *self, const struct lun_member *);     /* a field, by way of the tape where there is one */
+bool lun_class_says(lua_State *L, int results);             /* a member's `says`: whatever it gave, but nil */
 void *lun_class_new(lua_State *L, const struct lun_class *, const struct lun_mind *, size_t size);     /* pushes; zeroed but for the serial */
 const struct lun_class *lun_class_of(lua_State *L, int index);             /* never raises; NULL: of none */
 void *lun_class_is(lua_State *L, int index, const struct lun_class *);     /* never raises; NULL: it is none */
@@ -172,6 +179,7 @@ void lun_push_provider(lua_State *L, struct lun_mind *, const struct lun_provide
 void lun_push_spend(lua_State *L, struct lun_mind *);
 void lun_push_attempt(lua_State *L, struct lun_mind *, const struct lun_trial *);
 void lun_push_outcome(lua_State *L, struct lun_mind *);
+const struct lun_trial *lun_attempt_at(lua_State *L, int index);                            /* an attempt userdata's; NULL: it is none */
 const struct lun_target *lun_target_at(lua_State *L, int index, const struct lun_mind *);   /* a target userdata's; NULL: it is none */
 int lun_steps_concat(lua_State *L);                         /* `..` of targets, steps and target */
 int lun_targets_steps(lua_State *L);                        /* `targets:steps{…}` */
@@ -211,6 +219,7 @@ struct lun_function {
     const char *arguments, *result, *doc;
     lua_CFunction call;                 /* NULL: written in lua/lunette.lua */
     const char *lua;                    /* for editors, as in lun_member */
+    bool fixed;                         /* the same */
 };
 extern const struct lun_function lun_functions[];           /* ends with a NULL name */
 int lun_chance_random(lua_State *L);
@@ -267,6 +276,10 @@ bool lun_push_json(lua_State *L, struct lun_json, const char **why);
 /* Appends the value at `index`, of plain data, at most `most` bytes. NULL, or what is wrong with it. Raw reads; raises only inside a
  * run, when that has to be stopped. */
 const char *lun_bind_encode(lua_State *L, int index, struct lun_buf *, size_t most);
+
+/* Whether the table at `index` is marked as a list, so that an empty one is written as []; and marks the one on top of the stack. */
+bool lun_bind_is_list(lua_State *L, int index);
+void lun_bind_mark_list(lua_State *L);
 
 /* The same for our own code (cjson.c), of any size and as deep as the scanner lets through: null stays lunette.null in objects too, a list with
  * few holes is filled with null. False: too deep. */

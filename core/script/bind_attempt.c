@@ -62,7 +62,7 @@ GET(text)
 {
     struct lun_json body;
     struct lun_buf *out = lun_bind_scratch(L);
-    (void)mind;
+    lun_question_miss(mind->question, LUN_UNSAID_ANSWER);
     lua_pushnil(L);
     if (!whole(TRIAL(self), &body)) return 1;
     lun_vm_work(L, (int64_t)(body.n >> 3));
@@ -74,16 +74,20 @@ GET(text)
 
 static int attempt_body(lua_State *L)
 {
-    struct attempt *a = lun_class_check(L, 1, &lun_attempt_class, NULL);
+    struct lun_mind *mind;
+    struct attempt *a = lun_class_check(L, 1, &lun_attempt_class, &mind);
     struct lun_json body;
+    lun_question_miss(mind->question, LUN_UNSAID_ANSWER);
     const char *why = "no_body";
     if (TRIAL(a)->body_n) why = "not_json";
     if (whole(TRIAL(a), &body) && lun_push_json(L, body, &why)) return 1;
     return lun_bind_nil(L, why);
 }
 
+static void which(struct lun_buf *out, void *self) { lun_buf_int(out, TRIAL(self)->number); }
+
 static const struct lun_member attempt_members[] = {
-    { "number", NULL, "number", "from 1, over the request", get_number },
+    { "number", NULL, "number", "from 1, over the request", get_number, .fixed = true },
     { "try", NULL, "number", "from 1, on this target", get_try },
     { "target", NULL, "target", "who was asked", get_target },
     { "status", NULL, "number or nil", "of the provider's answer; nil: there was none", get_status },
@@ -97,14 +101,14 @@ static const struct lun_member attempt_members[] = {
     { "ttft", NULL, "number or nil", "seconds to the first byte", get_ttft },
     { "committed", NULL, "boolean", "its answer goes to the client", get_committed },
     { "hedge", NULL, "boolean", "it was started beside another", get_hedge },
-    { "text", NULL, "string or nil", "of a whole answer: what the model said", get_text },
+    { "text", NULL, "string or nil", "of a whole answer: what the model said", get_text, .says = lun_class_says },
     { "finish_reason", NULL, "string or nil", "of the first choice: `stop`, `length`, …", get_finish_reason },
     { "cost", NULL, "number", "USD charged so far", get_cost },
     { "detail", NULL, "string or nil", "what happened, for people", get_detail },
     { "body", "()", "table or nil", "a whole answer (an error's too), decoded; `nil, \"no_body\"`, `\"not_json\"` or `\"too_large\"` (over 256 KiB)", NULL, attempt_body,
-      .lua = "(): table?, string?" },
+      .lua = "(): table?, string?", .says = lun_class_says },
     { 0 } };
-const struct lun_class lun_attempt_class = { .id = LUN_CLASS_attempt, .name = "attempt", .doc = "One asking of one target: the second argument of `judge` and `retry`.", .members = attempt_members };
+const struct lun_class lun_attempt_class = { .id = LUN_CLASS_attempt, .name = "attempt", .doc = "One asking of one target: the second argument of `judge` and `retry`.", .members = attempt_members, .which = which };
 
 void lun_push_attempt(lua_State *L, struct lun_mind *mind, const struct lun_trial *t)
 {
@@ -115,6 +119,12 @@ void lun_push_attempt(lua_State *L, struct lun_mind *mind, const struct lun_tria
     struct attempt *self = lun_class_new(L, &lun_attempt_class, mind, sizeof *self);
     self->trial = t;
     lun_bind_keep(L, mind, LUN_KEPT_ATTEMPT(t->number));
+}
+
+const struct lun_trial *lun_attempt_at(lua_State *L, int index)
+{
+    struct attempt *a = lun_class_is(L, index, &lun_attempt_class);
+    return a ? a->trial : NULL;
 }
 
 /* ---- outcome ---- */
@@ -189,7 +199,7 @@ GET(outcome_usage)
 static const struct lun_member outcome_members[] = {
     { "status", NULL, "number", "what the client got; 499: it left first", get_outcome_status },
     { "target", NULL, "target or nil", "who answered; nil: nobody", get_outcome_target },
-    { "attempts", NULL, "list of attempt", "all of them: `#outcome.attempts` is how many", get_outcome_attempts },
+    { "attempts", NULL, "list of attempt", "all of them: `#outcome.attempts` is how many", get_outcome_attempts, .fixed = true },
     { "usage", NULL, "table or nil", "tokens: `input output`, of these `cached_input cache_write cache_write_1h audio_input image_input` and `reasoning audio_output image_output`, and `estimated`; nil: nobody said. Read-only", get_outcome_usage,
       .lua = "{ input: number, output: number, cached_input: number, cache_write: number, cache_write_1h: number, audio_input: number, image_input: number, reasoning: number, audio_output: number, image_output: number, estimated: boolean }?" },
     { "cost", NULL, "number", "USD, over all attempts", get_outcome_cost },
@@ -198,7 +208,7 @@ static const struct lun_member outcome_members[] = {
     { "waited", NULL, "number", "of the latency, seconds before retries that were delayed, and in the queue of a rate limit, with nothing under way", get_outcome_waited },
     { "fallback", NULL, "boolean", "another than the first step answered", get_outcome_fallback },
     { "cached", NULL, "boolean", "the answer came from the cache", get_outcome_cached },
-    { "labels", NULL, "list", "what `classify` answered", get_outcome_labels },
+    { "labels", NULL, "list", "what `classify` answered", get_outcome_labels, .fixed = true },
     { 0 } };
 const struct lun_class lun_outcome_class = { .id = LUN_CLASS_outcome, .name = "outcome", .doc = "How it all ended: the second argument of `finish`.", .members = outcome_members };
 

@@ -13,11 +13,14 @@
 #define WEIGHTS   256                   /* entries of a list to choose from */
 #define PIECE     ((size_t)16 << 10)    /* bytes hashed at once */
 
+/* All chance but that of the canaries, whose results are on the tape themselves. */
+static double draw(lua_State *L, struct lun_mind *mind) { return lun_tape_number(L, mind, "random", lun_question_random_unit(mind->question)); }
+
 /* ---- choices ---- */
 
 int lun_chance_random(lua_State *L)
 {
-    double r = lun_question_random_unit(lun_bind_mind(L, "lunette.random")->question), low = 1, high;
+    double r = draw(L, lun_bind_mind(L, "lunette.random")), low = 1, high;
     if (lua_isnoneornil(L, 1)) { lua_pushnumber(L, r); return 1; }
     high = floor(luaL_checknumber(L, 1));
     if (!lua_isnoneornil(L, 2)) { low = high; high = floor(luaL_checknumber(L, 2)); }
@@ -26,15 +29,12 @@ int lun_chance_random(lua_State *L)
     return 1;
 }
 
-/* What was chosen by chance, and how likely that was: replay and learning need both. */
-static void note_draw(lua_State *L, struct lun_mind *mind, const char *name, double probability)
+/* What there was to choose from; `push` puts the i-th on the stack, from 0, as it is noted. */
+struct lot { int n; const double *weights; void (*push)(lua_State *L, const void *self, int i); const void *self; };
+
+/* The choice on top of the stack, as it is noted. */
+static void put_choice(lua_State *L, struct lun_mind *mind, struct lun_buf *out)
 {
-    char key[NOTE_KEY + 16], json[40];
-    struct lun_buf *out = lun_bind_scratch(L);
-    if (mind->draws >= DRAWS) return;
-    snprintf(key, sizeof key, mind->draws ? "%s_%d" : "%s", name, mind->draws + 1);
-    mind->draws++;
-    lun_buf_puts(out, "{\"chosen\":");
     size_t before = out->n;
     const struct lun_target *t = lun_target_at(L, -1, mind);
     if (t) lun_json_put_text(out, t->name);
@@ -42,6 +42,40 @@ static void note_draw(lua_State *L, struct lun_mind *mind, const char *name, dou
         out->n = before;
         lun_buf_puts(out, "null");
     }
+}
+
+/* How likely what was chosen in the log is by these weights. */
+static void recall(lua_State *L, struct lun_mind *mind, const char *key, const struct lot *lot)
+{
+    struct lun_before *before = mind->question->before;
+    struct lun_chance *c = before->chances, *end = c + before->n_chances;
+    double all = 0;
+    while (c < end && strcmp(c->note, key)) c++;
+    before->other |= c == end;
+    if (c == end) return;
+    c->met = true;
+    c->now = 0;
+    for (int i = 0; i < lot->n; i++) all += lot->weights[i];
+    for (int i = 0; i < lot->n; i++) {
+        struct lun_buf *out = lun_bind_scratch(L);
+        lot->push(L, lot->self, i);
+        put_choice(L, mind, out);
+        lua_pop(L, 1);
+        if (out->n == c->chosen.n && !memcmp(out->at, c->chosen.at, out->n)) c->now += lot->weights[i] / all;
+    }
+}
+
+/* What was chosen by chance, and how likely that was: replay and learning need both. */
+static void note_draw(lua_State *L, struct lun_mind *mind, const char *name, double probability, const struct lot *lot)
+{
+    char key[NOTE_KEY + 16], json[40];
+    if (mind->draws >= DRAWS) return;
+    snprintf(key, sizeof key, mind->draws ? "%s_%d" : "%s", name, mind->draws + 1);
+    mind->draws++;
+    if (mind->question->before) recall(L, mind, key, lot);
+    struct lun_buf *out = lun_bind_scratch(L);
+    lun_buf_puts(out, "{\"chosen\":");
+    put_choice(L, mind, out);
     lun_buf_puts(out, ",\"probability\":");
     lun_buf_add(out, json, (size_t)lun_decimal_write(json, sizeof json, 6, probability));
     lun_buf_putc(out, '}');
@@ -70,6 +104,8 @@ static void push_item(lua_State *L, int index, int i)
     if (s) lun_push_target(L, lun_vm_current(L), s->item[i - 1]);
     else lua_rawgeti(L, index, i);
 }
+
+static void push_listed(lua_State *L, const void *self, int i) { (void)self; push_item(L, 1, i + 1); }
 
 /* The weight on top of the stack, which it takes. */
 static double pop_weight(lua_State *L, const char *function)
@@ -114,10 +150,10 @@ int lun_chance_pick(lua_State *L)
     if (n > WEIGHTS) return luaL_error(L, "pick(list, weights): over %d to choose from", WEIGHTS);
     if (!n) return lun_bind_nil(L, "empty");
     for (int i = 0; i < n; i++) weights[i] = weight_of(L, 1, 2, i + 1);
-    int chosen = choose(weights, n, lun_question_random_unit(mind->question), &probability);
+    int chosen = choose(weights, n, draw(L, mind), &probability);
     if (!chosen) return lun_bind_nil(L, "no_weight");
     push_item(L, 1, chosen);
-    note_draw(L, mind, "pick", probability);
+    note_draw(L, mind, "pick", probability, &(struct lot){ n, weights, push_listed, NULL });
     return 1;
 }
 
@@ -165,14 +201,16 @@ static uint64_t hash_of(lua_State *L, const char *text, size_t n, uint64_t seed)
 }
 
 /* The same place in [0, 1) for the same salt and who, on every machine. */
-static double place_of(lua_State *L, struct lun_mind *mind)
+static double place_of(lua_State *L)
 {
     size_t n;
-    if (lua_isnil(L, 2)) return lun_question_random_unit(mind->question);
     size_t salt_n = strlen(luaL_checkstring(L, 1));
     const char *who = luaL_checklstring(L, 2, &n);
     return lun_hash_unit(hash_of(L, who, n, hash_of(L, lua_tostring(L, 1), salt_n, 0)));
 }
+
+static void push_named(lua_State *L, const void *self, int i) { lua_pushstring(L, ((const struct share *)self)[i].name); }
+static void push_place(lua_State *L, const void *self, int i) { (void)self; lua_pushfstring(L, "%d", i + 1); }
 
 int lun_chance_split(lua_State *L)
 {
@@ -186,17 +224,19 @@ int lun_chance_split(lua_State *L)
     table_at(L, 3);
     bool list = lua_objlen(L, 3) > 0;
     int n = list ? by_place(L, 3, weights) : by_name(L, 3, shares, weights);
-    int chosen = choose(weights, n, place_of(L, mind), &probability);
+    int chosen = choose(weights, n, lua_isnil(L, 2) ? draw(L, mind) : place_of(L), &probability);
     if (!chosen) return lun_bind_nil(L, "no_weight");
     if (list) lua_pushinteger(L, chosen);
     else lua_pushstring(L, shares[chosen - 1].name);
     snprintf(note, sizeof note, "split_%.40s", lua_tostring(L, 1));
     if (list) lua_pushfstring(L, "%d", chosen);
     else lua_pushvalue(L, -1);
-    note_draw(L, mind, note, probability);
+    note_draw(L, mind, note, probability, &(struct lot){ n, weights, list ? push_place : push_named, shares });
     lua_pop(L, 1);
     return 1;
 }
+
+static void push_is_new(lua_State *L, const void *self, int i) { (void)self; lua_pushboolean(L, i == 0); }
 
 static int push_group(lua_State *L, struct lun_mind *mind, bool is_new, const char *name, double share)
 {
@@ -204,7 +244,7 @@ static int push_group(lua_State *L, struct lun_mind *mind, bool is_new, const ch
     lua_pushboolean(L, is_new);
     if (!lua_isnil(L, 2)) return 1;                 /* nothing was left to chance */
     snprintf(note, sizeof note, "canary_%.40s", name);
-    note_draw(L, mind, note, is_new ? share : 1 - share);
+    note_draw(L, mind, note, is_new ? share : 1 - share, &(struct lot){ 2, (const double[]){ share, 1 - share }, push_is_new, NULL });
     return 1;
 }
 
@@ -221,7 +261,8 @@ int lun_chance_canary(lua_State *L)
         if (g->canary == rule) return lua_pushboolean(L, g->is_new), 1;
     lun_bind_take(L, mind, sizeof(struct lun_grouped));
     double share = lun_canary_share(rule->state) / 100;
-    return push_group(L, mind, lun_question_group(q, rule, place_of(L, mind))->is_new, rule->name, share);
+    double place = lua_isnil(L, 2) ? lun_question_random_unit(q) : place_of(L);
+    return push_group(L, mind, lun_question_group(q, rule, place)->is_new, rule->name, share);
 }
 
 int lun_chance_hash(lua_State *L)
@@ -269,7 +310,7 @@ int lun_chance_backoff(lua_State *L)
     around = number_option(L, "jitter_seconds", 0);
     if (delay > max) delay = max;
     if (full || jitter > 0 || around > 0) {
-        double r = lun_question_random_unit(lun_bind_mind(L, "backoff with jitter")->question);
+        double r = draw(L, lun_bind_mind(L, "backoff with jitter"));
         if (full) delay *= r;
         else if (jitter > 0) delay *= 1 + jitter * (2 * r - 1);
         else delay += around * (2 * r - 1);

@@ -1,6 +1,7 @@
 /* `lunette.host`: what a host program lets policies call. */
 #include "script/bind.h"
 #include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 #include "script/host.h"
 #include "script/sandbox.h"
@@ -83,6 +84,15 @@ static int call(lua_State *L)
     return give(L, f->name, out, results, texts);
 }
 
+/* The same by way of the tape, where there is one. */
+static int taped_call(lua_State *L)
+{
+    const struct lun_host_function *f = lua_touserdata(L, lua_upvalueindex(1));
+    char name[LUN_HOST_NAME + 8];
+    snprintf(name, sizeof name, "host.%s", f->name);
+    return lun_tape_call(L, lun_vm_current(L), &(struct lun_read){ .name = name, .arguments = 1 }, call);
+}
+
 void lun_bind_host(struct lun_vm *vm, const struct lun_host_function *list, int n)
 {
     lua_State *L = vm->L;
@@ -90,7 +100,7 @@ void lun_bind_host(struct lun_vm *vm, const struct lun_host_function *list, int 
     lua_newtable(L);
     for (int i = 0; i < n; i++) {
         lua_pushlightuserdata(L, (void *)&list[i]);
-        lua_pushcclosure(L, call, 1);
+        lua_pushcclosure(L, taped_call, 1);
         lua_setfield(L, -2, list[i].name);
     }
     lun_sandbox_freeze(L);

@@ -20,7 +20,7 @@ struct decoding { lua_State *L; bool whole; int steps; const char *why; };
 
 static bool push(struct decoding *d, struct lun_json value, int depth);
 
-static void mark_list(lua_State *L)
+void lun_bind_mark_list(lua_State *L)
 {
     lua_pushlightuserdata(L, (void *)&empty_list);
     lua_rawget(L, LUA_REGISTRYINDEX);
@@ -51,7 +51,7 @@ static bool push_list(struct decoding *d, struct lun_json value, int depth)
         if (!push(d, e.value, depth + 1)) return false;
         lua_rawseti(d->L, -2, ++n);
     }
-    if (!n) mark_list(d->L);
+    if (!n) lun_bind_mark_list(d->L);
     return true;
 }
 
@@ -118,7 +118,7 @@ static const char *put_number(struct encoding *e, double n)
     return NULL;
 }
 
-static bool is_marked(lua_State *L, int index)
+bool lun_bind_is_list(lua_State *L, int index)
 {
     if (!lua_getmetatable(L, index)) return false;
     lua_pushlightuserdata(L, (void *)&empty_list);
@@ -143,7 +143,7 @@ static int list_length(lua_State *L, int index, bool holes)
         if (++n % WORK == 0) lun_vm_work(L, WORK * 4);
     }
     if (names) return n ? -2 : -1;
-    if (!n) return is_marked(L, index) ? 0 : -1;
+    if (!n) return lun_bind_is_list(L, index) ? 0 : -1;
     if (holes && (most <= FEW || most <= 2 * n)) return (int)most;
     return most == n ? n : -2;
 }
@@ -303,6 +303,6 @@ int lun_json_array_function(lua_State *L)
     luaL_checktype(L, 1, LUA_TTABLE);
     if (lua_getmetatable(L, 1)) return luaL_error(L, "json.array: a table with a metatable of its own");
     lua_settop(L, 1);
-    mark_list(L);
+    lun_bind_mark_list(L);
     return 1;
 }

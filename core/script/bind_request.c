@@ -7,6 +7,8 @@
 
 #define SCANNED ((size_t)8 << 20)       /* a larger body is not searched for one of its fields: it would take longer than a hook may */
 
+#define CHOICE  64                     /* bytes of a field that is a choice and no text */
+
 struct key { struct lun_box box; };
 
 /* ---- fields ---- */
@@ -23,6 +25,12 @@ static void reads(const struct lun_mind *mind, unsigned what)
 #define READ_TEXT_FIELD(name, what, value) GET(name) { (void)self; struct lun_question *q = mind->question; reads(mind, what); return lun_push_text(L, value); }
 #define BOOL_FIELD(name, value) GET(name) { (void)self; struct lun_question *q = mind->question; lua_pushboolean(L, value); return 1; }
 
+static struct lun_question *in_body(struct lun_question *q)
+{
+    lun_question_miss(q, LUN_UNSAID_BODY);
+    return q;
+}
+
 TEXT_FIELD(model, q->model)
 TEXT_FIELD(endpoint, lun_endpoint_name(q->endpoint))
 READ_TEXT_FIELD(user, LUN_READS_USER, q->user)
@@ -33,13 +41,20 @@ TEXT_FIELD(class, q->class)
 TEXT_FIELD(label, q->n_labels ? q->labels[0] : NULL)
 TEXT_FIELD(id, q->id)
 BOOL_FIELD(has_code, lun_question_has_code(q))
-BOOL_FIELD(has_tools, q->has_tools)
-BOOL_FIELD(has_image, q->has_image)
-BOOL_FIELD(has_schema, q->has_schema)
+BOOL_FIELD(has_tools, in_body(q)->has_tools)
+BOOL_FIELD(has_image, in_body(q)->has_image)
+BOOL_FIELD(has_schema, in_body(q)->has_schema)
 NUMBER_FIELD(words, lun_question_words(q))
 NUMBER_FIELD(chars, lun_question_chars(q))
-NUMBER_FIELD(tokens, lun_question_tokens(q))
-NUMBER_FIELD(messages, lun_question_messages(q))
+NUMBER_FIELD(messages, lun_question_messages(in_body(q)))
+
+GET(tokens)
+{
+    (void)self;
+    lun_question_miss(mind->question, LUN_UNSAID_TOKENS);
+    lua_pushnumber(L, (double)lun_question_tokens(mind->question));
+    return 1;
+}
 
 GET(stream)
 {
@@ -53,6 +68,7 @@ GET(client_retry)
 {
     (void)self;
     reads(mind, LUN_READS_RETRY);
+    lun_question_miss(mind->question, LUN_UNSAID_HEADERS);
     lua_pushnumber(L, mind->question->client_retry);
     return 1;
 }
@@ -69,7 +85,7 @@ GET(text)
 GET(max_tokens)
 {
     (void)self;
-    if (mind->question->max_tokens < 0) lua_pushnil(L);
+    if (in_body(mind->question)->max_tokens < 0) lua_pushnil(L);
     else lua_pushnumber(L, (double)mind->question->max_tokens);
     return 1;
 }
@@ -101,6 +117,7 @@ GET(headers)
 {
     (void)self;
     reads(mind, LUN_READS_HEADERS);
+    lun_question_miss(mind->question, LUN_UNSAID_HEADERS);
     if (lun_bind_kept(L, mind, LUN_KEPT_HEADERS)) return 1;
     lun_push_pairs(L, mind->question->headers, mind->question->n_headers);
     lun_bind_keep(L, mind, LUN_KEPT_HEADERS);
@@ -190,7 +207,8 @@ static int request_message(lua_State *L)
     struct lun_mind *mind;
     lun_class_check(L, 1, &lun_request_class, &mind);
     double wanted = luaL_checknumber(L, 2);
-    const struct lun_question *q = mind->question;
+    struct lun_question *q = mind->question;
+    lun_question_miss(q, LUN_UNSAID_TEXT | LUN_UNSAID_BODY);
     struct lun_json messages = q->body ? lun_json_of(q->body, &q->fields[LUN_FIELD_messages]) : (struct lun_json){ 0 };
     lun_vm_work(L, (int64_t)(messages.n >> 4));
     double at = wanted < 0 ? (double)lun_json_count(messages) + wanted : wanted - 1;
@@ -219,6 +237,7 @@ static int request_param(lua_State *L)
     struct lun_json value = { 0 };
     if (!q->body) return 0;
     reads(mind, lun_cache_key_field(name));
+    lun_question_miss(mind->question, strcmp(name, "messages") ? LUN_UNSAID_BODY : LUN_UNSAID_TEXT | LUN_UNSAID_BODY);
     if (!routing_field(q, name, &value)) {
         if (q->body_n > SCANNED) return lun_bind_nil(L, "too_large");
         value = lun_json_get(body_of(q), name);
@@ -228,12 +247,24 @@ static int request_param(lua_State *L)
     return decoded(L, value);
 }
 
+/* Short texts such as `high` are choices; but not where what is said to the model stands. */
+static bool param_says(lua_State *L, int results)
+{
+    static const char *const content[] = { "messages", "system", "prompt", "input", "suffix", "prediction" };
+    int type = results > 0 ? lua_type(L, -results) : LUA_TNIL;
+    if (type == LUA_TNIL || type == LUA_TNUMBER || type == LUA_TBOOLEAN) return false;
+    if (type != LUA_TSTRING || lua_objlen(L, -results) > CHOICE) return true;
+    for (size_t i = 0; i < sizeof content / sizeof *content; i++) if (!strcmp(lua_tostring(L, 2), content[i])) return true;
+    return false;
+}
+
 static int request_body(lua_State *L)
 {
     struct lun_mind *mind;
     lun_class_check(L, 1, &lun_request_class, &mind);
     if (!mind->question->body) return lun_bind_nil(L, "no_body");
     reads(mind, LUN_READS_BODY | LUN_READS_STREAM);
+    lun_question_miss(mind->question, LUN_UNSAID_TEXT | LUN_UNSAID_BODY);
     return decoded(L, body_of(mind->question));
 }
 
@@ -261,11 +292,11 @@ GET(key_tags)
 /* ---- classes ---- */
 
 static const struct lun_member request_members[] = {
-    { "model", NULL, "string", "the model asked for, `auto` too", get_model },
+    { "model", NULL, "string", "the model asked for, `auto` too", get_model, .fixed = true },
     { "endpoint", NULL, "string", "`chat`, `completions` or `embeddings`", get_endpoint,
-      .lua = "\"chat\"|\"completions\"|\"embeddings\"" },
-    { "stream", NULL, "boolean", "whether the client wants a stream", get_stream },
-    { "text", NULL, "string", "the text of the last user message (completions: the prompt; embeddings: the first input)", get_text },
+      .lua = "\"chat\"|\"completions\"|\"embeddings\"", .fixed = true },
+    { "stream", NULL, "boolean", "whether the client wants a stream", get_stream, .fixed = true },
+    { "text", NULL, "string", "the text of the last user message (completions: the prompt; embeddings: the first input)", get_text, .says = lun_class_says },
     { "words", NULL, "number", "words of `text`", get_words },
     { "chars", NULL, "number", "characters of `text`: code points without combining marks", get_chars },
     { "tokens", NULL, "number", "tokens of the whole input, estimated (how well: `core/state/README.md`)", get_tokens },
@@ -287,18 +318,18 @@ static const struct lun_member request_members[] = {
     { "label", NULL, "string or nil", "the first of `labels`", get_label },
     { "headers", NULL, "table", "by lower-case name, without those that carry a secret. Read-only", get_headers,
       .lua = "table<string, string>" },
-    { "key", NULL, "key", "the entry of `clients` that asks", get_key },
+    { "key", NULL, "key", "the entry of `clients` that asks", get_key, .fixed = true },
     { "deadline", NULL, "number", "seconds that are left for everything", get_deadline },
     { "attempts", NULL, "list of attempt", "those so far, in order", get_attempts },
-    { "targets", NULL, "targets", "what `select` is given: for the other hooks", get_targets },
+    { "targets", NULL, "targets", "what `select` is given: for the other hooks", get_targets, .fixed = true },
     { "client_retry", NULL, "number", "how often the client's SDK has retried this already; 0 the first time", get_client_retry },
     { "id", NULL, "string", "the request's id, as in the log", get_id },
     { "message", "(i)", "table or nil", "`{ role =, text = }` of the i-th message; -1 is the last. nil past the ends", NULL, request_message,
-      .lua = "(i: integer): { role: string, text: string }?" },
+      .lua = "(i: integer): { role: string, text: string }?", .says = lun_class_says },
     { "param", "(name)", "any", "a field of the body, decoded; nil when it is not there. Over 256 KiB: `nil, \"too_large\"`", NULL, request_param,
-      .lua = "(name: string): any, string?" },
+      .lua = "(name: string): any, string?", .says = param_says },
     { "body", "()", "table or nil", "the whole body, decoded. Over 256 KiB: `nil, \"too_large\"`", NULL, request_body,
-      .lua = "(): table?, string?" },
+      .lua = "(): table?, string?", .says = lun_class_says },
     { 0 } };
 const struct lun_class lun_request_class = {
     .id = LUN_CLASS_request, .name = "request", .doc = "What the client asked. The first argument of every hook.", .members = request_members };

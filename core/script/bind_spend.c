@@ -5,7 +5,7 @@
 #include "base/loop.h"
 #include "state/charge.h"
 
-struct budget { struct lun_box box; struct lun_account_view view; };
+struct budget { struct lun_box box; const char *name; struct lun_account_view view; };     /* name: as `spend` has it */
 
 #define GET(name) static int get_##name(lua_State *L, struct lun_mind *mind, void *self)
 
@@ -18,6 +18,7 @@ static struct lun_account_view nothing(const char *name)
 static int push_budget(lua_State *L, struct lun_mind *mind, const char *name, struct lun_account *account)
 {
     struct budget *b = lun_class_new(L, &lun_budget_class, mind, sizeof *b);
+    b->name = name;
     b->view = nothing(name);
     if (account) lun_account_look(account, lun_question_wall(mind->question), &b->view);
     return 1;
@@ -61,10 +62,10 @@ static bool push_tag(lua_State *L, struct lun_mind *mind, const char *name)
 }
 
 static const struct lun_member spend_members[] = {
-    { "request", NULL, "budget", "this request's own (`x-lunette-budget`)", get_request },
-    { "key", NULL, "budget", "that of the client's key", get_key },
-    { "team", NULL, "budget", "that of its team", get_team },
-    { "total", NULL, "budget", "that of the whole gateway", get_total },
+    { "request", NULL, "budget", "this request's own (`x-lunette-budget`)", get_request, .fixed = true },
+    { "key", NULL, "budget", "that of the client's key", get_key, .fixed = true },
+    { "team", NULL, "budget", "that of its team", get_team, .fixed = true },
+    { "total", NULL, "budget", "that of the whole gateway", get_total, .fixed = true },
     { 0 } };
 const struct lun_class lun_spend_class = {
     .id = LUN_CLASS_spend, .name = "spend", .members = spend_members, .named = push_tag, .lua = "---@field [string] lunette.Budget of the request's value of a tag in budgets.tags",
@@ -102,6 +103,8 @@ GET(soft)
 }
 GET(resets_in) { (void)mind; return lun_push_seconds(L, VIEW->resets_in, -1); }
 
+static void which(struct lun_buf *out, void *self) { lun_buf_puts(out, ((struct budget *)self)->name); }
+
 static const struct lun_member budget_members[] = {
     { "used", NULL, "number", "USD spent in this period", get_used },
     { "held", NULL, "number", "USD held for what is under way", get_held },
@@ -111,4 +114,4 @@ static const struct lun_member budget_members[] = {
     { "soft", NULL, "number or nil", "the share from which on it warns", get_soft },
     { "resets_in", NULL, "number", "seconds until the next period; `math.huge`: never", get_resets_in },
     { 0 } };
-const struct lun_class lun_budget_class = { .id = LUN_CLASS_budget, .name = "budget", .doc = "One budget, as it was when it was looked at: `spend.team`.", .members = budget_members };
+const struct lun_class lun_budget_class = { .id = LUN_CLASS_budget, .name = "budget", .doc = "One budget, as it was when it was looked at: `spend.team`.", .members = budget_members, .which = which };

@@ -63,21 +63,29 @@ static char *copy(struct reading *r, const char *text, size_t n)
     return lun_arena_strndup(r->mind->question->arena, text, n);
 }
 
+static bool goes_before(const struct lun_edit *e, int what, const char *field)
+{
+    return (int)e->what != what ? (int)e->what < what : strcmp(e->field, field) <= 0;
+}
+
+/* First what is set, then what is dropped, then what is renamed, each by its name: the order of a table's names is another one in each process. */
 static bool add_edit(struct reading *r, int what, const char *field, const char *value, size_t value_n)
 {
-    const struct lun_edit **end = &r->step->edits;
+    const struct lun_edit **at = &r->step->edits;
     int n = 0;
-    for (; *end; end = (const struct lun_edit **)&(*end)->next) n++;
+    for (const struct lun_edit *e = *at; e; e = e->next) n++;
     if (n == LUN_EDITS) {
         snprintf(r->problem, 200, "set, drop and rename: a step changes at most %d fields", LUN_EDITS);
         return false;
     }
+    while (*at && goes_before(*at, what, field)) at = (const struct lun_edit **)&(*at)->next;
     struct lun_edit *e = lun_arena_zalloc(r->mind->question->arena, sizeof *e);
     e->what = what;
     e->field = copy(r, field, strlen(field));
     e->value = e->field && value ? copy(r, value, value_n) : NULL;
     if (!e->field || (value && !e->value)) return false;
-    *end = e;
+    e->next = (struct lun_edit *)*at;
+    *at = e;
     return true;
 }
 
@@ -307,14 +315,14 @@ GET(target)
 }
 
 static const struct lun_member step_members[] = {
-    { "target", NULL, "target", "who is asked", get_target },
-    { "connect", NULL, "number or nil", "seconds for the connection; nil, as with the next three: the provider's `timeouts`", get_connect },
-    { "first_byte", NULL, "number or nil", "seconds until the first good event, or the head of a whole answer", get_first_byte },
-    { "idle", NULL, "number or nil", "seconds of silence in the middle", get_idle },
-    { "total", NULL, "number or nil", "seconds for all of it", get_total },
-    { "hedge_after", NULL, "number or nil", "no first good event after so many seconds: the next step starts beside it", get_hedge_after },
-    { "wait", NULL, "number or nil", "seconds to queue for the target: for its rate limit, and, where no later step can serve, for the end of its rest; nil: none, but for the last step, for its rate limit, up to the deadline", get_wait },
-    { "warning", NULL, "string or nil", "what the client is told in `x-lunette-warning` when this step answers", get_warning },
+    { "target", NULL, "target", "who is asked", get_target, .fixed = true },
+    { "connect", NULL, "number or nil", "seconds for the connection; nil, as with the next three: the provider's `timeouts`", get_connect, .fixed = true },
+    { "first_byte", NULL, "number or nil", "seconds until the first good event, or the head of a whole answer", get_first_byte, .fixed = true },
+    { "idle", NULL, "number or nil", "seconds of silence in the middle", get_idle, .fixed = true },
+    { "total", NULL, "number or nil", "seconds for all of it", get_total, .fixed = true },
+    { "hedge_after", NULL, "number or nil", "no first good event after so many seconds: the next step starts beside it", get_hedge_after, .fixed = true },
+    { "wait", NULL, "number or nil", "seconds to queue for the target: for its rate limit, and, where no later step can serve, for the end of its rest; nil: none, but for the last step, for its rate limit, up to the deadline", get_wait, .fixed = true },
+    { "warning", NULL, "string or nil", "what the client is told in `x-lunette-warning` when this step answers", get_warning, .fixed = true },
     { 0 } };
 const struct lun_class lun_step_class = {
     .id = LUN_CLASS_step, .name = "step", .members = step_members,

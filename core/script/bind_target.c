@@ -176,16 +176,16 @@ static int target_expected_cost(lua_State *L)
 static int target_steps(lua_State *L);
 
 static const struct lun_member target_members[] = {
-    { "name", NULL, "string", "its own name, `provider/model` unless configured otherwise", get_name },
-    { "model", NULL, "string", "the name in `models` that clients ask for", get_model },
+    { "name", NULL, "string", "its own name, `provider/model` unless configured otherwise", get_name, .fixed = true },
+    { "model", NULL, "string", "the name in `models` that clients ask for", get_model, .fixed = true },
     { "upstream", NULL, "string", "what the provider calls the model", get_upstream },
-    { "provider", NULL, "provider", "who runs it", get_provider, .of = &lun_provider_class, .part = provider_of },
-    { "price", NULL, "price", "what it costs", get_price, .of = &lun_price_class, .part = price_of },
+    { "provider", NULL, "provider", "who runs it", get_provider, .of = &lun_provider_class, .part = provider_of, .fixed = true },
+    { "price", NULL, "price", "what it costs", get_price, .of = &lun_price_class, .part = price_of, .fixed = true },
     { "facts", NULL, "table", "its own table `facts` of the configuration. Read-only", get_facts,
-      .lua = "table<string, any>" },
-    { "weight", NULL, "number", "from the configuration; 1", get_weight },
-    { "context", NULL, "number or nil", "tokens of input and output together", get_context },
-    { "max_output", NULL, "number or nil", "tokens of output", get_max_output },
+      .lua = "table<string, any>", .fixed = true },
+    { "weight", NULL, "number", "from the configuration; 1", get_weight, .fixed = true },
+    { "context", NULL, "number or nil", "tokens of input and output together", get_context, .fixed = true },
+    { "max_output", NULL, "number or nil", "tokens of output", get_max_output, .fixed = true },
     { "healthy", NULL, "boolean", "it does not rest and its circuit is not open, or lets this request through as a trial", get_healthy },
     { "circuit", NULL, "string", "`closed`, `open` or `half_open`", get_circuit,
       .lua = "\"closed\"|\"open\"|\"half_open\"" },
@@ -205,14 +205,14 @@ static const struct lun_member target_members[] = {
     { "expected_cost", "(request)", "number or nil", "USD, a guess; `nil, \"unknown_price\"`", NULL, target_expected_cost,
       .lua = "(request?: lunette.Request): number?, string?" },
     { "steps", "{…}", "steps", "as `targets:steps`, of this one", NULL, target_steps,
-      .lua = "(options: lunette.StepOptions): lunette.Steps" },
+      .lua = "(options: lunette.StepOptions): lunette.Steps", .fixed = true },
     { 0 } };
 
 static void target_text(struct lun_buf *out, void *self) { lun_buf_puts(out, ((struct target *)self)->target->name); }
 
 const struct lun_class lun_target_class = {
     .id = LUN_CLASS_target, .name = "target", .doc = "One model at one provider. `..` joins it with targets and steps; `tostring` gives its name.",
-    .members = target_members, .concat = lun_steps_concat, .text = target_text,
+    .members = target_members, .concat = lun_steps_concat, .text = target_text, .which = target_text,
     .lua = "---@operator concat(lunette.Targets|lunette.Target): lunette.Targets\n---@operator concat(lunette.Steps): lunette.Steps" };
 
 static int target_steps(lua_State *L)
@@ -270,8 +270,8 @@ GET(provider_cooling_until)
 }
 
 static const struct lun_member provider_members[] = {
-    { "name", NULL, "string", "as in `providers`", get_provider_name },
-    { "dialect", NULL, "string", "the interface it speaks", get_provider_dialect },
+    { "name", NULL, "string", "as in `providers`", get_provider_name, .fixed = true },
+    { "dialect", NULL, "string", "the interface it speaks", get_provider_dialect, .fixed = true },
     { "state", NULL, "string", "`healthy`; `degraded`: some of its targets rest; `down`: all do", get_provider_state,
       .lua = "\"healthy\"|\"degraded\"|\"down\"" },
     { "failures", NULL, "number", "failures in a row", get_provider_failures },
@@ -282,7 +282,7 @@ static const struct lun_member provider_members[] = {
 
 static void provider_text(struct lun_buf *out, void *self) { lun_buf_puts(out, ((struct provider *)self)->provider->name); }
 
-const struct lun_class lun_provider_class = { .id = LUN_CLASS_provider, .name = "provider", .doc = "Who runs a target: `target.provider`.", .members = provider_members, .text = provider_text };
+const struct lun_class lun_provider_class = { .id = LUN_CLASS_provider, .name = "provider", .doc = "Who runs a target: `target.provider`.", .members = provider_members, .text = provider_text, .which = provider_text };
 
 void lun_push_provider(lua_State *L, struct lun_mind *mind, const struct lun_provider *p)
 {
@@ -349,20 +349,20 @@ static int price_cost(lua_State *L)
 }
 
 static const struct lun_member price_members[] = {
-    { "input", NULL, "number or nil", "of a million tokens of input; nil, as all of them, where no price is known", get_price_input, .number = price_input },
-    { "output", NULL, "number or nil", "of output", get_price_output, .number = price_output },
-    { "cached_input", NULL, "number or nil", "of input that the provider had cached", get_price_cached_input, .number = price_cached_input },
-    { "cache_write", NULL, "number or nil", "of input written to its cache", get_price_cache_write, .number = price_cache_write },
-    { "cache_write_1h", NULL, "number or nil", "of input written to it for an hour", get_price_cache_write_1h, .number = price_cache_write_1h },
-    { "reasoning", NULL, "number or nil", "of output spent on reasoning", get_price_reasoning, .number = price_reasoning },
-    { "audio_input", NULL, "number or nil", "of spoken input", get_price_audio_input, .number = price_audio_input },
-    { "audio_output", NULL, "number or nil", "of spoken output", get_price_audio_output, .number = price_audio_output },
-    { "image_input", NULL, "number or nil", "of input that is pictures", get_price_image_input, .number = price_image_input },
-    { "image_output", NULL, "number or nil", "of output that is pictures", get_price_image_output, .number = price_image_output },
-    { "request", NULL, "number or nil", "of the call itself", get_price_request, .number = price_request },
+    { "input", NULL, "number or nil", "of a million tokens of input; nil, as all of them, where no price is known", get_price_input, .number = price_input, .fixed = true },
+    { "output", NULL, "number or nil", "of output", get_price_output, .number = price_output, .fixed = true },
+    { "cached_input", NULL, "number or nil", "of input that the provider had cached", get_price_cached_input, .number = price_cached_input, .fixed = true },
+    { "cache_write", NULL, "number or nil", "of input written to its cache", get_price_cache_write, .number = price_cache_write, .fixed = true },
+    { "cache_write_1h", NULL, "number or nil", "of input written to it for an hour", get_price_cache_write_1h, .number = price_cache_write_1h, .fixed = true },
+    { "reasoning", NULL, "number or nil", "of output spent on reasoning", get_price_reasoning, .number = price_reasoning, .fixed = true },
+    { "audio_input", NULL, "number or nil", "of spoken input", get_price_audio_input, .number = price_audio_input, .fixed = true },
+    { "audio_output", NULL, "number or nil", "of spoken output", get_price_audio_output, .number = price_audio_output, .fixed = true },
+    { "image_input", NULL, "number or nil", "of input that is pictures", get_price_image_input, .number = price_image_input, .fixed = true },
+    { "image_output", NULL, "number or nil", "of output that is pictures", get_price_image_output, .number = price_image_output, .fixed = true },
+    { "request", NULL, "number or nil", "of the call itself", get_price_request, .number = price_request, .fixed = true },
     { "cost", "{ input =, output =, cached_input =, cache_write =, cache_write_1h =, reasoning =, audio_input =, audio_output =, image_input =, image_output =, service_tier = }",
       "number or nil", "USD for so many tokens, at what holds for so long an input and for that `service_tier` (\"standard\"); `nil, \"unknown_price\"`", NULL, price_cost,
       .lua = "(tokens: { input?: number, output?: number, cached_input?: number, cache_write?: number, cache_write_1h?: number, reasoning?: number, audio_input?: number, "
-             "audio_output?: number, image_input?: number, image_output?: number, service_tier?: \"standard\"|\"flex\"|\"priority\"|\"batch\" }): number?, string?" },
+             "audio_output?: number, image_input?: number, image_output?: number, service_tier?: \"standard\"|\"flex\"|\"priority\"|\"batch\" }): number?, string?", .fixed = true },
     { 0 } };
 const struct lun_class lun_price_class = { .id = LUN_CLASS_price, .name = "price", .doc = "USD per million tokens: `target.price`.", .members = price_members };

@@ -360,7 +360,7 @@ static void *last_self(lua_State *L, struct lun_mind *mind, const struct lun_tar
 static void push_end(lua_State *L, struct lun_mind *mind, const struct lun_target *t, const struct path *p)
 {
     const char *at = p->rest, *name;
-    if (p->n) p->way[p->n - 1]->get(L, mind, last_self(L, mind, t, p));
+    if (p->n) lun_class_read(L, mind, last_self(L, mind, t, p), p->way[p->n - 1]);
     else lun_push_target(L, mind, t);
     for (size_t n; at < p->end && !lua_isnil(L, -1) && (n = next_name(&at, p->end, &name)); lua_replace(L, -2)) {
         lun_vm_check(L);
@@ -435,11 +435,11 @@ static const struct lun_member members[] = {
     { "asked", "()", "targets", "those of the model the client named (all, for `auto`)", NULL, targets_asked,
       .lua = "(): lunette.Targets" },
     { "of", "(model, …)", "targets", "those of these models, in the order of the names. One that no entry of `models` has is noted in the log line, and warned of once", NULL, targets_of,
-      .lua = "(...: string|string[]): lunette.Targets" },
+      .lua = "(...: string|string[]): lunette.Targets", .fixed = true },
     { "named", "(name, …)", "targets", "those of these names of their own", NULL, targets_named,
-      .lua = "(...: string|string[]): lunette.Targets" },
+      .lua = "(...: string|string[]): lunette.Targets", .fixed = true },
     { "provider", "(name, …)", "targets", "those of these providers", NULL, targets_provider,
-      .lua = "(...: string|string[]): lunette.Targets" },
+      .lua = "(...: string|string[]): lunette.Targets", .fixed = true },
     { "can", "(request)", "targets", "those whose context takes the input and `max_tokens`, and that support the tools, images and schema asked for", NULL, targets_can,
       .lua = "(request?: lunette.Request): lunette.Targets" },
     { "healthy", "()", "targets", "those that do not rest and whose circuit is not open. One whose circuit was open is among them again when its rest is over, for one request at a time (`health.half_open`) until an answer is good", NULL, targets_healthy,
@@ -449,11 +449,11 @@ static const struct lun_member members[] = {
     { "by", "(f)", "targets", "in ascending order of `f(target)`, or of a field: `by \"latency\"`, `by \"price.input\"`. Equal ones keep their order, nil comes last",
       .lua = "(f: string|(fun(target: lunette.Target): any)): lunette.Targets" },
     { "first", "(n)", "targets", "the first n; 1 when not given", NULL, targets_first,
-      .lua = "(n?: number): lunette.Targets" },
+      .lua = "(n?: number): lunette.Targets", .fixed = true },
     { "balanced", "(request)", "targets", "spread: sticky by `request.session` while its target has room, otherwise the better of two by load; resting ones last", NULL, targets_balanced,
       .lua = "(request?: lunette.Request): lunette.Targets" },
     { "steps", "{ … }", "steps", "a step for each, with these options (below)", NULL, lun_targets_steps,
-      .lua = "(options: lunette.StepOptions): lunette.Steps" },
+      .lua = "(options: lunette.StepOptions): lunette.Steps", .fixed = true },
     { 0 } };
 
 const struct lun_class lun_targets_class = {

@@ -96,9 +96,22 @@ static int further(lua_State *L, const struct lun_class *c, struct lun_mind *now
     return no_member(L, c);
 }
 
+int lun_class_read(lua_State *L, struct lun_mind *mind, void *self, const struct lun_member *m)
+{
+    int n;
+    struct lun_read r = { .of = ((struct lun_box *)self)->class, .self = self, .name = m->name, .says = m->says };
+    if (!mind || !mind->tape || m->fixed) return m->get(L, mind, self);
+    if (lun_tape_fed(L, mind, &r, &n)) return n;
+    n = m->get(L, mind, self);
+    lun_tape_keep(L, mind, &r, n);
+    return n;
+}
+
+bool lun_class_says(lua_State *L, int results) { return results > 0 && !lua_isnil(L, -results); }
+
 /* The only thing that Lua calls for an access, and only for what lun_class_new made: nothing else has these metatables, and no policy sees them.
- * Upvalue: the members of the class by name. */
-static int member(lua_State *L)
+ * Upvalue: the members of the class by name. What is no field's name (further) follows from what the object is. */
+static inline __attribute__((always_inline)) int look_up(lua_State *L, bool taped)
 {
     struct lun_box *self = lua_touserdata(L, 1);
     struct lun_mind *now = lun_vm_current(L);
@@ -106,8 +119,21 @@ static int member(lua_State *L)
     lua_pushvalue(L, 2);
     lua_rawget(L, lua_upvalueindex(1));
     const struct lun_member *m = lua_touserdata(L, -1);
-    if (m) return m->get(L, now, self);
+    if (m) return taped ? lun_class_read(L, now, self, m) : m->get(L, now, self);
     return lua_isnil(L, -1) ? further(L, self->class, now, self) : 1;
+}
+
+static int member(lua_State *L)       { return look_up(L, false); }
+static int taped_member(lua_State *L) { return look_up(L, true); }
+
+/* A method in C. Upvalues: the class, the member. */
+static int taped_method(lua_State *L)
+{
+    const struct lun_member *m = lua_touserdata(L, lua_upvalueindex(2));
+    struct lun_read r = { .of = lua_touserdata(L, lua_upvalueindex(1)), .name = m->name, .arguments = 2, .says = m->says };
+    struct lun_mind *mind = lun_vm_current(L);
+    r.self = lun_class_is(L, 1, r.of);
+    return r.self && usable(mind, r.self) ? lun_tape_call(L, mind, &r, m->call) : m->call(L);     /* which says what is wrong */
 }
 
 const struct lun_member *lun_class_field(const struct lun_class *c, const char *name, size_t n)
@@ -166,23 +192,31 @@ static void set_closure(lua_State *L, const struct lun_class *c, const char *nam
     lua_setfield(L, -2, name);
 }
 
+static void push_taped(lua_State *L, const struct lun_class *c, const struct lun_member *m)
+{
+    lua_pushlightuserdata(L, (void *)c);
+    lua_pushlightuserdata(L, (void *)m);
+    lua_pushcclosure(L, taped_method, 2);
+}
+
 /* Members by name: what is computed as the member itself, methods as functions. `methods` at the top of the stack, or nil, has those of Lua. */
-static void push_members(lua_State *L, const struct lun_class *c, int methods)
+static void push_members(lua_State *L, const struct lun_class *c, int methods, bool taped)
 {
     lua_newtable(L);
     for (const struct lun_member *m = c->members; m->name; m++) {
         if (m->get) lua_pushlightuserdata(L, (void *)m);
-        else if (m->call) lua_pushcfunction(L, m->call);
+        else if (m->call && (!taped || m->fixed)) lua_pushcfunction(L, m->call);
+        else if (m->call) push_taped(L, c, m);
         else lua_getfield(L, methods, m->name);
         lua_setfield(L, -2, m->name);
     }
 }
 
-static void make_class(lua_State *L, const struct lun_class *c, int methods)
+static void make_class(lua_State *L, const struct lun_class *c, int methods, bool taped)
 {
     push_meta(L, c);
-    push_members(L, c, methods);
-    lua_pushcclosure(L, member, 1);
+    push_members(L, c, methods, taped);
+    lua_pushcclosure(L, taped ? taped_member : member, 1);
     lua_setfield(L, -2, "__index");
     set_closure(L, c, "__newindex", is_read_only);
     if (c->count) set_closure(L, c, "__len", count);
@@ -215,7 +249,7 @@ static int load_methods(struct lun_vm *vm)
     return ref;
 }
 
-void lun_class_open(struct lun_vm *vm)
+void lun_class_open(struct lun_vm *vm, bool taped)
 {
     lua_State *L = vm->L;
     struct lun_bound *b = lun_bind_make(L);
@@ -225,7 +259,7 @@ void lun_class_open(struct lun_vm *vm)
         b->meta[i] = luaL_ref(L, LUA_REGISTRYINDEX);
     }
     lua_rawgeti(L, LUA_REGISTRYINDEX, ref);
-    for (const struct lun_class *const *c = lun_classes; *c; c++) make_class(L, *c, lua_gettop(L));
+    for (const struct lun_class *const *c = lun_classes; *c; c++) make_class(L, *c, lua_gettop(L), taped);
     lua_pop(L, 1);
     luaL_unref(L, LUA_REGISTRYINDEX, ref);
 }

@@ -46,16 +46,20 @@ static struct lun_mind *running(struct lun_policy *p) { return p->vm && p->vm->r
 static lun_us wall(void *user)
 {
     struct lun_mind *mind = running(user);
-    return mind ? lun_question_wall(mind->question) : lun_clock_wall();
+    return mind ? (lun_us)lun_tape_number(mind->run->L, mind, "os.time", (double)lun_question_wall(mind->question)) : lun_clock_wall();
 }
 
 static lun_us now(void *user)
 {
     struct lun_mind *mind = running(user);
-    return mind ? mind->question->loop->now : lun_clock_now();
+    return mind ? (lun_us)lun_tape_number(mind->run->L, mind, "os.clock", (double)mind->question->loop->now) : lun_clock_now();
 }
 
-static double chance(lua_State *L) { return lun_question_random_unit(lun_bind_mind(L, "math.random")->question); }
+static double chance(lua_State *L)
+{
+    struct lun_mind *mind = lun_bind_mind(L, "math.random");
+    return lun_tape_number(L, mind, "random", lun_question_random_unit(mind->question));
+}
 
 /* What the policy required was read when the snapshot was made. */
 static bool source(void *user, const char *module, struct lun_vm_source *out)
@@ -162,6 +166,14 @@ static struct lun_mind **bucket(struct lun_policy *p, const struct lun_question 
     return at;
 }
 
+static struct lun_tape *tape_for(struct lun_question *q)
+{
+    if (!q->snapshot->log_replay || q->rehearsal) return NULL;
+    struct lun_tape *t = lun_arena_zalloc(q->arena, sizeof *t);
+    *t = (struct lun_tape){ .out = &q->tape, .texts = q->snapshot->log_text, .targets = q->snapshot->all, .n_targets = q->snapshot->n_all };
+    return t;
+}
+
 static struct lun_mind *mind_of(struct lun_policy *p, struct lun_question *q)
 {
     struct lun_mind **at = bucket(p, q);
@@ -172,7 +184,7 @@ static struct lun_mind *mind_of(struct lun_policy *p, struct lun_question *q)
         p->spare = mind->next;
         p->spares--;
     } else mind = lun_alloc(sizeof *mind);
-    *mind = (struct lun_mind){ .policy = p, .question = q, .serial = ++p->serial, .objects = objects };
+    *mind = (struct lun_mind){ .policy = p, .question = q, .serial = ++p->serial, .objects = objects, .tape = tape_for(q) };
     return *at = mind;
 }
 
@@ -191,6 +203,8 @@ static void drop(struct lun_mind **at)
     p->spare = mind;
     p->spares++;
 }
+
+void lun_policy_play(struct lun_policy *p, struct lun_question *q, struct lun_tape *tape) { mind_of(p, q)->tape = tape; }
 
 void lun_policy_forget(struct lun_policy *p, struct lun_question *q)
 {
@@ -278,9 +292,11 @@ static void go(struct lun_mind *mind, int n)
     case LUN_RUN_WISHED:
         mind->thought.state = LUN_THOUGHT_WISHES;
         mind->thought.wish = mind->wish;
-        break;
+        if (mind->tape) lun_tape_wish(mind);
+        return;
     default: read_error(mind);
     }
+    if (mind->tape) lun_tape_answer(mind);
 }
 
 /* Pushes what the hook is given beside the request; gives how many. */
@@ -309,6 +325,7 @@ struct lun_thought *lun_policy_think(struct lun_policy *p, struct lun_question *
     if (!lun_policy_has(p, hook)) return &mind->thought;
     lun_run_free(mind->run);            /* of a thought that was never ended */
     mind->run = lun_run_new(p->vm, &mind->account, mind);
+    if (mind->tape) lun_tape_hook(mind);
     lua_rawgeti(mind->run->L, LUA_REGISTRYINDEX, p->table.hooks[hook]);
     lun_push_request(mind->run->L, mind);
     go(mind, 1 + push_about(mind->run->L, mind));
@@ -317,11 +334,23 @@ struct lun_thought *lun_policy_think(struct lun_policy *p, struct lun_question *
 
 static struct lun_mind *mind_with(struct lun_thought *t) { return (struct lun_mind *)((char *)t - offsetof(struct lun_mind, thought)); }
 
+/* What a request of a log asks others is answered by that log, if it can. */
+static bool recalled(struct lun_mind *mind, int *results)
+{
+    struct lun_question *q = mind->question;
+    if (!q->before || mind->wish.kind == LUN_WISH_SLEEP) return false;
+    if (lun_tape_recalls(mind, q->before->tape, results)) return true;
+    lun_question_miss(q, LUN_UNSAID_WISH);
+    return false;
+}
+
 void lun_thought_fulfil(struct lun_thought *t, const struct lun_wish_result *result)
 {
     struct lun_mind *mind = mind_with(t);
     lua_settop(mind->run->L, 0);
-    go(mind, lun_wish_push(mind->run->L, &mind->wish, result));
+    int n = 0;
+    if (!recalled(mind, &n) && result) n = lun_wish_push(mind->run->L, &mind->wish, result);
+    go(mind, mind->tape ? lun_tape_granted(mind, n) : n);
 }
 
 void lun_thought_give_up(struct lun_thought *t)
@@ -332,11 +361,13 @@ void lun_thought_give_up(struct lun_thought *t)
     if (!where[0]) place(mind, where, sizeof where);
     snprintf(text, sizeof text, "%sstopped: it has waited for half of the time that its request had left", where);
     fail(mind, "time", text);
+    if (mind->tape) lun_tape_answer(mind);
 }
 
 void lun_thought_end(struct lun_thought *t)
 {
     struct lun_mind *mind = mind_with(t);
+    if (mind->tape) lun_tape_drop(mind);
     lun_run_free(mind->run);
     mind->run = NULL;
     mind->outcome = NULL;

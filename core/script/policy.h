@@ -65,6 +65,11 @@ void lun_thought_fulfil(struct lun_thought *, const struct lun_wish_result *);  
 void lun_thought_give_up(struct lun_thought *);     /* WISHES, and it has waited for too long: FAILED */
 void lun_thought_end(struct lun_thought *);     /* done with, or no longer wanted */
 
+/* From now on that question's hooks read from the tape, and nothing else: lun_thought_fulfil takes no result, but what is on it. Only where the
+ * configuration says log.replay; before its first thought; the tape is borrowed until it is forgotten. Otherwise, there, they are recorded into q->tape. */
+struct lun_tape;
+void lun_policy_play(struct lun_policy *, struct lun_question *, struct lun_tape *);
+
 /* The request is over: its userdata die, its memory account is closed. Call once per question that had a thought. */
 void lun_policy_forget(struct lun_policy *, struct lun_question *);
 #endif

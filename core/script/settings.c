@@ -256,7 +256,7 @@ const struct lun_setting lun_settings[] = {
 #define S(name, ...) { LUN_SCOPE_LOG, name, __VA_ARGS__ }
     S("requests", LUN_TEXT, LUN_CAN_BE_OFF, 1, 1024, NULL, NULL, 0, AT(lun_snapshot, request_log), "The file for a line per request; \"-\": standard output."),
     S("text", LUN_BOOL, 0, 0, 0, "false", NULL, 0, AT(lun_snapshot, log_text), "Whether what was said may stand in it."),
-    LATER(LOG, "replay", "What hooks read, so that a log can be replayed exactly."),
+    S("replay", LUN_BOOL, 0, 0, 0, "false", NULL, 0, AT(lun_snapshot, log_replay), "Whether what the policy's hooks read stands in it, so that `lunette replay --verify` can show that they decide the same again."),
     S("audit", LUN_TEXT, LUN_CAN_BE_OFF, 1, 4096, NULL, NULL, 0, AT(lun_snapshot, audit_log), "The file for who changed what while it ran, a JSON line each; it is in the process log all the same."),
 #undef S
     { LUN_SCOPE_REPORT, "premium", LUN_USD, 0, 0, 1e6, "30", NULL, 0, AT(lun_snapshot, premium),

@@ -42,6 +42,25 @@ void lun_request_id(uint64_t seed, char out[LUN_REQUEST_ID])
     make_number(&seed, number, out);
 }
 
+/* v ^ v >> by, undone. */
+static uint64_t unfold(uint64_t v, int by) { return v ^ v >> by ^ v >> 2 * by; }
+
+/* The state after the draw of that number: each step of random_of can be undone. */
+static uint64_t state_of(uint64_t drawn)
+{
+    uint64_t z = unfold(drawn, 31) * 0x319642B2D24D8EC3u;       /* the inverses, modulo 2^64, of what it multiplies by */
+    return unfold(unfold(z, 27) * 0x96DE1B173F119089u, 30);
+}
+
+bool lun_request_seed(const char *id, uint64_t *seed)
+{
+    uint64_t number[2];
+    if (strlen(id) != 32 || !lun_hex_read(id, number, 16)) return false;
+    uint64_t state = state_of(be64toh(number[0])), next = state;
+    *seed = state - 0x9E3779B97F4A7C15u;
+    return random_of(&next) == be64toh(number[1]);
+}
+
 struct owned { struct lun_question question; struct lun_arena arena; };     /* in that arena itself */
 
 struct lun_question *lun_question_new(struct lun_arena_stock *stock, struct lun_snapshot *snapshot, struct lun_registry *registry, const struct lun_loop *loop,
@@ -68,6 +87,7 @@ void lun_question_free(struct lun_question *q)
     lun_snapshot_unref(q->snapshot);
     if (q->buffered) atomic_fetch_sub(q->buffered, q->buffered_n);
     lun_buf_free(&q->kept);
+    lun_buf_free(&q->tape);
     struct lun_arena arena = *q->arena;
     lun_arena_free(&arena);
 }
@@ -114,6 +134,7 @@ static void touch_text(struct lun_question *q)
 {
     if (q->last_user.text_done) return;
     q->last_user.text_done = true;
+    lun_question_miss(q, LUN_UNSAID_TEXT);
     lun_question_survey(q);
     struct lun_json content = spoken(q);
     if (lun_json_type(content) == LUN_JSON_STRING) {

@@ -45,6 +45,24 @@ enum lun_reads {
     LUN_READS_BODY = 64,        /* fields of the body that only say who asks */
 };
 
+/* Of a request that only a log tells of (gateway/replay.h): what nobody knows of it, and what of that was looked at all the same. */
+enum lun_unsaid {
+    LUN_UNSAID_TEXT = 1,        /* what the user said */
+    LUN_UNSAID_BODY = 2,        /* the other fields of its body: tools, caps, messages before the last */
+    LUN_UNSAID_HEADERS = 4,
+    LUN_UNSAID_TOKENS = 8,
+    LUN_UNSAID_ANSWER = 16,     /* what models said */
+    LUN_UNSAID_WISH = 32,       /* what lunette.chat and lunette.http brought */
+};
+/* A choice that chance made then, by the note it is logged under: how likely it was, and how likely the same choice is now, once it has come to one. */
+struct lun_chance { const char *note; struct lun_json chosen; double then, now; bool met; };
+struct lun_before {
+    unsigned unsaid, missed;
+    struct lun_chance *chances; int n_chances;
+    struct lun_json tape;       /* what its hooks read then (script/tape.h); {0}: nobody wrote that down */
+    bool other;                 /* chance made a choice that it did not make then */
+};
+
 /* An attempt, as the world may know it: policies, log lines, error messages. */
 struct lun_trial {
     struct lun_trial *next;         /* in the order they began */
@@ -89,6 +107,7 @@ struct lun_question {
     enum lun_endpoint endpoint;
     const char *body; size_t body_n;    /* points into kept, or somewhere else that outlives the question */
     struct lun_buf kept;            /* freed with the question */
+    struct lun_buf tape;            /* what its hooks read, and decided (script/tape.h), without the end "]}"; empty: nobody wants to know. Freed with it */
     _Atomic int64_t *buffered; int64_t buffered_n;  /* what is counted of it toward limits.buffered, and where; NULL: nowhere */
     struct lun_json_scan scan;      /* of the body, over lun_question_keys; one field for each of LUN_ROUTING_KEYS */
     struct lun_json_field fields[LUN_FIELD_COUNT];
@@ -128,6 +147,7 @@ struct lun_question {
     struct lun_dropped { struct lun_dropped *next; const struct lun_target *target; const char *why; } *dropped;    /* left out on the way */
     struct lun_grouped { struct lun_grouped *next; const struct lun_canary_rule *canary; bool is_new; uint64_t run; } *grouped;    /* canaries that it
                                        has a group of */
+    struct lun_before *before;      /* NULL: it is no request of a log */
     unsigned reads;                 /* what its hooks have looked at: LUN_READS_… */
     bool policy_failed;             /* a hook failed and the default decided */
     bool retry_denied;              /* the retry budget did not allow one more */
@@ -156,6 +176,8 @@ static inline lun_us lun_trial_waited(const struct lun_trial *t, lun_us now) { r
 extern const struct lun_json_keys lun_question_keys;
 
 void lun_request_id(uint64_t seed, char out[LUN_REQUEST_ID]);     /* of a request that no question was made of: as one with that seed would have it */
+/* The seed of the question that has this id, so that its chances fall as they did. False: the id was not made here. */
+bool lun_request_seed(const char *id, uint64_t *seed);
 /* Empty, with an arena of its own (whose memory is its thread's stock, if there is one), a reference to the snapshot, and the time. `seed`: what all its
  * randomness comes from, and its id. */
 struct lun_question *lun_question_new(struct lun_arena_stock *, struct lun_snapshot *, struct lun_registry *, const struct lun_loop *, lun_us wall, uint64_t seed);
@@ -189,6 +211,12 @@ double  lun_question_random_unit(struct lun_question *);    /* [0, 1) */
 void    lun_question_note(struct lun_question *, const char *key, const char *json);    /* both copied; same key: replaced */
 const char *lun_question_header(const struct lun_question *, const char *name);        /* lower case; NULL: absent */
 void    lun_question_read(struct lun_question *, unsigned reads);   /* a hook looks at that now: LUN_READS_…; remembered with the version too */
+
+/* Something of that is looked at: noted where a log does not say it. */
+static inline void lun_question_miss(struct lun_question *q, unsigned unsaid)
+{
+    if (q->before) q->before->missed |= q->before->unsaid & unsaid;
+}
 
 /* Its group at a canary, the same from the first time it is asked: whether it is new, by its `place` in [0, 1) then. */
 const struct lun_grouped *lun_question_group(struct lun_question *, const struct lun_canary_rule *, double place);

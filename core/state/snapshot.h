@@ -261,6 +261,7 @@ struct lun_snapshot {
     const char *request_log;    /* a path, "-" or NULL */
     const char *audit_log;      /* a path or NULL */
     bool log_text;              /* whether message text may stand in the log */
+    bool log_replay;            /* whether what hooks read stands there */
 };
 
 struct lun_snapshot *lun_snapshot_new(void);                    /* empty, defaults filled in, no budget, one reference */

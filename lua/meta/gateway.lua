@@ -229,6 +229,7 @@
 ---@class (exact) lunette.Config.Log
 ---@field requests? string|false The file for a line per request; "-": standard output.
 ---@field text? boolean Whether what was said may stand in it. Default: false
+---@field replay? boolean Whether what the policy's hooks read stands in it, so that `lunette replay --verify` can show that they decide the same again. Default: false
 ---@field audit? string|false The file for who changed what while it ran, a JSON line each; it is in the process log all the same.
 
 ---@class (exact) lunette.Config.Report

@@ -106,6 +106,18 @@ static void a_plan_may_have_holes_and_steps_of_every_form(void **state)
     over(w, q);
 }
 
+/* The order of a table's names is another one in each process. */
+static void the_changes_of_a_step_have_one_order_however_they_are_written(void **state)
+{
+    W;
+    struct lun_question *q = ask(w, HELLO);
+    char got[64] = "";
+    struct lun_answer a = RIGHT(SELECT, "return { { target = about[1], rename = { q = 'r', d = 'e' }, drop = { 'y', 'b' }, set = { z = 1, a = 2, m = 3, y = 4 } } }", LUN_PLAN);
+    for (const struct lun_edit *e = a.plan.steps[0].edits; e; e = e->next) strcat(strcat(got, e->field), " ");
+    assert_string_equal(got, "a m y z b y d q ");
+    over(w, q);
+}
+
 static void a_plan_longer_than_64_is_cut_and_noted(void **state)
 {
     W;
@@ -303,6 +315,7 @@ int main(void)
         unit(a_hook_that_is_not_there_answers_the_default_at_once),
         unit(classify_answers_labels),
         unit(a_plan_may_have_holes_and_steps_of_every_form),
+        unit(the_changes_of_a_step_have_one_order_however_they_are_written),
         unit(a_plan_longer_than_64_is_cut_and_noted),
         unit(what_is_no_plan_is_refused_with_a_reason),
         unit(a_target_that_is_not_the_requests_cannot_be_planned),

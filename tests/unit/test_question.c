@@ -313,6 +313,24 @@ static void a_conversation_is_known_again_by_how_it_began(void **state)
     done(c);
 }
 
+static void the_seed_of_an_id_is_found_again(void **state)
+{
+    (void)state;
+    const uint64_t seeds[] = { 0, 1, 42, 0x8000000000000000u, UINT64_MAX, 0x123456789abcdefu };
+    char id[LUN_REQUEST_ID];
+    uint64_t seed;
+    for (size_t i = 0; i < sizeof seeds / sizeof *seeds; i++) {
+        lun_request_id(seeds[i], id);
+        assert_true(lun_request_seed(id, &seed));
+        assert_true(seed == seeds[i]);
+        id[31] = id[31] == '0' ? '1' : '0';
+        assert_false(lun_request_seed(id, &seed));
+    }
+    assert_false(lun_request_seed("", &seed));
+    assert_false(lun_request_seed("req-1", &seed));
+    assert_false(lun_request_seed("zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz", &seed));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -322,6 +340,7 @@ int main(void)
         cmocka_unit_test(an_image_counts_as_the_dearest_image_of_its_model_not_as_its_bytes),
         cmocka_unit_test(a_part_that_says_twice_what_it_is_counts_as_both), cmocka_unit_test(what_buys_nothing_has_a_bound),
         cmocka_unit_test(edits_can_make_it_unknown_and_known_again), cmocka_unit_test(no_number_is_too_large), cmocka_unit_test(nesting_costs_no_time),
+        cmocka_unit_test(the_seed_of_an_id_is_found_again),
         cmocka_unit_test(every_field_that_may_be_input_is_counted_and_so_is_one_that_nobody_knows),
         cmocka_unit_test(what_cannot_be_counted_has_no_bound), cmocka_unit_test(the_text_is_the_last_users),
         cmocka_unit_test(of_a_huge_text_the_beginning_is_looked_at), cmocka_unit_test(a_conversation_is_known_again_by_how_it_began),
