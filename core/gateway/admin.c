@@ -230,6 +230,7 @@ static void gathered(struct lun_errand *e)
 static void requests(struct visit *v)
 {
     struct lun_admin *a = v->admin;
+    if (v->head->query.n) { lun_admin_recent(v); return; }
     struct gather *g = lun_zalloc(sizeof *g);
     *g = (struct gather){ .errand = { .visit = look, .done = gathered }, .next = a->gathers, .at = &a->gathers, .asked = wait_for(v->exchange), .n = a->options.n_workers };
     if (g->next) g->next->at = &g->next;
@@ -253,6 +254,15 @@ static char *who(const struct visit *v)
 }
 
 char *lun_admin_who(const struct visit *v) { return who(v); }
+
+char *lun_admin_name(const struct visit *v)
+{
+    char *name = lun_alloc(v->name.n + 1);
+    size_t n;
+    if (lun_http_unescape(v->name, name, &n)) return name;
+    free(name);
+    return NULL;
+}
 
 static bool forced(struct lun_slice query)
 {

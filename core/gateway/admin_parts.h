@@ -23,6 +23,10 @@ void lun_admin_reply(struct lun_exchange *, int status, struct lun_buf *body);  
 void lun_admin_refuse(struct lun_exchange *, int status, const char *why);
 char *lun_admin_who(const struct visit *);      /* "admin ann@host (127.0.0.1)"; yours to free */
 
+char *lun_admin_name(const struct visit *);     /* what the path says in place of NAME, decoded; yours to free. NULL: it cannot be */
+void lun_admin_recent(struct visit *);
+void lun_admin_request(struct visit *);
+
 void lun_admin_keys(struct visit *);
 void lun_admin_key(struct visit *);
 void lun_admin_key_create(struct visit *);

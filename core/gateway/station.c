@@ -25,10 +25,14 @@ static void write_down(struct lun_station *s, struct lun_question *q, const stru
     struct lun_buf line = {0};
     lun_record_request(q, done);
     if (q->grouped && lun_canary_samples(q, done, s->loop->now) && s->canary) s->canary(s->canary_self);
-    if (!s->line) return;
+    if (!s->line && !s->recent) return;
     lun_buf_space(&line, LINE_ROOM);
     lun_record_line(q, done, &line);
-    s->line(s->line_self, line.at, line.n);
+    if (s->recent) lun_ring_put(s->recent, line.at, line.n, NULL, 0);
+    if (s->line) {
+        lun_record_rest(q, &line);
+        s->line(s->line_self, line.at, line.n);
+    }
     lun_buf_free(&line);
 }
 
