@@ -8,6 +8,8 @@
     X(serve,    "[gateway.lua]",  "runs the gateway") \
     X(check,    "[gateway.lua]",  "everything that can be wrong with a configuration, at once") \
     X(test,     "[dir|file…]",    "runs specs of policies: real sandbox, virtual clock, scripted providers") \
+    X(explain,  "[gateway.lua] FILE", "why a request would be decided as it would: a dry run, and what if each step failed") \
+    X(show,     "ID",             "why one of the last requests of a running gateway was decided as it was") \
     X(provider, "[script.lua]",   "a scripted provider: answers, delays, fails and cuts as told") \
     X(set,      "[name=value]",   "settings of the policy of a running gateway: shows or changes them") \
     X(key,      "VERB [name]",    "keys of a running gateway: who may ask; made, listed, changed, rotated, revoked") \

@@ -38,7 +38,7 @@
                                              "false where it was open, or 404") \
     X("GET",  "/admin/requests",  requests,  "Requests under way, on each worker the latest first: `id age_ms model endpoint stream key policy attempts target labels`. " \
                                              "`?n=50`: the last that are over, the latest first, with the fields of their [log lines](#the-log-line)") \
-    X("GET",  "/admin/requests/NAME", lun_admin_request, "One that is over, `{\"request\":{…}}`, by our id, the client's (`x-request-id`, `x-client-request-id`) or a provider's, or 404: " \
+    X("GET",  "/admin/requests/NAME", lun_admin_request, "One that is over, `{\"request\":{…},\"explanation\":{…}}` ([requests that are over](#requests-that-are-over)), by our id, the client's (`x-request-id`, `x-client-request-id`) or a provider's, or 404: " \
                                              "the last 1,000 are remembered, as far as they fit into 1 MiB")
 
 /* What is remembered of the requests that are over. */

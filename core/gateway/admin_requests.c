@@ -47,11 +47,11 @@ static bool is_called(struct lun_json line, const char *name)
 }
 
 /* The latest of that name: a client may call several the same. False: none is remembered. */
-static bool find(struct lun_ring *recent, const char *name, struct lun_buf *line)
+static bool find(struct lun_ring *recent, const char *name, struct lun_buf *line, struct lun_buf *why)
 {
     for (uint64_t number = lun_ring_newest(recent); number; number--) {
-        line->n = 0;
-        if (!lun_ring_get(recent, number, line, NULL)) return false;
+        line->n = why->n = 0;
+        if (!lun_ring_get(recent, number, line, why)) return false;
         if (memmem(line->at, line->n, name, strlen(name)) && is_called((struct lun_json){ line->at, line->n }, name)) return true;
     }
     return false;
@@ -60,13 +60,16 @@ static bool find(struct lun_ring *recent, const char *name, struct lun_buf *line
 void lun_admin_request(struct visit *v)
 {
     char *name = lun_admin_name(v);
-    struct lun_buf line = {0}, out = {0};
-    if (name && find(v->admin->options.recent, name, &line)) {
+    struct lun_buf line = {0}, why = {0}, out = {0};
+    if (name && find(v->admin->options.recent, name, &line, &why)) {
         lun_buf_puts(&out, "{\"request\":");
         lun_buf_add(&out, line.at, line.n);
+        lun_buf_puts(&out, ",\"explanation\":");
+        if (why.n) lun_buf_add(&out, why.at, why.n);
+        else lun_buf_puts(&out, "null");
         lun_buf_putc(&out, '}');
         lun_admin_reply(v->exchange, 200, &out);
     } else lun_admin_refuse(v->exchange, 404, "no request of this id is remembered: it is not over yet, too long ago, or was asked of another gateway");
-    lun_buf_free(&line);
+    lun_buf_free(&line), lun_buf_free(&why);
     free(name);
 }

@@ -294,7 +294,7 @@ static void put_client_id(struct lun_buf *out, const struct lun_question *q)
 /* One in 256 tells what was left out although nothing went wrong: ids are random hexadecimal. */
 static bool sampled(const struct lun_question *q) { return !strncmp(q->id, "00", 2); }
 
-static bool in_full(const struct lun_question *q, const struct lun_done *done)
+bool lun_record_in_full(const struct lun_question *q, const struct lun_done *done)
 {
     return q->explain || done->fallback || done->status >= 400 || done->stream_torn || q->policy_failed || sampled(q);
 }
@@ -327,7 +327,7 @@ void lun_record_line(struct lun_question *q, const struct lun_done *done, struct
     if (done->ttft) put_ms(out, LUN_LOG_TTFT, done->ttft);
     put_ms(out, LUN_LOG_OVERHEAD, done->latency > done->upstream_wait ? done->latency - done->upstream_wait : 0);
     if (done->waited) put_ms(out, LUN_LOG_WAITED, done->waited);
-    if (in_full(q, done)) lun_dropped_put(q, out);
+    if (lun_record_in_full(q, done)) lun_dropped_put(q, out);
     lun_buf_putc(out, '}');
 }
 

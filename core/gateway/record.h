@@ -82,6 +82,9 @@ void lun_record_key(struct lun_buf *out, enum lun_log_field);
 void lun_record_trial(struct lun_question *, const struct lun_trial *);     /* at close: metrics of the attempt */
 void lun_record_request(struct lun_question *, const struct lun_done *);    /* at the end: metrics of the request */
 
+/* Whether it is one of which all is told: something failed, somebody asked for that, or it is one in 256. */
+bool lun_record_in_full(const struct lun_question *, const struct lun_done *);
+
 /* The log line, without the line feed and without message text; secrets are never in it. */
 void lun_record_line(struct lun_question *, const struct lun_done *, struct lun_buf *out);
 /* Adds to it what is for the log's file alone, and not kept in memory: message text, where the configuration says so. */

@@ -1,6 +1,7 @@
 #include "gateway/station.h"
 #include "gateway/canary_sample.h"
 #include "gateway/decide.h"
+#include "gateway/explanation.h"
 #include "gateway/record.h"
 
 enum { LINE_ROOM = 1000 };      /* most lines are shorter; with malloc's header it is of a size that malloc keeps for the thread */
@@ -20,6 +21,15 @@ struct lun_question *lun_station_question(struct lun_station *s)
     return q;
 }
 
+/* Why it was decided so is kept of those whose line says all there is. */
+static void remember(struct lun_station *s, struct lun_question *q, const struct lun_done *done, const struct lun_buf *line)
+{
+    struct lun_buf why = {0};
+    if (lun_record_in_full(q, done)) lun_explanation_put(q, &why);
+    lun_ring_put(s->recent, line->at, line->n, why.at, why.n);
+    lun_buf_free(&why);
+}
+
 static void write_down(struct lun_station *s, struct lun_question *q, const struct lun_done *done)
 {
     struct lun_buf line = {0};
@@ -28,7 +38,7 @@ static void write_down(struct lun_station *s, struct lun_question *q, const stru
     if (!s->line && !s->recent) return;
     lun_buf_space(&line, LINE_ROOM);
     lun_record_line(q, done, &line);
-    if (s->recent) lun_ring_put(s->recent, line.at, line.n, NULL, 0);
+    if (s->recent) remember(s, q, done, &line);
     if (s->line) {
         lun_record_rest(q, &line);
         s->line(s->line_self, line.at, line.n);

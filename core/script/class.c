@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "script/bundle.h"
+#include "script/tracing.h"
 
 const struct lun_class *const lun_classes[] = {
 #define X(name) [LUN_CLASS_##name] = &lun_##name##_class,
@@ -96,6 +97,15 @@ static int further(lua_State *L, const struct lun_class *c, struct lun_mind *now
     return no_member(L, c);
 }
 
+/* Of what a request is, whose it is, and what it may spend, who asks why it was decided so is told. */
+static int traced(lua_State *L, struct lun_mind *now, struct lun_box *self, const struct lun_member *m)
+{
+    enum lun_class_id id = self->class->id;
+    int n = m->get(L, now, self);
+    if (n && (id == LUN_CLASS_request || id == LUN_CLASS_key || id == LUN_CLASS_budget)) lun_tracing_read(L, now, id == LUN_CLASS_budget ? lun_budget_called(self) : self->class->name, m->name);
+    return n;
+}
+
 /* The only thing that Lua calls for an access, and only for what lun_class_new made: nothing else has these metatables, and no policy sees them.
  * Upvalue: the members of the class by name. */
 static int member(lua_State *L)
@@ -106,7 +116,8 @@ static int member(lua_State *L)
     lua_pushvalue(L, 2);
     lua_rawget(L, lua_upvalueindex(1));
     const struct lun_member *m = lua_touserdata(L, -1);
-    if (m) return m->get(L, now, self);
+    if (m && !lun_traced(now)) return m->get(L, now, self);
+    if (m) return traced(L, now, self, m);
     return lua_isnil(L, -1) ? further(L, self->class, now, self) : 1;
 }
 

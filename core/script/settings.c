@@ -185,7 +185,7 @@ const struct lun_setting lun_settings[] = {
     S("task", LUN_TEXT, 0, 1, 256, NULL, NULL, 0, AT(lun_client_draft, client.task), "Its task, where a request names none."),
     S("tags", LUN_PAIRS, 0, 0, 0, NULL, NULL, 0, NOWHERE, "Tags of all its requests."),
     S("substitute", LUN_BOOL, 0, 0, 0, "true", NULL, 0, AT(lun_client_draft, client.substitute), "Another model than the one asked may answer."),
-    S("trust", LUN_WORDS, 0, 0, 0, "task|tags", "task|tags|budget|class", 0, AT(lun_client_draft, client.trust), "What its requests may say of themselves."),
+    S("trust", LUN_WORDS, 0, 0, 0, "task|tags", "task|tags|budget|class|explain", 0, AT(lun_client_draft, client.trust), "What its requests may say of themselves."),
     S("expose", LUN_BOOL, 0, 0, 0, "true", NULL, 0, AT(lun_client_draft, client.expose), "Its answers carry the x-lunette- headers that tell of providers and targets."),
     S("budget", LUN_TABLE, 0, 0, 0, NULL, NULL, LUN_SCOPE_BUDGET, AT(lun_client_draft, client.budget), "What it may cost."),
 #undef S

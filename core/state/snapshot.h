@@ -126,7 +126,7 @@ struct lun_model {
     const struct lun_target *const *targets; int n_targets;
 };
 
-enum lun_trust { LUN_TRUST_TASK = 1, LUN_TRUST_TAGS = 2, LUN_TRUST_BUDGET = 4, LUN_TRUST_CLASS = 8, LUN_TRUST_ALL = 15 };
+enum lun_trust { LUN_TRUST_TASK = 1, LUN_TRUST_TAGS = 2, LUN_TRUST_BUDGET = 4, LUN_TRUST_CLASS = 8, LUN_TRUST_EXPLAIN = 16, LUN_TRUST_ALL = 31 };
 
 enum lun_period { LUN_PER_EVER, LUN_PER_HOUR, LUN_PER_DAY, LUN_PER_WEEK, LUN_PER_MONTH, LUN_PER_ROLLING };
 struct lun_budget_rule {

@@ -164,7 +164,7 @@
 ---@field task? string Its task, where a request names none.
 ---@field tags? table<string, string|lunette.Secret> Tags of all its requests.
 ---@field substitute? boolean Another model than the one asked may answer. Default: true
----@field trust? ("task"|"tags"|"budget"|"class")[] What its requests may say of themselves. Default: task|tags
+---@field trust? ("task"|"tags"|"budget"|"class"|"explain")[] What its requests may say of themselves. Default: task|tags
 ---@field expose? boolean Its answers carry the x-lunette- headers that tell of providers and targets. Default: true
 ---@field budget? lunette.Config.Budget What it may cost.
 
