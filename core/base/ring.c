@@ -12,6 +12,7 @@ struct lun_ring {
     char *bytes;
     struct entry *entries;
     uint64_t put, n;                /* bytes and texts, since the start */
+    uint64_t gone;                  /* the last number that was forgotten */
 };
 
 struct lun_ring *lun_ring_new(size_t room, size_t most)
@@ -52,6 +53,12 @@ uint64_t lun_ring_newest(struct lun_ring *r)
     return n;
 }
 
+static bool is_there(const struct lun_ring *r, uint64_t number)
+{
+    if (number <= r->gone || number > r->n || r->n - number >= r->most) return false;
+    return r->put - r->entries[(number - 1) % r->most].at <= r->room;
+}
+
 static void copy(const struct lun_ring *r, uint64_t from, size_t n, struct lun_buf *out)
 {
     size_t at = from % r->room, first = n < r->room - at ? n : r->room - at;
@@ -62,13 +69,28 @@ static void copy(const struct lun_ring *r, uint64_t from, size_t n, struct lun_b
 bool lun_ring_get(struct lun_ring *r, uint64_t number, struct lun_buf *text, struct lun_buf *appendix)
 {
     pthread_mutex_lock(&r->lock);
-    bool there = number && number <= r->n && r->n - number < r->most;
+    bool there = is_there(r, number);
     const struct entry *e = &r->entries[(number - 1) % r->most];
-    if (there) there = r->put - e->at <= r->room;
     if (there) copy(r, e->at, e->n, text);
     if (there && appendix) copy(r, e->at + e->n, e->m, appendix);
     pthread_mutex_unlock(&r->lock);
     return there;
+}
+
+static void wipe(struct lun_ring *r, const struct entry *e)
+{
+    size_t at = e->at % r->room, n = e->n + e->m, first = n < r->room - at ? n : r->room - at;
+    explicit_bzero(r->bytes + at, first);
+    explicit_bzero(r->bytes, n - first);
+}
+
+void lun_ring_forget(struct lun_ring *r, uint64_t number)
+{
+    pthread_mutex_lock(&r->lock);
+    if (number > r->n) number = r->n;
+    for (uint64_t i = number; is_there(r, i); i--) wipe(r, &r->entries[(i - 1) % r->most]);
+    if (number > r->gone) r->gone = number;
+    pthread_mutex_unlock(&r->lock);
 }
 
 void lun_ring_free(struct lun_ring *r)

@@ -16,5 +16,7 @@ uint64_t lun_ring_newest(struct lun_ring *);        /* the number of the last th
 /* Puts the text of that number behind what is in `text`, and its appendix behind what is in `appendix` (NULL: not wanted). False: there is none, or it
  * is gone, and so are those before it. */
 bool lun_ring_get(struct lun_ring *, uint64_t number, struct lun_buf *text, struct lun_buf *appendix);
+/* All up to that number are gone from now on, and their bytes wiped. */
+void lun_ring_forget(struct lun_ring *, uint64_t number);
 void lun_ring_free(struct lun_ring *);              /* NULL is fine */
 #endif

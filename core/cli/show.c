@@ -11,11 +11,12 @@
 #include <string.h>
 
 const char lun_usage_show[] =
-    "usage: lunette show ID [--admin ADDR] [--json]\n"
+    "usage: lunette show ID [--body] [--admin ADDR] [--json]\n"
     "\n"
     "One of the last requests of a running gateway that is over: who asked what, what was decided and why, each attempt with its times, what it cost. ID: ours\n"
     "(`x-lunette-request-id`), the client's own (`x-request-id`) or a provider's; of several of the same the latest. Why it was decided so is known of requests that\n"
     "failed or fell back, of one in 256, and, with the lines of the policy, of those that were sent with `x-lunette-explain: 1` by who may (`trust`).\n"
+    "  --body         prints the body of the request, where `capture` has kept it: lunette show ID --body | lunette explain -\n"
     LUN_REMOTE_HELP;
 
 static double number(struct lun_json object, const char *name)
@@ -108,12 +109,22 @@ static void put_labels(struct lun_ink *ink, struct lun_json request)
     lun_buf_free(&b);
 }
 
+static void put_captured(struct lun_ink *ink, struct lun_json captured)
+{
+    struct lun_buf b = {0};
+    if (!captured.n) return;
+    lun_buf_printf(&b, "the body of the request and %zu answers; --body prints the first, --json all", lun_json_count(lun_json_get(captured, "answers")));
+    lun_explain_row(ink, "captured", lun_buf_text(&b));
+    lun_buf_free(&b);
+}
+
 static void put_all(struct lun_ink *ink, struct lun_json whole)
 {
     struct lun_json request = lun_json_get(whole, "request");
     bool explained = lun_json_type(lun_json_get(whole, "explanation")) == LUN_JSON_OBJECT;
     put_ids(ink, request);
     put_end(ink, request);
+    put_captured(ink, lun_json_get(whole, "captured"));
     put_labels(ink, request);
     lun_explain_put(ink, whole);
     if (!explained) put_dropped(ink, request);
@@ -131,7 +142,14 @@ static void put_escaped(struct lun_buf *out, const char *id)
     }
 }
 
-static int show(const struct lun_remote *r, const char *id, bool json)
+static int put_body(struct lun_buf *out, struct lun_json whole)
+{
+    if (lun_json_string(lun_json_path(whole, "captured.request"), false, out)) return 0;
+    fputs("lunette show: its body was not kept: `capture` in gateway.lua says of which requests it is\n", stderr);
+    return 1;
+}
+
+static int show(const struct lun_remote *r, const char *id, bool body, bool json)
 {
     struct lun_remote_answer answer;
     struct lun_buf path = {0}, out = {0};
@@ -140,6 +158,7 @@ static int show(const struct lun_remote *r, const char *id, bool json)
     put_escaped(&path, id);
     int status = lun_remote_get(r, lun_buf_text(&path), json, &answer);
     if (json) lun_remote_print_json(&answer);
+    else if (!status && body) status = put_body(&out, answer.json);
     else if (!status) put_all(&ink, answer.json);
     lun_print(&out, stdout);
     lun_remote_answer_free(&answer);
@@ -149,19 +168,21 @@ static int show(const struct lun_remote *r, const char *id, bool json)
 
 int lun_command_show(int argc, char **argv)
 {
-    static const struct option options[] = { { "admin", required_argument, NULL, 'a' }, { "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' }, { 0 } };
+    static const struct option options[] = { { "admin", required_argument, NULL, 'a' }, { "json", no_argument, NULL, 'j' }, { "body", no_argument, NULL, 'b' },
+        { "help", no_argument, NULL, 'h' }, { 0 } };
     struct lun_remote remote;
     const char *admin = NULL;
-    bool json = false;
+    bool json = false, body = false;
     for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1; ) {
         if (c == 'h') return fputs(lun_usage_show, stdout) < 0;
         if (c == '?') return fputs(lun_usage_show, stderr), 2;
         if (c == 'a') admin = optarg;
         json |= c == 'j';
+        body |= c == 'b';
     }
     if (argc - optind != 1 || !*argv[optind]) return fputs(lun_usage_show, stderr), 2;
     int status = lun_remote_open(&remote, "show", admin);
-    if (!status) status = show(&remote, argv[optind], json);
+    if (!status) status = show(&remote, argv[optind], body, json);
     lun_remote_free(&remote);
     return status;
 }

@@ -54,6 +54,7 @@ struct lun_admin_options {              /* copied; what it points to is borrowed
     struct lun_fleet *fleet;            /* NULL: it shares nothing with others */
     struct lun_writer *writer;          /* of the request log; NULL: none */
     struct lun_ring *recent;            /* the last lines of it, without message text */
+    struct lun_captured *captured;
     const struct lun_log *log;
 };
 /* `listener` is taken. */

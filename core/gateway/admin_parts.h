@@ -10,6 +10,7 @@ struct lun_admin {
     struct lun_tls *tls;                /* NULL: plain */
     lun_us started;                     /* wall time: what is counted is counted from here */
     struct gather *gathers;
+    struct lun_timer wiper;             /* of what was captured and is not to be kept any longer */
 };
 /* Somebody who waits for an answer. The exchange is NULL once he has left. */
 struct asked { struct lun_exchange *exchange; };

@@ -57,6 +57,16 @@ static bool find(struct lun_ring *recent, const char *name, struct lun_buf *line
     return false;
 }
 
+static void put_captured(const struct lun_admin *a, struct lun_json line, struct lun_buf *out)
+{
+    struct lun_buf id = {0}, captured = {0};
+    if (lun_json_string(lun_json_get(line, "id"), true, &id) && lun_captured_get(a->options.captured, lun_buf_text(&id), a->options.reactor->loop.now, &captured)) {
+        lun_json_put_key(out, "captured");
+        lun_buf_add(out, captured.at, captured.n);
+    }
+    lun_buf_free(&id), lun_buf_free(&captured);
+}
+
 void lun_admin_request(struct visit *v)
 {
     char *name = lun_admin_name(v);
@@ -67,6 +77,7 @@ void lun_admin_request(struct visit *v)
         lun_buf_puts(&out, ",\"explanation\":");
         if (why.n) lun_buf_add(&out, why.at, why.n);
         else lun_buf_puts(&out, "null");
+        put_captured(v->admin, (struct lun_json){ line.at, line.n }, &out);
         lun_buf_putc(&out, '}');
         lun_admin_reply(v->exchange, 200, &out);
     } else lun_admin_refuse(v->exchange, 404, "no request of this id is remembered: it is not over yet, too long ago, or was asked of another gateway");

@@ -35,6 +35,7 @@ static void write_down(struct lun_station *s, struct lun_question *q, const stru
     struct lun_buf line = {0};
     lun_record_request(q, done);
     if (q->grouped && lun_canary_samples(q, done, s->loop->now) && s->canary) s->canary(s->canary_self);
+    if (s->captured && lun_captured_wants(q, done)) lun_captured_put(s->captured, q, s->redact, s->loop->now, s->log);
     if (!s->line && !s->recent) return;
     lun_buf_space(&line, LINE_ROOM);
     lun_record_line(q, done, &line);

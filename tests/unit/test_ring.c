@@ -83,6 +83,20 @@ TEST(what_is_longer_than_the_room_loses_what_belongs_to_it_or_is_not_taken)
     gone(2);
 }
 
+TEST(what_is_forgotten_is_gone_and_what_came_after_is_not)
+{
+    ring = lun_ring_new(20, 10);
+    for (int i = 0; i < 7; i++) put("1234", "5");           /* the last four of them are there */
+    lun_ring_forget(ring, 5);
+    gone(4), gone(5);
+    has(6, "1234", "5"), has(7, "1234", "5");
+    lun_ring_forget(ring, 100);
+    gone(6), gone(7);
+    assert_int_equal(lun_ring_newest(ring), 7);
+    assert_int_equal(put("8", NULL), 8);
+    has(8, "8", "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -90,6 +104,7 @@ int main(void)
         cmocka_unit_test_teardown(no_more_of_them_are_kept_than_were_asked_for, end),
         cmocka_unit_test_teardown(the_oldest_go_when_there_is_no_room_and_none_is_ever_told_in_part, end),
         cmocka_unit_test_teardown(what_is_longer_than_the_room_loses_what_belongs_to_it_or_is_not_taken, end),
+        cmocka_unit_test_teardown(what_is_forgotten_is_gone_and_what_came_after_is_not, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
