@@ -2,6 +2,7 @@
 #include "base/alloc.h"
 #include "base/json.h"
 #include "base/ring.h"
+#include "gateway/answer.h"
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -47,20 +48,24 @@ bool lun_captured_wants(const struct lun_question *q, const struct lun_done *don
 enum result { KEPT, TOO_LARGE, REFUSED, FAILED };
 static const char *const names[] = { "kept", "too_large", "refused", "failed" };
 
-static enum result put_text(struct lun_buf *out, const char *text, size_t n, const char *what, struct lun_redact *redact, const char **why)
+struct keeping { const struct lun_snapshot *snapshot; struct lun_redact *redact; const char *why; };
+
+/* The gateway's own secrets are taken out of it in any case: a provider may repeat what it was sent. */
+static enum result put_text(struct lun_buf *out, const char *text, size_t n, const char *what, struct keeping *k)
 {
-    struct lun_buf left = {0};
-    *why = NULL;
+    struct lun_buf own = {0}, left = {0};
     if (n > LUN_CAPTURED_TEXT) return TOO_LARGE;
-    bool good = !redact || lun_redact(redact, text, n, what, &left, why);
-    if (good && left.n > LUN_CAPTURED_TEXT) *why = "it answered more than 256 KiB", good = false;
-    if (good && redact) lun_json_put_string(out, left.n ? left.at : "", left.n);
-    else if (good) lun_json_put_string(out, text, n);
-    lun_buf_free(&left);
-    return good ? KEPT : *why ? FAILED : REFUSED;
+    lun_buf_add(&own, text, n);
+    lun_answer_scrub(own.at, own.n, k->snapshot->secrets, k->snapshot->n_secrets);
+    bool good = !k->redact || lun_redact(k->redact, own.at, own.n, what, &left, &k->why);
+    if (good && left.n > LUN_CAPTURED_TEXT) k->why = "it answered more than 256 KiB", good = false;
+    const struct lun_buf *kept = k->redact ? &left : &own;
+    if (good) lun_json_put_string(out, kept->n ? kept->at : "", kept->n);
+    lun_buf_free(&own), lun_buf_free(&left);
+    return good ? KEPT : k->why ? FAILED : REFUSED;
 }
 
-static enum result put_answers(struct lun_buf *out, const struct lun_question *q, struct lun_redact *redact, const char **why)
+static enum result put_answers(struct lun_buf *out, const struct lun_question *q, struct keeping *k)
 {
     enum result result = KEPT;
     lun_json_put_key(out, "answers");
@@ -71,19 +76,19 @@ static enum result put_answers(struct lun_buf *out, const struct lun_question *q
         lun_buf_putc(out, '{');
         lun_json_member_int(out, "attempt", t->number);
         lun_json_put_key(out, "body");
-        result = put_text(out, t->body, t->body_n, "answer", redact, why);
+        result = put_text(out, t->body, t->body_n, "answer", k);
         lun_buf_putc(out, '}');
     }
     lun_buf_putc(out, ']');
     return result;
 }
 
-static enum result put_bodies(struct lun_buf *out, const struct lun_question *q, struct lun_redact *redact, const char **why)
+static enum result put_bodies(struct lun_buf *out, const struct lun_question *q, struct keeping *k)
 {
     lun_buf_putc(out, '{');
     lun_json_put_key(out, "request");
-    enum result result = put_text(out, q->body, q->body_n, "request", redact, why);
-    if (result == KEPT) result = put_answers(out, q, redact, why);
+    enum result result = put_text(out, q->body, q->body_n, "request", k);
+    if (result == KEPT) result = put_answers(out, q, k);
     lun_buf_putc(out, '}');
     return result;
 }
@@ -115,11 +120,11 @@ static enum result keep(struct lun_captured *c, const struct lun_question *q, co
 void lun_captured_put(struct lun_captured *c, struct lun_question *q, struct lun_redact *redact, lun_us now, const struct lun_log *log)
 {
     struct lun_buf bodies = {0};
-    const char *why = NULL;
+    struct keeping k = { q->snapshot, redact, NULL };
     bool lost = q->snapshot->capture.redact.text && !redact;
-    enum result result = lost ? FAILED : put_bodies(&bodies, q, redact, &why);
+    enum result result = lost ? FAILED : put_bodies(&bodies, q, &k);
     if (result == KEPT) result = keep(c, q, &bodies, now);
-    if (result == FAILED) lun_log(log, LUN_LOG_WARN, "capture.redact: %s (request %s; nothing of it is kept)", why ? why : "it is not there", q->id);
+    if (result == FAILED) lun_log(log, LUN_LOG_WARN, "capture.redact: %s (request %s; nothing of it is kept)", k.why ? k.why : "it is not there", q->id);
     lun_metrics_add(q->registry->metrics, LUN_METRIC_CAPTURED, &names[result], 1);
     if (bodies.n) explicit_bzero(bodies.at, bodies.n);
     lun_buf_free(&bodies);
