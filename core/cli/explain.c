@@ -14,18 +14,20 @@
 
 const char lun_usage_explain[] =
     "usage: lunette explain [gateway.lua] REQUEST [--line N] [--key NAME] [--header 'NAME: VALUE']… [--endpoint NAME] [--set NAME=VALUE]…\n"
-    "                       [--answer TEXT] [--short] [--json]\n"
+    "                       [--resting TARGET=S]… [--spent BUDGET=USD]… [--answer TEXT] [--short] [--json]\n"
     "\n"
     "Why a request would be decided as it would, without a call to anybody: what each hook answered, on which line and what it had looked at; the plan with\n"
     "its clocks and what each step would hold; which rule or line left the other targets out; the budgets. Then, on a virtual clock, what would follow if each\n"
     "step failed in each way, and what the client would get in the end; answers take no time, so that a delay is one that failures cost. It begins with\n"
-    "nothing spent and nobody resting. REQUEST is a file with the body of a request, or - for standard input; what is a line of the request log is made a\n"
+    "nothing spent and nobody resting, unless that is said. REQUEST is a file with the body of a request, or - for standard input; what is a line of the request log is made a\n"
     "request again, as far as the line tells it, and what it does not tell is said. Without gateway.lua: ./gateway.lua.\n"
     "  --line N       REQUEST is a request log, and its line N is meant\n"
     "  --key NAME     who asks: an entry of `clients`. By default the one that the line names, else the first of them\n"
     "  --header H     a header that the client sends: --header 'x-lunette-task: summary'. Again for more\n"
     "  --endpoint E   chat (the default), completions or embeddings\n"
     "  --set N=V      a setting of the policy. Again for more\n"
+    "  --resting T=S  the target T rests for S more seconds, as after a 429. Again for more\n"
+    "  --spent B=USD  so much is spent of the budget B: --spent 'key app=4.99', 'team web=20', total=100. Again for more\n"
     "  --answer TEXT  what every model answers, for policies that look at it (`judge`, lunette.chat)\n"
     "  --short        leaves out what if\n"
     "  --json         one object, the same from run to run\n"
@@ -36,7 +38,7 @@ enum { MOST = 64, BODY_MOST = 32 << 20, LINE_MOST = 1 << 20 };
 
 struct options {
     const char *gateway, *request, *key, *answer;
-    struct lun_pair headers[MOST], settings[MOST]; int n_headers, n_settings;
+    struct lun_pair headers[MOST], settings[MOST], resting[MOST], spent[MOST]; int n_headers, n_settings, n_resting, n_spent;
     bool has_endpoint; enum lun_endpoint endpoint;
     long line;
     bool json, brief;
@@ -147,7 +149,8 @@ static void print(const struct options *o, struct lun_buf *json)
 static int explain(const struct options *o, struct lun_rebuilt *r)
 {
     struct lun_dry_run d = { .load = load, .self = (void *)o->gateway, .endpoint = o->has_endpoint ? o->endpoint : r->endpoint, .client = o->key ? o->key : r->client, .body = r->body.at,
-                             .n = r->body.n, .said = o->answer, .no_what_if = o->brief };
+                             .n = r->body.n, .said = o->answer, .no_what_if = o->brief,
+                             .resting = o->resting, .n_resting = o->n_resting, .spent = o->spent, .n_spent = o->n_spent };
     struct lun_pair headers[MOST + LUN_REBUILT_HEADERS], settings[MOST + LUN_REBUILT_SETTINGS];
     struct lun_buf out = {0};
     char *error = NULL;
@@ -170,14 +173,14 @@ static int explain(const struct options *o, struct lun_rebuilt *r)
 
 /* ---- arguments ---- */
 
-/* "name: value" in place. Names are compared in lower case. */
-static bool split(char *text, char by, struct lun_pair *out)
+/* "name: value", taken apart in place. */
+static bool add(struct lun_pair *list, int *n, char *text, char by)
 {
     char *value = strchr(text, by);
-    if (!value || value == text) return false;
+    if (!value || value == text || *n == MOST) return false;
     *value++ = 0;
     value += strspn(value, " \t");
-    *out = (struct lun_pair){ text, value };
+    list[(*n)++] = (struct lun_pair){ text, value };
     return true;
 }
 
@@ -212,7 +215,7 @@ static bool read_places(struct options *o, int n, char **places)
 int lun_command_explain(int argc, char **argv)
 {
     static const struct option options[] = { { "line", required_argument, NULL, 'l' }, { "key", required_argument, NULL, 'k' }, { "header", required_argument, NULL, 'H' },
-        { "endpoint", required_argument, NULL, 'e' }, { "set", required_argument, NULL, 's' }, { "answer", required_argument, NULL, 'a' }, { "short", no_argument, NULL, 'b' },
+        { "endpoint", required_argument, NULL, 'e' }, { "set", required_argument, NULL, 's' }, { "resting", required_argument, NULL, 'r' }, { "spent", required_argument, NULL, 'p' }, { "answer", required_argument, NULL, 'a' }, { "short", no_argument, NULL, 'b' },
         { "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' }, { 0 } };
     struct options o = {0};
     struct lun_rebuilt request = {0};
@@ -223,9 +226,11 @@ int lun_command_explain(int argc, char **argv)
         case 'h': return fputs(lun_usage_explain, stdout) < 0;
         case 'l': good = read_line(&o, optarg); break;
         case 'k': o.key = optarg; break;
-        case 'H': good = o.n_headers < MOST && split(optarg, ':', &o.headers[o.n_headers++]); break;
+        case 'H': good = add(o.headers, &o.n_headers, optarg, ':'); break;
         case 'e': good = read_endpoint(&o, optarg); break;
-        case 's': good = o.n_settings < MOST && split(optarg, '=', &o.settings[o.n_settings++]); break;
+        case 's': good = add(o.settings, &o.n_settings, optarg, '='); break;
+        case 'r': good = add(o.resting, &o.n_resting, optarg, '='); break;
+        case 'p': good = add(o.spent, &o.n_spent, optarg, '='); break;
         case 'a': o.answer = optarg; break;
         case 'b': o.brief = true; break;
         case 'j': o.json = true; break;

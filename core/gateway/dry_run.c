@@ -4,6 +4,7 @@
 #include "base/ring.h"
 #include "gateway/simulate.h"
 #include "gateway/station.h"
+#include "state/health.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -84,6 +85,66 @@ static bool play(void *self, const struct lun_scene_request *request, struct lun
     return good;
 }
 
+/* ---- how things stand ---- */
+
+/* As after a 429 on each of its keys. */
+static void have_it_rest(const struct lun_target *t, lun_us seconds, lun_us now)
+{
+    int keys = t->provider->n_keys ? t->provider->n_keys : 1;
+    for (int key = 0; key < keys; key++) {
+        lun_health_begin(t, now, true);
+        lun_health_end(t, &(struct lun_report){ .kind = LUN_KIND_RATE_LIMITED, .status = 429, .key = t->provider->n_keys ? key : -1, .retry_after = seconds, .began = now }, now);
+    }
+}
+
+static bool rest(struct run *r, const struct lun_pair *said)
+{
+    const struct lun_target *t = lun_snapshot_target(lun_simulation_snapshot(r->simulation), said->name);
+    char *end;
+    double seconds = strtod(said->value, &end);
+    if (!t) r->course->error = lun_printf("the configuration has no target \"%s\" that could rest", said->name);
+    else if (end == said->value || *end || !(seconds > 0)) r->course->error = lun_printf("\"%s\" is to rest for a number of seconds, not \"%s\"", said->name, said->value);
+    else have_it_rest(t, lun_us_from_seconds(seconds), lun_simulation_loop_time(r->simulation));
+    return !r->course->error;
+}
+
+static bool is_called(struct lun_account *account, const char *name)
+{
+    struct lun_account_view v;
+    if (!account) return false;
+    lun_account_look(account, LUN_SIMULATION_WALL, &v);
+    return !strcmp(v.name, name);
+}
+
+static struct lun_account *account_called(const struct lun_snapshot *s, const char *name)
+{
+    for (int i = 0; i < s->n_clients; i++) if (is_called(s->clients[i].account, name)) return s->clients[i].account;
+    for (int i = 0; i < s->n_teams; i++) if (is_called(s->teams[i].account, name)) return s->teams[i].account;
+    return is_called(s->total_account, name) ? s->total_account : NULL;
+}
+
+static bool spend(struct run *r, const struct lun_pair *said)
+{
+    struct lun_account *account = account_called(lun_simulation_snapshot(r->simulation), said->name);
+    struct lun_hold hold = {0};
+    struct lun_shortage lacks;
+    int64_t nano;
+    if (!account) r->course->error = lun_printf("the configuration has no budget \"%s\"; there are \"key NAME\", \"team NAME\" and \"total\"", said->name);
+    else if (!lun_price_parse(said->value, strlen(said->value), &nano)) r->course->error = lun_printf("of \"%s\" a number of USD is to be spent, not \"%s\"", said->name, said->value);
+    if (r->course->error) return false;
+    if (lun_hold_take(&hold, lun_simulation_registry(r->simulation)->money, &account, 1, 0, lun_simulation_wall(r->simulation), NULL, &lacks) == LUN_TAKEN) lun_hold_settle(&hold, nano);
+    return true;
+}
+
+static bool set_up(struct run *r)
+{
+    const struct lun_dry_run *d = r->course->of;
+    bool good = true;
+    for (int i = 0; good && i < d->n_resting; i++) good = rest(r, &d->resting[i]);
+    for (int i = 0; good && i < d->n_spent; i++) good = spend(r, &d->spent[i]);
+    return good;
+}
+
 static bool open_run(struct run *r)
 {
     struct course *c = r->course;
@@ -97,7 +158,7 @@ static bool open_run(struct run *r)
     station->upstream = &r->watched;
     station->upstream_self = r;
     station->recent = r->ring = lun_ring_new(ROOM, LINES);
-    return true;
+    return set_up(r);
 }
 
 static void close_run(struct run *r)
@@ -292,8 +353,8 @@ static bool try_step(struct course *c, struct lun_buf *out, bool *reached)
 
 static bool put_steps(struct course *c, struct lun_buf *out)
 {
-    bool good = true, reached = true, any = false;
-    for (c->step = 0, c->way = 0; good && reached && c->step < c->n; c->step++) {
+    bool good = true, reached, any = false;
+    for (c->step = 0; good && c->step < c->n; c->step++) {
         const char *target = c->steps[c->step];
         struct lun_buf cases = {0};
         if (index_of(c, target) < c->step) continue;

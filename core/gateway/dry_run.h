@@ -1,5 +1,6 @@
 /* One request through a configuration without a call to anybody: what would be decided and why, and then what would come of it, where each step of the plan
- * fails in each way. On the virtual clock of a simulation, from an empty state: nobody rests, nothing is spent. Repeats to the microsecond. */
+ * fails in each way. On the virtual clock of a simulation, from an empty state, but for what is said of it: nobody rests, nothing is spent. Repeats to the
+ * microsecond. */
 #ifndef LUN_GATEWAY_DRY_RUN_H
 #define LUN_GATEWAY_DRY_RUN_H
 #include "base/buf.h"
@@ -12,6 +13,8 @@ struct lun_dry_run {                    /* borrowed for the length of the call *
     const char *client;                 /* the name of an entry of `clients`; NULL: the first, or nobody where there are none */
     const char *body; size_t n;
     const struct lun_pair *settings; int n_settings;
+    const struct lun_pair *resting; int n_resting;      /* targets by name that rest, for so many seconds */
+    const struct lun_pair *spent; int n_spent;          /* budgets ("key app", "team web", "total") of which so many USD are spent */
     const char *said;                   /* what every model answers that answers; NULL: "Hello!" */
     bool no_what_if;
 };

@@ -140,6 +140,21 @@ describe("lunette explain", function()
     assert.same({ name = "key poor", used = 0, held = 0, limit = 0.001, left = 0.001, resets_in = 86400 }, told.explanation.budgets[1])
   end)
 
+  it("tells of a target that rests that it is passed over, and of money that is spent what is left", function()
+    local told = explain(body(), "--resting", "fast/c=30", "--spent", "key app=4.5", "--spent", "team web=1")
+    assert.equal("it rests for 30 s more", told.explanation.plan.steps[1].rests)
+    assert.same({ 1, 2 }, { #told.what_if, told.what_if[1].step })
+    assert.same({ "slow/s", 4.5, 0.5 }, { told.well.target, told.explanation.budgets[1].used, told.explanation.budgets[1].left })
+    assert.equal(0.5, named(told.explanation.hooks[2].looked_at, "name", "key app.left").value)
+    assert.same({ degrade = { "fast/c" } }, explain(body(), "--spent", "key app=4.9995").explanation.hooks[2].answer)
+    local narrowed = explain(body(), "--spent", "key app=4.9995").explanation.targets
+    assert.same({ "policy", "policy.lua:11" }, { named(narrowed, "target", "slow/s").by, named(narrowed, "target", "slow/s").at })
+    for option, says in pairs { ["--resting"] = 'no target "none"', ["--spent"] = 'no budget "none"' } do
+      local code, _, errors = run(body(), option, "none=1")
+      assert.same({ 1, true }, { code, errors:find(says, 1, true) ~= nil })
+    end
+  end)
+
   it("tells what follows each failure of each step, when, and what the client gets", function()
     local told = explain(body())
     assert.same({ 200, "fast/c", 0 }, { told.well.status, told.well.target, told.well.latency_ms })
