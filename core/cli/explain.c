@@ -142,6 +142,7 @@ static void print(const struct options *o, struct lun_buf *json)
         return;
     }
     lun_explain_put(&ink, (struct lun_json){ json->at, json->n });
+    lun_ink_end(&ink);
     lun_print(&text, stdout);
     lun_buf_free(json);
 }

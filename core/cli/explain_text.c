@@ -9,12 +9,19 @@
 
 enum { WIDE = 100, NAME = 9, DROPPED_MOST = 8 };
 
+#define TIE "\x1f"              /* a blank at which no line ends, until lun_ink_end. What comes from elsewhere has no control characters */
+
 static const char bold[] = "1", good[] = "32", bad[] = "31", dim[] = "2";
 
 bool lun_ink_wanted(FILE *f)
 {
     const char *no = getenv("NO_COLOR");
     return isatty(fileno(f)) && !(no && *no);
+}
+
+void lun_ink_end(struct lun_ink *i)
+{
+    for (size_t k = 0; k < i->out->n; k++) if (i->out->at[k] == *TIE) i->out->at[k] = ' ';
 }
 
 /* ---- cells ---- */
@@ -42,8 +49,8 @@ static void put_places(struct lun_buf *out, double x, int places, const char *af
 
 void lun_explain_ms(struct lun_buf *out, double ms)
 {
-    if (ms > 0 && ms < 1000) put_places(out, ms, ms < 10 ? 1 : 0, " ms");
-    else put_places(out, ms / 1000, 2, " s");
+    if (ms > 0 && ms < 1000) put_places(out, ms, ms < 10 ? 1 : 0, TIE "ms");
+    else put_places(out, ms / 1000, 2, TIE "s");
 }
 
 static void put_usd(struct lun_buf *out, double usd)
@@ -76,7 +83,7 @@ static void put_object(struct lun_buf *out, struct lun_json object)
     for (struct lun_json_each e = lun_json_each(object); lun_json_next(&e); any = true) {
         if (any) lun_buf_puts(out, ", ");
         lun_remote_put(out, e.key);
-        lun_buf_puts(out, " = ");
+        lun_buf_puts(out, TIE "=" TIE);
         lun_remote_put(out, e.value);
     }
 }
@@ -184,7 +191,7 @@ static void put_looked_at(struct lun_buf *b, struct lun_json hook)
     for (struct lun_json_each e = lun_json_each(lun_json_get(hook, "looked_at")); lun_json_next(&e); any = true) {
         lun_buf_puts(b, any ? ", " : "; it saw ");
         put(b, e.value, "name");
-        if (has(e.value, "value")) lun_buf_puts(b, " = "), put(b, e.value, "value");
+        if (has(e.value, "value")) lun_buf_puts(b, TIE "=" TIE), put(b, e.value, "value");
     }
 }
 
@@ -204,13 +211,13 @@ static void put_hooks(struct lun_ink *i, struct lun_json hooks)
 
 static void put_clocks(struct lun_buf *b, struct lun_json step)
 {
-    static const struct { const char *member, *name; } clocks[] = { { "connect_s", "connect" }, { "first_byte_s", "first byte" }, { "idle_s", "idle" }, { "total_s", "total" },
-                                                                    { "hedge_after_s", "hedge after" }, { "wait_s", "wait" } };
+    static const struct { const char *member, *name; } clocks[] = { { "connect_s", "connect" }, { "first_byte_s", "first" TIE "byte" }, { "idle_s", "idle" }, { "total_s", "total" },
+                                                                    { "hedge_after_s", "hedge" TIE "after" }, { "wait_s", "wait" } };
     bool any = false;
     for (size_t k = 0; k < sizeof clocks / sizeof *clocks; k++) {
         if (!has(step, clocks[k].member)) continue;
-        lun_buf_printf(b, "%s%s ", any ? ", " : "", clocks[k].name);
-        put_places(b, number(step, clocks[k].member), 3, " s");
+        lun_buf_printf(b, "%s%s" TIE, any ? ", " : "", clocks[k].name);
+        put_places(b, number(step, clocks[k].member), 3, TIE "s");
         any = true;
     }
 }
@@ -321,7 +328,7 @@ static void put_then(struct lun_buf *b, struct lun_json outcome, struct lun_json
         any = true;
         if (same) lun_buf_puts(b, "again");
         else lun_remote_put(b, who);
-        if (number(e.value, "at_ms") > 0) lun_buf_puts(b, " at "), lun_explain_ms(b, number(e.value, "at_ms"));
+        if (number(e.value, "at_ms") > 0) lun_buf_puts(b, " at" TIE), lun_explain_ms(b, number(e.value, "at_ms"));
         if (has(e.value, "hedge")) lun_buf_puts(b, " beside it");
         if (has(e.value, "kind") && !lun_json_is(lun_json_get(e.value, "kind"), "ok")) lun_buf_puts(b, " ("), put(b, e.value, "kind"), lun_buf_putc(b, ')');
     }
@@ -334,8 +341,8 @@ static void put_gets(struct lun_buf *b, struct lun_json outcome)
     put(b, outcome, "status");
     if (has(outcome, "code")) lun_buf_putc(b, ' '), put(b, outcome, "code");
     if (has(outcome, "torn")) lun_buf_puts(b, ", cut");
-    if (number(outcome, "latency_ms") > 0) lun_buf_puts(b, " after "), lun_explain_ms(b, number(outcome, "latency_ms"));
-    if (number(outcome, "retry_after_s") > 0) lun_buf_puts(b, ", retry-after "), put_places(b, number(outcome, "retry_after_s"), 0, " s");
+    if (number(outcome, "latency_ms") > 0) lun_buf_puts(b, " after" TIE), lun_explain_ms(b, number(outcome, "latency_ms"));
+    if (number(outcome, "retry_after_s") > 0) lun_buf_puts(b, ", retry-after "), put_places(b, number(outcome, "retry_after_s"), 0, TIE "s");
 }
 
 enum { WAYS = 38, THEN = 36, MANY = 5 };    /* columns; ways that are not listed one by one */

@@ -11,6 +11,8 @@ struct lun_ink { struct lun_buf *out; bool colour; };
 /* Whether that stream may be coloured: a terminal, and the environment has no NO_COLOR. */
 bool lun_ink_wanted(FILE *);
 
+void lun_ink_end(struct lun_ink *);             /* last: what was put is as it is to be printed from now on */
+
 /* `whole` has request, explanation and, of a dry run, well and what_if; members that are not there are passed over. */
 void lun_explain_put(struct lun_ink *, struct lun_json whole);
 

@@ -159,7 +159,7 @@ static int show(const struct lun_remote *r, const char *id, bool body, bool json
     int status = lun_remote_get(r, lun_buf_text(&path), json, &answer);
     if (json) lun_remote_print_json(&answer);
     else if (!status && body) status = put_body(&out, answer.json);
-    else if (!status) put_all(&ink, answer.json);
+    else if (!status) put_all(&ink, answer.json), lun_ink_end(&ink);
     lun_print(&out, stdout);
     lun_remote_answer_free(&answer);
     lun_buf_free(&path);
