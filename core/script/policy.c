@@ -281,7 +281,7 @@ static void go(struct lun_mind *mind, int n)
         mind->thought.state = LUN_THOUGHT_WISHES;
         mind->thought.wish = mind->wish;
         lun_tracing_wished(mind->run->L, mind);
-        return;
+        break;
     default: read_error(mind);
     }
     lun_tracing_done(mind, mind->policy->vm->line);

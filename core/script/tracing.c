@@ -126,7 +126,7 @@ void lun_tracing_done(const struct lun_mind *mind, const char *line)
 {
     const struct lun_thought *t = &mind->thought;
     struct lun_buf answer = {0};
-    if (!lun_traced(mind)) return;
+    if (!lun_traced(mind) || t->state == LUN_THOUGHT_WISHES) return;
     lun_buf_putc(&answer, '{');
     if (t->state == LUN_THOUGHT_DONE) put_answer(&answer, &t->answer);
     lun_buf_putc(&answer, '}');

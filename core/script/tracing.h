@@ -13,6 +13,6 @@ void lun_tracing_read(lua_State *L, const struct lun_mind *, const char *of, con
 void lun_tracing_narrowed(lua_State *L, const struct lun_mind *, const struct lun_set *before, const struct lun_set *after, const char *by);
 /* It waits for that. */
 void lun_tracing_wished(lua_State *L, const struct lun_mind *);
-/* Its hook is done: `line` is where its function was last ("file:line", or ""). */
+/* Its hook is done, unless it waits: `line` is where its function was last ("file:line", or ""). */
 void lun_tracing_done(const struct lun_mind *, const char *line);
 #endif
