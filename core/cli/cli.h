@@ -8,6 +8,7 @@
     X(serve,    "[gateway.lua]",  "runs the gateway") \
     X(check,    "[gateway.lua]",  "everything that can be wrong with a configuration, at once") \
     X(test,     "[dir|file…]",    "runs specs of policies: real sandbox, virtual clock, scripted providers") \
+    X(explain,  "[gateway.lua] FILE", "why a request would be decided as it would: a dry run, and what if each step failed") \
     X(provider, "[script.lua]",   "a scripted provider: answers, delays, fails and cuts as told") \
     X(replay,   "[config] LOG",   "what a policy would have made of the requests in a log, beside what really came of them") \
     X(set,      "[name=value]",   "settings of the policy of a running gateway: shows or changes them") \
@@ -17,6 +18,7 @@
     X(canary,   "[name [do]]",    "canaries of a running gateway: shows them, starts and rolls back") \
     X(versions, "",               "the versions that a running gateway has taken over, and what became of them") \
     X(report,   "",               "what was asked of a running gateway and what came of it: success, latency, cost, by model and more") \
+    X(show,     "ID",             "why one of the last requests of a running gateway was decided as it was") \
     X(import,   "litellm FILE",   "a configuration of LiteLLM's proxy as gateway.lua and policy.lua, and what could not be carried over") \
     X(ledger,   "verify|export|…", "what was spent: verified, exported, reconciled; beside a running gateway, and without its secrets") \
     X(train,    "scores.csv",     "makes a small router out of two models' scores: which questions need the strong one")

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #define BODY_MOST (1 << 20)
+#define WIPE_EVERY (10 * LUN_SECOND)
 
 /* ---- answers ---- */
 
@@ -230,6 +231,7 @@ static void gathered(struct lun_errand *e)
 static void requests(struct visit *v)
 {
     struct lun_admin *a = v->admin;
+    if (v->head->query.n) { lun_admin_recent(v); return; }
     struct gather *g = lun_zalloc(sizeof *g);
     *g = (struct gather){ .errand = { .visit = look, .done = gathered }, .next = a->gathers, .at = &a->gathers, .asked = wait_for(v->exchange), .n = a->options.n_workers };
     if (g->next) g->next->at = &g->next;
@@ -253,6 +255,15 @@ static char *who(const struct visit *v)
 }
 
 char *lun_admin_who(const struct visit *v) { return who(v); }
+
+char *lun_admin_name(const struct visit *v)
+{
+    char *name = lun_alloc(v->name.n + 1);
+    size_t n;
+    if (lun_http_unescape(v->name, name, &n)) return name;
+    free(name);
+    return NULL;
+}
 
 static bool forced(struct lun_slice query)
 {
@@ -462,11 +473,21 @@ static void on_refuse(void *self, struct lun_exchange *x, int status, const char
     refuse(x, status, why);
 }
 
+static void wipe(struct lun_timer *t)
+{
+    struct lun_admin *a = (struct lun_admin *)(void *)((char *)t - offsetof(struct lun_admin, wiper));
+    struct lun_loop *loop = &a->options.reactor->loop;
+    lun_captured_wipe(a->options.captured, loop->now);
+    lun_timer_set(loop, t, loop->now + WIPE_EVERY);
+}
+
 struct lun_admin *lun_admin_new(const struct lun_admin_options *options, int listener)
 {
     struct lun_admin *a = lun_zalloc(sizeof *a);
     a->options = *options;
     a->started = lun_clock_wall();
+    a->wiper.fire = wipe;
+    lun_timer_set(&options->reactor->loop, &a->wiper, options->reactor->loop.now + WIPE_EVERY);
     struct lun_server_handler handler = { .self = a, .judge = on_judge, .request = on_request, .refuse = on_refuse, .gone = on_gone };
     a->server = lun_server_new(options->reactor, listener, &handler, &(struct lun_server_options){ .body = BODY_MOST });
     if (a->server) lun_admin_adopt(a, lun_changes_current(options->changes));
@@ -488,6 +509,7 @@ void lun_admin_retire(struct lun_admin *a) { lun_server_stop_accepting(a->server
 void lun_admin_free(struct lun_admin *a)
 {
     if (!a) return;
+    lun_timer_set(&a->options.reactor->loop, &a->wiper, LUN_NEVER);
     if (a->server) lun_server_free(a->server);
     lun_tls_free(a->tls);
     while (a->gathers) gather_free(a->gathers);

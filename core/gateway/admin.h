@@ -36,7 +36,13 @@
     X("GET",  "/admin/providers", providers, "Providers with their keys and targets, as health sees them") \
     X("POST", "/admin/targets",   open_target, "Opens a target to requests under a hard limit again that was closed for what its provider claimed: `{\"target\":\"openai/gpt-4.1\"}`. Answers `{\"target\":…,\"opened\":…}`, " \
                                              "false where it was open, or 404") \
-    X("GET",  "/admin/requests",  requests,  "Requests under way, on each worker the latest first: `id age_ms model endpoint stream key policy attempts target labels`")
+    X("GET",  "/admin/requests",  requests,  "Requests under way, on each worker the latest first: `id age_ms model endpoint stream key policy attempts target labels`. " \
+                                             "`?n=50`: the last that are over, the latest first, with the fields of their [log lines](#the-log-line)") \
+    X("GET",  "/admin/requests/NAME", lun_admin_request, "One that is over, `{\"request\":{…},\"explanation\":{…}}` ([requests that are over](#requests-that-are-over)), by our id, the client's (`x-request-id`, `x-client-request-id`) or a provider's, or 404: " \
+                                             "the last 1,000 are remembered, as far as they fit into 1 MiB")
+
+/* What is remembered of the requests that are over. */
+enum { LUN_RECENT_ROOM = 1 << 20, LUN_RECENT_MOST = 1000 };
 
 struct lun_admin;
 struct lun_admin_options {              /* copied; what it points to is borrowed until free */
@@ -47,6 +53,8 @@ struct lun_admin_options {              /* copied; what it points to is borrowed
     struct lun_books *books;            /* NULL: there is no ledger */
     struct lun_fleet *fleet;            /* NULL: it shares nothing with others */
     struct lun_writer *writer;          /* of the request log; NULL: none */
+    struct lun_ring *recent;            /* the last lines of it, without message text */
+    struct lun_captured *captured;
     const struct lun_log *log;
 };
 /* `listener` is taken. */

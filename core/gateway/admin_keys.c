@@ -19,21 +19,11 @@ void lun_admin_keys(struct visit *v)
     lun_admin_reply(v->exchange, 200, &out);
 }
 
-/* The name that the path says; yours to free. */
-static char *name_of(const struct visit *v)
-{
-    char *name = lun_alloc(v->name.n + 1);
-    size_t n;
-    if (lun_http_unescape(v->name, name, &n)) return name;
-    free(name);
-    return NULL;
-}
-
 void lun_admin_key(struct visit *v)
 {
     struct lun_changes *c = v->admin->options.changes;
     const struct lun_snapshot *s = lun_changes_current(c);
-    char *name = name_of(v);
+    char *name = lun_admin_name(v);
     const struct lun_client_rule *client = name ? lun_snapshot_client_named(s, name) : NULL;
     const struct lun_key *k = name ? lun_keyring_named(lun_changes_keyring(c), name) : NULL;
     struct lun_buf out = {0};
@@ -103,7 +93,7 @@ static void ask(struct visit *v, enum lun_key_verb verb, const char *name)
 
 static void ask_named(struct visit *v, enum lun_key_verb verb)
 {
-    char *name = name_of(v);
+    char *name = lun_admin_name(v);
     if (name) ask(v, verb, name);
     else lun_admin_refuse(v->exchange, 404, "there is no such key");
     free(name);

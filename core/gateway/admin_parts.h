@@ -10,6 +10,7 @@ struct lun_admin {
     struct lun_tls *tls;                /* NULL: plain */
     lun_us started;                     /* wall time: what is counted is counted from here */
     struct gather *gathers;
+    struct lun_timer wiper;             /* of what was captured and is not to be kept any longer */
 };
 /* Somebody who waits for an answer. The exchange is NULL once he has left. */
 struct asked { struct lun_exchange *exchange; };
@@ -22,6 +23,10 @@ struct visit {
 void lun_admin_reply(struct lun_exchange *, int status, struct lun_buf *body);         /* JSON; freed */
 void lun_admin_refuse(struct lun_exchange *, int status, const char *why);
 char *lun_admin_who(const struct visit *);      /* "admin ann@host (127.0.0.1)"; yours to free */
+
+char *lun_admin_name(const struct visit *);     /* what the path says in place of NAME, decoded; yours to free. NULL: it cannot be */
+void lun_admin_recent(struct visit *);
+void lun_admin_request(struct visit *);
 
 void lun_admin_keys(struct visit *);
 void lun_admin_key(struct visit *);

@@ -21,6 +21,7 @@ struct lun_desk *lun_desk_new(struct lun_upstream *upstream, const struct lun_st
     d->station = *like;
     d->station.snapshot = kit->snapshot;
     d->station.policy = kit->policy;
+    d->station.redact = kit->redact;
     d->station.tuning = lun_tuning_ref(like->tuning);
     d->station.keyring = lun_keyring_ref(like->keyring);
     d->station.upstream = &lun_upstreams_port;

@@ -25,6 +25,7 @@ struct lun_gateway {
     struct lun_fleet *fleet;            /* NULL: it is alone */
     struct lun_news *news;
     struct lun_writer *writer;
+    struct lun_ring *recent; struct lun_captured *captured;     /* NULL: there is no admin listener that would tell of them */
     struct lun_server_shared shared;
     struct lun_reactor *reactor;        /* of the thread that runs it: changes, admin and signals */
     struct lun_worker **workers; int n;
@@ -118,6 +119,10 @@ static bool open_workers(struct lun_gateway *g, const struct lun_snapshot *s, ch
     int wanted = workers_wanted(g, s);
     if (g->options.listen && !lun_listeners_open(&g->listeners, s, wanted, g->options.handed, error)) return false;
     if (g->options.listen) lun_listen_text(g->listeners.fds[0], g->address);
+    if (g->listeners.admin >= 0) {
+        options.recent = g->recent = lun_ring_new(LUN_RECENT_ROOM, LUN_RECENT_MOST);
+        options.captured = g->captured = lun_captured_new();
+    }
     g->workers = lun_zalloc((size_t)wanted * sizeof *g->workers);
     for (int i = 0; i < wanted; i++) {
         options.probes = !i;
@@ -137,7 +142,7 @@ static bool open_admin(struct lun_gateway *g)
     for (int i = 0; i < g->n; i++) lun_worker_bar(g->workers[i], g->listeners.admin);
     lun_reactor_enter(g->reactor);
     g->admin = lun_admin_new(&(struct lun_admin_options){ .reactor = g->reactor, .registry = g->registry, .changes = g->changes, .workers = g->workers, .n_workers = g->n, .books = g->books, .fleet = g->fleet,
-                                                          .writer = g->writer, .log = g->options.log }, g->listeners.admin);
+                                                          .writer = g->writer, .recent = g->recent, .captured = g->captured, .log = g->options.log }, g->listeners.admin);
     lun_reactor_leave(g->reactor);
     return g->admin;
 }
@@ -269,6 +274,8 @@ void lun_gateway_free(struct lun_gateway *g)
     lun_alarm_free(g->alarm);
     lun_webhook_free(g->webhook);
     lun_writer_free(g->writer);
+    lun_ring_free(g->recent);
+    lun_captured_free(g->captured);
     lun_registry_free(g->registry);
     free(g);
 }

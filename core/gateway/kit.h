@@ -3,6 +3,7 @@
 #ifndef LUN_GATEWAY_KIT_H
 #define LUN_GATEWAY_KIT_H
 #include "script/policy.h"
+#include "script/redact.h"
 #include "script/scenario.h"
 
 struct lun_dialects;            /* gateway/translate.h */
@@ -11,6 +12,7 @@ struct lun_kit {
     struct lun_policy *policy;
     struct lun_dialects *dialects;
     struct lun_scenarios *scenarios;
+    struct lun_redact *redact;          /* of what is captured; NULL: there is none */
     struct lun_tls *tls;                /* for who connects to `listen`; NULL: plain */
 };
 

@@ -267,6 +267,7 @@ static bool read_who(struct lun_question *q, const struct lun_incoming *in, stru
     const char *retry = lun_question_header(q, "x-stainless-retry-count"), *explain = lun_question_header(q, "x-lunette-explain");
     q->client_retry = retry && *retry >= '0' && *retry <= '9' ? *retry - '0' : 0;
     q->explain = explain && strcmp(explain, "0");
+    if (q->explain && trusted(q, LUN_TRUST_EXPLAIN, "explain", explain)) q->trace = lun_trace_new(q->arena);
     read_tags(q);
     return read_charges(q, e) && read_budget(q, e);
 }

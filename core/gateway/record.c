@@ -281,10 +281,20 @@ static void put_decision(struct lun_buf *out, const struct lun_question *q)
     }
 }
 
+/* Nothing of ours is known of its form: whatever it is, it becomes a short text. */
+static void put_client_id(struct lun_buf *out, const struct lun_question *q)
+{
+    const char *id = lun_question_header(q, "x-request-id");
+    if (!id) id = lun_question_header(q, "x-client-request-id");
+    if (!id || !*id) return;
+    lun_record_key(out, LUN_LOG_CLIENT_REQUEST_ID);
+    lun_json_put_string(out, id, lun_text_clip(id, strlen(id), 128));
+}
+
 /* One in 256 tells what was left out although nothing went wrong: ids are random hexadecimal. */
 static bool sampled(const struct lun_question *q) { return !strncmp(q->id, "00", 2); }
 
-static bool in_full(const struct lun_question *q, const struct lun_done *done)
+bool lun_record_in_full(const struct lun_question *q, const struct lun_done *done)
 {
     return q->explain || done->fallback || done->status >= 400 || done->stream_torn || q->policy_failed || sampled(q);
 }
@@ -296,6 +306,7 @@ void lun_record_line(struct lun_question *q, const struct lun_done *done, struct
     lun_buf_putc(out, '{');
     put_text(out, LUN_LOG_TIME, at);
     put_text(out, LUN_LOG_ID, q->id);
+    put_client_id(out, q);
     put_text(out, LUN_LOG_ENDPOINT, lun_endpoint_name(q->endpoint));
     put_text(out, LUN_LOG_MODEL, q->model);
     if (q->stream) put_true(out, LUN_LOG_STREAM);
@@ -316,17 +327,24 @@ void lun_record_line(struct lun_question *q, const struct lun_done *done, struct
     if (done->ttft) put_ms(out, LUN_LOG_TTFT, done->ttft);
     put_ms(out, LUN_LOG_OVERHEAD, done->latency > done->upstream_wait ? done->latency - done->upstream_wait : 0);
     if (done->waited) put_ms(out, LUN_LOG_WAITED, done->waited);
-    if (in_full(q, done)) lun_dropped_put(q, out);
+    if (lun_record_in_full(q, done)) lun_dropped_put(q, out);
+    lun_buf_putc(out, '}');
+}
+
+void lun_record_rest(struct lun_question *q, struct lun_buf *line)
+{
+    if (!q->snapshot->log_text && !q->tape.n) return;
+    line->n--;                          /* its } */
     if (q->snapshot->log_text) {
         size_t n;
         const char *text = lun_question_text(q, &n);
-        lun_record_key(out, LUN_LOG_TEXT);
-        lun_json_put_string(out, text, lun_text_clip(text, n, 8192));
+        lun_record_key(line, LUN_LOG_TEXT);
+        lun_json_put_string(line, text, lun_text_clip(text, n, 8192));
     }
     if (q->tape.n) {
-        lun_record_key(out, LUN_LOG_REPLAY);
-        lun_buf_add(out, q->tape.at, q->tape.n);
-        lun_buf_puts(out, "]}");
+        lun_record_key(line, LUN_LOG_REPLAY);
+        lun_buf_add(line, q->tape.at, q->tape.n);
+        lun_buf_puts(line, "]}");
     }
-    lun_buf_putc(out, '}');
+    lun_buf_putc(line, '}');
 }

@@ -9,6 +9,7 @@
 #define LUN_LOG_FIELDS(X) \
     X(TIME,        "time",        "text",    "when it arrived, in UTC: `2026-01-31T12:00:00.000Z`") \
     X(ID,          "id",          "text",    "as in `x-lunette-request-id`") \
+    X(CLIENT_REQUEST_ID, "client_request_id", "text", "what the client calls it: its header `x-request-id`, else `x-client-request-id`; up to 128 bytes") \
     X(ENDPOINT,    "endpoint",    "text",    "`chat`, `completions` or `embeddings`") \
     X(MODEL,       "model",       "text",    "the model asked for, `auto` too") \
     X(STREAM,      "stream",      "boolean", "the client wanted a stream") \
@@ -82,6 +83,11 @@ void lun_record_key(struct lun_buf *out, enum lun_log_field);
 void lun_record_trial(struct lun_question *, const struct lun_trial *);     /* at close: metrics of the attempt */
 void lun_record_request(struct lun_question *, const struct lun_done *);    /* at the end: metrics of the request */
 
-/* The log line, without the line feed. Message text is in it only where the configuration says so; secrets never. */
+/* Whether it is one of which all is told: something failed, somebody asked for that, or it is one in 256. */
+bool lun_record_in_full(const struct lun_question *, const struct lun_done *);
+
+/* The log line, without the line feed and without message text; secrets are never in it. */
 void lun_record_line(struct lun_question *, const struct lun_done *, struct lun_buf *out);
+/* Adds to it what is for the log's file alone, and not kept in memory: message text, where the configuration says so. */
+void lun_record_rest(struct lun_question *, struct lun_buf *line);
 #endif

@@ -334,6 +334,7 @@ static void recognise(struct visit *v, const struct lun_simulated_request *r, co
     in.client = who->rule;
     in.key = who->key;
     strcpy(v->answer.id, q->id);
+    q->decide_only = r->decided;
     bool good = r->client ? lun_recognise(q, &in, &error) : lun_admission_question(q, &in, &error);
     if (good) v->request = lun_station_open(station, q, &client, v, true);
     else lun_admission_refuse(station, q, &error, &client, v);

@@ -77,6 +77,7 @@ struct lun_simulated_request {
     const char *key;                    /* NULL: none is shown */
     const struct lun_client_rule *client;           /* not NULL: who asks, whatever key is shown, at any rate */
     const char *body; size_t n;
+    bool decided;                       /* it is over once there is a plan: nothing is sent */
 };
 /* A request arrives. The clock stands still: what can happen at once has happened on return. All is copied. */
 struct lun_simulated_answer *lun_simulation_ask(struct lun_simulation *, const struct lun_simulated_request *);

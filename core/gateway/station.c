@@ -1,6 +1,7 @@
 #include "gateway/station.h"
 #include "gateway/canary_sample.h"
 #include "gateway/decide.h"
+#include "gateway/explanation.h"
 #include "gateway/record.h"
 
 enum { LINE_ROOM = 1000 };      /* most lines are shorter; with malloc's header it is of a size that malloc keeps for the thread */
@@ -22,15 +23,29 @@ struct lun_question *lun_station_question_of(struct lun_station *s, uint64_t see
     return q;
 }
 
+/* Why it was decided so is kept of those whose line says all there is. */
+static void remember(struct lun_station *s, struct lun_question *q, const struct lun_done *done, const struct lun_buf *line)
+{
+    struct lun_buf why = {0};
+    if (lun_record_in_full(q, done)) lun_explanation_put(q, &why);
+    lun_ring_put(s->recent, line->at, line->n, why.at, why.n);
+    lun_buf_free(&why);
+}
+
 static void write_down(struct lun_station *s, struct lun_question *q, const struct lun_done *done)
 {
     struct lun_buf line = {0};
     lun_record_request(q, done);
     if (q->grouped && lun_canary_samples(q, done, s->loop->now) && s->canary) s->canary(s->canary_self);
-    if (!s->line) return;
+    if (s->captured && lun_captured_wants(q, done)) lun_captured_put(s->captured, q, s->redact, s->loop->now, s->log);
+    if (!s->line && !s->recent) return;
     lun_buf_space(&line, LINE_ROOM);
     lun_record_line(q, done, &line);
-    s->line(s->line_self, line.at, line.n);
+    if (s->recent) remember(s, q, done, &line);
+    if (s->line) {
+        lun_record_rest(q, &line);
+        s->line(s->line_self, line.at, line.n);
+    }
     lun_buf_free(&line);
 }
 

@@ -3,6 +3,8 @@
 #ifndef LUN_GATEWAY_STATION_H
 #define LUN_GATEWAY_STATION_H
 #include "base/log.h"
+#include "base/ring.h"
+#include "gateway/captured.h"
 #include "gateway/reply.h"
 #include "script/policy.h"
 
@@ -36,6 +38,8 @@ struct lun_station {                    /* filled in by whoever owns it */
     const struct lun_log *log;
     lun_us (*wall)(void *self); void *wall_self;            /* the wall clock; NULL: the system's */
     void (*line)(void *self, const char *text, size_t n); void *line_self;  /* takes a line of the request log; NULL: nobody */
+    struct lun_ring *recent;            /* keeps the last lines in memory, without message text; NULL: nobody does */
+    struct lun_captured *captured; struct lun_redact *redact;       /* keeps bodies, and takes out of them what is not to be kept; NULL: nobody, nothing */
     void (*trouble)(void *self, const struct lun_trouble *); void *trouble_self;    /* told when a hook has failed; NULL: nobody */
     void (*canary)(void *self); void *canary_self;          /* told when one has changed: by a request that ended, or by its clock; NULL: nobody */
     bool rehearsal;                     /* a trial run: functions of the host program are not called */

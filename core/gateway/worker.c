@@ -58,7 +58,7 @@ static struct lun_desk *desk_new(struct lun_worker *w, struct lun_kit *kit, stru
 {
     struct lun_station like = { .loop = &w->reactor->loop, .registry = w->options.registry, .tuning = tuning, .keyring = w->keyring, .web = w->web, .waiting = &w->waiting, .stock = &w->stock,
                                 .presented = &w->presented, .log = w->options.log, .trouble = trouble, .trouble_self = w,
-                                .canary = w->options.canary, .canary_self = w->options.self, .random = lun_random() };
+                                .recent = w->options.recent, .captured = w->options.captured, .canary = w->options.canary, .canary_self = w->options.self, .random = lun_random() };
     if (w->options.writer) {
         like.line = write_line;
         like.line_self = w->options.writer;

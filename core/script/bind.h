@@ -177,6 +177,7 @@ void lun_push_target(lua_State *L, struct lun_mind *, const struct lun_target *)
 void *lun_target_self(lua_State *L, struct lun_mind *, const struct lun_target *);     /* its userdata, for the `get` of a member */
 void lun_push_provider(lua_State *L, struct lun_mind *, const struct lun_provider *);
 void lun_push_spend(lua_State *L, struct lun_mind *);
+const char *lun_budget_called(const void *self);            /* a budget userdata's: "key app" */
 void lun_push_attempt(lua_State *L, struct lun_mind *, const struct lun_trial *);
 void lun_push_outcome(lua_State *L, struct lun_mind *);
 const struct lun_trial *lun_attempt_at(lua_State *L, int index);                            /* an attempt userdata's; NULL: it is none */

@@ -8,6 +8,7 @@
 #include "base/loop.h"
 #include "base/text.h"
 #include "script/sandbox.h"
+#include "script/tracing.h"
 #include "state/metrics.h"
 
 #define LINES     20                    /* logged per request */
@@ -25,7 +26,10 @@ static int setting(lua_State *L)
     struct lun_mind *mind = lun_bind_mind(L, "lunette.setting");
     const char *name = luaL_checkstring(L, 1);
     char hint[96];
-    if (lun_policy_setting(mind->policy, L, mind->question->tuning, name)) return 1;
+    if (lun_policy_setting(mind->policy, L, mind->question->tuning, name)) {
+        lun_tracing_read(L, mind, "settings", name);
+        return 1;
+    }
     lun_policy_suggest(mind->policy, L, name, hint);
     return luaL_error(L, "the policy has no setting '%s'%s", name, hint);
 }

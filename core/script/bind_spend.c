@@ -9,6 +9,8 @@ struct budget { struct lun_box box; const char *name; struct lun_account_view vi
 
 #define GET(name) static int get_##name(lua_State *L, struct lun_mind *mind, void *self)
 
+const char *lun_budget_called(const void *self) { return ((const struct budget *)self)->view.name; }
+
 /* Where no account is kept, as for the key of an open gateway: nothing used, no limit. */
 static struct lun_account_view nothing(const char *name)
 {

@@ -6,6 +6,7 @@
 #include "base/loop.h"
 #include "script/configured.h"
 #include "script/sandbox.h"
+#include "script/tracing.h"
 #include "state/order.h"
 
 #define FEW  16
@@ -51,10 +52,11 @@ static bool has(const struct lun_set *s, const struct lun_target *t)
 
 typedef bool keeps(struct lun_mind *, const struct lun_target *, const void *about);
 
-static int filtered(lua_State *L, struct lun_mind *mind, const struct lun_set *s, keeps *keep, const void *about)
+static int filtered(lua_State *L, struct lun_mind *mind, const struct lun_set *s, keeps *keep, const void *about, const char *by)
 {
     struct lun_set *out = lun_push_set(L, mind, NULL, s->n);
     for (int i = 0; i < s->n; i++) if (keep(mind, s->item[i], about)) out->item[out->n++] = s->item[i];
+    lun_tracing_narrowed(L, mind, s, out, by);
     return 1;
 }
 
@@ -86,12 +88,13 @@ static int targets_asked(lua_State *L)
     struct lun_set *s = set_at(L, 1, &mind);
     const struct lun_question *q = mind->question;
     if (is_whole(q, s)) {
-        lun_push_set(L, mind, q->asked, q->n_asked);
+        lun_tracing_narrowed(L, mind, s, lun_push_set(L, mind, q->asked, q->n_asked), "asked");
         return 1;
     }
-    if (!as_configured(q, s)) return filtered(L, mind, s, is_asked, NULL);
+    if (!as_configured(q, s)) return filtered(L, mind, s, is_asked, NULL, "asked");
     struct lun_set *out = lun_push_set(L, mind, NULL, s->n);
     add_in_order(s, out, q->asked, q->n_asked);
+    lun_tracing_narrowed(L, mind, s, out, "asked");
     return 1;
 }
 
@@ -105,7 +108,7 @@ static int targets_healthy(lua_State *L)
 {
     struct lun_mind *mind;
     struct lun_set *s = set_at(L, 1, &mind);
-    return filtered(L, mind, s, is_healthy, NULL);
+    return filtered(L, mind, s, is_healthy, NULL, "healthy");
 }
 
 struct need { unsigned supports; int64_t tokens, output; };
@@ -127,7 +130,7 @@ static int targets_can(lua_State *L)
     if (!lua_isnoneornil(L, 2)) lun_class_check(L, 2, &lun_request_class, NULL);
     struct need need = { .tokens = lun_question_tokens(q), .output = q->max_tokens > 0 ? q->max_tokens : 0,
                          .supports = (q->has_tools ? LUN_SUPPORTS_TOOLS : 0) | (q->has_image ? LUN_SUPPORTS_IMAGES : 0) | (q->has_schema ? LUN_SUPPORTS_SCHEMA : 0) };
-    return filtered(L, mind, s, can, &need);
+    return filtered(L, mind, s, can, &need, "can");
 }
 
 /* ---- by name: in the order of the names, each as often as the set has it ---- */
@@ -209,7 +212,7 @@ static int targets_first(lua_State *L)
     struct lun_set *s = set_at(L, 1, &mind);
     double n = luaL_optnumber(L, 2, 1);
     if (!(n >= 0)) return luaL_error(L, "first(n): expected how many");
-    lun_push_set(L, mind, s->item, n < s->n ? (int)n : s->n);
+    lun_tracing_narrowed(L, mind, s, lun_push_set(L, mind, s->item, n < s->n ? (int)n : s->n), "first");
     return 1;
 }
 
@@ -238,6 +241,7 @@ static int at_positions(lua_State *L)
         if (at < 1 || at > s->n) break;
         out->item[out->n++] = s->item[at - 1];
     }
+    lun_tracing_narrowed(L, mind, s, out, "where");
     return 1;
 }
 

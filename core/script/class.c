@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "script/bundle.h"
+#include "script/tracing.h"
 
 const struct lun_class *const lun_classes[] = {
 #define X(name) [LUN_CLASS_##name] = &lun_##name##_class,
@@ -109,6 +110,14 @@ int lun_class_read(lua_State *L, struct lun_mind *mind, void *self, const struct
 
 bool lun_class_says(lua_State *L, int results) { return results > 0 && !lua_isnil(L, -results); }
 
+/* Of what a request is, whose it is, and what it may spend, who asks why it was decided so is told. */
+static void trace(lua_State *L, const struct lun_mind *now, struct lun_box *self, const struct lun_member *m)
+{
+    enum lun_class_id id = self->class->id;
+    if (id == LUN_CLASS_budget) lun_tracing_read(L, now, lun_budget_called(self), m->name);
+    else if (id == LUN_CLASS_request || id == LUN_CLASS_key) lun_tracing_read(L, now, self->class->name, m->name);
+}
+
 /* The only thing that Lua calls for an access, and only for what lun_class_new made: nothing else has these metatables, and no policy sees them.
  * Upvalue: the members of the class by name. What is no field's name (further) follows from what the object is. */
 static inline __attribute__((always_inline)) int look_up(lua_State *L, bool taped)
@@ -119,7 +128,11 @@ static inline __attribute__((always_inline)) int look_up(lua_State *L, bool tape
     lua_pushvalue(L, 2);
     lua_rawget(L, lua_upvalueindex(1));
     const struct lun_member *m = lua_touserdata(L, -1);
-    if (m) return taped ? lun_class_read(L, now, self, m) : m->get(L, now, self);
+    if (m) {
+        int n = taped ? lun_class_read(L, now, self, m) : m->get(L, now, self);
+        if (n && lun_traced(now)) trace(L, now, self, m);
+        return n;
+    }
     return lua_isnil(L, -1) ? further(L, self->class, now, self) : 1;
 }
 

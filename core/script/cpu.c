@@ -105,12 +105,30 @@ static void count(struct lun_vm *vm, int64_t units)
 
 static bool is_dear(const struct lun_vm *vm) { return vm->options.cpu == LUN_CPU_STEPS && lun_clock_cpu() - vm->cpu_before > STEPS_CPU; }
 
+/* No function of the user's own called the one that is at level 0. */
+static bool is_outermost(lua_State *L)
+{
+    lua_Debug up;
+    for (int level = 1; level < 50 && lua_getstack(L, level, &up); level++) {
+        lua_getinfo(L, "Sl", &up);
+        if (up.currentline > 0 && !is_ours(up.source)) return false;
+    }
+    return true;
+}
+
+static void follow(lua_State *L, struct lun_vm *vm, lua_Debug *at)
+{
+    lua_getinfo(L, "Sl", at);
+    if (is_ours(at->source) || !is_outermost(L)) return;
+    snprintf(vm->line, sizeof vm->line, "%s:%d", at->short_src, at->currentline);
+}
+
 static void on_count(lua_State *L, lua_Debug *at)
 {
     struct lun_vm *vm = lun_vm_of(L);
-    (void)at;
     if (!vm->run) return;
-    if (!vm->dead) count(vm, STEPS_COUNT);
+    if (at->event == LUA_HOOKLINE) follow(L, vm, at);
+    else if (!vm->dead) count(vm, STEPS_COUNT);
     if (!vm->dead && is_dear(vm)) lun_cpu_stop(vm, LUN_FAILURE_CPU);
     if (vm->dead) stop_now(L, vm);
 }
@@ -232,10 +250,8 @@ static void set_hook(struct lun_vm *vm, int every)
     lua_sethook(vm->L, on_count, LUA_MASKCOUNT, every);
 }
 
-void lun_cpu_begin(struct lun_vm *vm)
+static void begin(struct lun_vm *vm)
 {
-    vm->steps = 0;
-    vm->ticked = false;
     if (vm->options.cpu == LUN_CPU_STEPS) {
         vm->cpu_before = lun_clock_cpu();
         if (vm->steps_room != LUN_UNLIMITED) set_hook(vm, STEPS_COUNT);
@@ -245,6 +261,22 @@ void lun_cpu_begin(struct lun_vm *vm)
     vm->started = vm->ticked_at = lun_clock_now();
     if (vm->options.cpu == LUN_CPU_SIGNAL) watch(vm);
     if (vm->options.cpu == LUN_CPU_CLOCK) set_hook(vm, CLOCK_COUNT);
+}
+
+/* Beside what limits it. A signal that stops the run in between does so again at the next tick. */
+static void begin_to_follow(struct lun_vm *vm)
+{
+    vm->line[0] = 0;
+    vm->hooked = true;
+    lua_sethook(vm->L, on_count, lua_gethookmask(vm->L) | LUA_MASKLINE, lua_gethookcount(vm->L));
+}
+
+void lun_cpu_begin(struct lun_vm *vm)
+{
+    vm->steps = 0;
+    vm->ticked = false;
+    begin(vm);
+    if (vm->follow) begin_to_follow(vm);
 }
 
 static lun_us taken(struct lun_vm *vm)

@@ -11,4 +11,5 @@ struct lun_target_draft { struct lun_target target; const char *provider; };
 struct lun_canary_draft { struct lun_canary_rule rule; const char *provider, *probe; };
 struct lun_tag_draft { struct lun_tag_budget tag; const char *from; };
 struct lun_client_draft { struct lun_client_rule client; const char *team, *hash; };
+struct lun_capture_draft { struct lun_capture_rules rules; const char *redact; };
 #endif

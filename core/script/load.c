@@ -59,6 +59,7 @@ static void load_table(struct lun_loading *l)
     lun_load_clients(l);
     lun_load_budgets(l);
     lun_load_webhook(l);
+    lun_load_capture(l);
     lun_load_canaries(l);
     lun_load_policy(l);
     lun_override_rest(l);

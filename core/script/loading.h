@@ -122,5 +122,6 @@ void lun_load_policy_settings(struct lun_loading *, struct lun_value *settings);
 void lun_load_budgets(struct lun_loading *);    /* after clients: the zone and rules of all budgets, those of tags */
 void lun_load_check_prices(struct lun_loading *);   /* after clients and budgets: a model that a hard limit lets nobody use */
 void lun_load_webhook(struct lun_loading *);
+void lun_load_capture(struct lun_loading *);
 void lun_load_top(struct lun_loading *);        /* listen, admin, log …; last */
 #endif

@@ -124,7 +124,7 @@ static void unknown(struct lun_loading *l, const struct lun_outside *o)
     int n = 0;
     if (is_policys(o) && !l->policy_read && l->snapshot->policy.text) return;      /* its mistakes come first */
     if (is_policys(o) && l->options->as_it_was) return;
-    gather(LUN_SCOPE_TOP, l, names, &n);
+    if (!is_policys(o)) gather(LUN_SCOPE_TOP, l, names, &n);
     gather_policy(l, names, &n);
     lun_mistakes_add(l->mistakes, o->from, 0, "%s%s", is_policys(o) ? "the policy has no such setting" : "there is no such setting",
                      lun_hint(l, lun_text_nearest(o->name, names, (size_t)n)));

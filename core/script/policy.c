@@ -11,6 +11,7 @@
 #include "script/cpu.h"
 #include "script/policy_table.h"
 #include "script/sandbox.h"
+#include "script/tracing.h"
 
 #define BUCKETS    1024
 #define SPARES     64                   /* minds that are kept for the next request, with their table */
@@ -285,6 +286,7 @@ static void go(struct lun_mind *mind, int n)
 {
     lun_us before = cpu_of(&mind->account);
     mind->slice = ++mind->policy->slice;
+    mind->policy->vm->follow = lun_traced(mind);
     enum lun_run_state state = lun_run_go(mind->run, n);
     mind->thought.cpu += cpu_of(&mind->account) - before;
     switch (state) {
@@ -292,10 +294,12 @@ static void go(struct lun_mind *mind, int n)
     case LUN_RUN_WISHED:
         mind->thought.state = LUN_THOUGHT_WISHES;
         mind->thought.wish = mind->wish;
+        lun_tracing_wished(mind->run->L, mind);
         if (mind->tape) lun_tape_wish(mind);
         return;
     default: read_error(mind);
     }
+    lun_tracing_done(mind, mind->policy->vm->line);
     if (mind->tape) lun_tape_answer(mind);
 }
 
@@ -314,6 +318,14 @@ static int push_about(lua_State *L, struct lun_mind *mind)
     }
 }
 
+static void begin_trace(const struct lun_mind *mind)
+{
+    char where[128];
+    place(mind, where, sizeof where);
+    where[strlen(where) - 2] = 0;       /* its ": " */
+    lun_trace_begin(mind->question->trace, mind->hook, mind->about ? mind->about->number : 0, where);
+}
+
 struct lun_thought *lun_policy_think(struct lun_policy *p, struct lun_question *q, enum lun_hook hook, const struct lun_trial *about,
                                      const struct lun_outcome *outcome)
 {
@@ -323,6 +335,7 @@ struct lun_thought *lun_policy_think(struct lun_policy *p, struct lun_question *
     mind->about = about;
     mind->outcome = outcome;
     if (!lun_policy_has(p, hook)) return &mind->thought;
+    if (q->trace) begin_trace(mind);
     lun_run_free(mind->run);            /* of a thought that was never ended */
     mind->run = lun_run_new(p->vm, &mind->account, mind);
     if (mind->tape) lun_tape_hook(mind);
@@ -362,6 +375,7 @@ void lun_thought_give_up(struct lun_thought *t)
     snprintf(text, sizeof text, "%sstopped: it has waited for half of the time that its request had left", where);
     fail(mind, "time", text);
     if (mind->tape) lun_tape_answer(mind);
+    lun_tracing_done(mind, "");
 }
 
 void lun_thought_end(struct lun_thought *t)

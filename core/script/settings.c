@@ -53,6 +53,8 @@ const struct lun_setting lun_settings[] = {
       "A file with the prices of many models, in the form of LiteLLM's model_prices_and_context_window.json: for targets that say no price, context or max_output."),
     S("cache", LUN_TABLE, LUN_CAN_BE_OFF, 0, 0, NULL, NULL, LUN_SCOPE_CACHE, NOWHERE,
       "Equal requests are answered once: {} for the defaults. Nothing said, or false: there is none."),
+    S("capture", LUN_TABLE, LUN_CAN_BE_OFF, 0, 0, NULL, NULL, LUN_SCOPE_CAPTURE, NOWHERE,
+      "Bodies of requests and whole answers that are kept in memory for who asks the admin listener why. Nothing said, or false: none."),
     S("ledger", LUN_TEXT, LUN_CAN_BE_OFF, 1, 1024, NULL, NULL, 0, AT(lun_snapshot, ledger),
       "The file, an SQLite database, in which what was spent is kept; default: ledger.db in the folder state. false: in memory alone, and a restart begins at nothing spent."),
     S("redis", LUN_PLACE, LUN_CAN_BE_OFF | LUN_HIDDEN, 0, 0, NULL, NULL, 0, NOWHERE,
@@ -187,7 +189,7 @@ const struct lun_setting lun_settings[] = {
     S("task", LUN_TEXT, 0, 1, 256, NULL, NULL, 0, AT(lun_client_draft, client.task), "Its task, where a request names none."),
     S("tags", LUN_PAIRS, 0, 0, 0, NULL, NULL, 0, NOWHERE, "Tags of all its requests."),
     S("substitute", LUN_BOOL, 0, 0, 0, "true", NULL, 0, AT(lun_client_draft, client.substitute), "Another model than the one asked may answer."),
-    S("trust", LUN_WORDS, 0, 0, 0, "task|tags", "task|tags|budget|class", 0, AT(lun_client_draft, client.trust), "What its requests may say of themselves."),
+    S("trust", LUN_WORDS, 0, 0, 0, "task|tags", "task|tags|budget|class|explain", 0, AT(lun_client_draft, client.trust), "What its requests may say of themselves."),
     S("expose", LUN_BOOL, 0, 0, 0, "true", NULL, 0, AT(lun_client_draft, client.expose), "Its answers carry the x-lunette- headers that tell of providers and targets."),
     S("budget", LUN_TABLE, 0, 0, 0, NULL, NULL, LUN_SCOPE_BUDGET, AT(lun_client_draft, client.budget), "What it may cost."),
 #undef S
@@ -252,6 +254,15 @@ const struct lun_setting lun_settings[] = {
     S("ttl", LUN_SECONDS, LUN_MORE_THAN_MIN, 0, YEAR, "300", NULL, 0, AT(lun_cache_rules, ttl), "How long an answer is given again."),
     S("shared", LUN_BOOL, 0, 0, 0, "false", NULL, 0, AT(lun_cache_rules, shared), "One client's answers are given to others too; otherwise each of `clients` has its own."),
     S("answer", LUN_SIZE, 0, 1024, LARGE, "1MiB", NULL, 0, AT(lun_cache_rules, answer), "Of one answer; a larger one is not kept."),
+#undef S
+#define S(name, ...) { LUN_SCOPE_CAPTURE, name, __VA_ARGS__ }
+    S("share", LUN_NUMBER, 0, 0, 1, "0", NULL, 0, AT(lun_capture_draft, rules.share), "Of requests, by chance: 0.01 is one in a hundred."),
+    S("errors", LUN_BOOL, 0, 0, 0, "false", NULL, 0, AT(lun_capture_draft, rules.errors), "Those that failed or were cut, too."),
+    S("keys", LUN_TEXTS, 0, 0, 0, NULL, NULL, 0, NOWHERE, "Names of clients: only theirs. Not said: those of all."),
+    S("keep", LUN_SECONDS, LUN_MORE_THAN_MIN, 0, 30 * DAY, "3600", NULL, 0, AT(lun_capture_draft, rules.keep), "How long; then they are wiped."),
+    S("size", LUN_SIZE, 0, 65536, LARGE, "8MiB", NULL, 0, AT(lun_capture_draft, rules.size), "Of all together; the oldest make room. Bodies of more than 256 KiB are not kept."),
+    S("redact", LUN_TEXT, 0, 1, 1024, NULL, NULL, 0, AT(lun_capture_draft, redact),
+      "A Lua file beside gateway.lua: return function(text, what) … end gives what may be kept of a text (what: \"request\" or \"answer\"), or nil. Where it fails nothing of the request is kept."),
 #undef S
 #define S(name, ...) { LUN_SCOPE_LOG, name, __VA_ARGS__ }
     S("requests", LUN_TEXT, LUN_CAN_BE_OFF, 1, 1024, NULL, NULL, 0, AT(lun_snapshot, request_log), "The file for a line per request; \"-\": standard output."),

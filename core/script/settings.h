@@ -31,6 +31,7 @@
     X(LIMITS,   "limits.") \
     X(CANARY,   "canaries.NAME.") \
     X(CACHE,    "cache.") \
+    X(CAPTURE,  "capture.") \
     X(LOG,      "log.") \
     X(REPORT,   "report.")
 enum lun_scope {

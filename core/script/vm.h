@@ -108,7 +108,7 @@ struct lun_vm_error {
     char             text[512];
 };
 
-/* To be read by others: L, used, peak. The rest belongs to vm.c, run.c, cpu.c and sandbox.c. */
+/* To be read by others: L, used, peak. The rest belongs to vm.c, run.c, cpu.c and sandbox.c; policy.c sets `follow`. */
 struct lun_vm {
     lua_State           *L;             /* main stack: for C to build values on, outside of runs. No policy runs on it */
     int64_t              used, peak;    /* bytes of this machine, now and at most */
@@ -131,6 +131,8 @@ struct lun_vm {
     int64_t              steps, steps_room;
     uintptr_t            stack;         /* of C, where the run was entered */
     char                 where[128];    /* "file:line: " at which it was stopped, or empty */
+    bool                 follow;        /* runs that begin now are followed by lines: … */
+    char                 line[128];     /* … "file:line" where the outermost of the user's own functions was last, or empty */
 
     int                  env, inner;    /* registry: the sandbox's environment, and what sandbox.lua gave back */
     void                *bound;         /* bind.h's; NULL: nothing is bound */

@@ -38,6 +38,7 @@ enum lun_metric_type { LUN_COUNTER, LUN_GAUGE, LUN_HISTOGRAM };
     X(CACHE_EVICTIONS, "lunette_cache_evictions_total",             COUNTER,   "",                      "Answers that left the response cache to make room") \
     X(CACHE_BYTES,     "lunette_cache_bytes",                       GAUGE,     "",                      "What the response cache holds") \
     X(CACHE_ENTRIES,   "lunette_cache_entries",                     GAUGE,     "",                      "Answers in the response cache") \
+    X(CAPTURED,        "lunette_captured_requests_total",           COUNTER,   "result",                "Requests whose bodies were to be kept for who asks why: `kept`; `too_large`; `refused`, by what redacts them; `failed`, because that did") \
     X(IN_FLIGHT,       "lunette_requests_in_flight",                GAUGE,     "",                      "Requests being answered") \
     X(CIRCUIT,         "lunette_circuit_open",                      GAUGE,     "target",                "1 while the target's circuit is open, 0.5 half open") \
     X(PROBES,          "lunette_probes_total",                      COUNTER,   "provider,result",       "Probes of providers that are down and of keys: good, failed, refused (401), unclear, unpaid") \

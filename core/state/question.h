@@ -11,6 +11,7 @@
 #include "state/plan.h"
 #include "state/registry.h"
 #include "state/snapshot.h"
+#include "state/trace.h"
 
 /*  id, name in policies and metrics, path below /v1, may be a stream */
 #define LUN_ENDPOINTS(X) \
@@ -132,6 +133,7 @@ struct lun_question {
     struct lun_account *own_account;    /* of that budget; freed by the owner */
     int client_retry;               /* x-stainless-retry-count; 0 */
     bool explain;                   /* asked to be logged in full */
+    struct lun_trace *trace;        /* and how it was decided written down; NULL: not */
     bool decide_only;               /* nothing but a decision is wanted: over once there is a plan, nothing is sent, held or counted */
     bool inner;                     /* a policy's own question (lunette.chat): not counted among those of clients */
     bool rehearsal;                 /* a trial run of hooks, before a version is adopted: functions of the host are not called */

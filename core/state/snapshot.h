@@ -69,7 +69,8 @@ struct lun_secret { const char *name, *value; };    /* name: of the variable or 
 struct lun_file { const char *name, *text; size_t n; };         /* name: as shown in errors, relative to the folder */
 
 /* A file that the configuration was made of. */
-enum lun_part_kind { LUN_PART_CONFIG, LUN_PART_CONFIG_MODULE, LUN_PART_POLICY, LUN_PART_POLICY_MODULE, LUN_PART_SCRIPT, LUN_PART_DIALECT, LUN_PART_PRICES };
+enum lun_part_kind { LUN_PART_CONFIG, LUN_PART_CONFIG_MODULE, LUN_PART_POLICY, LUN_PART_POLICY_MODULE, LUN_PART_SCRIPT, LUN_PART_DIALECT, LUN_PART_PRICES,
+                     LUN_PART_REDACT };
 struct lun_part {
     enum lun_part_kind kind;
     const char *module;         /* the MODULE kinds: what `require` was given; otherwise NULL */
@@ -126,7 +127,7 @@ struct lun_model {
     const struct lun_target *const *targets; int n_targets;
 };
 
-enum lun_trust { LUN_TRUST_TASK = 1, LUN_TRUST_TAGS = 2, LUN_TRUST_BUDGET = 4, LUN_TRUST_CLASS = 8, LUN_TRUST_ALL = 15 };
+enum lun_trust { LUN_TRUST_TASK = 1, LUN_TRUST_TAGS = 2, LUN_TRUST_BUDGET = 4, LUN_TRUST_CLASS = 8, LUN_TRUST_EXPLAIN = 16, LUN_TRUST_ALL = 31 };
 
 enum lun_period { LUN_PER_EVER, LUN_PER_HOUR, LUN_PER_DAY, LUN_PER_WEEK, LUN_PER_MONTH, LUN_PER_ROLLING };
 struct lun_budget_rule {
@@ -196,6 +197,15 @@ struct lun_cache_rules {
     int64_t answer;             /* bytes of one; a larger one is not kept */
 };
 
+struct lun_capture_rules {      /* bodies that are kept for who asks why */
+    double share;               /* of requests; 0: none by chance */
+    bool errors;                /* those that failed */
+    const char *const *keys; int n_keys;    /* only of these clients; none named: of all */
+    lun_us keep;
+    int64_t size;               /* bytes, of all together */
+    struct lun_file redact;     /* what is taken out of them first; text NULL: nothing */
+};
+
 /* What a listener shows; all NULL: plain HTTP. `shown` alone may be NULL, where the loader was told to do without secrets. */
 struct lun_tls_files { const char *certificate, *key; struct lun_certificate *shown; };
 
@@ -258,6 +268,7 @@ struct lun_snapshot {
     struct lun_limits limits;
     lun_us keepalive;           /* 0: none */
     struct lun_cache_rules cache;
+    struct lun_capture_rules capture;   /* share 0 and no errors: nothing is */
     const char *request_log;    /* a path, "-" or NULL */
     const char *audit_log;      /* a path or NULL */
     bool log_text;              /* whether message text may stand in the log */

@@ -27,6 +27,7 @@
 ---@field webhook? lunette.Config.Webhook|string|lunette.Secret|false Who is told, by POST, of budgets that run out and of providers that are down. A URL alone, as text or secret "NAME", may stand for the table.
 ---@field prices? string|false A file with the prices of many models, in the form of LiteLLM's model_prices_and_context_window.json: for targets that say no price, context or max_output.
 ---@field cache? lunette.Config.Cache|false Equal requests are answered once: {} for the defaults. Nothing said, or false: there is none.
+---@field capture? lunette.Config.Capture|false Bodies of requests and whole answers that are kept in memory for who asks the admin listener why. Nothing said, or false: none.
 ---@field ledger? string|false The file, an SQLite database, in which what was spent is kept; default: ledger.db in the folder state. false: in memory alone, and a restart begins at nothing spent.
 ---@field redis? string|lunette.Secret|false The Redis by which several gateways share their budgets, rates, keys and rollbacks: "redis://HOST[:PORT][/DB]", "rediss://…" (TLS), "unix:/PATH[?db=N]"; with a user or password in it, "redis://[USER]:PASSWORD@HOST", as secret "NAME" (or LUNETTE_REDIS in the environment). Not said, or false: this gateway shares nothing.
 ---@field redis_prefix? string What the names of all keys in Redis begin with, before a colon: gateways with the same one share, others on the same Redis do not meet. Default: lunette
@@ -165,7 +166,7 @@
 ---@field task? string Its task, where a request names none.
 ---@field tags? table<string, string|lunette.Secret> Tags of all its requests.
 ---@field substitute? boolean Another model than the one asked may answer. Default: true
----@field trust? ("task"|"tags"|"budget"|"class")[] What its requests may say of themselves. Default: task|tags
+---@field trust? ("task"|"tags"|"budget"|"class"|"explain")[] What its requests may say of themselves. Default: task|tags
 ---@field expose? boolean Its answers carry the x-lunette- headers that tell of providers and targets. Default: true
 ---@field budget? lunette.Config.Budget What it may cost.
 
@@ -225,6 +226,14 @@
 ---@field ttl? number How long an answer is given again. Default: 300
 ---@field shared? boolean One client's answers are given to others too; otherwise each of `clients` has its own. Default: false
 ---@field answer? integer|string Of one answer; a larger one is not kept. Default: 1MiB
+
+---@class (exact) lunette.Config.Capture
+---@field share? number Of requests, by chance: 0.01 is one in a hundred. Default: 0
+---@field errors? boolean Those that failed or were cut, too. Default: false
+---@field keys? string[] Names of clients: only theirs. Not said: those of all.
+---@field keep? number How long; then they are wiped. Default: 3600
+---@field size? integer|string Of all together; the oldest make room. Bodies of more than 256 KiB are not kept. Default: 8MiB
+---@field redact? string A Lua file beside gateway.lua: return function(text, what) … end gives what may be kept of a text (what: "request" or "answer"), or nil. Where it fails nothing of the request is kept.
 
 ---@class (exact) lunette.Config.Log
 ---@field requests? string|false The file for a line per request; "-": standard output.

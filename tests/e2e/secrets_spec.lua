@@ -30,6 +30,7 @@ describe("secrets", function()
         return { headers = headers, events = { good, bad } }
       end
       if request.text == "plain" then return { status = 500, headers = headers, body = "you said " .. heard } end
+      if request.text == "echo" then return { text = heard, headers = headers } end
       if request.text == "garbage" then return { status = 200, headers = headers, body = heard } end
       if status then return { status = status, headers = headers, body = { error = { message = "Incorrect API key: " .. heard } } } end
       return { text = "fine", headers = headers }
@@ -38,7 +39,8 @@ describe("secrets", function()
         a = { base_url = env "A", key = { secret "CANARY_ONE", secret "CANARY_TWO" }, headers = { ["x-extra"] = secret "CANARY_HEADER" } },
         down = { base_url = "http://127.0.0.1:1/v1", key = secret "CANARY_ONE" } },
       models = { m = { { provider = "a", model = "up" } }, down = { { provider = "down", model = "up" } } },
-      clients = { { name = "app", hash = env "HASH" } }, policy = "p.lua", log = { text = false }, health = false }]]
+      clients = { { name = "app", hash = env "HASH", trust = { "task", "tags", "explain" } } }, policy = "p.lua", log = { text = false }, health = false,
+      capture = { share = 1 } }]]
     env = { A = provider.url, CANARY_ONE = canary.one, CANARY_TWO = canary.two, CANARY_HEADER = canary.header,
             HASH = e2e.hash(canary.client) }
     gateway = e2e.gateway { config = config, env = env, files = { ["p.lua"] = [[
@@ -58,7 +60,7 @@ describe("secrets", function()
   it("stand in no answer, whatever a provider does with them", function()
     for _, text in ipairs { "fine", "event", "plain", "garbage", "400", "401", "402", "403", "404", "422", "429", "500", "503" } do
       for _, stream in ipairs { false, true } do
-        local answer = gateway:chat { text = text, stream = stream, headers = { authorization = "Bearer " .. canary.client } }
+        local answer = gateway:chat { text = text, stream = stream, headers = { authorization = "Bearer " .. canary.client, ["x-lunette-explain"] = "1" } }
         local head = {}
         for _, field in ipairs(answer.list or {}) do head[#head + 1] = field[1] .. ": " .. field[2] end
         clean("the head of the answer to " .. text, table.concat(head, "\n"))
@@ -94,6 +96,34 @@ describe("secrets", function()
       assert.is_nil(e2e.json.encode(request):find(canary.cookie, 1, true))
     end
     assert.is_true(one and two)
+  end)
+
+  it("stand in no explanation: of what was asked, of what is shown of it, of what would be", function()
+    gateway:chat { text = "echo", headers = { authorization = "Bearer " .. canary.client } }
+    gateway:log(20)
+    local explained, captured = 0, 0
+    clean("the last requests", e2e.json.encode(gateway:look "requests?n=1000"))
+    for _, line in ipairs(gateway.lines) do
+      local answer = e2e.request(gateway.admin, { path = "/admin/requests/" .. line.id })
+      clean("an explanation", answer.body)
+      captured = captured + (answer.json.captured and #answer.json.captured.answers or 0)
+      explained = explained + (answer.json.explanation ~= e2e.json.null and answer.json.explanation.hooks and 1 or 0)
+    end
+    assert.is_true(explained > 20 and captured > 10)
+    local id = gateway.lines[1].id
+    for _, words in ipairs { { "show", id, "--admin", "127.0.0.1:" .. gateway.admin }, { "show", id, "--admin", "127.0.0.1:" .. gateway.admin, "--json" } } do
+      local status, out, err = e2e.run({ e2e.lunette, unpack(words) }, env)
+      assert.equal(0, status, err)
+      clean("show", out .. err)
+    end
+    local body = e2e.write(gateway.folder .. "/request.json", '{"model":"m","messages":[{"role":"user","content":"401"}]}')
+    for _, options in ipairs { { "--json" }, {} } do
+      local status, out, err = e2e.run({ e2e.lunette, "explain", gateway.folder .. "/gateway.lua", body, "--header", "authorization: Bearer " .. canary.client,
+                                         "--header", "cookie: sid=" .. canary.cookie, unpack(options) }, env)
+      assert.equal(0, status, err)
+      assert.truthy(out:find "what.if")
+      clean("explain", out .. err)
+    end
   end)
 
   it("stand in no log, no metric, and in nothing that was printed", function()

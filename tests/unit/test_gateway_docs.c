@@ -181,6 +181,8 @@ static struct lun_question *full_question(struct world *w, struct lun_trial **an
     q->stream = q->explain = q->decide_only = true;
     q->user = "u", q->session = "s", q->task = "t", q->class = "batch";
     q->labels = labels, q->n_labels = 1;
+    static struct lun_pair sent[] = { { "x-request-id", "mine" } };
+    q->headers = sent, q->n_headers = 1;
     q->tags = tags, q->n_tags = 2;
     static const struct lun_tuned share = { "share", { .number = 15 } };
     q->tuning = lun_tuning_new(&share, 1);
@@ -206,6 +208,7 @@ static void the_line_and_the_table_have_the_same_fields(void **state)
                              .latency = 2 * LUN_SECOND, .ttft = LUN_SECOND, .upstream_wait = LUN_SECOND, .waited = 1000,
                              .usage = { .known = true, .input = 5, .cached_input = 1, .output = 3, .reasoning = 2, .cache_write = 1, .cache_write_1h = 1, .audio_input = 1, .image_input = 1, .audio_output = 1, .image_output = 1, .estimated = true } };
     lun_record_line(q, &done, &line);
+    lun_record_rest(q, &line);
     assert_true(lun_json_check(line.at, line.n, &json, NULL));
     has_exactly(json, line_fields, N(line_fields));
     has_exactly(lun_json_path(json, "attempts.0"), attempt_fields, N(attempt_fields));

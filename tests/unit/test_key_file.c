@@ -214,7 +214,7 @@ static void fields_are_those_of_clients_with_the_same_checks(void **state)
     form("{\"name\":\"a\",\"budget\":{\"limit\":1,\"per\":\"rolling\"}}", NULL, NEW, "budget.window: is missing: how many seconds per = \"rolling\" looks back");
     form("{\"name\":\"a\",\"budget\":{\"limit\":1,\"per\":\"day\",\"window\":60}}", NULL, NEW, "budget.window: is for per = \"rolling\"");
     form("{\"name\":\"a\",\"requests_per_minute\":1.5}", NULL, NEW, "requests_per_minute: must be a whole number, 1 or more, not 1.5");
-    form("{\"name\":\"a\",\"trust\":[\"all\"]}", NULL, NEW, "trust: must be a list out of \"task\", \"tags\", \"budget\" or \"class\"; \"all\" is none of them");
+    form("{\"name\":\"a\",\"trust\":[\"all\"]}", NULL, NEW, "trust: must be a list out of \"task\", \"tags\", \"budget\", \"class\" or \"explain\"; \"all\" is none of them");
     form("{\"name\":\"a\",\"hash\":\"sha256:00\"}", NULL, NEW, "hash: is not said: the gateway makes the key's text and shows it once");
     form("{\"name\":\"a\",\"team\":\"web\",\"team\":\"web\"}", NULL, NEW, "team: is said twice");
     form("{\"name\":\"a\",\"expires\":0}", NULL, NEW, "expires: must be a time as in \"2027-01-31T12:00:00Z\", a number of seconds from now, or null for never; not 0");

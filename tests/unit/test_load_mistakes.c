@@ -187,7 +187,7 @@ static const struct { enum where where; const char *text, *told; } table[] = {
     { TOP, "clients = { { name = \"a\", hash = H, models = { \"a*b*\" } } }", "gateway.lua:4: clients[1].models[1]: can have one * only" },
     { TOP, "clients = { { name = \"a\", hash = H }, { name = \"a\", hash = H } }", "gateway.lua:4: clients[2].name: another client (number 1) is called \"a\" already\n"
            "gateway.lua:4: clients[2].hash: is the key of another client (number 1) too" },
-    { TOP, "clients = { { name = \"a\", hash = H, trust = { \"tsk\" } } }", "gateway.lua:4: clients[1].trust: must be a list out of \"task\", \"tags\", \"budget\" or \"class\"; \"tsk\" is none of them" },
+    { TOP, "clients = { { name = \"a\", hash = H, trust = { \"tsk\" } } }", "gateway.lua:4: clients[1].trust: must be a list out of \"task\", \"tags\", \"budget\", \"class\" or \"explain\"; \"tsk\" is none of them" },
     { TOP, "clients = { { name = \"a\", hash = H, tags = { x = 1 } } }", "gateway.lua:4: clients[1].tags.x: must be text, not 1" },
     { TOP, "clients = { { name = \"a\", hash = H, class = \"a b\" } }", "gateway.lua:4: clients[1].class: must be letters, digits, _ - and ." },
     { TOP, "clients = { { name = \"a\", hash = H, budget = { limit = 1, per = \"yaer\" } } }", "gateway.lua:4: clients[1].budget.per: must be \"ever\", \"hour\", \"day\", \"week\", \"month\" or \"rolling\", not \"yaer\"" },
