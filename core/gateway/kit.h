@@ -11,6 +11,7 @@ struct lun_kit {
     struct lun_policy *policy;
     struct lun_dialects *dialects;
     struct lun_scenarios *scenarios;
+    struct lun_shadow *shadow;          /* of which it is one, with a reference: gateway/shadow.h; NULL: of none */
     struct lun_tls *tls;                /* for who connects to `listen`; NULL: plain */
 };
 
