@@ -44,8 +44,12 @@ struct lun_verdict lun_verdict_of(struct lun_question *q, const struct lun_decid
     struct lun_verdict v = { .id = q->id, .labels = q->labels, .n_labels = q->n_labels, .planned = d->plan, .by = d->by, .status = d->status, .narrowed = q->narrowed,
                              .targets = q->targets, .n_targets = q->n_targets, .failed = q->policy_failed, .expected = -1, .thought = q->thought };
     if (d->plan) v.plan = *d->plan;
-    if (v.plan.n) v.expected = lun_question_expected(q, v.plan.steps[0].target);
     return v;
+}
+
+void lun_verdict_expect(struct lun_verdict *v, struct lun_question *q)
+{
+    if (v->plan.n) v->expected = lun_question_expected(q, v->plan.steps[0].target);
 }
 
 static bool same_text(const char *a, const char *b) { return a == b || (a && b && !strcmp(a, b)); }

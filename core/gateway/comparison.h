@@ -38,11 +38,12 @@ struct lun_verdict {
     bool unknown;                           /* ... before any hook was asked: the version does not know the model, or who asks */
     bool narrowed; const struct lun_target *const *targets; int n_targets;      /* by `budget` */
     bool failed;                            /* a hook did, and the default decided */
-    int64_t expected;                       /* nano-USD of the first step, about; -1: not known, or there is none */
+    int64_t expected;                       /* nano-USD of the first step, about; -1: not known, or there is none. By lun_verdict_expect */
     lun_us thought;                         /* CPU time of its hooks */
 };
 /* Of a question on which it has just been decided. */
 struct lun_verdict lun_verdict_of(struct lun_question *, const struct lun_decided *);
+void lun_verdict_expect(struct lun_verdict *, struct lun_question *);       /* looks at the whole input: not while somebody waits */
 /* A bit for each kind of difference, 1 << LUN_DIFFERS_…; 0: they are the same. */
 unsigned lun_verdict_differs(const struct lun_verdict *live, const struct lun_verdict *shadow);
 

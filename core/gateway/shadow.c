@@ -157,8 +157,10 @@ static void decided(void *self, struct lun_question *q, const struct lun_decided
     i->shadow = lun_verdict_of(q, what);
 }
 
-static void compare(desk *d, struct item *i)
+static void compare(desk *d, struct item *i, struct lun_question *q)
 {
+    lun_verdict_expect(&i->live, i->question);
+    lun_verdict_expect(&i->shadow, q);
     count(d, lun_comparison_add(d->of->comparison, &i->live, &i->shadow));
     if (d->station.unasked) lun_comparison_unasked(d->of->comparison, d->station.unasked);
     d->station.unasked = 0;
@@ -183,16 +185,15 @@ static void over(void *self, struct lun_question *q, const struct lun_done *done
 {
     struct item *i = self;
     desk *d = i->desk;
-    bool last;
+    lun_us began = now(d);
     if (!i->decided) i->shadow = lun_verdict_of(q, &(struct lun_decided){ .by = LUN_HOOK_SELECT, .status = done->status });     /* too late */
-    if (!d->ended) compare(d, i);
-    rest(d, q->thought);
+    if (!d->ended) compare(d, i, q);
+    rest(d, q->thought + now(d) - began);
     if ((*i->at = i->next)) i->next->at = i->at;
     lun_decider_free(i->mind, q);
     lun_question_free(q);
     let_go(d, i);
-    last = d->ended && !d->open;
-    if (last) free_desk(d);
+    if (d->ended && !d->open) free_desk(d);
 }
 
 /* ---- asking ---- */
@@ -233,7 +234,7 @@ static void turned_away(desk *d, struct item *i, struct lun_question *q, const s
 {
     i->shadow = lun_verdict_of(q, &(struct lun_decided){ .by = LUN_HOOK_CLASSIFY, .status = e->status ? e->status : lun_code_status(e->code) });
     i->shadow.unknown = true;
-    compare(d, i);
+    compare(d, i, q);
     lun_question_free(q);
     let_go(d, i);
 }
