@@ -12,11 +12,11 @@
 #include <unistd.h>
 
 const char lun_usage_shadow[] =
-    "usage: lunette shadow [stop] [--why TEXT] [--admin ADDR] [--json]\n"
+    "usage: lunette shadow [finish|stop] [--why TEXT] [--admin ADDR] [--json]\n"
     "\n"
     "Shows the version that is asked beside the current one of a running gateway, or what became of the last such: how many requests were compared, in\n"
     "what the two differ, what each expects to pay, and some of the differences. `lunette reload --shadow TIME` begins with one. The exit status is 1\n"
-    "where it was refused. `stop` ends it, and nothing has changed.\n"
+    "where it was refused. `finish`: its time is over now, so it is taken over, or refused by what was seen. `stop` ends it, and nothing has changed.\n"
     "  --why TEXT     noted with stop\n"
     LUN_REMOTE_HELP;
 
@@ -318,11 +318,11 @@ int lun_command_shadow(int argc, char **argv)
         if (c == 'a') admin = optarg;
         json |= c == 'j';
     }
-    bool stops = optind < argc && !strcmp(argv[optind], "stop");
-    if (optind + stops < argc) return fputs(lun_usage_shadow, stderr), 2;
+    bool stops = optind < argc && !strcmp(argv[optind], "stop"), finishes = optind < argc && !strcmp(argv[optind], "finish");
+    if (optind + stops + finishes < argc) return fputs(lun_usage_shadow, stderr), 2;
     if (why && !stops) return fprintf(stderr, "lunette shadow: --why belongs to stop\n"), 2;
     int status = lun_remote_open(&remote, "shadow", admin);
-    if (!status) status = stops ? stop(&remote, why, json) : show(&remote, json);
+    if (!status) status = stops ? stop(&remote, why, json) : finishes ? lun_remote_change(&remote, "/admin/shadow/finish", NULL, json) : show(&remote, json);
     lun_remote_free(&remote);
     return status;
 }

@@ -18,6 +18,7 @@
     X("GET",  "/admin/shadow",    lun_admin_shadow, "The version that is asked beside the current one, or what became of the last such: see [Shadows](#shadows)") \
     X("POST", "/admin/shadow",    lun_admin_shadow_begin, "Begins with one, of the files as they are now: `{\"seconds\":600,\"share\":1,\"errors\":0.01,\"cost\":0.05,\"requests\":100,\"force\":false}`, all but the first by default so. Answers " \
                                              "once every worker has it: `{\"shadow\":{…},\"warnings\":[…]}`; 409: the files hold the current version, or there is one already; 422: it does not load, or a hook fails when it is tried") \
+    X("POST", "/admin/shadow/finish", lun_admin_shadow_finish, "Its time is over now: it is taken over, answered as a reload is, or refused: 422 `{\"errors\":[\"… is not taken over: errors 3 % > 1 %: …\"]}`. 409: there is none") \
     X("DELETE", "/admin/shadow",  lun_admin_shadow_end, "Ends it, and nothing has changed; `{\"why\":\"…\"}` is noted. Answers as POST does, with the figures so far; 409: there is none") \
     X("GET",  "/admin/settings",  settings,  "The policy's settings: `name value default min max choices`, and `from`: the environment variable that says its default") \
     X("POST", "/admin/settings",  set,       "Sets them: `{\"share\":15,\"mode\":\"fast\"}`, null is the default; all or none. Answers `{\"settings\":[{\"name\",\"before\",\"value\"}],\"kept\":…}`, or 422") \

@@ -32,5 +32,6 @@ void lun_admin_key_revoke(struct visit *);
 
 void lun_admin_shadow(struct visit *);
 void lun_admin_shadow_begin(struct visit *);
+void lun_admin_shadow_finish(struct visit *);
 void lun_admin_shadow_end(struct visit *);
 #endif

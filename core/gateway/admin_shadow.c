@@ -75,6 +75,23 @@ void lun_admin_shadow_begin(struct visit *v)
     free(by);
 }
 
+static void told_change(void *self, const struct lun_change_result *r)
+{
+    struct asked_shadow *a = self;
+    struct lun_buf body = {0};
+    lun_view_result(r, &body);
+    if (a->asked.exchange) lun_admin_reply(a->asked.exchange, r->status, &body);
+    lun_buf_free(&body);
+    free(a);
+}
+
+void lun_admin_shadow_finish(struct visit *v)
+{
+    char *by = lun_admin_who(v);
+    lun_changes_shadow_due(v->admin->options.changes, by, told_change, wait_for(v));
+    free(by);
+}
+
 void lun_admin_shadow_end(struct visit *v)
 {
     struct lun_buf why = {0};

@@ -135,13 +135,14 @@ static void judged(struct lun_errand *e)
 void lun_change_shadow_due(change *ch)
 {
     if (is_under_way(ch->of) && ch->shadow_number == ch->of->shadow.number) lun_change_everywhere(ch, leave, judged);
+    else if (ch->waiters) lun_change_fail(ch, 409, "there is no shadow");
     else lun_change_finish(ch);             /* it has ended before its turn came */
 }
 
 static void time_is_over(struct lun_timer *t)
 {
     struct lun_changes *c = (struct lun_changes *)(void *)((char *)t - offsetof(struct lun_changes, shadow.timer));
-    lun_changes_shadow_due(c, c->shadow.by);
+    lun_changes_shadow_due(c, c->shadow.by, NULL, NULL);
 }
 
 static void fell_ill(struct lun_post *p)
@@ -150,7 +151,7 @@ static void fell_ill(struct lun_post *p)
     if (!is_under_way(c) || c->shadow.sick) return;
     c->shadow.sick = true;
     ring_at(c, LUN_NEVER);
-    lun_changes_shadow_due(c, c->shadow.by);
+    lun_changes_shadow_due(c, c->shadow.by, NULL, NULL);
 }
 
 static void is_sick(void *self)

@@ -352,10 +352,11 @@ void lun_changes_unshadow(struct lun_changes *c, const char *by, const char *why
     enqueue(ch);
 }
 
-void lun_changes_shadow_due(struct lun_changes *c, const char *by)
+void lun_changes_shadow_due(struct lun_changes *c, const char *by, lun_change_told *told, void *self)
 {
     change *ch = change_new(c, LUN_CHANGE_SHADOW_DUE, by, "");
     ch->shadow_number = c->shadow.number;
+    wait_for(ch, told, self);
     enqueue(ch);
 }
 

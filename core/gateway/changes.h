@@ -98,7 +98,8 @@ struct lun_shadow_terms {
  * where it stayed within its bounds. 409: the files hold the current version, or there is a shadow already. */
 void lun_changes_shadow(struct lun_changes *, const char *by, const struct lun_shadow_terms *, lun_change_told *told, void *self);
 void lun_changes_unshadow(struct lun_changes *, const char *by, const char *why, lun_change_told *told, void *self);      /* 409: there is none */
-void lun_changes_shadow_due(struct lun_changes *, const char *by);      /* its time is over */
+/* Its time is over now: it is taken over, told as a reload is, or refused with 422. 409: there is none. */
+void lun_changes_shadow_due(struct lun_changes *, const char *by, lun_change_told *told, void *self);
 void lun_changes_show_versions(const struct lun_changes *, struct lun_buf *out);   /* lun_versions_show, with a `shadow` where one is under way */
 void lun_changes_show_shadow(const struct lun_changes *, struct lun_buf *out);     /* an object: the present one, or what became of the last */
 

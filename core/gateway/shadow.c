@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define WAITING   64                /* requests that wait to be asked about, and those under way */
-#define LATE      (50 * LUN_MS)     /* who has waited longer is left out: what is known of targets may be another thing by then */
+#define LATE      (500 * LUN_MS)    /* who has waited longer is left out: what is known of targets may be another thing by then */
 #define REST      3                 /* times what one took, before the next: a quarter of the time at most */
 #define EXHAUSTED 3                 /* failures for want of time or memory that are enough */
 
