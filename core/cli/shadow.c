@@ -237,7 +237,6 @@ static int tell_outcome(struct lun_json begun, struct lun_remote_answer *answer,
 static int wait_and_tell(const struct lun_remote *r, struct lun_json begun, bool json)
 {
     struct lun_remote_answer answer = {0};
-    signal(SIGINT, on_interrupt);
     int status = wait_for(r, begun, json, &answer);
     if (!status) status = tell_outcome(begun, &answer, json);
     lun_remote_answer_free(&answer);
@@ -260,6 +259,7 @@ int lun_shadow_begin(const struct lun_remote *r, const struct lun_buf *body, boo
 {
     struct lun_remote_answer answer;
     struct lun_buf warnings = {0};
+    if (wait) signal(SIGINT, on_interrupt);
     int status = lun_remote_post(r, path, body, json, &answer);
     struct lun_json shadow = status ? (struct lun_json){0} : lun_json_get(answer.json, "shadow");
     if (!status) lun_remote_put_warnings(&warnings, answer.json);

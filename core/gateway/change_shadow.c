@@ -86,7 +86,7 @@ static void leave(struct lun_errand *e, struct lun_worker *w, int index)
 static void stopped(struct lun_errand *e)
 {
     change *ch = lun_change_on(e);
-    end(ch->of, LUN_SHADOW_STOPPED, ch->by, *ch->why ? ch->why : "asked for");
+    if (is_under_way(ch->of)) end(ch->of, LUN_SHADOW_STOPPED, ch->by, *ch->why ? ch->why : "asked for");
     lun_change_finish(ch);
 }
 
@@ -112,7 +112,7 @@ static void take_over(change *ch, const char *figures)
     struct lun_changes *c = ch->of;
     c->shadow.state = LUN_SHADOW_ADOPTING;
     ch->kind = LUN_CHANGE_RELOAD;
-    ch->why = lun_arena_printf(&ch->arena, "as a shadow for %.3g s: %s", lun_us_to_seconds(now(c) - c->shadow.began), figures);
+    ch->why = lun_arena_printf(&ch->arena, "as a shadow for %.6g s: %s", lun_us_to_seconds(now(c) - c->shadow.began), figures);
     ch->tried = lun_snapshot_ref(c->shadow.shadow->snapshot);
     lun_change_aside(ch, lun_change_build_tried, built);
 }
@@ -122,6 +122,7 @@ static void judged(struct lun_errand *e)
     change *ch = lun_change_on(e);
     struct lun_changes *c = ch->of;
     struct lun_buf text = {0};
+    if (!is_under_way(c)) { lun_change_fail(ch, 503, "the gateway is stopping"); return; }
     if (c->shadow.sick) lun_buf_puts(&text, "its hooks have run out of processor time or memory again and again: ");
     bool good = lun_comparison_within(c->shadow.shadow->comparison, &c->shadow.terms.bounds, &text) && !c->shadow.sick;
     if (good) take_over(ch, lun_buf_text(&text));
@@ -187,6 +188,7 @@ static void begun(struct lun_errand *e)
     lun_log(c->options.log, LUN_LOG_INFO, "shadow %s (%s): beside %s for %.6g s, asked about %.4g %% of the requests", s->version, s->by, s->live,
             lun_us_to_seconds(s->terms.lasts), 100 * s->terms.share);
     lun_change_audit_shadow(c, s->by, "", s->live, s->version, lun_shadow_state_name(LUN_SHADOW_RUNNING));
+    if (c->stopping) lun_change_shadow_cut(c);
     lun_change_finish(ch);
 }
 

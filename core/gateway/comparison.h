@@ -23,7 +23,8 @@ const char *lun_difference_name(enum lun_difference);
     X(DIFFERENT, "different", "they did not") \
     X(FAILED,    "failed",    "a hook of the shadow failed, and none of the live version") \
     X(BUSY,      "busy",      "left out: the worker had no time for it soon enough") \
-    X(FULL,      "full",      "left out: too many waited")
+    X(FULL,      "full",      "left out: too many waited") \
+    X(LARGE,     "large",     "left out: its body has more than 1 MiB, which is not looked through a second time")
 #define X(id, ...) LUN_COMPARED_##id,
 enum lun_compared { LUN_COMPARED(X) LUN_COMPARED_COUNT };
 #undef X
@@ -56,7 +57,7 @@ struct lun_comparison;
 struct lun_comparison *lun_comparison_new(void);
 void lun_comparison_free(struct lun_comparison *);                      /* NULL is fine */
 enum lun_compared lun_comparison_add(struct lun_comparison *, const struct lun_verdict *live, const struct lun_verdict *shadow);
-void lun_comparison_skip(struct lun_comparison *, enum lun_compared);   /* BUSY, FULL */
+void lun_comparison_skip(struct lun_comparison *, enum lun_compared);   /* BUSY, FULL, LARGE */
 void lun_comparison_unasked(struct lun_comparison *, uint64_t calls);   /* its hooks wanted to ask somebody, and nobody was */
 /* A hook of the shadow has failed; how often one has for want of time or memory, by now. */
 int64_t lun_comparison_trouble(struct lun_comparison *, enum lun_hook, const char *reason, const char *error);

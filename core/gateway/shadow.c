@@ -8,6 +8,7 @@
 
 #define WAITING   64                /* requests that wait to be asked about, and those under way */
 #define LATE      (500 * LUN_MS)    /* who has waited longer is left out: what is known of targets may be another thing by then */
+#define LARGE     ((size_t)1 << 20) /* bytes of a body: a few ms of the worker for each MB */
 #define REST      3                 /* times what one took, before the next: a quarter of the time at most */
 #define EXHAUSTED 3                 /* failures for want of time or memory that are enough */
 
@@ -280,7 +281,7 @@ static void put_down(void *self, struct lun_question *q, const struct lun_decide
 {
     desk *d = self;
     if (!is_drawn(d->of, q)) return;
-    if (d->n == WAITING) { skip(d, LUN_COMPARED_FULL); return; }
+    if (d->n == WAITING || q->body_n > LARGE) { skip(d, q->body_n > LARGE ? LUN_COMPARED_LARGE : LUN_COMPARED_FULL); return; }
     struct item *i = lun_arena_zalloc(q->arena, sizeof *i);
     *i = (struct item){ .desk = d, .question = q, .since = now(d), .live = lun_verdict_of(q, what) };
     lun_question_hold(q);

@@ -64,7 +64,7 @@ enum lun_metric_type { LUN_COUNTER, LUN_GAUGE, LUN_HISTOGRAM };
     X(CANARY_SAMPLES,  "lunette_canary_stage_samples",              GAUGE,     "canary",                "Requests counted in this stage, or in the window of a watch") \
     X(CANARY_ERRORS,   "lunette_canary_stage_error_ratio",          GAUGE,     "canary",                "The share of these that failed") \
     X(CANARY_P99,      "lunette_canary_stage_p99_seconds",          GAUGE,     "canary",                "What 99 of 100 of the good ones took at most") \
-    X(SHADOW_REQUESTS, "lunette_shadow_requests_total",             COUNTER,   "result",                "Requests about which a shadow was to be asked: same, different (from the live decision), failed (a hook of the shadow, and none of the live version), busy, full (left out)") \
+    X(SHADOW_REQUESTS, "lunette_shadow_requests_total",             COUNTER,   "result",                "Requests about which a shadow was to be asked: same, different (from the live decision), failed (a hook of the shadow, and none of the live version); busy, full, large (left out)") \
     X(CONNECTIONS,     "lunette_connections",                       GAUGE,     "",                      "Client connections open") \
     X(REFUSED,         "lunette_refused_total",                     COUNTER,   "status",                "Requests refused before a policy saw them") \
     X(LOG_DROPPED,     "lunette_log_dropped_total",                 COUNTER,   "",                      "Request log lines dropped because the disk was too slow") \

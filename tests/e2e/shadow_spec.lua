@@ -325,6 +325,33 @@ describe("other changes and a shadow", function()
     assert.is_truthy(g.process:said():find("shadow .-: stopped %(lunette%): the gateway is stopping"))
   end)
 
+  it("nor does one that is stopped while a shadow begins, ends or is taken over", function()
+    for i, path in ipairs { "shadow", "shadow/finish", "shadow", "shadow/finish" } do
+      local g = serve()
+      if path == "shadow/finish" then begin(g, same, { requests = 1 }) else g:replace("policy.lua", same) end
+      if i > 2 then ask(g, 3) end
+      local c = e2e.connect(g.admin)
+      c:send(e2e.bytes { method = "POST", path = "/admin/" .. path, body = { seconds = 3600 } })
+      g.process:signal(e2e.SIGTERM)
+      assert.equal(0, g.process:wait())
+      c:close()
+    end
+  end)
+
+  it("a file that is saved, where files are watched, ends it too", function()
+    local g = serve()
+    local text = e2e.read(g.folder .. "/gateway.lua")
+    begin(g, same)
+    g:replace("gateway.lua", (text:gsub("watch = false, ", "")))
+    assert.equal(200, g:reload().status)
+    assert.equal("replaced", shadow(g).state)
+    g:replace("policy.lua", live .. "-- a third\n")
+    e2e.eventually("it is taken over", function() return g:look("versions").versions[1].by == "files" end)
+    local answer = try(g)
+    assert.equal(409, answer.status)
+    assert.is_truthy(answer.json.errors[1]:find("say `watch = false` to try one first", 1, true))
+  end)
+
   it("who began it, and what became of it, is in the audit log", function()
     local g = serve()
     local version = begin(g, same, { seconds = 0.2, requests = 5 }).version

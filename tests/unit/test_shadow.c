@@ -322,6 +322,24 @@ TEST(who_would_wait_behind_too_many_is_left_out_and_counted)
     close_house(&h);
 }
 
+TEST(a_body_of_more_than_a_mebibyte_is_left_out_and_counted)
+{
+    struct house h;
+    size_t n = 1100 << 10;
+    char *text = lun_alloc(n + 1);
+    (void)state;
+    open_house(&h, POLICY(CHEAP));
+    begin(&h, POLICY(CHEAP));
+    text[n] = 0, memset(text, 'x', n);
+    assert_int_equal(ask(&h, text)->status, 200);
+    text[1000 << 10] = 0;
+    assert_int_equal(ask(&h, text)->status, 200);
+    assert_int_equal(figure(&h, "results", "large"), 1);
+    assert_int_equal(figure(&h, "results", "same"), 1);
+    free(text);
+    close_house(&h);
+}
+
 TEST(what_comes_from_the_cache_is_not_compared)
 {
     struct house h;
@@ -383,6 +401,7 @@ int main(void)
         cmocka_unit_test(hooks_that_fail_are_told_of_and_three_that_run_out_of_time_are_enough),
         cmocka_unit_test(a_part_of_the_requests_is_compared_where_that_was_asked_for),
         cmocka_unit_test(who_would_wait_behind_too_many_is_left_out_and_counted),
+        cmocka_unit_test(a_body_of_more_than_a_mebibyte_is_left_out_and_counted),
         cmocka_unit_test(what_comes_from_the_cache_is_not_compared),
         cmocka_unit_test(it_ends_at_any_moment_with_requests_waiting_and_under_way),
         cmocka_unit_test(a_client_that_leaves_does_not_take_the_question_with_it),
