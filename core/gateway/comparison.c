@@ -15,7 +15,7 @@ struct lun_comparison {
     pthread_mutex_t lock;
     int64_t results[LUN_COMPARED_COUNT], kinds[LUN_DIFFERENCE_COUNT];
     struct { int64_t failed, refused; lun_us thought; } live, shadow;
-    int64_t failed_alone, refused_alone, exhausted, unasked;
+    int64_t failed_alone, refused_alone, unasked;
     struct { int64_t n, unknown, live, shadow; } cost;      /* unknown: of the shadow alone */
     struct trouble troubles[LUN_HOOK_COUNT];
     struct { struct sample at[SAMPLES]; int64_t n; } samples[LUN_DIFFERENCE_COUNT];
@@ -240,7 +240,7 @@ void lun_comparison_unasked(struct lun_comparison *c, uint64_t calls)
     pthread_mutex_unlock(&c->lock);
 }
 
-int64_t lun_comparison_trouble(struct lun_comparison *c, enum lun_hook hook, const char *reason, const char *error)
+void lun_comparison_trouble(struct lun_comparison *c, enum lun_hook hook, const char *reason, const char *error)
 {
     pthread_mutex_lock(&c->lock);
     struct trouble *t = &c->troubles[hook];
@@ -249,10 +249,7 @@ int64_t lun_comparison_trouble(struct lun_comparison *c, enum lun_hook hook, con
     size_t n = strnlen(error, ERROR_MOST);
     memcpy(t->error, error, n);
     t->error[n] = 0;
-    c->exhausted += !strcmp(reason, "cpu") || !strcmp(reason, "memory");
-    int64_t exhausted = c->exhausted;
     pthread_mutex_unlock(&c->lock);
-    return exhausted;
 }
 
 /* ---- what it comes to ---- */

@@ -59,8 +59,8 @@ void lun_comparison_free(struct lun_comparison *);                      /* NULL 
 enum lun_compared lun_comparison_add(struct lun_comparison *, const struct lun_verdict *live, const struct lun_verdict *shadow);
 void lun_comparison_skip(struct lun_comparison *, enum lun_compared);   /* BUSY, FULL, LARGE */
 void lun_comparison_unasked(struct lun_comparison *, uint64_t calls);   /* its hooks wanted to ask somebody, and nobody was */
-/* A hook of the shadow has failed; how often one has for want of time or memory, by now. */
-int64_t lun_comparison_trouble(struct lun_comparison *, enum lun_hook, const char *reason, const char *error);
+/* A hook of the shadow has failed. */
+void lun_comparison_trouble(struct lun_comparison *, enum lun_hook, const char *reason, const char *error);
 
 /* Whether what was seen stays within the bounds. `text`: the figures in a sentence; where it does not, with what is out of them in front. */
 bool lun_comparison_within(struct lun_comparison *, const struct lun_comparison_bounds *, struct lun_buf *text);

@@ -10,7 +10,8 @@
 #define LATE      (500 * LUN_MS)    /* who has waited longer is left out: what is known of targets may be another thing by then */
 #define LARGE     ((size_t)1 << 20) /* bytes of a body: a few ms of the worker for each MB */
 #define REST      3                 /* times what one took, before the next: a quarter of the time at most */
-#define EXHAUSTED 3                 /* failures for want of time or memory that are enough */
+#define EXHAUSTED 3                 /* failures for want of time or memory within WITHIN that are enough */
+#define WITHIN    (10 * LUN_SECOND)
 
 struct item {                       /* in the arena of the live question */
     struct item *next;
@@ -31,6 +32,7 @@ struct lun_shadow_desk {
     struct item *first, **last, *open;
     int n;                          /* waiting and under way */
     lun_us rests_until;
+    lun_us exhausted[EXHAUSTED]; int n_exhausted;   /* when its hooks ran out of time or memory last, a ring; how often */
     bool ended;
     void (*retire)(void *self, struct lun_kit *); void *retire_self;
 };
@@ -83,11 +85,21 @@ static void skip(const desk *d, enum lun_compared why)
 
 static void turn(struct lun_timer *);
 
+/* Whether it has been so again and again. */
+static bool exhausted(desk *d)
+{
+    lun_us at = d->station.loop->now, *oldest = &d->exhausted[d->n_exhausted++ % EXHAUSTED];
+    *oldest = at;
+    oldest = &d->exhausted[d->n_exhausted % EXHAUSTED];
+    return d->n_exhausted >= EXHAUSTED && at - *oldest <= WITHIN;
+}
+
 static void trouble(void *self, const struct lun_trouble *t)
 {
-    struct lun_shadow *s = ((desk *)self)->of;
-    int64_t exhausted = lun_comparison_trouble(s->comparison, t->hook, t->reason, t->error);
-    if (exhausted >= EXHAUSTED && s->sick) s->sick(s->self);
+    desk *d = self;
+    lun_comparison_trouble(d->of->comparison, t->hook, t->reason, t->error);
+    bool spent = !strcmp(t->reason, "cpu") || !strcmp(t->reason, "memory");
+    if (spent && exhausted(d) && d->of->sick) d->of->sick(d->of->self);
 }
 
 desk *lun_shadow_desk_new(struct lun_kit *kit, const struct lun_station *like, struct lun_tuning *tuning, void (*retire)(void *self, struct lun_kit *), void *self)
@@ -149,7 +161,8 @@ static const struct lun_policy_port hooks = { ask_hook, drop_hook };
 static void hear_head(void *self, const struct lun_head *head)          { (void)self, (void)head; }
 static void hear_bytes(void *self, const char *bytes, size_t n)         { (void)self, (void)bytes, (void)n; }
 static void hear_end(void *self, enum lun_end end, const struct lun_pair *trailers, int n) { (void)self, (void)end, (void)trailers, (void)n; }
-static const struct lun_client nobody = { hear_head, hear_bytes, hear_end, NULL };
+static bool no_trailers(void *self)                                     { (void)self; return false; }
+static const struct lun_client nobody = { hear_head, hear_bytes, hear_end, no_trailers };
 
 static void decided(void *self, struct lun_question *q, const struct lun_decided *what)
 {
