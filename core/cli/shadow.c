@@ -108,6 +108,8 @@ static void put_head(struct lun_buf *out, struct lun_json s)
     if (!why.n) return;
     lun_remote_put(out, why);
     lun_buf_putc(out, '\n');
+    if (!is_text(lun_json_get(s, "state"), "refused")) return;
+    lun_buf_puts(out, "As long as the files hold it, the next reload or start takes it as it is.\n");
 }
 
 static void put_counts(struct lun_buf *out, struct lun_json object)
