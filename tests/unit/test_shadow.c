@@ -297,6 +297,41 @@ TEST(hooks_that_fail_are_told_of_and_three_that_run_out_of_time_in_ten_seconds_a
     close_house(&h);
 }
 
+TEST(hooks_that_come_after_the_decision_are_not_called)
+{
+    struct house h;
+    (void)state;
+    open_house(&h, POLICY(CHEAP));
+    begin(&h, POLICY(CHEAP "function M.judge() error 'judge' end function M.retry() error 'retry' end function M.finish() error 'finish' end\n"));
+    ask(&h, "hi"), ask(&h, "fail");
+    whole(&h);
+    assert_false(shows(&h, "\"hook\":"));
+    assert_int_equal(figure(&h, "results", "same"), 2);
+    close_house(&h);
+}
+
+TEST(a_request_that_both_refuse_is_compared_by_hook_and_status)
+{
+    static const char refuses[] = POLICY(
+        "function M.classify(request) if request.text == 'classify' then return lunette.refuse { status = 403 } end end\n"
+        "function M.budget(request) if request.text == 'budget' then return lunette.refuse { status = 402 } end if request.text == 'none' then return lunette.degrade(function() return false end) end end\n"
+        "function M.select(request) if request.text == 'select' then return lunette.refuse { status = 451 } end end\n");
+    static const char otherwise[] = POLICY("function M.budget(request) if request.text ~= 'hi' then return lunette.refuse { status = 402 } end end\n");
+    static const char *const texts[] = { "classify", "budget", "none", "select", "hi" };
+    (void)state;
+    for (int same = 0; same < 2; same++) {
+        struct house h;
+        open_house(&h, refuses);
+        begin(&h, same ? refuses : otherwise);
+        for (int i = 0; i < 5; i++) assert_int_equal(ask(&h, texts[i])->status == 200, i == 4);
+        whole(&h);
+        assert_int_equal(figure(&h, "refused", "shadow"), 4);
+        assert_int_equal(figure(&h, "refused", "alone"), 0);
+        assert_int_equal(figure(&h, "differences", "refused"), same ? 0 : 2);  /* `budget` with 402 is what the other does with two */
+        close_house(&h);
+    }
+}
+
 TEST(a_part_of_the_requests_is_compared_where_that_was_asked_for)
 {
     struct house h;
@@ -401,6 +436,8 @@ int main(void)
         cmocka_unit_test(limits_prices_and_targets_of_its_own_are_its_own),
         cmocka_unit_test(what_it_expects_to_pay_comes_from_prices),
         cmocka_unit_test(hooks_that_fail_are_told_of_and_three_that_run_out_of_time_in_ten_seconds_are_enough),
+        cmocka_unit_test(hooks_that_come_after_the_decision_are_not_called),
+        cmocka_unit_test(a_request_that_both_refuse_is_compared_by_hook_and_status),
         cmocka_unit_test(a_part_of_the_requests_is_compared_where_that_was_asked_for),
         cmocka_unit_test(who_would_wait_behind_too_many_is_left_out_and_counted),
         cmocka_unit_test(a_body_of_more_than_a_mebibyte_is_left_out_and_counted),
