@@ -156,6 +156,7 @@ void lun_change_shadow_tune(struct lun_change *, const struct lun_tuning *all); 
 void lun_change_shadow_replaced(struct lun_change *);   /* ch has brought another version: the shadow there is has ended with the one before */
 void lun_change_shadow_settled(struct lun_change *);    /* ch is over: what became of taking the shadow over */
 void lun_change_shadow_cut(struct lun_changes *);       /* the gateway is ending */
+void lun_change_shadow_init(struct lun_changes *);
 void lun_change_shadow_free(struct lun_changes *);
 struct lun_tuning *lun_change_fitting(const struct lun_tuning *all, const struct lun_snapshot *);      /* those that the version takes */
 void lun_change_audit(struct lun_change *);     /* makes ch->audit */

@@ -155,6 +155,13 @@ static void fell_ill(struct lun_post *p)
     lun_changes_shadow_due(c, c->shadow.by, NULL, NULL);
 }
 
+/* Before there is one: a worker may say so as soon as it has it. */
+void lun_change_shadow_init(struct lun_changes *c)
+{
+    c->shadow.timer.fire = time_is_over;
+    c->shadow.ill.run = fell_ill;
+}
+
 static void is_sick(void *self)
 {
     struct lun_changes *c = self;
@@ -182,8 +189,6 @@ static void begun(struct lun_errand *e)
     s->by = lun_strdup(ch->by);
     s->began = now(c);
     s->since = lun_clock_wall();
-    s->timer.fire = time_is_over;
-    s->ill.run = fell_ill;
     ring_at(c, now(c) + s->terms.lasts);
     lun_log(c->options.log, LUN_LOG_INFO, "shadow %s (%s): beside %s for %.6g s, asked about %.4g %% of the requests", s->version, s->by, s->live,
             lun_us_to_seconds(s->terms.lasts), 100 * s->terms.share);

@@ -523,6 +523,7 @@ struct lun_changes *lun_changes_new(const struct lun_changes_options *options, s
     c->options.source = &c->source;
     c->last_change = &c->first_change;
     lun_troubles_init(&c->troubles);
+    lun_change_shadow_init(c);
     c->builder = lun_builder_new(options->reactor, options->aside);
     if (!begin_with(c, &s, mistakes, error) || !open_audit(c, error)) {
         lun_changes_free(c);
