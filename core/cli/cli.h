@@ -14,6 +14,7 @@
     X(set,      "[name=value]",   "settings of the policy of a running gateway: shows or changes them") \
     X(key,      "VERB [name]",    "keys of a running gateway: who may ask; made, listed, changed, rotated, revoked") \
     X(reload,   "",               "has a running gateway read its files again, and says what came of it") \
+    X(shadow,   "[finish|stop]",  "a version that is asked beside the one of a running gateway: how it does, or did") \
     X(rollback, "",               "has a running gateway go back to the version before") \
     X(canary,   "[name [do]]",    "canaries of a running gateway: shows them, starts and rolls back") \
     X(versions, "",               "the versions that a running gateway has taken over, and what became of them") \

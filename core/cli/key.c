@@ -1,6 +1,6 @@
+#include "cli/amount.h"
 #include "cli/cli.h"
 #include "base/alloc.h"
-#include "base/decimal.h"
 #include "base/http.h"
 #include "base/text.h"
 #include "cli/print.h"
@@ -121,17 +121,6 @@ static char *path_of(const char *name, const char *rest)
     return lun_buf_text(&out);
 }
 
-/* "30d", "12h", "90": seconds; -1: it is none. */
-static double seconds_of(const char *text)
-{
-    static const struct { char name; double seconds; } units[] = { { 0, 1 }, { 's', 1 }, { 'm', 60 }, { 'h', 3600 }, { 'd', 86400 } };
-    char *end;
-    if (*text < '0' || *text > '9') return -1;
-    double n = lun_decimal_read(text, &end);
-    for (size_t i = 0; i < sizeof units / sizeof *units; i++) if (*end == units[i].name && (!*end || !end[1])) return n * units[i].seconds;
-    return -1;
-}
-
 static bool is_literal(const char *value, bool number)
 {
     struct lun_json v;
@@ -154,7 +143,7 @@ static void put_texts(struct lun_buf *out, const char *value)
 
 static void put_expires(struct lun_buf *out, const char *value)
 {
-    double seconds = seconds_of(value);
+    double seconds = lun_amount_seconds(value);
     if (seconds >= 0) lun_json_put_number(out, seconds);
     else lun_json_put_text(out, value);
 }
@@ -316,7 +305,7 @@ static int rotate(const struct lun_remote *r, const char *name, const char *keep
 {
     struct lun_buf body = {0};
     lun_buf_putc(&body, '{');
-    if (keep) lun_json_member_number(&body, "keep", seconds_of(keep));
+    if (keep) lun_json_member_number(&body, "keep", lun_amount_seconds(keep));
     lun_buf_putc(&body, '}');
     int status = tell(r, "POST", path_of(name, "/rotate"), &body, json);
     lun_buf_free(&body);
@@ -351,7 +340,7 @@ static bool is_right(enum verb verb, const struct wish *w)
     if (w->n > 1 && !is_name(w->list[1])) return fprintf(stderr, "lunette key: a name is wanted behind `%s`\n", verbs[verb]), false;
     if (w->keep && verb != ROTATE) return fprintf(stderr, "lunette key: --keep belongs to rotate\n"), false;
     if (w->anew && verb != CREATE) return fprintf(stderr, "lunette key: --anew belongs to create\n"), false;
-    if (w->keep && seconds_of(w->keep) < 0) return fprintf(stderr, "lunette key: --keep wants a time: 24h, 30m, 0\n"), false;
+    if (w->keep && lun_amount_seconds(w->keep) < 0) return fprintf(stderr, "lunette key: --keep wants a time: 24h, 30m, 0\n"), false;
     return !fields || are_fields(w->list + 2, w->n - 2);
 }
 

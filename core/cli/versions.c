@@ -30,6 +30,18 @@ static const struct lun_column columns[] = {
     { "version", "version", NULL }, { "state", "state", NULL }, { "generation", "generation", NULL }, { "taken", "taken", NULL },
     { "requests", "requests", NULL }, { "hook failures", "hook_failures", NULL }, { "by", "by", NULL }, { "why", NULL, put_why } };
 
+static void put_shadow(struct lun_buf *out, struct lun_json shadow)
+{
+    if (!shadow.n) return;
+    lun_buf_puts(out, "shadow of the current: ");
+    lun_remote_put(out, lun_json_get(shadow, "version"));
+    lun_buf_puts(out, ", since ");
+    lun_remote_put(out, lun_json_get(shadow, "since"));
+    lun_buf_puts(out, " by ");
+    lun_remote_put(out, lun_json_get(shadow, "by"));
+    lun_buf_puts(out, "; see `lunette shadow`\n");
+}
+
 static int show(const struct lun_remote *r, bool json)
 {
     struct lun_remote_answer answer;
@@ -38,6 +50,7 @@ static int show(const struct lun_remote *r, bool json)
     if (json) lun_remote_print_json(&answer);
     else if (!status) {
         lun_table_put(&out, lun_json_get(answer.json, "versions"), columns, sizeof columns / sizeof *columns);
+        put_shadow(&out, lun_json_get(answer.json, "shadow"));
         lun_print(&out, stdout);
     }
     lun_remote_answer_free(&answer);

@@ -120,7 +120,7 @@ static void health(struct visit *v)
 static void versions(struct visit *v)
 {
     struct lun_buf out = {0};
-    lun_versions_show(lun_changes_versions(v->admin->options.changes), &out);
+    lun_changes_show_versions(v->admin->options.changes, &out);
     reply_json(v->exchange, 200, &out);
 }
 

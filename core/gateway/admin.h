@@ -10,11 +10,16 @@
 #define LUN_ADMIN_PATHS(X) \
     X("GET",  "/metrics",         metrics,   "Metrics in Prometheus' text form") \
     X("GET",  "/health",          health,    "`{\"status\":\"ok\"}`; asks for no token") \
-    X("GET",  "/admin/versions",  versions,  "The last versions, newest first: `version state generation taken by why requests hook_failures`, and where it was taken back `taken_back taken_back_by taken_back_why`. " \
+    X("GET",  "/admin/versions",  versions,  "The last versions, newest first: `version state generation taken by why requests hook_failures`, and where it was taken back `taken_back taken_back_by taken_back_why`; and `shadow`, where there is one. " \
                                              "`state`: `current`; `finishing`: has requests under way; `kept`: can be gone back to; `taken_back`") \
     X("POST", "/admin/reload",    reload,    "Reads the configuration now and answers when every worker has it: `{\"version\":…,\"generation\":…,\"changed\":…,\"from\":…,\"kept\":…,\"restart\":[…],\"warnings\":[…]}`, " \
                                              "or 422 `{\"errors\":[\"policy.lua:4: …\"]}` and nothing has changed. `?force=true` takes a version that was taken back, or whose hooks fail when they are tried") \
     X("POST", "/admin/rollback",  rollback,  "Takes the previous version back, as reload answers; `{\"why\":\"…\"}` is noted. The version that it leaves is not taken again until a file of it changes. 409: there is no earlier one") \
+    X("GET",  "/admin/shadow",    lun_admin_shadow, "The version that is asked beside the current one, or what became of the last such: see [Shadows](#shadows)") \
+    X("POST", "/admin/shadow",    lun_admin_shadow_begin, "Begins with one, of the files as they are now: `{\"seconds\":600,\"share\":1,\"errors\":0.01,\"cost\":0.05,\"requests\":100,\"force\":false}`, all but the first by default so. Answers " \
+                                             "once every worker has it: `{\"shadow\":{…},\"warnings\":[…]}`; 409: the files hold the current version, or there is one already; 422: it does not load, or a hook fails when it is tried") \
+    X("POST", "/admin/shadow/finish", lun_admin_shadow_finish, "Its time is over now: it is taken over, answered as a reload is, or refused: 422 `{\"errors\":[\"… is not taken over: errors 3 % > 1 %: …\"]}`. 409: there is none") \
+    X("DELETE", "/admin/shadow",  lun_admin_shadow_end, "Ends it, and nothing has changed; `{\"why\":\"…\"}` is noted. Answers as POST does, with the figures so far; 409: there is none") \
     X("GET",  "/admin/settings",  settings,  "The policy's settings: `name value default min max choices`, and `from`: the environment variable that says its default") \
     X("POST", "/admin/settings",  set,       "Sets them: `{\"share\":15,\"mode\":\"fast\"}`, null is the default; all or none. Answers `{\"settings\":[{\"name\",\"before\",\"value\"}],\"kept\":…}`, or 422") \
     X("GET",  "/admin/report",    report,    "What was asked for and what came of it, since the process started: see [the report](#the-report)") \

@@ -34,4 +34,9 @@ void lun_admin_key_create(struct visit *);
 void lun_admin_key_change(struct visit *);
 void lun_admin_key_rotate(struct visit *);
 void lun_admin_key_revoke(struct visit *);
+
+void lun_admin_shadow(struct visit *);
+void lun_admin_shadow_begin(struct visit *);
+void lun_admin_shadow_finish(struct visit *);
+void lun_admin_shadow_end(struct visit *);
 #endif

@@ -4,6 +4,7 @@
  *   change_build.c      the half on the builder's thread: files read, versions loaded and tried, machines made, the state folder written
  *   change_adopt.c      a version is taken over by every worker, or by none
  *   change_canary.c     what becomes of canaries
+ *   change_shadow.c     a version that is asked beside the current one, and what becomes of it
  *   change_settings.c   other values for the policy's settings
  *   change_keys.c       keys that are made, changed and revoked
  *   change_report.c     what is logged, counted and audited
@@ -19,7 +20,8 @@
 #include "gateway/rehearsal.h"
 
 enum lun_change_kind { LUN_CHANGE_START, LUN_CHANGE_RELOAD, LUN_CHANGE_ROLLBACK, LUN_CHANGE_SET, LUN_CHANGE_CANARY, LUN_CHANGE_KEY,
-                       LUN_CHANGE_KEEP /* nothing changes: what could not be written into the folder `state` is written */ };
+                       LUN_CHANGE_KEEP, /* nothing changes: what could not be written into the folder `state` is written */
+                       LUN_CHANGE_SHADOW, LUN_CHANGE_UNSHADOW, LUN_CHANGE_SHADOW_DUE /* ... which goes on as a reload, or is refused */ };
 
 struct lun_change_waiter { struct lun_change_waiter *next; lun_change_told *told; void *self; };
 struct lun_known { const char *name; struct lun_snapshot *snapshot; const char *taken_back, *files; };     /* taken_back: by whom, when, why;
@@ -62,6 +64,10 @@ struct lun_change {
     struct lun_keyring *keyring, *keyring_before;       /* KEY: to be in force, and, where keys were learned, the one before; with references */
     char key_text[LUN_KEY_TEXT], *write_error;
     struct lun_buf keys_file;                   /* KEY: the text of keys.json */
+    struct lun_shadow_terms *terms; struct lun_shadow *shadow;     /* SHADOW: what is asked, and what was made of it; with a reference */
+    int shadow_number;                          /* SHADOW_DUE: whose time is over */
+    struct lun_snapshot *tried;                 /* RELOAD: takes over what was a shadow, as it was; with a reference. NULL: the files as they are */
+    struct lun_tuning *shadow_tuning;           /* SET: of the shadow there is; NULL: there is none */
     char *text; size_t n_text;                  /* of state.json */
     struct lun_buf audit; bool audited;         /* its lines for the audit log, each with its line end; the builder's thread has written them, or could not */
     pthread_mutex_t lock; char *prepare_error;  /* the first that a worker had */
@@ -81,6 +87,19 @@ const struct lun_change_means *lun_changes_means(const struct lun_changes *);
 #define LUN_CHANGE_BY_START "start"             /* who has brought the version that the program begins with */
 #define LUN_CHANGE_BY_FILES "files"             /* who asks for a reload when one of them has changed */
 #define LUN_STATE_FORMAT 1                      /* of state.json */
+
+/* The shadow there is, or what became of the last one. */
+struct lun_shadowing {
+    enum lun_shadow_state state;
+    int number;                                 /* counts them */
+    struct lun_shadow *shadow;                  /* with a reference; NULL: it has ended */
+    struct lun_buf figures;                     /* of one that has ended */
+    struct lun_shadow_terms terms;
+    char *version, *live, *by, *why;            /* why: it ended */
+    lun_us began, since, ended;                 /* loop time; wall time */
+    struct lun_timer timer;
+    struct lun_post ill; bool sick;
+};
 
 struct lun_changes {
     struct lun_changes_options options;
@@ -103,6 +122,7 @@ struct lun_changes {
     bool again;                         /* the files hold a version that found no room: as soon as there is some they are read again */
     struct lun_timer keeper; lun_us pause;      /* when the folder `state` is written again, where it could not be; pause: 0: all is kept */
     struct lun_post released, sick, canary;
+    struct lun_shadowing shadow;
 };
 
 static inline struct lun_change *lun_change_of(struct lun_job *j)      { return (struct lun_change *)(void *)((char *)j - offsetof(struct lun_change, job)); }
@@ -129,10 +149,20 @@ void lun_change_keyring(struct lun_changes *, struct lun_keyring *);    /* it is
 void lun_change_canary(struct lun_change *);    /* ch->canary */
 void lun_change_write_canaries(const struct lun_changes *, struct lun_buf *out);    /* a member of state.json, with the comma before it */
 void lun_change_read_canaries(struct lun_changes *, struct lun_json object);
+void lun_change_shadow(struct lun_change *);    /* ch->terms */
+void lun_change_unshadow(struct lun_change *);
+void lun_change_shadow_due(struct lun_change *);
+void lun_change_shadow_tune(struct lun_change *, const struct lun_tuning *all);     /* makes ch->shadow_tuning */
+void lun_change_shadow_replaced(struct lun_change *);   /* ch has brought another version: the shadow there is has ended with the one before */
+void lun_change_shadow_settled(struct lun_change *);    /* ch is over: what became of taking the shadow over */
+void lun_change_shadow_cut(struct lun_changes *);       /* the gateway is ending */
+void lun_change_shadow_init(struct lun_changes *);
+void lun_change_shadow_free(struct lun_changes *);
 struct lun_tuning *lun_change_fitting(const struct lun_tuning *all, const struct lun_snapshot *);      /* those that the version takes */
 void lun_change_audit(struct lun_change *);     /* makes ch->audit */
 void lun_change_audit_failed(struct lun_change *, const char *why);  /* ... of a key of which nothing came, with the reason in place of `after` */
 void lun_change_report(struct lun_change *);
+void lun_change_audit_shadow(struct lun_changes *, const char *by, const char *why, const char *live, const char *version, const char *state);      /* at once */
 bool lun_change_recall(struct lun_changes *, const struct lun_snapshot *, char **error);        /* opens the state folder. False: it was asked for by
                                                                                            name or has keys in it, and cannot be used */
 /* What to begin with where the files cannot be used: the newest version that an earlier run has kept and that was not taken back. Opens the state
@@ -149,6 +179,8 @@ bool lun_change_write_audit(struct lun_change *, char **error);
 void lun_change_build_start(struct lun_job *);
 void lun_change_build_reload(struct lun_job *);
 void lun_change_build_rollback(struct lun_job *);
+void lun_change_build_shadow(struct lun_job *);         /* leaves ch->shadow and kits of it */
+void lun_change_build_tried(struct lun_job *);          /* ch->tried */
 void lun_change_write(struct lun_job *);        /* state.json and the text of the version; a failure is a warning */
 void lun_change_write_keys(struct lun_job *);   /* keys.json; leaves result.kept, or write_error */
 #endif

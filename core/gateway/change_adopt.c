@@ -56,6 +56,7 @@ static void adopted(struct lun_errand *e)
     c->current = lun_snapshot_ref(ch->snapshot);
     lun_tuning_unref(c->tuning);
     c->tuning = lun_tuning_ref(ch->tuning);
+    lun_change_shadow_replaced(ch);
     lun_troubles_watch(&c->troubles, c->current);
     if (c->options.adopted) c->options.adopted(c->options.self, c->current);
     lun_change_keep(ch);

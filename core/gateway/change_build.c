@@ -4,6 +4,7 @@
 #include "gateway/blame.h"
 #include "gateway/change.h"
 #include "gateway/key_file.h"
+#include "gateway/shadow.h"
 #include "script/convert.h"
 #include <stdarg.h>
 #include <stdio.h>
@@ -225,6 +226,74 @@ void lun_change_build_reload(struct lun_job *j)
         lun_snapshot_unref(s);
         refresh(ch, bad);
     } else consider(ch, s, false);
+    lun_mistakes_free(&mistakes);
+}
+
+/* ---- a shadow ---- */
+
+static bool make_shadow_kits(struct lun_change *ch)
+{
+    const struct lun_change_means *m = lun_changes_means(ch->of);
+    char *error = NULL;
+    ch->kits = lun_arena_zalloc(&ch->arena, (size_t)m->n_workers * sizeof *ch->kits);
+    while (ch->n_kits < m->n_workers && (ch->kits[ch->n_kits] = lun_shadow_kit(ch->shadow, m->options->limits, &error))) ch->n_kits++;
+    if (!error) return true;
+    lun_texts_add(ch, &ch->result.errors, "%s", error);
+    free(error);
+    return false;
+}
+
+/* Whether it may be tried; it is not known yet whether it may be taken over. */
+static bool may_stand_beside(struct lun_change *ch, struct lun_snapshot *s)
+{
+    tell_restart(ch, s);
+    if (equal(s, ch->known[0].snapshot)) {
+        lun_texts_add(ch, &ch->result.errors, "the files hold the version that is in force: there is nothing to try%s",
+                      s->watch ? " (with `watch = true` a change is taken over when it is saved: say `watch = false` to try one first)" : "");
+        refuse(ch, 409);
+        return false;
+    }
+    return may_open(ch, s) && fit_in(ch, s, false);
+}
+
+void lun_change_build_shadow(struct lun_job *j)
+{
+    struct lun_change *ch = lun_change_of(j);
+    struct lun_mistakes mistakes = {0};
+    struct lun_snapshot *s = load_files(ch, &mistakes);
+    const struct lun_known *bad = s && !ch->force ? taken_back(ch, s) : NULL;
+    if (!s) take_mistakes(ch, &mistakes);
+    else if (bad) tell_taken_back(ch, bad), refuse(ch, 422);
+    else if (may_stand_beside(ch, s)) {
+        ch->shadow = lun_shadow_new(lun_changes_means(ch->of)->options->registry, s);
+        s = NULL;
+        if (!make_shadow_kits(ch)) refuse(ch, 422), lun_shadow_unref(ch->shadow), ch->shadow = NULL;
+    }
+    lun_snapshot_unref(s);
+    lun_mistakes_free(&mistakes);
+}
+
+/* The files may hold something else by now. */
+static void tell_if_outdated(struct lun_change *ch)
+{
+    struct lun_mistakes mistakes = {0};
+    struct lun_snapshot *s = load_files(ch, &mistakes);
+    ch->result.warnings.n = 0;              /* they are of what is not taken over */
+    if (!s || strcmp(s->version, ch->tried->version))
+        lun_texts_add(ch, &ch->result.warnings, "the files have changed since the shadow began: what was tried is taken over, not what they hold now");
+    lun_snapshot_unref(s);
+    lun_mistakes_free(&mistakes);
+}
+
+void lun_change_build_tried(struct lun_job *j)
+{
+    struct lun_change *ch = lun_change_of(j);
+    struct lun_mistakes mistakes = {0};
+    struct lun_known tried = { .name = ch->tried->version, .snapshot = ch->tried };
+    struct lun_snapshot *s = load_known(ch, &tried, &mistakes);
+    tell_if_outdated(ch);
+    if (s) consider(ch, s, true);
+    else take_mistakes(ch, &mistakes);
     lun_mistakes_free(&mistakes);
 }
 

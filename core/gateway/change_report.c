@@ -9,13 +9,12 @@ typedef struct lun_change change;
 
 static const char *kind_name(const change *ch)
 {
-    static const char *const names[] = { "start", "reload", "rollback", "set", "canary", "key", "keep" };
+    static const char *const names[] = { "start", "reload", "rollback", "set", "canary", "key", "keep", "shadow", "shadow", "shadow" };
     return names[ch->kind];
 }
 
-static void put_line(change *ch, const char *by, const char *why, const char *what, const char *name, const char *before, const char *after)
+static void put_line(struct lun_buf *line, const char *by, const char *why, const char *what, const char *name, const char *before, const char *after)
 {
-    struct lun_buf *line = &ch->audit;
     char at[25];
     lun_clock_text(lun_clock_wall(), at);
     lun_buf_putc(line, '{');
@@ -29,7 +28,7 @@ static void put_line(change *ch, const char *by, const char *why, const char *wh
 
 static void put_audit(change *ch, const char *what, const char *name, const char *before, const char *after)
 {
-    put_line(ch, ch->by, ch->why, what, name, before, after);
+    put_line(&ch->audit, ch->by, ch->why, what, name, before, after);
 }
 
 static void put_canary(struct lun_buf *out, enum lun_canary_state state, double share)
@@ -46,7 +45,7 @@ static void audit_canaries(change *ch)
         struct lun_buf before = {0}, after = {0};
         put_canary(&before, e->from, e->share_before);
         put_canary(&after, e->to, e->share);
-        put_line(ch, e->by, e->why, "canary", ch->news[i].name, lun_buf_text(&before), lun_buf_text(&after));
+        put_line(&ch->audit, e->by, e->why, "canary", ch->news[i].name, lun_buf_text(&before), lun_buf_text(&after));
         lun_buf_free(&before), lun_buf_free(&after);
     }
 }
@@ -114,6 +113,20 @@ void lun_change_audit(change *ch)
     lun_buf_free(&before), lun_buf_free(&after);
 }
 
+void lun_change_audit_shadow(struct lun_changes *c, const char *by, const char *why, const char *live, const char *version, const char *state)
+{
+    struct lun_buf line = {0}, before = {0}, after = {0};
+    lun_json_put_text(&before, live);
+    lun_buf_putc(&after, '{');
+    lun_json_member_text(&after, "version", version);
+    lun_json_member_text(&after, "state", state);
+    lun_buf_putc(&after, '}');
+    put_line(&line, by, why, "shadow", NULL, lun_buf_text(&before), lun_buf_text(&after));
+    lun_log(c->options.log, LUN_LOG_INFO, "audit %.*s", (int)line.n - 1, line.at);
+    if (c->audit) lun_writer_put(c->audit, line.at, line.n - 1);
+    lun_buf_free(&line), lun_buf_free(&before), lun_buf_free(&after);
+}
+
 /* The audit lines, once what they say has come true. */
 static void tell_audit(struct lun_changes *c, change *ch)
 {
@@ -144,6 +157,7 @@ static void log_end(struct lun_changes *c, const change *ch)
     log_texts(c, LUN_LOG_WARN, ch, "", &ch->result.warnings);
     log_texts(c, LUN_LOG_WARN, ch, "counts from the next start: ", &ch->result.restart);
     if (ch->kind == LUN_CHANGE_SET || ch->kind == LUN_CHANGE_START || ch->kind == LUN_CHANGE_CANARY || ch->kind == LUN_CHANGE_KEY || ch->kind == LUN_CHANGE_KEEP) return;
+    if (ch->kind >= LUN_CHANGE_SHADOW && ch->result.status == 200) return;
     lun_metrics_add(m, LUN_METRIC_RELOADS, (const char *[]){ kind_name(ch), outcome(ch) }, 1);
     if (ch->result.status == 200) lun_metrics_set(m, LUN_METRIC_RELOADED, NULL, (double)lun_clock_wall() / 1e6);
     if (ch->result.status == 200 && !ch->result.changed && strcmp(ch->by, LUN_CHANGE_BY_FILES)) lun_log(c->options.log, LUN_LOG_INFO, "%s (%s): %s, nothing has changed", kind_name(ch), ch->by, c->current->version);

@@ -59,6 +59,7 @@ static void tune(struct lun_errand *e, struct lun_worker *w, int index)
 {
     (void)index;
     lun_worker_tune(w, lun_change_on(e)->tuning);
+    if (lun_change_on(e)->shadow_tuning) lun_worker_shadow_tune(w, lun_change_on(e)->shadow_tuning);
 }
 
 static bool check_setting(change *ch, struct lun_setting_change *s)
@@ -85,6 +86,7 @@ void lun_change_settings(change *ch)
     if (ch->result.status != 200) { lun_change_finish(ch); return; }
     struct lun_tuning *all = with_changes(c->settings, &ch->result);
     ch->tuning = lun_change_fitting(all, c->current);
+    lun_change_shadow_tune(ch, all);
     lun_tuning_unref(all);
     lun_change_everywhere(ch, tune, tuned);
 }

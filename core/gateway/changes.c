@@ -1,6 +1,7 @@
 #include "gateway/changes.h"
 #include "base/alloc.h"
 #include "gateway/change.h"
+#include "gateway/shadow.h"
 #include "state/registry.h"
 #include "wire/watch.h"
 #include <stdarg.h>
@@ -27,6 +28,9 @@ static void change_free(change *ch)
     while (ch->n_kits) lun_kit_free(ch->kits[--ch->n_kits]);
     lun_snapshot_unref(ch->snapshot);
     lun_tuning_unref(ch->tuning);
+    lun_tuning_unref(ch->shadow_tuning);
+    lun_shadow_unref(ch->shadow);
+    lun_snapshot_unref(ch->tried);
     lun_paths_free(&ch->looked_at);
     lun_errand_drop(&ch->errand);
     pthread_mutex_destroy(&ch->lock);
@@ -72,6 +76,7 @@ void lun_change_finish(change *ch)
     lun_timer_set(&c->options.reactor->loop, &ch->limit, LUN_NEVER);
     ch->result.version = c->current->version;
     ch->result.generation = c->versions.generation;
+    lun_change_shadow_settled(ch);
     lun_change_report(ch);
     keep_again(c, ch);
     watch(c, &ch->looked_at, ch->clock);
@@ -228,6 +233,9 @@ static void begin(change *ch)
     case LUN_CHANGE_CANARY:   lun_change_canary(ch); break;
     case LUN_CHANGE_KEY:      lun_change_key(ch); break;
     case LUN_CHANGE_KEEP:     lun_change_keep(ch); break;
+    case LUN_CHANGE_SHADOW:   lun_change_shadow(ch); break;
+    case LUN_CHANGE_UNSHADOW: lun_change_unshadow(ch); break;
+    case LUN_CHANGE_SHADOW_DUE: lun_change_shadow_due(ch); break;
     }
 }
 
@@ -323,6 +331,31 @@ void lun_changes_set(struct lun_changes *c, const char *by, const struct lun_wan
     }
     ch->result.settings = s;
     ch->result.n_settings = n;
+    wait_for(ch, told, self);
+    enqueue(ch);
+}
+
+void lun_changes_shadow(struct lun_changes *c, const char *by, const struct lun_shadow_terms *terms, lun_change_told *told, void *self)
+{
+    change *ch = change_new(c, LUN_CHANGE_SHADOW, by, "");
+    ch->terms = lun_arena_alloc(&ch->arena, sizeof *ch->terms);
+    *ch->terms = *terms;
+    ch->force = terms->force;
+    wait_for(ch, told, self);
+    enqueue(ch);
+}
+
+void lun_changes_unshadow(struct lun_changes *c, const char *by, const char *why, lun_change_told *told, void *self)
+{
+    change *ch = change_new(c, LUN_CHANGE_UNSHADOW, by, why);
+    wait_for(ch, told, self);
+    enqueue(ch);
+}
+
+void lun_changes_shadow_due(struct lun_changes *c, const char *by, lun_change_told *told, void *self)
+{
+    change *ch = change_new(c, LUN_CHANGE_SHADOW_DUE, by, "");
+    ch->shadow_number = c->shadow.number;
     wait_for(ch, told, self);
     enqueue(ch);
 }
@@ -490,6 +523,7 @@ struct lun_changes *lun_changes_new(const struct lun_changes_options *options, s
     c->options.source = &c->source;
     c->last_change = &c->first_change;
     lun_troubles_init(&c->troubles);
+    lun_change_shadow_init(c);
     c->builder = lun_builder_new(options->reactor, options->aside);
     if (!begin_with(c, &s, mistakes, error) || !open_audit(c, error)) {
         lun_changes_free(c);
@@ -543,6 +577,7 @@ void lun_changes_stop(struct lun_changes *c)
     if (c->held) c->holds = false, c->held = NULL;
     lun_watch_free(c->watch);
     c->watch = NULL;
+    lun_change_shadow_cut(c);
     go(c);
 }
 
@@ -567,6 +602,7 @@ void lun_changes_free(struct lun_changes *c)
     lun_builder_free(c->builder);
     if (c->now) lun_timer_set(&c->options.reactor->loop, &c->now->limit, LUN_NEVER), drop(c->now);
     for (change *ch; (ch = c->first_change); drop(ch)) c->first_change = ch->next;
+    lun_change_shadow_free(c);
     lun_versions_free(&c->versions);
     lun_tuning_unref(c->settings);
     lun_tuning_unref(c->tuning);

@@ -7,6 +7,7 @@
 #ifndef LUN_GATEWAY_CHANGES_H
 #define LUN_GATEWAY_CHANGES_H
 #include "gateway/builder.h"
+#include "gateway/comparison.h"
 #include "gateway/config_source.h"
 #include "gateway/troubles.h"
 #include "gateway/worker.h"
@@ -71,6 +72,36 @@ void lun_changes_rollback(struct lun_changes *, const char *by, const char *why,
 /* All of them or none. A value of NULL: back to the policy's default. Names and texts are copied. */
 struct lun_wanted { const char *name; const struct lun_plain *value; };
 void lun_changes_set(struct lun_changes *, const char *by, const struct lun_wanted *, int n, lun_change_told *told, void *self);
+
+/*  id, name, meaning: what has become of the last shadow (shadow.h) */
+#define LUN_SHADOW_STATES(X) \
+    X(NONE,     "none",     "there was none") \
+    X(RUNNING,  "running",  "requests are compared") \
+    X(ADOPTING, "adopting", "its time is over and it stayed within its bounds: it is being taken over") \
+    X(ADOPTED,  "adopted",  "it was taken over") \
+    X(REFUSED,  "refused",  "it was not: `why` says what was out of its bounds, or what went wrong") \
+    X(STOPPED,  "stopped",  "somebody has ended it, or the gateway did") \
+    X(REPLACED, "replaced", "another version was taken over meanwhile")
+#define X(id, ...) LUN_SHADOW_##id,
+enum lun_shadow_state { LUN_SHADOW_STATES(X) LUN_SHADOW_STATE_COUNT };
+#undef X
+const char *lun_shadow_state_name(enum lun_shadow_state);
+
+struct lun_shadow_terms {
+    lun_us lasts;
+    double share;                       /* of the requests that are compared, above 0 */
+    struct lun_comparison_bounds bounds;
+    bool force;                         /* as of a reload */
+};
+#define LUN_SHADOW_TERMS { .share = 1, .bounds = { .errors = 0.01, .cost = 0.05, .requests = 100 } }     /* where nothing is said; `lasts` has to be */
+/* Builds the version that the files hold, and has it asked beside the current one: told when every worker does. After its time it is taken over as by a reload,
+ * where it stayed within its bounds. 409: the files hold the current version, or there is a shadow already. */
+void lun_changes_shadow(struct lun_changes *, const char *by, const struct lun_shadow_terms *, lun_change_told *told, void *self);
+void lun_changes_unshadow(struct lun_changes *, const char *by, const char *why, lun_change_told *told, void *self);      /* 409: there is none */
+/* Its time is over now: it is taken over, told as a reload is, or refused with 422. 409: there is none. */
+void lun_changes_shadow_due(struct lun_changes *, const char *by, lun_change_told *told, void *self);
+void lun_changes_show_versions(const struct lun_changes *, struct lun_buf *out);   /* lun_versions_show, with a `shadow` where one is under way */
+void lun_changes_show_shadow(const struct lun_changes *, struct lun_buf *out);     /* an object: the present one, or what became of the last */
 
 /* 404: gateway.lua has no such canary; 409: that cannot be done with it now. */
 void lun_changes_canary(struct lun_changes *, const char *by, const char *name, enum lun_canary_verb, const char *why, lun_change_told *told, void *self);

@@ -167,6 +167,11 @@ static void grant(struct lun_decider *m)
         granted(m, &(struct lun_wish_result){ .error = "a replay asks nobody" });       /* unless the log has what came */
         return;
     }
+    if (m->station->alone && w->kind != LUN_WISH_SLEEP) {
+        m->station->unasked++;
+        granted(m, &(struct lun_wish_result){ .error = m->station->alone });
+        return;
+    }
     switch (w->kind) {
     case LUN_WISH_SLEEP:
         begin_sleep(m, w->delay);
@@ -211,6 +216,7 @@ static void think_on(struct lun_decider *m)
     if (m->hook <= LUN_HOOK_SELECT) {
         m->decided = true;
         m->decision += m->thought->cpu;
+        lun_request_question(m->request)->thought += m->thought->cpu;
     }
     if (m->thought->state == LUN_THOUGHT_FAILED) failed(m, &answer);
     else answer = m->thought->answer;

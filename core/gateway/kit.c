@@ -1,5 +1,6 @@
 #include "gateway/kit.h"
 #include "base/alloc.h"
+#include "gateway/shadow.h"
 #include "gateway/translate.h"
 #include "wire/tls.h"
 #include <stdlib.h>
@@ -35,5 +36,6 @@ void lun_kit_free(struct lun_kit *k)
     lun_redact_free(k->redact);
     lun_tls_free(k->tls);
     lun_snapshot_unref(k->snapshot);
+    lun_shadow_unref(k->shadow);
     free(k);
 }

@@ -13,6 +13,7 @@ struct lun_kit {
     struct lun_dialects *dialects;
     struct lun_scenarios *scenarios;
     struct lun_redact *redact;          /* of what is captured; NULL: there is none */
+    struct lun_shadow *shadow;          /* of which it is one, with a reference: gateway/shadow.h; NULL: of none */
     struct lun_tls *tls;                /* for who connects to `listen`; NULL: plain */
 };
 

@@ -93,6 +93,12 @@ enum lun_cache_result { LUN_CACHE_OFF, LUN_CACHE_RESULTS(X) LUN_CACHE_RESULT_COU
 const char *lun_cache_result_name(enum lun_cache_result);   /* "hit"; NULL for OFF. Static */
 bool lun_cache_answers(enum lun_cache_result);              /* no provider was asked for it: HIT, SHARED */
 
+/* What classify, budget and select have come to. */
+struct lun_decided {
+    const struct lun_plan *plan;            /* its steps are in the question's arena; NULL: it is refused, */
+    enum lun_hook by; int status;           /* by that hook, with that status */
+};
+
 struct lun_done;
 struct lun_ask {                            /* copied */
     struct lun_question *question;          /* the request's from now on, until `over` is told */
@@ -105,6 +111,8 @@ struct lun_ask {                            /* copied */
                                                money */
     /* The request is over and will be freed: log it, free the question. Called once, after `finish`, from its last walk. */
     void (*over)(void *self, struct lun_question *, const struct lun_done *); void *over_self;
+    /* It is decided who is asked, or that nobody is; not of what the cache answers. Once at most, before anything is sent; with over_self. NULL: nobody is told. */
+    void (*decided)(void *self, struct lun_question *, const struct lun_decided *);
 };
 struct lun_done {                           /* how it ended, for the log line and metrics */
     int status;                             /* 499: the client left first */

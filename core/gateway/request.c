@@ -92,9 +92,20 @@ static enum go too_late(request *r)
     return fail(r, &e);
 }
 
+static void tell_decided(request *r, const struct lun_decided *d) { if (r->ask.decided) r->ask.decided(r->ask.over_self, r->question, d); }
+
+static enum lun_hook deciding(const request *r) { return r->state == LUN_AT_CLASSIFY ? LUN_HOOK_CLASSIFY : r->state == LUN_AT_BUDGET ? LUN_HOOK_BUDGET : LUN_HOOK_SELECT; }
+
+/* Before it is decided who is asked. */
+static enum go turn_away(request *r, const struct lun_error *e)
+{
+    tell_decided(r, &(struct lun_decided){ .by = deciding(r), .status = e->status ? e->status : lun_code_status(e->code) });
+    return fail(r, e);
+}
+
 static enum go refuse(request *r, const struct lun_answer *answer, enum lun_code otherwise)
 {
-    return fail(r, &(struct lun_error){ .code = answer->status ? lun_code_of_status(answer->status) : otherwise, .status = answer->status,
+    return (r->state <= LUN_AT_SELECT ? turn_away : fail)(r, &(struct lun_error){ .code = answer->status ? lun_code_of_status(answer->status) : otherwise, .status = answer->status,
                                         .message = answer->message });
 }
 
@@ -131,9 +142,10 @@ static enum go budget(request *r)
     const struct lun_answer *answer = ask(r, LUN_HOOK_BUDGET, NULL);
     if (!answer) return WAIT;
     if (answer->verb == LUN_REFUSE) return refuse(r, answer, LUN_CODE_BUDGET_EXCEEDED);
-    if (answer->verb == LUN_DEGRADE && !lun_course_narrow(r->question, answer)) return fail(r, &(struct lun_error){ .code = LUN_CODE_BUDGET_EXCEEDED });
+    r->question->narrowed = answer->verb == LUN_DEGRADE;
+    if (answer->verb == LUN_DEGRADE && !lun_course_narrow(r->question, answer)) return turn_away(r, &(struct lun_error){ .code = LUN_CODE_BUDGET_EXCEEDED });
     const struct lun_tag_budget *unsaid = r->question->inner || r->question->rehearsal ? NULL : lun_charge_missing(r->question);
-    if (unsaid) return fail(r, &(struct lun_error){ .code = LUN_CODE_INVALID_REQUEST, .param = unsaid->at, .message = lun_reply_unsaid(r->question, unsaid) });
+    if (unsaid) return turn_away(r, &(struct lun_error){ .code = LUN_CODE_INVALID_REQUEST, .param = unsaid->at, .message = lun_reply_unsaid(r->question, unsaid) });
     return to(r, LUN_AT_CACHE);
 }
 
@@ -156,6 +168,7 @@ static enum go choose(request *r)
     if (answer->verb == LUN_PLAN && !r->question->pinned) lun_plan_check(r->question, &r->plan);
     else lun_plan_default(r->question, &r->plan);
     r->question->plan = &r->plan;
+    tell_decided(r, &(struct lun_decided){ .plan = &r->plan });
     return r->question->decide_only && r->plan.n ? decided(r) : to(r, LUN_AT_NEXT);
 }
 

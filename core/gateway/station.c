@@ -66,6 +66,13 @@ static void over(void *self, struct lun_question *q, const struct lun_done *done
     s->open--;
 }
 
+/* Whoever listens by now: a request may outlive him who did when it began. */
+static void decided(void *self, struct lun_question *q, const struct lun_decided *d)
+{
+    const struct lun_station *s = lun_decider_station(self);
+    if (s->decided) s->decided(s->decided_self, q, d);
+}
+
 struct lun_request *lun_station_open(struct lun_station *s, struct lun_question *q, const struct lun_client *client, void *client_self, bool hooks)
 {
     struct lun_decider *mind = lun_decider_new(s, q);
@@ -75,7 +82,7 @@ struct lun_request *lun_station_open(struct lun_station *s, struct lun_question 
         .question = q, .client = client, .client_self = client_self, .upstream = s->upstream, .upstream_self = s->upstream_self,
         .policy = hooks ? &lun_decider_port : NULL, .policy_self = mind, .money = s->registry->money,
         .limits = lun_policy_limits_of(s->policy), .waiting = s->waiting,
-        .over = over, .over_self = mind });
+        .over = over, .over_self = mind, .decided = s->decided && hooks ? decided : NULL });
 }
 
 void lun_station_each(struct lun_station *s, void (*tell)(void *self, struct lun_request *), void *self)

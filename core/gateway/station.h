@@ -44,6 +44,9 @@ struct lun_station {                    /* filled in by whoever owns it */
     void (*canary)(void *self); void *canary_self;          /* told when one has changed: by a request that ended, or by its clock; NULL: nobody */
     bool rehearsal;                     /* a trial run: functions of the host program are not called */
     bool rehearsal_new;                 /* whose requests are new at every canary */
+    /* Told of each request of a client when it is decided, as lun_ask says; NULL: nobody. The question may be held. */
+    void (*decided)(void *self, struct lun_question *, const struct lun_decided *); void *decided_self;
+    const char *alone; uint64_t unasked;    /* its hooks ask nobody: what `chat` and `http` answer instead; how often. NULL: they do */
     uint64_t random;                    /* state of the generator that seeds each request's own */
     int open;                           /* requests not yet over */
     struct lun_decider *deciders;       /* theirs */

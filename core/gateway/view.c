@@ -264,6 +264,8 @@ void lun_view_result(const struct lun_change_result *r, struct lun_buf *out)
     lun_buf_putc(out, '}');
 }
 
+void lun_view_warnings(const struct lun_change_result *r, struct lun_buf *out) { put_texts(out, "warnings", &r->warnings); }
+
 void lun_view_kept(const struct lun_change_result *r, struct lun_buf *out)
 {
     lun_json_member_bool(out, "kept", r->kept);

@@ -5,6 +5,7 @@
 #include "gateway/desk.h"
 #include "gateway/front.h"
 #include "gateway/presented.h"
+#include "gateway/shadow.h"
 #include "gateway/web.h"
 #include "wire/upstream.h"
 #include <stdatomic.h>
@@ -18,6 +19,7 @@ struct lun_worker {
     struct lun_web *web;
     struct lun_keyring *keyring;
     struct lun_desk *desk, *old, *fresh;        /* fresh: prepared, and not yet the one */
+    struct lun_shadow_desk *shadow;             /* beside the desk; NULL: there is none */
     struct lun_renewal *renewal;                /* of the desk's machines; NULL: none is under way */
     struct lun_front front;
     struct lun_server *server;                  /* NULL: nobody connects */
@@ -96,9 +98,30 @@ static void reap(struct lun_timer *t)
     else if (w->old || w->stopping) reap_soon(w);
 }
 
+static void retire_shadow(void *self, struct lun_kit *kit) { retire(self, kit); }
+
+void lun_worker_shadow(struct lun_worker *w, struct lun_kit *kit, struct lun_tuning *tuning)
+{
+    lun_worker_unshadow(w);
+    w->shadow = lun_shadow_desk_new(kit, &w->desk->station, tuning, retire_shadow, w);
+    lun_shadow_desk_watch(w->shadow, &w->desk->station);
+}
+
+void lun_worker_shadow_tune(struct lun_worker *w, struct lun_tuning *tuning) { if (w->shadow) lun_shadow_desk_tune(w->shadow, tuning); }
+
+void lun_worker_unshadow(struct lun_worker *w)
+{
+    if (!w->shadow) return;
+    lun_shadow_desk_ignore(&w->desk->station);
+    lun_shadow_desk_end(w->shadow);
+    w->shadow = NULL;
+}
+
 static void replace(struct lun_worker *w, struct lun_desk *fresh)
 {
     struct lun_desk *before = w->desk;
+    lun_shadow_desk_ignore(&before->station);
+    if (w->shadow) lun_shadow_desk_watch(w->shadow, &fresh->station);
     lun_desk_probe(before, false);
     before->next = w->old;
     w->old = before;
@@ -154,6 +177,7 @@ void lun_worker_adopt(struct lun_worker *w)
     struct lun_desk *fresh = w->fresh;
     w->fresh = NULL;
     end_renewal(w);
+    lun_worker_unshadow(w);
     replace(w, fresh);
     if (!w->server) return;
     lun_server_set_body(w->server, fresh->station.snapshot->limits.body);
@@ -333,7 +357,7 @@ static void end_all(struct lun_worker *w)
     w->server = NULL;
     lun_reactor_leave(w->reactor);
     lun_reactor_enter(w->reactor);
-    if (w->desk) lun_worker_each(w, hurry, NULL);
+    if (w->desk) lun_worker_each(w, hurry, NULL), lun_worker_unshadow(w);
     lun_reactor_leave(w->reactor);
 }
 

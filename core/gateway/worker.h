@@ -53,6 +53,11 @@ bool lun_worker_prepare(struct lun_worker *, struct lun_kit *, struct lun_tuning
 void lun_worker_adopt(struct lun_worker *);
 void lun_worker_discard(struct lun_worker *);   /* instead of adopt */
 
+/* A version is asked beside the current one, until that is another one or lun_worker_unshadow. The kit is one of a shadow's, and taken. */
+void lun_worker_shadow(struct lun_worker *, struct lun_kit *, struct lun_tuning *);
+void lun_worker_shadow_tune(struct lun_worker *, struct lun_tuning *);      /* nothing where there is none */
+void lun_worker_unshadow(struct lun_worker *);                      /* likewise */
+
 void lun_worker_tune(struct lun_worker *, struct lun_tuning *);     /* for requests that begin from now on. A reference is taken */
 void lun_worker_keys(struct lun_worker *, struct lun_keyring *);    /* likewise: who may ask from now on */
 struct lun_station *lun_worker_station(struct lun_worker *);        /* the one that new requests begin with; asked anew for each */

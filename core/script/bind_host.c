@@ -77,6 +77,7 @@ static int call(lua_State *L)
     if (n > LUNETTE_ARGUMENTS) return luaL_error(L, "lunette.host.%s: %d arguments, at most %d are taken", f->name, n, LUNETTE_ARGUMENTS);
     for (int i = 0; i < n; i++) read_argument(L, f->name, i + 1, &in[i]);
     if (mind->question->rehearsal) return lun_bind_nil(L, "rehearsal");
+    if (mind->question->shadow) return lun_bind_nil(L, "shadow");
     struct lun_buf *texts = lun_bind_scratch(L);
     lun_vm_check(L);
     int results = f->call(f->user, in, n, out);

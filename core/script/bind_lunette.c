@@ -176,7 +176,7 @@ const struct lun_function lun_functions[] = {
       .lua = "(t: table): table", .fixed = true },
     { "host.NAME", "(…)", "any", "a function that the program round the gateway has given it (`lun_function` of lunette.h): texts, numbers, booleans and nil go in and come out. "
       "nil where there is none of that name, so `lunette.host.classify and lunette.host.classify(request.text)`. It does not wait, and its CPU time is the hook's. "
-      "While a reload is tried out it is not called: `nil, \"rehearsal\"`", NULL,
+      "While a reload is tried out it is not called: `nil, \"rehearsal\"`; nor in a shadow: `nil, \"shadow\"`", NULL,
       .lua = "(...: string|number|boolean|nil): any" },
     { "again", "(delay)", "decision", "`retry`: the same target again, after delay seconds (0)", lun_decide_again,
       .lua = "(delay?: number): lunette.Decision", .fixed = true },

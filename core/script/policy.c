@@ -296,11 +296,11 @@ static void go(struct lun_mind *mind, int n)
         mind->thought.wish = mind->wish;
         lun_tracing_wished(mind->run->L, mind);
         if (mind->tape) lun_tape_wish(mind);
-        return;
+        break;
     default: read_error(mind);
     }
     lun_tracing_done(mind, mind->policy->vm->line);
-    if (mind->tape) lun_tape_answer(mind);
+    if (mind->tape && mind->thought.state != LUN_THOUGHT_WISHES) lun_tape_answer(mind);
 }
 
 /* Pushes what the hook is given beside the request; gives how many. */

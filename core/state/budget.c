@@ -70,6 +70,14 @@ struct lun_account *lun_account_get(struct lun_money *m, const char *name, const
     return a;
 }
 
+struct lun_account *lun_account_find(struct lun_money *m, const char *name)
+{
+    pthread_mutex_lock(&m->lock);
+    struct lun_account *a = lun_names_get(&m->accounts, name);
+    pthread_mutex_unlock(&m->lock);
+    return a;
+}
+
 bool lun_account_limited(const struct lun_account *a) { return a->limit >= 0; }
 
 /* ---- periods ---- */

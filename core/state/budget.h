@@ -103,6 +103,7 @@ void lun_money_leave(struct lun_money *, struct lun_money_waiter *);    /* not w
 /* The account of that name, made when new; a changed rule applies from now on (another `per` begins at nothing spent). Lives
  * as long as the lun_money. Names come from the configuration: their number is not limited here. */
 struct lun_account *lun_account_get(struct lun_money *, const char *name, const struct lun_budget_rule *);
+struct lun_account *lun_account_find(struct lun_money *, const char *name);         /* as it is; NULL: there is none */
 struct lun_account *lun_account_request(int64_t limit);         /* one request's own (x-lunette-budget), for ever; < 0: no limit. Used by
                                                                    one thread, with any lun_money. No ledger knows it */
 void lun_account_free(struct lun_account *);                    /* only for those of lun_account_request, once their holds have ended */

@@ -65,13 +65,14 @@ enum lun_metric_type { LUN_COUNTER, LUN_GAUGE, LUN_HISTOGRAM };
     X(CANARY_SAMPLES,  "lunette_canary_stage_samples",              GAUGE,     "canary",                "Requests counted in this stage, or in the window of a watch") \
     X(CANARY_ERRORS,   "lunette_canary_stage_error_ratio",          GAUGE,     "canary",                "The share of these that failed") \
     X(CANARY_P99,      "lunette_canary_stage_p99_seconds",          GAUGE,     "canary",                "What 99 of 100 of the good ones took at most") \
+    X(SHADOW_REQUESTS, "lunette_shadow_requests_total",             COUNTER,   "result",                "Requests about which a shadow was to be asked: same, different (from the live decision), failed (a hook of the shadow, and none of the live version); busy, full, large (left out)") \
     X(CONNECTIONS,     "lunette_connections",                       GAUGE,     "",                      "Client connections open") \
     X(REFUSED,         "lunette_refused_total",                     COUNTER,   "status",                "Requests refused before a policy saw them") \
     X(LOG_DROPPED,     "lunette_log_dropped_total",                 COUNTER,   "",                      "Request log lines dropped because the disk was too slow") \
     X(GENERATION,      "lunette_config_generation",                 GAUGE,     "",                      "How many versions of the configuration this process has taken over") \
     X(CONFIG,          "lunette_config_info",                       GAUGE,     "version",               "1; the version that new requests begin with: where a fleet differs in it, it is split") \
     X(VERSIONS_LIVE,   "lunette_config_versions_live",              GAUGE,     "",                      "Versions that have requests under way, the current one included") \
-    X(RELOADS,         "lunette_config_reloads_total",              COUNTER,   "kind,result",           "Reloads and rollbacks, by what came of them: changed, unchanged, refused") \
+    X(RELOADS,         "lunette_config_reloads_total",              COUNTER,   "kind,result",           "Reloads, rollbacks and shadows, by what came of them: changed, unchanged, refused; a shadow that is taken over is a reload") \
     X(RELOADED,        "lunette_config_last_reload_success_timestamp_seconds", GAUGE, "",               "When one was last taken over, or found to be unchanged; Unix time") \
     X(STARTED,         "process_start_time_seconds",                GAUGE,     "",                      "When the counters began at 0; Unix time") \
     X(BUILD,           "lunette_build_info",                        GAUGE,     "version,policy",        "1; the version of the program and of the policy") \

@@ -71,7 +71,7 @@ struct lun_question *lun_question_new(struct lun_arena_stock *stock, struct lun_
     struct lun_question *q = &o->question;
     o->arena = arena;
     *q = (struct lun_question){ .arena = &o->arena, .snapshot = lun_snapshot_ref(snapshot), .registry = registry, .loop = loop,
-                                .arrived = loop->now, .arrived_wall = wall, .random = seed, .rest = "", .n = 1, .max_tokens = -1, .budget = -1 };
+                                .arrived = loop->now, .arrived_wall = wall, .random = seed, .seed = seed, .rest = "", .n = 1, .max_tokens = -1, .budget = -1 };
     q->deadline = loop->now + snapshot->limits.deadline;
     q->trials_tail = &q->trials;
     make_number(&q->random, q->number, q->id);
@@ -80,7 +80,7 @@ struct lun_question *lun_question_new(struct lun_arena_stock *stock, struct lun_
 
 void lun_question_free(struct lun_question *q)
 {
-    if (!q) return;
+    if (!q || q->held-- > 0) return;
     if (q->own_account) lun_account_free(q->own_account);
     lun_tuning_unref(q->tuning);
     lun_key_unref(q->key);

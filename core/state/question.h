@@ -103,7 +103,7 @@ struct lun_question {
     lun_us arrived, arrived_wall, deadline;     /* deadline: loop time */
     char id[LUN_REQUEST_ID];        /* x-lunette-request-id: the digits of `number` */
     unsigned char number[16];
-    uint64_t random;                /* state of its own generator: everything random about it comes from here */
+    uint64_t random, seed;          /* state of its own generator: everything random about it comes from here; what that began with */
 
     enum lun_endpoint endpoint;
     const char *body; size_t body_n;    /* points into kept, or somewhere else that outlives the question */
@@ -138,6 +138,10 @@ struct lun_question {
     bool inner;                     /* a policy's own question (lunette.chat): not counted among those of clients */
     bool rehearsal;                 /* a trial run of hooks, before a version is adopted: functions of the host are not called */
     bool rehearsal_new;             /* in which it is new at every canary */
+    bool shadow;                    /* a version is asked beside the one that decides: likewise */
+    bool narrowed;                  /* `budget` has said which targets are left */
+    int held;                       /* how many others need it still: lun_question_hold */
+    lun_us thought;                 /* CPU time of the hooks that decided: classify, budget, select */
 
     const struct lun_target *const *targets; int n_targets;   /* what this key may use and can answer this endpoint; narrowed by budget */
     const struct lun_target *const *asked; int n_asked;       /* those of the model named (all, for auto) */
@@ -183,7 +187,9 @@ bool lun_request_seed(const char *id, uint64_t *seed);
 /* Empty, with an arena of its own (whose memory is its thread's stock, if there is one), a reference to the snapshot, and the time. `seed`: what all its
  * randomness comes from, and its id. */
 struct lun_question *lun_question_new(struct lun_arena_stock *, struct lun_snapshot *, struct lun_registry *, const struct lun_loop *, lun_us wall, uint64_t seed);
-void lun_question_free(struct lun_question *);          /* NULL is fine */
+void lun_question_free(struct lun_question *);          /* NULL is fine; one that is held goes with the last who does */
+/* It is needed beyond its request's end, for what the client said. One lun_question_free more is to come. Same thread. */
+static inline void lun_question_hold(struct lun_question *q) { q->held++; }
 
 /* What the body says in a field that is routed by; {0}: nothing. */
 static inline struct lun_json lun_question_field(const struct lun_question *q, enum lun_field f)

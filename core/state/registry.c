@@ -7,23 +7,33 @@
 #include <stdlib.h>
 
 #define STORE_BYTES   ((size_t)64 << 20)
+#define ASIDE_BYTES   ((size_t)8 << 20)
 #define AT_LEAST      10        /* retries and hedges that are always allowed in a window */
 #define RETRY_WINDOW  (10 * LUN_SECOND)
 #define HEDGE_WINDOW  (60 * LUN_SECOND)
 
 struct lun_registry_names { struct lun_names targets, providers, clients, canaries, tags; };
 
-struct lun_registry *lun_registry_new(void)
+static struct lun_registry *registry_new(struct lun_store *store)
 {
     struct lun_registry *r = lun_zalloc(sizeof *r);
     r->money = lun_money_new();
-    r->store = lun_store_new(STORE_BYTES);
+    r->store = store;
     r->cache = lun_cache_new();
     r->retries = lun_quota_new(RETRY_WINDOW, AT_LEAST);
     r->hedges = lun_quota_new(HEDGE_WINDOW, AT_LEAST);
     r->metrics = lun_metrics_new();
     r->shares = lun_shares_new();
     r->names = lun_zalloc(sizeof *r->names);
+    return r;
+}
+
+struct lun_registry *lun_registry_new(void) { return registry_new(lun_store_new(STORE_BYTES)); }
+
+struct lun_registry *lun_registry_aside(struct lun_registry *of)
+{
+    struct lun_registry *r = registry_new(lun_store_over(of->store, ASIDE_BYTES));
+    r->of = of;
     return r;
 }
 
@@ -167,5 +177,74 @@ void lun_registry_bind(struct lun_registry *r, struct lun_snapshot *s)
     }
     for (int i = 0; i < s->n_tags; i++) ((struct lun_tag_budget *)&s->tags[i])->state = values_of(r, &s->tags[i]);
     s->total_account = account(r, "total", "", &s->total);
+    s->ledger_version = lun_money_name(r->money, s->version ? s->version : "");
+}
+
+/* ---- beside another one ---- */
+
+static struct lun_provider_state *seen_provider(struct lun_registry *r, struct lun_snapshot *s, const struct lun_provider *p)
+{
+    struct lun_provider_record *there = lun_names_get(&r->of->names->providers, p->name);
+    struct lun_provider_state *state = there ? lun_provider_state_seen(&s->arena, there, p) : NULL;
+    return state ? state : lun_provider_state_new(&s->arena, known(&r->names->providers, p->name, make_provider), p);
+}
+
+static struct lun_target_state *seen_target(struct lun_registry *r, struct lun_snapshot *s, const struct lun_target *t)
+{
+    struct lun_target_record *there = lun_names_get(&r->of->names->targets, t->name);
+    struct lun_target_state *state = there ? lun_target_state_seen(&s->arena, there, t) : NULL;
+    return state ? state : lun_target_state_new(&s->arena, known(&r->names->targets, t->name, make_target), t, r->shares);
+}
+
+static struct lun_account *seen_account(struct lun_registry *r, const char *what, const char *name, const struct lun_budget_rule *rule)
+{
+    char *full = lun_printf("%s%s", what, name);
+    struct lun_account *a = lun_account_find(r->of->money, full);
+    if (!a) a = lun_account_get(r->money, full, rule);
+    free(full);
+    return a;
+}
+
+static struct lun_client_state *seen_client(struct lun_registry *r, const struct lun_client_rule *rule)
+{
+    struct lun_client_state *c = lun_names_get(&r->of->names->clients, rule->name);
+    return c ? c : client(r, rule);
+}
+
+static struct lun_canary *seen_canary(struct lun_registry *r, const struct lun_canary_rule *rule)
+{
+    struct lun_canary *c = lun_names_get(&r->of->names->canaries, rule->name);
+    if (c) return c;
+    lun_canary_apply(c = lun_registry_canary(r, rule->name), rule);
+    return c;
+}
+
+static struct lun_tag_values *seen_values(struct lun_registry *r, const struct lun_tag_budget *t)
+{
+    struct lun_tag_values *v = lun_names_get(&r->names->tags, t->name), *of = lun_names_get(&r->of->names->tags, t->name);
+    if (!v) lun_names_put(&r->names->tags, t->name, v = lun_tag_values_aside(r->money, t->name, of));
+    lun_tag_values_apply(v, t);
+    return v;
+}
+
+void lun_registry_bind_aside(struct lun_registry *r, struct lun_snapshot *s)
+{
+    r->zone = s->zone;
+    for (int i = 0; i < s->n_providers; i++) ((struct lun_provider *)&s->providers[i])->state = seen_provider(r, s, &s->providers[i]);
+    for (int i = 0; i < s->n_targets; i++) {
+        struct lun_target *t = (struct lun_target *)&s->targets[i];
+        t->ledger_name = lun_money_name(r->money, t->name);
+        t->state = seen_target(r, s, t);
+    }
+    for (int i = 0; i < s->n_teams; i++) ((struct lun_team *)&s->teams[i])->account = seen_account(r, "team ", s->teams[i].name, &s->teams[i].budget);
+    for (int i = 0; i < s->n_clients; i++) {
+        struct lun_client_rule *c = (struct lun_client_rule *)&s->clients[i];
+        c->account = seen_account(r, "key ", c->name, &c->budget);
+        c->state = seen_client(r, c);
+        c->ledger_name = lun_money_name(r->money, c->name);
+    }
+    for (int i = 0; i < s->n_canaries; i++) ((struct lun_canary_rule *)&s->canaries[i])->state = seen_canary(r, &s->canaries[i]);
+    for (int i = 0; i < s->n_tags; i++) ((struct lun_tag_budget *)&s->tags[i])->state = seen_values(r, &s->tags[i]);
+    s->total_account = seen_account(r, "total", "", &s->total);
     s->ledger_version = lun_money_name(r->money, s->version ? s->version : "");
 }

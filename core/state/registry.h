@@ -22,12 +22,16 @@ struct lun_registry {
     struct lun_told_rests { void (*tell)(void *self, const struct lun_target *, int key, const struct lun_rests *); void *self; } rests;   /* any thread; NULL: nobody */
     const struct lun_zone *zone;        /* of the budgets of keys that are made at run time: that of the last snapshot bound */
     struct lun_registry_names *names;
+    struct lun_registry *of;            /* NULL: it lies beside none */
 };
 /* The canary of that name, made where there is none yet. One thread at a time, and not beside lun_registry_bind. */
 struct lun_canary *lun_registry_canary(struct lun_registry *, const char *name);
 /* Calls for each there is, also those that the configuration has no more. Likewise. */
 void lun_registry_canaries(struct lun_registry *, void (*each)(void *self, const char *name, struct lun_canary *), void *self);
 struct lun_registry *lun_registry_new(void);
+/* One beside another, for a version that is only tried: what that one knows is seen as it is, what is made, counted or stored stays here. It ends before
+ * that one. */
+struct lun_registry *lun_registry_aside(struct lun_registry *of);
 void lun_registry_free(struct lun_registry *);      /* after the last snapshot that was bound to it */
 
 /* Fills the `state` and `account` fields of a fresh snapshot, before it is published: those known by name are found again,
@@ -35,6 +39,9 @@ void lun_registry_free(struct lun_registry *);      /* after the last snapshot t
  * be one of its own. Limits that a reload changed apply from here on, also to who still holds the old snapshot. One thread at a
  * time. What lies in the snapshot's arena dies with it; what is known by name lives as long as the registry. */
 void lun_registry_bind(struct lun_registry *, struct lun_snapshot *);
+/* The same beside another one: `state` and `account` are those that it knows by name, under the limits in force there; what it does not know is made
+ * here. On the thread that binds there. */
+void lun_registry_bind_aside(struct lun_registry *, struct lun_snapshot *);
 /* The same for a key that was made at run time, before it is in a ring that is in use. */
 void lun_registry_bind_key(struct lun_registry *, struct lun_key *);
 /* Puts the limits of a snapshot that was bound before into force again, where another one's have been since. Any thread, one at a time. */

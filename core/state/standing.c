@@ -47,10 +47,16 @@ static uint64_t fingerprint(const char *key)
     return print | 1;
 }
 
-static struct lun_key_record *key_record(struct lun_provider_record *r, uint64_t print)
+static struct lun_key_record *known_key(struct lun_provider_record *r, uint64_t print)
 {
     struct lun_key_record *k = r->keys;
     while (k && k->fingerprint != print) k = k->next;
+    return k;
+}
+
+static struct lun_key_record *key_record(struct lun_provider_record *r, uint64_t print)
+{
+    struct lun_key_record *k = known_key(r, print);
     if (k) return k;
     k = lun_zalloc(sizeof *k);
     k->fingerprint = print;
@@ -66,10 +72,16 @@ static void share(struct lun_shares *s, const char *target, const struct lun_lan
     free(name);
 }
 
-static struct lun_lane *lane(struct lun_target_record *r, struct lun_key_record *key, const char *target, struct lun_shares *s)
+static struct lun_lane *known_lane(struct lun_target_record *r, const struct lun_key_record *key)
 {
     struct lun_lane *l = r->lanes;
     while (l && l->key != key) l = l->next;
+    return l;
+}
+
+static struct lun_lane *lane(struct lun_target_record *r, struct lun_key_record *key, const char *target, struct lun_shares *s)
+{
+    struct lun_lane *l = known_lane(r, key);
     if (l) return l;
     l = lun_zalloc(sizeof *l);
     l->key = key;
@@ -87,6 +99,17 @@ struct lun_provider_state *lun_provider_state_new(struct lun_arena *a, struct lu
     s->keys = lun_arena_zalloc(a, (size_t)s->n_keys * sizeof *s->keys);
     if (!p->n_keys) s->keys[0] = key_record(r, 0);
     for (int i = 0; i < p->n_keys; i++) s->keys[i] = key_record(r, fingerprint(p->keys[i].value));
+    return s;
+}
+
+struct lun_provider_state *lun_provider_state_seen(struct lun_arena *a, struct lun_provider_record *r, const struct lun_provider *p)
+{
+    struct lun_provider_state *s = lun_arena_zalloc(a, sizeof *s);
+    s->record = r;
+    s->n_keys = p->n_keys ? p->n_keys : 1;
+    s->keys = lun_arena_zalloc(a, (size_t)s->n_keys * sizeof *s->keys);
+    for (int i = 0; i < s->n_keys; i++)
+        if (!(s->keys[i] = known_key(r, p->n_keys ? fingerprint(p->keys[i].value) : 0))) return NULL;
     return s;
 }
 
@@ -118,6 +141,17 @@ struct lun_target_state *lun_target_state_new(struct lun_arena *a, struct lun_ta
         s->lanes[i] = lane(r, p->keys[i], t->name, shares);
         lun_limiter_set(s->lanes[i]->limiter, t->requests_per_minute, t->tokens_per_minute);
     }
+    return s;
+}
+
+struct lun_target_state *lun_target_state_seen(struct lun_arena *a, struct lun_target_record *r, const struct lun_target *t)
+{
+    struct lun_target_state *s = lun_arena_zalloc(a, sizeof *s);
+    const struct lun_provider_state *p = t->provider->state;
+    s->record = r;
+    s->n_lanes = p->n_keys;
+    s->lanes = lun_arena_zalloc(a, (size_t)s->n_lanes * sizeof *s->lanes);
+    for (int i = 0; i < s->n_lanes; i++) if (!(s->lanes[i] = known_lane(r, p->keys[i]))) return NULL;
     return s;
 }
 

@@ -64,6 +64,10 @@ struct lun_provider_state *lun_provider_state_new(struct lun_arena *, struct lun
 void lun_target_state_apply(const struct lun_target *);      /* its limits are in force from now on */
 struct lun_target_state *lun_target_state_new(struct lun_arena *, struct lun_target_record *, const struct lun_target *, struct lun_shares *);
 
+/* The same of a snapshot that is only tried: nothing is made in a record or changed there. NULL: something of it is not known there yet, a key. */
+struct lun_provider_state *lun_provider_state_seen(struct lun_arena *, struct lun_provider_record *, const struct lun_provider *);
+struct lun_target_state *lun_target_state_seen(struct lun_arena *, struct lun_target_record *, const struct lun_target *);
+
 /* The circuit of a provider as a whole, for lun_health_rests_until, _begin and _end. Nothing, where it is not probed. */
 lun_us lun_standing_down_until(const struct lun_provider *, lun_us now);
 void lun_standing_down_begin(const struct lun_provider *, lun_us now);

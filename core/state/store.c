@@ -8,6 +8,7 @@
 #define KEY_MOST   1024
 #define VALUE_MOST 65536
 #define NUMBER     'n'
+#define REMOVED    0            /* in one that lies over another: what stands below does not count */
 #define USUAL      128          /* bytes of an entry: the table of slots is made for so many once and for all, since whoever made it larger would hold up all others */
 
 struct entry {
@@ -24,6 +25,7 @@ struct lun_store {
     struct entry **slots;
     size_t room, used, most;    /* used, most: bytes, with what an entry itself takes */
     struct entry *newest, *oldest;
+    struct lun_store *under;    /* NULL: none */
 };
 
 struct lun_store *lun_store_new(size_t max_bytes)
@@ -34,6 +36,13 @@ struct lun_store *lun_store_new(size_t max_bytes)
     s->most = max_bytes;
     for (s->room = 64; s->room < max_bytes / USUAL; ) s->room *= 2;
     s->slots = lun_zalloc(s->room * sizeof *s->slots);
+    return s;
+}
+
+struct lun_store *lun_store_over(struct lun_store *under, size_t max_bytes)
+{
+    struct lun_store *s = lun_store_new(max_bytes);
+    s->under = under;
     return s;
 }
 
@@ -73,13 +82,30 @@ static void drop(struct lun_store *s, struct entry *e)
     free(e);
 }
 
-static struct entry *find(struct lun_store *s, uint64_t hash, const char *key, size_t n, lun_us now)
+static struct entry *look(struct lun_store *s, uint64_t hash, const char *key, size_t n)
 {
     struct entry *e = s->slots[hash & (s->room - 1)];
     while (e && (e->hash != hash || e->key_n != n || memcmp(e->bytes, key, n))) e = e->chain;
+    return e;
+}
+
+static struct entry *find(struct lun_store *s, uint64_t hash, const char *key, size_t n, lun_us now)
+{
+    struct entry *e = look(s, hash, key, n);
     if (!e || e->ends > now) return e;
     drop(s, e);
     return NULL;
+}
+
+/* Leaves all as it is, the order of use too. */
+static bool peek(struct lun_store *s, const char *key, size_t n, lun_us now, char *type, struct lun_buf *out)
+{
+    pthread_mutex_lock(&s->lock);
+    struct entry *e = look(s, lun_siphash(s->seed, key, n), key, n);
+    bool there = e && e->ends > now;
+    if (there) *type = e->type, lun_buf_add(out, value_of(e), e->value_n);
+    pthread_mutex_unlock(&s->lock);
+    return there;
 }
 
 static void put(struct lun_store *s, uint64_t hash, const char *key, size_t n, char type, const void *value, size_t value_n, lun_us ends)
@@ -108,8 +134,9 @@ bool lun_store_get(struct lun_store *s, const char *key, size_t n, lun_us now, c
         *type = e->type;
         lun_buf_add(out, value_of(e), e->value_n);
     }
+    bool there = e && e->type != REMOVED, below = !e && s->under;
     pthread_mutex_unlock(&s->lock);
-    return e;
+    return below ? peek(s->under, key, n, now, type, out) : there;
 }
 
 bool lun_store_set(struct lun_store *s, const char *key, size_t n, char type, const void *value, size_t value_n, lun_us ttl, lun_us now)
@@ -128,8 +155,10 @@ void lun_store_remove(struct lun_store *s, const char *key, size_t n)
 {
     if (n > KEY_MOST) return;
     pthread_mutex_lock(&s->lock);
-    struct entry *e = find(s, lun_siphash(s->seed, key, n), key, n, 0);
+    uint64_t hash = lun_siphash(s->seed, key, n);
+    struct entry *e = find(s, hash, key, n, 0);
     if (e) drop(s, e);
+    if (s->under) put(s, hash, key, n, REMOVED, NULL, 0, LUN_NEVER);
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -144,15 +173,32 @@ static bool add(struct lun_store *s, struct entry *e, double by, double *out)
     return true;
 }
 
+/* What a number that is not here begins with: nothing, or what stands below. False: that is no number. */
+static bool begins_with(struct lun_store *s, const char *key, size_t n, lun_us now, double *value)
+{
+    struct lun_buf out = {0};
+    char type;
+    *value = 0;
+    bool there = s->under && peek(s->under, key, n, now, &type, &out), good = !there || (type == NUMBER && out.n == sizeof *value);
+    if (there && good) memcpy(value, out.at, sizeof *value);
+    lun_buf_free(&out);
+    return good;
+}
+
 bool lun_store_incr(struct lun_store *s, const char *key, size_t n, double by, lun_us ttl, lun_us now, double *out)
 {
+    double from = 0;
     if (n > KEY_MOST || size_of(n, sizeof by) > s->most) return false;
-    bool done = true;
     pthread_mutex_lock(&s->lock);
     uint64_t hash = lun_siphash(s->seed, key, n);
     struct entry *e = find(s, hash, key, n, now);
-    if (e) done = add(s, e, by, out);
-    else put(s, hash, key, n, NUMBER, &by, sizeof by, ends_at(ttl, now)), *out = by;
+    bool removed = e && e->type == REMOVED, fresh = !e || removed;
+    bool done = !fresh ? add(s, e, by, out) : removed || begins_with(s, key, n, now, &from);
+    if (done && fresh) {
+        *out = from + by;
+        if (removed) drop(s, e);
+        put(s, hash, key, n, NUMBER, out, sizeof *out, ends_at(ttl, now));
+    }
     pthread_mutex_unlock(&s->lock);
     return done;
 }

@@ -9,6 +9,8 @@
 
 struct lun_store;
 struct lun_store *lun_store_new(size_t max_bytes);
+/* One over another, which is only looked at, not even for the order in which its values go: what is not written here is found there. Freed before that one. */
+struct lun_store *lun_store_over(struct lun_store *under, size_t max_bytes);
 void lun_store_free(struct lun_store *);
 
 /* Values are opaque bytes with a type letter of the caller's ('s', 'b' …); only 'n' is known here: a number, the bytes of a double. Keys

@@ -12,6 +12,7 @@ struct lun_tag_values {
     struct lun_account *other;
     struct lun_budget_rule rule;
     int most;
+    struct lun_tag_values *of;      /* where accounts are looked for first; NULL: nowhere */
 };
 
 struct lun_tag_values *lun_tag_values_new(struct lun_money *money, const char *tag)
@@ -20,6 +21,21 @@ struct lun_tag_values *lun_tag_values_new(struct lun_money *money, const char *t
     *v = (struct lun_tag_values){ .money = money, .tag = lun_strdup(tag), .rule.limit = -1 };
     pthread_mutex_init(&v->lock, NULL);
     return v;
+}
+
+struct lun_tag_values *lun_tag_values_aside(struct lun_money *money, const char *tag, struct lun_tag_values *of)
+{
+    struct lun_tag_values *v = lun_tag_values_new(money, tag);
+    v->of = of;
+    return v;
+}
+
+static struct lun_account *look(struct lun_tag_values *v, const char *value)
+{
+    pthread_mutex_lock(&v->lock);
+    struct lun_account *a = lun_names_get(&v->accounts, value);
+    pthread_mutex_unlock(&v->lock);
+    return a;
 }
 
 void lun_tag_values_free(struct lun_tag_values *v)
@@ -52,6 +68,8 @@ void lun_tag_values_apply(struct lun_tag_values *v, const struct lun_tag_budget 
 
 struct lun_account *lun_tag_values_account(struct lun_tag_values *v, const char *value)
 {
+    struct lun_account *known = v->of ? look(v->of, value) : NULL;
+    if (known) return known;
     pthread_mutex_lock(&v->lock);
     struct lun_account *a = lun_names_get(&v->accounts, value);
     if (!a && v->accounts.n < (size_t)v->most) lun_names_put(&v->accounts, value, a = account(v, value));

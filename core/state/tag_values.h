@@ -8,6 +8,8 @@
 
 struct lun_tag_values;
 struct lun_tag_values *lun_tag_values_new(struct lun_money *, const char *tag);
+/* Values that have an account in `of` have the same one here, whatever the rules; others are made here, as `of` knows nothing of them. Freed before `of`. */
+struct lun_tag_values *lun_tag_values_aside(struct lun_money *, const char *tag, struct lun_tag_values *of);
 void lun_tag_values_free(struct lun_tag_values *);
 /* A rule for all of its accounts, and the bound of their number. Values that have an account keep it. */
 void lun_tag_values_apply(struct lun_tag_values *, const struct lun_tag_budget *);

@@ -142,6 +142,29 @@ describe("secrets", function()
       assert.truthy(out:find "requests")
       clean("replay " .. option, out .. err)
     end
+  it("stand in nothing that a shadow shows of what it decided and how its hooks failed", function()
+    local g = e2e.gateway { config = (config:gsub("health = false }$", "health = false, watch = false }")), env = env, files = { ["p.lua"] = "return {}" } }
+    g:replace("p.lua", [[return { classify = function(r)
+      local out = {}
+      for _, name in ipairs { "authorization", "x-api-key", "api-key", "cookie", "proxy-authorization" } do out[#out + 1] = tostring(r.headers[name]) end
+      if r.text == "fail" then error(table.concat(out, " ")) end
+      return out
+    end }]])
+    assert.equal(200, g:tell("shadow", { seconds = 3600 }).status)
+    for _, text in ipairs { "fine", "fail", "401" } do
+      g:chat { text = text, headers = { authorization = "Bearer " .. canary.client, cookie = "sid=" .. canary.cookie, ["api-key"] = canary.client } }
+    end
+    local seen = e2e.eventually("they are compared", function() local s = g:look "shadow"; return s.requests == 3 and s end)
+    assert.same({ 1, 2 }, { seen.failed.alone, seen.differences.labels })
+    clean("GET /admin/shadow", e2e.json.encode(seen))
+    for _, option in ipairs { "--json", "--admin=127.0.0.1:" .. g.admin } do
+      local status, out, err = e2e.run({ e2e.lunette, "shadow", option }, { LUNETTE_ADMIN = "127.0.0.1:" .. g.admin })
+      assert.equal(0, status)
+      clean("lunette shadow", out .. err)
+    end
+    assert.equal(422, g:tell("shadow/finish").status)
+    g:stop()
+    clean("what the gateway printed", g.process:said())
   end)
 
   it("stand in no output of check", function()
@@ -256,7 +279,7 @@ describe("secrets of listeners", function()
       assert.truthy(out:find "fine")
     end
     for _, path in ipairs { "/metrics", "/health", "/admin/nothing", "/admin/versions", "/admin/settings", "/admin/report", "/admin/canaries", "/admin/keys",
-                            "/admin/cache", "/admin/ledger", "/admin/providers", "/admin/requests" } do ask(path) end
+                            "/admin/cache", "/admin/ledger", "/admin/providers", "/admin/requests", "/admin/shadow" } do ask(path) end
     for _, bad in ipairs { "half", cert.key .. "\n", e2e.read(cert.key):gsub("\n", "x\n", 2), e2e.read(another.key) } do
       gateway:replace("public.key", bad)
       assert.truthy(ask("/admin/reload", "POST"):find("listen.tls.key", 1, true))

@@ -107,6 +107,18 @@ describe("an upgrade", function()
     for _ = 1, 5 do assert.equal(0, g:metric 'lunette_requests_total{model="m",policy="gateway.lua",status="200"}') end     -- it has answered none yet
   end)
 
+  it("ends a shadow: the process that goes says so, and the one that comes knows of none", function()
+    local g = serve(1, ", watch = false")
+    g:replace("gateway.lua", config:format ", watch = false, keepalive = 20")
+    assert.equal(200, g:tell("shadow", { seconds = 3600 }).status)
+    local stream, call = begin_stream(g)                -- on the old one, with its shadow beside it
+    upgrade(g, g.process.pid)
+    e2e.eventually("the old one says so", function() return g.process:stderr():find "shadow .-: stopped %(lunette%): the gateway is stopping" end)
+    assert.equal("none", g:look("shadow").state)
+    call:piece "two"
+    stream:expect "two"
+  end)
+
   it("to a program that cannot be used leaves the old one where it is", function()
     local g = serve(2, ", state = false")                -- nor is there a version that served before
     g:replace("gateway.lua", "return { nonsense = true }")

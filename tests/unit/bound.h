@@ -17,7 +17,7 @@ struct bound {
 
 struct setting { int keys; struct lun_health_rules health; int64_t requests, tokens; const char *const *key_texts; };
 
-static inline struct lun_snapshot *bound_snapshot(struct lun_registry *r, const struct setting *with)
+static inline struct lun_snapshot *unbound_snapshot(const struct setting *with)
 {
     static const char *const texts[] = { "sk-first", "sk-second", "sk-third", "sk-fourth" };
     const char *const *key_texts = with->key_texts ? with->key_texts : texts;
@@ -37,6 +37,12 @@ static inline struct lun_snapshot *bound_snapshot(struct lun_registry *r, const 
     s->providers = p; s->n_providers = 2;
     s->targets = t; s->n_targets = 3;
     s->clients = c; s->n_clients = 2;
+    return s;
+}
+
+static inline struct lun_snapshot *bound_snapshot(struct lun_registry *r, const struct setting *with)
+{
+    struct lun_snapshot *s = unbound_snapshot(with);
     lun_registry_bind(r, s);
     return s;
 }

@@ -40,6 +40,17 @@ static const struct { const char *name, *type, *where, *doc; } report_fields[] =
     LUN_REPORT_FIELDS(X)
 #undef X
 };
+static const struct row shadow_words[] = {
+#define X(id, name, doc) { name, "`state`", doc },
+    LUN_SHADOW_STATES(X)
+#undef X
+#define X(id, name, doc) { name, "`results`", doc },
+    LUN_COMPARED(X)
+#undef X
+#define X(id, name, doc) { name, "`differences`", doc },
+    LUN_DIFFERENCES(X)
+#undef X
+};
 #define N(list) (sizeof list / sizeof *list)
 
 /* ---- parts of the page ---- */
@@ -124,7 +135,14 @@ static void put_admin(struct lun_buf *out)
     }
 }
 
+static void put_shadow(struct lun_buf *out)
+{
+    lun_buf_puts(out, "| word | in | meaning |\n|---|---|---|\n");
+    put_rows(out, shadow_words, N(shadow_words));
+}
+
 static const struct page_part parts[] = {
+    { path, "shadow", put_shadow },
     { path, "admin", put_admin },
     { path, "codes", put_codes }, { path, "headers", put_headers }, { path, "log fields", put_line_fields },
     { path, "attempt fields", put_attempt_fields }, { path, "tokens fields", put_tokens_fields }, { path, "metrics", put_metrics },
@@ -153,6 +171,7 @@ static void every_entry_has_words_and_a_name_of_its_own(void **state)
     for (size_t i = 0; i < N(metrics); i++) has_words(metrics[i].name, metrics[i].doc);
     for (size_t i = 0; i < N(report_fields); i++) has_words(report_fields[i].name, report_fields[i].doc);
     for (size_t i = 0; i < N(codes); i++) has_words(codes[i].name, codes[i].text);
+    for (size_t i = 0; i < N(shadow_words); i++) has_words(shadow_words[i].name, shadow_words[i].doc);
     for (size_t i = 0; i < N(admin_paths); i++) has_words(admin_paths[i].path, admin_paths[i].doc);
 }
 

@@ -97,12 +97,67 @@ static void a_registry_has_all_that_a_gateway_shares(void **state)
     lun_registry_free(NULL);
 }
 
+static void one_aside_sees_what_the_other_knows_and_changes_nothing_there(void **state)
+{
+    (void)state;
+    const struct setting strict = { .keys = 1, .requests = 1, .health = { .failures = 1, .rest = 9 * S, .half_open = 1 } };
+    struct bound w;
+    struct lun_account_view v;
+    bound_open(&w, &plain);
+    for (int i = 0; i < 5; i++) {
+        assert_true(lun_health_begin(w.one, 0, true));
+        lun_health_end(w.one, &(struct lun_report){ .kind = LUN_KIND_RESET, .key = 0 }, 0);
+    }
+    struct lun_registry *aside = lun_registry_aside(w.registry);
+    struct lun_snapshot *s = unbound_snapshot(&strict);
+    ((struct lun_client_rule *)&s->clients[0])->budget.limit = 7;
+    ((struct lun_client_rule *)&s->clients[1])->name = "fresh";
+    ((struct lun_target *)&s->targets[2])->name = "b/fresh";
+    lun_registry_bind_aside(aside, s);
+    assert_true(lun_health_rests(&s->targets[0], 0));
+    assert_false(lun_health_rests(&s->targets[1], 0));
+    assert_false(lun_health_rests(&s->targets[2], 0));
+    assert_ptr_equal(s->clients[0].account, w.app->account);
+    lun_account_look(w.app->account, 0, &v);
+    assert_int_equal(v.limit, -1);
+    assert_null(lun_account_find(w.registry->money, "key fresh"));
+    assert_non_null(lun_account_find(aside->money, "key fresh"));
+    for (int i = 0; i < 3; i++) assert_int_equal(lun_limit_client(w.app, 0), 0);       /* three a minute, as before */
+    lun_snapshot_unref(s);
+    lun_registry_free(aside);
+    assert_true(lun_health_rests(w.one, 0));
+    bound_close(&w);
+}
+
+static void a_provider_with_another_key_is_not_the_one_that_is_known(void **state)
+{
+    (void)state;
+    static const char *const other[] = { "sk-other" };
+    const struct setting changed = { .keys = 1, .key_texts = other, .health = { .failures = 5, .rest = 60 * S, .half_open = 1 } };
+    struct bound w;
+    bound_open(&w, &plain);
+    struct lun_registry *aside = lun_registry_aside(w.registry);
+    struct lun_snapshot *s = unbound_snapshot(&changed);
+    lun_registry_bind_aside(aside, s);
+    for (int i = 0; i < 5; i++) {
+        assert_true(lun_health_begin(&s->targets[0], 0, true));
+        lun_health_end(&s->targets[0], &(struct lun_report){ .kind = LUN_KIND_RESET, .key = 0 }, 0);
+    }
+    assert_true(lun_health_rests(&s->targets[0], 0));
+    assert_false(lun_health_rests(w.one, 0));
+    lun_snapshot_unref(s);
+    lun_registry_free(aside);
+    bound_close(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(accounts_are_named_by_whose_they_are), cmocka_unit_test(spend_goes_on_over_a_reload),
         cmocka_unit_test(targets_of_two_gateways_in_one_process_know_nothing_of_each_other),
         cmocka_unit_test(a_registry_has_all_that_a_gateway_shares),
+        cmocka_unit_test(one_aside_sees_what_the_other_knows_and_changes_nothing_there),
+        cmocka_unit_test(a_provider_with_another_key_is_not_the_one_that_is_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

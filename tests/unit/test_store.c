@@ -233,6 +233,59 @@ static void keys_are_hashed_as_the_published_siphash_does(void **state)
     assert_true(lun_siphash(one, bytes, 8) != lun_siphash(other, bytes, 8));
 }
 
+/* 'n': its number; else -1. */
+static double number(struct lun_store *s, const char *key, lun_us now)
+{
+    struct lun_buf out = {0};
+    char type = 0;
+    double n = -1;
+    if (lun_store_get(s, key, strlen(key), now, &type, &out) && type == 'n') memcpy(&n, out.at, sizeof n);
+    lun_buf_free(&out);
+    return n;
+}
+
+static void one_over_another_finds_what_lies_there_and_writes_for_itself_alone(void **state)
+{
+    (void)state;
+    struct lun_store *under = lun_store_new(MANY), *over = lun_store_over(under, MANY);
+    double n;
+    assert_true(set(under, "a", "below", 0, 0) && set(under, "b", "below", 0, 0) && set(under, "short", "below", 10, 0));
+    assert_true(lun_store_incr(under, "n", 1, 5, 0, 0, &n));
+    assert_string_equal(get(over, "a", 0), "below");
+    assert_string_equal(get(over, "short", 9), "below");
+    assert_null(get(over, "short", 10));
+    assert_true(set(over, "a", "above", 0, 0));
+    lun_store_remove(over, "b", 1);
+    assert_string_equal(get(over, "a", 0), "above");
+    assert_null(get(over, "b", 0));
+    assert_true(lun_store_incr(over, "n", 1, 2, 0, 0, &n) && n == 7);
+    assert_true(lun_store_incr(over, "n", 1, 2, 0, 0, &n) && n == 9);
+    assert_true(lun_store_incr(over, "b", 1, 3, 0, 0, &n) && n == 3);      /* what was removed begins anew, whatever lies below */
+    assert_false(lun_store_incr(over, "short", 5, 1, 0, 0, &n));
+    assert_true(lun_store_incr(over, "only here", 9, 1, 0, 0, &n));
+    assert_true(set(under, "later", "below", 0, 0));
+    assert_string_equal(get(over, "later", 0), "below");
+    assert_string_equal(get(under, "a", 0), "below");
+    assert_string_equal(get(under, "b", 0), "below");
+    assert_null(get(under, "only here", 0));
+    assert_true(number(under, "n", 0) == 5 && number(over, "n", 0) == 9);
+    lun_store_free(over);
+    lun_store_free(under);
+}
+
+static void looking_from_above_does_not_keep_a_value_below_alive(void **state)
+{
+    (void)state;
+    struct lun_store *under = lun_store_new(400), *over = lun_store_over(under, MANY);
+    assert_true(set(under, "old", "x", 0, 0) && set(under, "new", "x", 0, 0));
+    for (int i = 0; i < 10; i++) assert_non_null(get(over, "old", 0));
+    char key[] = "k0";
+    for (int i = 0; get(over, "new", 0) && i < 10; i++) key[1] = (char)('0' + i), assert_true(set(under, key, "x", 0, 0));
+    assert_null(get(over, "old", 0));           /* it went first */
+    lun_store_free(over);
+    lun_store_free(under);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -240,6 +293,8 @@ int main(void)
         cmocka_unit_test(a_value_ends_when_its_time_is_over), cmocka_unit_test(what_is_too_large_is_refused_and_what_stood_there_stays),
         cmocka_unit_test(when_it_is_full_the_least_recently_used_goes_first), cmocka_unit_test(numbers_are_added_to_and_made_when_absent),
         cmocka_unit_test(it_agrees_with_a_plain_table_over_any_schedule), cmocka_unit_test(no_thread_loses_anothers_increment),
+        cmocka_unit_test(one_over_another_finds_what_lies_there_and_writes_for_itself_alone),
+        cmocka_unit_test(looking_from_above_does_not_keep_a_value_below_alive),
         cmocka_unit_test(keys_are_hashed_as_the_published_siphash_does),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -100,11 +100,31 @@ static void values_that_are_none(void **s)
     for (size_t i = 0; i < sizeof right / sizeof *right; i++) assert_true(lun_charge_value_good(right[i]));
 }
 
+static void those_aside_have_the_accounts_there_are_and_make_none_there(void **s)
+{
+    (void)s;
+    struct lun_money *m = lun_money_new(), *own = lun_money_new();
+    struct lun_tag_values *v = lun_tag_values_new(m, "tenant"), *aside = lun_tag_values_aside(own, "tenant", v);
+    struct lun_tag_budget t = rule(10, 2), other = rule(5, 2);
+    int bound;
+    lun_tag_values_apply(v, &t);
+    struct lun_account *acme = lun_tag_values_account(v, "acme");
+    lun_tag_values_apply(aside, &other);
+    assert_ptr_equal(lun_tag_values_account(aside, "acme"), acme);
+    assert_int_equal(look(acme).limit, 10);
+    assert_int_equal(look(lun_tag_values_account(aside, "web")).limit, 5);
+    assert_int_equal(lun_tag_values_count(v, &bound), 1);
+    assert_null(lun_account_find(m, "tag tenant=web"));
+    lun_tag_values_free(aside), lun_tag_values_free(v);
+    lun_money_free(own), lun_money_free(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_has_an_account_of_its_own), cmocka_unit_test(another_rule_holds_for_all_of_them),
         cmocka_unit_test(many_threads_find_the_same_accounts), cmocka_unit_test(values_that_are_none),
+        cmocka_unit_test(those_aside_have_the_accounts_there_are_and_make_none_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
