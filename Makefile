@@ -46,7 +46,7 @@ INTERNAL := $(BUILD)/internal.a
 SHARED  := $(BUILD)/liblunette.so.0
 STATIC  := $(BUILD)/liblunette.a
 EMBEDDED = $(filter-out $(BUILD)/core/cli/%,$(OBJECTS))
-BUNDLED := $(filter-out lua/meta/%,$(sort $(wildcard lua/*.lua lua/*/*.lua policies/*.lua)))
+BUNDLED := $(filter-out lua/meta/%,$(sort $(wildcard lua/*.lua lua/*/*.lua policies/*.lua) core/gateway/page.html))
 VERSION := $(shell sed -n 's/.*LUN_VERSION "\(.*\)"/\1/p' core/gateway/version.h)
 
 PREFIX     ?= /usr/local
@@ -104,7 +104,7 @@ $(BUILD)/%.o: %.c Makefile
 	@echo '  cc  $<'
 	@$(CC) $(ALL_CFLAGS) -fPIC -fvisibility=hidden -MMD -MP -c -o $@ $<
 
-# The files of lua/ and policies/ are part of the binary, so that one file is enough.
+# The files of lua/ and policies/, and the dashboard, are part of the binary, so that one file is enough.
 $(BUILD)/bundle.S: $(BUNDLED) tests/tools/bundle Makefile
 	@mkdir -p $(@D)
 	@tests/tools/bundle $(BUNDLED) >$@

@@ -7,6 +7,7 @@
 #include "gateway/report.h"
 #include "gateway/version.h"
 #include "gateway/view.h"
+#include "gateway/view_budget.h"
 #include "state/registry.h"
 #include "state/doubt.h"
 #include "wire/tls.h"
@@ -45,13 +46,18 @@ void lun_admin_refuse(struct lun_exchange *x, int status, const char *why)      
 
 static struct asked *wait_for(struct lun_exchange *x)
 {
-    struct asked *a = lun_alloc(sizeof *a);
+    struct asked *a = lun_zalloc(sizeof *a);
     a->exchange = x;
     lun_exchange_set_user(x, a);
     return a;
 }
 
 static void on_gone(void *user) { ((struct asked *)user)->exchange = NULL; }
+
+static void on_full(void *user, bool full)
+{
+    if (user) ((struct asked *)user)->full = full;
+}
 
 static void told(void *self, const struct lun_change_result *r)
 {
@@ -145,12 +151,39 @@ static void providers(struct visit *v)
     reply_json(v->exchange, 200, &out);
 }
 
+void lun_admin_put_report(struct lun_admin *a, bool spread, struct lun_buf *out)
+{
+    lun_report_write(&(struct lun_reported){ a->options.registry->metrics, lun_changes_current(a->options.changes), a->options.reactor->loop.now,
+                                             lun_clock_wall(), a->started, spread }, out);
+}
+
 static void report(struct visit *v)
 {
-    struct lun_admin *a = v->admin;
     struct lun_buf out = {0};
-    lun_report_write(&(struct lun_reported){ a->options.registry->metrics, lun_changes_current(a->options.changes), a->options.reactor->loop.now,
-                                             lun_clock_wall(), a->started }, &out);
+    lun_admin_put_report(v->admin, lun_slice_is(v->head->query, "spread=1"), &out);
+    reply_json(v->exchange, 200, &out);
+}
+
+/* The number of a query that is nothing but `n=…`; `usual` where there is no query, 0 where it is none from 1 to `most`. */
+static size_t count_of(struct lun_slice query, size_t usual, size_t most)
+{
+    size_t n = 0;
+    if (!query.n) return usual;
+    if (query.n < 3 || memcmp(query.at, "n=", 2)) return 0;
+    for (size_t i = 2; i < query.n; i++) {
+        if (query.at[i] < '0' || query.at[i] > '9' || n > most) return 0;
+        n = 10 * n + (size_t)(query.at[i] - '0');
+    }
+    return n > most ? 0 : n;
+}
+
+static void budgets(struct visit *v)
+{
+    struct lun_changes *c = v->admin->options.changes;
+    size_t n = count_of(v->head->query, LUN_BUDGETS_SHOWN, LUN_BUDGETS_MOST);
+    struct lun_buf out = {0};
+    if (!n) { refuse(v->exchange, 400, "the only parameter is ?n=, how many are shown at most: 1 to 1000"); return; }
+    lun_view_budgets(lun_changes_current(c), lun_changes_keyring(c), lun_clock_wall(), n, &out);
     reply_json(v->exchange, 200, &out);
 }
 
@@ -488,7 +521,7 @@ struct lun_admin *lun_admin_new(const struct lun_admin_options *options, int lis
     a->started = lun_clock_wall();
     a->wiper.fire = wipe;
     lun_timer_set(&options->reactor->loop, &a->wiper, options->reactor->loop.now + WIPE_EVERY);
-    struct lun_server_handler handler = { .self = a, .judge = on_judge, .request = on_request, .refuse = on_refuse, .gone = on_gone };
+    struct lun_server_handler handler = { .self = a, .judge = on_judge, .request = on_request, .refuse = on_refuse, .gone = on_gone, .full = on_full };
     a->server = lun_server_new(options->reactor, listener, &handler, &(struct lun_server_options){ .body = BODY_MOST });
     if (a->server) lun_admin_adopt(a, lun_changes_current(options->changes));
     if (a->server) return a;
@@ -502,15 +535,21 @@ void lun_admin_adopt(struct lun_admin *a, const struct lun_snapshot *s)
     a->tls = s->admin_tls.shown ? lun_tls_new(s->admin_tls.shown) : NULL;
     lun_server_set_tls(a->server, a->tls);
     lun_tls_free(before);
+    lun_admin_events_end(a);            /* who listens comes again, and is looked at by the guard of this version */
 }
 
-void lun_admin_retire(struct lun_admin *a) { lun_server_stop_accepting(a->server); }
+void lun_admin_retire(struct lun_admin *a)
+{
+    lun_server_stop_accepting(a->server);
+    lun_admin_events_end(a);
+}
 
 void lun_admin_free(struct lun_admin *a)
 {
     if (!a) return;
     lun_timer_set(&a->options.reactor->loop, &a->wiper, LUN_NEVER);
     if (a->server) lun_server_free(a->server);
+    lun_admin_events_free(a);
     lun_tls_free(a->tls);
     while (a->gathers) gather_free(a->gathers);
     free(a);

@@ -8,6 +8,7 @@
 
 /*  method, path, function, what it does and answers */
 #define LUN_ADMIN_PATHS(X) \
+    X("GET",  "/",                lun_admin_page, "The dashboard: a page for a browser, which asks for all else; for itself it asks for no token") \
     X("GET",  "/metrics",         metrics,   "Metrics in Prometheus' text form") \
     X("GET",  "/health",          health,    "`{\"status\":\"ok\"}`; asks for no token") \
     X("GET",  "/admin/versions",  versions,  "The last versions, newest first: `version state generation taken by why requests hook_failures`, and where it was taken back `taken_back taken_back_by taken_back_why`; and `shadow`, where there is one. " \
@@ -22,7 +23,9 @@
     X("DELETE", "/admin/shadow",  lun_admin_shadow_end, "Ends it, and nothing has changed; `{\"why\":\"…\"}` is noted. Answers as POST does, with the figures so far; 409: there is none") \
     X("GET",  "/admin/settings",  settings,  "The policy's settings: `name value default min max choices`, and `from`: the environment variable that says its default") \
     X("POST", "/admin/settings",  set,       "Sets them: `{\"share\":15,\"mode\":\"fast\"}`, null is the default; all or none. Answers `{\"settings\":[{\"name\",\"before\",\"value\"}],\"kept\":…}`, or 422") \
-    X("GET",  "/admin/report",    report,    "What was asked for and what came of it, since the process started: see [the report](#the-report)") \
+    X("GET",  "/admin/report",    report,    "What was asked for and what came of it, since the process started: see [the report](#the-report); with `?spread=1` how latencies are spread, too") \
+    X("GET",  "/admin/events",    lun_admin_events, "Server-sent events, one each second: `data: {\"report\":…,\"providers\":…,\"budgets\":…,\"versions\":…}`, each what its path answers (the report with `?spread=1`, 20 budgets). " \
+                                             "It ends when another version is taken over: ask again. 503: 16 listen already; who does not take what he is sent within 10 s is let go of") \
     X("GET",  "/admin/canaries",  canaries,  "The canaries: `name state share stage stages samples errors error_rate p99_ms since by why` and their limits. `state`: `waiting running paused watching rolled_back`") \
     X("POST", "/admin/canaries/NAME", canary, "Asks for something: `{\"do\":\"start\",\"why\":\"…\"}`: `start` (the first stage, also after it was rolled back), `pause`, `resume`, `promote` (the last stage at once), " \
                                              "`rollback` (0 %). Answers `{\"canary\":{…},\"kept\":…,\"warnings\":[…]}`, 404, or 409: that cannot be done now") \
@@ -38,7 +41,9 @@
     X("GET",  "/admin/ledger",    ledger,    "How the ledger is: `state`: `open`, `closed` (and `why`), `none`; with several gateways `gateway` (its id), `sharing` (core/state/member.h), `members` and who of them is `missing`") \
     X("GET",  "/admin/fleet",     fleet,     "The gateways on one Redis: `state`: `none`, `open`, `joining` or `apart` (and `why`); `id` (of this process), `gateways` (alive), `limits`: rates that they have together, " \
                                              "`name limit part used`, where `part` is how much of it this one may use, and `used` what it has of that in the last 60 s") \
-    X("GET",  "/admin/providers", providers, "Providers with their keys and targets, as health sees them") \
+    X("GET",  "/admin/budgets",   budgets,   "Budgets, those nearest to their limit first, at most `?n=100`: `{\"budgets\":[{\"name\",\"period\",\"used\",\"held\",\"limit\",\"left\",\"share\",\"resets_in\"}],\"more\":…}`, in USD and seconds; " \
+                                             "`limit` and `left` null: it has none; `resets_in` null: never; `more`: how many are not listed") \
+    X("GET",  "/admin/providers", providers, "Providers with their keys and targets, as health sees them; `recent`: the last 100 attempts, the oldest first, `+` good, `-` bad") \
     X("POST", "/admin/targets",   open_target, "Opens a target to requests under a hard limit again that was closed for what its provider claimed: `{\"target\":\"openai/gpt-4.1\"}`. Answers `{\"target\":…,\"opened\":…}`, " \
                                              "false where it was open, or 404") \
     X("GET",  "/admin/requests",  requests,  "Requests under way, on each worker the latest first: `id age_ms model endpoint stream key policy attempts target labels`. " \

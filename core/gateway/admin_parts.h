@@ -11,9 +11,11 @@ struct lun_admin {
     lun_us started;                     /* wall time: what is counted is counted from here */
     struct gather *gathers;
     struct lun_timer wiper;             /* of what was captured and is not to be kept any longer */
+    struct listener *listeners; int n_listeners;        /* of GET /admin/events */
+    struct lun_timer tick; struct lun_task told;
 };
-/* Somebody who waits for an answer. The exchange is NULL once he has left. */
-struct asked { struct lun_exchange *exchange; };
+/* Somebody who waits for an answer. The exchange is NULL once he has left; full: he has not yet taken much of what he was sent. */
+struct asked { struct lun_exchange *exchange; bool full; };
 struct visit {
     struct lun_admin *admin; struct lun_exchange *exchange;
     const struct lun_http_request *head; struct lun_json body;
@@ -27,6 +29,14 @@ char *lun_admin_who(const struct visit *);      /* "admin ann@host (127.0.0.1)";
 char *lun_admin_name(const struct visit *);     /* what the path says in place of NAME, decoded; yours to free. NULL: it cannot be */
 void lun_admin_recent(struct visit *);
 void lun_admin_request(struct visit *);
+
+void lun_admin_put_report(struct lun_admin *, bool spread, struct lun_buf *out);
+
+void lun_admin_page(struct visit *);
+
+void lun_admin_events(struct visit *);
+void lun_admin_events_end(struct lun_admin *);      /* who listens is let go of */
+void lun_admin_events_free(struct lun_admin *);     /* its server is gone */
 
 void lun_admin_keys(struct visit *);
 void lun_admin_key(struct visit *);

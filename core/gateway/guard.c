@@ -141,9 +141,12 @@ static bool is_json(const struct lun_http_request *q)
     return type && starts_like(*type, "application/json", &rest) && (!rest.n || strchr("; \t", *rest.at));
 }
 
+/* The page is the same for everyone: what it shows it asks for, with the token that it was told. */
+static bool is_for_all(struct lun_slice path) { return lun_slice_is(path, "/health") || lun_slice_is(path, "/"); }
+
 int lun_guard_check(const struct lun_guard *g, const struct lun_http_request *q, const char **why)
 {
-    if (g->token && !lun_slice_is(q->path, "/health") && !has_token(q, g->token)) {
+    if (g->token && !is_for_all(q->path) && !has_token(q, g->token)) {
         *why = "The admin interface asks for its token: authorization: Bearer TOKEN (admin_token of the configuration; LUNETTE_ADMIN_TOKEN for the commands).";
         return 401;
     }

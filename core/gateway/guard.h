@@ -1,6 +1,7 @@
 /* Who may use the admin interface: decided from the head of a request alone. Pure: no sockets, no state.
  *
- *   token    With one, every path but /health needs `authorization: Bearer TOKEN` (RFC 6750 2.1), else 401. It is compared in constant time.
+ *   token    With one, every path but /health and / (the dashboard, which shows nothing by itself) needs `authorization: Bearer TOKEN` (RFC 6750 2.1),
+ *            else 401. It is compared in constant time.
  *   host     Host must be `localhost`, an address of loopback (127.0.0.0/8, ::1), the address that the connection came in at, or one of `hosts`, with any
  *            port; on a unix socket it may be absent. Else 403, token or not: a page in a browser may have had its own name resolved to our address
  *            (DNS rebinding).

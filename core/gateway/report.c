@@ -19,9 +19,9 @@ struct line {
     double tokens_input, tokens_output, cost, premium;
     double hedges, queued, queue_seconds;
     double ends[LUN_KIND_COUNT];
-    struct lun_histogram spread;
+    struct lun_histogram spread; bool spread_told;
 };
-struct lines { struct lun_names names; struct line **at; size_t n, room; };
+struct lines { struct lun_names names; struct line **at; size_t n, room; bool spread_told; };
 
 static struct line *line(struct lines *l, const char *name)
 {
@@ -30,6 +30,7 @@ static struct line *line(struct lines *l, const char *name)
     if (l->n == l->room) l->at = lun_realloc(l->at, (l->room = l->room ? 2 * l->room : 16) * sizeof *l->at);
     l->at[l->n++] = found = lun_zalloc(sizeof *found);
     found->name = name;
+    found->spread_told = l->spread_told;
     lun_names_put(&l->names, name, found);
     return found;
 }
@@ -151,10 +152,28 @@ static void put_share(struct lun_buf *out, enum lun_report_field f, double part,
     put_rounded(out, f, of > 0 ? part / of : NAN, 6);
 }
 
+static void put_spread(struct lun_buf *out, const struct lun_histogram *h)
+{
+    const char *comma = "";
+    key(out, LUN_REPORT_SPREAD);
+    lun_buf_putc(out, '[');
+    for (size_t i = 0; i < LUN_HISTOGRAM_BUCKETS; i++) {
+        uint64_t n = atomic_load_explicit(&h->bucket[i], memory_order_relaxed);
+        if (!n) continue;
+        lun_buf_puts(out, comma);
+        lun_json_put_number(out, (double)(lun_histogram_floor(i) + lun_histogram_floor(i + 1) - 1) / 2e3);
+        lun_buf_putc(out, ',');
+        lun_json_put_int(out, (int64_t)n);
+        comma = ",";
+    }
+    lun_buf_putc(out, ']');
+}
+
 static void put_times(struct lun_buf *out, const struct line *l)
 {
     put_rounded(out, LUN_REPORT_MEAN, l->timed > 0 ? l->seconds / l->timed * 1e3 : NAN, 3);
     put_rounded(out, LUN_REPORT_P99, l->timed > 0 ? (double)lun_histogram_quantile(&l->spread, 0.99) / 1e3 : NAN, 3);
+    if (l->spread_told) put_spread(out, &l->spread);
 }
 
 static void put_requests(struct lun_buf *out, const struct line *l)
@@ -266,8 +285,9 @@ static void put_saving(struct lun_buf *out, const struct lun_snapshot *s, const 
 
 static void put_models(struct lun_buf *out, const struct lun_reported *r)
 {
-    struct lines models = {0};
+    struct lines models = { .spread_told = r->spread };
     struct line *all = lun_zalloc(sizeof *all);
+    all->spread_told = r->spread;
     lun_metrics_each(r->metrics, LUN_METRIC_DURATION, on_call, &models);
     lun_metrics_each(r->metrics, LUN_METRIC_TOKENS, on_tokens, &models);
     lun_metrics_each(r->metrics, LUN_METRIC_COST, on_model_cost, &models);
@@ -294,7 +314,7 @@ static void put_label(struct lun_buf *out, const struct line *l, const void *wit
 
 static void put_labels(struct lun_buf *out, const struct lun_reported *r)
 {
-    struct lines labels = {0};
+    struct lines labels = { .spread_told = r->spread };
     lun_metrics_each(r->metrics, LUN_METRIC_LABEL_REQUESTS, on_label, &labels);
     lun_metrics_each(r->metrics, LUN_METRIC_LABEL_SECONDS, on_time, &labels);
     put_list(out, LUN_REPORT_LABELS, &labels, busier, put_label, NULL);
@@ -421,6 +441,7 @@ static void put_retries(struct lun_buf *out, const struct lun_reported *r, doubl
 static void put_totals(struct lun_buf *out, const struct lun_reported *r, struct lines *stages, const struct lines *targets)
 {
     struct line *all = lun_zalloc(sizeof *all);
+    all->spread_told = r->spread;
     lun_metrics_each(r->metrics, LUN_METRIC_REQUEST_SECONDS, on_request, all);
     for (size_t i = 0; i < targets->n; i++) {
         all->hedges += targets->at[i]->hedges;
@@ -442,7 +463,7 @@ static void put_totals(struct lun_buf *out, const struct lun_reported *r, struct
 
 void lun_report_write(const struct lun_reported *r, struct lun_buf *out)
 {
-    struct lines stages = {0}, targets = {0};
+    struct lines stages = { .spread_told = r->spread }, targets = { .spread_told = r->spread };
     char since[25];
     lun_metrics_each(r->metrics, LUN_METRIC_STAGE_SECONDS, on_stage, &stages);
     lun_metrics_each(r->metrics, LUN_METRIC_ATTEMPTS, on_attempt, &targets);

@@ -37,6 +37,7 @@
     X(SHARE,         "share",         "0 to 1",  "stages",           "of all answers") \
     X(MEAN,          "mean_ms",       "ms",      "all lists",        "mean latency of what was answered: of requests from arrival to end, of attempts from sending to end") \
     X(P99,           "p99_ms",        "ms",      "all lists",        "of the same, the 99th percentile, within 2 %") \
+    X(SPREAD,        "spread",        "list",    "all lists",        "only with `?spread=1`: the same latencies, as pairs of ms (within 1.6 %), rising, and how many took so long; what lies between two such lists is the spread of that time") \
     X(ENDS,          "ends",          "object",  "targets",          "attempts by how they ended (`attempt.kind`)") \
     X(PRIMARY_RATE,  "primary_rate",  "0 to 1",  "totals",           "answers of the first step, of all answers that came by a plan") \
     X(FALLBACKS,     "fallbacks",     "number",  "totals",           "answers of another step") \
@@ -69,6 +70,7 @@ struct lun_reported {               /* borrowed */
     const struct lun_snapshot *snapshot;    /* the version in force */
     lun_us now;                     /* loop time */
     lun_us wall, started;           /* wall time: now, and when counting began */
+    bool spread;                    /* with the spread of each latency */
 };
 /* A JSON object, appended. Called by the thread that sets the gauges (state/metrics.h). */
 void lun_report_write(const struct lun_reported *, struct lun_buf *out);

@@ -22,6 +22,7 @@ static void put_rest(struct lun_buf *out, lun_us until, lun_us now)
 static void put_target(const struct lun_target *t, lun_us now, struct lun_buf *out)
 {
     struct lun_health_view v;
+    char recent[LUN_HEALTH_RECENT];
     lun_health_look(t, now, &v);
     lun_buf_putc(out, '{');
     lun_json_member_text(out, "name", t->name);
@@ -36,6 +37,8 @@ static void put_target(const struct lun_target *t, lun_us now, struct lun_buf *o
     lun_json_member_int(out, "attempts", v.requests);
     lun_json_member_int(out, "failures", v.failures);
     lun_json_member_number(out, "success_rate", v.success_rate);
+    lun_health_recent(t, recent);
+    lun_json_member_text(out, "recent", recent);
     put_ms(out, "latency_ms", v.latency, 0);
     put_ms(out, "ttft_ms", v.ttft, 0);
     int64_t left = lun_limit_requests_left(t, now);

@@ -1,5 +1,6 @@
 #include "gateway/view_key.h"
 #include "base/json.h"
+#include "gateway/view_budget.h"
 #include "script/settings.h"
 #include <string.h>
 
@@ -97,9 +98,7 @@ static void put_budget(const struct lun_budget_rule *b, struct lun_buf *out)
     lun_json_put_key(out, "budget");
     lun_buf_putc(out, '{');
     lun_json_member_number(out, "limit", (double)b->limit / 1e9);
-    const char *word = lun_setting_find(LUN_SCOPE_BUDGET, "per")->words;
-    for (int i = 0; i < (int)b->per; i++) word += strcspn(word, "|") + 1;
-    lun_json_put_key(out, "per"), lun_json_put_string(out, word, strcspn(word, "|"));
+    lun_view_period("per", b->per, out);
     if (b->window) lun_json_member_number(out, "window", (double)b->window / LUN_SECOND);
     if (b->soft > 0) lun_json_member_number(out, "soft", b->soft);
     lun_buf_putc(out, '}');

@@ -1,4 +1,4 @@
-/* The files of lua/ and policies/ inside the binary (written by tests/tools/bundle), so that one file is enough. */
+/* The files of lua/ and policies/, and the dashboard, inside the binary (written by tests/tools/bundle), so that one file is enough. */
 #ifndef LUN_SCRIPT_BUNDLE_H
 #define LUN_SCRIPT_BUNDLE_H
 #include <stddef.h>

@@ -307,7 +307,7 @@ static enum lun_taken judge(const struct lun_span *s, int64_t bound)
 
 static void fill(const struct lun_account *a, const struct lun_span *s, lun_us end, struct lun_account_view *v)
 {
-    *v = (struct lun_account_view){ .name = a->name, .limit = a->limit, .soft = a->rule.soft, .ends = end };
+    *v = (struct lun_account_view){ .name = a->name, .limit = a->limit, .soft = a->rule.soft, .ends = end, .per = a->rule.per, .window = a->rule.window };
     v->left = a->limit < 0 ? INT64_MAX : s ? lun_span_left(s) : a->limit;
     if (s) {
         v->used = lun_saturating_add(lun_saturating_add(s->base, s->used), used_beside(s));

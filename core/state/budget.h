@@ -30,6 +30,7 @@ struct lun_account_view {       /* nano-USD; of the period that `wall` lies in *
     double share, soft;         /* (used + held) / limit; 0 without one, 1 where the limit is 0 */
     lun_us resets_in;           /* LUN_NEVER: does not */
     lun_us ends;                /* the same by the wall clock */
+    enum lun_period per; lun_us window;     /* of its rule */
 };
 struct lun_account;             /* a budget; which period it is in follows from `wall` */
 struct lun_span;                /* one period of one account: what the ledger has a row for */

@@ -82,6 +82,9 @@ struct lun_health_view {
     int64_t requests, failures; /* ever: attempts that ended; those of them that failed */
 };
 void   lun_health_look(const struct lun_target *, lun_us now, struct lun_health_view *);
+/* The outcomes that its success rate is over, the oldest first: `+` good, `-` bad. */
+enum { LUN_HEALTH_RECENT = 101 };   /* with its end */
+void   lun_health_recent(const struct lun_target *, char out[LUN_HEALTH_RECENT]);
 lun_us lun_health_mean_latency(const struct lun_target *, int last_n);  /* of the last n good ones (at most 100); 0: none */
 lun_us lun_health_quantile(const struct lun_target *, bool first_byte, double q);   /* over the last 1,000 or so; 0: none */
 /* Peak EWMA in seconds × (in flight + 1): less is better. A peak fades while nothing is in flight. Where no answer has come yet

@@ -1,5 +1,6 @@
 #include "state/health.h"
 #include "state/standing.h"
+#include <assert.h>
 #include <string.h>
 
 const char *lun_circuit_name(enum lun_circuit c)
@@ -30,6 +31,16 @@ void lun_health_look(const struct lun_target *t, lun_us now, struct lun_health_v
     pthread_mutex_unlock(&r->lock);
     v->success_rate = share(good, n);
     v->healthy = !until;
+}
+
+static_assert(LUN_HEALTH_RECENT == LUN_RATED + 1, "as many as are rated");
+
+void lun_health_recent(const struct lun_target *t, char out[LUN_HEALTH_RECENT])
+{
+    struct lun_target_record *r = t->state->record;
+    pthread_mutex_lock(&r->lock);
+    lun_measures_recent(&r->measures, out);
+    pthread_mutex_unlock(&r->lock);
 }
 
 lun_us lun_health_mean_latency(const struct lun_target *t, int last_n)

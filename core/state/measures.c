@@ -61,6 +61,13 @@ int lun_measures_rated(const struct lun_measures *m, int *good)
     return m->n_rated;
 }
 
+void lun_measures_recent(const struct lun_measures *m, char out[LUN_RATED + 1])
+{
+    int first = m->next_rated - m->n_rated + LUN_RATED;
+    for (int i = 0; i < m->n_rated; i++) out[i] = m->rated[(first + i) % LUN_RATED] ? '+' : '-';
+    out[m->n_rated] = '\0';
+}
+
 lun_us lun_measures_mean(const struct lun_measures *m, int last_n)
 {
     const struct lun_samples *s = &m->latency;

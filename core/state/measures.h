@@ -23,6 +23,7 @@ void   lun_measures_good(struct lun_measures *, lun_us latency, lun_us first_byt
 void   lun_measures_bad(struct lun_measures *);
 void   lun_measures_waited(struct lun_measures *, lun_us latency, lun_us now);      /* in vain: only that it takes that long at least */
 int    lun_measures_rated(const struct lun_measures *, int *good);      /* how many of the last 100, and how many of them good */
+void   lun_measures_recent(const struct lun_measures *, char out[LUN_RATED + 1]);      /* these, the oldest first: '+' good, '-' bad */
 lun_us lun_measures_mean(const struct lun_measures *, int last_n);
 double lun_measures_load(const struct lun_measures *, int in_flight, lun_us now);
 int    lun_samples_copy(const struct lun_samples *, uint32_t out[LUN_SAMPLES]);

@@ -86,3 +86,15 @@ int lun_tag_values_count(struct lun_tag_values *v, int *bound)
     pthread_mutex_unlock(&v->lock);
     return n;
 }
+
+size_t lun_tag_values_list(struct lun_tag_values *v, struct lun_account **out, size_t most)
+{
+    size_t n = 0;
+    pthread_mutex_lock(&v->lock);
+    struct lun_names_each e = lun_names_each(&v->accounts);
+    if (v->other && n < most) out[n++] = v->other;
+    while (n < most && lun_names_next(&e)) out[n++] = e.thing;
+    size_t all = v->accounts.n + (v->other != NULL);
+    pthread_mutex_unlock(&v->lock);
+    return all;
+}

@@ -17,4 +17,6 @@ void lun_tag_values_apply(struct lun_tag_values *, const struct lun_tag_budget *
 struct lun_account *lun_tag_values_account(struct lun_tag_values *, const char *value);
 /* How many have an account of their own; *bound: how many may. */
 int lun_tag_values_count(struct lun_tag_values *, int *bound);
+/* Up to `most` of its accounts, in no order, that of all further values first. How many there are. */
+size_t lun_tag_values_list(struct lun_tag_values *, struct lun_account **out, size_t most);
 #endif

@@ -71,10 +71,10 @@ describe("without a token, the admin listener", function()
 end)
 
 describe("with a token, the admin listener", function()
-  it("asks for it, everywhere but at /health, and answers to the names that were said", function()
+  it("asks for it, everywhere but at /health and for the page, and answers to the names that were said", function()
     local g = serve { config = config:gsub("return {", 'return { admin = { "127.0.0.1:0", hosts = { "gateway.internal" } },', 1),
                       env = { LUNETTE_ADMIN_TOKEN = token } }
-    for _, path in ipairs { "/metrics", "/admin/versions", "/admin/settings", "/admin/nothing" } do
+    for _, path in ipairs { "/metrics", "/admin/versions", "/admin/settings", "/admin/nothing", "/admin/budgets", "/admin/events" } do
       local answer = e2e.request(g.admin, { path = path })
       assert.same({ 401, "Bearer" }, { answer.status, answer.headers["www-authenticate"] })
       assert.equal(401, status(g, { path = path, headers = { authorization = "Bearer " .. token .. "x" } }))
@@ -82,6 +82,7 @@ describe("with a token, the admin listener", function()
     end
     assert.equal(401, status(g, { method = "POST", path = "/admin/reload" }))
     assert.equal(200, status(g, { path = "/health" }))
+    assert.equal(200, status(g, { path = "/" }))
     assert.equal(200, status(g, { path = "/metrics", headers = { authorization = "Bearer " .. token } }))
     local c = e2e.connect(g.admin)
     c:send("GET /admin/versions HTTP/1.1\r\nhost: gateway.internal\r\nauthorization: Bearer " .. token .. "\r\n\r\n")
@@ -149,6 +150,60 @@ describe("the admin interface", function()
     assert.truthy(target.rests_ms > 0 and target.requests_left == 198)       -- of 100 a key
     assert.same({ "closed", true, 2, 0 }, (function(t) return { t.circuit, t.healthy, t.attempts, t.failures } end)(list[2].targets[1]))
     assert.truthy(list[2].targets[1].latency_ms > 0)
+  end)
+
+  it("shows budgets, those nearest to their limit first, as the metrics have them", function()
+    local provider = e2e.provider [[return function() return { text = "x", usage = { input = 0, output = 1000 } } end]]
+    local g = e2e.gateway { env = { A = provider.url }, config = ([[return { providers = { a = { base_url = env "A" } },
+      models = { m = { { provider = "a", price = { input = 1, output = 2 } } } }, teams = { web = { budget = { limit = 0.1, per = "week", soft = 0.5 } } },
+      budgets = { total = { limit = 1, per = "rolling", window = 3600 }, tags = { tenant = { from = "header:x-tenant", limit = 0.01, per = "ever" } } },
+      clients = { { name = "app", hash = "%s", team = "web" } } }]]):format(e2e.hash "k") }
+    local function ask(tenant, n)
+      for _ = 1, n do assert.equal(200, g:chat({ headers = { authorization = "Bearer k", ["x-tenant"] = tenant }, body = { max_tokens = 1000 } }).status) end
+    end
+    ask("acme", 3) ask("zen", 1)
+    assert.equal(200, g:tell("keys", { name = "made", budget = { limit = 5, per = "day" } }).status)
+    local shown = g:look "budgets"
+    local names, by = {}, {}
+    for i, b in ipairs(shown.budgets) do names[i], by[b.name] = b.name, b end
+    assert.same({ "tag tenant=acme", "tag tenant=zen", "team web", "total", "key made", "key app" }, names)
+    assert.equal(0, shown.more)
+    local acme, total, web, key = by["tag tenant=acme"], by.total, by["team web"], by["key app"]
+    assert.same({ "ever", 0.006, 0, 0.01, 0.004, 0.6, e2e.json.null }, { acme.period, acme.used, acme.held, acme.limit, acme.left, acme.share, acme.resets_in })
+    assert.same({ "rolling", 3600, 0.008, 1 }, { total.period, total.window, total.used, total.limit })
+    assert.same({ "week", 0.5, 0.008, g:metric 'lunette_budget_used_usd{budget="team web"}' }, { web.period, web.soft, web.used, web.used })
+    assert.truthy(web.resets_in > 0 and web.resets_in <= 7 * 86400 and total.resets_in <= 2 * 3600)
+    assert.same({ 0.008, e2e.json.null, e2e.json.null }, { key.used, key.limit, key.left })
+    assert.equal(200, status(g, { method = "DELETE", path = "/admin/keys/made" }))
+    shown = g:look "budgets?n=2"
+    assert.same({ "tag tenant=acme", "tag tenant=zen", 3 }, { shown.budgets[1].name, shown.budgets[2].name, shown.more })
+    assert.equal(2, #shown.budgets)
+    for _, wrong in ipairs { "n=0", "n=1001", "n=", "n=x", "m=1", "n=1&n=2", "n=99999999999999999999" } do
+      assert.equal(400, status(g, { path = "/admin/budgets?" .. wrong }), wrong)
+    end
+  end)
+
+  it("tells how latencies are spread, if asked, so that two looks give those of the time between", function()
+    local g = serve()
+    local function ask()
+      local visit = g:open { model = "other" }
+      b:accept():answer(200, { choices = { { index = 0, message = { content = "x" }, finish_reason = "stop" } } })
+      visit:rest()
+    end
+    local function counted(spread)
+      local all, last = 0, 0
+      for i = 1, #spread, 2 do
+        assert.truthy(spread[i] > last)
+        all, last = all + spread[i + 1], spread[i]
+      end
+      return all
+    end
+    ask()
+    assert.is_nil(g:look("report").totals.spread)
+    local before = g:look "report?spread=1"
+    for _ = 1, 4 do ask() end
+    local after = g:look "report?spread=1"
+    assert.same({ 1, 5, 5, 5 }, { counted(before.totals.spread), counted(after.totals.spread), counted(after.models[1].spread), counted(after.targets[1].spread) })
   end)
 
   it("shows requests under way, on every worker, until they end", function()

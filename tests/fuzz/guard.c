@@ -55,7 +55,7 @@ void fuzz_guard(struct input in)
     char *copy = copy_of(in.at, in.n);
     if (lun_http_read(&r, copy, in.n, NULL, &used) == LUN_HTTP_DONE) {
         bool token = !check(&r.request, TOKEN, false), open = !check(&r.request, NULL, false), local = !check(&r.request, NULL, true);
-        bool health = lun_slice_is(r.request.path, "/health");
+        bool health = lun_slice_is(r.request.path, "/health") || lun_slice_is(r.request.path, "/");
         PROMISE(!token || health || shows_token(&r.request));
         PROMISE(!open || says_loopback(r.request.host));
         PROMISE((!token && !open && !local) || is_own_page(&r.request));

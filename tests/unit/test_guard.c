@@ -41,6 +41,8 @@ static const struct guarded cases[] = {
     { "an empty token lets nobody in", GET, HERE WITH("Bearer "), "", false, 401 },
     { "/health needs none", "GET /health HTTP/1.1", HERE, TOKEN, false, 0 },
     { "/health?x needs none", "GET /health?x HTTP/1.1", FOR("gateway.example"), TOKEN, false, 0 },
+    { "the dashboard needs none: it asks for the token itself", "GET / HTTP/1.1", HERE, TOKEN, false, 0 },
+    { "// is another path", "GET // HTTP/1.1", HERE, TOKEN, false, 401 },
     { "/health/ is another path", "GET /health/ HTTP/1.1", HERE, TOKEN, false, 401 },
     { "/healthy is another path", "GET /healthy HTTP/1.1", HERE, TOKEN, false, 401 },
     { "nor is one that leads there by dots", "GET /admin/../health HTTP/1.1", HERE, TOKEN, false, 401 },
@@ -74,6 +76,7 @@ static const struct guarded cases[] = {
     { "localhost over a unix socket", GET, FOR("localhost"), NULL, true, 0 },
     { "another name over a unix socket", GET, FOR("evil.example"), NULL, true, 403 },
     { "/health is for these hosts too", "GET /health HTTP/1.1", FOR("evil.example"), NULL, false, 403 },
+    { "so is the dashboard", "GET / HTTP/1.1", FOR("evil.example"), NULL, false, 403 },
     { "with the token too", GET, FOR("evil.example") GOOD, TOKEN, false, 403 },
     { "with the token, the address it came in at", GET, FOR("10.0.0.1") GOOD, TOKEN, false, 0 },
 

@@ -565,6 +565,24 @@ static void the_success_rate_is_over_the_last_hundred(void **state)
     assert_int_equal(look(w->one, 0).failures, 50);
 }
 
+static void the_last_hundred_outcomes_are_told_in_their_order(void **state)
+{
+    struct bound *w = *state;
+    char recent[LUN_HEALTH_RECENT];
+    w->a->health.off = true;
+    lun_health_recent(w->one, recent);
+    assert_string_equal(recent, "");
+    good(w->one, 1, 0, 0);
+    fails(w->one, 2, 0);
+    lun_health_recent(w->one, recent);
+    assert_string_equal(recent, "+--");
+    for (int i = 0; i < 99; i++) good(w->one, 1, 0, 0);
+    lun_health_recent(w->one, recent);
+    assert_int_equal(strlen(recent), 100);
+    assert_int_equal(strspn(recent, "-"), 1);
+    assert_int_equal(strspn(recent + 1, "+"), 99);
+}
+
 static void means_and_quantiles_are_over_the_last_good_ones(void **state)
 {
     struct bound *w = *state;
@@ -791,6 +809,7 @@ int main(void)
         T(a_worse_latency_counts_at_once_and_a_better_one_bit_by_bit), T(a_time_out_makes_a_target_slow_and_a_quick_failure_does_not_make_it_fast),
         T(load_is_peak_latency_times_what_is_in_flight_and_one), T(an_idle_targets_peak_fades_so_that_somebody_looks_again),
         T(of_targets_nobody_knows_each_gets_one_request_first), T(the_success_rate_is_over_the_last_hundred),
+        T(the_last_hundred_outcomes_are_told_in_their_order),
         T(means_and_quantiles_are_over_the_last_good_ones), T(quantiles_are_right_for_any_samples),
         T(a_provider_is_degraded_when_some_of_its_targets_rest_and_down_when_all_do),
         cmocka_unit_test(retry_after_is_seconds_or_one_of_the_three_http_dates), cmocka_unit_test(retry_after_ms_is_more_exact_and_goes_first),

@@ -39,6 +39,13 @@ static void each_has_an_account_of_its_own(void **s)
     assert_ptr_equal(lun_tag_values_account(v, "web"), web);
     assert_int_equal(lun_tag_values_count(v, &bound), 2);
     assert_int_equal(bound, 2);
+    struct lun_account *list[4] = {0};
+    assert_int_equal(lun_tag_values_list(v, list, 2), 3);
+    assert_ptr_equal(list[0], third);
+    assert_true(list[1] == acme || list[1] == web);
+    assert_null(list[2]);
+    assert_int_equal(lun_tag_values_list(v, list, 4), 3);
+    assert_ptr_not_equal(list[1], list[2]);
     lun_tag_values_free(v);
     lun_money_free(m);
 }
