@@ -4,7 +4,8 @@
 
 DEPS      = gcc make pkg-config libc6-dev libluajit2-5.1-dev libcurl4-openssl-dev libevent-dev libssl-dev libutf8proc-dev \
             libsqlite3-dev libhiredis-dev libglib2.0-dev libyaml-dev tzdata ca-certificates curl
-TEST_DEPS = lua5.1 lua-cjson lua-busted lua-socket lua-posix libcmocka-dev nginx openssl lua-check valgrind prometheus redis-server sqlite3 jq
+TEST_DEPS = lua5.1 lua-cjson lua-busted lua-socket lua-posix libcmocka-dev nginx openssl lua-check valgrind prometheus redis-server sqlite3 jq \
+            chromium chromium-driver fonts-dejavu-core
 CLIENT_DEPS = nodejs npm python3 python3-venv
 # nginx's Lua module goes with the LuaJIT that is built with (libluajit2); with Debian's other one, libluajit-5.1-2, it does not.
 BENCH_DEPS = nginx libnginx-mod-http-lua lua-cjson haproxy openssl valgrind

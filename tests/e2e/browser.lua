@@ -42,7 +42,8 @@ function browser.start()
   b.process = e2e.start({ driver, "--port=0" }, { HOME = e2e.folder() })
   b.port = tonumber(b.process:expect "started successfully on port (%d+)")
   local options = { binary = chromium, args = { "--user-data-dir=" .. e2e.folder(), unpack(arguments) } }
-  local made = ask(b, "POST", "/session", { capabilities = { alwaysMatch = { ["goog:chromeOptions"] = options, ["goog:loggingPrefs"] = { browser = "ALL" } } } })
+  local wanted = { ["goog:chromeOptions"] = options, ["goog:loggingPrefs"] = { browser = "ALL" } }
+  local made = ask(b, "POST", "/session", { capabilities = { alwaysMatch = wanted } })
   b.session = "/session/" .. made.sessionId
   return b
 end
@@ -90,7 +91,8 @@ end
 
 -- How wide the window is, in CSS pixels, and whether its person likes it dark.
 function Browser:look(options)
-  chromium(self, "Emulation.setDeviceMetricsOverride", { width = options.width, height = options.height or 800, deviceScaleFactor = options.scale or 1, mobile = options.width < 500 })
+  chromium(self, "Emulation.setDeviceMetricsOverride", { width = options.width, height = options.height or 800, deviceScaleFactor = options.scale or 1,
+                                                         mobile = options.width < 500 })
   chromium(self, "Emulation.setEmulatedMedia", { features = { { name = "prefers-color-scheme", value = options.dark and "dark" or "light" } } })
 end
 

@@ -2,7 +2,8 @@
 local e2e = require "support"
 
 local config = [[return { policy = "p.lua", %s
-  providers = { a = { base_url = env "A" } }, models = { m = { { provider = "a", price = { input = 1, output = 2 } } } }, budgets = { total = { limit = 5, per = "day" } } }]]
+  providers = { a = { base_url = env "A" } }, models = { m = { { provider = "a", price = { input = 1, output = 2 } } } },
+  budgets = { total = { limit = 5, per = "day" } } }]]
 
 local provider
 setup(function() provider = e2e.provider [[return function() return { text = "x", usage = { input = 1000, output = 1000 } } end]] end)
