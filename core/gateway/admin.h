@@ -24,7 +24,7 @@
     X("GET",  "/admin/settings",  settings,  "The policy's settings: `name value default min max choices`, and `from`: the environment variable that says its default") \
     X("POST", "/admin/settings",  set,       "Sets them: `{\"share\":15,\"mode\":\"fast\"}`, null is the default; all or none. Answers `{\"settings\":[{\"name\",\"before\",\"value\"}],\"kept\":…}`, or 422") \
     X("GET",  "/admin/report",    report,    "What was asked for and what came of it, since the process started: see [the report](#the-report); with `?spread=1` how latencies are spread, too") \
-    X("GET",  "/admin/events",    lun_admin_events, "Server-sent events, one each second: `data: {\"report\":…,\"providers\":…,\"budgets\":…,\"versions\":…}`, each what its path answers (the report with `?spread=1`, 20 budgets). " \
+    X("GET",  "/admin/events",    lun_admin_events, "Server-sent events, one each second: `data: {\"report\":…,\"providers\":…,\"budgets\":…,\"versions\":…,\"shadow\":…}`, each what its path answers (the report with `?spread=1`, 20 budgets). " \
                                              "It ends when another version is taken over: ask again. 503: 16 listen already; who does not take what he is sent within 10 s is let go of") \
     X("GET",  "/admin/canaries",  canaries,  "The canaries: `name state share stage stages samples errors error_rate p99_ms since by why` and their limits. `state`: `waiting running paused watching rolled_back`") \
     X("POST", "/admin/canaries/NAME", canary, "Asks for something: `{\"do\":\"start\",\"why\":\"…\"}`: `start` (the first stage, also after it was rolled back), `pause`, `resume`, `promote` (the last stage at once), " \

@@ -26,6 +26,8 @@ static void put_look(struct lun_admin *a, struct lun_buf *out)
     lun_view_budgets(s, lun_changes_keyring(a->options.changes), lun_clock_wall(), BUDGETS, out);
     lun_buf_puts(out, ",\"versions\":");
     lun_versions_show(lun_changes_versions(a->options.changes), out);
+    lun_buf_puts(out, ",\"shadow\":");
+    lun_changes_show_shadow(a->options.changes, out);
     lun_buf_puts(out, "}\n\n");
 }
 

@@ -153,6 +153,35 @@ describe("the dashboard", function()
     b:console()                         -- a refused reload is a line there
   end)
 
+  it("tries a version as a shadow, shows how it does, and ends it", function()
+    local unwatched = serve "watch = false,"
+    show(unwatched)
+    live()
+    unwatched:replace("p.lua", "return { classify = function() return 'other' end }")
+    focus "#try"
+    b:keys(browser.ENTER)
+    focus "#confirm-input"
+    b:keys(browser.ENTER)
+    shows("shadow-state", "running")
+    assert.equal(200, ask(unwatched, { text = "x" }).status)
+    shows("shadow-state", "1 requests compared: 0 decided the same, 1 not")
+    shows("shadow-figures", "expected cost")
+    focus "summary"
+    b:keys(browser.ENTER)
+    shows("shadow-samples", "other")
+    picture "shadow"
+    focus "#untry"
+    b:keys(browser.ENTER)
+    focus "#confirm-input"
+    b:keys("seen enough", browser.ENTER)
+    shows("shadow-state", "stopped")
+    quiet()
+    unwatched:stop()
+    show(g)
+    live()
+    b:console()
+  end)
+
   it("can be used without eyes: landmarks, headings, captions, scopes, names", function()
     assert.same({}, b:run [[
       const wrong = [], say = (what, list) => { for (const e of list) wrong.push(what + ": " + e.outerHTML.slice(0, 80)); };
