@@ -19,6 +19,7 @@
     X(canary,   "[name [do]]",    "canaries of a running gateway: shows them, starts and rolls back") \
     X(versions, "",               "the versions that a running gateway has taken over, and what became of them") \
     X(report,   "",               "what was asked of a running gateway and what came of it: success, latency, cost, by model and more") \
+    X(top,      "",               "the same, live in the terminal: rates, latencies, spend, budgets, providers, of the last seconds") \
     X(show,     "ID",             "why one of the last requests of a running gateway was decided as it was") \
     X(import,   "litellm FILE",   "a configuration of LiteLLM's proxy as gateway.lua and policy.lua, and what could not be carried over") \
     X(ledger,   "verify|export|…", "what was spent: verified, exported, reconciled; beside a running gateway, and without its secrets") \

@@ -24,12 +24,13 @@ static const char another[] = "Another address: --admin ADDR, LUNETTE_ADMIN, or 
 static int complain(const struct lun_remote *r, int status, const char *format, ...) __attribute__((format(printf, 3, 4)));
 static int complain(const struct lun_remote *r, int status, const char *format, ...)
 {
+    FILE *out = r->errors ? r->errors : stderr;
     va_list list;
-    fprintf(stderr, "lunette %s: ", r->command);
+    fprintf(out, "lunette %s: ", r->command);
     va_start(list, format);
-    vfprintf(stderr, format, list);
+    vfprintf(out, format, list);
     va_end(list);
-    fputc('\n', stderr);
+    fputc('\n', out);
     return status;
 }
 
@@ -166,6 +167,13 @@ static struct curl_slist *make_headers(const struct lun_remote *r, bool post, bo
     return list;
 }
 
+static int on_progress(void *self, curl_off_t all, curl_off_t now, curl_off_t all_up, curl_off_t up)
+{
+    const struct lun_remote *r = self;
+    (void)all, (void)now, (void)all_up, (void)up;
+    return r->stop && r->stop(r->self);
+}
+
 static void set_options(CURL *c, const struct lun_remote *r, const char *url, struct curl_slist *headers, struct lun_buf *text, char *why)
 {
     curl_easy_setopt(c, CURLOPT_URL, url);
@@ -179,7 +187,10 @@ static void set_options(CURL *c, const struct lun_remote *r, const char *url, st
     curl_easy_setopt(c, CURLOPT_NOPROXY, "");
     if (r->socket) curl_easy_setopt(c, CURLOPT_UNIX_SOCKET_PATH, r->socket);
     curl_easy_setopt(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)LIMIT_MS);
+    curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, r->limit_ms ? r->limit_ms : (long)LIMIT_MS);
+    curl_easy_setopt(c, CURLOPT_NOPROGRESS, r->stop ? 0L : 1L);
+    curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, on_progress);
+    curl_easy_setopt(c, CURLOPT_XFERINFODATA, r);
     curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_bytes);
@@ -221,7 +232,7 @@ static int judge(const struct lun_remote *r, bool quiet, struct lun_remote_answe
     if (json && a->status == 200) return 0;
     if (!json || !put_errors(&out, a->json))
         complain(r, 1, "what answers at %s is no gateway's admin interface: status %ld. %s", r->address, a->status, another);
-    else if (!quiet) fwrite(out.at, 1, out.n, stderr);
+    else if (!quiet) fwrite(out.at, 1, out.n, r->errors ? r->errors : stderr);
     lun_buf_free(&out);
     if (a->status == 401) complain(r, 1, "%s", r->token ? wrong_token : no_token);
     return 1;

@@ -8,11 +8,14 @@
 #include <stdio.h>
 
 /* The part of a --help that all of them have. */
-#define LUN_REMOTE_HELP \
+#define LUN_REMOTE_WHERE_HELP \
     "  --admin ADDR   where the gateway's admin interface is: 127.0.0.1:4001, unix:/run/lunette.sock. Else the environment's\n" \
-    "                 LUNETTE_ADMIN, else `admin` of ./gateway.lua. https://NAME:PORT where it speaks TLS\n" \
+    "                 LUNETTE_ADMIN, else `admin` of ./gateway.lua. https://NAME:PORT where it speaks TLS\n"
+#define LUN_REMOTE_HELP LUN_REMOTE_WHERE_HELP \
     "  --json         prints the gateway's answer as it came\n" \
     "\n" \
+    LUN_REMOTE_END_HELP
+#define LUN_REMOTE_END_HELP \
     "The token, where the gateway has one, is taken from LUNETTE_ADMIN_TOKEN. Exit status: 0 fine, 1 refused or not reached, 2 wrong use.\n"
 
 struct lun_remote {
@@ -22,6 +25,10 @@ struct lun_remote {
     bool tls;
     char *pin;                  /* of the key that has to be on the other side, as libcurl says it; NULL: as the system trusts */
     char *token;                /* NULL: none */
+    /* to be set behind lun_remote_open, by who wants it otherwise; borrowed */
+    FILE *errors;               /* where it is said what goes wrong; NULL: stderr */
+    long limit_ms;              /* of a question; 0: 30 s */
+    bool (*stop)(void *self); void *self;      /* asked about once a second while an answer is waited for; true: it is waited for no longer. NULL: never */
 };
 
 /* Finds address and token; nothing is connected yet. `admin` is what --admin said, or NULL. 0, or the exit status. Free it in any case. */

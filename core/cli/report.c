@@ -1,6 +1,6 @@
-#include "base/decimal.h"
 #include "base/text.h"
 #include "cli/cli.h"
+#include "cli/figure.h"
 #include "cli/print.h"
 #include "cli/remote.h"
 #include "cli/table.h"
@@ -19,105 +19,29 @@ const char lun_usage_report[] =
     "  --by WHAT      one table alone, of models, labels (what `classify` answered), stages (which step of the plan answered) or targets\n"
     LUN_REMOTE_HELP;
 
-enum { NAME_MOST = 28 };        /* points of a name; longer ones lose their middle, so that a row fits on a screen */
-
 /* ---- cells ---- */
 
-/* NAN: not there, or null. */
-static double number(struct lun_json object, const char *member)
-{
-    double x;
-    return lun_json_double(lun_json_get(object, member), &x) ? x : NAN;
-}
-
-static void put_places(struct lun_buf *out, const char *before, int places, double x, const char *after)
-{
-    char text[64];
-    lun_buf_puts(out, before);
-    lun_buf_add(out, text, (size_t)lun_decimal_places(text, sizeof text, places, x));
-    lun_buf_puts(out, after);
-}
-
-static void put_none(struct lun_buf *out) { lun_buf_putc(out, '-'); }
-
-static void put_count(struct lun_buf *out, double n)
-{
-    if (isnan(n)) put_none(out);
-    else if (n < 1e7) put_places(out, "", 0, n, "");
-    else put_places(out, "", n < 1e8 ? 1 : 0, n / 1e6, "M");
-}
-
-/* 3 digits that count: 812, 1.20k, 45.6k, 1.23M */
-static void put_short(struct lun_buf *out, double n)
-{
-    static const char *const units[] = { "", "k", "M", "G", "T" };
-    int unit = 0;
-    if (isnan(n)) { put_none(out); return; }
-    for (; n >= 999.5 && unit < 4; unit++) n /= 1000;
-    put_places(out, "", !unit || n >= 99.95 ? 0 : n >= 9.995 ? 1 : 2, n, units[unit]);
-}
-
-static void put_percent(struct lun_buf *out, double percent)
-{
-    if (isnan(percent)) put_none(out);
-    else if (percent == 0 || percent == 100) put_places(out, "", 0, percent, " %");
-    else put_places(out, "", percent > 99 || fabs(percent) < 1 ? 2 : 1, percent, " %");
-}
-
-static void put_ms(struct lun_buf *out, double ms)
-{
-    if (isnan(ms)) put_none(out);
-    else if (ms < 9.95) put_places(out, "", 1, ms, " ms");
-    else if (ms < 999.5) put_places(out, "", 0, ms, " ms");
-    else put_places(out, "", ms < 9995 ? 2 : ms < 99950 ? 1 : 0, ms / 1000, " s");
-}
-
-/* Cents where there are any; of less, three digits that count. */
-static void put_usd(struct lun_buf *out, double usd)
-{
-    double size = fabs(usd);
-    int places = 2;
-    if (isnan(usd)) { put_none(out); return; }
-    if (size >= 1000 || !size) places = 0;
-    else if (size < 1) places = 2 - (int)floor(log10(size));
-    if (places > 9) places = 9;
-    put_places(out, usd < 0 ? "-$" : "$", places, size, "");
-}
-
-static void put_name(struct lun_buf *out, struct lun_json name)
-{
-    struct lun_buf text = {0};
-    lun_remote_put(&text, name);
-    size_t points = lun_text_points(text.at, text.n), point = 0, used;
-    for (size_t i = 0; i < text.n; i += used, point++) {
-        lun_text_point(text.at + i, text.n - i, &used);
-        if (points <= NAME_MOST || point < NAME_MOST / 2 || point > points - NAME_MOST / 2) lun_buf_add(out, text.at + i, used);
-        else if (point == NAME_MOST / 2) lun_buf_puts(out, "…");
-    }
-    lun_buf_free(&text);
-}
-
 #define CELL(name, put, expression) static void name(struct lun_buf *out, struct lun_json row) { put(out, expression); }
-CELL(attempts,  put_count,   number(row, "attempts"))
-CELL(requests,  put_count,   number(row, "requests"))
-CELL(answered,  put_count,   number(row, "answered"))
-CELL(failed,    put_count,   number(row, "failed"))
-CELL(success,   put_percent, number(row, "success_rate") * 100)
-CELL(share,     put_percent, number(row, "share") * 100)
-CELL(mean,      put_ms,      number(row, "mean_ms"))
-CELL(p99,       put_ms,      number(row, "p99_ms"))
-CELL(input,     put_short,   number(row, "tokens_input"))
-CELL(output,    put_short,   number(row, "tokens_output"))
-CELL(cost,      put_usd,     number(row, "cost_usd"))
-CELL(saved,     put_percent, number(row, "saved_percent"))
-CELL(queued,    put_count,   number(row, "queued"))
-CELL(label,     put_name,    lun_json_get(row, "label"))
-CELL(target,    put_name,    lun_json_get(row, "target"))
+CELL(attempts,  lun_figure_count,   lun_figure_number(row, "attempts"))
+CELL(requests,  lun_figure_count,   lun_figure_number(row, "requests"))
+CELL(answered,  lun_figure_count,   lun_figure_number(row, "answered"))
+CELL(failed,    lun_figure_count,   lun_figure_number(row, "failed"))
+CELL(success,   lun_figure_percent, lun_figure_number(row, "success_rate") * 100)
+CELL(share,     lun_figure_percent, lun_figure_number(row, "share") * 100)
+CELL(mean,      lun_figure_ms,      lun_figure_number(row, "mean_ms"))
+CELL(p99,       lun_figure_ms,      lun_figure_number(row, "p99_ms"))
+CELL(input,     lun_figure_short,   lun_figure_number(row, "tokens_input"))
+CELL(output,    lun_figure_short,   lun_figure_number(row, "tokens_output"))
+CELL(cost,      lun_figure_usd,     lun_figure_number(row, "cost_usd"))
+CELL(saved,     lun_figure_percent, lun_figure_number(row, "saved_percent"))
+CELL(queued,    lun_figure_count,   lun_figure_number(row, "queued"))
+CELL(label,     lun_figure_name,    lun_json_get(row, "label"))
+CELL(target,    lun_figure_name,    lun_json_get(row, "target"))
 
 static void model(struct lun_buf *out, struct lun_json row)
 {
     struct lun_json name = lun_json_get(row, "model");
-    if (name.n) put_name(out, name);
+    if (name.n) lun_figure_name(out, name);
     else lun_buf_puts(out, "all");
 }
 
@@ -125,7 +49,7 @@ static void circuit(struct lun_buf *out, struct lun_json row)
 {
     struct lun_json is = lun_json_get(row, "circuit");
     if (lun_json_type(is) == LUN_JSON_STRING) lun_remote_put(out, is);
-    else put_none(out);
+    else lun_figure_none(out);
 }
 
 /* ---- tables ---- */
@@ -170,68 +94,68 @@ static void put_head(struct lun_buf *out, struct lun_json report)
 static void put_requests(struct lun_buf *out, struct lun_json t)
 {
     lun_buf_puts(out, "requests  ");
-    put_count(out, number(t, "requests"));
+    lun_figure_count(out, lun_figure_number(t, "requests"));
     lun_buf_puts(out, ", answered ");
-    put_percent(out, number(t, "success_rate") * 100);
+    lun_figure_percent(out, lun_figure_number(t, "success_rate") * 100);
     lun_buf_puts(out, " (failed ");
-    put_count(out, number(t, "failed"));
+    lun_figure_count(out, lun_figure_number(t, "failed"));
     lun_buf_puts(out, ", refused ");
-    put_count(out, number(t, "refused"));
+    lun_figure_count(out, lun_figure_number(t, "refused"));
     lun_buf_puts(out, ", left ");
-    put_count(out, number(t, "left"));
+    lun_figure_count(out, lun_figure_number(t, "left"));
     lun_buf_puts(out, "), mean ");
-    put_ms(out, number(t, "mean_ms"));
+    lun_figure_ms(out, lun_figure_number(t, "mean_ms"));
     lun_buf_puts(out, ", p99 ");
-    put_ms(out, number(t, "p99_ms"));
+    lun_figure_ms(out, lun_figure_number(t, "p99_ms"));
     lun_buf_putc(out, '\n');
 }
 
 static void put_fallbacks(struct lun_buf *out, struct lun_json t)
 {
     lun_buf_puts(out, "plans     first step ");
-    put_percent(out, number(t, "primary_rate") * 100);
+    lun_figure_percent(out, lun_figure_number(t, "primary_rate") * 100);
     lun_buf_puts(out, ", fallback ");
-    put_percent(out, number(t, "fallback_rate") * 100);
+    lun_figure_percent(out, lun_figure_number(t, "fallback_rate") * 100);
     lun_buf_puts(out, " (");
-    put_count(out, number(t, "fallbacks"));
+    lun_figure_count(out, lun_figure_number(t, "fallbacks"));
     lun_buf_puts(out, "), hedges ");
-    put_count(out, number(t, "hedges"));
+    lun_figure_count(out, lun_figure_number(t, "hedges"));
     lun_buf_putc(out, '\n');
 }
 
 static void put_cache(struct lun_buf *out, struct lun_json t)
 {
-    if (isnan(number(t, "cache_rate"))) return;         /* there is none, or nothing was looked up */
+    if (isnan(lun_figure_number(t, "cache_rate"))) return;         /* there is none, or nothing was looked up */
     lun_buf_puts(out, "cache     ");
-    put_count(out, number(t, "cached"));
+    lun_figure_count(out, lun_figure_number(t, "cached"));
     lun_buf_puts(out, " answered from it (");
-    put_percent(out, number(t, "cache_rate") * 100);
+    lun_figure_percent(out, lun_figure_number(t, "cache_rate") * 100);
     lun_buf_puts(out, " of those looked up)\n");
 }
 
 static void put_retries(struct lun_buf *out, struct lun_json t)
 {
     lun_buf_puts(out, "retries   ");
-    put_count(out, number(t, "retries"));
+    lun_figure_count(out, lun_figure_number(t, "retries"));
     lun_buf_puts(out, " of ");
-    put_count(out, number(t, "retried"));
+    lun_figure_count(out, lun_figure_number(t, "retried"));
     lun_buf_puts(out, " requests (");
-    put_percent(out, number(t, "retry_rate") * 100);
+    lun_figure_percent(out, lun_figure_number(t, "retry_rate") * 100);
     lun_buf_puts(out, "), ");
-    put_count(out, number(t, "retried_answered"));
+    lun_figure_count(out, lun_figure_number(t, "retried_answered"));
     lun_buf_puts(out, " answered in the end; waited ");
-    put_ms(out, number(t, "retry_wait_seconds") * 1000);
+    lun_figure_ms(out, lun_figure_number(t, "retry_wait_seconds") * 1000);
     lun_buf_puts(out, ", denied ");
-    put_count(out, number(t, "retries_denied"));
+    lun_figure_count(out, lun_figure_number(t, "retries_denied"));
     lun_buf_putc(out, '\n');
 }
 
 static void put_queue(struct lun_buf *out, struct lun_json t)
 {
     lun_buf_puts(out, "queue     ");
-    put_count(out, number(t, "queued"));
+    lun_figure_count(out, lun_figure_number(t, "queued"));
     lun_buf_puts(out, " waited for a turn, ");
-    put_ms(out, number(t, "queue_seconds") * 1000);
+    lun_figure_ms(out, lun_figure_number(t, "queue_seconds") * 1000);
     lun_buf_puts(out, " together\n");
 }
 
@@ -257,15 +181,15 @@ static void put_money(struct lun_buf *out, struct lun_json report)
 {
     struct lun_json saving = lun_json_get(report, "saving");
     lun_buf_puts(out, "cost      ");
-    put_usd(out, number(lun_json_get(report, "all_models"), "cost_usd"));
+    lun_figure_usd(out, lun_figure_number(lun_json_get(report, "all_models"), "cost_usd"));
     if (lun_json_type(saving) != LUN_JSON_OBJECT) {
         lun_buf_puts(out, "; no saving is told: no target is above report.premium\n");
         return;
     }
     lun_buf_puts(out, ", saved ");
-    put_usd(out, number(saving, "saved_usd"));
+    lun_figure_usd(out, lun_figure_number(saving, "saved_usd"));
     lun_buf_puts(out, " (");
-    put_percent(out, number(saving, "saved_percent"));
+    lun_figure_percent(out, lun_figure_number(saving, "saved_percent"));
     lun_buf_puts(out, ") against the mean of ");
     put_names(out, lun_json_get(saving, "premium_targets"));
     lun_buf_putc(out, '\n');

@@ -280,6 +280,17 @@ describe("secrets of listeners", function()
     end
     for _, path in ipairs { "/metrics", "/health", "/admin/nothing", "/admin/versions", "/admin/settings", "/admin/report", "/admin/canaries", "/admin/keys",
                             "/admin/cache", "/admin/ledger", "/admin/providers", "/admin/requests", "/admin/shadow" } do ask(path) end
+                            "/", "/admin/budgets", "/admin/report?spread=1", "/admin/cache", "/admin/ledger", "/admin/providers",
+                            "/admin/requests", "/admin/requests?n=50" } do ask(path) end
+    local listening = e2e.open(gateway.admin, { path = "/admin/events", headers = { authorization = "Bearer " .. token } })
+    local event = listening:expect "\n\n"
+    assert.truthy(event:find('"total"', 1, true))
+    clean_of_all("/admin/events", event)
+    listening:leave()
+    local status, out, err = e2e.run({ e2e.lunette, "top", "--once", "--interval", "0.1", "--admin", "127.0.0.1:" .. gateway.admin },
+                                     { LUNETTE_ADMIN_TOKEN = token })
+    assert.equal(0, status, err)
+    clean_of_all("top", out .. err)
     for _, bad in ipairs { "half", cert.key .. "\n", e2e.read(cert.key):gsub("\n", "x\n", 2), e2e.read(another.key) } do
       gateway:replace("public.key", bad)
       assert.truthy(ask("/admin/reload", "POST"):find("listen.tls.key", 1, true))
