@@ -58,7 +58,7 @@ MANDIR     ?= $(PREFIX)/share/man
 FUZZ_TARGETS := $(filter-out tests/fuzz/libfuzzer.c,$(sort $(wildcard tests/fuzz/*.c)))
 UNITS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/unit/test_*.c)))
 
-.PHONY: all deps test-deps bench bench-others bench-deps bench-micro bench-instructions build library install uninstall units run test test-unit test-policy test-e2e test-clients test-tokens fuzz fuzzers sanitize sanitize-address sanitize-thread stress stress-money claims lint layers docs examples mutants help clean
+.PHONY: all deps test-deps bench bench-others bench-deps bench-micro bench-instructions build library install uninstall units run test test-unit test-policy test-e2e test-clients test-tokens fuzz fuzzers sanitize sanitize-address sanitize-thread stress stress-money claims lint layers docs examples picture mutants help clean
 all: deps
 	@$(MAKE) --no-print-directory -j$$(nproc) build
 
@@ -280,6 +280,9 @@ docs: test-deps units ## puts right what pages say of the code's tables
 
 examples: test-deps all ## runs every example, and what its page says
 	@examples/run $(BUILD)/lunette
+
+picture: test-deps all ## makes the picture of the dashboard in README.md anew (a minute)
+	@tests/tools/picture $(BUILD)/lunette core/gateway/page.webp
 
 mutants: test-deps all ## breaks the walk, and the protocol of shared limits, on purpose, and says which tests notice (minutes)
 	@$(MAKE) --no-print-directory $(BUILD)/tests/test_member

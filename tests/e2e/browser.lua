@@ -96,9 +96,11 @@ function Browser:look(options)
   chromium(self, "Emulation.setEmulatedMedia", { features = { { name = "prefers-color-scheme", value = options.dark and "dark" or "light" } } })
 end
 
--- A PNG of all of the page, into a file.
+-- A picture of all of the page, into a file: .png or .webp.
 function Browser:picture(path)
-  local answer = chromium(self, "Page.captureScreenshot", { format = "png", captureBeyondViewport = true })
+  local form = path:match "%.webp$" and { format = "webp", quality = 80 } or { format = "png" }
+  form.captureBeyondViewport = true
+  local answer = chromium(self, "Page.captureScreenshot", form)
   e2e.write(path, (mime.unb64(answer.data)))
 end
 
