@@ -87,6 +87,27 @@ describe("who listens to /admin/events", function()
     assert.equal(401, listen(g, { authorization = "Bearer token-number-one" }):rest().status)
   end)
 
+  if os.getenv "E2E_MINUTE" then        -- ten seconds after what the system holds for him is full
+    it("is let go of when he does not take what he is told, and others are not", function()
+      local targets = {}
+      for i = 1, 120 do targets[i] = ('{ provider = "a", model = "%d-%s", price = { input = 1, output = 1 } }'):format(i, ("x"):rep(250)) end
+      local many = config:gsub("models = {", function() return "models = { many = { " .. table.concat(targets, ", ") .. " }," end)
+      local g = e2e.gateway { env = { A = provider.url }, files = { ["p.lua"] = "return {}" }, config = many:format "" }
+      local deaf, good = e2e.open(g.admin, { path = "/admin/events", window = 4096 }), listen(g)
+      local others = {}
+      for i = 1, 14 do others[i] = e2e.open(g.admin, { path = "/admin/events" }) end
+      local another
+      repeat
+        assert.truthy(event(good))
+        for _, visit in ipairs(others) do assert.truthy(event(visit)) end
+        another = listen(g)
+      until another:head().status == 200
+      local bytes, why
+      repeat bytes, why = deaf:chunk() until not bytes
+      assert.truthy(why)                -- cut, not ended
+    end)
+  end
+
   it("holds up neither a HEAD nor the end of the gateway", function()
     local g = serve()
     assert.equal(200, e2e.request(g.admin, { method = "HEAD", path = "/admin/events" }).status)
