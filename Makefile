@@ -182,7 +182,7 @@ test-e2e: test-deps build ## only the end-to-end specs, on real sockets
 	@tests/tools/run --e2e $(BUILD)/lunette
 
 # Under TSan only what has threads; not what measures a policy's CPU time, which is another there.
-THREADED := test_builder,test_renewal,test_changes,test_reactor,test_metrics,test_limit,test_budget,test_draw,test_store,test_writer,test_snapshot,test_registry,test_server,test_inquire,reload,reload_load,settings,admin,attacks,metrics,record,remote,report,test_cache,cache,test_canary,canary,test_probe,probes,money,money_fleet
+THREADED := test_builder,test_renewal,test_changes,test_reactor,test_metrics,test_limit,test_budget,test_draw,test_store,test_writer,test_snapshot,test_registry,test_server,test_inquire,reload,reload_load,settings,admin,attacks,metrics,record,remote,report,events,test_cache,cache,test_canary,canary,test_probe,probes,money,money_fleet
 SANITIZED = $(MAKE) --no-print-directory -j$$(nproc) SAN=$(1) build units
 sanitize: sanitize-address sanitize-thread ## all tests under ASan (leaks too) and UBSan, those with threads under TSan; two lines `N passed, N failed`
 sanitize-address: test-deps
