@@ -1,4 +1,5 @@
 #include "base/hash.h"
+#include <endian.h>
 #include <string.h>
 
 static uint64_t mix(uint64_t h)
@@ -21,6 +22,20 @@ uint64_t lun_hash_add(uint64_t h, const void *bytes, size_t n)
 uint64_t lun_hash_end(uint64_t h, size_t n) { return mix(h ^ n); }
 
 uint64_t lun_hash(const void *bytes, size_t n, uint64_t seed) { return lun_hash_end(lun_hash_add(lun_hash_begin(seed), bytes, n), n); }
+
+static uint64_t scatter(uint64_t word) { return (word *= 0xC6A4A7935BD1E995u, (word ^ word >> 47) * 0xC6A4A7935BD1E995u); }
+
+uint64_t lun_hash_long(const void *bytes, size_t n, uint64_t seed)
+{
+    const unsigned char *p = bytes;
+    uint64_t h = lun_hash_begin(seed), word, rest = 0;
+    for (size_t left = n; left >= sizeof word; left -= sizeof word, p += sizeof word) {
+        memcpy(&word, p, sizeof word);
+        h = (h ^ scatter(le64toh(word))) * 0xC6A4A7935BD1E995u;
+    }
+    if (n & 7) memcpy(&rest, p, n & 7);
+    return lun_hash_end((h ^ scatter(le64toh(rest))) * 0xC6A4A7935BD1E995u, n);
+}
 
 uint64_t lun_hash_text(const char *text, uint64_t seed) { return lun_hash(text, text ? strlen(text) : 0, seed); }
 

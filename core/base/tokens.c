@@ -253,6 +253,18 @@ static size_t plain_run(const unsigned char *p, const unsigned char *end)
     return n;
 }
 
+/* A character at `p` that is not plain: its class, and how many bytes it takes. CLASSES: it is cut off at the end. */
+static unsigned character(uint64_t *grows, const unsigned char *p, const unsigned char *end, size_t *used)
+{
+    unsigned class = classes[*p];
+    if (*p == '\\') return escape(grows, p, end, used);
+    *used = *p < 0xC2 ? 1 : *p < 0xE0 ? 2 : *p < 0xF0 ? 3 : 4;
+    if (*used > (size_t)(end - p)) return CLASSES;
+    if (*used == 3) class = classes[256 + ((*p & 15u) << 6 | (p[1] & 63))];
+    if (class > CLASS) *grows += growth_at(p, class >> GROWS_SHIFT);
+    return class & CLASS;
+}
+
 /* Character by character, up to a run of `enough` that are plain, of which it takes the first. What is cut off at the end is nothing. */
 static const unsigned char *add_each(struct pass *t, const unsigned char *p, const unsigned char *end, size_t enough)
 {
@@ -265,16 +277,9 @@ static const unsigned char *add_each(struct pass *t, const unsigned char *p, con
             if (run < enough) continue;
             break;
         }
-        unsigned class = classes[*p];
-        size_t used = 1;
-        if (*p == '\\') class = escape(&t->grows, p, end, &used);
-        else if (*p >= 0xC2) {
-            used = *p < 0xE0 ? 2 : *p < 0xF0 ? 3 : 4;
-            if (used > (size_t)(end - p)) { p = end; break; }
-            if (used == 3) class = classes[256 + ((*p & 15u) << 6 | (p[1] & 63))];
-            if (class > CLASS) t->grows += growth_at(p, class >> GROWS_SHIFT);
-            class &= CLASS;
-        }
+        size_t used;
+        unsigned class = character(&t->grows, p, end, &used);
+        if (class == CLASSES) { p = end; break; }
         sum += weight[before][class];
         before = class;
         p += used;
@@ -297,6 +302,51 @@ void lun_tokens_add(struct lun_tokens *tokens, const char *text, size_t n)
     }
     tokens->weight += t.sum;
     tokens->grows += t.grows;
+}
+
+/* ---- growth alone ---- */
+
+#ifdef __x86_64__
+/* Goes on to the first byte that may grow, where that is 32 bytes before the end: beyond ASCII, or a backslash before a u. */
+AVX2 static const unsigned char *growing_wide(const unsigned char *p, const unsigned char *end)
+{
+    for (; end - p > 32; p += 32) {
+        __m256i v = _mm256_loadu_si256((const void *)p), behind = _mm256_loadu_si256((const void *)(p + 1));
+        __m256i point = _mm256_and_si256(_mm256_cmpeq_epi8(v, ALL('\\')), _mm256_cmpeq_epi8(behind, ALL('u')));
+        uint32_t found = (uint32_t)_mm256_movemask_epi8(_mm256_or_si256(v, point));
+        if (found) return p + __builtin_ctz(found);
+    }
+    return p;
+}
+#else
+static const unsigned char *growing_wide(const unsigned char *p, const unsigned char *end) { (void)end; return p; }
+#endif
+
+static const unsigned char *growing(const unsigned char *p, const unsigned char *end, bool wide)
+{
+    if (wide && p < end && *p < 0x80) p = growing_wide(p, end);
+    while (p < end && *p < 0x80 && (*p != '\\' || end - p < 2 || p[1] != 'u')) p++;
+    return p;
+}
+
+/* Whether the backslash at `p` stands behind an odd number of them. */
+static bool is_escaped(const unsigned char *from, const unsigned char *p)
+{
+    const unsigned char *q = p;
+    while (q > from && q[-1] == '\\') q--;
+    return (p - q) & 1;
+}
+
+uint64_t lun_tokens_grow(const char *text, size_t n)
+{
+    const unsigned char *from = (const unsigned char *)text, *p = from, *end = n ? p + n : p;
+    uint64_t grows = 0;
+    size_t used;
+    for (bool wide = may_be_wide(); (p = growing(p, end, wide)) < end; p += used) {
+        if (*p == '\\' && is_escaped(from, p)) used = 1;
+        else if (character(&grows, p, end, &used) == CLASSES) break;
+    }
+    return grows;
 }
 
 void lun_tokens_add_json(struct lun_tokens *t, struct lun_json value) { lun_tokens_add(t, value.at, value.n); }

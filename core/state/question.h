@@ -134,7 +134,7 @@ struct lun_question {
 
     /* computed on first touch by the functions below */
     struct lun_survey {
-        bool done;
+        bool done, weighs;                          /* weighs: `guess` is there */
         struct lun_json last_user;                  /* its content; {0}: none */
         uint64_t beginning;                         /* hash of system, tools and messages up to the first user's */
         bool begun;

@@ -1,3 +1,4 @@
+#include "base/hash.h"
 #include "base/text.h"
 #include "state/question.h"
 #include <setjmp.h>
@@ -313,6 +314,42 @@ static void a_conversation_is_known_again_by_how_it_began(void **state)
     done(c);
 }
 
+/* Every byte counts, wherever it stands among the eight that are read at once. */
+static void conversations_that_differ_in_one_byte_are_two(void **state)
+{
+    (void)state;
+    char text[70], other[70];
+    for (size_t n = 1; n < sizeof text; n++) {
+        memset(text, 'a', n);
+        memcpy(other, text, n);
+        assert_true(lun_hash_long(text, n, 7) == lun_hash_long(other, n, 7));
+        assert_false(lun_hash_long(text, n, 7) == lun_hash_long(text, n, 8));
+        assert_false(lun_hash_long(text, n, 7) == lun_hash_long(text, n - 1, 7));
+        for (size_t i = 0; i < n; i++, memcpy(other, text, n)) {
+            other[i] ^= 1;
+            assert_false(lun_hash_long(text, n, 7) == lun_hash_long(other, n, 7));
+        }
+    }
+    assert_true(lun_hash_long("the same on every machine", 25, 0) == 0x88940bb7cdf9a035);
+}
+
+static void its_tokens_are_the_same_whoever_asked_before(void **state)
+{
+    (void)state;
+    struct fixture *f = given(BODY(",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]"));
+    lun_question_survey(&f->q);
+    assert_false(f->q.survey.weighs);
+    int64_t bound = f->q.survey.bound, tokens = lun_question_tokens(&f->q);
+    assert_int_equal(f->q.survey.bound, bound);
+    f->q.survey.done = false;
+    lun_question_survey(&f->q);             /* another request, with the same snapshot */
+    assert_true(f->q.survey.weighs);
+    assert_int_equal(f->q.survey.bound, bound);
+    assert_int_equal(lun_question_tokens(&f->q), tokens);
+    assert_in_range(tokens, 20, 60);
+    done(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -325,6 +362,7 @@ int main(void)
         cmocka_unit_test(every_field_that_may_be_input_is_counted_and_so_is_one_that_nobody_knows),
         cmocka_unit_test(what_cannot_be_counted_has_no_bound), cmocka_unit_test(the_text_is_the_last_users),
         cmocka_unit_test(of_a_huge_text_the_beginning_is_looked_at), cmocka_unit_test(a_conversation_is_known_again_by_how_it_began),
+        cmocka_unit_test(conversations_that_differ_in_one_byte_are_two), cmocka_unit_test(its_tokens_are_the_same_whoever_asked_before),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
