@@ -333,6 +333,23 @@ static void conversations_that_differ_in_one_byte_are_two(void **state)
     assert_true(lun_hash_long("the same on every machine", 25, 0) == 0x88940bb7cdf9a035);
 }
 
+/* Also one of another configuration with the same place there. */
+static void it_may_use_the_targets_that_were_gathered_and_no_other(void **state)
+{
+    (void)state;
+    struct lun_target targets[] = { { .index = 0 }, { .index = 1 }, { .index = 2 } }, others[] = { { .index = 0 }, { .index = 1 } };
+    const struct lun_target *const gathered[] = { &targets[1] };
+    static const bool may[] = { false, true, false };
+    struct fixture *f = given(BODY(""));
+    f->snapshot->targets = targets, f->snapshot->n_targets = 3;
+    f->q.targets = gathered, f->q.n_targets = 1;
+    for (int round = 0; round < 2; round++, f->q.may = may) {
+        for (int i = 0; i < 3; i++) assert_int_equal(lun_question_may(&f->q, &targets[i]), i == 1);
+        for (int i = 0; i < 2; i++) assert_false(lun_question_may(&f->q, &others[i]));
+    }
+    done(f);
+}
+
 static void its_tokens_are_the_same_whoever_asked_before(void **state)
 {
     (void)state;
@@ -363,6 +380,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_counted_has_no_bound), cmocka_unit_test(the_text_is_the_last_users),
         cmocka_unit_test(of_a_huge_text_the_beginning_is_looked_at), cmocka_unit_test(a_conversation_is_known_again_by_how_it_began),
         cmocka_unit_test(conversations_that_differ_in_one_byte_are_two), cmocka_unit_test(its_tokens_are_the_same_whoever_asked_before),
+        cmocka_unit_test(it_may_use_the_targets_that_were_gathered_and_no_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
