@@ -853,6 +853,28 @@ static void strings_of_any_length_end_where_they_end_and_are_decoded_whole(void 
     }
 }
 
+static void what_is_wrong_in_a_long_string_is_found_wherever_it_stands(void **state)
+{
+    (void)state;
+    static const char *const bad[] = { "\x01", "\\x", "\xff", "\\u12g4", "\xc3(" }, *const good[] = { "a", "some words", "\\n", "\\\\", "\\\"", "\\/", "----------------" };
+    for (int round = 0; round < 4000; round++) {
+        struct lun_buf text = {0};
+        size_t before = random_below(60), at = 0;
+        lun_buf_putc(&text, '"');
+        for (size_t i = 0; i < 70; i++) {
+            if (i == before) at = text.n, lun_buf_puts(&text, bad[round % (int)COUNT(bad)]);
+            lun_buf_puts(&text, good[random_below(round % 3 ? COUNT(good) : 2)]);
+        }
+        lun_buf_putc(&text, '"');
+        char *exactly = exact(text.at, text.n);
+        struct lun_json value;
+        struct lun_json_error error = {0};
+        assert_false(lun_json_check(exactly, text.n, &value, &error));
+        assert_int_equal(error.at, at);
+        free(exactly), lun_buf_free(&text);
+    }
+}
+
 static void a_locale_changes_nothing(void **state)
 {
     (void)state;
@@ -906,7 +928,7 @@ int main(void)
         cmocka_unit_test(integers_are_exact_or_refused), cmocka_unit_test(doubles_are_the_nearest_or_refused),
         cmocka_unit_test(only_true_is_true), cmocka_unit_test(a_step_of_a_path_has_at_most_255_bytes),
         cmocka_unit_test(strings_are_escaped), cmocka_unit_test(members_are_divided_by_commas),
-        cmocka_unit_test(numbers_are_short_and_read_back_equal), cmocka_unit_test(a_locale_changes_nothing),
+        cmocka_unit_test(numbers_are_short_and_read_back_equal), cmocka_unit_test(what_is_wrong_in_a_long_string_is_found_wherever_it_stands), cmocka_unit_test(a_locale_changes_nothing),
         cmocka_unit_test(mutated_texts_never_confuse_scan_and_walk), cmocka_unit_test(strings_of_any_length_end_where_they_end_and_are_decoded_whole),
         cmocka_unit_test(what_json_escapes_is_escaped_at_every_place),
     };
