@@ -70,6 +70,20 @@ bool lun_text_valid(const char *text, size_t n)
     return true;
 }
 
+bool lun_text_printable(const char *text, size_t n)
+{
+    size_t i = 0;
+#ifdef __SSE2__
+    const __m128i space = _mm_set1_epi8(' '), del = _mm_set1_epi8(0x7f);
+    for (size_t last = n >= 16 ? n - 16 : 0; n >= 16 && i < n; i += 16) {       /* the last 16 end where the text does */
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(text + (i < last ? i : last)));
+        if (_mm_movemask_epi8(_mm_or_si128(_mm_cmplt_epi8(v, space), _mm_cmpeq_epi8(v, del)))) return false;
+    }
+#endif
+    for (; i < n; i++) if ((signed char)text[i] < ' ' || text[i] == 0x7f) return false;
+    return true;
+}
+
 bool lun_text_graphic(const char *text)
 {
     for (; *text; text++) if (*text <= ' ' || *text > '~') return false;

@@ -892,21 +892,26 @@ static void a_locale_changes_nothing(void **state)
 static void what_json_escapes_is_escaped_at_every_place(void **state)
 {
     (void)state;
-    for (int c = 1; c < 256; c++)
-        for (size_t at = 0; at < 20; at++) {
-            char text[21] = "aaaaaaaaaaaaaaaaaaaa", expected[64], mid[8];
-            struct lun_buf out = {0};
-            const char *from = "\"\\\b\f\n\r\t", *known = strchr(from, c);
-            if (known) snprintf(mid, sizeof mid, "\\%c", "\"\\bfnrt"[known - from]);
-            else if (c < ' ' || c == 0x7f) snprintf(mid, sizeof mid, "\\u%04x", (unsigned)c);
-            else if (c < 0x80) snprintf(mid, sizeof mid, "%c", c);
-            else strcpy(mid, "\xef\xbf\xbd");
-            text[at] = (char)c;
-            snprintf(expected, sizeof expected, "\"%.*s%s%s\"", (int)at, "aaaaaaaaaaaaaaaaaaaa", mid, text + at + 1);
-            lun_json_put_string(&out, text, 20);
-            assert_string_equal(lun_buf_text(&out), expected);
-            lun_buf_free(&out);
-        }
+    static const char as[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+    for (int c = 1; c < 256; c++) {
+        char mid[8];
+        const char *from = "\"\\\b\f\n\r\t", *known = strchr(from, c);
+        if (known) snprintf(mid, sizeof mid, "\\%c", "\"\\bfnrt"[known - from]);
+        else if (c < ' ' || c == 0x7f) snprintf(mid, sizeof mid, "\\u%04x", (unsigned)c);
+        else if (c < 0x80) snprintf(mid, sizeof mid, "%c", c);
+        else strcpy(mid, "\xef\xbf\xbd");
+        for (size_t n = 1; n < sizeof as; n++)
+            for (size_t at = 0; at < n; at++) {
+                char expected[128], *text = exact(as, n);
+                struct lun_buf out = {0};
+                text[at] = (char)c;
+                snprintf(expected, sizeof expected, "\"%.*s%s%.*s\"", (int)at, as, mid, (int)(n - at - 1), as);
+                lun_json_put_string(&out, text, n);
+                assert_string_equal(lun_buf_text(&out), expected);
+                assert_int_equal(lun_text_printable(text, n), c >= ' ' && c < 0x7f);
+                lun_buf_free(&out), free(text);
+            }
+    }
 }
 
 int main(void)
