@@ -23,18 +23,27 @@ uint64_t lun_hash_end(uint64_t h, size_t n) { return mix(h ^ n); }
 
 uint64_t lun_hash(const void *bytes, size_t n, uint64_t seed) { return lun_hash_end(lun_hash_add(lun_hash_begin(seed), bytes, n), n); }
 
-static uint64_t scatter(uint64_t word) { return (word *= 0xC6A4A7935BD1E995u, (word ^ word >> 47) * 0xC6A4A7935BD1E995u); }
+static uint64_t fold(uint64_t a, uint64_t b)
+{
+    unsigned __int128 product = (unsigned __int128)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+static uint64_t two_words(uint64_t h, const unsigned char bytes[16])
+{
+    uint64_t words[2];
+    memcpy(words, bytes, sizeof words);
+    return fold(le64toh(words[0]) ^ 0xA0761D6478BD642Fu, le64toh(words[1]) ^ h);
+}
 
 uint64_t lun_hash_long(const void *bytes, size_t n, uint64_t seed)
 {
     const unsigned char *p = bytes;
-    uint64_t h = lun_hash_begin(seed), word, rest = 0;
-    for (size_t left = n; left >= sizeof word; left -= sizeof word, p += sizeof word) {
-        memcpy(&word, p, sizeof word);
-        h = (h ^ scatter(le64toh(word))) * 0xC6A4A7935BD1E995u;
-    }
-    if (n & 7) memcpy(&rest, p, n & 7);
-    return lun_hash_end((h ^ scatter(le64toh(rest))) * 0xC6A4A7935BD1E995u, n);
+    unsigned char rest[16] = {0};
+    uint64_t h = lun_hash_begin(seed);
+    for (size_t left = n; left >= sizeof rest; left -= sizeof rest, p += sizeof rest) h = two_words(h, p);
+    if (n % sizeof rest) memcpy(rest, p, n % sizeof rest);
+    return lun_hash_end(two_words(h, rest), n);
 }
 
 uint64_t lun_hash_text(const char *text, uint64_t seed) { return lun_hash(text, text ? strlen(text) : 0, seed); }
