@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/hex.h"
 #include "state/certificate.h"
+#include "state/metrics.h"
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
 #include <stdlib.h>
@@ -55,6 +56,7 @@ void lun_snapshot_unref(struct lun_snapshot *s)
 {
     if (!s || atomic_fetch_sub_explicit(&s->references, 1, memory_order_acq_rel) != 1) return;
     for (int i = 0; i < s->n_secrets; i++) wipe(&s->secrets[i]);
+    lun_metrics_kept_free(s->counted);
     lun_certificate_free(s->listen_tls.shown);
     lun_certificate_free(s->admin_tls.shown);
     lun_arena_free(&s->arena);

@@ -209,6 +209,7 @@ struct lun_snapshot {
     atomic_ullong hook_failures;
     atomic_uint reads;          /* what its hooks have looked at so far: LUN_READS_… of state/question.h */
     atomic_bool weighs;         /* a request with it has been asked about how many tokens it is */
+    struct lun_metrics_kept *counted;   /* where what has its names is counted (lun_registry_bind) */
     struct lun_arena arena;     /* all of the strings and arrays */
     const char *version;        /* "support.lua@a1b2c3d4e5f6": file @ first 12 hex digits of the hash over configuration,
                                    policy and every file they required; "default@…" without a policy */
