@@ -175,7 +175,7 @@ size_t lun_answer_words(enum lun_kind kind, struct lun_json body, char *out, siz
 static void scrub_end(char *text, size_t n, const char *key, size_t length)
 {
     for (size_t k = n < length ? n : length - 1; k >= PIECE; k--) {
-        if (memcmp(text + n - k, key, k)) continue;
+        if (text[n - k] != *key || memcmp(text + n - k, key, k)) continue;
         memset(text + n - k, '*', k);
         return;
     }
