@@ -6,24 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-char *lun_buf_space(struct lun_buf *b, size_t n)
+void lun_buf_grow(struct lun_buf *b, size_t n)
 {
-    if (b->n + n > b->room) {
-        size_t room = b->room ? b->room * 2 : 256;
-        b->room = room < b->n + n ? b->n + n : room;
-        b->at = lun_realloc(b->at, b->room);
-    }
-    return b->at + b->n;
+    size_t room = b->room ? b->room * 2 : 256;
+    b->room = room < b->n + n ? b->n + n : room;
+    b->at = lun_realloc(b->at, b->room);
 }
-
-void lun_buf_add(struct lun_buf *b, const void *bytes, size_t n)
-{
-    if (!n) return;
-    memcpy(lun_buf_space(b, n), bytes, n);
-    b->n += n;
-}
-
-void lun_buf_puts(struct lun_buf *b, const char *text) { lun_buf_add(b, text, strlen(text)); }
 
 void lun_buf_int(struct lun_buf *b, int64_t number)               { b->n += lun_decimal_int(lun_buf_space(b, LUN_DECIMAL_ROOM), number); }
 void lun_buf_parts(struct lun_buf *b, int64_t number, int places) { b->n += lun_decimal_parts(lun_buf_space(b, LUN_DECIMAL_ROOM), number, places); }

@@ -1,6 +1,7 @@
 #include "base/json.h"
 #include "base/decimal.h"
 #include "base/text.h"
+#include "base/wide.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,15 +25,22 @@ static inline uint64_t where_of_64(const char *p, char c)
     return low | (uint64_t)high << 32;
 }
 
-/* What stands behind an odd number of backslashes. Added to a run's first bit, a run of ones becomes one bit behind it, and where that is odd and the first
- * was even, or the other way round, their number was. *carry: so the next 64 begin. */
-static inline uint64_t escaped_among(uint64_t slashes, uint64_t *carry)
+#ifdef __x86_64__
+/* As below, at half of its instructions. */
+LUN_AVX2 static const char *string_end_wide(const char **at, const char *end)
 {
-    const uint64_t even = 0x5555555555555555u;
-    uint64_t first = *carry, s = slashes & ~first, begins = s & ~(s << 1), behind_odd, behind_even = s + (begins & even);
-    *carry = __builtin_add_overflow(s, begins & ~even, &behind_odd);
-    return first | (((behind_even & ~even) | (behind_odd & even)) & ~s);
+    const char *p = *at;
+    uint64_t carry = 0;
+    for (; end - p >= 64; p += 64) {
+        __m256i a = lun_wide(p), b = lun_wide(p + 32);
+        uint64_t slashes = lun_wide_where_of_two(a, b, '\\'), quotes = lun_wide_where_of_two(a, b, '"');
+        if (slashes | carry) quotes &= ~lun_escaped_among(slashes, &carry);
+        if (quotes) return p + __builtin_ctzll(quotes) + 1;
+    }
+    *at = p + carry;
+    return NULL;
 }
+#endif
 
 /* Steps over what ends within 16 bytes, and then 64 at a time: less than an instruction a byte, however many escapes there are. */
 static inline const char *string_end_at_once(const char **at, const char *end)
@@ -44,8 +52,11 @@ static inline const char *string_end_at_once(const char **at, const char *end)
         unsigned quotes = where(v, '"'), slashes = where(v, '\\');
         if (quotes && !(slashes & ((quotes & -quotes) - 1))) return p + __builtin_ctz(quotes) + 1;
     }
+#ifdef __x86_64__
+    if (end - p >= 128 && lun_may_be_wide()) return string_end_wide(at, end);
+#endif
     for (; end - p >= 64; p += 64) {
-        uint64_t slashes = where_of_64(p, '\\'), quotes = where_of_64(p, '"') & ~(slashes | carry ? escaped_among(slashes, &carry) : 0);
+        uint64_t slashes = where_of_64(p, '\\'), quotes = where_of_64(p, '"') & ~(slashes | carry ? lun_escaped_among(slashes, &carry) : 0);
         if (quotes) return p + __builtin_ctzll(quotes) + 1;
     }
     *at = p + carry;
@@ -237,18 +248,56 @@ bool lun_json_equal(struct lun_json v, const char *text, size_t length)
     return false;
 }
 
-/* Copies up to the next backslash; `to` has room for all that is left. */
+#ifdef __x86_64__
+LUN_AVX2 static inline void copy_64(char *to, const char *p)
+{
+    _mm256_storeu_si256((void *)to, lun_wide(p));
+    _mm256_storeu_si256((void *)(to + 32), lun_wide(p + 32));
+}
+
+/* As below, with a look for backslashes at every 64 bytes instead of behind each: 1.3 instructions a byte, not 1.9, with an escape every twenty. */
+LUN_AVX2 static const char *copy_wide(const char *p, const char *end, char **to)
+{
+    char *out = *to;
+    while (end - p >= 160) {
+        uint64_t slashes = lun_wide_where_of_two(lun_wide(p), lun_wide(p + 32), '\\');
+        unsigned at = 0, i;
+        copy_64(out, p);
+        for (; slashes; slashes &= ~3ull << i) {
+            i = (unsigned)__builtin_ctzll(slashes);
+            out += i - at;
+            if (!(*out = simple[(unsigned char)p[i + 1]])) return *to = out, p + i;
+            at = i + 2;
+            copy_64(++out, p + at);
+        }
+        out += at < 64 ? 64 - at : 0;
+        p += at < 64 ? 64 : at;
+    }
+    *to = out;
+    return p;
+}
+#endif
+
+/* Copies up to the next backslash, or the next with which no simple escape begins; `to` has room for all that is left. */
 static inline const char *copy_run(const char *p, const char *end, char **to)
 {
+#ifdef __x86_64__
+    if (end - p >= 160 && *p != '\\' && lun_may_be_wide()) p = copy_wide(p, end, to);
+#endif
+    char *out = *to;
 #ifdef __SSE2__
-    for (; end - p >= 16; p += 16, *to += 16) {
+    while (end - p >= 16) {
         __m128i v = sixteen(p);
-        unsigned slashes = where(v, '\\');
-        _mm_storeu_si128((__m128i *)(void *)*to, v);
-        if (slashes) return *to += __builtin_ctz(slashes), p + __builtin_ctz(slashes);
+        unsigned slashes = where(v, '\\'), run = slashes ? (unsigned)__builtin_ctz(slashes) : 16;
+        _mm_storeu_si128((__m128i *)(void *)out, v);
+        out += run, p += run;
+        if (!slashes) continue;
+        if (end - p < 2 || !(*out = simple[(unsigned char)p[1]])) return *to = out, p;
+        out++, p += 2;
     }
 #endif
-    while (p < end && *p != '\\') *(*to)++ = *p++;
+    while (p < end && *p != '\\') *out++ = *p++;
+    *to = out;
     return p;
 }
 

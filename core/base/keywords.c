@@ -1,13 +1,10 @@
 #include "base/keywords.h"
 #include "base/fold.h"
 #include "base/text.h"
+#include "base/wide.h"
 #include <string.h>
 #ifdef __SSE2__
 #include <emmintrin.h>
-#endif
-#ifdef __x86_64__
-#include <immintrin.h>
-#define AVX2 __attribute__((target("avx2")))
 #endif
 
 #define PIECE   4096
@@ -91,7 +88,7 @@ void lun_keywords_add(struct lun_keywords *k, const char *prepared, size_t n)
 
 #ifdef __x86_64__
 /* Which of 32 bytes are from `low` to `high`, both ASCII. */
-AVX2 static inline __m256i within(__m256i v, char low, char high)
+LUN_AVX2 static inline __m256i within(__m256i v, char low, char high)
 {
     return _mm256_cmpgt_epi8(_mm256_add_epi8(v, _mm256_set1_epi8((char)(0x7f - high))), _mm256_set1_epi8((char)(0x7f - (high - low) - 1)));
 }
@@ -136,23 +133,8 @@ static void squeeze(struct lun_buf *buf, size_t from, size_t at)
 }
 
 #ifdef __x86_64__
-/* Of 32 bytes those that are kept, run by run; `to` has room for 64. */
-AVX2 static char *put_kept(char *to, __m256i v, uint32_t kept)
-{
-    char bytes[64];
-    _mm256_storeu_si256((void *)bytes, v);
-    _mm256_storeu_si256((void *)(bytes + 32), v);
-    for (uint64_t left = kept; left; ) {
-        int skip = __builtin_ctzll(left), run = __builtin_ctzll(~(left >> skip));
-        _mm256_storeu_si256((void *)to, _mm256_loadu_si256((const void *)(bytes + skip)));
-        to += run;
-        left &= ~0ull << (skip + run);
-    }
-    return to;
-}
-
 /* `after`: a space is before it. `past`: which of the 32 do not count. */
-AVX2 static inline char *put_prepared(char *to, __m256i v, uint32_t *after, uint32_t past)
+LUN_AVX2 static inline char *put_prepared(char *to, __m256i v, uint32_t *after, uint32_t past)
 {
     const __m256i space = _mm256_set1_epi8(' ');
     __m256i blanks = _mm256_or_si256(_mm256_cmpeq_epi8(v, space), within(v, '\t', '\r'));
@@ -160,13 +142,13 @@ AVX2 static inline char *put_prepared(char *to, __m256i v, uint32_t *after, uint
     v = _mm256_max_epu8(v, _mm256_and_si256(blanks, space));
     v = _mm256_or_si256(v, _mm256_and_si256(within(v, 'A', 'Z'), space));
     *after = where >> 31;
-    if (dropped) return put_kept(to, v, ~dropped);
+    if (dropped) return lun_wide_put(to, v, ~dropped);
     _mm256_storeu_si256((void *)to, v);
     return to + 32;
 }
 
 /* Folds and squeezes what is ASCII, 32 bytes at a time, and says how much of the text that was: an instruction a byte, where byte by byte it takes 27. */
-AVX2 static size_t prepare_wide(const char *text, size_t n, struct lun_buf *out, size_t from)
+LUN_AVX2 static size_t prepare_wide(const char *text, size_t n, struct lun_buf *out, size_t from)
 {
     char *to = lun_buf_space(out, n + 64), rest[32] = {0};
     uint32_t after = out->n > from && to[-1] == ' ';
@@ -187,7 +169,7 @@ AVX2 static size_t prepare_wide(const char *text, size_t n, struct lun_buf *out,
 
 static size_t prepare_at_once(const char *text, size_t n, struct lun_buf *out, size_t from)
 {
-    return __builtin_cpu_supports("avx2") ? prepare_wide(text, n, out, from) : 0;
+    return lun_may_be_wide() ? prepare_wide(text, n, out, from) : 0;
 }
 #else
 static size_t prepare_at_once(const char *text, size_t n, struct lun_buf *out, size_t from) { (void)text, (void)n, (void)out, (void)from; return 0; }
@@ -269,7 +251,7 @@ static void look_at(const struct lun_keywords *k, struct lun_keywords_search *s,
 #define HALVES(table) _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)(table)))
 
 /* By 32 bytes: the groups of which some keyword has them in that place. */
-AVX2 static inline __m256i groups(const char *at, __m256i low, __m256i high)
+LUN_AVX2 static inline __m256i groups(const char *at, __m256i low, __m256i high)
 {
     const __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)at), half = _mm256_set1_epi8(15);
     return _mm256_and_si256(_mm256_shuffle_epi8(low, _mm256_and_si256(v, half)), _mm256_shuffle_epi8(high, _mm256_and_si256(_mm256_srli_epi16(v, 4), half)));
@@ -277,7 +259,7 @@ AVX2 static inline __m256i groups(const char *at, __m256i low, __m256i high)
 
 /* 32 places at a time: in which of them three bytes are those of a keyword that is still to be found, and no letter is before them where that counts. About
  * an instruction a byte; to look at each place by itself takes seven and more, and is left for the end. */
-AVX2 static size_t look_wide(const struct lun_keywords *k, struct lun_keywords_search *s, size_t from, size_t to)
+LUN_AVX2 static size_t look_wide(const struct lun_keywords *k, struct lun_keywords_search *s, size_t from, size_t to)
 {
     __m256i low0 = HALVES(k->low[0]), low1 = HALVES(k->low[1]), low2 = HALVES(k->low[2]);
     __m256i high0 = HALVES(k->high[0]), high1 = HALVES(k->high[1]), high2 = HALVES(k->high[2]);
@@ -298,7 +280,7 @@ AVX2 static size_t look_wide(const struct lun_keywords *k, struct lun_keywords_s
 #undef HALVES
 static size_t look_at_once(const struct lun_keywords *k, struct lun_keywords_search *s, size_t from, size_t to)
 {
-    return from && to > 34 && __builtin_cpu_supports("avx2") ? look_wide(k, s, from, to) : from;
+    return from && to > 34 && lun_may_be_wide() ? look_wide(k, s, from, to) : from;
 }
 #else
 static size_t look_at_once(const struct lun_keywords *k, struct lun_keywords_search *s, size_t from, size_t to) { (void)k, (void)s, (void)to; return from; }

@@ -1,4 +1,5 @@
 #include "base/text.h"
+#include "base/wide.h"
 #include <string.h>
 #include <strings.h>
 #ifdef __SSE2__
@@ -66,6 +67,20 @@ bool lun_text_valid(const char *text, size_t n)
         if (!length) return false;
         i += length;
     }
+    return true;
+}
+
+bool lun_text_printable(const char *text, size_t n)
+{
+    size_t i = 0;
+#ifdef __SSE2__
+    const __m128i space = _mm_set1_epi8(' '), del = _mm_set1_epi8(0x7f);
+    for (size_t last = n >= 16 ? n - 16 : 0; n >= 16 && i < n; i += 16) {       /* the last 16 end where the text does */
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(text + (i < last ? i : last)));
+        if (_mm_movemask_epi8(_mm_or_si128(_mm_cmplt_epi8(v, space), _mm_cmpeq_epi8(v, del)))) return false;
+    }
+#endif
+    for (; i < n; i++) if ((signed char)text[i] < ' ' || text[i] == 0x7f) return false;
     return true;
 }
 
@@ -208,17 +223,34 @@ static bool is_code(const char *p, size_t n)
     return false;
 }
 
+static inline bool line_is_code(const char *p, const char *end)
+{
+    while (p < end && (*p == ' ' || *p == '\t')) p++;
+    return end - p >= 3 && may_be_code(p) && is_code(p, (size_t)(end - p));
+}
+
+#ifdef __x86_64__
+/* Goes from line to line by 64 bytes, to where fewer are left; NULL: one of them is code. */
+LUN_AVX2 static const char *past_lines_wide(const char *p, const char *end)
+{
+    for (; end - p >= 64; p += 64)
+        for (uint64_t feeds = lun_wide_where_of_two(lun_wide(p), lun_wide(p + 32), '\n'); feeds; feeds &= feeds - 1)
+            if (line_is_code(p + __builtin_ctzll(feeds) + 1, end)) return NULL;
+    return p;
+}
+#else
+static const char *past_lines_wide(const char *p, const char *end) { (void)end; return p; }
+#endif
+
 bool lun_text_has_code(const char *text, size_t n)
 {
 #define X(s) _Static_assert(sizeof s > 3, "may_be_code reads three bytes");
     LUN_TEXT_CODE(X)
 #undef X
-    for (const char *p = text, *end = text + n; p < end; p++) {
-        while (p < end && (*p == ' ' || *p == '\t')) p++;
-        if (end - p >= 3 && may_be_code(p) && is_code(p, (size_t)(end - p))) return true;
-        p = memchr(p, '\n', (size_t)(end - p));
-        if (!p) break;
-    }
+    const char *p = text, *end = text + n;
+    if (!n) return false;
+    if (line_is_code(p, end) || (lun_may_be_wide() && !(p = past_lines_wide(p, end)))) return true;
+    while ((p = memchr(p, '\n', (size_t)(end - p)))) if (line_is_code(++p, end)) return true;
     return false;
 }
 

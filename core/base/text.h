@@ -26,6 +26,7 @@ bool lun_text_valid(const char *text, size_t n);
 
 /* Whether it is ASCII that leaves a mark: no blank, nothing that does not print. A C string; empty is. */
 bool lun_text_graphic(const char *text);
+bool lun_text_printable(const char *text, size_t n);        /* all of it is ASCII without controls: blanks may be in it */
 
 /* The number of code points; each ill-formed byte counts as one. */
 size_t lun_text_points(const char *text, size_t n);

@@ -1,10 +1,7 @@
 #include "base/tokens.h"
 #include "base/text.h"
+#include "base/wide.h"
 #include <string.h>
-#ifdef __x86_64__
-#include <immintrin.h>
-#define AVX2 __attribute__((target("avx2")))
-#endif
 
 /* What a character is: of those beyond ASCII the script, as far as the first two bytes tell it. */
 enum class { LOWER, UPPER, DIGIT, SPACE, BREAK, MARK, LATIN, EAST, VIET, GREEK, CYRILLIC, ARABIC, INDIC, THAI, KANA, HAN, HANGUL, SIGN, OTHER, CLASSES };
@@ -152,7 +149,7 @@ struct pass { uint64_t sum, grows; unsigned before; };
 #define ALL(c) _mm256_set1_epi8((char)(c))
 
 /* Weights behind two classes, by `now`, and behind the next by 8 + now: their low bytes, or their high ones. */
-AVX2 static inline __m256i weights(unsigned before, int high)
+LUN_AVX2 static inline __m256i weights(unsigned before, int high)
 {
     __m128i a = _mm_loadu_si128((const void *)weight[before]), b = _mm_loadu_si128((const void *)weight[before + 1]), low = _mm_set1_epi16(255);
     a = high ? _mm_srli_epi16(a, 8) : _mm_and_si128(a, low);
@@ -160,39 +157,34 @@ AVX2 static inline __m256i weights(unsigned before, int high)
     return _mm256_broadcastsi128_si256(_mm_packus_epi16(a, b));
 }
 
-/* Half bytes, so that they choose from 16. */
-AVX2 static inline __m256i low_half(__m256i v) { return _mm256_and_si256(v, ALL(15)); }
-AVX2 static inline __m256i high_half(__m256i v) { return _mm256_and_si256(_mm256_srli_epi16(v, 4), ALL(15)); }
-#define CHOICE(...) _mm256_broadcastsi128_si256(_mm_setr_epi8(__VA_ARGS__))
-
 /* The classes of 32 bytes of ASCII: each high half divides the low ones in two. DEL is not told apart. */
-AVX2 static inline __m256i classes_of(__m256i v)
+LUN_AVX2 static inline __m256i classes_of(__m256i v)
 {
-    __m256i high = high_half(v), upto = _mm256_shuffle_epi8(CHOICE(15, 15, 0, 9, 0, 10, 0, 10, 0, 0, 0, 0, 0, 0, 0, 0), high);
-    __m256i below = _mm256_shuffle_epi8(CHOICE(BREAK, BREAK, SPACE, DIGIT, MARK, UPPER, MARK, LOWER, 0, 0, 0, 0, 0, 0, 0, 0), high);
-    __m256i above = _mm256_shuffle_epi8(CHOICE(BREAK, BREAK, MARK, MARK, UPPER, MARK, LOWER, MARK, 0, 0, 0, 0, 0, 0, 0, 0), high);
-    return _mm256_blendv_epi8(below, above, _mm256_cmpgt_epi8(low_half(v), upto));
+    __m256i high = lun_wide_high(v), upto = _mm256_shuffle_epi8(LUN_WIDE_CHOICE(15, 15, 0, 9, 0, 10, 0, 10, 0, 0, 0, 0, 0, 0, 0, 0), high);
+    __m256i below = _mm256_shuffle_epi8(LUN_WIDE_CHOICE(BREAK, BREAK, SPACE, DIGIT, MARK, UPPER, MARK, LOWER, 0, 0, 0, 0, 0, 0, 0, 0), high);
+    __m256i above = _mm256_shuffle_epi8(LUN_WIDE_CHOICE(BREAK, BREAK, MARK, MARK, UPPER, MARK, LOWER, MARK, 0, 0, 0, 0, 0, 0, 0, 0), high);
+    return _mm256_blendv_epi8(below, above, _mm256_cmpgt_epi8(lun_wide_low(v), upto));
 }
 
 /* The classes of escapes, at their second bytes, which differ in the exclusive or of their halves as far as that is needed: 8, 5 and 3 are n, r and t. 2 is
  * u, which is marked. */
-AVX2 static inline __m256i escapes_of(__m256i v)
+LUN_AVX2 static inline __m256i escapes_of(__m256i v)
 {
-    const __m256i chosen = CHOICE(MARK, MARK, MARK - 128, BREAK, MARK, BREAK, MARK, MARK, BREAK, MARK, MARK, MARK, MARK, MARK, MARK, MARK);
-    return _mm256_shuffle_epi8(chosen, _mm256_xor_si256(low_half(v), high_half(v)));
+    const __m256i chosen = LUN_WIDE_CHOICE(MARK, MARK, MARK - 128, BREAK, MARK, BREAK, MARK, MARK, BREAK, MARK, MARK, MARK, MARK, MARK, MARK, MARK);
+    return _mm256_shuffle_epi8(chosen, _mm256_xor_si256(lun_wide_low(v), lun_wide_high(v)));
 }
 
 /* What stands `by` bytes further in front, across two vectors. */
 #define BEHIND(v, last, by) _mm256_alignr_epi8(v, _mm256_permute2x128_si256(last, v, 0x21), 16 - (by))
 
 /* Of a pair of weights' halves the sum over 32 places. */
-AVX2 static inline __m256i summed(const __m256i t[3], __m256i at)
+LUN_AVX2 static inline __m256i summed(const __m256i t[3], __m256i at)
 {
     __m256i w = _mm256_blendv_epi8(_mm256_shuffle_epi8(t[0], at), _mm256_shuffle_epi8(t[1], at), _mm256_slli_epi16(at, 3));
     return _mm256_sad_epu8(_mm256_blendv_epi8(w, _mm256_shuffle_epi8(t[2], at), _mm256_slli_epi16(at, 2)), _mm256_setzero_si256());
 }
 
-AVX2 static inline uint64_t total(__m256i sums)
+LUN_AVX2 static inline uint64_t total(__m256i sums)
 {
     __m128i two = _mm_add_epi64(_mm256_castsi256_si128(sums), _mm256_extracti128_si256(sums, 1));
     return (uint64_t)_mm_cvtsi128_si64(two) + (uint64_t)_mm_extract_epi64(two, 1);
@@ -200,7 +192,7 @@ AVX2 static inline uint64_t total(__m256i sums)
 
 /* Goes on to the first character that is to be looked at by itself: beyond ASCII, DEL, an escape of a code point, of a backslash, or one that goes on in the
  * next 32 bytes. Other escapes count at their second byte, with the character before the first. What is before `p` is of ASCII. */
-AVX2 static const unsigned char *add_wide(struct pass *t, const unsigned char *p, const unsigned char *end)
+LUN_AVX2 static const unsigned char *add_wide(struct pass *t, const unsigned char *p, const unsigned char *end)
 {
     const __m256i low[3] = { weights(LOWER, 0), weights(DIGIT, 0), weights(BREAK, 0) }, high[3] = { weights(LOWER, 1), weights(DIGIT, 1), weights(BREAK, 1) };
     const __m256i places = _mm256_setr_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
@@ -231,9 +223,7 @@ AVX2 static const unsigned char *add_wide(struct pass *t, const unsigned char *p
     return p;
 }
 
-static bool may_be_wide(void) { return __builtin_cpu_supports("avx2"); }
 #else
-static bool may_be_wide(void) { return false; }
 static const unsigned char *add_wide(struct pass *t, const unsigned char *p, const unsigned char *end) { (void)t, (void)end; return p; }
 #endif
 
@@ -253,6 +243,18 @@ static size_t plain_run(const unsigned char *p, const unsigned char *end)
     return n;
 }
 
+/* A character at `p` that is not plain: its class, and how many bytes it takes. CLASSES: it is cut off at the end. */
+static unsigned character(uint64_t *grows, const unsigned char *p, const unsigned char *end, size_t *used)
+{
+    unsigned class = classes[*p];
+    if (*p == '\\') return escape(grows, p, end, used);
+    *used = *p < 0xC2 ? 1 : *p < 0xE0 ? 2 : *p < 0xF0 ? 3 : 4;
+    if (*used > (size_t)(end - p)) return CLASSES;
+    if (*used == 3) class = classes[256 + ((*p & 15u) << 6 | (p[1] & 63))];
+    if (class > CLASS) *grows += growth_at(p, class >> GROWS_SHIFT);
+    return class & CLASS;
+}
+
 /* Character by character, up to a run of `enough` that are plain, of which it takes the first. What is cut off at the end is nothing. */
 static const unsigned char *add_each(struct pass *t, const unsigned char *p, const unsigned char *end, size_t enough)
 {
@@ -265,16 +267,9 @@ static const unsigned char *add_each(struct pass *t, const unsigned char *p, con
             if (run < enough) continue;
             break;
         }
-        unsigned class = classes[*p];
-        size_t used = 1;
-        if (*p == '\\') class = escape(&t->grows, p, end, &used);
-        else if (*p >= 0xC2) {
-            used = *p < 0xE0 ? 2 : *p < 0xF0 ? 3 : 4;
-            if (used > (size_t)(end - p)) { p = end; break; }
-            if (used == 3) class = classes[256 + ((*p & 15u) << 6 | (p[1] & 63))];
-            if (class > CLASS) t->grows += growth_at(p, class >> GROWS_SHIFT);
-            class &= CLASS;
-        }
+        size_t used;
+        unsigned class = character(&t->grows, p, end, &used);
+        if (class == CLASSES) { p = end; break; }
         sum += weight[before][class];
         before = class;
         p += used;
@@ -290,13 +285,58 @@ void lun_tokens_add(struct lun_tokens *tokens, const char *text, size_t n)
 {
     const unsigned char *p = (const unsigned char *)text, *end = n ? p + n : p;
     struct pass t = { .before = BREAK };
-    bool wide = may_be_wide();
+    bool wide = lun_may_be_wide();
     while (p < end) {
         if (wide && end - p >= RUN) p = add_wide(&t, p, end);
         p = add_each(&t, p, end, wide ? RUN : SIZE_MAX);
     }
     tokens->weight += t.sum;
     tokens->grows += t.grows;
+}
+
+/* ---- growth alone ---- */
+
+#ifdef __x86_64__
+/* Goes on to the first byte that may grow, where that is 32 bytes before the end: beyond ASCII, or a backslash before a u. */
+LUN_AVX2 static const unsigned char *growing_wide(const unsigned char *p, const unsigned char *end)
+{
+    for (; end - p > 32; p += 32) {
+        __m256i v = _mm256_loadu_si256((const void *)p), behind = _mm256_loadu_si256((const void *)(p + 1));
+        __m256i point = _mm256_and_si256(_mm256_cmpeq_epi8(v, ALL('\\')), _mm256_cmpeq_epi8(behind, ALL('u')));
+        uint32_t found = (uint32_t)_mm256_movemask_epi8(_mm256_or_si256(v, point));
+        if (found) return p + __builtin_ctz(found);
+    }
+    return p;
+}
+#else
+static const unsigned char *growing_wide(const unsigned char *p, const unsigned char *end) { (void)end; return p; }
+#endif
+
+static const unsigned char *growing(const unsigned char *p, const unsigned char *end, bool wide)
+{
+    if (wide && p < end && *p < 0x80) p = growing_wide(p, end);
+    while (p < end && *p < 0x80 && (*p != '\\' || end - p < 2 || p[1] != 'u')) p++;
+    return p;
+}
+
+/* Whether the backslash at `p` stands behind an odd number of them. */
+static bool is_escaped(const unsigned char *from, const unsigned char *p)
+{
+    const unsigned char *q = p;
+    while (q > from && q[-1] == '\\') q--;
+    return (p - q) & 1;
+}
+
+uint64_t lun_tokens_grow(const char *text, size_t n)
+{
+    const unsigned char *from = (const unsigned char *)text, *p = from, *end = n ? p + n : p;
+    uint64_t grows = 0;
+    size_t used;
+    for (bool wide = lun_may_be_wide(); (p = growing(p, end, wide)) < end; p += used) {
+        if (*p == '\\' && is_escaped(from, p)) used = 1;
+        else if (character(&grows, p, end, &used) == CLASSES) break;
+    }
+    return grows;
 }
 
 void lun_tokens_add_json(struct lun_tokens *t, struct lun_json value) { lun_tokens_add(t, value.at, value.n); }

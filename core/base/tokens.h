@@ -23,6 +23,9 @@ struct lun_tokens {             /* zero-initialised: of nothing. Sums of any num
 /* Adds what stands between the quotes of a JSON string, escapes and all. Other bytes stay within bounds and mean nothing. */
 void lun_tokens_add(struct lun_tokens *, const char *text, size_t n);
 
+/* By how many bytes its normal form is longer: what _add adds to `grows`. A quarter of an instruction a byte in ASCII, for who does not ask how many tokens it is about. */
+uint64_t lun_tokens_grow(const char *text, size_t n);
+
 /* Adds a whole JSON value as the text that it is (a schema, a tool's definition): quotes, brackets and commas count too. Nothing for {0}. */
 void lun_tokens_add_json(struct lun_tokens *, struct lun_json value);
 

@@ -129,7 +129,7 @@ static void put_figures(struct lun_buf *list, const report *r)
 {
     for (int i = 0; i < LUN_FIGURE_COUNT; i++) {
         enum lun_figure f = (enum lun_figure)i;
-        struct row w = { .name = lun_figure_name(f), .places = f == LUN_FIGURE_COST ? 6 : f >= LUN_FIGURE_P50 && f <= LUN_FIGURE_P99 ? 1 : 0,
+        struct row w = { .name = lun_figure_title(f), .places = f == LUN_FIGURE_COST ? 6 : f >= LUN_FIGURE_P50 && f <= LUN_FIGURE_P99 ? 1 : 0,
                          .policy = lun_figures_get(figures(r, 0), f) };
         if (r->really) w.really = lun_figures_get(really(r), f);
         if (r->against) w.against = lun_figures_get(figures(r, 1), f);

@@ -30,24 +30,16 @@ static uint64_t message_bytes(struct lun_json_each *e)
     return n;
 }
 
-/* *reason: its finish_reason; {0}: none. */
-static uint64_t choice_bytes(struct lun_json_each *e, struct lun_json *reason)
+void lun_choice_read(struct lun_json_each *e, struct lun_choice *c)
 {
-    uint64_t n = 0;
-    *reason = (struct lun_json){0};
+    c->text_bytes = 0;
+    c->finish_reason = (struct lun_json){0};
     for (struct lun_json_each inner; e->object && lun_json_into(e, &inner); lun_json_out(e, &inner)) {
-        if (lun_json_is(e->key, "delta") || lun_json_is(e->key, "message")) n += message_bytes(&inner);
-        else if (lun_json_is(e->key, "text")) n += string_bytes(e->value);
-        else if (lun_json_is(e->key, "finish_reason")) *reason = e->value;
+        if (lun_json_is(e->key, "delta") || lun_json_is(e->key, "message")) c->text_bytes += message_bytes(&inner);
+        else if (lun_json_is(e->key, "index")) lun_json_int(e->value, &c->index);
+        else if (lun_json_is(e->key, "finish_reason")) c->finish_reason = e->value;
+        else if (lun_json_is(e->key, "text")) c->text_bytes += string_bytes(e->value);
     }
-    return n;
-}
-
-uint64_t lun_answer_text_bytes(struct lun_json choice)
-{
-    struct lun_json reason;
-    struct lun_json_each e = lun_json_each(choice);
-    return choice_bytes(&e, &reason);
 }
 
 #define PIECE 8                 /* characters of a key that tell something of it */
@@ -183,7 +175,7 @@ size_t lun_answer_words(enum lun_kind kind, struct lun_json body, char *out, siz
 static void scrub_end(char *text, size_t n, const char *key, size_t length)
 {
     for (size_t k = n < length ? n : length - 1; k >= PIECE; k--) {
-        if (memcmp(text + n - k, key, k)) continue;
+        if (text[n - k] != *key || memcmp(text + n - k, key, k)) continue;
         memset(text + n - k, '*', k);
         return;
     }
@@ -215,11 +207,12 @@ unsigned lun_answer_finish(struct lun_json reason)
 
 static void read_choices(struct lun_json choices, struct lun_arena *arena, struct lun_reading *r)
 {
-    struct lun_json reason;
+    struct lun_choice c = {0};
     for (struct lun_json_each e = lun_json_each(choices), choice; lun_json_into(&e, &choice); lun_json_out(&e, &choice)) {
-        r->text_bytes += choice_bytes(&choice, &reason);
-        r->finishes |= lun_answer_finish(reason);
-        if (!e.index) r->finish_reason = lun_json_string_in(reason, true, arena, NULL);
+        lun_choice_read(&choice, &c);
+        r->text_bytes += c.text_bytes;
+        r->finishes |= lun_answer_finish(c.finish_reason);
+        if (!e.index) r->finish_reason = lun_json_string_in(c.finish_reason, true, arena, NULL);
     }
 }
 

@@ -34,8 +34,10 @@ enum lun_kind lun_answer_failure(int status, struct lun_json body);
  * about a key is never shown). Returns the length. */
 size_t lun_answer_words(enum lun_kind, struct lun_json body, char *out, size_t room);
 
-/* Bytes of text in one choice (of an answer or of an event): contents, reasoning, arguments of tool calls. */
-uint64_t lun_answer_text_bytes(struct lun_json choice);
+/* One choice, of an answer or of an event, in one pass. text_bytes: contents, reasoning, arguments of tool calls. finish_reason {0}: none. `index` is the one
+ * that stands there, otherwise as it was. */
+struct lun_choice { uint64_t text_bytes; struct lun_json finish_reason; int64_t index; };
+void lun_choice_read(struct lun_json_each *members, struct lun_choice *);
 
 /* Overwrites every occurrence of a key with stars, in place; and the beginning of one that the text ends with (it may have been cut there),
  * from 8 characters on. */

@@ -18,11 +18,12 @@ bool lun_course_narrow(struct lun_question *q, const struct lun_answer *answer)
     const struct lun_target **left = lun_arena_alloc(q->arena, (size_t)(answer->n_targets + 1) * sizeof *left);
     int n = 0;
     for (int i = 0; i < answer->n_targets; i++)
-        if (among(answer->targets[i], q->targets, q->n_targets) && !among(answer->targets[i], left, n)) left[n++] = answer->targets[i];
+        if (lun_question_may(q, answer->targets[i]) && !among(answer->targets[i], left, n)) left[n++] = answer->targets[i];
     for (int i = 0; i < q->n_asked; i++)
         if (!among(q->asked[i], left, n)) lun_dropped_note(q, q->asked[i], "the hook `budget` left it out");
     q->targets = q->asked = left;
     q->n_targets = q->n_asked = n;
+    q->may = NULL;
     return n;
 }
 

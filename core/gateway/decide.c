@@ -62,7 +62,7 @@ void lun_decider_free(struct lun_decider *m, struct lun_question *q)
     if ((*m->at = m->next)) m->next->at = m->at;
     if (m->thought) lun_thought_end(m->thought);
     if (m->thought_once) lun_policy_forget(m->policy, q);
-    if (m->decided) lun_metrics_add(m->station->registry->metrics, LUN_METRIC_DECISION, NULL, (double)m->decision / 1e6);
+    if (m->decided) lun_metrics_kept_add(m->station->snapshot->counted, LUN_METRIC_DECISION, NULL, (double)m->decision / 1e6);
     lun_buf_free(&m->heard);
     lun_buf_free(&m->result_body);
 }
@@ -212,7 +212,7 @@ static void think_on(struct lun_decider *m)
     struct lun_answer answer;
     if (m->thought->state == LUN_THOUGHT_WISHES && !time_left(m)) lun_thought_give_up(m->thought);
     if (m->thought->state == LUN_THOUGHT_WISHES) { grant(m); return; }
-    lun_metrics_add(m->station->registry->metrics, LUN_METRIC_POLICY_SECONDS, (const char *[]){ lun_hook_name(m->hook) }, (double)m->thought->cpu / 1e6);
+    lun_metrics_kept_add(m->station->snapshot->counted, LUN_METRIC_POLICY_SECONDS, (const char *[]){ lun_hook_name(m->hook) }, (double)m->thought->cpu / 1e6);
     if (m->hook <= LUN_HOOK_SELECT) {
         m->decided = true;
         m->decision += m->thought->cpu;

@@ -22,8 +22,9 @@ static void take_turn(attempt *a)
 {
     struct lun_question *q = a->request->question;
     int64_t output = q->max_tokens >= 0 ? q->max_tokens * q->n : OUTPUT_GUESS;
+    bool counts = lun_turn_counts(a->step.target);
     a->turn = (struct lun_turn){ .batch = q->class && !strcmp(q->class, "batch"), .who = q->who, .moved = a->request->ask.waiting ? moved : NULL,
-                                 .tokens = lun_question_tokens(q) + output };
+                                 .tokens = counts ? lun_question_tokens(q) + output : 0 };
     lun_waiter_join(&a->waiter, a->request);
     a->queued = true;
     lun_turn_take(a->step.target, &a->turn, now(a));

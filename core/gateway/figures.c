@@ -10,7 +10,7 @@ static const char *const names[] = {
     LUN_FIGURES(X)
 #undef X
 };
-const char *lun_figure_name(enum lun_figure f) { return names[f]; }
+const char *lun_figure_title(enum lun_figure f) { return names[f]; }
 
 static struct lun_choice *choice_of(figures *f, const char *model)
 {

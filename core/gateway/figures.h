@@ -20,7 +20,7 @@
 #define X(id, ...) LUN_FIGURE_##id,
 enum lun_figure { LUN_FIGURES(X) LUN_FIGURE_COUNT };
 #undef X
-const char *lun_figure_name(enum lun_figure);
+const char *lun_figure_title(enum lun_figure);
 
 struct lun_choice { struct lun_choice *next; char *model; int64_t n, cost; };      /* who answered */
 struct lun_figures {                            /* zero-initialised: of nothing */

@@ -13,8 +13,8 @@ static bool has(const struct lun_target *const *list, int n, const struct lun_ta
 
 static bool may_use(const struct lun_question *q, const struct lun_target *t)
 {
-    if (!t || !has(q->targets, q->n_targets, t)) return false;
-    if (q->client && !q->client->substitute) return has(q->asked, q->n_asked, t);
+    if (!t || !lun_question_may(q, t)) return false;
+    if (q->client && !q->client->substitute && q->asked != q->targets) return has(q->asked, q->n_asked, t);
     return true;
 }
 
@@ -59,8 +59,8 @@ void lun_plan_check(struct lun_question *q, struct lun_plan *plan)
     for (int i = 0; i < plan->n && n < LUN_STEPS; i++) {
         const struct lun_target *t = plan->steps[i].target;
         if (may_use(q, t)) plan->steps[n++] = plan->steps[i];
-        else if (t) lun_dropped_note(q, t, has(q->targets, q->n_targets, t) ? "the key takes no other model than the one asked for"
-                                                                            : "it is none of the targets that this request may use");
+        else if (t) lun_dropped_note(q, t, lun_question_may(q, t) ? "the key takes no other model than the one asked for"
+                                                               : "it is none of the targets that this request may use");
     }
     plan->n = n;
     for (int i = 0; i < n; i++) fill(&plan->steps[i], i == n - 1);

@@ -295,7 +295,7 @@ static void gather_allowed(struct lun_question *q)
     size_t most = (size_t)s->n_targets + 1;
     const struct lun_target **targets = lun_arena_alloc(q->arena, most * sizeof *targets), **asked = lun_arena_alloc(q->arena, most * sizeof *asked);
     bool *has = lun_arena_zalloc(q->arena, 2 * most), *has_asked = has + most;
-    q->targets = targets, q->asked = asked;
+    q->targets = targets, q->asked = asked, q->may = has;
     for (int m = 0; m < s->n_models; m++) {
         const struct lun_model *model = &s->models[m];
         if (model->pattern && model != q->entry) continue;      /* a pattern's target has no name to ask for but the one that fitted */
@@ -315,7 +315,7 @@ static void gather(struct lun_question *q)
         gather_allowed(q);
         return;
     }
-    q->targets = q->asked = s->all, q->n_targets = q->n_asked = s->n_all;
+    q->targets = q->asked = s->all, q->n_targets = q->n_asked = s->n_all, q->may = s->in_all;
     if (q->entry) q->asked = q->entry->targets, q->n_asked = q->entry->n_targets;
 }
 

@@ -9,6 +9,9 @@
 
 /* ---- metrics ---- */
 
+/* Labels that last as long as the question's snapshot: its names, and words of the program. */
+static void count(const struct lun_question *q, enum lun_metric id, const char *const *labels, double x) { lun_metrics_kept_add(q->snapshot->counted, id, labels, x); }
+
 static double seconds(lun_us t) { return (double)t / 1e6; }
 
 /* What its tokens would have cost at the premium price. Where that cannot be said nothing counts as saved: what it did cost. */
@@ -23,13 +26,13 @@ static void record_money(struct lun_question *q, const char *model, const struct
 {
     int64_t premium = premium_cost(q, t);
     const char *labels[] = { model, t->target->name };
-    if (t->cost) lun_metrics_add(q->registry->metrics, LUN_METRIC_COST, labels, (double)t->cost / 1e9);
-    if (premium) lun_metrics_add(q->registry->metrics, LUN_METRIC_PREMIUM_COST, labels, (double)premium / 1e9);
+    if (t->cost) count(q, LUN_METRIC_COST, labels, (double)t->cost / 1e9);
+    if (premium) count(q, LUN_METRIC_PREMIUM_COST, labels, (double)premium / 1e9);
 }
 
-static void record_tokens(struct lun_metrics *m, const char *model, const char *provider, const char *type, int64_t n)
+static void record_tokens(struct lun_question *q, const char *model, const char *provider, const char *type, int64_t n)
 {
-    lun_metrics_add(m, LUN_METRIC_TOKENS, (const char *[]){ model, provider, type }, (double)n);
+    count(q, LUN_METRIC_TOKENS, (const char *[]){ model, provider, type }, (double)n);
 }
 
 /* The head of an error is no first byte of an answer. */
@@ -37,24 +40,23 @@ static bool spoke(const struct lun_trial *t) { return t->sent && t->first_byte &
 
 void lun_record_trial(struct lun_question *q, const struct lun_trial *t)
 {
-    struct lun_metrics *m = q->registry->metrics;
     const char *model = lun_question_model_of(q, t->target), *provider = t->target->provider->name;
     if (t->kind == LUN_KIND_SKIPPED) return;
-    lun_metrics_add(m, LUN_METRIC_ATTEMPTS, (const char *[]){ t->target->name, lun_kind_name(t->kind) }, 1);
-    if (t->hedge) lun_metrics_add(m, LUN_METRIC_HEDGES, (const char *[]){ t->target->name }, 1);
+    count(q, LUN_METRIC_ATTEMPTS, (const char *[]){ t->target->name, lun_kind_name(t->kind) }, 1);
+    if (t->hedge) count(q, LUN_METRIC_HEDGES, (const char *[]){ t->target->name }, 1);
     record_money(q, model, t);
     lun_us queued = lun_trial_waited(t, t->ended);
-    if (queued) lun_metrics_add(m, LUN_METRIC_QUEUE_SECONDS, (const char *[]){ t->target->name }, seconds(queued));
+    if (queued) count(q, LUN_METRIC_QUEUE_SECONDS, (const char *[]){ t->target->name }, seconds(queued));
     if (!t->sent) return;
     const char *error = t->kind == LUN_KIND_OK ? "" : lun_kind_name(t->kind);
-    lun_metrics_add(m, LUN_METRIC_DURATION, (const char *[]){ model, provider, error }, seconds(t->ended - t->sent));
-    if (t->kind == LUN_KIND_OK) lun_metrics_add(m, LUN_METRIC_TARGET_SECONDS, (const char *[]){ t->target->name }, seconds(t->ended - t->sent));
-    if (spoke(t)) lun_metrics_add(m, LUN_METRIC_TTFT, (const char *[]){ model, provider }, seconds(t->first_byte - t->sent));
+    count(q, LUN_METRIC_DURATION, (const char *[]){ model, provider, error }, seconds(t->ended - t->sent));
+    if (t->kind == LUN_KIND_OK) count(q, LUN_METRIC_TARGET_SECONDS, (const char *[]){ t->target->name }, seconds(t->ended - t->sent));
+    if (spoke(t)) count(q, LUN_METRIC_TTFT, (const char *[]){ model, provider }, seconds(t->first_byte - t->sent));
     if (!t->usage.known || t->usage.estimated) return;         /* they are the provider's, or nobody's */
-    record_tokens(m, model, provider, "input", t->usage.input);
-    record_tokens(m, model, provider, "output", t->usage.output);
+    record_tokens(q, model, provider, "input", t->usage.input);
+    record_tokens(q, model, provider, "output", t->usage.output);
     if (q->stream && spoke(t) && t->usage.output > 1)
-        lun_metrics_add(m, LUN_METRIC_PER_TOKEN, (const char *[]){ model, provider }, seconds(t->ended - t->first_byte) / (double)(t->usage.output - 1));
+        count(q, LUN_METRIC_PER_TOKEN, (const char *[]){ model, provider }, seconds(t->ended - t->first_byte) / (double)(t->usage.output - 1));
 }
 
 /* How many attempts were sent one after the other. What found no turn at a rate limit is none. */
@@ -77,46 +79,45 @@ static void record_labels(struct lun_question *q, const struct lun_done *done, c
     struct lun_metrics *m = q->registry->metrics;
     for (int i = 0; i < q->n_labels; i++) {
         const char *label = lun_metrics_label(m, q->labels[i]);
-        lun_metrics_add(m, LUN_METRIC_LABEL_REQUESTS, (const char *[]){ label, result }, 1);
-        if (!strcmp(result, "answered")) lun_metrics_add(m, LUN_METRIC_LABEL_SECONDS, &label, seconds(done->latency));
+        count(q, LUN_METRIC_LABEL_REQUESTS, (const char *[]){ label, result }, 1);
+        if (!strcmp(result, "answered")) count(q, LUN_METRIC_LABEL_SECONDS, &label, seconds(done->latency));
     }
 }
 
-static void record_stage(struct lun_metrics *m, const struct lun_done *done)
+static void record_stage(struct lun_question *q, const struct lun_done *done)
 {
-    char step[LUN_DECIMAL_ROOM];
-    const char *stage = step;
-    if (lun_cache_answers(done->cache)) stage = "cache";
-    else if (done->trial->step) lun_decimal_text(step, done->trial->step);
-    else stage = "other";
-    lun_metrics_add(m, LUN_METRIC_STAGE_SECONDS, &stage, seconds(done->latency));
+    static const char *const steps[] = { "other", "1", "2", "3", "4", "5", "6", "7", "8", "9" };
+    char text[LUN_DECIMAL_ROOM];
+    int step = lun_cache_answers(done->cache) ? 0 : done->trial->step;
+    const char *stage = lun_cache_answers(done->cache) ? "cache" : step < (int)(sizeof steps / sizeof *steps) ? steps[step] : NULL;
+    if (stage) count(q, LUN_METRIC_STAGE_SECONDS, &stage, seconds(done->latency));
+    else lun_metrics_add(q->registry->metrics, LUN_METRIC_STAGE_SECONDS, (const char *[]){ lun_decimal_text(text, step) }, seconds(done->latency));
 }
 
 /* What a client asked for and got. */
 static void record_result(struct lun_question *q, const struct lun_done *done)
 {
-    struct lun_metrics *m = q->registry->metrics;
     int attempts = in_turn(q);
     const char *result = result_of(done, attempts > 0);
-    lun_metrics_add(m, LUN_METRIC_REQUEST_SECONDS, &result, seconds(done->latency));
+    count(q, LUN_METRIC_REQUEST_SECONDS, &result, seconds(done->latency));
     record_labels(q, done, result);
-    if (done->trial && !strcmp(result, "answered")) record_stage(m, done);
-    if (done->rested) lun_metrics_add(m, LUN_METRIC_RETRY_WAIT, NULL, seconds(done->rested));
+    if (done->trial && !strcmp(result, "answered")) record_stage(q, done);
+    if (done->rested) count(q, LUN_METRIC_RETRY_WAIT, NULL, seconds(done->rested));
     if (attempts <= 1) return;
-    lun_metrics_add(m, LUN_METRIC_RETRIED, &result, 1);
-    lun_metrics_add(m, LUN_METRIC_RETRIES, NULL, attempts - 1);
+    count(q, LUN_METRIC_RETRIED, &result, 1);
+    count(q, LUN_METRIC_RETRIES, NULL, attempts - 1);
 }
 
 void lun_record_request(struct lun_question *q, const struct lun_done *done)
 {
-    struct lun_metrics *m = q->registry->metrics;
     char status[LUN_DECIMAL_ROOM];
     const char *model = q->entry ? q->entry->name : q->model && !strcmp(q->model, "auto") ? "auto" : "";    /* never a client's own text */
-    lun_metrics_add(m, LUN_METRIC_REQUESTS, (const char *[]){ model, lun_decimal_text(status, done->status) }, 1);
+    if (done->status == 200) count(q, LUN_METRIC_REQUESTS, (const char *[]){ model, "200" }, 1);
+    else lun_metrics_add(q->registry->metrics, LUN_METRIC_REQUESTS, (const char *[]){ model, lun_decimal_text(status, done->status) }, 1);
     const char *cache = lun_cache_result_name(done->cache);
-    if (cache) lun_metrics_add(m, LUN_METRIC_CACHE_REQUESTS, &cache, 1);
-    if (done->fallback) lun_metrics_add(m, LUN_METRIC_FALLBACKS, (const char *[]){ model }, 1);
-    if (done->trial) lun_metrics_add(m, LUN_METRIC_OVERHEAD, NULL, seconds(done->latency > done->upstream_wait ? done->latency - done->upstream_wait : 0));
+    if (cache) count(q, LUN_METRIC_CACHE_REQUESTS, &cache, 1);
+    if (done->fallback) count(q, LUN_METRIC_FALLBACKS, (const char *[]){ model }, 1);
+    if (done->trial) count(q, LUN_METRIC_OVERHEAD, NULL, seconds(done->latency > done->upstream_wait ? done->latency - done->upstream_wait : 0));
     if (!q->inner && !q->decide_only) record_result(q, done);
 }
 

@@ -1,6 +1,7 @@
 #include "gateway/reply.h"
 #include "base/decimal.h"
 #include "base/json.h"
+#include "base/text.h"
 #include "state/health.h"
 #include <string.h>
 
@@ -137,13 +138,10 @@ static void put(struct list *l, enum lun_answer_header header, const char *value
 /* What a policy or a file may have put into a name must not end the header line. */
 static const char *visible(struct lun_arena *arena, const char *text)
 {
-    for (const unsigned char *p = (const unsigned char *)text; p && *p; p++) {
-        if (*p >= 0x20 && *p < 0x7f) continue;
-        char *copy = lun_arena_strdup(arena, text);
-        for (unsigned char *c = (unsigned char *)copy; *c; c++) if (*c < 0x20 || *c >= 0x7f) *c = '?';
-        return copy;
-    }
-    return text;
+    if (!text || lun_text_printable(text, strlen(text))) return text;
+    char *copy = lun_arena_strdup(arena, text);
+    for (unsigned char *c = (unsigned char *)copy; *c; c++) if (*c < 0x20 || *c >= 0x7f) *c = '?';
+    return copy;
 }
 
 static const char *labels(struct lun_question *q)

@@ -26,22 +26,31 @@ static bool mark(unsigned char *set, int64_t i)
     return true;
 }
 
-static void read_choice(struct lun_stream *s, struct lun_json choice, int64_t index)
+static void note_choice(struct lun_stream *s, const struct lun_choice *c)
 {
-    struct lun_json reason = {0};
-    struct lun_json_each e = lun_json_each(choice);
-    if (!e.object) return;
-    while (lun_json_next(&e)) {
-        if (lun_json_is(e.key, "index")) lun_json_int(e.value, &index);
-        else if (lun_json_is(e.key, "finish_reason")) reason = e.value;
-    }
-    if (index < 0 || index >= LUN_STREAM_CHOICES) return;
-    s->seen_n += mark(s->seen, index);
+    struct lun_json reason = c->finish_reason;
+    s->next.text_bytes += c->text_bytes;
+    if (c->index < 0 || c->index >= LUN_STREAM_CHOICES) return;
+    s->seen_n += mark(s->seen, c->index);
     if (lun_json_type(reason) != LUN_JSON_STRING) return;
-    s->finished_n += mark(s->ended, index);
+    s->finished_n += mark(s->ended, c->index);
     s->next.finishes |= lun_answer_finish(reason);
-    if (index || reason.n - 2 >= sizeof s->finish_reason) return;
+    if (c->index || reason.n - 2 >= sizeof s->finish_reason) return;
     snprintf(s->next.finish_reason, sizeof s->next.finish_reason, "%.*s", (int)reason.n - 2, reason.at + 1);
+}
+
+/* Whether there are any. */
+static bool read_choices(struct lun_stream *s, struct lun_json choices)
+{
+    bool any = false;
+    for (struct lun_json_each e = lun_json_each(choices), members; lun_json_into(&e, &members); lun_json_out(&e, &members)) {
+        struct lun_choice c = { .index = (int64_t)e.index };
+        any = true;
+        if (!members.object) continue;
+        lun_choice_read(&members, &c);
+        note_choice(s, &c);
+    }
+    return any;
 }
 
 /* ---- what an event is ---- */
@@ -105,12 +114,7 @@ static enum lun_event_kind object(struct lun_stream *s, char *bytes, const struc
     struct lun_json_scan scan;
     if (!lun_json_scan(e->data, e->data_n, &event_keys, fields, &scan)) return bad(s, scan.error.what, scan.error.at);
     if (fields[KEY_error].type != LUN_JSON_NONE && fields[KEY_error].type != LUN_JSON_NULL) return failed(s, e->data, e->data_n);
-    struct lun_json_each choice = lun_json_each(lun_json_of(e->data, &fields[KEY_choices]));
-    bool any = false;
-    for (; lun_json_next(&choice); any = true) {
-        read_choice(s, choice.value, (int64_t)choice.index);
-        s->next.text_bytes += lun_answer_text_bytes(choice.value);
-    }
+    bool any = read_choices(s, lun_json_of(e->data, &fields[KEY_choices]));
     s->next.services = lun_usage_services(lun_json_of(e->data, &fields[KEY_service_tier]));
     s->next.has_usage = lun_usage_read(lun_json_of(e->data, usage), &s->next.usage)
         || lun_usage_read(lun_json_get(lun_json_of(e->data, &fields[KEY_x_groq]), "usage"), &s->next.usage);

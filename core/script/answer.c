@@ -101,12 +101,7 @@ static bool read_labels(struct reading *r, int index)
 
 /* ---- plans ---- */
 
-static bool is_known(const struct reading *r, const struct lun_target *t)
-{
-    const struct lun_question *q = r->mind->question;
-    for (int i = 0; i < q->n_targets; i++) if (q->targets[i] == t) return true;
-    return false;
-}
+static bool is_known(const struct reading *r, const struct lun_target *t) { return lun_question_may(r->mind->question, t); }
 
 static void make_room(struct reading *r, int n)
 {

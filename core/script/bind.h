@@ -167,12 +167,14 @@ struct lun_box { const struct lun_class *class; uint64_t serial; };
 #define LUN_SERIAL_OWN UINT64_MAX                           /* the machine's own: … */
 struct lun_box_own { struct lun_box box; int key; };        /* … this says who was given it */
 
-struct lun_set { struct lun_box box; int n; const struct lun_target *item[]; };
+/* item: its own, or those that a request has. */
+struct lun_set { struct lun_box box; int n; const struct lun_target *const *item, *own[]; };
 struct lun_steps { struct lun_box box; int n; struct lun_step item[]; };
 
 void lun_push_request(lua_State *L, struct lun_mind *);
 void lun_push_targets(lua_State *L, struct lun_mind *);     /* all of the request's */
-struct lun_set *lun_push_set(lua_State *L, struct lun_mind *, const struct lun_target *const *, int n);
+struct lun_set *lun_push_set(lua_State *L, struct lun_mind *, const struct lun_target *const *, int n);     /* copied; NULL: room for so many in own */
+struct lun_set *lun_push_set_of(lua_State *L, struct lun_mind *, const struct lun_target *const *, int n);    /* borrowed: they last as long as the request */
 void lun_push_target(lua_State *L, struct lun_mind *, const struct lun_target *);
 void *lun_target_self(lua_State *L, struct lun_mind *, const struct lun_target *);     /* its userdata, for the `get` of a member */
 void lun_push_provider(lua_State *L, struct lun_mind *, const struct lun_provider *);

@@ -273,8 +273,8 @@ static void add_targets(struct lun_set *out, const struct side *s)
     for (int i = 0; i < s->n; i++) {
         const struct lun_target *t = target_of(s, i);
         int k = 0;
-        while (k < out->n && out->item[k] != t) k++;
-        if (k == out->n) out->item[out->n++] = t;
+        while (k < out->n && out->own[k] != t) k++;
+        if (k == out->n) out->own[out->n++] = t;
     }
 }
 

@@ -16,18 +16,26 @@ static struct lun_set *set_at(lua_State *L, int index, struct lun_mind **mind) {
 
 struct lun_set *lun_push_set(lua_State *L, struct lun_mind *mind, const struct lun_target *const *items, int n)
 {
-    struct lun_set *s = lun_class_new(L, &lun_targets_class, mind, sizeof *s + (size_t)n * sizeof *s->item);
+    struct lun_set *s = lun_class_new(L, &lun_targets_class, mind, sizeof *s + (size_t)n * sizeof *s->own);
+    s->item = s->own;
     if (items) {
-        memcpy(s->item, items, (size_t)n * sizeof *items);
+        memcpy(s->own, items, (size_t)n * sizeof *items);
         s->n = n;
     }
+    return s;
+}
+
+struct lun_set *lun_push_set_of(lua_State *L, struct lun_mind *mind, const struct lun_target *const *items, int n)
+{
+    struct lun_set *s = lun_push_set(L, mind, NULL, 0);
+    s->item = items, s->n = n;
     return s;
 }
 
 /* All that the request may use. */
 static bool is_whole(const struct lun_question *q, const struct lun_set *s)
 {
-    return s->n == q->n_targets && !memcmp(s->item, q->targets, (size_t)s->n * sizeof *s->item);
+    return s->n == q->n_targets && (s->item == q->targets || !memcmp(s->item, q->targets, (size_t)s->n * sizeof *s->item));
 }
 
 void lun_push_targets(lua_State *L, struct lun_mind *mind)
@@ -38,7 +46,7 @@ void lun_push_targets(lua_State *L, struct lun_mind *mind)
         if (is_whole(q, s)) return;
         lua_pop(L, 1);                  /* narrowed by the budget hook */
     }
-    lun_push_set(L, mind, q->targets, q->n_targets);
+    lun_push_set_of(L, mind, q->targets, q->n_targets);
     lun_bind_keep(L, mind, LUN_KEPT_TARGETS);
 }
 
@@ -55,7 +63,7 @@ typedef bool keeps(struct lun_mind *, const struct lun_target *, const void *abo
 static int filtered(lua_State *L, struct lun_mind *mind, const struct lun_set *s, keeps *keep, const void *about, const char *by)
 {
     struct lun_set *out = lun_push_set(L, mind, NULL, s->n);
-    for (int i = 0; i < s->n; i++) if (keep(mind, s->item[i], about)) out->item[out->n++] = s->item[i];
+    for (int i = 0; i < s->n; i++) if (keep(mind, s->item[i], about)) out->own[out->n++] = s->item[i];
     lun_tracing_narrowed(L, mind, s, out, by);
     return 1;
 }
@@ -71,15 +79,16 @@ static bool is_asked(struct lun_mind *mind, const struct lun_target *t, const vo
 /* Nobody has put it into another order yet. */
 static bool as_configured(const struct lun_question *q, const struct lun_set *s)
 {
-    int i = 0;
+    int i = s->item == q->targets ? s->n : 0;
     for (int j = 0; j < q->n_targets && i < s->n; j++) i += q->targets[j] == s->item[i];
     return i == s->n;
 }
 
 /* A target can stand in the lists of several models, at another place in each. */
-static void add_in_order(const struct lun_set *s, struct lun_set *out, const struct lun_target *const *list, int n)
+static void add_in_order(const struct lun_question *q, const struct lun_set *s, struct lun_set *out, const struct lun_target *const *list, int n)
 {
-    for (int i = 0; i < n; i++) if (has(s, list[i]) && !has(out, list[i])) out->item[out->n++] = list[i];
+    for (int i = 0; i < n; i++)
+        if ((is_whole(q, s) ? lun_question_may(q, list[i]) : has(s, list[i])) && !has(out, list[i])) out->own[out->n++] = list[i];
 }
 
 static int targets_asked(lua_State *L)
@@ -88,12 +97,12 @@ static int targets_asked(lua_State *L)
     struct lun_set *s = set_at(L, 1, &mind);
     const struct lun_question *q = mind->question;
     if (is_whole(q, s)) {
-        lun_tracing_narrowed(L, mind, s, lun_push_set(L, mind, q->asked, q->n_asked), "asked");
+        lun_tracing_narrowed(L, mind, s, lun_push_set_of(L, mind, q->asked, q->n_asked), "asked");
         return 1;
     }
     if (!as_configured(q, s)) return filtered(L, mind, s, is_asked, NULL, "asked");
     struct lun_set *out = lun_push_set(L, mind, NULL, s->n);
-    add_in_order(s, out, q->asked, q->n_asked);
+    add_in_order(q, s, out, q->asked, q->n_asked);
     lun_tracing_narrowed(L, mind, s, out, "asked");
     return 1;
 }
@@ -151,27 +160,43 @@ static const struct lun_model *model_called(const struct lun_question *q, const 
 {
     const struct lun_snapshot *s = q->snapshot;
     if (q->entry && q->model && !strcmp(q->model, name)) return q->entry;
-    for (int i = 0; i < s->n_models; i++) if (!strcmp(s->models[i].name, name)) return &s->models[i];
-    return NULL;
+    return lun_snapshot_entry(s, name);
 }
 
 static named *const fits_by[LUN_NAMED_COUNT] = { [LUN_NAMED_MODEL] = by_model, [LUN_NAMED_TARGET] = by_name, [LUN_NAMED_PROVIDER] = by_provider };
 
-static void add_named(struct lun_mind *mind, const struct lun_set *s, struct lun_set *out, enum lun_named what, const char *name)
+/* Gives how many it has looked at. */
+static int add_named(struct lun_mind *mind, const struct lun_set *s, struct lun_set *out, enum lun_named what, const char *name)
 {
     struct wanted w = { name, what == LUN_NAMED_MODEL ? model_called(mind->question, name) : NULL };
     int before = out->n;
-    if (w.model && as_configured(mind->question, s)) { add_in_order(s, out, w.model->targets, w.model->n_targets); return; }
+    if (w.model && as_configured(mind->question, s)) {
+        add_in_order(mind->question, s, out, w.model->targets, w.model->n_targets);
+        return is_whole(mind->question, s) ? w.model->n_targets : s->n;
+    }
     for (int i = 0; i < s->n; i++)
-        if (fits_by[what](s->item[i], &w) && !has(out, s->item[i])) out->item[out->n++] = s->item[i];
+        if (fits_by[what](s->item[i], &w) && !has(out, s->item[i])) out->own[out->n++] = s->item[i];
     if (out->n == before && !w.model && !lun_configured(mind->question->snapshot, what, name)) lun_policy_unknown(mind, what, name);
+    return s->n;
 }
 
 /* The name on top of the stack. It can be long, and the same one be said often: what it takes to look it up is counted. */
 static void add_top(lua_State *L, struct lun_mind *mind, const struct lun_set *s, struct lun_set *out, enum lun_named what)
 {
-    add_named(mind, s, out, what, lua_tostring(L, -1));
-    lun_vm_work(L, s->n + (int64_t)(lua_objlen(L, -1) >> 2));
+    int looked = add_named(mind, s, out, what, lua_tostring(L, -1));
+    lun_vm_work(L, looked + (int64_t)(lua_objlen(L, -1) >> 2));
+}
+
+/* How many the names from 2 on can give at most, without a look at each target where they are models of the configuration. */
+static int most_named(lua_State *L, const struct lun_mind *mind, const struct lun_set *s, enum lun_named what)
+{
+    int most = 0, last = lua_gettop(L);
+    if (what != LUN_NAMED_MODEL || !is_whole(mind->question, s)) return s->n;
+    for (int i = 2; i <= last && most < s->n; i++) {
+        const struct lun_model *m = lua_type(L, i) == LUA_TSTRING ? model_called(mind->question, lua_tostring(L, i)) : NULL;
+        most += m ? m->n_targets : s->n;
+    }
+    return most < s->n ? most : s->n;
 }
 
 /* Arguments from 2 on: names, or lists of names. */
@@ -180,7 +205,7 @@ static int of_names(lua_State *L, enum lun_named what)
     struct lun_mind *mind;
     struct lun_set *s = set_at(L, 1, &mind);
     int last = lua_gettop(L);
-    struct lun_set *out = lun_push_set(L, mind, NULL, s->n);
+    struct lun_set *out = lun_push_set(L, mind, NULL, most_named(L, mind, s, what));
     if (last < 2) return luaL_error(L, "%s(…): expected at least one name", lun_named_method(what));
     for (int i = 2; i <= last; i++) {
         if (lua_type(L, i) == LUA_TSTRING) {
@@ -222,7 +247,7 @@ static int targets_balanced(lua_State *L)
     struct lun_set *s = set_at(L, 1, &mind);
     if (!lua_isnoneornil(L, 2)) lun_class_check(L, 2, &lun_request_class, NULL);
     struct lun_set *out = lun_push_set(L, mind, s->item, s->n);
-    lun_order_balanced(mind->question, out->item, out->n);
+    lun_order_balanced(mind->question, out->own, out->n);
     lun_vm_work(L, (int64_t)s->n * 100);
     return 1;
 }
@@ -239,7 +264,7 @@ static int at_positions(lua_State *L)
         int at = (int)lua_tointeger(L, -1);
         lua_pop(L, 1);
         if (at < 1 || at > s->n) break;
-        out->item[out->n++] = s->item[at - 1];
+        out->own[out->n++] = s->item[at - 1];
     }
     lun_tracing_narrowed(L, mind, s, out, "where");
     return 1;
@@ -292,7 +317,7 @@ static void add_ranked(struct ranking *a, struct ranked one)
 static int push_ranking(lua_State *L, struct lun_mind *mind, const struct ranking *a)
 {
     struct lun_set *out = lun_push_set(L, mind, NULL, a->n);
-    for (int i = 0; i < a->n; i++) out->item[out->n++] = a->r[i].target;
+    for (int i = 0; i < a->n; i++) out->own[out->n++] = a->r[i].target;
     return 1;
 }
 

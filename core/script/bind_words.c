@@ -11,16 +11,16 @@
 
 /* ---- the text that was looked at last ---- */
 
-/* As it was, and prepared: a policy asks one list after the other about the same text, and to see that it is the same takes a tenth of an instruction a
- * byte. One for each machine. */
-struct last { struct lun_buf text, prepared; };
+/* Prepared: a policy asks one list after the other about the same text, and equal texts of Lua are one. `text` is only compared: what keeps it from being
+ * another by then is the table that is its environment. One for each machine. */
+struct last { const char *text; size_t n; struct lun_buf prepared; };
 
 static const char last;                 /* its address is the registry's key */
 
 static int free_last(lua_State *L)
 {
     struct last *l = lua_touserdata(L, 1);
-    if (l) lun_buf_free(&l->text), lun_buf_free(&l->prepared);
+    if (l) lun_buf_free(&l->prepared);
     return 0;
 }
 
@@ -31,6 +31,8 @@ static void push_last(lua_State *L)
     if (!lua_isnil(L, -1)) return;
     lua_pop(L, 1);
     memset(lua_newuserdata(L, sizeof(struct last)), 0, sizeof(struct last));
+    lua_createtable(L, 1, 0);
+    lua_setfenv(L, -2);
     lua_newtable(L);
     lua_pushcfunction(L, free_last);
     lua_setfield(L, -2, "__gc");
@@ -40,13 +42,18 @@ static void push_last(lua_State *L)
     lua_rawset(L, LUA_REGISTRYINDEX);
 }
 
+/* The text at 1, of which n bytes are looked at. */
 static const struct lun_buf *prepared(lua_State *L, struct last *l, const char *text, size_t n)
 {
-    if (l->text.n == n && (!n || !memcmp(l->text.at, text, n))) return &l->prepared;
+    if (l->text == text && l->n == n) return &l->prepared;
     if (l->prepared.room > KEPT) lun_buf_free(&l->prepared);
-    l->text.n = l->prepared.n = 0;
-    lun_buf_add(&l->text, text, n);
+    l->text = NULL, l->prepared.n = 0;
+    lua_getfenv(L, lua_upvalueindex(2));
+    lua_pushvalue(L, 1);
+    lua_rawseti(L, -2, 1);
+    lua_pop(L, 1);
     lun_keywords_prepare(text, n, &l->prepared);
+    l->text = text, l->n = n;
     lun_vm_work(L, (int64_t)(n >> 4));
     return &l->prepared;
 }

@@ -27,8 +27,7 @@ bool lun_configured(const struct lun_snapshot *s, enum lun_named what, const cha
 {
     const char *rest;
     if (what == LUN_NAMED_MODEL) {
-        if (lun_snapshot_model(s, name, &rest)) return true;
-        for (int i = 0; i < s->n_models; i++) if (!strcmp(s->models[i].name, name)) return true;
+        if (lun_snapshot_model(s, name, &rest) || lun_snapshot_entry(s, name)) return true;
     }
     if (what == LUN_NAMED_TARGET) for (int i = 0; i < s->n_targets; i++) if (!strcmp(s->targets[i].name, name)) return true;
     if (what == LUN_NAMED_PROVIDER) for (int i = 0; i < s->n_providers; i++) if (!strcmp(s->providers[i].name, name)) return true;

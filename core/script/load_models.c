@@ -192,8 +192,8 @@ static void gather_all(struct lun_loading *l)
 {
     struct lun_snapshot *s = l->snapshot;
     const struct lun_target **all = lun_arena_alloc(&s->arena, (size_t)s->n_targets * sizeof *all + 1);
-    bool *has = lun_arena_zalloc(&l->scratch, (size_t)s->n_targets + 1);
-    s->all = all;
+    bool *has = lun_arena_zalloc(&s->arena, (size_t)s->n_targets + 1);
+    s->all = all, s->in_all = has;
     for (int m = 0; m < s->n_models; m++)
         for (int i = 0; i < s->models[m].n_targets && !s->models[m].pattern; i++) {
             const struct lun_target *t = s->models[m].targets[i];
@@ -218,6 +218,7 @@ void lun_load_models(struct lun_loading *l)
         if (items[i]->type != LUN_VALUE_BOOL || items[i]->yes) load_model(&m, items[i]);
     l->snapshot->models = patterns_last(&m), l->snapshot->n_models = m.n_models;
     l->snapshot->targets = m.targets, l->snapshot->n_targets = m.n_targets;
+    lun_snapshot_sort_models(l->snapshot);
     lun_names_free(&m.named, NULL);
     gather_all(l);
 }

@@ -180,12 +180,12 @@ static bool push_set(lua_State *L, struct lun_mind *mind, struct lun_json names)
     struct lun_question *q = mind->question;
     struct lun_set *s = lun_push_set(L, mind, NULL, (int)lun_json_count(names) + q->n_targets);
     if (lun_json_is(names, "all")) {
-        memcpy(s->item, q->targets, (size_t)q->n_targets * sizeof *s->item);
+        memcpy(s->own, q->targets, (size_t)q->n_targets * sizeof *s->item);
         s->n = q->n_targets;
         return true;
     }
     for (struct lun_json_each e = lun_json_each(names); lun_json_next(&e); s->n++) {
-        if ((s->item[s->n] = target_named(mind, e.value))) continue;
+        if ((s->own[s->n] = target_named(mind, e.value))) continue;
         lua_pop(L, 1);
         return false;
     }

@@ -6,11 +6,12 @@
 #define LUN_STATE_BREAKER_H
 #include "base/clock.h"
 #include "state/health.h"
+#include <stdatomic.h>
 
 enum lun_verdict { LUN_VERDICT_NEITHER, LUN_VERDICT_GOOD, LUN_VERDICT_BAD };
 
 struct lun_breaker {            /* zero-initialised: closed */
-    enum lun_circuit is;
+    _Atomic(enum lun_circuit) is;
     lun_us until;               /* open: when a probe may go */
     lun_us changed, half_since; /* when it last opened or closed; became half open */
     int probes;                 /* under way */
@@ -19,6 +20,8 @@ struct lun_breaker {            /* zero-initialised: closed */
 };
 
 enum lun_circuit lun_breaker_now(const struct lun_breaker *, lun_us now);
+/* Whether it is closed, so that _until would say 0: the only one that needs no lock. */
+static inline bool lun_breaker_closed(const struct lun_breaker *b) { return atomic_load_explicit(&b->is, memory_order_relaxed) == LUN_CIRCUIT_CLOSED; }
 lun_us lun_breaker_until(const struct lun_breaker *, const struct lun_health_rules *, lun_us now);  /* 0: lets one through now. With every place
                                                                                         for a probe taken: a second from now, as a guess */
 void lun_breaker_begin(struct lun_breaker *, lun_us now);       /* something goes, let through or insisted on */

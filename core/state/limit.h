@@ -42,6 +42,7 @@ struct lun_turn {
  * or before: go. LUN_NEVER: no key is usable, and nothing was taken. Exactly one of use and leave must follow. The key may become
  * unusable while its turn is waited for: ask lun_health_key_usable before use; if it is, leave and take again. */
 lun_us lun_turn_take(const struct lun_target *, struct lun_turn *, lun_us now);
+bool   lun_turn_counts(const struct lun_target *);              /* there is a limit: what a turn there says of its tokens is of any use */
 lun_us lun_turn_due(const struct lun_turn *);
 bool   lun_turn_granted(struct lun_turn *, lun_us now);         /* its time has come and it is its turn, those before it reckoned in. From
                                                                    then on, until use or leave, nobody goes before it */

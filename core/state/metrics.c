@@ -143,7 +143,7 @@ static struct lun_series *look_up(struct lun_metrics *m, enum lun_metric id, con
     return s;
 }
 
-static struct lun_series *series(struct lun_metrics *m, enum lun_metric id, const char *const *labels)
+struct lun_series *lun_metrics_series(struct lun_metrics *m, enum lun_metric id, const char *const *labels)
 {
     struct lun_family *f = &m->families[id];
     _Atomic(struct lun_series *) *at = recent(f, labels);
@@ -169,17 +169,21 @@ static void observe(struct lun_series *s, const struct lun_bounds *b, double x)
     if (s->fine) lun_histogram_record(s->fine, x < 1e6 ? (int64_t)(x * 1e6 + 0.5) : INT64_MAX);
 }
 
-void lun_metrics_add(struct lun_metrics *m, enum lun_metric id, const char *const *labels, double x)
+void lun_series_add(struct lun_series *s, enum lun_metric id, double x)
 {
     if (!isfinite(x) || (whats[id].type == LUN_COUNTER && x < 0)) return;
-    struct lun_series *s = series(m, id, labels);
     if (whats[id].type == LUN_HISTOGRAM) observe(s, &bounds[id], x > 0 ? x : 0);
     else add(&s->value, x);
 }
 
+void lun_metrics_add(struct lun_metrics *m, enum lun_metric id, const char *const *labels, double x)
+{
+    if (isfinite(x) && (whats[id].type != LUN_COUNTER || x >= 0)) lun_series_add(lun_metrics_series(m, id, labels), id, x);
+}
+
 void lun_metrics_set(struct lun_metrics *m, enum lun_metric id, const char *const *labels, double x)
 {
-    if (isfinite(x) && whats[id].type != LUN_HISTOGRAM) atomic_store_explicit(&series(m, id, labels)->value, x, memory_order_relaxed);
+    if (isfinite(x) && whats[id].type != LUN_HISTOGRAM) atomic_store_explicit(&lun_metrics_series(m, id, labels)->value, x, memory_order_relaxed);
 }
 
 void lun_metrics_clear(struct lun_metrics *m, enum lun_metric id)
@@ -195,7 +199,7 @@ void lun_metrics_clear(struct lun_metrics *m, enum lun_metric id)
 
 const char *lun_metrics_label(struct lun_metrics *m, const char *label)
 {
-    return series(m, LUN_METRIC_LABEL_SECONDS, &label)->labels;
+    return lun_metrics_series(m, LUN_METRIC_LABEL_SECONDS, &label)->labels;
 }
 
 static uint64_t count_of(const struct lun_series *s, enum lun_metric id)

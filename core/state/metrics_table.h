@@ -32,6 +32,9 @@ struct lun_metrics {
     struct lun_policy_metric *policy, *last_policy;
 };
 
+struct lun_series *lun_metrics_series(struct lun_metrics *, enum lun_metric, const char *const *labels);     /* made if there is none */
+void lun_series_add(struct lun_series *, enum lun_metric, double);
+
 const struct lun_metric_what *lun_metric_what(enum lun_metric);
 const struct lun_bounds *lun_metric_bounds(enum lun_metric);
 #endif

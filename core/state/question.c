@@ -199,6 +199,14 @@ bool lun_question_limited(struct lun_question *q)
 
 /* ---- the rest ---- */
 
+bool lun_question_may(const struct lun_question *q, const struct lun_target *t)
+{
+    const struct lun_snapshot *s = q->snapshot;
+    if (q->may) return t->index >= 0 && t->index < s->n_targets && &s->targets[t->index] == t && q->may[t->index];
+    for (int i = 0; i < q->n_targets; i++) if (q->targets[i] == t) return true;
+    return false;
+}
+
 const char *lun_question_model_of(const struct lun_question *q, const struct lun_target *t)
 {
     for (int i = 0; q->entry && i < q->entry->n_targets; i++) if (q->entry->targets[i] == t) return q->entry->name;

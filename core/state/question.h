@@ -144,6 +144,7 @@ struct lun_question {
     lun_us thought;                 /* CPU time of the hooks that decided: classify, budget, select */
 
     const struct lun_target *const *targets; int n_targets;   /* what this key may use and can answer this endpoint; narrowed by budget */
+    const bool *may;                /* the same by a target's index in the snapshot; NULL: they are few, or nobody has gathered it */
     const struct lun_target *const *asked; int n_asked;       /* those of the model named (all, for auto) */
 
     const char **labels; int n_labels;
@@ -160,7 +161,7 @@ struct lun_question {
 
     /* computed on first touch by the functions below */
     struct lun_survey {
-        bool done;
+        bool done, weighs;                          /* weighs: `guess` is there */
         struct lun_json last_user;                  /* its content; {0}: none */
         uint64_t beginning;                         /* hash of system, tools and messages up to the first user's */
         bool begun;
@@ -239,6 +240,7 @@ unsigned lun_question_services(struct lun_question *, const struct lun_edit *edi
 int64_t lun_question_output(struct lun_question *, const struct lun_target *, const struct lun_edit *edits);    /* tokens of all choices that the body
                                                    asks for at most, or the bound's cap where it says nothing; -1: nobody can tell */
 int64_t lun_question_expected(struct lun_question *, const struct lun_target *);
+bool    lun_question_may(const struct lun_question *, const struct lun_target *);      /* it is among its targets */
 int     lun_question_accounts(struct lun_question *, struct lun_account *out[LUN_ACCOUNTS]);    /* that it counts to */
 bool    lun_question_limited(struct lun_question *);    /* any of them has a hard limit */
 

@@ -151,6 +151,8 @@ void lun_registry_bind_key(struct lun_registry *r, struct lun_key *k)
 void lun_registry_bind(struct lun_registry *r, struct lun_snapshot *s)
 {
     r->zone = s->zone;
+    lun_metrics_kept_free(s->counted);
+    s->counted = lun_metrics_kept_new(r->metrics, s->n_targets);
     for (int i = 0; i < s->n_providers; i++) {
         struct lun_provider *p = (struct lun_provider *)&s->providers[i];
         p->state = lun_provider_state_new(&s->arena, known(&r->names->providers, p->name, make_provider), p);

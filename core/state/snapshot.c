@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/hex.h"
 #include "state/certificate.h"
+#include "state/metrics.h"
 #include <openssl/crypto.h>
 #include <openssl/sha.h>
 #include <stdlib.h>
@@ -55,6 +56,7 @@ void lun_snapshot_unref(struct lun_snapshot *s)
 {
     if (!s || atomic_fetch_sub_explicit(&s->references, 1, memory_order_acq_rel) != 1) return;
     for (int i = 0; i < s->n_secrets; i++) wipe(&s->secrets[i]);
+    lun_metrics_kept_free(s->counted);
     lun_certificate_free(s->listen_tls.shown);
     lun_certificate_free(s->admin_tls.shown);
     lun_arena_free(&s->arena);
@@ -93,14 +95,41 @@ bool lun_pattern_fits(const char *pattern, const char *name)
     return fit(pattern, name, &rest, &n);
 }
 
+static int in_order(const void *a, const void *b)
+{
+    const struct lun_model *x = *(const struct lun_model *const *)a, *y = *(const struct lun_model *const *)b;
+    return strcmp(x->name, y->name);
+}
+
+void lun_snapshot_sort_models(struct lun_snapshot *s)
+{
+    const struct lun_model **sorted = lun_arena_alloc(&s->arena, (size_t)s->n_models * sizeof *sorted + 1);
+    for (int i = 0; i < s->n_models; i++) sorted[i] = &s->models[i];
+    qsort(sorted, (size_t)s->n_models, sizeof *sorted, in_order);
+    s->by_name = sorted, s->n_by_name = s->n_models;
+}
+
+const struct lun_model *lun_snapshot_entry(const struct lun_snapshot *s, const char *name)
+{
+    int low = 0, high = s->n_by_name;
+    while (low < high) {
+        int middle = low + (high - low) / 2, way = strcmp(s->by_name[middle]->name, name);
+        if (!way) return s->by_name[middle];
+        if (way < 0) low = middle + 1;
+        else high = middle;
+    }
+    return NULL;
+}
+
 const struct lun_model *lun_snapshot_model(const struct lun_snapshot *s, const char *name, const char **rest)
 {
+    const struct lun_model *named = lun_snapshot_entry(s, name);
     size_t n;
+    int first = s->n_models;
     *rest = "";
-    for (int i = 0; i < s->n_models; i++) {
-        const struct lun_model *m = &s->models[i];
-        if (m->pattern ? fit(m->name, name, rest, &n) : !strcmp(m->name, name)) return m;
-    }
+    if (named && !named->pattern) return named;
+    while (first > 0 && s->models[first - 1].pattern) first--;
+    for (int i = first; i < s->n_models; i++) if (fit(s->models[i].name, name, rest, &n)) return &s->models[i];
     return NULL;
 }
 

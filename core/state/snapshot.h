@@ -218,6 +218,8 @@ struct lun_snapshot {
     atomic_ullong requests;     /* that began with it and are over */
     atomic_ullong hook_failures;
     atomic_uint reads;          /* what its hooks have looked at so far: LUN_READS_… of state/question.h */
+    atomic_bool weighs;         /* a request with it has been asked about how many tokens it is */
+    struct lun_metrics_kept *counted;   /* where what has its names is counted (lun_registry_bind) */
     struct lun_arena arena;     /* all of the strings and arrays */
     const char *version;        /* "support.lua@a1b2c3d4e5f6": file @ first 12 hex digits of the hash over configuration,
                                    policy and every file they required; "default@…" without a policy */
@@ -253,7 +255,9 @@ struct lun_snapshot {
     const struct lun_canary_rule *canaries; int n_canaries;
     const struct lun_target *targets; int n_targets;
     const struct lun_target *const *all; int n_all;    /* those of the models without a *, each once, in the order of the models: what who may ask for any can use */
+    const bool *in_all;         /* the same by a target's index; NULL: `all` was not gathered */
     const struct lun_model *models; int n_models;   /* names first, patterns after, each in the order of the file */
+    const struct lun_model *const *by_name; int n_by_name;     /* the same, by their names: one is found in as many steps with a thousand models as with one */
     const struct lun_team *teams; int n_teams;
     const struct lun_client_rule *clients; int n_clients;
     const struct lun_client_rule *const *by_hash; int n_by_hash;   /* the same, by the hashes of their keys: a key is found in as many steps with ten thousand clients as with ten */
@@ -282,6 +286,9 @@ void lun_snapshot_unref(struct lun_snapshot *);                 /* any thread; t
 /* The entry of `models` for a name a client asked for: the exact one, else the first pattern that fits. NULL: none.
  * For a pattern *rest is what its * stands for (points into `name`), otherwise "". */
 const struct lun_model *lun_snapshot_model(const struct lun_snapshot *, const char *name, const char **rest);
+/* The entry that is called that itself, a pattern's too; NULL: none. */
+const struct lun_model *lun_snapshot_entry(const struct lun_snapshot *, const char *name);
+void lun_snapshot_sort_models(struct lun_snapshot *);      /* while it is being made: by_name from the models */
 void lun_snapshot_sort_clients(struct lun_snapshot *);     /* while it is being made: by_hash from the clients */
 void lun_snapshot_average(struct lun_snapshot *);      /* while it is being made: premium_price from `premium` and the targets */
 bool lun_target_is_premium(const struct lun_snapshot *, const struct lun_target *);

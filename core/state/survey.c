@@ -32,12 +32,23 @@ static bool is_one_of(struct lun_json type, const char *const *names)
 }
 
 /* How it begins tells conversations apart well enough; a long prompt is not read to its end for that. */
-static void chain(uint64_t *hash, struct lun_json value) { *hash = lun_hash(value.at, value.n < 2048 ? value.n : 2048, *hash ^ value.n); }
+static void chain(uint64_t *hash, struct lun_json value) { *hash = lun_hash_long(value.at, value.n < 2048 ? value.n : 2048, *hash ^ value.n); }
+
+static void add_text(struct lun_survey *s, struct lun_json value)
+{
+    if (s->weighs) lun_tokens_add_json(&s->tokens, value);
+    else s->tokens.grows += lun_tokens_grow(value.at, value.n);
+}
+
+static void add_string(struct lun_survey *s, struct lun_json value)
+{
+    if (lun_json_type(value) == LUN_JSON_STRING) add_text(s, (struct lun_json){ value.at + 1, value.n - 2 });
+}
 
 /* What a provider writes anew in its own way: schemas, calls, whatever is no plain text. */
 static void add_structure(struct lun_survey *s, struct lun_json value)
 {
-    lun_tokens_add_json(&s->tokens, value);
+    add_text(s, value);
     s->bound += (int64_t)lun_tokens_rewritten(value);
 }
 
@@ -64,11 +75,11 @@ static void add_part(struct lun_survey *s, struct lun_json part)
 {
     bool typed = false, image = false;
     int64_t data = 0;
-    if (lun_json_type(part) == LUN_JSON_STRING) { lun_tokens_add_string(&s->tokens, part); return; }
+    if (lun_json_type(part) == LUN_JSON_STRING) { add_string(s, part); return; }
     for (struct lun_json_each e = lun_json_each(part); lun_json_next(&e); ) {
         if (lun_json_is(e.key, "type")) { add_type(s, e.value, &image); typed = true; }
         else if (lun_json_is(e.key, "image_url") || lun_json_is(e.key, "source")) data += data_of(e.value);
-        else if (lun_json_type(e.value) == LUN_JSON_STRING) lun_tokens_add_string(&s->tokens, e.value);
+        else if (lun_json_type(e.value) == LUN_JSON_STRING) add_string(s, e.value);
         else add_structure(s, e.value);
     }
     if (!typed) s->opaque = "a part of a message without a type";
@@ -82,7 +93,7 @@ static void add_part(struct lun_survey *s, struct lun_json part)
 static void add_content(struct lun_survey *s, struct lun_json content)
 {
     if (lun_json_type(content) == LUN_JSON_OBJECT) add_part(s, content);
-    else if (lun_json_type(content) == LUN_JSON_STRING) lun_tokens_add_string(&s->tokens, content);
+    else add_string(s, content);
     for (struct lun_json_each e = lun_json_type(content) == LUN_JSON_ARRAY ? lun_json_each(content) : (struct lun_json_each){0}; lun_json_next(&e); ) {
         s->bound += PER_MESSAGE;
         add_part(s, e.value);
@@ -153,7 +164,7 @@ static int64_t add_items(struct lun_survey *s, struct lun_json list, bool inner)
 static void add_texts(struct lun_survey *s, struct lun_json value, bool each)
 {
     int64_t texts = 0;
-    if (lun_json_type(value) == LUN_JSON_STRING) lun_tokens_add_string(&s->tokens, value);
+    if (lun_json_type(value) == LUN_JSON_STRING) add_string(s, value);
     else if (lun_json_type(value) == LUN_JSON_ARRAY) texts = add_items(s, value, false);
     else if (there(value)) s->opaque = "an input that is neither a text nor a list";
     if (each && texts > s->prompts) s->prompts = texts;
@@ -176,7 +187,7 @@ void lun_survey_add(struct lun_survey *s, enum lun_endpoint endpoint, enum lun_f
 /* What else stands in the body, between those fields: nobody knows here what a provider does with it. */
 static void add_rest(struct lun_survey *s, const struct lun_question *q, const enum lun_field *fields, size_t n)
 {
-    struct lun_tokens rest = {0};
+    uint64_t grows = 0;
     size_t at = 0;
     for (;;) {
         const struct lun_json_field *next = NULL;
@@ -185,36 +196,45 @@ static void add_rest(struct lun_survey *s, const struct lun_question *q, const e
             if (f->type != LUN_JSON_NONE && f->value >= at && (!next || f->value < next->value)) next = f;
         }
         struct lun_json gap = { q->body + at, (next ? next->value : q->body_n) - at };
-        lun_tokens_add(&rest, gap.at, gap.n);
+        grows += lun_tokens_grow(gap.at, gap.n);
         s->bound += (int64_t)(gap.n + lun_tokens_rewritten(gap));
         if (!next) break;
         s->bound += next->value_n;
         at = next->value + next->value_n;
     }
-    s->bound += (int64_t)rest.grows;
+    s->bound += (int64_t)grows;
 }
 
 /* Of all its bytes each may be a token, escapes only make it longer. */
-void lun_question_survey(struct lun_question *q)
+static struct lun_survey taken(const struct lun_question *q, bool weighs)
 {
     static const enum lun_field fields[] = { LUN_FIELD_messages, LUN_FIELD_system, LUN_FIELD_tools, LUN_FIELD_functions, LUN_FIELD_response_format,
                                              LUN_FIELD_input, LUN_FIELD_prompt, LUN_FIELD_suffix };
     size_t n = sizeof fields / sizeof *fields;
-    struct lun_survey *s = &q->survey;
     bool chat = q->endpoint == LUN_ENDPOINT_CHAT;
-    if (s->done) return;
-    *s = (struct lun_survey){ .done = true, .prompts = 1, .bound = PER_MESSAGE + (chat ? PER_CHAT : 0), .guess = chat ? GUESS_CHAT : 0 };
-    chain(&s->beginning, lun_question_field(q, LUN_FIELD_system));
-    chain(&s->beginning, lun_question_field(q, LUN_FIELD_tools));
-    for (size_t i = 0; i < n; i++) lun_survey_add(s, q->endpoint, fields[i], lun_question_field(q, fields[i]));
-    if (q->body) add_rest(s, q, fields, n);
-    s->bound += (int64_t)s->tokens.grows;
-    s->guess += (int64_t)(s->tokens.weight / LUN_TOKENS_WHOLE);
+    struct lun_survey s = { .done = true, .weighs = weighs, .prompts = 1, .bound = PER_MESSAGE + (chat ? PER_CHAT : 0), .guess = chat ? GUESS_CHAT : 0 };
+    chain(&s.beginning, lun_question_field(q, LUN_FIELD_system));
+    chain(&s.beginning, lun_question_field(q, LUN_FIELD_tools));
+    for (size_t i = 0; i < n; i++) lun_survey_add(&s, q->endpoint, fields[i], lun_question_field(q, fields[i]));
+    if (q->body) add_rest(&s, q, fields, n);
+    s.bound += (int64_t)s.tokens.grows;
+    s.guess += (int64_t)(s.tokens.weight / LUN_TOKENS_WHOLE);
+    return s;
 }
 
+void lun_question_survey(struct lun_question *q)
+{
+    if (!q->survey.done) q->survey = taken(q, atomic_load_explicit(&q->snapshot->weighs, memory_order_relaxed));
+}
+
+/* A text is weighed only where somebody asks: three instructions a byte. Who has asked once asks of each request, and then it is done in the same pass. */
 int64_t lun_question_tokens(struct lun_question *q)
 {
     lun_question_survey(q);
+    if (!q->survey.weighs) {
+        atomic_store_explicit(&q->snapshot->weighs, true, memory_order_relaxed);
+        q->survey = taken(q, true);
+    }
     return q->survey.guess > 0 ? q->survey.guess : 1;
 }
 

@@ -8,6 +8,8 @@ static struct lun_limiter *limiter_of(const struct lun_target *t, int key)
     return lane >= 0 && lane < t->state->n_lanes && lun_limiter_limits(t->state->lanes[lane]->limiter) ? t->state->lanes[lane]->limiter : NULL;
 }
 
+bool lun_turn_counts(const struct lun_target *t) { return limiter_of(t, 0); }
+
 static lun_us take(struct lun_limiter *l, struct lun_turn *turn, int key, lun_us now)
 {
     turn->key = key;

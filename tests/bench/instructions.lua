@@ -31,16 +31,16 @@ local function threads(out)
   return list
 end
 
-local function begin(up)
+local function begin(up, models)
   local out = e2e.folder() .. "/callgrind"
-  local g = rivals.lunette(up, { env = { BENCH_OUT = out, LUNETTE_LIMITS_LAG = "false" } })
+  local g = rivals.lunette(up, { env = { BENCH_OUT = out, LUNETTE_LIMITS_LAG = "false", BENCH_MODELS = models } })
   g.out, g.pids = out, nil
   return g
 end
 
 -- Two gateways at once, one with twice as much to do. Gives what that costs the worker (which has the most of it) and the others.
-local function difference(up, n, load)
-  local once, twice = begin(up), begin(up)
+local function difference(up, n, load, models)
+  local once, twice = begin(up, models), begin(up, models)
   local loads = { load(once, 1), load(twice, 2) }
   for _, process in ipairs(loads) do rivals.finish(process) end
   once:stop()
@@ -60,8 +60,8 @@ local function again(f, ...)
   return f(...)
 end
 
-local function requests(up, size)
-  return difference(up, 300, function(g, times) return rivals.begin(g, rivals.body(size, {}), "count", 300 * times, 1) end)
+local function requests(up, size, fields, models)
+  return difference(up, 300, function(g, times) return rivals.begin(g, rivals.body(size, fields or {}), "count", 300 * times, 1) end, models)
 end
 
 -- Of eight streams each event, slow enough that each is read by itself.
@@ -116,6 +116,7 @@ local function all()
       return worker, ("  (and %.0f in the other threads)"):format(others)
     end)
   end
+  tell("models", function() return (again(requests, up, 1024, { model = "model100" }, "200")) end)
   tell("event", function() return (again(events, up)) end)
   e2e.lunette = program
   for _, name in ipairs(micro.names) do tell(name, function() return of_micro(name, micro.runs[name]) end) end

@@ -67,6 +67,7 @@ static inline void world_begin(struct world *w)
     s->providers = p; s->n_providers = 3;
     s->targets = t; s->n_targets = 5;
     s->models = m; s->n_models = 3;
+    lun_snapshot_sort_models(s);
     s->teams = team; s->n_teams = 1;
     s->clients = w->client; s->n_clients = 1;
     lun_registry_bind(w->registry, s);

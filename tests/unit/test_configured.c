@@ -41,6 +41,7 @@ static void a_pattern_takes_what_fits_it(void **state)
     *m = (struct lun_model){ .name = "open/*", .pattern = true, .targets = w->snapshot->models[0].targets, .n_targets = 2 };
     w->snapshot->models = m;
     w->snapshot->n_models = 1;
+    lun_snapshot_sort_models(w->snapshot);
     assert_true(lun_configured(w->snapshot, LUN_NAMED_MODEL, "open/one"));
     assert_true(lun_configured(w->snapshot, LUN_NAMED_MODEL, "open/*"));
     assert_false(lun_configured(w->snapshot, LUN_NAMED_MODEL, "small"));

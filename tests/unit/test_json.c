@@ -853,6 +853,28 @@ static void strings_of_any_length_end_where_they_end_and_are_decoded_whole(void 
     }
 }
 
+static void what_is_wrong_in_a_long_string_is_found_wherever_it_stands(void **state)
+{
+    (void)state;
+    static const char *const bad[] = { "\x01", "\\x", "\xff", "\\u12g4", "\xc3(" }, *const good[] = { "a", "some words", "\\n", "\\\\", "\\\"", "\\/", "----------------" };
+    for (int round = 0; round < 4000; round++) {
+        struct lun_buf text = {0};
+        size_t before = random_below(60), at = 0;
+        lun_buf_putc(&text, '"');
+        for (size_t i = 0; i < 70; i++) {
+            if (i == before) at = text.n, lun_buf_puts(&text, bad[round % (int)COUNT(bad)]);
+            lun_buf_puts(&text, good[random_below(round % 3 ? COUNT(good) : 2)]);
+        }
+        lun_buf_putc(&text, '"');
+        char *exactly = exact(text.at, text.n);
+        struct lun_json value;
+        struct lun_json_error error = {0};
+        assert_false(lun_json_check(exactly, text.n, &value, &error));
+        assert_int_equal(error.at, at);
+        free(exactly), lun_buf_free(&text);
+    }
+}
+
 static void a_locale_changes_nothing(void **state)
 {
     (void)state;
@@ -870,21 +892,26 @@ static void a_locale_changes_nothing(void **state)
 static void what_json_escapes_is_escaped_at_every_place(void **state)
 {
     (void)state;
-    for (int c = 1; c < 256; c++)
-        for (size_t at = 0; at < 20; at++) {
-            char text[21] = "aaaaaaaaaaaaaaaaaaaa", expected[64], mid[8];
-            struct lun_buf out = {0};
-            const char *from = "\"\\\b\f\n\r\t", *known = strchr(from, c);
-            if (known) snprintf(mid, sizeof mid, "\\%c", "\"\\bfnrt"[known - from]);
-            else if (c < ' ' || c == 0x7f) snprintf(mid, sizeof mid, "\\u%04x", (unsigned)c);
-            else if (c < 0x80) snprintf(mid, sizeof mid, "%c", c);
-            else strcpy(mid, "\xef\xbf\xbd");
-            text[at] = (char)c;
-            snprintf(expected, sizeof expected, "\"%.*s%s%s\"", (int)at, "aaaaaaaaaaaaaaaaaaaa", mid, text + at + 1);
-            lun_json_put_string(&out, text, 20);
-            assert_string_equal(lun_buf_text(&out), expected);
-            lun_buf_free(&out);
-        }
+    static const char as[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+    for (int c = 1; c < 256; c++) {
+        char mid[8];
+        const char *from = "\"\\\b\f\n\r\t", *known = strchr(from, c);
+        if (known) snprintf(mid, sizeof mid, "\\%c", "\"\\bfnrt"[known - from]);
+        else if (c < ' ' || c == 0x7f) snprintf(mid, sizeof mid, "\\u%04x", (unsigned)c);
+        else if (c < 0x80) snprintf(mid, sizeof mid, "%c", c);
+        else strcpy(mid, "\xef\xbf\xbd");
+        for (size_t n = 1; n < sizeof as; n++)
+            for (size_t at = 0; at < n; at++) {
+                char expected[128], *text = exact(as, n);
+                struct lun_buf out = {0};
+                text[at] = (char)c;
+                snprintf(expected, sizeof expected, "\"%.*s%s%.*s\"", (int)at, as, mid, (int)(n - at - 1), as);
+                lun_json_put_string(&out, text, n);
+                assert_string_equal(lun_buf_text(&out), expected);
+                assert_int_equal(lun_text_printable(text, n), c >= ' ' && c < 0x7f);
+                lun_buf_free(&out), free(text);
+            }
+    }
 }
 
 int main(void)
@@ -906,7 +933,7 @@ int main(void)
         cmocka_unit_test(integers_are_exact_or_refused), cmocka_unit_test(doubles_are_the_nearest_or_refused),
         cmocka_unit_test(only_true_is_true), cmocka_unit_test(a_step_of_a_path_has_at_most_255_bytes),
         cmocka_unit_test(strings_are_escaped), cmocka_unit_test(members_are_divided_by_commas),
-        cmocka_unit_test(numbers_are_short_and_read_back_equal), cmocka_unit_test(a_locale_changes_nothing),
+        cmocka_unit_test(numbers_are_short_and_read_back_equal), cmocka_unit_test(what_is_wrong_in_a_long_string_is_found_wherever_it_stands), cmocka_unit_test(a_locale_changes_nothing),
         cmocka_unit_test(mutated_texts_never_confuse_scan_and_walk), cmocka_unit_test(strings_of_any_length_end_where_they_end_and_are_decoded_whole),
         cmocka_unit_test(what_json_escapes_is_escaped_at_every_place),
     };

@@ -1,3 +1,4 @@
+#include "base/hash.h"
 #include "base/text.h"
 #include "state/question.h"
 #include <setjmp.h>
@@ -331,6 +332,59 @@ static void the_seed_of_an_id_is_found_again(void **state)
     assert_false(lun_request_seed("zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz", &seed));
 }
 
+/* Every byte counts, wherever it stands among the sixteen that are read at once. */
+static void conversations_that_differ_in_one_byte_are_two(void **state)
+{
+    (void)state;
+    char text[70], other[70];
+    for (size_t n = 1; n < sizeof text; n++) {
+        memset(text, 'a', n);
+        memcpy(other, text, n);
+        assert_true(lun_hash_long(text, n, 7) == lun_hash_long(other, n, 7));
+        assert_false(lun_hash_long(text, n, 7) == lun_hash_long(text, n, 8));
+        assert_false(lun_hash_long(text, n, 7) == lun_hash_long(text, n - 1, 7));
+        for (size_t i = 0; i < n; i++, memcpy(other, text, n)) {
+            other[i] ^= 1;
+            assert_false(lun_hash_long(text, n, 7) == lun_hash_long(other, n, 7));
+        }
+    }
+    assert_true(lun_hash_long("the same on every machine", 25, 0) == 0x7b962d43aff0a70e);
+}
+
+/* Also one of another configuration with the same place there. */
+static void it_may_use_the_targets_that_were_gathered_and_no_other(void **state)
+{
+    (void)state;
+    struct lun_target targets[] = { { .index = 0 }, { .index = 1 }, { .index = 2 } }, others[] = { { .index = 0 }, { .index = 1 } };
+    const struct lun_target *const gathered[] = { &targets[1] };
+    static const bool may[] = { false, true, false };
+    struct fixture *f = given(BODY(""));
+    f->snapshot->targets = targets, f->snapshot->n_targets = 3;
+    f->q.targets = gathered, f->q.n_targets = 1;
+    for (int round = 0; round < 2; round++, f->q.may = may) {
+        for (int i = 0; i < 3; i++) assert_int_equal(lun_question_may(&f->q, &targets[i]), i == 1);
+        for (int i = 0; i < 2; i++) assert_false(lun_question_may(&f->q, &others[i]));
+    }
+    done(f);
+}
+
+static void its_tokens_are_the_same_whoever_asked_before(void **state)
+{
+    (void)state;
+    struct fixture *f = given(BODY(",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]"));
+    lun_question_survey(&f->q);
+    assert_false(f->q.survey.weighs);
+    int64_t bound = f->q.survey.bound, tokens = lun_question_tokens(&f->q);
+    assert_int_equal(f->q.survey.bound, bound);
+    f->q.survey.done = false;
+    lun_question_survey(&f->q);             /* another request, with the same snapshot */
+    assert_true(f->q.survey.weighs);
+    assert_int_equal(f->q.survey.bound, bound);
+    assert_int_equal(lun_question_tokens(&f->q), tokens);
+    assert_in_range(tokens, 20, 60);
+    done(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -344,6 +398,8 @@ int main(void)
         cmocka_unit_test(every_field_that_may_be_input_is_counted_and_so_is_one_that_nobody_knows),
         cmocka_unit_test(what_cannot_be_counted_has_no_bound), cmocka_unit_test(the_text_is_the_last_users),
         cmocka_unit_test(of_a_huge_text_the_beginning_is_looked_at), cmocka_unit_test(a_conversation_is_known_again_by_how_it_began),
+        cmocka_unit_test(conversations_that_differ_in_one_byte_are_two), cmocka_unit_test(its_tokens_are_the_same_whoever_asked_before),
+        cmocka_unit_test(it_may_use_the_targets_that_were_gathered_and_no_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

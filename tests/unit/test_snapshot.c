@@ -62,6 +62,7 @@ static void an_exact_name_wins_over_patterns_and_the_first_pattern_over_later_on
     struct lun_snapshot *s = lun_snapshot_new();
     const char *rest = NULL;
     s->models = models; s->n_models = 4;
+    lun_snapshot_sort_models(s);
     assert_ptr_equal(lun_snapshot_model(s, "openai/special", &rest), &models[1]);
     assert_string_equal(rest, "");
     const char *asked = "openai/gpt-9";
@@ -72,9 +73,28 @@ static void an_exact_name_wins_over_patterns_and_the_first_pattern_over_later_on
     assert_ptr_equal(lun_snapshot_model(s, "gpt-4.1", &rest), &models[0]);
     assert_string_equal(rest, "");
     s->n_models = 3;
+    lun_snapshot_sort_models(s);
     assert_null(lun_snapshot_model(s, "claude", &rest));
     assert_string_equal(rest, "");
     assert_null(lun_snapshot_model(s, "*", &rest));     /* a client cannot name the pattern itself */
+    lun_snapshot_unref(s);
+}
+
+static void of_many_models_each_is_found_by_its_name(void **state)
+{
+    (void)state;
+    enum { MANY = 500 };
+    static struct lun_model many[MANY];
+    struct lun_snapshot *s = lun_snapshot_new();
+    const char *rest;
+    for (int i = 0; i < MANY; i++) many[i] = (struct lun_model){ .name = lun_arena_printf(&s->arena, i + 2 < MANY ? "m%d" : "m%d*", i * 7 % MANY), .pattern = i + 2 >= MANY };
+    s->models = many; s->n_models = MANY;
+    lun_snapshot_sort_models(s);
+    for (int i = 0; i < MANY; i++) assert_ptr_equal(lun_snapshot_entry(s, many[i].name), &many[i]);
+    for (int i = 0; i + 2 < MANY; i++) assert_ptr_equal(lun_snapshot_model(s, many[i].name, &rest), &many[i]);
+    assert_ptr_equal(lun_snapshot_model(s, many[MANY - 2].name, &rest), &many[MANY - 2]);     /* as what fits itself */
+    assert_null(lun_snapshot_entry(s, "m"));
+    assert_null(lun_snapshot_entry(s, "n"));
     lun_snapshot_unref(s);
 }
 
@@ -179,7 +199,7 @@ int main(void)
         cmocka_unit_test(a_new_one_holds_the_documented_defaults),
         cmocka_unit_test(a_pattern_has_one_star_that_stands_for_anything),
         cmocka_unit_test(an_exact_name_wins_over_patterns_and_the_first_pattern_over_later_ones),
-        cmocka_unit_test(a_target_is_found_by_its_own_name_only),
+        cmocka_unit_test(of_many_models_each_is_found_by_its_name), cmocka_unit_test(a_target_is_found_by_its_own_name_only),
         cmocka_unit_test(a_client_is_found_by_the_key_it_presents),
         cmocka_unit_test(a_key_is_hashed_as_sha_256),
         cmocka_unit_test(secrets_are_wiped_by_the_last_reference_and_not_before),

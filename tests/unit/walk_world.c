@@ -65,6 +65,7 @@ void world_open(struct world *w)
     *m = (struct lun_model){ "m", false, list, w->n_targets };
     w->snapshot->models = m;
     w->snapshot->n_models = 1;
+    lun_snapshot_sort_models(w->snapshot);
     lun_registry_bind(w->registry, w->snapshot);
     lun_cache_resize(w->registry->cache, (size_t)w->snapshot->cache.size);
 }
