@@ -232,6 +232,8 @@ static struct lun_tag_values *seen_values(struct lun_registry *r, const struct l
 void lun_registry_bind_aside(struct lun_registry *r, struct lun_snapshot *s)
 {
     r->zone = s->zone;
+    lun_metrics_kept_free(s->counted);
+    s->counted = lun_metrics_kept_new(r->metrics, s->n_targets);
     for (int i = 0; i < s->n_providers; i++) ((struct lun_provider *)&s->providers[i])->state = seen_provider(r, s, &s->providers[i]);
     for (int i = 0; i < s->n_targets; i++) {
         struct lun_target *t = (struct lun_target *)&s->targets[i];

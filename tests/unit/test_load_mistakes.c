@@ -107,7 +107,6 @@ static const struct { enum where where; const char *text, *told; } table[] = {
     { TOP, "zone = \"Europe/Berln\"", "gateway.lua:4: zone: \"Europe/Berln\": the system's database of time zones has none of that name (did you mean Europe/Berlin?)" },
     { TOP, "zone = \"../Europe/Berlin\"", "gateway.lua:4: zone: \"../Europe/Berlin\": the system's database of time zones has none of that name (did you mean Europe/Berlin?)" },
     { TOP, "zone = 1", "gateway.lua:4: zone: must be text, not 1" },
-    { TOP, "log = { replay = true }", "gateway.lua:4: log.replay: is not built yet" },
     { TOP, "budgets = { tags = { tenant = {} } }", "gateway.lua:4: budgets.tags.tenant.limit: is missing" },
     { TOP, "budgets = { tags = { tenant = 5 } }", "gateway.lua:4: budgets.tags.tenant: must be a table, not 5" },
     { TOP, "budgets = { tags = { key = { limit = 1 } } }", "gateway.lua:4: budgets.tags.key: is what policies call another budget (spend.key): give the tag another name" },
