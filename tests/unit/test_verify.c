@@ -392,6 +392,70 @@ static void a_log_that_was_tampered_with_is_noticed(void **state)
     free(log);
 }
 
+/* ---- hooks that did not come to their end ---- */
+
+static const char waiting[] = "local l = require 'lunette' return {\nclassify = function(r)\n  local s = r.words\n  l.sleep(1)\n  l.sleep(2)\n  return 'late'\nend,\nfinish = function(r, o) l.store.get('k' .. o.status) end }";
+
+/* Classify waits twice; the second time it is given up or left. */
+static char *left_waiting(struct world *w, bool give_up)
+{
+    begin_recording(w, waiting, false);
+    struct lun_question *q = ask(w, HELLO);
+    struct lun_outcome outcome = { .status = 499 };
+    struct lun_thought *t = think(w, q, LUN_HOOK_CLASSIFY);
+    lun_thought_fulfil(t, &(struct lun_wish_result){ 0 });
+    assert_int_equal(t->state, LUN_THOUGHT_WISHES);
+    if (give_up) lun_thought_give_up(t);
+    lun_thought_end(t);
+    asked(w, q, LUN_HOOK_FINISH, NULL, &outcome);
+    char *line = line_of(q);
+    over(w, q);
+    return line;
+}
+
+static void a_hook_that_was_no_longer_waited_for_is_no_decision_and_the_next_one_is(void **state)
+{
+    W;
+    bool good;
+    struct lun_verify_counts c;
+    char *log = left_waiting(w, false), *text = verified(waiting, log, &good, &c);
+    assert_true(good);
+    assert_int_equal(c.decisions, 1);
+    free(text);
+    char *other = tampered(log, "sleep (2000000 us)", "sleep (2000001 us)");
+    says(waiting, other, "hook classify, in what it read\n  the log has  sleep (2000001 us)\n  now          policies/test.lua:5: sleep (2000000 us)\n");
+    free(other);
+    free(log);
+}
+
+static void a_hook_that_waited_for_too_long_fails_again_where_it_did(void **state)
+{
+    W;
+    bool good;
+    struct lun_verify_counts c;
+    char *log = left_waiting(w, true), *text = verified(waiting, log, &good, &c);
+    assert_true(good);
+    assert_int_equal(c.same, 2);
+    assert_non_null(strstr(text, "policies/test.lua:5: stopped: it has waited"));
+    free(text);
+    free(log);
+}
+
+static void what_a_limit_stopped_live_is_counted_and_not_compared(void **state)
+{
+    W;
+    bool good;
+    struct lun_verify_counts c;
+    char *log = counted(w), *other = tampered(log, "{\"labels\":[\"long\"]}", "{\"failed\":\"cpu\",\"error\":\"stopped\"}"), *text = verified(counting, other, &good, &c);
+    assert_int_equal(c.stopped, 2);
+    assert_int_equal(c.decisions, 0);
+    assert_int_equal(c.different, 0);
+    assert_false(good);
+    free(text);
+    free(other);
+    free(log);
+}
+
 static uint64_t state_of_chance = 1;
 static unsigned chance(unsigned n)
 {
@@ -556,6 +620,9 @@ int main(void)
         unit(another_read_is_shown_with_its_line),
         unit(a_hook_that_was_not_there_is_shown),
         unit(a_log_that_was_tampered_with_is_noticed),
+        unit(a_hook_that_was_no_longer_waited_for_is_no_decision_and_the_next_one_is),
+        unit(a_hook_that_waited_for_too_long_fails_again_where_it_did),
+        unit(what_a_limit_stopped_live_is_counted_and_not_compared),
         unit(a_log_of_any_form_is_read_to_its_end),
         cmocka_unit_test(every_policy_that_comes_along_decides_the_same_again),
     };
