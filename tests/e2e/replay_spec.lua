@@ -156,6 +156,36 @@ describe("replay", function()
     assert.truthy(err:find("20 requests in which a hook failed", 1, true))
   end)
 
+  it("makes up the requests of a described traffic, the same from run to run", function()
+    local traffic = e2e.write(path "traffic.lua", [[return { requests = 2000, seed = 3,
+      mix = { { weight = 2, text = "easy one" }, { weight = 1, text = "hard one" } },
+      targets = { ["a/small"] = { failures = 0.1, latency = { median = 0.1 } }, ["a/large"] = { latency = { median = 0.5 } } } }]])
+    local report, status, err, one = json(other("by_text", by_text), "--synthetic", traffic, "--against", path "gateway.lua", "--json")
+    local _, _, _, two = json(path "by_text.lua", "--synthetic", traffic, "--against", path "gateway.lua", "--json")
+    assert.equal("", err)
+    assert.equal(0, status)
+    assert.equal(one, two)
+    assert.equal(2000, report.requests)
+    assert.falsy(report.really)
+    local figures = report.policy.figures
+    assert.truthy(math.abs(figures.choices.large - 667) < 85)            -- four deviations of a third of them
+    assert.truthy(figures.answered > 1800 and figures.answered < 2000)
+    assert.truthy(figures.p95_ms > 490 and figures.p95_ms < 510)
+    local _, text = replay(path "by_text.lua", "--synthetic", traffic)
+    assert.truthy(text:match "^%s+this policy\n")
+  end)
+
+  it("refuses a description that is wrong, or says nothing of a target", function()
+    local status, _, err = replay(path "gateway.lua", "--synthetic", e2e.write(path "wrong.lua", "return { mix = { {} }, targets = { ['a/small'] = { speed = 1 } } }"))
+    assert.equal(1, status)
+    assert.truthy(err:find("speed: there is no such setting", 1, true), err)
+    status, _, err = replay(path "gateway.lua", "--synthetic", e2e.write(path "half.lua", "return { mix = { {} }, targets = { ['a/small'] = {} } }"))
+    assert.equal(1, status)
+    assert.truthy(err:find("says nothing of `a/large`", 1, true), err)
+    assert.equal(2, (replay(path "gateway.lua", log, "--synthetic", path "half.lua")))
+    assert.equal(2, (replay(path "gateway.lua", "--synthetic", path "half.lua", "--verify")))
+  end)
+
   it("reads a log of any length with bounded memory", function()
     if e2e.lunette:find "build%-" then return end               -- a sanitizer's memory is another one's
     local long = lines[1]:gsub('"text":"[^"]*"', function() return '"text":"' .. ("word "):rep(1600) .. '"' end)

@@ -104,6 +104,16 @@ describe("secrets", function()
     clean("what the gateway printed", gateway.process:said())
   end)
 
+  it("stand in no output of replay", function()
+    local path = gateway.folder .. "/gateway.lua"
+    gateway:log(20)
+    for _, option in ipairs { "--json", "--against=" .. path, "--verify" } do
+      local _, out, err = e2e.run({ e2e.lunette, "replay", path, gateway.folder .. "/requests.jsonl", option }, env)
+      assert.truthy(out:find "requests")
+      clean("replay " .. option, out .. err)
+    end
+  end)
+
   it("stand in no output of check", function()
     local path = gateway.folder .. "/gateway.lua"
     for _, option in ipairs { "--table", "--json" } do
