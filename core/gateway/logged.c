@@ -107,7 +107,7 @@ static void read_attempts(logged *g, struct lun_json list)
 
 static struct lun_json copy(logged *g, struct lun_json value)
 {
-    return (struct lun_json){ lun_arena_strndup(&g->arena, value.at, value.n), value.n };
+    return value.n ? (struct lun_json){ lun_arena_strndup(&g->arena, value.at, value.n), value.n } : value;
 }
 
 static void read_notes(logged *g, struct lun_json notes)
@@ -117,11 +117,20 @@ static void read_notes(logged *g, struct lun_json notes)
     for (struct lun_json_each e = lun_json_each(notes); lun_json_next(&e); ) {
         double probability;
         struct lun_json chosen = lun_json_get(e.value, "chosen");
+        g->inner |= lun_json_is(e.key, "for");
         g->failed |= e.key.n > 7 && !memcmp(e.key.at, "\"error_", 7);
         if (!chosen.n || !lun_json_double(lun_json_get(e.value, "probability"), &probability) || !(probability > 0 && probability <= 1)) continue;
         const char *note = text_of(g, e.key);
         if (note) g->chances[g->n_chances++] = (struct lun_chance){ .note = note, .chosen = copy(g, chosen), .then = probability };
     }
+}
+
+/* Most tapes hold nothing but what is read anew. */
+static void read_replay(logged *g, struct lun_json tape)
+{
+    static const char chat[] = "[\"chat ", http[] = "[\"http (";
+    if (!tape.n || lun_json_type(tape) != LUN_JSON_OBJECT) return;
+    if (memmem(tape.at, tape.n, chat, sizeof chat - 1) || memmem(tape.at, tape.n, http, sizeof http - 1)) g->tape = copy(g, tape);
 }
 
 static void read_tags(logged *g, struct lun_json tags)
@@ -201,6 +210,8 @@ logged *lun_logged_read(const struct lun_log_line *line)
     read_usage(lun_log_field(line, LUN_LOG_TOKENS), &g->usage);
     read_attempts(g, lun_log_field(line, LUN_LOG_ATTEMPTS));
     read_notes(g, lun_log_field(line, LUN_LOG_NOTES));
+    read_replay(g, lun_log_field(line, LUN_LOG_REPLAY));
+    g->settings = copy(g, lun_log_field(line, LUN_LOG_SETTINGS));
     read_end(g, line);
     return g;
 }

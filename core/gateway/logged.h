@@ -34,8 +34,11 @@ struct lun_logged {
     struct lun_chance *chances; int n_chances;          /* `then` alone */
     struct lun_logged_attempt *attempts; int n_attempts;
     int status;
+    struct lun_json settings;   /* what the policy's were set to; {0}: all had their defaults */
+    struct lun_json tape;       /* what its hooks read, where they asked others; {0}: they did not, or nobody wrote it down */
     const char *code, *target;  /* or NULL */
     bool torn, failed;          /* failed: a hook of its policy did */
+    bool inner;                 /* asked by a policy itself (lunette.chat) */
     bool undecided;             /* no policy could have made anything else of it: refused as it stood, answered from the cache, only decided */
     int64_t cost;
     lun_us latency, own;        /* own: of it, what no attempt and no delayed retry took */

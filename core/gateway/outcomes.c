@@ -70,8 +70,8 @@ void lun_outcomes_learn(struct lun_outcomes *o, const struct lun_logged *g)
 {
     struct lun_came_to c = lun_came_to(g->cost, g->latency, lun_logged_answered(g));
     if (g->undecided) return;
-    add(&o->all, &c);
-    add(g->n_attempts ? &row_of(o, g->attempts[0].target)->mean : &o->none, &c);
+    if (!g->inner) add(&o->all, &c);
+    if (!g->inner) add(g->n_attempts ? &row_of(o, g->attempts[0].target)->mean : &o->none, &c);
     for (int i = 0; i < g->n_attempts; i++) {
         const struct lun_logged_attempt *a = &g->attempts[i];
         if (!a->sent || a->outcome.kind == LUN_KIND_CANCELLED) continue;        /* how that would have ended nobody knows */

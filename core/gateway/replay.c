@@ -35,6 +35,7 @@ struct lun_replay {
     struct lun_estimate estimates[LUN_MEASURE_COUNT];
     int64_t counts[LUN_REPLAY_COUNT];
     struct visit *visits; int open;
+    struct lun_tuning *tuning; struct lun_buf tuned;        /* the last request's, and the JSON that it is made of */
     lun_us began;               /* wall */
 };
 
@@ -317,11 +318,40 @@ static const struct lun_client_rule *client_of(replay *r, const struct lun_logge
     return c;
 }
 
+/* The policy's settings, as far as this one has them, are what they were. */
+static struct lun_tuning *read_tuning(const struct lun_snapshot *s, struct lun_json settings)
+{
+    struct lun_arena arena = {0};
+    struct lun_tuned *items = lun_arena_alloc(&arena, (lun_json_count(settings) + 1) * sizeof *items);
+    char problem[LUN_SETTING_PROBLEM];
+    int n = 0;
+    for (struct lun_json_each e = lun_json_each(settings); e.object && lun_json_next(&e); ) {
+        const char *name = lun_json_string_in(e.key, true, &arena, NULL);
+        const struct lun_policy_setting *rule = name ? lun_snapshot_setting(s, name) : NULL;
+        items[n].name = name;
+        n += rule && lun_plain_of_json(e.value, &arena, &items[n].value) && lun_policy_setting_takes(rule, &items[n].value, problem);
+    }
+    struct lun_tuning *tuning = n ? lun_tuning_new(items, n) : NULL;
+    lun_arena_free(&arena);
+    return tuning;
+}
+
+static struct lun_tuning *tuning_of(replay *r, const struct lun_logged *g)
+{
+    if (g->settings.n == r->tuned.n && (!g->settings.n || !memcmp(g->settings.at, r->tuned.at, r->tuned.n))) return r->tuning;
+    lun_tuning_unref(r->tuning);
+    r->tuned.n = 0;
+    lun_buf_add(&r->tuned, g->settings.at, g->settings.n);
+    return r->tuning = read_tuning(lun_simulation_snapshot(r->simulation), g->settings);
+}
+
 static struct lun_question *question_of(replay *r, const struct lun_logged *g)
 {
     struct lun_question *q = lun_station_question_of(lun_simulation_station(r->simulation), g->seed);
     size_t n = strlen(g->id);
     if (n && n < sizeof q->id) memcpy(q->id, g->id, n + 1);
+    lun_tuning_unref(q->tuning);
+    q->tuning = lun_tuning_ref(tuning_of(r, g));
     put_body(g, &q->kept);
     return q;
 }
@@ -350,7 +380,7 @@ static struct visit *new_visit(replay *r, struct lun_logged *g, struct lun_quest
     *v = (struct visit){ .leave.fire = leave, .next = r->visits, .link = &r->visits, .of = r, .logged = lun_logged_ref(g), .question = q };
     if (g->n_chances) memcpy(v->chances, g->chances, (size_t)g->n_chances * sizeof *v->chances);
     v->before = (struct lun_before){ .unsaid = LUN_UNSAID_BODY | LUN_UNSAID_HEADERS | LUN_UNSAID_ANSWER | LUN_UNSAID_WISH | (g->text ? 0 : LUN_UNSAID_TEXT)
-                                     | (g->text || g->usage.known ? 0 : LUN_UNSAID_TOKENS), .chances = v->chances, .n_chances = g->n_chances };
+                                     | (g->text || g->usage.known ? 0 : LUN_UNSAID_TOKENS), .tape = g->tape, .chances = v->chances, .n_chances = g->n_chances };
     if (v->next) v->next->link = &v->next;
     r->visits = v;
     r->open++;
@@ -384,6 +414,10 @@ bool lun_replay_ask(replay *r, struct lun_logged *g)
 {
     struct lun_ended really = ended_really(r, g);
     if (!move_to(r, g->time)) return false;
+    if (g->inner) {
+        r->counts[LUN_REPLAY_INNER]++;
+        return true;
+    }
     lun_figures_add(&r->really, &really);
     if (g->undecided) {
         r->counts[LUN_REPLAY_UNDECIDED]++;
@@ -430,6 +464,8 @@ void lun_replay_free(replay *r)
     }
     lun_simulation_free(r->simulation);
     lun_arena_stock_free(&r->stock);
+    lun_tuning_unref(r->tuning);
+    lun_buf_free(&r->tuned);
     lun_figures_free(&r->really);
     lun_figures_free(&r->figures);
     free(r);

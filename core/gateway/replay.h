@@ -13,6 +13,7 @@
     X(ESTIMATED,  "estimated",     "asked a target that the log did not ask for them, and what came of it is drawn from what that target did otherwise") \
     X(UNSEEN,     "unseen",        "of these, asked a target that the log had not shown by then: they are taken to end as they did where they went") \
     X(UNDECIDED,  "undecided",     "no policy could have made anything else of: refused as they stood, answered from the cache, only decided") \
+    X(INNER,      "inner",         "more lines are of questions that a policy asked itself (lunette.chat): they are no requests, and their cost is not among these figures") \
     X(NO_CHANCE,  "no_probability", "were sent where they were by no choice of chance that the log has: not among the estimates") \
     X(OTHER_CHANCE, "other_chance", "were left to a chance by this policy that cannot be compared with that of the log: not among the estimates") \
     X(NO_TEXT,    "text_missing",  "of these the policy wanted to know the text, and the log does not have it (`log.text`)") \

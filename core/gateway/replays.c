@@ -13,7 +13,7 @@ struct lun_replays {
     int n;
     struct lun_outcomes *outcomes;
     struct heap coming, ending;         /* by arrival, those that are not asked yet; by end, those whose end is not known yet */
-    int64_t requests;
+    int64_t requests, lines;
     lun_us ends[LATELY]; int n_ends;    /* of the last lines */
 };
 typedef struct lun_replays replays;
@@ -109,8 +109,10 @@ static void refine(replays *r, struct lun_logged *g)
 
 bool lun_replays_take(replays *r, struct lun_logged *g, size_t n, char **error)
 {
+    bool inner = g->inner;
     refine(r, g);
-    push(&r->coming, (struct waits){ g->time, r->requests++, g, n });
+    push(&r->coming, (struct waits){ g->time, r->lines++, g, n });
+    r->requests += !inner;
     while (r->coming.n > LUN_REPLAYS_WINDOW || r->coming.bytes > LUN_REPLAYS_BYTES) if (!next(r, error)) return false;
     return true;
 }

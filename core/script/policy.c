@@ -334,11 +334,22 @@ struct lun_thought *lun_policy_think(struct lun_policy *p, struct lun_question *
 
 static struct lun_mind *mind_with(struct lun_thought *t) { return (struct lun_mind *)((char *)t - offsetof(struct lun_mind, thought)); }
 
+/* What a request of a log asks others is answered by that log, if it can. */
+static bool recalled(struct lun_mind *mind, int *results)
+{
+    struct lun_question *q = mind->question;
+    if (!q->before || mind->wish.kind == LUN_WISH_SLEEP) return false;
+    if (lun_tape_recalls(mind, q->before->tape, results)) return true;
+    lun_question_miss(q, LUN_UNSAID_WISH);
+    return false;
+}
+
 void lun_thought_fulfil(struct lun_thought *t, const struct lun_wish_result *result)
 {
     struct lun_mind *mind = mind_with(t);
     lua_settop(mind->run->L, 0);
-    int n = result ? lun_wish_push(mind->run->L, &mind->wish, result) : 0;
+    int n = 0;
+    if (!recalled(mind, &n) && result) n = lun_wish_push(mind->run->L, &mind->wish, result);
     go(mind, mind->tape ? lun_tape_granted(mind, n) : n);
 }
 

@@ -378,6 +378,29 @@ void lun_tape_wish(struct lun_mind *mind)
     else meets(mind->run->L, t, name);
 }
 
+/* The values of a read, behind its name. */
+static bool push_recalled(struct lun_mind *mind, struct lun_json_each *read, int *results)
+{
+    lua_State *L = mind->run->L;
+    for (*results = 0; lun_json_next(read); ++*results)
+        if (lun_json_get(read->value, "again").n || !lua_checkstack(L, 8) || !lun_tape_push_value(L, mind, read->value)) {
+            lua_pop(L, *results);
+            return false;
+        }
+    return true;
+}
+
+bool lun_tape_recalls(struct lun_mind *mind, struct lun_json tape, int *results)
+{
+    const struct lun_buf *name = name_of_wish(mind);
+    for (struct lun_json_each hook = lun_json_each(lun_json_get(tape, "hooks")); lun_json_next(&hook); )
+        for (struct lun_json_each read = lun_json_each(lun_json_get(hook.value, "reads")); lun_json_next(&read); ) {
+            struct lun_json_each value = lun_json_each(read.value);
+            if (lun_json_next(&value) && lun_json_is_n(value.value, name->at, name->n)) return push_recalled(mind, &value, results);
+        }
+    return false;
+}
+
 int lun_tape_granted(struct lun_mind *mind, int results)
 {
     struct lun_tape *t = mind->tape;

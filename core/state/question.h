@@ -59,6 +59,7 @@ struct lun_chance { const char *note; struct lun_json chosen; double then, now; 
 struct lun_before {
     unsigned unsaid, missed;
     struct lun_chance *chances; int n_chances;
+    struct lun_json tape;       /* what its hooks read then (script/tape.h); {0}: nobody wrote that down */
     bool other;                 /* chance made a choice that it did not make then */
 };
 

@@ -156,6 +156,34 @@ describe("replay", function()
     assert.truthy(err:find("20 requests in which a hook failed", 1, true))
   end)
 
+  it("takes what lunette.chat brought, and settings, from a log that has them", function()
+    local provider = e2e.provider [[return function(request) return { text = request.text:find "which" and "large" or "fine" } end]]
+    local asks = [[local lunette = require "lunette"
+      return { settings = { ask = { default = false } }, select = function(request, targets)
+        local name = lunette.setting "ask" and lunette.chat { model = "small", text = "which?", timeout = 5 } or "small"
+        return targets:of(name)
+      end }]]
+    local g = e2e.gateway { env = { A = provider.url }, config = config:gsub("text = true", "text = true, replay = true"), files = { ["p.lua"] = asks } }
+    local function gateway_log() return g.folder .. "/requests.jsonl" end
+    for i = 1, 3 do assert.equal(200, g:chat({ model = "auto", text = "hello " .. i }).status) end
+    assert.equal(200, g:tell("settings", { ask = true }).status)
+    for i = 4, 6 do assert.equal(200, g:chat({ model = "auto", text = "hello " .. i }).status) end
+    g:log(9)                                                    -- three of them of its own questions
+    local report, status, err = json(g.folder .. "/gateway.lua", gateway_log(), "--json")
+    assert.equal("", err)
+    assert.equal(0, status)
+    assert.equal(6, report.requests)
+    assert.same({ small = 3, large = 3 }, report.really.choices)
+    assert.same(report.really.choices, report.policy.figures.choices)
+    local outcomes = report.policy.outcomes
+    assert.same({ 6, 3, 0 }, { outcomes.as_logged, outcomes.inner, outcomes.calls_missing })
+    local without = e2e.read(gateway_log()):gsub('"replay":[^\n]*\n', '"end":1}\n')
+    report, status = json(g.folder .. "/gateway.lua", e2e.write(path "untaped.jsonl", without), "--json")
+    assert.equal(0, status)
+    assert.equal(3, report.policy.outcomes.calls_missing)
+    assert.same({ small = 6 }, report.policy.figures.choices)
+  end)
+
   it("makes up the requests of a described traffic, the same from run to run", function()
     local traffic = e2e.write(path "traffic.lua", [[return { requests = 2000, seed = 3,
       mix = { { weight = 2, text = "easy one" }, { weight = 1, text = "hard one" } },
