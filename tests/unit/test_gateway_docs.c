@@ -185,6 +185,7 @@ static struct lun_question *full_question(struct world *w, struct lun_trial **an
     static const struct lun_tuned share = { "share", { .number = 15 } };
     q->tuning = lun_tuning_new(&share, 1);
     lun_question_note(q, "why", "\"so\"");
+    lun_buf_puts(&q->tape, "{\"has\":[],\"hooks\":[");
     static const struct lun_canary_rule canary = { .name = "kimi" };
     static struct lun_grouped grouped = { .canary = &canary, .is_new = true };
     q->grouped = &grouped;
