@@ -107,7 +107,7 @@ static bool take_all(struct run *r, struct lun_synthetic *made, char **error)
     bool good = true;
     while (good && made && (g = lun_synthetic_next(made))) good = lun_replays_take(r->replays, g, 0, error);
     while (good && !made && lun_log_reader_next(r->reader, &line)) {
-        good = !(g = lun_logged_read(&line)) || lun_replays_take(r->replays, g, line.n, error);
+        good = lun_replays_take(r->replays, lun_logged_read(&line), line.n, error);
         show_progress(r, false);
     }
     return good && lun_replays_end(r->replays, error);

@@ -30,6 +30,7 @@ struct lun_log_line {
 };
 static inline struct lun_json lun_log_field(const struct lun_log_line *line, enum lun_log_field f) { return lun_json_of(line->text, &line->fields[f]); }
 
+bool lun_log_endpoint(const struct lun_log_line *, enum lun_endpoint *);     /* false: it names none; no line that was given out */
 /* A time in ms, with parts of it; -1: it is none. Money in USD as nano-dollars; -1: it is none. */
 lun_us  lun_log_ms(struct lun_json);
 int64_t lun_log_usd(struct lun_json);

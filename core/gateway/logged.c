@@ -47,15 +47,6 @@ static enum lun_kind kind_of(struct lun_json value)
     return LUN_KIND_BAD_ANSWER;
 }
 
-static bool read_endpoint(struct lun_json value, enum lun_endpoint *out)
-{
-    for (int e = 0; e < LUN_ENDPOINT_COUNT; e++) {
-        *out = (enum lun_endpoint)e;
-        if (lun_json_is(value, lun_endpoint_name(*out))) return true;
-    }
-    return false;
-}
-
 /* ---- its parts ---- */
 
 static void read_usage(struct lun_json tokens, struct lun_usage *u)
@@ -200,10 +191,9 @@ logged *lun_logged_read(const struct lun_log_line *line)
     g->time = line->time;
     g->id = text_at(g, line, LUN_LOG_ID);
     g->model = text_at(g, line, LUN_LOG_MODEL);
-    if (!g->id || !g->model || !read_endpoint(lun_log_field(line, LUN_LOG_ENDPOINT), &g->endpoint)) {
-        lun_logged_unref(g);
-        return NULL;
-    }
+    if (!g->id) g->id = "";             /* no text that could be one */
+    if (!g->model) g->model = "";
+    lun_log_endpoint(line, &g->endpoint);
     if (!lun_request_seed(g->id, &g->seed)) g->seed = lun_hash_text(g->id, 0);
     g->stream = lun_json_true(lun_log_field(line, LUN_LOG_STREAM));
     read_who(g, line);

@@ -45,7 +45,7 @@ struct lun_logged {
 };
 
 struct lun_logged *lun_logged_new(void);                            /* empty; yours to fill in */
-struct lun_logged *lun_logged_read(const struct lun_log_line *);    /* copied. NULL: it is of an endpoint that nobody knows */
+struct lun_logged *lun_logged_read(const struct lun_log_line *);    /* copied */
 struct lun_logged *lun_logged_ref(struct lun_logged *);
 void lun_logged_unref(struct lun_logged *);                         /* NULL is fine */
 
