@@ -11,6 +11,7 @@ logged *lun_logged_new(void)
 {
     logged *g = lun_zalloc(sizeof *g);
     g->references = 1;
+    g->max_tokens = -1;
     return g;
 }
 
@@ -196,6 +197,7 @@ logged *lun_logged_read(const struct lun_log_line *line)
     lun_log_endpoint(line, &g->endpoint);
     if (!lun_request_seed(g->id, &g->seed)) g->seed = lun_hash_text(g->id, 0);
     g->stream = lun_json_true(lun_log_field(line, LUN_LOG_STREAM));
+    if (!lun_json_int(lun_log_field(line, LUN_LOG_MAX_TOKENS), &g->max_tokens) || g->max_tokens < 0) g->max_tokens = -1;
     read_who(g, line);
     read_usage(lun_log_field(line, LUN_LOG_TOKENS), &g->usage);
     read_attempts(g, lun_log_field(line, LUN_LOG_ATTEMPTS));

@@ -27,6 +27,7 @@ struct lun_logged {
     enum lun_endpoint endpoint;
     const char *model;
     bool stream;
+    int64_t max_tokens;         /* -1: not said */
     const char *key, *user, *session, *task, *class;    /* NULL: not said */
     struct lun_pair *tags; int n_tags;
     const char *text; size_t text_n;                    /* NULL: it is not in the log */

@@ -179,6 +179,7 @@ static struct lun_question *full_question(struct world *w, struct lun_trial **an
     w->snapshot->log_text = true;
     w->snapshot->version = "test@0123456789ab";
     q->stream = q->explain = q->decide_only = true;
+    q->max_tokens = 100;
     q->user = "u", q->session = "s", q->task = "t", q->class = "batch";
     q->labels = labels, q->n_labels = 1;
     q->tags = tags, q->n_tags = 2;
