@@ -186,7 +186,8 @@ static int verify(const struct wanted *w)
 int lun_command_replay(int argc, char **argv)
 {
     static const struct option options[] = { { "against", required_argument, NULL, 'a' }, { "json", no_argument, NULL, 'j' },
-                                              { "verify", no_argument, NULL, 'v' }, { "synthetic", required_argument, NULL, 's' }, { "help", no_argument, NULL, 'h' }, { 0 } };
+                                              { "verify", no_argument, NULL, 'v' }, { "synthetic", required_argument, NULL, 's' },
+                                              { "help", no_argument, NULL, 'h' }, { 0 } };
     struct wanted w = { .config = "gateway.lua" };
     for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1; ) {
         if (c == 'h') return fputs(lun_usage_replay, stdout) < 0;

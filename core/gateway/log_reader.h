@@ -10,7 +10,8 @@ enum { LUN_LOG_LINE_MOST = 8 << 20, LUN_LOG_LINE_FIELDS = LUN_LOG_ATTEMPT_TARGET
 /*  id, name, is the line left out, what is wrong with it */
 #define LUN_LOG_FAULTS(X) \
     X(BROKEN,    "broken",    true,  "no JSON object") \
-    X(OTHER,     "other",     true,  "a JSON object, but no line of a request log of this version: `time`, `id`, `endpoint`, `model`, `status` and `latency_ms` have to be there") \
+    X(OTHER,     "other",     true,  "a JSON object, but no line of a request log of this version: `time`, `id`, `endpoint`, `model`, `status` and `latency_ms` " \
+                                     "have to be there") \
     X(TOO_LONG,  "too_long",  true,  "longer than 8 MiB") \
     X(CUT,       "cut",       true,  "the last one, cut in the middle") \
     X(BACKWARDS, "backwards", false, "it ended over a second before one above it")
