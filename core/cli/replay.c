@@ -107,7 +107,7 @@ static bool take_all(struct run *r, struct lun_synthetic *made, char **error)
     bool good = true;
     while (good && made && (g = lun_synthetic_next(made))) good = lun_replays_take(r->replays, g, 0, error);
     while (good && !made && lun_log_reader_next(r->reader, &line)) {
-        good = !(g = lun_logged_read(&line)) || lun_replays_take(r->replays, g, line.n, error);
+        good = lun_replays_take(r->replays, lun_logged_read(&line), line.n, error);
         show_progress(r, false);
     }
     return good && lun_replays_end(r->replays, error);
@@ -186,7 +186,8 @@ static int verify(const struct wanted *w)
 int lun_command_replay(int argc, char **argv)
 {
     static const struct option options[] = { { "against", required_argument, NULL, 'a' }, { "json", no_argument, NULL, 'j' },
-                                              { "verify", no_argument, NULL, 'v' }, { "synthetic", required_argument, NULL, 's' }, { "help", no_argument, NULL, 'h' }, { 0 } };
+                                              { "verify", no_argument, NULL, 'v' }, { "synthetic", required_argument, NULL, 's' },
+                                              { "help", no_argument, NULL, 'h' }, { 0 } };
     struct wanted w = { .config = "gateway.lua" };
     for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1; ) {
         if (c == 'h') return fputs(lun_usage_replay, stdout) < 0;

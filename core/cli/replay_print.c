@@ -47,7 +47,10 @@ static void json_counts(struct lun_buf *out, const struct lun_replay *p)
 {
     lun_json_put_key(out, "outcomes");
     lun_buf_putc(out, '{');
-    for (int c = 0; c < LUN_REPLAY_COUNT; c++) lun_json_member_int(out, lun_replay_count_name((enum lun_replay_count)c), lun_replay_counted(p, (enum lun_replay_count)c));
+    for (int i = 0; i < LUN_REPLAY_COUNT; i++) {
+        enum lun_replay_count c = (enum lun_replay_count)i;
+        lun_json_member_int(out, lun_replay_count_name(c), lun_replay_counted(p, c));
+    }
     lun_buf_putc(out, '}');
 }
 
@@ -202,14 +205,16 @@ static void put_estimated(struct lun_buf *list, const struct lun_estimate *e, co
 static void put_estimates(struct lun_buf *out, const struct lun_replay *p)
 {
     static const struct lun_column columns[] = { { .head = "mean per request", .member = "measure" }, { .head = "really", .member = "really", .right = true },
-        { .head = "doubly robust", .member = "robust", .right = true }, { .head = "snips", .member = "normed", .right = true }, { .head = "ips", .member = "weighted", .right = true } };
+        { .head = "doubly robust", .member = "robust", .right = true }, { .head = "snips", .member = "normed", .right = true },
+        { .head = "ips", .member = "weighted", .right = true } };
     const struct lun_estimate *any = lun_replay_estimate(p, LUN_MEASURE_COST);
     struct lun_buf list = {0};
     if (!any->n) {
         lun_buf_puts(out, "  No choice in the log was left to chance with a probability (lunette.pick, lunette.split): there is no estimate with an interval.\n");
         return;
     }
-    lun_buf_printf(out, "\nEstimates with 95 %% intervals, from %lld requests in which chance chose (as good as %.0f of equal weight):\n", (long long)any->n, lun_estimate_size(any));
+    lun_buf_printf(out, "\nEstimates with 95 %% intervals, from %lld requests in which chance chose (as good as %.0f of equal weight):\n",
+                   (long long)any->n, lun_estimate_size(any));
     lun_buf_putc(&list, '[');
     for (int m = 0; m < LUN_MEASURE_COUNT; m++) put_estimated(&list, lun_replay_estimate(p, (enum lun_measure)m), lun_measure_name((enum lun_measure)m));
     lun_buf_putc(&list, ']');

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define OTHERS "(others)"
+
 typedef struct lun_figures figures;
 
 static const char *const names[] = {
@@ -17,6 +19,8 @@ static struct lun_choice *choice_of(figures *f, const char *model)
     struct lun_choice **at = &f->choices;
     while (*at && strcmp((*at)->model, model) < 0) at = &(*at)->next;
     if (*at && !strcmp((*at)->model, model)) return *at;
+    if (f->n_choices >= LUN_FIGURES_CHOICES && strcmp(model, OTHERS)) return choice_of(f, OTHERS);
+    f->n_choices++;
     struct lun_choice *fresh = lun_zalloc(sizeof *fresh);
     *fresh = (struct lun_choice){ .next = *at, .model = lun_strdup(model) };
     return *at = fresh;

@@ -22,11 +22,12 @@ enum lun_figure { LUN_FIGURES(X) LUN_FIGURE_COUNT };
 #undef X
 const char *lun_figure_title(enum lun_figure);
 
+enum { LUN_FIGURES_CHOICES = 256 };
 struct lun_choice { struct lun_choice *next; char *model; int64_t n, cost; };      /* who answered */
 struct lun_figures {                            /* zero-initialised: of nothing */
     int64_t sum[LUN_FIGURE_COUNT];              /* cost in nano-USD; the latencies stay 0 */
     struct lun_histogram latency;
-    struct lun_choice *choices;                 /* in the order of their names */
+    struct lun_choice *choices; int n_choices;  /* in the order of their names; of more than LUN_FIGURES_CHOICES the others are "(others)" */
 };
 struct lun_ended {                              /* one request */
     bool answered, refused, failed;

@@ -61,13 +61,22 @@ static bool read_time(struct lun_json value, lun_us *out)
     return lun_clock_read(text, out);
 }
 
+bool lun_log_endpoint(const struct lun_log_line *line, enum lun_endpoint *out)
+{
+    for (int e = 0; e < LUN_ENDPOINT_COUNT; e++) {
+        *out = (enum lun_endpoint)e;
+        if (lun_json_is(lun_log_field(line, LUN_LOG_ENDPOINT), lun_endpoint_name(*out))) return true;
+    }
+    return false;
+}
+
 static bool is_request(struct lun_log_line *line)
 {
     int64_t status;
+    enum lun_endpoint endpoint;
     line->latency = lun_log_ms(lun_log_field(line, LUN_LOG_LATENCY));
     return read_time(lun_log_field(line, LUN_LOG_TIME), &line->time) && line->latency >= 0 && lun_json_int(lun_log_field(line, LUN_LOG_STATUS), &status)
-        && line->fields[LUN_LOG_ID].type == LUN_JSON_STRING && line->fields[LUN_LOG_ENDPOINT].type == LUN_JSON_STRING
-        && line->fields[LUN_LOG_MODEL].type == LUN_JSON_STRING;
+        && line->fields[LUN_LOG_ID].type == LUN_JSON_STRING && line->fields[LUN_LOG_MODEL].type == LUN_JSON_STRING && lun_log_endpoint(line, &endpoint);
 }
 
 /* Whether the line is given out. */

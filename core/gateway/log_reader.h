@@ -10,7 +10,8 @@ enum { LUN_LOG_LINE_MOST = 8 << 20, LUN_LOG_LINE_FIELDS = LUN_LOG_ATTEMPT_TARGET
 /*  id, name, is the line left out, what is wrong with it */
 #define LUN_LOG_FAULTS(X) \
     X(BROKEN,    "broken",    true,  "no JSON object") \
-    X(OTHER,     "other",     true,  "a JSON object, but no line of a request log of this version: `time`, `id`, `endpoint`, `model`, `status` and `latency_ms` have to be there") \
+    X(OTHER,     "other",     true,  "a JSON object, but no line of a request log of this version: `time`, `id`, `endpoint`, `model`, `status` and `latency_ms` " \
+                                     "have to be there") \
     X(TOO_LONG,  "too_long",  true,  "longer than 8 MiB") \
     X(CUT,       "cut",       true,  "the last one, cut in the middle") \
     X(BACKWARDS, "backwards", false, "it ended over a second before one above it")
@@ -30,6 +31,7 @@ struct lun_log_line {
 };
 static inline struct lun_json lun_log_field(const struct lun_log_line *line, enum lun_log_field f) { return lun_json_of(line->text, &line->fields[f]); }
 
+bool lun_log_endpoint(const struct lun_log_line *, enum lun_endpoint *);     /* false: it names none; no line that was given out */
 /* A time in ms, with parts of it; -1: it is none. Money in USD as nano-dollars; -1: it is none. */
 lun_us  lun_log_ms(struct lun_json);
 int64_t lun_log_usd(struct lun_json);

@@ -11,6 +11,7 @@ logged *lun_logged_new(void)
 {
     logged *g = lun_zalloc(sizeof *g);
     g->references = 1;
+    g->max_tokens = -1;
     return g;
 }
 
@@ -45,15 +46,6 @@ static enum lun_kind kind_of(struct lun_json value)
 {
     for (int k = 0; k < LUN_KIND_COUNT; k++) if (lun_json_is(value, lun_kind_name((enum lun_kind)k))) return (enum lun_kind)k;
     return LUN_KIND_BAD_ANSWER;
-}
-
-static bool read_endpoint(struct lun_json value, enum lun_endpoint *out)
-{
-    for (int e = 0; e < LUN_ENDPOINT_COUNT; e++) {
-        *out = (enum lun_endpoint)e;
-        if (lun_json_is(value, lun_endpoint_name(*out))) return true;
-    }
-    return false;
 }
 
 /* ---- its parts ---- */
@@ -200,12 +192,12 @@ logged *lun_logged_read(const struct lun_log_line *line)
     g->time = line->time;
     g->id = text_at(g, line, LUN_LOG_ID);
     g->model = text_at(g, line, LUN_LOG_MODEL);
-    if (!g->id || !g->model || !read_endpoint(lun_log_field(line, LUN_LOG_ENDPOINT), &g->endpoint)) {
-        lun_logged_unref(g);
-        return NULL;
-    }
+    if (!g->id) g->id = "";             /* no text that could be one */
+    if (!g->model) g->model = "";
+    lun_log_endpoint(line, &g->endpoint);
     if (!lun_request_seed(g->id, &g->seed)) g->seed = lun_hash_text(g->id, 0);
     g->stream = lun_json_true(lun_log_field(line, LUN_LOG_STREAM));
+    if (!lun_json_int(lun_log_field(line, LUN_LOG_MAX_TOKENS), &g->max_tokens) || g->max_tokens < 0) g->max_tokens = -1;
     read_who(g, line);
     read_usage(lun_log_field(line, LUN_LOG_TOKENS), &g->usage);
     read_attempts(g, lun_log_field(line, LUN_LOG_ATTEMPTS));

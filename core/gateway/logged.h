@@ -27,6 +27,7 @@ struct lun_logged {
     enum lun_endpoint endpoint;
     const char *model;
     bool stream;
+    int64_t max_tokens;         /* -1: not said */
     const char *key, *user, *session, *task, *class;    /* NULL: not said */
     struct lun_pair *tags; int n_tags;
     const char *text; size_t text_n;                    /* NULL: it is not in the log */
@@ -45,7 +46,7 @@ struct lun_logged {
 };
 
 struct lun_logged *lun_logged_new(void);                            /* empty; yours to fill in */
-struct lun_logged *lun_logged_read(const struct lun_log_line *);    /* copied. NULL: it is of an endpoint that nobody knows */
+struct lun_logged *lun_logged_read(const struct lun_log_line *);    /* copied */
 struct lun_logged *lun_logged_ref(struct lun_logged *);
 void lun_logged_unref(struct lun_logged *);                         /* NULL is fine */
 

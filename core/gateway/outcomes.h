@@ -19,7 +19,8 @@ struct lun_outcomes *lun_outcomes_new(void);
 void lun_outcomes_free(struct lun_outcomes *);
 void lun_outcomes_learn(struct lun_outcomes *, const struct lun_logged *);
 
-/* One of the last outcomes at that target, of a request about as long, which one by `random`; its tokens are about those that this request would have had there. False: none was seen. */
+/* One of the last outcomes at that target, of a request about as long, which one by `random`; its tokens are about those that this request would have had
+ * there. False: none was seen. */
 bool lun_outcomes_draw(const struct lun_outcomes *, const char *target, const struct lun_logged *, uint64_t random, struct lun_ending *out);
 
 /* The mean of requests whose first attempt was at that target (NULL: that had none); of all, where there were none such. */

@@ -311,6 +311,7 @@ void lun_record_line(struct lun_question *q, const struct lun_done *done, struct
     put_text(out, LUN_LOG_ENDPOINT, lun_endpoint_name(q->endpoint));
     put_text(out, LUN_LOG_MODEL, q->model);
     if (q->stream) put_true(out, LUN_LOG_STREAM);
+    if (q->max_tokens >= 0) put_int(out, LUN_LOG_MAX_TOKENS, q->max_tokens);
     put_who(out, q);
     put_int(out, LUN_LOG_STATUS, done->status);
     put_text(out, LUN_LOG_CODE, done->code);

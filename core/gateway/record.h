@@ -13,6 +13,7 @@
     X(ENDPOINT,    "endpoint",    "text",    "`chat`, `completions` or `embeddings`") \
     X(MODEL,       "model",       "text",    "the model asked for, `auto` too") \
     X(STREAM,      "stream",      "boolean", "the client wanted a stream") \
+    X(MAX_TOKENS,  "max_tokens",  "tokens",  "the cap of its output that the client asked for") \
     X(KEY,         "key",         "text",    "the client's name: of its entry in `clients`, or of its key") \
     X(TEAM,        "team",        "text",    "that client's team") \
     X(USER,        "user",        "text",    "`user` of the body") \

@@ -11,6 +11,8 @@
 enum { CALLS = 64, OPEN = 2048 };       /* calls of a request that are told apart, more are as if the log did not have them; requests under way at once, beyond
                                            which the clock goes on: where the times of a log stand still */
 
+#define MOST_TOKENS 1000000000          /* that a request may ask for: gateway/recognise.c */
+
 typedef struct lun_replay replay;
 enum source { FROM_LOG, CENSORED, DRAWN, UNSEEN };      /* CENSORED: the log saw its beginning, and then it was no longer wanted */
 struct called { const struct lun_trial *trial; enum source source; int64_t cost; };
@@ -280,6 +282,7 @@ static void put_body(const struct lun_logged *g, struct lun_buf *out)
     lun_buf_puts(out, "{\"model\":");
     lun_json_put_text(out, g->model);
     if (g->stream) lun_buf_puts(out, ",\"stream\":true");
+    if (g->max_tokens >= 0 && g->max_tokens <= MOST_TOKENS) lun_buf_printf(out, ",\"max_tokens\":%lld", (long long)g->max_tokens);
     lun_buf_puts(out, chat ? ",\"messages\":[{\"role\":\"user\",\"content\":" : g->endpoint == LUN_ENDPOINT_EMBEDDINGS ? ",\"input\":" : ",\"prompt\":");
     lun_json_put_string(out, g->text ? g->text : "", g->text_n);
     lun_buf_puts(out, chat ? "}]}" : "}");

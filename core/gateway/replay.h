@@ -17,7 +17,7 @@
     X(NO_CHANCE,  "no_probability", "were sent where they were by no choice of chance that the log has: not among the estimates") \
     X(OTHER_CHANCE, "other_chance", "were left to a chance by this policy that cannot be compared with that of the log: not among the estimates") \
     X(NO_TEXT,    "text_missing",  "of these the policy wanted to know the text, and the log does not have it (`log.text`)") \
-    X(NO_BODY,    "body_missing",  "of these it looked at other fields of the body (tools, caps, earlier messages), and read that they are not there") \
+    X(NO_BODY,    "body_missing",  "of these it looked at other fields of the body (tools, earlier messages), and read that they are not there") \
     X(NO_HEADERS, "headers_missing", "of these it looked at headers, and read that there are none") \
     X(NO_TOKENS,  "tokens_missing", "of these it asked for the number of tokens, and the log does not have it") \
     X(NO_ANSWER,  "answers_missing", "of these it looked at what a model said, and the log does not have it") \

@@ -35,8 +35,9 @@ static const char *code_of(enum lun_kind kind)
 static void put_usage(struct lun_buf *out, const struct lun_usage *u)
 {
     if (!u->known || u->estimated) return;
-    lun_buf_printf(out, ",\"usage\":{\"prompt_tokens\":%lld,\"completion_tokens\":%lld,\"prompt_tokens_details\":{\"cached_tokens\":%lld},"
-                   "\"completion_tokens_details\":{\"reasoning_tokens\":%lld}}", (long long)u->input, (long long)u->output, (long long)u->cached_input, (long long)u->reasoning);
+    lun_buf_printf(out, ",\"usage\":{\"prompt_tokens\":%lld,\"completion_tokens\":%lld,", (long long)u->input, (long long)u->output);
+    lun_buf_printf(out, "\"prompt_tokens_details\":{\"cached_tokens\":%lld},", (long long)u->cached_input);
+    lun_buf_printf(out, "\"completion_tokens_details\":{\"reasoning_tokens\":%lld}}", (long long)u->reasoning);
 }
 
 static void put_choice(struct lun_buf *out, const struct played *p, const char *finish)

@@ -85,7 +85,7 @@ GET(text)
 GET(max_tokens)
 {
     (void)self;
-    if (in_body(mind->question)->max_tokens < 0) lua_pushnil(L);
+    if (mind->question->max_tokens < 0) lua_pushnil(L);
     else lua_pushnumber(L, (double)mind->question->max_tokens);
     return 1;
 }

@@ -63,8 +63,8 @@ int lun_tape_call(lua_State *L, struct lun_mind *, const struct lun_read *, lua_
 /* The same around something else: false: do it, then tell its results. */
 bool lun_tape_fed(lua_State *L, struct lun_mind *, const struct lun_read *, int *results);
 void lun_tape_keep(lua_State *L, struct lun_mind *, const struct lun_read *, int results);
-/* Of a request that a log tells of, in another policy perhaps: what a wish like the present one came to then, by the tape in its line (`replay`): pushed. False: that does
- * not have it; nothing is pushed. */
+/* Of a request that a log tells of, in another policy perhaps: what a wish like the present one came to then, by the tape in its line (`replay`): pushed.
+ * False: that does not have it; nothing is pushed. */
 bool lun_tape_recalls(struct lun_mind *, struct lun_json tape, int *results);
 /* A number that is no member's nor function's: `real`, or that of the tape. */
 double lun_tape_number(lua_State *L, struct lun_mind *, const char *name, double real);

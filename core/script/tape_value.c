@@ -9,6 +9,7 @@
 #include "script/tape.h"
 
 #define DEEPEST 130
+#define FROZEN  16                      /* levels of what is read-only, which is never deep: freezing has a bound of its own, and raises past it */
 #define LEVELS  12                      /* places of Lua's stack that a level takes */
 
 static bool put(lua_State *L, int index, const struct lun_mind *mind, struct lun_buf *out, int depth);
@@ -146,12 +147,18 @@ static bool push_number(lua_State *L, struct lun_json name)
     return false;
 }
 
+static bool is_key(lua_State *L, int index)
+{
+    double n = lua_type(L, index) == LUA_TNUMBER ? lua_tonumber(L, index) : 0;
+    return !lua_isnil(L, index) && n == n;
+}
+
 static bool push_table(lua_State *L, struct lun_mind *mind, struct lun_json pairs, int depth)
 {
     int top = lua_gettop(L);
     lua_newtable(L);
     for (struct lun_json_each e = lun_json_each(pairs); lun_json_next(&e); ) {
-        bool good = lun_json_type(e.value) != LUN_JSON_NULL && push(L, mind, e.value, depth + 1) && lua_tonumber(L, -1) == lua_tonumber(L, -1);
+        bool good = push(L, mind, e.value, depth + 1) && is_key(L, -1);
         if (!good || !lun_json_next(&e) || !push(L, mind, e.value, depth + 1)) {
             lua_settop(L, top);
             return false;
@@ -221,7 +228,7 @@ static bool push_object(lua_State *L, struct lun_mind *mind, struct lun_json val
     if (lun_json_is(e.key, "bytes")) return push_bytes(L, e.value);
     bool table = lun_json_is(e.key, "table"), list = lun_json_is(e.key, "list"), frozen = lun_json_is(e.key, "frozen");
     if (lun_json_is(e.key, "null")) lua_pushlightuserdata(L, NULL);
-    else if ((!table && !list && !frozen) || !push_table(L, mind, e.value, depth)) return false;
+    else if ((!table && !list && !frozen) || !push_table(L, mind, e.value, frozen && depth < DEEPEST - FROZEN ? DEEPEST - FROZEN : depth)) return false;
     if (list) lun_bind_mark_list(L);
     if (frozen) lun_sandbox_freeze(L);
     return true;

@@ -49,7 +49,7 @@ enum lun_reads {
 /* Of a request that only a log tells of (gateway/replay.h): what nobody knows of it, and what of that was looked at all the same. */
 enum lun_unsaid {
     LUN_UNSAID_TEXT = 1,        /* what the user said */
-    LUN_UNSAID_BODY = 2,        /* the other fields of its body: tools, caps, messages before the last */
+    LUN_UNSAID_BODY = 2,        /* the other fields of its body: tools, messages before the last */
     LUN_UNSAID_HEADERS = 4,
     LUN_UNSAID_TOKENS = 8,
     LUN_UNSAID_ANSWER = 16,     /* what models said */

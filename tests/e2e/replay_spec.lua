@@ -156,6 +156,38 @@ describe("replay", function()
     assert.truthy(err:find("20 requests in which a hook failed", 1, true))
   end)
 
+  it("does so with keys, their rates and budgets, and providers that fail", function()
+    local provider = e2e.provider [[local n = 0
+      return function(request)
+        n = n + 1
+        if n % 9 == 0 then return { status = 500 } end
+        return { text = "fine", usage = { input = 10, output = 40 } }
+      end]]
+    local keys = [[return { policy = "p.lua", providers = { a = { base_url = env "A" } },
+      clients = { { name = "one", hash = env "ONE", requests_per_minute = 25, tags = { tier = "gold" } }, { name = "two", hash = env "TWO", team = "t" } },
+      teams = { t = { budget = { limit = 0.02, per = "day" } } },
+      models = { small = { { provider = "a", model = "small", price = { input = 1, output = 2 } } },
+                 large = { { provider = "a", model = "large", price = { input = 10, output = 30 } } } } }]]
+    local by_tag = [[return { select = function(request, targets)
+      return targets:of(request.tags.tier == "gold" and "large" or "small") .. targets:of "large"
+    end }]]
+    local g = e2e.gateway { env = { A = provider.url, ONE = e2e.hash "k1", TWO = e2e.hash "k2" }, config = keys, files = { ["p.lua"] = by_tag } }
+    local function ask(i, model, key)
+      g:chat { model = model, text = "hello " .. i, stream = i % 5 == 0, headers = { authorization = "Bearer " .. key }, body = { max_tokens = 50 } }
+    end
+    for i = 1, 60 do ask(i, "auto", i % 2 == 0 and "k1" or "k2") end
+    for i = 1, 60 do ask(i, "large", "k2") end
+    ask(1, "nothing", "k1")
+    g:log(121)
+    local status, out, err = e2e.run({ e2e.lunette, "replay", g.folder .. "/gateway.lua", g.folder .. "/requests.jsonl", "--json" }, g.env)
+    assert.equal(0, status, err)
+    local report = e2e.json.decode(out)
+    local really, here = report.really, report.policy.figures
+    assert.truthy(really.budget_refusals > 10 and really.retries > 3 and really.answered < 100)
+    for _, name in ipairs { "requests", "answered", "cost_usd", "retries", "budget_refusals" } do assert.equal(really[name], here[name], name) end
+    assert.same(really.choices, here.choices)
+  end)
+
   it("takes what lunette.chat brought, and settings, from a log that has them", function()
     local provider = e2e.provider [[return function(request) return { text = request.text:find "which" and "large" or "fine" } end]]
     local asks = [[local lunette = require "lunette"

@@ -198,6 +198,7 @@ static struct lun_question *full_question(struct world *w, struct lun_trial **an
     w->snapshot->log_text = true;
     w->snapshot->version = "test@0123456789ab";
     q->stream = q->explain = q->decide_only = true;
+    q->max_tokens = 100;
     q->user = "u", q->session = "s", q->task = "t", q->class = "batch";
     q->labels = labels, q->n_labels = 1;
     static struct lun_pair sent[] = { { "x-request-id", "mine" } };
@@ -206,6 +207,7 @@ static struct lun_question *full_question(struct world *w, struct lun_trial **an
     static const struct lun_tuned share = { "share", { .number = 15 } };
     q->tuning = lun_tuning_new(&share, 1);
     lun_question_note(q, "why", "\"so\"");
+    lun_buf_puts(&q->tape, "{\"has\":[],\"hooks\":[");
     static const struct lun_canary_rule canary = { .name = "kimi" };
     static struct lun_grouped grouped = { .canary = &canary, .is_new = true };
     q->grouped = &grouped;

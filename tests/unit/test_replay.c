@@ -244,6 +244,22 @@ static void what_the_log_does_not_have_is_counted(void **state)
     lun_buf_free(&w.log);
 }
 
+/* A log may name any number of targets. */
+static void choices_are_bounded(void **state)
+{
+    struct lun_figures f = {0};
+    char model[32];
+    (void)state;
+    for (int i = 0; i < 1000; i++) {
+        snprintf(model, sizeof model, "model-%d", i);
+        lun_figures_add(&f, &(struct lun_ended){ .model = model });
+    }
+    assert_int_equal(f.n_choices, LUN_FIGURES_CHOICES + 1);
+    assert_int_equal(lun_figures_chosen(&f, "(others)"), 1000 - LUN_FIGURES_CHOICES);
+    assert_int_equal(lun_figures_chosen(&f, "model-7"), 1);
+    lun_figures_free(&f);
+}
+
 static void another_way_is_estimated_and_said_to_be(void **state)
 {
     (void)state;
@@ -273,6 +289,7 @@ int main(void)
         cmocka_unit_test(so_it_does_with_health_limits_and_budgets),
         cmocka_unit_test(a_hook_that_fails_is_told_with_its_request),
         cmocka_unit_test(what_the_log_does_not_have_is_counted),
+        cmocka_unit_test(choices_are_bounded),
         cmocka_unit_test(another_way_is_estimated_and_said_to_be),
         cmocka_unit_test(intervals_hold_the_truth_nine_times_in_ten),
     };

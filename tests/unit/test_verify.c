@@ -225,7 +225,8 @@ static void what_every_kind_of_read_gave_comes_again_where_nothing_is_as_it_was(
     W;
     begin_recording(w, everything, true);
     lun_store_set(w->registry->store, "there", 5, 's', "\x80\xff", 2, 0, w->loop.now);
-    lun_store_set(w->registry->store, "list", 4, 'j', "{\"a\":[],\"b\":[1,null,{}]}", 24, 0, w->loop.now);
+    static const char list[] = "{\"a\":[],\"nan\":0,\"b\":[1,null,{}]}";
+    lun_store_set(w->registry->store, "list", 4, 'j', list, sizeof list - 1, 0, w->loop.now);
     lun_health_begin(&w->target[1], w->loop.now, false);
     is_same(w, everything, 6);
 }
@@ -391,10 +392,69 @@ static void a_log_that_was_tampered_with_is_noticed(void **state)
     free(log);
 }
 
-/* ---- whole requests of the policies that come along ---- */
+/* ---- hooks that did not come to their end ---- */
 
-static const char *const policies[] = { "canary", "canary_policy", "cheapest_healthy", "classifier", "degradation_chain", "exponential_backoff", "failover", "fallback_router", "intelligent_router",
-    "interactive_and_batch", "load_balancer", "rate_limits", "retry_manager", "smart_router", "tenant_budget", "timeout_tiers" };
+static const char waiting[] = "local l = require 'lunette' return {\nclassify = function(r)\n  local s = r.words\n  l.sleep(1)\n  l.sleep(2)\n  return 'late'\nend,\nfinish = function(r, o) l.store.get('k' .. o.status) end }";
+
+/* Classify waits twice; the second time it is given up or left. */
+static char *left_waiting(struct world *w, bool give_up)
+{
+    begin_recording(w, waiting, false);
+    struct lun_question *q = ask(w, HELLO);
+    struct lun_outcome outcome = { .status = 499 };
+    struct lun_thought *t = think(w, q, LUN_HOOK_CLASSIFY);
+    lun_thought_fulfil(t, &(struct lun_wish_result){ 0 });
+    assert_int_equal(t->state, LUN_THOUGHT_WISHES);
+    if (give_up) lun_thought_give_up(t);
+    lun_thought_end(t);
+    asked(w, q, LUN_HOOK_FINISH, NULL, &outcome);
+    char *line = line_of(q);
+    over(w, q);
+    return line;
+}
+
+static void a_hook_that_was_no_longer_waited_for_is_no_decision_and_the_next_one_is(void **state)
+{
+    W;
+    bool good;
+    struct lun_verify_counts c;
+    char *log = left_waiting(w, false), *text = verified(waiting, log, &good, &c);
+    assert_true(good);
+    assert_int_equal(c.decisions, 1);
+    free(text);
+    char *other = tampered(log, "sleep (2000000 us)", "sleep (2000001 us)");
+    says(waiting, other, "hook classify, in what it read\n  the log has  sleep (2000001 us)\n  now          policies/test.lua:5: sleep (2000000 us)\n");
+    free(other);
+    free(log);
+}
+
+static void a_hook_that_waited_for_too_long_fails_again_where_it_did(void **state)
+{
+    W;
+    bool good;
+    struct lun_verify_counts c;
+    char *log = left_waiting(w, true), *text = verified(waiting, log, &good, &c);
+    assert_true(good);
+    assert_int_equal(c.same, 2);
+    assert_non_null(strstr(text, "policies/test.lua:5: stopped: it has waited"));
+    free(text);
+    free(log);
+}
+
+static void what_a_limit_stopped_live_is_counted_and_not_compared(void **state)
+{
+    W;
+    bool good;
+    struct lun_verify_counts c;
+    char *log = counted(w), *other = tampered(log, "{\"labels\":[\"long\"]}", "{\"failed\":\"cpu\",\"error\":\"stopped\"}"), *text = verified(counting, other, &good, &c);
+    assert_int_equal(c.stopped, 2);
+    assert_int_equal(c.decisions, 0);
+    assert_int_equal(c.different, 0);
+    assert_false(good);
+    free(text);
+    free(other);
+    free(log);
+}
 
 static uint64_t state_of_chance = 1;
 static unsigned chance(unsigned n)
@@ -402,6 +462,59 @@ static unsigned chance(unsigned n)
     state_of_chance = state_of_chance * 6364136223846793005u + 1442695040888963407u;
     return (unsigned)(state_of_chance >> 33) % n;
 }
+
+/* A byte changed, a piece left out, or a piece once more somewhere else. */
+static void mutate(struct lun_buf *out, const char *line, size_t n)
+{
+    static const char bytes[] = "{}[]\",:0123456789-eEntf \\";
+    size_t at = chance((unsigned)n), size = chance(40), to = chance((unsigned)n), from = out->n;
+    if (size > n - at) size = n - at;
+    switch (chance(3)) {
+    case 0:
+        lun_buf_add(out, line, n);
+        for (unsigned i = 1 + chance(3); i; i--) out->at[from + chance((unsigned)n)] = bytes[chance(sizeof bytes - 1)];
+        break;
+    case 1:
+        lun_buf_add(out, line, at);
+        lun_buf_add(out, line + at + size, n - at - size);
+        break;
+    default:
+        lun_buf_add(out, line, to);
+        lun_buf_add(out, line + at, size);
+        lun_buf_add(out, line + to, n - to);
+    }
+    lun_buf_putc(out, '\n');
+}
+
+static void a_log_of_any_form_is_read_to_its_end(void **state)
+{
+    W;
+    struct world other;
+    struct lun_buf log = {0};
+    char *error = NULL;
+    begin_recording(w, everything, true);
+    char *line = recorded(w);
+    for (int i = 0; i < 4000; i++) mutate(&log, line, strlen(line) - 1);
+    lun_buf_puts(&log, line);
+    world_begin(&other);
+    other.snapshot->policy = (struct lun_file){ "policies/test.lua", everything, sizeof everything - 1 };
+    other.snapshot->version = "x";
+    struct lun_verify *v = lun_verify_new(lun_snapshot_ref(other.snapshot), &error);
+    assert_non_null(v);
+    read_all(v, log.at, log.n);
+    const struct lun_verify_counts *c = lun_verify_counts(v);
+    assert_true(c->different > 100 && c->different < c->recorded && c->recorded < c->requests + 1);
+    assert_true(c->same >= 6 && c->same < c->decisions);
+    lun_verify_free(v);
+    world_end(&other);
+    lun_buf_free(&log);
+    free(line);
+}
+
+/* ---- whole requests of the policies that come along ---- */
+
+static const char *const policies[] = { "canary", "canary_policy", "cheapest_healthy", "classifier", "degradation_chain", "exponential_backoff", "failover", "fallback_router", "intelligent_router",
+    "interactive_and_batch", "load_balancer", "rate_limits", "retry_manager", "smart_router", "tenant_budget", "timeout_tiers" };
 
 /* A provider that does anything, a whole answer or a stream. */
 static bool answer(void *self, const struct lun_scene_request *request, struct lun_arena *arena, struct lun_scene *scene, const char **error)
@@ -507,6 +620,10 @@ int main(void)
         unit(another_read_is_shown_with_its_line),
         unit(a_hook_that_was_not_there_is_shown),
         unit(a_log_that_was_tampered_with_is_noticed),
+        unit(a_hook_that_was_no_longer_waited_for_is_no_decision_and_the_next_one_is),
+        unit(a_hook_that_waited_for_too_long_fails_again_where_it_did),
+        unit(what_a_limit_stopped_live_is_counted_and_not_compared),
+        unit(a_log_of_any_form_is_read_to_its_end),
         cmocka_unit_test(every_policy_that_comes_along_decides_the_same_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
