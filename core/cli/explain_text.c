@@ -269,32 +269,44 @@ static void put_plan(struct lun_ink *i, struct lun_json plan)
     }
 }
 
+static bool same(struct lun_json a, struct lun_json b, const char *member)
+{
+    struct lun_json x = lun_json_get(a, member), y = lun_json_get(b, member);
+    return x.n == y.n && (!x.n || !memcmp(x.at, y.at, x.n));
+}
+
+/* Left out for the same reason, in the same place. */
+static bool together(struct lun_json a, struct lun_json b) { return has(a, "dropped") && same(a, b, "dropped") && same(a, b, "at"); }
+
+static bool is_first(struct lun_json targets, struct lun_json target)
+{
+    struct lun_json_each e = lun_json_each(targets);
+    while (lun_json_next(&e) && e.value.at != target.at) if (together(e.value, target)) return false;
+    return true;
+}
+
+/* The names of all that were left out as this one was. */
+static void put_group(struct lun_ink *i, struct lun_json targets, struct lun_json target)
+{
+    struct lun_buf b = {0};
+    for (struct lun_json_each e = lun_json_each(targets); lun_json_next(&e); )
+        if (together(e.value, target)) lun_buf_puts(&b, b.n ? ", " : ""), put(&b, e.value, "target");
+    lun_buf_puts(&b, ": "), put(&b, target, "dropped");
+    if (has(target, "at")) lun_buf_puts(&b, " ("), put(&b, target, "at"), lun_buf_putc(&b, ')');
+    lun_buf_puts(i->out, "    ");
+    put_wrapped(i->out, 4, b.at, b.n);
+    lun_buf_free(&b);
+}
+
 static void put_dropped(struct lun_ink *i, struct lun_json targets)
 {
-    size_t name = 0, n = 0;
+    size_t n = 0;
     for (struct lun_json_each e = lun_json_each(targets); lun_json_next(&e); ) {
-        struct lun_buf b = {0};
-        if (has(e.value, "dropped")) put(&b, e.value, "target"), n++;
-        if (wide(&b) > name && n <= DROPPED_MOST) name = wide(&b);
-        lun_buf_free(&b);
+        if (!has(e.value, "dropped") || !is_first(targets, e.value)) continue;
+        if (!n) lun_explain_head(i, "not in it");
+        if (n++ < DROPPED_MOST) put_group(i, targets, e.value);
     }
-    if (n) lun_explain_head(i, "not in it");
-    size_t shown = 0;
-    for (struct lun_json_each e = lun_json_each(targets); lun_json_next(&e) && shown < DROPPED_MOST; ) {
-        struct lun_buf target = {0}, b = {0};
-        if (!has(e.value, "dropped")) continue;
-        shown++;
-        put(&target, e.value, "target");
-        put(&b, e.value, "dropped");
-        if (has(e.value, "at")) lun_buf_puts(&b, "  ("), put(&b, e.value, "at"), lun_buf_putc(&b, ')');
-        lun_buf_puts(i->out, "    ");
-        put_in(i, dim, lun_buf_text(&target));
-        pad(i->out, wide(&target), name);
-        lun_buf_puts(i->out, "  ");
-        put_wrapped(i->out, 4 + name + 2, b.at, b.n);
-        lun_buf_free(&target), lun_buf_free(&b);
-    }
-    if (n > shown) lun_buf_printf(i->out, "    and %zu more; --json has them all\n", n - shown);
+    if (n > DROPPED_MOST) lun_buf_printf(i->out, "    and others, for %zu more reasons; --json has them all\n", n - DROPPED_MOST);
 }
 
 static void put_budgets(struct lun_ink *i, struct lun_json budgets)
@@ -345,7 +357,9 @@ static void put_gets(struct lun_buf *b, struct lun_json outcome)
     if (number(outcome, "retry_after_s") > 0) lun_buf_puts(b, ", retry-after "), put_places(b, number(outcome, "retry_after_s"), 0, TIE "s");
 }
 
-enum { WAYS = 38, THEN = 36, MANY = 5 };    /* columns; ways that are not listed one by one */
+enum { WAYS = 38, THEN = 36,            /* columns */
+       MANY = 5,                        /* ways that are not listed one by one */
+       SHOWN = 3 };                     /* steps that fail */
 
 static bool failed(struct lun_json outcome) { return number(outcome, "status") >= 400 || has(outcome, "torn"); }
 
@@ -407,7 +421,11 @@ static void put_what_if(struct lun_ink *i, struct lun_json whole)
     lun_buf_puts(i->out, "    ");
     put_wrapped(i->out, 4, b.at, b.n);
     lun_buf_free(&b);
-    for (struct lun_json_each e = lun_json_each(lun_json_get(whole, "what_if")); lun_json_next(&e); ) {
+    struct lun_json steps = lun_json_get(whole, "what_if");
+    size_t n = lun_json_count(steps);
+    for (struct lun_json_each e = lun_json_each(steps); lun_json_next(&e); ) {
+        if (n > SHOWN && e.index == SHOWN - 2) lun_buf_printf(i->out, "then %zu steps more, which --json has\n", n - SHOWN + 1);
+        if (n > SHOWN && e.index >= SHOWN - 2 && e.index < n - 1) continue;
         lun_buf_printf(&b, "what if %s", e.index ? "then " : "");
         put(&b, e.value, "target");
         lun_buf_puts(&b, " fails");

@@ -354,7 +354,7 @@ static bool try_step(struct course *c, struct lun_buf *out, bool *reached)
 static bool put_steps(struct course *c, struct lun_buf *out)
 {
     bool good = true, reached, any = false;
-    for (c->step = 0; good && c->step < c->n; c->step++) {
+    for (c->step = 0; good && c->step < c->n && c->step < LUN_DRY_RUN_STEPS; c->step++) {
         const char *target = c->steps[c->step];
         struct lun_buf cases = {0};
         if (index_of(c, target) < c->step) continue;

@@ -6,6 +6,8 @@
 #include "base/buf.h"
 #include "state/question.h"
 
+enum { LUN_DRY_RUN_STEPS = 12 };        /* that fail, at most */
+
 struct lun_dry_run {                    /* borrowed for the length of the call */
     struct lun_snapshot *(*load)(void *self); void *self;      /* a fresh snapshot, each time; NULL: none any more, and nothing goes on */
     enum lun_endpoint endpoint;
@@ -19,7 +21,7 @@ struct lun_dry_run {                    /* borrowed for the length of the call *
     bool no_what_if;
 };
 
-/* Writes {"request":{…},"explanation":{…},"what_if":[…]}; request: fields of the log line. False: *error (yours to free, NULL where `load` gave none) says
+/* Writes {"request":{…},"explanation":{…},"what_if":[…]}; request: fields of the log line; what_if: an object for each step that is come to. False: *error (yours to free, NULL where `load` gave none) says
  * why not. *good: whether it would be answered, if all goes well. */
 bool lun_dry_run(const struct lun_dry_run *, struct lun_buf *out, bool *good, char **error);
 

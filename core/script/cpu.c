@@ -18,6 +18,7 @@
 #define CLOCK_COUNT   100           /* instructions between looks at the clock: 1000 are no cheaper and 10 times later */
 #define STEPS_COUNT   1000
 #define STEPS_CPU     LUN_SECOND    /* a run by steps is stopped then all the same: an instruction can take a thousand times as long as another */
+#define LINES_MOST    10000         /* of a run that is followed; one that goes on is followed no longer */
 #define STACK_ROOM    (96 * 1024)
 
 /* One per thread, used by that thread and by the signal handler that interrupts it. */
@@ -105,6 +106,8 @@ static void count(struct lun_vm *vm, int64_t units)
 
 static bool is_dear(const struct lun_vm *vm) { return vm->options.cpu == LUN_CPU_STEPS && lun_clock_cpu() - vm->cpu_before > STEPS_CPU; }
 
+static void on_count(lua_State *L, lua_Debug *at);
+
 /* No function of the user's own called the one that is at level 0. */
 static bool is_outermost(lua_State *L)
 {
@@ -118,6 +121,11 @@ static bool is_outermost(lua_State *L)
 
 static void follow(lua_State *L, struct lun_vm *vm, lua_Debug *at)
 {
+    if (++vm->lines > LINES_MOST) {
+        vm->line[0] = 0;
+        lua_sethook(vm->L, on_count, lua_gethookmask(vm->L) & ~LUA_MASKLINE, lua_gethookcount(vm->L));
+        return;
+    }
     lua_getinfo(L, "Sl", at);
     if (is_ours(at->source) || !is_outermost(L)) return;
     snprintf(vm->line, sizeof vm->line, "%s:%d", at->short_src, at->currentline);
@@ -267,6 +275,7 @@ static void begin(struct lun_vm *vm)
 static void begin_to_follow(struct lun_vm *vm)
 {
     vm->line[0] = 0;
+    vm->lines = 0;
     vm->hooked = true;
     lua_sethook(vm->L, on_count, lua_gethookmask(vm->L) | LUA_MASKLINE, lua_gethookcount(vm->L));
 }

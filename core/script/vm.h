@@ -132,6 +132,7 @@ struct lun_vm {
     uintptr_t            stack;         /* of C, where the run was entered */
     char                 where[128];    /* "file:line: " at which it was stopped, or empty */
     bool                 follow;        /* runs that begin now are followed by lines: … */
+    int                  lines;         /* so many of this run were seen */
     char                 line[128];     /* … "file:line" where the outermost of the user's own functions was last, or empty */
 
     int                  env, inner;    /* registry: the sandbox's environment, and what sandbox.lua gave back */

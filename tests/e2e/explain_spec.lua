@@ -212,6 +212,55 @@ describe("lunette explain", function()
     end
   end)
 
+  -- A configuration of its own: targets that are all of the model m.
+  local function elsewhere(targets, text, ...)
+    local place = e2e.folder()
+    e2e.write(place .. "/policy.lua", text)
+    e2e.write(place .. "/request.json", body { model = "m" })
+    e2e.write(place .. "/gateway.lua", [[local m = {}
+      for i = 1, ]] .. targets .. [[ do m[i] = { provider = "p", model = "m" .. i, price = { input = 1, output = 1 } } end
+      return { policy = "policy.lua", providers = { p = { base_url = "http://127.0.0.1:1/v1" } }, models = { m = m }, limits = { attempts = 9 } }]])
+    return e2e.run { e2e.program(), "explain", place .. "/gateway.lua", place .. "/request.json", ... }
+  end
+
+  it("of many steps shows the first and the last to people, and all in JSON", function()
+    local _, out = elsewhere(9, "return {}")
+    local _, lines = out:gsub("\n", "\n")
+    assert.is_true(lines < 50, lines)
+    assert.truthy(out:find("then 7 steps more, which --json has", 1, true))
+    assert.truthy(out:find("the default, in this order", 1, true))
+    _, out = elsewhere(9, "return {}", "--json")
+    assert.equal(9, #cjson.decode(out).what_if)
+  end)
+
+  it("tells that a judge finds an answer wanting, and on which line", function()
+    local judge = [[return { judge = function(request, attempt)
+      if attempt.finish_reason == "length" then return require("lunette").next() end
+    end }]]
+    local _, out = elsewhere(2, judge, "--json")
+    local told = cjson.decode(out)
+    local length = case(told, 1, "length")
+    assert.same({ 200, "policy.lua:2", 2 }, { length.status, length.decided_at, #length.attempts })
+    _, out = elsewhere(2, "return {}", "--json")
+    assert.is_nil(case(cjson.decode(out), 1, "length"))         -- nobody minds
+  end)
+
+  it("tells what the policy is given to look at: what every model says", function()
+    local asks = [[local lunette = require "lunette"
+    return { classify = function(request) return (lunette.chat { model = "m", text = "what is it?", choices = { "good", "bad" } }) end }]]
+    local _, out = elsewhere(1, asks, "--json", "--answer", "bad")
+    local hook = cjson.decode(out).explanation.hooks[1]
+    assert.same({ labels = { "bad" } }, hook.answer)
+    assert.same({ name = "lunette.chat", at = "policy.lua:2" }, hook.looked_at[1])
+  end)
+
+  it("tells of a policy that does not end, and decides without it", function()
+    local status, out = elsewhere(1, "return {\nclassify = function()\n  while true do end\nend }", "--json")
+    local told = cjson.decode(out)
+    assert.same({ 0, 200 }, { status, told.well.status })
+    assert.matches("^policy.lua:3: stopped: one run may take", told.explanation.hooks[1].error)
+  end)
+
   it("reads the request from standard input", function()
     e2e.write(folder .. "/request.json", body { model = "strong" })
     local command = ("A=%s APP=%s POOR=%s %s explain %s/gateway.lua - --short --json < %s/request.json")
