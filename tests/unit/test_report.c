@@ -13,14 +13,16 @@ enum { FIELDS = sizeof fields / sizeof *fields };
 
 struct told { struct lun_buf text; struct lun_json json; };
 
-static struct told report(struct world *w)
+static struct told report_with(struct world *w, bool spread)
 {
     struct told t = {0};
-    lun_report_write(&(struct lun_reported){ w->registry->metrics, w->snapshot, w->loop.now, 1700000090 * LUN_SECOND, 1700000000 * LUN_SECOND }, &t.text);
+    lun_report_write(&(struct lun_reported){ w->registry->metrics, w->snapshot, w->loop.now, 1700000090 * LUN_SECOND, 1700000000 * LUN_SECOND, spread }, &t.text);
     struct lun_json_error e;
     if (!lun_json_check(t.text.at, t.text.n, &t.json, &e)) fail_msg("at %zu: %s: %.*s", e.at, e.what, (int)t.text.n, t.text.at);
     return t;
 }
+
+static struct told report(struct world *w) { return report_with(w, false); }
 
 static struct lun_json at(struct told *t, const char *path)
 {
@@ -185,7 +187,7 @@ static void the_report_and_the_table_have_the_same_fields(void **state)
     w->snapshot->premium = usd(10);
     lun_snapshot_average(w->snapshot);
     traffic(w);
-    struct told t = report(w);
+    struct told t = report_with(w, true);
     has_only_fields(t.json, "top", seen);
     has_only_fields(at(&t, "totals"), "totals", seen);
     has_only_fields(at(&t, "saving"), "saving", seen);
