@@ -156,7 +156,7 @@ bool lun_key_form_read(struct lun_key_form *form, struct lun_json said, struct l
                          .form = form, .may = may, .wall = wall };
     if (s) {
         around.teams = s->teams, around.n_teams = s->n_teams;
-        around.models = s->models, around.n_models = s->n_models;
+        around.models = s->models, around.n_models = s->n_models, around.by_name = s->by_name, around.n_by_name = s->n_by_name;
         around.redis = s->redis;
     }
     read_all(&r, said, onto, name);

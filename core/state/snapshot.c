@@ -112,6 +112,7 @@ void lun_snapshot_sort_models(struct lun_snapshot *s)
 const struct lun_model *lun_snapshot_entry(const struct lun_snapshot *s, const char *name)
 {
     int low = 0, high = s->n_by_name;
+    for (int i = 0; !s->by_name && i < s->n_models; i++) if (!strcmp(s->models[i].name, name)) return &s->models[i];
     while (low < high) {
         int middle = low + (high - low) / 2, way = strcmp(s->by_name[middle]->name, name);
         if (!way) return s->by_name[middle];

@@ -257,7 +257,8 @@ struct lun_snapshot {
     const struct lun_target *const *all; int n_all;    /* those of the models without a *, each once, in the order of the models: what who may ask for any can use */
     const bool *in_all;         /* the same by a target's index; NULL: `all` was not gathered */
     const struct lun_model *models; int n_models;   /* names first, patterns after, each in the order of the file */
-    const struct lun_model *const *by_name; int n_by_name;     /* the same, by their names: one is found in as many steps with a thousand models as with one */
+    const struct lun_model *const *by_name; int n_by_name;     /* the same, by their names: one is found in as many steps with a thousand models as with one. NULL:
+                                                                   they are not sorted, and one is looked for among all */
     const struct lun_team *teams; int n_teams;
     const struct lun_client_rule *clients; int n_clients;
     const struct lun_client_rule *const *by_hash; int n_by_hash;   /* the same, by the hashes of their keys: a key is found in as many steps with ten thousand clients as with ten */
