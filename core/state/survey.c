@@ -31,8 +31,12 @@ static bool is_one_of(struct lun_json type, const char *const *names)
     return false;
 }
 
-/* How it begins tells conversations apart well enough; a long prompt is not read to its end for that. */
-static void chain(uint64_t *hash, struct lun_json value) { *hash = lun_hash_long(value.at, value.n < 2048 ? value.n : 2048, *hash ^ value.n); }
+/* How it begins tells conversations apart well enough; a long prompt is not read to its end for that. What is short is not worth the beginning of another hash. */
+static void chain(uint64_t *hash, struct lun_json value)
+{
+    uint64_t seed = *hash ^ value.n;
+    *hash = value.n <= 64 ? lun_hash(value.at, value.n, seed) : lun_hash_long(value.at, value.n < 2048 ? value.n : 2048, seed);
+}
 
 static void add_text(struct lun_survey *s, struct lun_json value)
 {

@@ -1,9 +1,11 @@
 #include "base/writer.h"
 #include "base/buf.h"
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -360,6 +362,29 @@ static void what_cannot_be_opened_is_said(void **state)
     lun_writer_free(NULL);
 }
 
+/* Told by its name among the threads of this process. */
+static void its_thread_pushes_nobody_off_a_processor(void **state)
+{
+    (void)state;
+    struct lun_writer *w = open_writer(file);
+    put(w, "it has begun");
+    lun_writer_flush(w);
+    DIR *tasks = opendir("/proc/self/task");
+    int found = 0, lags = 0;
+    for (struct dirent *e; (e = readdir(tasks)); ) {
+        char path[300], name[20] = "";
+        snprintf(path, sizeof path, "/proc/self/task/%s/comm", e->d_name);
+        FILE *f = fopen(path, "r");
+        if (!f) continue;
+        if (fgets(name, sizeof name, f) && !strcmp(name, "lunette-log\n")) found++, lags += sched_getscheduler(atoi(e->d_name)) == SCHED_BATCH;
+        fclose(f);
+    }
+    closedir(tasks);
+    assert_int_equal(found, 1);
+    assert_int_equal(lags, 1);
+    lun_writer_free(w);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_folder, remove_folder)
 int main(void)
 {
@@ -367,6 +392,7 @@ int main(void)
         TEST(lines_are_appended_in_their_order), TEST(lines_of_many_threads_stay_whole), TEST(a_moved_file_is_left_at_the_very_line),
         TEST(what_cannot_be_opened_anew_is_kept), TEST(what_is_no_line_is_dropped_and_counted),
         TEST(a_full_disk_tears_one_line_and_not_the_next), TEST(what_cannot_be_opened_is_said),
+        TEST(its_thread_pushes_nobody_off_a_processor),
         cmocka_unit_test(a_line_comes_by_itself), cmocka_unit_test(a_slow_disk_costs_lines_but_nobody_waits),
         cmocka_unit_test(a_reader_that_never_reads_does_not_hold_the_end),
         cmocka_unit_test(a_reader_that_left_costs_lines_and_nothing_else), cmocka_unit_test(a_dash_is_stdout), cmocka_unit_test(a_pipe_is_written_in_whole_lines),
