@@ -193,7 +193,7 @@ static void put_target(struct lun_question *q, const struct lun_target *t, struc
 static void put_targets(struct lun_question *q, struct lun_buf *out)
 {
     const struct lun_snapshot *s = q->snapshot;
-    int n = s->n_targets < LUN_EXPLAINED_TARGETS ? s->n_targets : LUN_EXPLAINED_TARGETS;
+    int most = q->trace ? LUN_EXPLAINED_TARGETS : LUN_EXPLAINED_UNASKED, n = s->n_targets < most ? s->n_targets : most;
     lun_json_put_key(out, "targets");
     lun_buf_putc(out, '[');
     for (int i = 0; i < n; i++) {

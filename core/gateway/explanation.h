@@ -6,7 +6,8 @@
 #include "base/buf.h"
 #include "state/question.h"
 
-enum { LUN_EXPLAINED_TARGETS = 256 };   /* at most; how many more there are is said */
+/* So many at most; how many more there are is said. Few where nobody has asked: an explanation shares its memory with those of others. */
+enum { LUN_EXPLAINED_TARGETS = 256, LUN_EXPLAINED_UNASKED = 16 };
 
 void lun_explanation_put(struct lun_question *, struct lun_buf *out);
 #endif
