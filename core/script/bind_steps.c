@@ -149,7 +149,7 @@ const struct lun_step_option lun_step_option_words[] = {
     { "wait", "number", "seconds to queue for the target: for its rate limit, and, where no later step can serve, for the end of its rest. By default none, but for the last step, for its rate limit, up to the deadline" },
     { "warning", "string", "what the client is told in `x-lunette-warning` when this step answers" },
     { "set", "table<string, any>", "top-level fields of the body and their values; with the next two at most 64 of them" },
-    { "drop", "string|string[]", "top-level fields of the body to leave out" },
+    { "drop", "string|string[]", "top-level fields of the body to leave out, also where `set` names them" },
     { "rename", "table<string, string>", "old names of top-level fields and new ones" },
     { 0 } };
 enum { OPTIONS = sizeof lun_step_option_words / sizeof *lun_step_option_words - 1 };

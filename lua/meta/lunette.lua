@@ -321,7 +321,7 @@ local decision = {}
 ---@field wait? number seconds to queue for the target: for its rate limit, and, where no later step can serve, for the end of its rest. By default none, but for the last step, for its rate limit, up to the deadline
 ---@field warning? string what the client is told in `x-lunette-warning` when this step answers
 ---@field set? table<string, any> top-level fields of the body and their values; with the next two at most 64 of them
----@field drop? string|string[] top-level fields of the body to leave out
+---@field drop? string|string[] top-level fields of the body to leave out, also where `set` names them
 ---@field rename? table<string, string> old names of top-level fields and new ones
 
 ---What a policy's file returns.
