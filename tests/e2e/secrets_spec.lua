@@ -142,8 +142,10 @@ describe("secrets", function()
       assert.truthy(out:find "requests")
       clean("replay " .. option, out .. err)
     end
+  end)
+
   it("stand in nothing that a shadow shows of what it decided and how its hooks failed", function()
-    local g = e2e.gateway { config = (config:gsub("health = false }$", "health = false, watch = false }")), env = env, files = { ["p.lua"] = "return {}" } }
+    local g = e2e.gateway { config = (config:gsub("return {", "return { watch = false,", 1)), env = env, files = { ["p.lua"] = "return {}" } }
     g:replace("p.lua", [[return { classify = function(r)
       local out = {}
       for _, name in ipairs { "authorization", "x-api-key", "api-key", "cookie", "proxy-authorization" } do out[#out + 1] = tostring(r.headers[name]) end
@@ -190,6 +192,8 @@ environment_variables: { OPENAI_API_KEY: %s }
       assert.equal(0, status, err)
       clean("import " .. table.concat(options), out .. err)
     end
+  end)
+
   it("stand in no output of train, and not in its router", function()
     local folder, rows = e2e.folder(), { "prompt,weak,strong" }
     for i = 1, 100 do rows[#rows + 1] = ("%s what is %d,%d,1"):format(canary.client, i, i % 3 == 0 and 0 or 1) end
@@ -279,8 +283,7 @@ describe("secrets of listeners", function()
       assert.truthy(out:find "fine")
     end
     for _, path in ipairs { "/metrics", "/health", "/admin/nothing", "/admin/versions", "/admin/settings", "/admin/report", "/admin/canaries", "/admin/keys",
-                            "/admin/cache", "/admin/ledger", "/admin/providers", "/admin/requests", "/admin/shadow" } do ask(path) end
-                            "/", "/admin/budgets", "/admin/report?spread=1", "/admin/cache", "/admin/ledger", "/admin/providers",
+                            "/", "/admin/budgets", "/admin/report?spread=1", "/admin/cache", "/admin/ledger", "/admin/providers", "/admin/shadow",
                             "/admin/requests", "/admin/requests?n=50" } do ask(path) end
     local listening = e2e.open(gateway.admin, { path = "/admin/events", headers = { authorization = "Bearer " .. token } })
     local event = listening:expect "\n\n"
