@@ -169,7 +169,7 @@ static struct lun_mind **bucket(struct lun_policy *p, const struct lun_question 
 
 static struct lun_tape *tape_for(struct lun_question *q)
 {
-    if (!q->snapshot->log_replay || q->rehearsal) return NULL;
+    if (!q->snapshot->log_replay || q->rehearsal || q->shadow) return NULL;
     struct lun_tape *t = lun_arena_zalloc(q->arena, sizeof *t);
     *t = (struct lun_tape){ .out = &q->tape, .texts = q->snapshot->log_text, .targets = q->snapshot->all, .n_targets = q->snapshot->n_all };
     return t;
