@@ -71,8 +71,6 @@ static const struct change changes[] = {
     { M_DROP_OPEN,    "or p.starts - p.counts < passed(p.budget) then", "then" },
     { M_DROP_SOON,    "a.piece.starts - 2 * a.piece.counts) end", "a.piece.starts) end" },
     { M_DROP_SOON,    "or p.starts - p.counts < passed(p.budget) then", "then" },
-    { M_GONE_UNLISTED, "set(\"g:\" .. account .. \":\" .. name, g) list(account)", "set(\"g:\" .. account .. \":\" .. name, g)" },
-    { M_GONE_UNLISTED, "if name and has(gone, name) then list(account)", "if name and has(gone, name) then" },
     { M_PIECES_BLIND, "if h.before > 0 and p.starts - p.counts - 2 * p.length <= h.before", "if h.before > 0 and p.starts <= h.before" },
 };
 

@@ -51,7 +51,6 @@ enum { GATEWAYS = 4, BUDGETS = 2, DAYS = 3, PIECES = 20, ACCOUNTS = BUDGETS * PI
     X(ANY_PIECE,       1000, "a piece is drawn on whenever it is") \
     X(DROP_OPEN,      20000, "a piece is drawn on though some that counts beside it was dropped") \
     X(DROP_SOON,       1000, "pieces are dropped while they count") \
-    X(GONE_UNLISTED, 300000, "what those who are gone had is not counted in a window") \
     X(PIECES_BLIND,   60000, "what a forgotten one had, and nobody knows, fills the piece that it was in alone")
 #define X(id, within, text) M_##id,
 enum mutant { M_NONE, MUTANTS(X) M_WINDOWS, M_WINDOWS_BEFORE = M_WINDOWS - 1, WINDOW_MUTANTS(X) M_COUNT };

@@ -386,6 +386,33 @@ static void what_was_granted_and_not_heard_is_free_when_more_is_asked_for(void *
     assert_int_equal(o->allot, w->limit[0]);
 }
 
+/* What one that was forgotten had is said again to a Redis that has lost it, and counts beside what is drawn of another piece. */
+static void what_the_gone_had_in_a_window_counts_in_a_redis_that_has_lost_it(void **s)
+{
+    struct world *w = *s;
+    struct gateway *first = &w->g[0], *second = &w->g[1];
+    const int piece = WINDOW + 1, all = (int)w->limit[0];
+    struct owner *o = &first->a[piece + 1];
+    w->now = piece * PIECE_MS + PIECE_MS / 4;
+    draw_one(w, second, piece);
+    second->a[piece].spent = second->a[piece].real = 1;
+    gateway_disconnect(second);
+    assert_true(lun_member_forget(first->member, second->name));
+    tick(w, first, 4);
+    redis_flush(w);
+    tick(w, first, 4);
+    assert_int_equal(first->state, LUN_MEMBER_OPEN);
+    assert_int_equal(total_in_redis(w, piece), 1);
+    w->now += PIECE_MS;
+    for (int want = all; want >= all - 1; want--) {
+        o->group.n = 1, o->group.accounts[0] = gateway_account(w, first, piece + 1), o->group.more[0] = want;
+        lun_member_want(first->member, &o->group);
+        world_deliver(w);
+        assert_int_equal(o->allot, want == all ? 0 : want);
+    }
+    if (world_broken(w)) fail_msg("%s", w->wrong);
+}
+
 enum { FAR = PIECES - 1 - 2 * (WINDOW + 1) };          /* the first that counts beside one that counts beside the last */
 
 static void pieces_far_behind_are_dropped_by_redis_and_then_by_the_members(void **s)
@@ -526,6 +553,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(who_is_named_later_is_on_every_disk_before_another_is_let_go_of, two, close_two),
         cmocka_unit_test_setup_teardown(what_who_was_let_go_of_had_said_does_not_let_the_last_one_leave, two, close_two),
         cmocka_unit_test_setup_teardown(what_was_granted_and_not_heard_is_free_when_more_is_asked_for, two_before_a_window, close_two),
+        cmocka_unit_test_setup_teardown(what_the_gone_had_in_a_window_counts_in_a_redis_that_has_lost_it, two_before_a_window, close_two),
         cmocka_unit_test(random_schedules_never_spend_more_than_the_limit_and_come_right),
         cmocka_unit_test(random_schedules_never_pass_the_limit_of_a_window_and_come_right),
         cmocka_unit_test(each_rule_is_needed),
