@@ -236,6 +236,7 @@ static void the_line_and_the_table_have_the_same_fields(void **state)
     has_exactly(lun_json_get(json, "tokens"), tokens_fields, N(tokens_fields));
     assert_int_equal(lun_json_count(lun_json_get(json, "tags")), 1);
     lun_buf_free(&line);
+    lun_buf_free(&q->tape);
     lun_tuning_unref(q->tuning);
     over(w, q);
 }
