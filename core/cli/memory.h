@@ -7,6 +7,10 @@
 
 void lun_memory_keep_private(void);
 
+/* Has the pages of the calling thread's stack there from the beginning, 64 KiB of it. Under valgrind a signal ends the program where a frame has just reached
+ * into a page that is not: the tick of the policies' processor time is one. */
+void lun_memory_reach_down(void);
+
 /* What was freed goes back to the system. glibc keeps what lies between other things, so that a crowd which has left would stay in the process for ever;
  * giving that back makes the threads wait for some milliseconds, so it is done when LUN_MEMORY_PLENTY was free at two looks in a row, and never again for what
  * could not be given back. Call it once at the beginning,

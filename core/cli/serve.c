@@ -122,6 +122,7 @@ static int serve(const char *path, const struct lun_load_options *options, char 
     char *error = NULL, why[256];
     raise_descriptors();
     give_memory_back();
+    lun_memory_reach_down();
     if (!lun_handed_take(&handed, why)) { fprintf(stderr, "lunette: %s\n", why); return 1; }
     struct running r = { .log = &log };
     r.gateway = lun_gateway_new(&(struct lun_gateway_options){ .log = &log, .source = &source, .limits = LUN_BY_SIGNAL, .handed = &handed, .listen = true, .watch = true }, &mistakes, &error);

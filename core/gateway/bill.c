@@ -125,7 +125,7 @@ static bool took_any(const struct lun_trial *t)
 /* What it probably took. */
 static void estimate(struct lun_question *q, struct lun_trial *t, uint64_t text_bytes)
 {
-    t->usage = (struct lun_usage){ .known = true, .estimated = true, .services = t->usage.services, .input = lun_question_tokens(q), .output = (int64_t)((text_bytes + 3) / 4) };
+    t->usage = (struct lun_usage){ .known = true, .estimated = true, .services = t->usage.services, .input = lun_question_tokens_once(q), .output = (int64_t)((text_bytes + 3) / 4) };
 }
 
 enum ending { RELEASED, SETTLED, ORPHANED };

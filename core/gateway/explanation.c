@@ -108,7 +108,7 @@ static const char *not_allowed(struct lun_question *q, const struct lun_target *
 
 static const char *cannot(struct lun_question *q, const struct lun_target *t)
 {
-    int64_t tokens = lun_question_tokens(q), output = q->max_tokens > 0 ? q->max_tokens : 0;
+    int64_t tokens = lun_question_tokens_once(q), output = q->max_tokens > 0 ? q->max_tokens : 0;
     unsigned lacks = t->supports_given ? ~t->supports : 0;
     if (q->has_tools && lacks & LUN_SUPPORTS_TOOLS) return "it takes no tools";
     if (q->has_image && lacks & LUN_SUPPORTS_IMAGES) return "it takes no images";
@@ -302,7 +302,7 @@ static void put_input(struct lun_question *q, struct lun_buf *out)
 {
     lun_json_put_key(out, "input");
     lun_buf_putc(out, '{');
-    lun_json_member_int(out, "tokens", lun_question_tokens(q));
+    lun_json_member_int(out, "tokens", lun_question_tokens_once(q));
     if (q->max_tokens >= 0) lun_json_member_int(out, "max_tokens", q->max_tokens);
     lun_json_member_int(out, "messages", lun_question_messages(q));
     lun_json_member_int(out, "words", lun_question_words(q));

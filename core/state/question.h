@@ -212,7 +212,8 @@ const char *lun_question_text(struct lun_question *, size_t *n);
 int     lun_question_words(struct lun_question *);
 int     lun_question_chars(struct lun_question *);      /* code points without combining marks */
 bool    lun_question_has_code(struct lun_question *);
-int64_t lun_question_tokens(struct lun_question *);     /* of the whole input, estimated */
+int64_t lun_question_tokens(struct lun_question *);     /* of the whole input, estimated; of later requests that is done before they are asked */
+int64_t lun_question_tokens_once(struct lun_question *);        /* the same for who asks of few of them */
 int     lun_question_messages(struct lun_question *);
 lun_us  lun_question_wall(const struct lun_question *); /* now, by the wall clock (arrival + what has passed) */
 uint64_t lun_question_random(struct lun_question *);    /* 64 random bits; repeatable from the seed */

@@ -231,15 +231,19 @@ void lun_question_survey(struct lun_question *q)
     if (!q->survey.done) q->survey = taken(q, atomic_load_explicit(&q->snapshot->weighs, memory_order_relaxed));
 }
 
-/* A text is weighed only where somebody asks: three instructions a byte. Who has asked once asks of each request, and then it is done in the same pass. */
-int64_t lun_question_tokens(struct lun_question *q)
+/* A text is weighed only where somebody asks: three instructions a byte. */
+int64_t lun_question_tokens_once(struct lun_question *q)
 {
     lun_question_survey(q);
-    if (!q->survey.weighs) {
-        atomic_store_explicit(&q->snapshot->weighs, true, memory_order_relaxed);
-        q->survey = taken(q, true);
-    }
+    if (!q->survey.weighs) q->survey = taken(q, true);
     return q->survey.guess > 0 ? q->survey.guess : 1;
+}
+
+/* Who has asked asks of each request: then it is done in the same pass. */
+int64_t lun_question_tokens(struct lun_question *q)
+{
+    if (!atomic_load_explicit(&q->snapshot->weighs, memory_order_relaxed)) atomic_store_explicit(&q->snapshot->weighs, true, memory_order_relaxed);
+    return lun_question_tokens_once(q);
 }
 
 int lun_question_messages(struct lun_question *q)

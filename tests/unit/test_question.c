@@ -374,7 +374,10 @@ static void its_tokens_are_the_same_whoever_asked_before(void **state)
     struct fixture *f = given(BODY(",\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\"}}]"));
     lun_question_survey(&f->q);
     assert_false(f->q.survey.weighs);
-    int64_t bound = f->q.survey.bound, tokens = lun_question_tokens(&f->q);
+    int64_t bound = f->q.survey.bound, once = lun_question_tokens_once(&f->q);
+    assert_false(f->snapshot->weighs);      /* one who asks of few requests has not all of them weighed */
+    int64_t tokens = lun_question_tokens(&f->q);
+    assert_int_equal(once, tokens);
     assert_int_equal(f->q.survey.bound, bound);
     f->q.survey.done = false;
     lun_question_survey(&f->q);             /* another request, with the same snapshot */
