@@ -90,7 +90,7 @@ static const struct attack attacks[] = {
     { "a table that grows", CPU | MEMORY | WELL, NULL, "for i = 1, 20000 do n = n + 1 kept[n * 3.5] = i end" },
     { "a list that grows", CPU | MEMORY | WELL, NULL, "for i = 1, 60000 do n = n + 1 kept[n] = i end" },
     { "tables that the collector looks at again at once", CPU | MEMORY | WELL, NULL,
-      "n = n + 1 local t = {} for i = 1, 65000 do t[i] = i end kept[n] = t for i = 1, #kept do kept[i][1] = {} end" },
+      "local t = {} for i = 1, 65000 do t[i] = i end kept[n + 1] = t n = n + 1 for i = 1, n do kept[i][1] = {} end" },      /* whole wherever the one before was stopped */
     { "a text that grows", CPU | MEMORY | WELL, NULL, "kept = n == 0 and ('x'):rep(2^20) or kept .. kept:sub(1, 2^20) n = n + 1 lunette.hash(kept) lunette.log(kept) lunette.metric(kept)" },
 };
 #define COUNT(a) (sizeof (a) / sizeof *(a))
