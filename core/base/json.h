@@ -160,6 +160,7 @@ void lun_json_put_key(struct lun_buf *out, const char *name);
 
 /* Both: the key, and what lun_json_put_… writes. */
 void lun_json_member_text(struct lun_buf *out, const char *name, const char *text);
+void lun_json_member_texts(struct lun_buf *out, const char *name, const char *const *texts, int n);     /* an array of them */
 void lun_json_member_int(struct lun_buf *out, const char *name, int64_t number);
 void lun_json_member_number(struct lun_buf *out, const char *name, double number);
 void lun_json_member_bool(struct lun_buf *out, const char *name, bool yes);

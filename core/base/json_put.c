@@ -128,6 +128,17 @@ void lun_json_member_text(struct lun_buf *out, const char *name, const char *tex
     lun_json_put_text(out, text);
 }
 
+void lun_json_member_texts(struct lun_buf *out, const char *name, const char *const *texts, int n)
+{
+    lun_json_put_key(out, name);
+    lun_buf_putc(out, '[');
+    for (int i = 0; i < n; i++) {
+        if (i) lun_buf_putc(out, ',');
+        lun_json_put_text(out, texts[i]);
+    }
+    lun_buf_putc(out, ']');
+}
+
 void lun_json_member_int(struct lun_buf *out, const char *name, int64_t number)
 {
     lun_json_put_key(out, name);

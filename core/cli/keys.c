@@ -14,15 +14,7 @@ static void put_check(const struct lun_key_check *c, struct lun_buf *out)
     if (c->status) lun_json_member_int(out, "status", c->status);
     lun_json_member_text(out, "meaning", lun_key_check_words(c));
     if (c->models >= 0) lun_json_member_int(out, "models", c->models);
-    if (c->n_missing) {
-        lun_json_put_key(out, "missing");
-        lun_buf_putc(out, '[');
-        for (int i = 0; i < c->n_missing; i++) {
-            if (i) lun_buf_putc(out, ',');
-            lun_json_put_text(out, c->missing[i]);
-        }
-        lun_buf_putc(out, ']');
-    }
+    if (c->n_missing) lun_json_member_texts(out, "missing", c->missing, c->n_missing);
     lun_buf_putc(out, '}');
 }
 

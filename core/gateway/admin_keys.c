@@ -41,17 +41,6 @@ void lun_admin_key(struct visit *v)
 
 struct asked_key { struct asked asked; struct lun_changes *changes; };     /* first, as who waits is known by it */
 
-static void put_errors(const struct lun_change_result *r, struct lun_buf *out)
-{
-    lun_json_put_key(out, "errors");
-    lun_buf_putc(out, '[');
-    for (int i = 0; i < r->errors.n; i++) {
-        if (i) lun_buf_putc(out, ',');
-        lun_json_put_text(out, r->errors.at[i]);
-    }
-    lun_buf_putc(out, ']');
-}
-
 static void put_key(const struct asked_key *a, const struct lun_change_result *r, struct lun_buf *out)
 {
     lun_json_put_key(out, "key");
@@ -68,7 +57,7 @@ static void told(void *self, const struct lun_change_result *r)
     struct lun_buf body = {0};
     lun_buf_putc(&body, '{');
     if (r->status == 200 && r->key) put_key(a, r, &body);
-    else put_errors(r, &body);
+    else lun_json_member_texts(&body, "errors", (const char *const *)r->errors.at, r->errors.n);
     lun_buf_puts(&body, "}\n");
     if (a->asked.exchange) {
         struct lun_pair headers[] = { { "content-type", "application/json" }, { "cache-control", "no-store" } };

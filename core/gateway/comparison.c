@@ -125,17 +125,6 @@ void lun_comparison_free(struct lun_comparison *c)
 
 static void put_usd(struct lun_buf *out, const char *name, int64_t nano) { lun_json_member_number(out, name, (double)nano / LUN_NANO_PER_USD); }
 
-static void put_names(struct lun_buf *out, const char *name, const char *const *list, int n)
-{
-    lun_json_put_key(out, name);
-    lun_buf_putc(out, '[');
-    for (int i = 0; i < n; i++) {
-        if (i) lun_buf_putc(out, ',');
-        lun_json_put_text(out, list[i]);
-    }
-    lun_buf_putc(out, ']');
-}
-
 static void put_seconds(struct lun_buf *out, const char *name, lun_us t) { if (t && t != LUN_NEVER) lun_json_member_number(out, name, lun_us_to_seconds(t)); }
 
 static void put_step(struct lun_buf *out, const struct lun_step *s)
@@ -167,7 +156,7 @@ static void put_verdict(struct lun_buf *out, const char *name, const struct lun_
 {
     lun_json_put_key(out, name);
     lun_buf_putc(out, '{');
-    put_names(out, "labels", v->labels, v->n_labels);
+    lun_json_member_texts(out, "labels", v->labels, v->n_labels);
     if (v->narrowed) lun_json_member_int(out, "narrowed_to", v->n_targets);
     if (v->planned) put_plan(out, &v->plan);
     else {
@@ -189,7 +178,7 @@ static void keep(struct lun_comparison *c, unsigned differs, const struct lun_ve
     for (int d = 0; d < LUN_DIFFERENCE_COUNT; d++) if (differs & 1u << d) kinds[n++] = lun_difference_name((enum lun_difference)d);
     lun_buf_putc(&text, '{');
     lun_json_member_text(&text, "id", live->id);
-    put_names(&text, "differs", kinds, n);
+    lun_json_member_texts(&text, "differs", kinds, n);
     put_verdict(&text, "live", live);
     put_verdict(&text, "shadow", shadow);
     lun_buf_putc(&text, '}');

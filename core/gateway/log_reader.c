@@ -34,7 +34,6 @@ static const struct { const char *name; bool out; const char *text; } faults[] =
 #undef X
 };
 const char *lun_log_fault_name(enum lun_log_fault f) { return faults[f].name; }
-const char *lun_log_fault_text(enum lun_log_fault f) { return faults[f].text; }
 
 /* ---- values ---- */
 

@@ -19,7 +19,6 @@ enum { LUN_LOG_LINE_MOST = 8 << 20, LUN_LOG_LINE_FIELDS = LUN_LOG_ATTEMPT_TARGET
 enum lun_log_fault { LUN_LOG_FAULTS(X) LUN_LOG_FAULT_COUNT };
 #undef X
 const char *lun_log_fault_name(enum lun_log_fault);
-const char *lun_log_fault_text(enum lun_log_fault);
 
 /* A line and where its fields stand; the reader's, until the next is read. */
 struct lun_log_line {

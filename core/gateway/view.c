@@ -138,13 +138,7 @@ void lun_view_cache(const struct lun_snapshot *s, struct lun_registry *registry,
 
 static void put_texts(struct lun_buf *out, const char *key, const struct lun_texts *texts)
 {
-    lun_json_put_key(out, key);
-    lun_buf_putc(out, '[');
-    for (int i = 0; i < texts->n; i++) {
-        if (i) lun_buf_putc(out, ',');
-        lun_json_put_text(out, texts->at[i]);
-    }
-    lun_buf_putc(out, ']');
+    lun_json_member_texts(out, key, (const char *const *)texts->at, texts->n);
 }
 
 static void put_plain(struct lun_buf *out, const char *key, const struct lun_plain *v)
@@ -283,17 +277,6 @@ void lun_view_errors(struct lun_buf *out, const char *error)
 
 /* ---- requests ---- */
 
-static void put_labels(struct lun_buf *out, const struct lun_question *q)
-{
-    lun_json_put_key(out, "labels");
-    lun_buf_putc(out, '[');
-    for (int i = 0; i < q->n_labels; i++) {
-        if (i) lun_buf_putc(out, ',');
-        lun_json_put_text(out, q->labels[i]);
-    }
-    lun_buf_putc(out, ']');
-}
-
 void lun_view_request(struct lun_request *r, lun_us now, struct lun_buf *out)
 {
     const struct lun_question *q = lun_request_question(r);
@@ -311,6 +294,6 @@ void lun_view_request(struct lun_request *r, lun_us now, struct lun_buf *out)
     lun_json_member_text(out, "policy", q->snapshot->version);
     lun_json_member_int(out, "attempts", attempts);
     if (last) lun_json_member_text(out, "target", last->target->name);
-    put_labels(out, q);
+    lun_json_member_texts(out, "labels", q->labels, q->n_labels);
     lun_buf_putc(out, '}');
 }

@@ -71,18 +71,6 @@ static void put_words(struct lun_buf *out, const char *key, const char *words, u
     lun_buf_putc(out, ']');
 }
 
-static void put_models(const struct lun_client_rule *c, struct lun_buf *out)
-{
-    if (!c->n_models) return;
-    lun_json_put_key(out, "models");
-    lun_buf_putc(out, '[');
-    for (int i = 0; i < c->n_models; i++) {
-        if (i) lun_buf_putc(out, ',');
-        lun_json_put_text(out, c->models[i]);
-    }
-    lun_buf_putc(out, ']');
-}
-
 static void put_tags(const struct lun_client_rule *c, struct lun_buf *out)
 {
     if (!c->n_tags) return;
@@ -111,7 +99,7 @@ void lun_view_client(const struct lun_client_rule *c, struct lun_buf *out)
     put_text(out, "from", "gateway.lua");
     put_text(out, "state", lun_key_standing_name(LUN_KEY_VALID));
     put_text(out, "team", c->team ? c->team->name : NULL);
-    put_models(c, out);
+    if (c->n_models) lun_json_member_texts(out, "models", c->models, c->n_models);
     if (c->requests_per_minute) lun_json_member_int(out, "requests_per_minute", c->requests_per_minute);
     put_text(out, "class", c->class);
     put_text(out, "task", c->task);

@@ -3,17 +3,6 @@
 #include "base/json.h"
 #include "script/tape.h"
 
-static void put_texts(struct lun_buf *out, const char *name, const char *const *texts, int n)
-{
-    lun_json_put_key(out, name);
-    lun_buf_putc(out, '[');
-    for (int i = 0; i < n; i++) {
-        if (i) lun_buf_putc(out, ',');
-        lun_json_put_text(out, texts[i]);
-    }
-    lun_buf_putc(out, ']');
-}
-
 static void put_ms(struct lun_buf *out, const char *name, lun_us time, lun_us unsaid)
 {
     if (time == unsaid) return;
@@ -90,7 +79,7 @@ static void put_decision(struct lun_buf *out, const struct lun_answer *a)
         if (a->verb == LUN_TRY) lun_json_member_text(out, "target", a->step.target->name);
         put_ms(out, "delay_ms", a->delay, 0);
     }
-    if (a->n_labels) put_texts(out, "labels", a->labels, a->n_labels);
+    if (a->n_labels) lun_json_member_texts(out, "labels", a->labels, a->n_labels);
 }
 
 void lun_tape_put_answer(struct lun_buf *out, const struct lun_thought *t)

@@ -80,17 +80,6 @@ static void put_names(struct lun_buf *out, const char *key, const struct lun_tar
     lun_buf_putc(out, ']');
 }
 
-static void put_labels(struct lun_buf *out, const struct lun_answer *a)
-{
-    lun_json_put_key(out, "labels");
-    lun_buf_putc(out, '[');
-    for (int i = 0; i < a->n_labels; i++) {
-        if (i) lun_buf_putc(out, ',');
-        lun_json_put_text(out, a->labels[i]);
-    }
-    lun_buf_putc(out, ']');
-}
-
 static void put_plan(struct lun_buf *out, const struct lun_plan *p)
 {
     const struct lun_target *targets[LUN_STEPS];
@@ -106,7 +95,7 @@ static void put_refusal(struct lun_buf *out, const struct lun_answer *a)
 
 static void put_answer(struct lun_buf *out, const struct lun_answer *a)
 {
-    if (a->n_labels) put_labels(out, a);
+    if (a->n_labels) lun_json_member_texts(out, "labels", a->labels, a->n_labels);
     switch (a->verb) {
     case LUN_DEFAULT: break;
     case LUN_AGAIN: lun_json_member_number(out, "again_s", lun_us_to_seconds(a->delay)); break;
