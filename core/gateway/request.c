@@ -392,11 +392,22 @@ static void leave(request *r)
     lun_arena_free(&own);
 }
 
+/* Before these others are let go first, if there are any who can: many requests that do the same one after the other find its code and what it looks at
+ * in the processor's caches (64 at once, simulated: 1,400 misses of the first instruction cache a request for 3,600, 250 of data for 1,000). What comes
+ * behind the answer's end is not among them: who has an answer finds it counted and logged. */
+enum { GIVES_WAY = 1 << LUN_AT_SELECT | 1 << LUN_AT_NEXT | 1 << LUN_AT_JUDGE | 1 << LUN_AT_COMMIT };
+
+static bool gives_way(const request *r) { return r->loop->first && GIVES_WAY & 1 << r->state; }
+
 static void walk(struct lun_task *task)
 {
     request *r = (request *)(void *)task;
     any_moment(r);
-    do look(r); while (r->state != LUN_AT_END && states[r->state](r) == GO);
+    for (look(r); r->state != LUN_AT_END && states[r->state](r) == GO; look(r)) {
+        if (!gives_way(r)) continue;
+        lun_loop_wake(r->loop, task);
+        return;
+    }
     lun_tell_keepalive(r);
     if (r->state != LUN_AT_END) arm(r);
     else if (!r->task.ready) leave(r);                  /* woken while closing: the next turn frees it */

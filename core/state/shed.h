@@ -2,8 +2,8 @@
  *
  * Whether it has is judged by the lag of a timer: how late it fires is how long whatever comes waits before anybody looks at it. One long turn is no
  * overload; a lag that is never small for a tenth of a second is. From then on each turn of the thread's loop takes new requests for a part of the bound,
- * and refuses, which costs little, what comes behind them: so no turn is much longer than the bound, whatever is asked. What comes all at once is refused
- * sooner, in a turn of LUN_SHED_SUDDEN bounds. Of one thread. */
+ * and refuses, which costs little, what comes behind them: so no turn is much longer than the bound, whatever is asked (but for the few requests that are
+ * taken in together and then decided together). What comes all at once is refused sooner, in a turn of LUN_SHED_SUDDEN bounds. Of one thread. */
 #ifndef LUN_STATE_SHED_H
 #define LUN_STATE_SHED_H
 #include "base/clock.h"

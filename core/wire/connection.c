@@ -91,7 +91,7 @@ static void on_readable(evutil_socket_t fd, short what, void *self)
     lun_reactor_enter(c->server->reactor);
     take(c);
     lun_connection_wake(c);
-    lun_reactor_leave(c->server->reactor);
+    lun_reactor_leave_together(c->server->reactor);
 }
 
 static void on_writable(evutil_socket_t fd, short what, void *self)
@@ -101,7 +101,7 @@ static void on_writable(evutil_socket_t fd, short what, void *self)
     lun_reactor_enter(c->server->reactor);
     if (c->tls) take(c);
     lun_connection_wake(c);
-    lun_reactor_leave(c->server->reactor);
+    lun_reactor_leave_together(c->server->reactor);
 }
 
 static void on_clock(struct lun_timer *t)

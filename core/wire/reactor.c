@@ -54,6 +54,7 @@ static void be_outside(struct lun_reactor *r)
 void lun_reactor_leave(struct lun_reactor *r)
 {
     if (r->depth > 1) { r->depth--; return; }
+    r->together = 0;
     do lun_loop_drain(&r->loop); while (lun_loop_fire(&r->loop));
     arm(r);
     be_outside(r);
@@ -62,8 +63,15 @@ void lun_reactor_leave(struct lun_reactor *r)
 void lun_reactor_leave_later(struct lun_reactor *r)
 {
     if (r->depth > 1) { r->depth--; return; }
-    event_active(r->timer, EV_TIMEOUT, 0);
+    if (!r->later) event_active(r->rest, EV_TIMEOUT, 0);
+    r->later = true;
     be_outside(r);
+}
+
+void lun_reactor_leave_together(struct lun_reactor *r)
+{
+    if (r->depth == 1 && ++r->together >= LUN_REACTOR_TOGETHER) lun_reactor_leave(r);
+    else lun_reactor_leave_later(r);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *self)
@@ -71,6 +79,15 @@ static void on_timer(evutil_socket_t fd, short what, void *self)
     struct lun_reactor *r = self;
     (void)fd, (void)what;
     r->armed = LUN_NEVER;
+    lun_reactor_enter(r);
+    lun_reactor_leave(r);
+}
+
+static void on_rest(evutil_socket_t fd, short what, void *self)
+{
+    struct lun_reactor *r = self;
+    (void)fd, (void)what;
+    r->later = false;
     lun_reactor_enter(r);
     lun_reactor_leave(r);
 }
@@ -123,7 +140,8 @@ struct lun_reactor *lun_reactor_new(struct event_base *base)
     if (r->base && r->mail_fd >= 0) {
         r->timer = event_new(r->base, -1, 0, on_timer, r);
         r->mail = event_new(r->base, r->mail_fd, EV_READ | EV_PERSIST, on_mail, r);
-        if (r->timer && r->mail && event_add(r->mail, NULL) == 0) return r;
+        r->rest = event_new(r->base, -1, 0, on_rest, r);
+        if (r->timer && r->mail && r->rest && event_add(r->mail, NULL) == 0) return r;
     }
     lun_reactor_free(r);
     return NULL;
@@ -142,7 +160,8 @@ void lun_reactor_detach(struct lun_reactor *r)
 {
     event_free(r->timer);
     event_free(r->mail);
-    r->timer = r->mail = NULL;
+    event_free(r->rest);
+    r->timer = r->mail = r->rest = NULL;
     r->detached = true;
 }
 
@@ -151,6 +170,7 @@ void lun_reactor_free(struct lun_reactor *r)
     if (!r) return;
     if (r->timer) event_free(r->timer);
     if (r->mail) event_free(r->mail);
+    if (r->rest) event_free(r->rest);
     if (r->mail_fd >= 0) close(r->mail_fd);
     if (r->owns_base && r->base) event_base_free(r->base);
     lun_loop_free(&r->loop);

@@ -20,14 +20,15 @@ struct lun_post {           /* news from another thread; embed it, set `run`; in
     bool posted;
     void (*run)(struct lun_post *);     /* on the reactor's thread, between enter and leave; may free it */
 };
-enum { LUN_REACTOR_AFTERWARDS = 4 };
+enum { LUN_REACTOR_AFTERWARDS = 4, LUN_REACTOR_TOGETHER = 16 };
 struct lun_reactor {
     struct event_base *base;
     struct lun_loop loop;
     bool owns_base, detached;
+    int together; bool later;   /* callbacks since the last drain; whether the base is told to see to the next one */
     int depth;
     lun_us turn; struct timeval turn_of;    /* when this turn of the loop came to its first callback, and by what it is known */
-    struct event *timer, *mail; int mail_fd;
+    struct event *timer, *mail, *rest; int mail_fd;
     lun_us armed;           /* what libevent's timer is set to; LUN_NEVER: off */
     pthread_mutex_t lock; struct lun_post *posts;
     struct lun_afterwards { void (*run)(void *self); void *self; } afterwards[LUN_REACTOR_AFTERWARDS]; int n_afterwards;
@@ -38,7 +39,10 @@ struct lun_reactor *lun_reactor_new(struct event_base *base);
 void lun_reactor_enter(struct lun_reactor *);
 void lun_reactor_leave(struct lun_reactor *);
 void lun_reactor_leave_later(struct lun_reactor *);     /* instead of leave, by a caller who is no callback and to be told nothing before it
-                                                           has returned: what is ready runs in the base's next turn */
+                                                           has returned: what is ready runs behind the callbacks of the base that are due by now */
+/* Instead of leave, at the end of a callback of which one turn of the base has many: what is ready runs behind those that are due by now, or behind
+ * LUN_REACTOR_TOGETHER of them. So each kind of work is done for several in a row. */
+void lun_reactor_leave_together(struct lun_reactor *);
 void lun_reactor_post(struct lun_reactor *, struct lun_post *);     /* any thread; the order of posts is kept */
 /* Has run(self) called when the outermost callback under way on this thread is over, and all that it has to say is out: for waking other threads, which would
  * take the processor from an answer that is not sent yet. Once, however often it is asked for. At once where no callback is under way, or too much waits. */

@@ -22,7 +22,7 @@ static void on_readable(evutil_socket_t fd, short what, void *self)
     u->wakes++;
     if (l->call) direct_news(l);
     else if (link_disturbed(l)) link_close(l);
-    lun_reactor_leave(u->reactor);
+    lun_reactor_leave_together(u->reactor);
 }
 
 static void on_writable(evutil_socket_t fd, short what, void *self)
@@ -34,7 +34,7 @@ static void on_writable(evutil_socket_t fd, short what, void *self)
     u->wakes++;
     l->writing = false;
     if (l->call) direct_room(l);
-    lun_reactor_leave(u->reactor);
+    lun_reactor_leave_together(u->reactor);
 }
 
 struct link *link_new(struct pool *p, int fd)

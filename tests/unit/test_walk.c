@@ -57,6 +57,33 @@ static struct lun_health_view health(char t)
     return v;
 }
 
+/* ---- several at once ---- */
+
+static char order[64];
+static struct lun_answer told_in_order(struct asked *q, enum lun_hook hook, const struct lun_trial *trial)
+{
+    static const char letters[LUN_HOOK_COUNT] = { [LUN_HOOK_CLASSIFY] = 'c', [LUN_HOOK_SELECT] = 's', [LUN_HOOK_FINISH] = 'f' };
+    (void)trial;
+    if (letters[hook]) snprintf(order + strlen(order), sizeof order - strlen(order), "%c%d ", letters[hook], q->id);
+    return (struct lun_answer){0};
+}
+
+TEST(requests_that_come_together_are_classified_together_then_planned_together)
+{
+    open_house(1);
+    world_script(w, 'a', "200 w end");
+    *order = 0;
+    struct asked *q[3];
+    for (int i = 0; i < 3; i++) {
+        q[i] = world_prepare(w, false);
+        q[i]->answer = told_in_order;
+        world_ask(q[i]);
+    }
+    world_run(w);
+    assert_string_equal(order, "c1 c2 c3 s1 s2 s3 f1 f2 f3 ");
+    for (int i = 0; i < 3; i++) came(q[i], 200, "a=ok");
+}
+
 /* ---- answers that go well ---- */
 
 TEST(a_whole_answer_goes_out_byte_for_byte_with_headers_that_say_who_gave_it)
@@ -1558,6 +1585,7 @@ int main(int argc, char **argv)
         T(what_was_answered_by_what_the_key_was_made_without_is_not_kept),
         T(a_stream_that_waits_is_kept_alive),
         T(without_a_list_of_those_who_wait_nobody_waits),
+        T(requests_that_come_together_are_classified_together_then_planned_together),
         T(random_schedules_break_no_promise),
     };
     return cmocka_run_group_tests_name("walk", tests, NULL, NULL);
