@@ -81,6 +81,7 @@ end
 
 function rivals.running(command, port, env, limit)
   local process = e2e.start(command, env)
+  process.ends_by = e2e.SIGTERM                                 -- nginx's worker outlives a master that was killed
   listens(process, port, limit)
   return { process = process, port = port, pids = table.concat(descendants(tostring(process.pid), {}), ",") }
 end

@@ -144,10 +144,10 @@ function Process:wait()
   return self.status
 end
 
--- Ends it now.
+-- Ends it now. `ends_by`: the signal for one that has others to end.
 function Process:stop(number)
   if self.ended then return self.status end
-  signal.kill(self.pid, number or signal.SIGKILL)
+  signal.kill(self.pid, number or self.ends_by or signal.SIGKILL)
   return self:wait()
 end
 
