@@ -131,9 +131,10 @@ static int step(struct lun_ledger *l, enum lun_sql which)
     return rc == SQLITE_DONE ? rc : 0;
 }
 
+/* Nothing more in a transaction in which something has failed: SQLite may have ended it by itself, and then each statement would be one of its own. */
 static int start(struct lun_ledger *l, enum lun_sql which, const char *types, va_list list)
 {
-    sqlite3_stmt *s = prepared(l, which);
+    sqlite3_stmt *s = l->open && l->trouble != LUN_LEDGER_OK ? NULL : prepared(l, which);
     if (!s) return 0;
     sqlite3_reset(s);
     bind(s, types, list);

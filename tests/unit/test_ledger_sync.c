@@ -1,5 +1,6 @@
-/* A disk that does not take what it was given: fsync fails. */
+/* A disk that does not take what it was given, or does not give it again: fsync or a read fails. */
 #include "ledger_world.h"
+#include "state/ledger_inner.h"
 #include <errno.h>
 #include <sys/syscall.h>
 
@@ -16,12 +17,22 @@ static int sync_or_fail(int fd, long call)
     errno = ENOSPC;         /* as a disk says that has promised too much; and still no full disk that can wait */
     return -1;
 }
+static bool unreadable;                 /* nothing can be read from any file */
+ssize_t pread64(int fd, void *out, size_t n, off_t at)
+{
+    if (!unreadable) return syscall(SYS_pread64, fd, out, n, at);
+    failed++;
+    errno = ETIMEDOUT;      /* as of a disk that is far away; after EIO SQLite takes the file for damaged */
+    return -1;
+}
+
 int fsync(int fd) { return sync_or_fail(fd, SYS_fsync); }
 int fdatasync(int fd) { return sync_or_fail(fd, SYS_fdatasync); }
 
 static int set_up(void **state)
 {
     fails = NULL;
+    unreadable = false;
     failed = 0;
     return world_set_up(state);
 }
@@ -114,6 +125,35 @@ static void a_run_whose_journal_cannot_be_made_does_not_begin(void **state)
     lun_ledger_close(l);
 }
 
+/* SQLite ends the transaction by itself then, and each statement after that would be one of its own. */
+static void nothing_of_a_transaction_that_cannot_be_read_in_is_kept(void **state)
+{
+    (void)state;
+    struct lun_ledger *l = open_ledger(LUN_LEDGER_FOUND);
+    struct lun_journal *j = begin_run(l);
+    uint32_t key = spend(l, j);
+    struct lun_ledger_figures f;
+    begin(l);
+    row(l, 1, lun_ledger_payers(l, &key, 1), 100, 40);
+    look(l, key);                                               /* it is in the table */
+    row(l, 2, lun_ledger_payers(l, &key, 1), 100, 50);
+    unreadable = true;
+    for (int i = 0; !lun_ledger_failed(l); i++) {               /* until one needs a page that is not in memory */
+        char name[] = { 'a', (char)('a' + i), 0 };
+        sqlite3_db_release_memory(l->db);
+        lun_ledger_name(l, name);
+    }
+    assert_true(failed > 0);
+    unreadable = false;
+    assert_false(lun_ledger_look(l, key, &f));
+    lun_ledger_row(l, &(struct lun_dispatch){ .seq = 3 }, NULL);
+    assert_int_equal(lun_ledger_commit(l), LUN_LEDGER_FAILED);
+    assert_int_equal(by_hand("SELECT count(*) FROM attempt"), 0);
+    assert_int_equal(by_hand("SELECT charged FROM part"), 0);
+    lun_journal_close(j);
+    lun_ledger_close(l);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, world_tear_down)
@@ -122,6 +162,7 @@ int main(void)
         T(a_journal_that_cannot_be_brought_to_the_disk_is_a_power_cut_for_every_later_recovery),
         T(one_whose_first_transaction_fails_is_no_ledger),
         T(a_run_whose_journal_cannot_be_made_does_not_begin),
+        T(nothing_of_a_transaction_that_cannot_be_read_in_is_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
