@@ -238,7 +238,7 @@ bench-others: bench-deps build $(BENCHES) ## minutes: the same beside Portkey (n
 	@tests/tools/install $(CLIENT_DEPS)
 	@tests/bench/install-others $(abspath $(BUILD))/others
 	@$(BENCH)/others.lua $(BUILD)/bench-others.json
-bench-micro: bench-deps build $(BUILD)/tests/bench_micro ## what parts of a request's work take, each alone: head, JSON, events, policy, log line, metrics
+bench-micro: bench-deps build $(BUILD)/tests/bench_micro ## what parts of a request's work take, each alone: head, JSON, events, policy, log line, metrics, ledger
 	@$(BENCH)/parts.lua
 bench-instructions: bench-deps build $(BENCHES) $(BUILD)/tests/bench_micro ## instructions of a request, an event and those parts, beside tests/bench/instructions.txt; fails on 5 % more. KEEP=1 writes that file
 	@$(BENCH)/instructions.lua $(if $(KEEP),keep)

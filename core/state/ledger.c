@@ -125,7 +125,7 @@ static bool open_database(struct lun_ledger *l)
         lun_ledger_unlock(l);
     }
     sqlite3_wal_hook(l->db, on_commit, l);
-    return good;
+    return good && lun_ledger_rows_open(l);
 }
 
 /* A file that was made and whose first transaction never came to its end. */
@@ -209,7 +209,7 @@ void lun_ledger_close(struct lun_ledger *l)
     sqlite3_close(l->db);
     if (l->lock >= 0) close(l->lock);
     explicit_bzero(l->gateway, sizeof l->gateway);
-    free(l->cache), free(l->sums), free(l->path), free(l->error);
+    free(l->cache), free(l->sums), free(l->waiting), free(l->path), free(l->error);
     free(l);
 }
 

@@ -7,6 +7,15 @@
 #define LUN_LEDGER_WINDOWS "WITH taken AS (SELECT budget,starts,ends FROM account JOIN part ON part.account=id WHERE period GLOB 'rolling *' " \
     "AND (ifnull(granted,0)>0 OR charged+adjusted>0)), last AS (SELECT budget,max(ends) AS at FROM taken GROUP BY budget) "
 
+/* What a row of `attempt` has beside its id. */
+#define LUN_LEDGER_COLUMNS(X) X(run) X(seq) X(at) X(request) X(target) X(client) X(version) X(payers) X(hold) X(cost) X(input) X(cached_input) X(cache_write) \
+    X(cache_write_1h) X(output) X(reasoning) X(audio) X(image) X(kind) X(state) X(flags) X(latency_ms)
+#define X(name) LUN_COLUMN_##name,
+enum { LUN_COLUMN_id, LUN_LEDGER_COLUMNS(X) LUN_COLUMN_COUNT };
+#undef X
+#define LUN_COMMA_NAME(name) "," #name
+#define LUN_COMMA_NAMES LUN_LEDGER_COLUMNS(LUN_COMMA_NAME)
+
 /*  id, the statement */
 #define LUN_LEDGER_SQL(X) \
     X(BEGIN, "BEGIN IMMEDIATE") \
@@ -33,9 +42,8 @@
     X(PAYERS_ADD, "INSERT INTO payers(accounts) VALUES(?1)") \
     X(PAYER_ADD, "INSERT INTO payer(payers,account) VALUES(?1,?2)") \
     X(PAYER_ALL, "SELECT account FROM payer WHERE payers=?1") \
-    X(ROW_ADD, "INSERT INTO attempt(run,seq,at,request,target,client,version,payers,hold,cost,input,cached_input,cache_write,cache_write_1h,output,reasoning," \
-      "audio,image,kind,state,flags,latency_ms) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19,?20,?21,?22) " \
-      "ON CONFLICT(run,seq) DO NOTHING") \
+    X(ROWS_ADD, "INSERT INTO attempt(id" LUN_COMMA_NAMES ") SELECT NULL" LUN_COMMA_NAMES " FROM waiting WHERE true ON CONFLICT(run,seq) DO NOTHING") \
+    X(ROWS_FROM, "SELECT payers,hold,cost FROM attempt WHERE id>?1") \
     X(PART_CHARGE, "INSERT INTO part(account,run,charged) VALUES(?1,?2,?3) ON CONFLICT(account,run) DO UPDATE SET " \
       "charged=CASE WHEN charged<4611686018427387904 THEN charged+?3 ELSE charged END") \
     X(PART_RAISE, "UPDATE part SET granted=granted+?3 WHERE account=?1 AND run=?2 AND granted<4611686018427387904") \
@@ -88,6 +96,9 @@ enum { LUN_LEDGER_CACHED = 1024 };      /* payer sets that are remembered */
 struct lun_payer_set { uint32_t id; int n; uint32_t accounts[LUN_LEDGER_PAYERS]; };
 struct lun_sum { uint32_t account; int64_t charged, excess; };
 
+enum { LUN_LEDGER_WAITING = 256 };      /* rows that one statement adds, at most */
+struct lun_waiting { int64_t columns[LUN_COLUMN_COUNT]; unsigned char request[16]; const char *kind, *state; };    /* columns: those that are numbers */
+
 struct lun_ledger {
     sqlite3 *db;
     char *path, *error;
@@ -101,6 +112,9 @@ struct lun_ledger {
     int64_t data_version;
     int wal_pages, checkpoint_at;       /* pages in the log; how many there are when it is next brought into the file */
     sqlite3_stmt *statements[LUN_SQL_COUNT];
+    sqlite3_vtab table;                 /* `waiting`, as SQLite sees it: rows of this transaction that are not in `attempt` yet */
+    struct lun_waiting *waiting; int n_waiting;
+    uint16_t order[LUN_LEDGER_WAITING]; /* of these: by their seq */
     struct lun_payer_set *cache;
     struct lun_sum *sums; uint32_t n_sums, room_sums;   /* of this transaction: a table by account; room is a power of two or 0 */
 };
@@ -136,9 +150,13 @@ bool lun_ledger_check_schema(struct lun_ledger *, bool *old);   /* false: not ou
 bool lun_ledger_mark_read(const char *path, char gateway[33], uint32_t *run, bool *there, char **error);
 bool lun_ledger_mark_write(struct lun_ledger *, uint32_t run);
 
-/* ledger_write.c */
+/* ledger_rows.c */
+bool lun_ledger_rows_open(struct lun_ledger *);         /* makes the table `waiting`; for who writes */
 int  lun_ledger_add_row(struct lun_ledger *, uint32_t run, const struct lun_dispatch *, const struct lun_settle *);     /* 1 added, 0 known, -1 failed */
-/* What rows come to, into the parts of the run. `raise`: what they cost above their holds is granted too. */
+/* Rows that wait, and what all of them come to, into the parts of the run. `raise`: what they cost above their holds is granted too. */
 bool lun_ledger_flush(struct lun_ledger *, uint32_t run, bool raise);
+void lun_ledger_forget_rows(struct lun_ledger *);      /* those that wait, and the sums: at the end of a transaction */
+
+/* ledger_write.c */
 const struct lun_payer_set *lun_ledger_payer_set(struct lun_ledger *, uint32_t payers);     /* NULL: failed, or there is none */
 #endif

@@ -1,21 +1,11 @@
 #include "state/ledger_inner.h"
-#include "base/alloc.h"
-#include "base/saturating.h"
-#include "state/outcome.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { CHECKPOINT_EVERY = 1000 };   /* pages in the log: 4 MB */
-#define COST_MOST (1000000 * (int64_t)1000000000)   /* a million USD an attempt: what claims to be dearer is no price */
 
 /* ---- transactions ---- */
-
-static void forget_sums(struct lun_ledger *l)
-{
-    if (l->sums) memset(l->sums, 0, l->room_sums * sizeof *l->sums);
-    l->n_sums = 0;
-}
 
 /* Somebody may have taken this run for dead; then it may write no more. */
 static bool run_is_open(struct lun_ledger *l)
@@ -43,7 +33,7 @@ enum lun_ledger_result lun_ledger_begin(struct lun_ledger *l)
 static void finish(struct lun_ledger *l)
 {
     if (!sqlite3_get_autocommit(l->db)) sqlite3_exec(l->db, "ROLLBACK", NULL, NULL, NULL);
-    forget_sums(l);
+    lun_ledger_forget_rows(l);
     l->open = false;
     lun_ledger_unlock(l);
 }
@@ -165,71 +155,7 @@ const struct lun_payer_set *lun_ledger_payer_set(struct lun_ledger *l, uint32_t 
     return p;
 }
 
-/* ---- rows, and what they come to ---- */
-
-static struct lun_sum *slot_of(struct lun_sum *table, uint32_t room, uint32_t account)
-{
-    uint32_t i = account * 2654435761u & (room - 1);
-    while (table[i].account && table[i].account != account) i = (i + 1) & (room - 1);
-    return &table[i];
-}
-
-static struct lun_sum *sum_of(struct lun_ledger *l, uint32_t account)
-{
-    if (2 * (l->n_sums + 1) > l->room_sums) {
-        uint32_t room = l->room_sums ? 2 * l->room_sums : 64;
-        struct lun_sum *table = lun_zalloc(room * sizeof *table);
-        for (uint32_t i = 0; i < l->room_sums; i++) if (l->sums[i].account) *slot_of(table, room, l->sums[i].account) = l->sums[i];
-        free(l->sums);
-        l->sums = table;
-        l->room_sums = room;
-    }
-    struct lun_sum *s = slot_of(l->sums, l->room_sums, account);
-    if (!s->account) s->account = account, l->n_sums++;
-    return s;
-}
-
-bool lun_ledger_flush(struct lun_ledger *l, uint32_t run, bool raise)
-{
-    for (uint32_t i = 0; l->n_sums && i < l->room_sums; i++) {
-        const struct lun_sum *s = &l->sums[i];
-        if (!s->account) continue;
-        if (!lun_sql(l, LUN_SQL_PART_CHARGE, "uui", s->account, run, s->charged)) return false;
-        if (raise && s->excess && !lun_sql(l, LUN_SQL_PART_RAISE, "uui", s->account, run, s->excess)) return false;
-    }
-    forget_sums(l);
-    return true;
-}
-
-static const char *kind_of(const struct lun_settle *s) { return s && s->kind < LUN_KIND_COUNT ? lun_kind_name((enum lun_kind)s->kind) : NULL; }
-
-static int64_t bounded(int64_t nano) { return nano < 0 ? 0 : nano > COST_MOST ? COST_MOST : nano; }
-
-int lun_ledger_add_row(struct lun_ledger *l, uint32_t run, const struct lun_dispatch *d, const struct lun_settle *s)
-{
-    static const struct lun_settle unknown;
-    int64_t hold = bounded(d->hold), cost = s ? bounded(s->cost) : hold, excess = cost > hold ? cost - hold : 0;
-    bool orphaned = !s || s->state == LUN_ATTEMPT_ORPHANED;
-    const struct lun_payer_set *p = d->payers ? lun_ledger_payer_set(l, d->payers) : NULL;
-    if (d->payers && !p) return -1;
-    const char *kind = kind_of(s), *state = lun_attempt_state_name(orphaned ? LUN_ATTEMPT_ORPHANED : LUN_ATTEMPT_SETTLED);
-    if (!s) s = &unknown;
-    const uint32_t *t = s->tokens, flags = s->flags | (excess ? (uint32_t)LUN_ATTEMPT_EXCESS : 0u);
-    if (!lun_sql(l, LUN_SQL_ROW_ADD, "uiibuuuuiiuuuuuuuuttuu", run, (int64_t)d->seq, d->at, d->request, d->target, d->client, d->version, d->payers, hold, cost,
-                 t[0], t[1], t[2], t[3], t[4], t[5], t[6], t[7], kind, state, flags, s->latency_ms)) return -1;
-    if (!sqlite3_changes(l->db)) return 0;
-    for (int i = 0; p && i < p->n; i++) {
-        struct lun_sum *sum = sum_of(l, p->accounts[i]);
-        sum->charged = lun_saturating_add(sum->charged, cost);
-        sum->excess = lun_saturating_add(sum->excess, excess);
-    }
-    return 1;
-}
-
-void lun_ledger_row(struct lun_ledger *l, const struct lun_dispatch *d, const struct lun_settle *s)
-{
-    if (l->trouble == LUN_LEDGER_OK) lun_ledger_add_row(l, l->run, d, s);
-}
+/* ---- grants, texts ---- */
 
 void lun_ledger_grant(struct lun_ledger *l, uint32_t account, int64_t granted)
 {

@@ -10,6 +10,7 @@ local what = { head = "a head of ten fields read",
                recognise = "a 1 KB request recognised, tokens estimated",
                decide = "recognised, classified, one of eight selected",
                line = "a line of the request log", metrics = "the metrics of an attempt and its request",
+               turn = "64 attempts noted in the journal, read from it, and committed to a ledger",
                predict = "a router asked about 100 words", predict_long = "about 4 KiB, all that it looks at" }
 
 local function tell(name, text, ns, bytes)
@@ -17,7 +18,7 @@ local function tell(name, text, ns, bytes)
 end
 
 local found = {}
-for _, name in ipairs { "head", "copy", "json", "sse", "recognise", "decide", "line", "metrics", "predict", "predict_long" } do
+for _, name in ipairs { "head", "copy", "json", "sse", "recognise", "decide", "line", "metrics", "turn", "predict", "predict_long" } do
   local ns, bytes = micro.measure(name)
   found[name] = ns
   tell(name, what[name], ns, bytes)

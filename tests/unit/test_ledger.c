@@ -1,4 +1,5 @@
 #include "ledger_world.h"
+#include "state/outcome.h"
 #include <signal.h>
 
 /* ---- rows, accounts, grants ---- */
@@ -46,6 +47,82 @@ static void a_row_counts_once_however_often_it_is_told(void **state)
     row(l, 1, payers, 50, 30);
     commit(l);
     assert_int_equal(look(l, key).charged, 40);
+    lun_journal_unlink(j);
+    lun_ledger_close(l);
+}
+
+enum { MANY = 1500 };       /* rows: more than one statement takes */
+
+/* Some of them, in an order that is not theirs; half cost more than was held, and a third counts to nobody. */
+static void told(struct lun_ledger *l, uint32_t payers, int from, int to, int64_t more)
+{
+    for (int i = from; i < to; i++) {
+        uint64_t seq = (uint64_t)(i * 7 % MANY) + 1;
+        row(l, seq, seq % 3 ? payers : 0, 100, (int64_t)seq % 200 + more);
+    }
+}
+
+static void rows_in_any_order_and_number_count_once_each(void **state)
+{
+    (void)state;
+    struct lun_ledger *l = open_ledger(LUN_LEDGER_FOUND);
+    struct lun_journal *j = begin_run(l);
+    int64_t charged = 0;
+    for (int seq = 1; seq <= MANY; seq++) charged += seq % 3 ? seq % 200 : 0;
+    begin(l);
+    uint32_t key = account(l, "key app", -1), payers = lun_ledger_payers(l, &key, 1);
+    told(l, payers, 0, 600, 0), told(l, payers, 500, 601, 1), told(l, payers, 300, 700, 1);
+    told(l, payers, 601, 700, 0);       /* of these the ledger has what was told first, with 1 more */
+    commit(l);
+    for (int i = 601; i < 700; i++) charged += (i * 7 % MANY + 1) % 3 ? 1 : 0;
+    charged += (600 * 7 % MANY + 1) % 3 ? 1 : 0;
+    begin(l);
+    told(l, payers, 0, MANY, 0);
+    commit(l);
+    assert_int_equal(look(l, key).charged, charged);
+    assert_int_equal(by_hand("SELECT sum(cost) FROM attempt WHERE payers>0"), charged);
+    assert_int_equal(by_hand("SELECT count(*) FROM attempt"), MANY);
+    assert_int_equal(by_hand("SELECT count(DISTINCT seq) FROM attempt WHERE seq BETWEEN 1 AND 1500"), MANY);
+    assert_int_equal(by_hand("SELECT max(id) FROM attempt"), MANY);
+    assert_int_equal(by_hand("SELECT count(*) FROM attempt WHERE (cost>hold)<>(flags&4)/4"), 0);
+    lun_journal_unlink(j);
+    lun_ledger_close(l);
+}
+
+static void of_many_rows_one_that_cannot_be_written_leaves_none(void **state)
+{
+    (void)state;
+    struct lun_ledger *l = open_ledger(LUN_LEDGER_FOUND);
+    struct lun_journal *j = begin_run(l);
+    by_hand("CREATE TRIGGER stop BEFORE INSERT ON attempt WHEN new.seq=700 BEGIN SELECT raise(ABORT, 'stop'); END");
+    begin(l);
+    uint32_t key = account(l, "key app", -1), payers = lun_ledger_payers(l, &key, 1);
+    told(l, payers, 0, MANY, 0);
+    assert_int_equal(lun_ledger_commit(l), LUN_LEDGER_FAILED);
+    lun_ledger_close(l);
+    by_hand("DROP TRIGGER stop");
+    assert_int_equal(by_hand("SELECT (SELECT count(*) FROM attempt)+(SELECT count(*) FROM part)"), 0);
+    lun_journal_close(j);
+}
+
+static void what_a_row_says_is_what_was_said(void **state)
+{
+    (void)state;
+    struct lun_ledger *l = open_ledger(LUN_LEDGER_FOUND);
+    struct lun_journal *j = begin_run(l);
+    struct lun_dispatch d = { .seq = 7, .hold = 9, .at = NOW + 1, .request = "fedcba9876543210", .target = 4, .client = 5, .version = 6 };
+    struct lun_settle s = { .seq = 7, .cost = 8, .tokens = { 11, 12, 13, 14, 15, 16, 17, 18 }, .kind = LUN_KIND_RATE_LIMITED, .state = LUN_ATTEMPT_ORPHANED,
+                            .flags = LUN_ATTEMPT_HEDGE, .latency_ms = UINT32_MAX };
+    begin(l);
+    lun_ledger_row(l, &d, &s);
+    d.seq = 8;
+    lun_ledger_row(l, &d, NULL);
+    commit(l);
+    assert_int_equal(by_hand("SELECT count(*) FROM attempt WHERE seq=7 AND run=1 AND at=1795867200000001 AND request=CAST('fedcba9876543210' AS BLOB) "
+                             "AND target=4 AND client=5 AND version=6 AND payers=0 AND hold=9 AND cost=8 AND input=11 AND cached_input=12 AND cache_write=13 "
+                             "AND cache_write_1h=14 AND output=15 AND reasoning=16 AND audio=17 AND image=18 AND kind='rate_limited' AND state='ORPHANED' "
+                             "AND flags=8 AND latency_ms=4294967295"), 1);
+    assert_int_equal(by_hand("SELECT count(*) FROM attempt WHERE seq=8 AND cost=9 AND kind IS NULL AND state='ORPHANED' AND flags=0 AND input=0"), 1);
     lun_journal_unlink(j);
     lun_ledger_close(l);
 }
@@ -485,6 +562,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(what_is_committed_is_there_after_a_restart),
         T(a_row_counts_once_however_often_it_is_told),
+        T(rows_in_any_order_and_number_count_once_each),
+        T(of_many_rows_one_that_cannot_be_written_leaves_none),
+        T(what_a_row_says_is_what_was_said),
         T(what_a_provider_charges_above_its_hold_is_flagged_and_taken),
         T(a_transaction_that_is_rolled_back_leaves_nothing),
         T(payers_that_are_not_there_are_never_charged_to_nobody),
