@@ -42,7 +42,7 @@ enum { LUN_COLUMN_id, LUN_LEDGER_COLUMNS(X) LUN_COLUMN_COUNT };
     X(PAYERS_ADD, "INSERT INTO payers(accounts) VALUES(?1)") \
     X(PAYER_ADD, "INSERT INTO payer(payers,account) VALUES(?1,?2)") \
     X(PAYER_ALL, "SELECT account FROM payer WHERE payers=?1") \
-    X(ROWS_ADD, "INSERT INTO attempt(id" LUN_COMMA_NAMES ") SELECT NULL" LUN_COMMA_NAMES " FROM waiting WHERE true ON CONFLICT(run,seq) DO NOTHING") \
+    X(ROWS_ADD, "INSERT INTO attempt(id" LUN_COMMA_NAMES ") SELECT NULL" LUN_COMMA_NAMES " FROM lunette_waiting WHERE true ON CONFLICT(run,seq) DO NOTHING") \
     X(ROWS_FROM, "SELECT payers,hold,cost FROM attempt WHERE id>?1") \
     X(PART_CHARGE, "INSERT INTO part(account,run,charged) VALUES(?1,?2,?3) ON CONFLICT(account,run) DO UPDATE SET " \
       "charged=CASE WHEN charged<4611686018427387904 THEN charged+?3 ELSE charged END") \
@@ -112,7 +112,7 @@ struct lun_ledger {
     int64_t data_version;
     int wal_pages, checkpoint_at;       /* pages in the log; how many there are when it is next brought into the file */
     sqlite3_stmt *statements[LUN_SQL_COUNT];
-    sqlite3_vtab table;                 /* `waiting`, as SQLite sees it: rows of this transaction that are not in `attempt` yet */
+    sqlite3_vtab table;                 /* `lunette_waiting`, as SQLite sees it: rows of this transaction that are not in `attempt` yet */
     struct lun_waiting *waiting; int n_waiting;
     uint16_t order[LUN_LEDGER_WAITING]; /* of these: by their seq */
     struct lun_payer_set *cache;
@@ -151,7 +151,7 @@ bool lun_ledger_mark_read(const char *path, char gateway[33], uint32_t *run, boo
 bool lun_ledger_mark_write(struct lun_ledger *, uint32_t run);
 
 /* ledger_rows.c */
-bool lun_ledger_rows_open(struct lun_ledger *);         /* makes the table `waiting`; for who writes */
+bool lun_ledger_rows_open(struct lun_ledger *);         /* makes the table `lunette_waiting`; for who writes */
 int  lun_ledger_add_row(struct lun_ledger *, uint32_t run, const struct lun_dispatch *, const struct lun_settle *);     /* 1 added, 0 known, -1 failed */
 /* Rows that wait, and what all of them come to, into the parts of the run. `raise`: what they cost above their holds is granted too. */
 bool lun_ledger_flush(struct lun_ledger *, uint32_t run, bool raise);

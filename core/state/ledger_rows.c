@@ -15,7 +15,7 @@ static int connect(sqlite3 *db, void *ledger, int argc, const char *const *argv,
 {
     (void)argc, (void)argv, (void)error;
     *table = &((struct lun_ledger *)ledger)->table;
-    return sqlite3_declare_vtab(db, "CREATE TABLE waiting(id" LUN_COMMA_NAMES ")");
+    return sqlite3_declare_vtab(db, "CREATE TABLE lunette_waiting(id" LUN_COMMA_NAMES ")");
 }
 
 static int disconnect(sqlite3_vtab *table) { return (void)table, SQLITE_OK; }
@@ -62,7 +62,7 @@ bool lun_ledger_rows_open(struct lun_ledger *l)
 {
     static const sqlite3_module module = { .xConnect = connect, .xBestIndex = plan, .xDisconnect = disconnect, .xOpen = open_cursor, .xClose = close_cursor,
                                            .xFilter = first, .xNext = next, .xEof = over, .xColumn = column, .xRowid = number };
-    int rc = sqlite3_create_module(l->db, "waiting", &module, l);
+    int rc = sqlite3_create_module(l->db, "lunette_waiting", &module, l);
     if (rc != SQLITE_OK) lun_ledger_note(l, rc, "opening");
     l->waiting = lun_alloc(LUN_LEDGER_WAITING * sizeof *l->waiting);
     return rc == SQLITE_OK;
