@@ -45,13 +45,14 @@ void lun_clock_text(lun_us wall, char out[25])
     unsigned second = (unsigned)(seconds % 86400);
     date_of((unsigned)(seconds / 86400), &year, &month, &day);
     memcpy(out, "yyyy-mm-ddThh:mm:ss.mmmZ", 25);
-    lun_decimal_digits(out, 4, year);
-    lun_decimal_digits(out + 5, 2, month);
-    lun_decimal_digits(out + 8, 2, day);
-    lun_decimal_digits(out + 11, 2, second / 3600);
-    lun_decimal_digits(out + 14, 2, second / 60 % 60);
-    lun_decimal_digits(out + 17, 2, second % 60);
-    lun_decimal_digits(out + 20, 3, ms);
+    lun_decimal_pair(out, year / 100), lun_decimal_pair(out + 2, year % 100);
+    lun_decimal_pair(out + 5, month);
+    lun_decimal_pair(out + 8, day);
+    lun_decimal_pair(out + 11, second / 3600);
+    lun_decimal_pair(out + 14, second / 60 % 60);
+    lun_decimal_pair(out + 17, second % 60);
+    out[20] = (char)('0' + ms / 100);
+    lun_decimal_pair(out + 21, ms % 100);
 }
 
 /* The number that so many digits are; -1: they are not all digits. */

@@ -15,5 +15,9 @@ enum { LUN_DECIMAL_ROOM = 24 /* what `out` has to have, for a NUL too */, LUN_DE
 size_t lun_decimal_int(char *out, int64_t number);                  /* as of %lld */
 char  *lun_decimal_text(char *out, int64_t number);
 size_t lun_decimal_parts(char *out, int64_t number, int places);    /* number / 10^places, all of them said: 1234500 with 3 is "1234.500" */
-void   lun_decimal_digits(char *out, int n, uint64_t number);       /* its last n digits: 7 with 2 is "07" */
+extern const char lun_decimal_pairs[];                              /* "000102…99" */
+static inline void lun_decimal_pair(char *out, unsigned number)     /* two digits of a number below 100: 7 is "07" */
+{
+    out[0] = lun_decimal_pairs[2 * number], out[1] = lun_decimal_pairs[2 * number + 1];
+}
 #endif

@@ -52,23 +52,31 @@ static inline bool all_plain(const char *text, size_t n)
 static inline bool all_plain(const char *text, size_t n) { (void)text, (void)n; return false; }
 #endif
 
+/* Names and numbers of a log line: a third of what the rest takes. */
+static inline bool short_and_plain(const char *text, size_t n) { return n >= 4 && n <= 32 && all_plain(text, n); }
+
 static size_t plain_run(const char *text, size_t n)
 {
     size_t i = 0;
-    if (n >= 4 && n <= 32 && all_plain(text, n)) return n;      /* names and numbers of a log line: a third of what the rest takes */
     while (i + 8 <= n && !suspect(text + i)) i += 8;
     if (n >= 8 && i + 8 > n && !suspect(text + n - 8)) return n;
     while (i < n && plain((unsigned char)text[i])) i++;
     return i;
 }
 
-void lun_json_put_string(struct lun_buf *out, const char *text, size_t n)
+static void put_whole(struct lun_buf *out, const char *text, size_t n)
 {
     char *to = lun_buf_space(out, n + 2);
-    size_t run = plain_run(text, n);
-    *to = '"';
-    if (n) memcpy(to + 1, text, run);
-    out->n += 1 + run;
+    *to = to[n + 1] = '"';
+    if (n) memcpy(to + 1, text, n);
+    out->n += n + 2;
+}
+
+static void put_escaped(struct lun_buf *out, const char *text, size_t n, size_t run)
+{
+    lun_buf_space(out, n + 2);
+    lun_buf_putc(out, '"');
+    lun_buf_add(out, text, run);
     for (size_t i = run; i < n;) {
         size_t length = lun_text_sequence(text + i, n - i);
         if (length > 1) lun_buf_add(out, text + i, length);
@@ -80,6 +88,13 @@ void lun_json_put_string(struct lun_buf *out, const char *text, size_t n)
         i += run;
     }
     lun_buf_putc(out, '"');
+}
+
+void lun_json_put_string(struct lun_buf *out, const char *text, size_t n)
+{
+    size_t run = short_and_plain(text, n) ? n : plain_run(text, n);
+    if (run == n) put_whole(out, text, n);
+    else put_escaped(out, text, n, run);
 }
 
 void lun_json_put_text(struct lun_buf *out, const char *text)

@@ -130,45 +130,63 @@ static const struct { char text[KEY_ROOM - 1]; unsigned char n; } keys[LUN_LOG_F
 #undef X
 };
 
-void lun_record_key(struct lun_buf *out, enum lun_log_field f)
+/* Writes it, with room for so many bytes behind it, and returns where they begin; end() takes what is written by then. */
+static inline char *begin(struct lun_buf *out, enum lun_log_field f, size_t more)
 {
-    char *at = lun_buf_space(out, KEY_ROOM);
+    char *at = lun_buf_space(out, KEY_ROOM + more);
     bool first = !out->n || at[-1] == '{';
     memcpy(at, (const char *)&keys[f] + first, KEY_ROOM - 1);
-    out->n += (size_t)keys[f].n - first;
+    return at + keys[f].n - first;
 }
+
+static inline void end(struct lun_buf *out, const char *at) { out->n = (size_t)(at - out->at); }
+
+void lun_record_key(struct lun_buf *out, enum lun_log_field f) { end(out, begin(out, f, 0)); }
 
 static void put_text(struct lun_buf *out, enum lun_log_field f, const char *value)
 {
     if (!value || !*value) return;
     lun_record_key(out, f);
-    lun_json_put_text(out, value);
+    lun_json_put_string(out, value, strlen(value));
+}
+
+/* Of the program's own, with nothing in it that JSON escapes. */
+static inline void put_plain(struct lun_buf *out, enum lun_log_field f, const char *value, size_t n)
+{
+    char *at = begin(out, f, n + 2);
+    *at = at[n + 1] = '"';
+    memcpy(at + 1, value, n);
+    end(out, at + n + 2);
+}
+
+static void put_word(struct lun_buf *out, enum lun_log_field f, const char *value)
+{
+    if (value && *value) put_plain(out, f, value, strlen(value));
 }
 
 static void put_int(struct lun_buf *out, enum lun_log_field f, int64_t value)
 {
-    lun_record_key(out, f);
-    lun_json_put_int(out, value);
+    char *at = begin(out, f, LUN_DECIMAL_ROOM);
+    end(out, at + lun_decimal_int(at, value));
 }
 
 static void put_ms(struct lun_buf *out, enum lun_log_field f, lun_us t)
 {
-    lun_record_key(out, f);
-    lun_buf_parts(out, t, 3);
+    char *at = begin(out, f, LUN_DECIMAL_ROOM);
+    end(out, at + lun_decimal_parts(at, t, 3));
 }
 
 static void put_usd(struct lun_buf *out, enum lun_log_field f, int64_t nano)
 {
-    char text[24];
-    lun_price_text(nano, text);
-    lun_record_key(out, f);
-    lun_buf_puts(out, text);
+    char *at = begin(out, f, LUN_DECIMAL_ROOM);
+    end(out, at + lun_price_text(nano, at));
 }
 
 static void put_true(struct lun_buf *out, enum lun_log_field f)
 {
-    lun_record_key(out, f);
-    lun_buf_puts(out, "true");
+    char *at = begin(out, f, 4);
+    memcpy(at, "true", 4);
+    end(out, at + 4);
 }
 
 static void put_part(struct lun_buf *out, enum lun_log_field f, int64_t n)
@@ -200,7 +218,7 @@ static void put_trial(struct lun_buf *out, const struct lun_question *q, const s
     if (t->number > 1) lun_buf_putc(out, ',');
     lun_buf_putc(out, '{');
     put_text(out, LUN_LOG_ATTEMPT_TARGET, t->target->name);
-    put_text(out, LUN_LOG_ATTEMPT_KIND, lun_kind_name(t->kind));
+    put_word(out, LUN_LOG_ATTEMPT_KIND, lun_kind_name(t->kind));
     if (t->status) put_int(out, LUN_LOG_ATTEMPT_STATUS, t->status);
     put_ms(out, LUN_LOG_ATTEMPT_AT, t->began - q->arrived);
     put_ms(out, LUN_LOG_ATTEMPT_DURATION, t->ended - t->began);
@@ -209,11 +227,11 @@ static void put_trial(struct lun_buf *out, const struct lun_question *q, const s
     if (t->key > 0) put_int(out, LUN_LOG_ATTEMPT_KEY, t->key);
     if (t->hedge) put_true(out, LUN_LOG_ATTEMPT_HEDGE);
     if (t->kind != LUN_KIND_OK) {
-        put_text(out, LUN_LOG_ATTEMPT_BILLED, lun_billed_name(t->billed));
+        put_word(out, LUN_LOG_ATTEMPT_BILLED, lun_billed_name(t->billed));
         put_text(out, LUN_LOG_ATTEMPT_DETAIL, t->detail);
     }
     if (t->cost) put_usd(out, LUN_LOG_ATTEMPT_COST, t->cost);
-    put_text(out, LUN_LOG_ATTEMPT_SUSPECT, lun_suspect_name(t->suspect));
+    put_word(out, LUN_LOG_ATTEMPT_SUSPECT, lun_suspect_name(t->suspect));
     put_text(out, LUN_LOG_ATTEMPT_PROVIDER_REQUEST_ID, t->provider_request_id);
     lun_buf_putc(out, '}');
 }
@@ -305,21 +323,21 @@ void lun_record_line(struct lun_question *q, const struct lun_done *done, struct
     char at[25];
     lun_clock_text(q->arrived_wall, at);
     lun_buf_putc(out, '{');
-    put_text(out, LUN_LOG_TIME, at);
+    put_plain(out, LUN_LOG_TIME, at, sizeof at - 1);
     put_text(out, LUN_LOG_ID, q->id);
     put_client_id(out, q);
-    put_text(out, LUN_LOG_ENDPOINT, lun_endpoint_name(q->endpoint));
+    put_word(out, LUN_LOG_ENDPOINT, lun_endpoint_name(q->endpoint));
     put_text(out, LUN_LOG_MODEL, q->model);
     if (q->stream) put_true(out, LUN_LOG_STREAM);
     if (q->max_tokens >= 0) put_int(out, LUN_LOG_MAX_TOKENS, q->max_tokens);
     put_who(out, q);
     put_int(out, LUN_LOG_STATUS, done->status);
-    put_text(out, LUN_LOG_CODE, done->code);
+    put_word(out, LUN_LOG_CODE, done->code);
     if (q->decide_only) put_true(out, LUN_LOG_DECIDED);
     if (done->stream_torn) put_true(out, LUN_LOG_TORN);
     if (done->trial) put_text(out, LUN_LOG_TARGET, done->trial->target->name);
     if (done->fallback) put_true(out, LUN_LOG_FALLBACK);
-    put_text(out, LUN_LOG_CACHE, lun_cache_result_name(done->cache));
+    put_word(out, LUN_LOG_CACHE, lun_cache_result_name(done->cache));
     if (done->trial && done->trial->warning) put_text(out, LUN_LOG_WARNING, done->trial->warning);
     put_decision(out, q);
     put_trials(out, q);

@@ -292,10 +292,11 @@ struct lun_price lun_price_sum_mean(const struct lun_price_sum *sum)
     return mean;
 }
 
-void lun_price_text(int64_t nano, char out[24])
+size_t lun_price_text(int64_t nano, char out[24])
 {
     size_t n = lun_decimal_parts(out, nano, 9);
     while (out[n - 1] == '0') n--;
     if (out[n - 1] == '.') n--;
     out[n] = 0;
+    return n;
 }

@@ -70,6 +70,6 @@ struct lun_price_sum { __int128 part[LUN_PRICE_PART_COUNT]; int n; };     /* zer
 void lun_price_sum_add(struct lun_price_sum *, const struct lun_price *);
 struct lun_price lun_price_sum_mean(const struct lun_price_sum *);
 
-/* "0.000123" — USD with as many decimals as it has, at most 9; `out` takes 24 bytes. */
-void lun_price_text(int64_t nano, char out[24]);
+/* "0.000123" — USD with as many decimals as it has, at most 9; `out` takes 24 bytes. Returns its length. */
+size_t lun_price_text(int64_t nano, char out[24]);
 #endif
