@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/statvfs.h>
 
-#define COMMIT_EVERY (10 * LUN_MS)          /* rows wait so long for company; who waits for money does not */
+#define COMMIT_EVERY (50 * LUN_MS)          /* rows wait so long for company: two thirds of a commit are the system's; who waits for money does not */
 #define AGAIN_AFTER  (500 * LUN_MS)         /* a disk that was full may have room again */
 #define LOOK_EVERY   LUN_SECOND             /* whether others have changed the ledger; what is over or too much goes back */
 #define CLOSE_EVERY  (24 * 3600 * LUN_SECOND)

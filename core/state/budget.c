@@ -495,7 +495,7 @@ static void give(struct lun_hold *h, int64_t cost)
     }
     if (h->seq) {
         m->ended[m->n_ended++] = h->slot;
-        lun_money_wake(m, false);
+        lun_money_wake(m, m->n_ended > m->books.slots / 4);        /* slots do not run out because rows wait for company */
     }
     if (m->waiters) lun_money_tell(m);
     pthread_mutex_unlock(&m->lock);

@@ -27,7 +27,8 @@ struct lun_draw_books {
     uint64_t seq;                                                                               /* the last one used */
     void (*dispatched)(void *self, uint32_t slot, const struct lun_draw_line *);                /* any thread, no lock; the slot is the caller's alone */
     void (*settled)(void *self, uint32_t slot, uint64_t seq, const struct lun_settlement *);    /* likewise */
-    void (*wake)(void *self, bool urgent);      /* any thread, under the lock: there is work; may only post. Urgent: somebody waits, or soon will */
+    /* any thread, under the lock: there is work; may only post. Urgent: somebody waits, or soon will; or a quarter of the slots have rows to be written */
+    void (*wake)(void *self, bool urgent);
 };
 /* From now on nothing is held that is not on the disk. Before the first hold. */
 void lun_draw_attach(struct lun_money *, const struct lun_draw_books *);

@@ -201,6 +201,31 @@ static void a_failing_disk_refuses_what_is_limited_and_lets_the_rest_through(voi
     desk_free(d);
 }
 
+static void rows_that_take_a_quarter_of_the_journal_do_not_wait_for_company(void **s)
+{
+    (void)s;
+    struct desk *d = desk_new((int64_t[]){ 100000, -1, -1, -1 }, 1);
+    struct lun_hold h;
+    assert_int_equal(take(d, &h, d->accounts, 1, 1000, 0), LUN_LATER);
+    turn(d, 0, false);
+    for (int round = 0; round < 2; round++) {
+        int before = atomic_load(&d->urgent);
+        for (int i = 0; i < SLOTS / 4; i++) {
+            assert_int_equal(take(d, &h, d->accounts, 1, 1, 0), LUN_TAKEN);
+            lun_hold_release(&h);
+        }
+        assert_int_equal(atomic_load(&d->urgent), before);
+        for (int i = 0; i < 2; i++) {
+            assert_int_equal(take(d, &h, d->accounts, 1, 1, 0), LUN_TAKEN);
+            lun_hold_release(&h);
+        }
+        assert_int_equal(atomic_load(&d->urgent), before + 1);         /* once is enough */
+        assert_true(turn(d, 0, false));
+        while (turn(d, 0, false)) { }
+    }
+    desk_free(d);
+}
+
 static void a_full_journal_refuses_what_is_limited_and_lets_the_rest_through(void **s)
 {
     (void)s;
@@ -496,6 +521,7 @@ int main(void)
         cmocka_unit_test(nothing_is_held_before_it_is_on_the_disk),
         cmocka_unit_test(what_can_never_fit_is_refused_at_once),
         cmocka_unit_test(a_failing_disk_refuses_what_is_limited_and_lets_the_rest_through),
+        cmocka_unit_test(rows_that_take_a_quarter_of_the_journal_do_not_wait_for_company),
         cmocka_unit_test(a_full_journal_refuses_what_is_limited_and_lets_the_rest_through),
         cmocka_unit_test(a_claim_above_its_hold_is_drawn_whatever_the_limit_says),
         cmocka_unit_test(what_earlier_runs_and_others_have_taken_counts),
