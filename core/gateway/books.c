@@ -300,8 +300,8 @@ static bool open_all(struct lun_books *b, char **error)
     }
     if (room && !open_ledger(b, error)) return false;
     lun_draw_attach(b->options.money, &(struct lun_draw_books){ b, slots(b), 0, lun_books_dispatched, lun_books_settled, wake });
-    if (room) turn(b);                  /* what earlier runs have spent is known before the first request */
-    else say(b, "its disk has no room for it", "the disk of the ledger is full");
+    if (!room) say(b, "its disk has no room for it", "the disk of the ledger is full");
+    else if (turn(b)) turn(b);          /* what was spent is known before the first request: with the second turn what counts beside a window's piece, too */
     b->started = !lun_thread_start(&b->thread, "lunette books", 0, run, b);
     if (b->started) return true;
     *error = lun_strdup("the system gives no thread for the ledger");

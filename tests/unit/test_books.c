@@ -1,0 +1,58 @@
+/* The bookkeeper at its beginning: what an earlier run has spent. */
+#include "ledger_world.h"
+#include "gateway/books.h"
+#include "state/period.h"
+
+#define WINDOW (86400 * LUN_SECOND)
+
+/* What "key app" was charged in the piece of its window before the one of `wall`, by a run that has ended. */
+static void spend_before(lun_us wall, const struct lun_budget_rule *rule, int64_t cost)
+{
+    char label[LUN_PERIOD_LABEL];
+    lun_us starts = lun_period_start(rule, lun_period_start(rule, wall) - 1), ends = lun_period_end(rule, starts);
+    struct lun_ledger *l = open_ledger(LUN_LEDGER_FOUND);
+    struct lun_journal *j = begin_run(l);
+    lun_period_label(rule, starts, label);
+    begin(l);
+    uint32_t id = lun_ledger_account(l, &(struct lun_ledger_account){ .budget = "key app", .period = label, .starts = starts, .ends = ends, .limit = rule->limit });
+    row(l, 1, lun_ledger_payers(l, &id, 1), cost, cost);
+    commit(l);
+    good(l, lun_ledger_end_run(l, j, wall));
+    lun_ledger_close(l);
+}
+
+static void used_is(const struct lun_budget_rule *rule, int64_t used)
+{
+    struct lun_money *money = lun_money_new();
+    struct lun_metrics *metrics = lun_metrics_new();
+    struct lun_log log = {0};
+    struct lun_account_view v;
+    char *error;
+    struct lun_account *key = lun_account_get(money, "key app", rule);
+    struct lun_books *books = lun_books_new(&(struct lun_books_options){ .money = money, .metrics = metrics, .log = &log, .attempts = 8, .path = file }, &error);
+    if (!books) fail_msg("%s", error);
+    lun_account_look(key, lun_clock_wall(), &v);
+    assert_int_equal(v.used, used);
+    assert_int_equal(v.left, rule->limit - used);
+    lun_books_free(books);
+    lun_metrics_free(metrics);
+    lun_money_free(money);
+}
+
+/* Fifty times: its thread may be faster than who looks. */
+static void what_was_spent_in_earlier_pieces_of_a_window_is_known_when_it_has_begun(void **state)
+{
+    const struct lun_budget_rule rule = { .limit = 1000, .per = LUN_PER_ROLLING, .window = WINDOW };
+    (void)state;
+    spend_before(lun_clock_wall(), &rule, 40);
+    for (int i = 0; i < 50; i++) used_is(&rule, 40);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, world_set_up, world_tear_down)
+    const struct CMUnitTest tests[] = {
+        T(what_was_spent_in_earlier_pieces_of_a_window_is_known_when_it_has_begun),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
