@@ -35,7 +35,7 @@ struct lun_redis {
     enum phase phase; int greetings;    /* answers that the greeting still waits for */
     struct lun_redis_parser parser; size_t unread; /* bytes since the last whole answer */
     struct lun_buf out;
-    struct call *first, **last; int waiting; bool asked;    /* the first is on the wire */
+    struct call *first, **last, *unasked; int waiting, asked;       /* the first `asked` are on the wire; unasked: the one behind them */
     lun_us pause;
     bool told, connected; char why[LUN_REDIS_WHY];          /* as it was told */
 };
@@ -62,8 +62,10 @@ static void tell(struct lun_redis *r, bool connected, enum lun_redis_error kind,
 static void finish(struct lun_redis *r, const struct lun_redis_reply *reply)
 {
     struct call *c = r->first;
-    r->first = c->next, r->waiting--, r->asked = false;
+    r->first = c->next, r->waiting--;
     if (!r->first) r->last = &r->first;
+    if (r->asked) r->asked--;
+    else r->unasked = r->first;
     c->done(c->self, reply);
     lun_buf_free(&c->rest);
     free(c);
@@ -115,18 +117,41 @@ static void put(struct lun_buf *b, const char *at, size_t n)
 
 static void put_text(struct lun_buf *b, const char *text) { put(b, text, strlen(text)); }
 
-static void ask(struct lun_redis *r)
+static lun_us silent(struct lun_redis *r) { return soon(r) - r->options.timeout + (r->options.silence ? r->options.silence : r->options.timeout); }
+
+static void put_call(struct lun_redis *r, const struct call *c)
 {
-    struct call *c = r->first;
     char sha[41];
-    if (!c || r->asked) return;
-    r->asked = true;
     lun_buf_printf(&r->out, "*%d\r\n", c->n);
     put_text(&r->out, c->whole ? "EVAL" : "EVALSHA");
     put_text(&r->out, c->whole ? c->script : lun_redis_digest(c->script, sha));
     lun_buf_add(&r->out, c->rest.at, c->rest.n);
-    ring_at(r, soon(r));
 }
+
+static void ask(struct lun_redis *r)
+{
+    for (struct call *c; (c = r->unasked) && (!r->asked || r->asked < r->options.at_once); r->unasked = c->next) {
+        put_call(r, c);
+        if (!r->asked++) ring_at(r, silent(r));
+    }
+}
+
+/* The first is sent again, whole, behind those that are on the wire. */
+static void ask_whole(struct lun_redis *r)
+{
+    struct call *c = r->first, *before = c;
+    c->whole = true;
+    for (int i = 1; i < r->asked; i++) before = before->next;
+    r->unasked = c;
+    if (!--r->asked) return;
+    r->first = c->next;
+    c->next = before->next;
+    before->next = c;
+    if (!c->next) r->last = &c->next;
+}
+
+/* One that takes long is not silent while bytes go or come. */
+static void heard(struct lun_redis *r) { if (r->phase == READY && r->asked && r->options.silence) ring_at(r, silent(r)); }
 
 static void greet(struct lun_redis *r)
 {
@@ -151,7 +176,7 @@ static void send_out(struct lun_redis *r)
 {
     while (r->out.n) {
         ssize_t sent = lun_redis_link_write(&r->link, r->out.at, r->out.n);
-        if (sent > 0) lun_buf_drop(&r->out, (size_t)sent);
+        if (sent > 0) lun_buf_drop(&r->out, (size_t)sent), heard(r);
         else if (errno == EAGAIN) break;
         else if (errno != EINTR) { drop(r, errno == EPROTO ? LUN_REDIS_TLS : LUN_REDIS_CLOSED, errno == EPROTO ? NULL : strerror(errno)); return; }
     }
@@ -183,13 +208,11 @@ static void answered(struct lun_redis *r, const redisReply *reply)
     struct lun_redis_answer a;
     char why[LUN_REDIS_WHY];
     if (!r->asked || !lun_redis_answer_read(&a, reply, r->place, why)) { drop(r, LUN_REDIS_STRANGE, NULL); return; }
-    ring_at(r, LUN_NEVER);
-    if (a.reply.result == LUN_REDIS_ERROR && a.reply.kind == LUN_REDIS_NOSCRIPT && !r->first->whole) {
-        r->first->whole = true, r->asked = false;
-    } else {
-        if (a.reply.result == LUN_REDIS_OK) r->pause = PAUSE_LEAST;
-        finish(r, &a.reply);
-    }
+    bool unknown = a.reply.result == LUN_REDIS_ERROR && a.reply.kind == LUN_REDIS_NOSCRIPT && !r->first->whole;
+    if (a.reply.result == LUN_REDIS_OK) r->pause = PAUSE_LEAST;
+    if (unknown) ask_whole(r);
+    else finish(r, &a.reply);
+    ring_at(r, r->asked ? silent(r) : LUN_NEVER);
     /* Behind a name that was moved there may be a master by now: it is looked up anew. */
     if (a.reply.result == LUN_REDIS_ERROR && a.reply.kind == LUN_REDIS_READONLY) drop(r, LUN_REDIS_READONLY, reply->str);
     lun_redis_answer_free(&a);
@@ -220,8 +243,9 @@ static void receive(struct lun_redis *r)
         if (n == 0) { drop(r, LUN_REDIS_CLOSED, NULL); return; }
         redisReaderFeed(r->parser.reader, bytes, (size_t)n);
         r->unread += (size_t)n;
+        heard(r);
         take(r);
-        if (r->phase >= GREETING && r->unread > LUN_REDIS_ANSWER) drop(r, LUN_REDIS_STRANGE, "an answer of over 1 MiB");
+        if (r->phase >= GREETING && r->unread > r->options.answer) drop(r, LUN_REDIS_STRANGE, "an answer that is longer than any of its");
     }
     if (r->phase >= GREETING) lun_loop_wake(loop_of(r), &r->task);       /* no event tells of bytes that TLS has read already */
 }
@@ -314,6 +338,7 @@ struct lun_redis *lun_redis_new(const struct lun_redis_options *o, char error[LU
     }
     r->options = *o, r->options.url = r->options.ca = NULL;
     if (!r->options.timeout) r->options.timeout = LUN_REDIS_TIMEOUT;
+    if (!r->options.answer) r->options.answer = LUN_REDIS_ANSWER;
     lun_redis_address_show(&r->address, r->place, sizeof r->place);
     r->link.fd = -1, r->last = &r->first, r->pause = PAUSE_LEAST;
     r->task.run = step, r->timer.fire = on_timer;
@@ -347,6 +372,7 @@ bool lun_redis_eval(struct lun_redis *r, const char *script, const char *key, co
     put_text(&c->rest, "1"), put_text(&c->rest, key);
     for (int i = 0; i < n; i++) put(&c->rest, args[i], lens ? lens[i] : strlen(args[i]));
     *r->last = c, r->last = &c->next, r->waiting++;
+    if (!r->unasked) r->unasked = c;
     lun_loop_wake(loop_of(r), &r->task);
     return true;
 }

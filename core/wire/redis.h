@@ -2,8 +2,8 @@
  * and again whenever the connection ends or Redis is silent for too long, after a pause that grows from 50 ms to 1 s, with jitter.
  *
  * All on the reactor's thread, between enter and leave; callbacks come from a task of the loop, never from inside a call. Looking up a name
- * (getaddrinfo) blocks that thread, at each connecting: not for the thread of a worker. One call is on the wire at a time, so calls run, and are
- * answered, in the order they were made.
+ * (getaddrinfo) blocks that thread, at each connecting: not for the thread of a worker. Unless the options say otherwise one call is on the wire at a time,
+ * so calls run, and are answered, in the order they were made.
  *
  * What the URL holds of a password is in no text that comes from here, and is wiped at the end. */
 #ifndef LUN_WIRE_REDIS_H
@@ -67,6 +67,9 @@ struct lun_redis_options {
     const char *url;                /* state/redis_address.h */
     const char *ca;                 /* rediss: a file of certificates to trust; NULL: the system's */
     lun_us timeout;                 /* of connecting, and of each call; 0: LUN_REDIS_TIMEOUT */
+    lun_us silence;                 /* while calls are out, this long without a byte, instead of the time-out of each; 0: that one */
+    int at_once;                    /* calls on the wire at most; those whose script Redis did not know run behind them. 0: one */
+    size_t answer;                  /* bytes of an answer at most; 0: LUN_REDIS_ANSWER */
     /* The connection stands (why NULL), or not: told when that changes, or the reason. A call's failure is told to it before. */
     void (*state)(void *self, bool connected, enum lun_redis_error kind, const char *why);
     void *self;

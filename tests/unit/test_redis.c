@@ -11,6 +11,7 @@
 
 #define PATIENCE (20 * LUN_SECOND)      /* of a test: then it has failed */
 static lun_us timeout;
+static int at_once;
 
 static struct lun_reactor *reactor;
 static struct redis_server server;
@@ -44,7 +45,7 @@ static void turn(void)
 static void open_url(const char *url, const char *ca)
 {
     char error[LUN_REDIS_WHY];
-    const struct lun_redis_options o = { .reactor = reactor, .url = url, .ca = ca, .timeout = timeout, .state = on_state };
+    const struct lun_redis_options o = { .reactor = reactor, .url = url, .ca = ca, .timeout = timeout, .at_once = at_once, .silence = at_once ? timeout : 0, .state = on_state };
     up = false, ups = downs = 0, *why = 0;
     lun_reactor_enter(reactor);
     redis = lun_redis_new(&o, error);
@@ -469,6 +470,43 @@ static void too_many_calls_are_refused(void **state)
     UNTIL(more.times);
 }
 
+static void several_calls_at_once_are_each_answered_as_they_were_asked(void **state)
+{
+    enum { N = 200 };
+    static struct said s[N];
+    char number[N][8];
+    (void)state;
+    at_once = 16;
+    connect_to();
+    expect_put();
+    assert_string_equal(redis_do(&server, "SCRIPT FLUSH"), "OK");
+    for (int i = 0; i < N; i++) {
+        snprintf(number[i], sizeof *number, "%d", i);
+        assert_true(call(&s[i], i % 3 ? "return ARGV[1]" : "return ARGV[1] + 0", number[i]));
+    }
+    for (int i = 0; i < N; i++) UNTIL(s[i].times);
+    for (int i = 0; i < N; i++) {
+        assert_true(s[i].times == 1 && s[i].result == LUN_REDIS_OK);
+        assert_string_equal(s[i].items[0], number[i]);
+    }
+}
+
+static void all_that_are_out_are_told_when_the_connection_ends(void **state)
+{
+    static struct said s[40];
+    (void)state;
+    timeout = 200 * LUN_MS, at_once = 16;
+    connect_to();
+    expect_put();
+    kill(server.pid, SIGSTOP);
+    for (int i = 0; i < 40; i++) assert_true(call(&s[i], put, "2"));
+    UNTIL(!up);
+    for (int i = 0; i < 40; i++) assert_true(s[i].times == 1 && s[i].result == LUN_REDIS_GONE);
+    kill(server.pid, SIGCONT);
+    UNTIL(up);
+    expect_put();
+}
+
 /* ---- TLS ---- */
 
 static void shell(const char *format, ...)
@@ -692,7 +730,7 @@ static int set_up(void **state)
 {
     (void)state;
     reactor = lun_reactor_new(NULL);
-    timeout = LUN_SECOND;
+    timeout = LUN_SECOND, at_once = 0;
     memset(&server, 0, sizeof server);
     return reactor ? 0 : -1;
 }
@@ -723,7 +761,8 @@ int main(void)
         R(a_full_memory_changes_nothing), R(a_replica_is_left_and_looked_up_anew), R(a_replica_without_master_is_named), R(a_password_that_is_asked_for_or_wrong_is_told),
         R(a_password_where_none_is_asked_for_is_told_without_it), R(what_a_user_may_not_is_told), R(somebody_s_endless_script_is_named), R(loading_is_told_and_waited_for),
         R(a_redis_that_is_killed_is_noticed_and_found_again), R(a_redis_that_is_stuck_is_noticed_in_time), R(nobody_there_is_told_once), R(the_next_address_is_tried_when_one_refuses), R(the_next_address_is_tried_when_one_is_silent),
-        R(a_unix_socket_and_a_database_are_used), R(what_waits_when_it_is_freed_is_forgotten), R(too_many_calls_are_refused), R(tls_checks_the_certificate),
+        R(a_unix_socket_and_a_database_are_used), R(what_waits_when_it_is_freed_is_forgotten), R(too_many_calls_are_refused), R(several_calls_at_once_are_each_answered_as_they_were_asked),
+        R(all_that_are_out_are_told_when_the_connection_ends), R(tls_checks_the_certificate),
         T(a_node_of_a_cluster_names_the_other), T(what_no_redis_says_ends_the_connection), T(a_password_that_is_repeated_by_the_other_side_is_not),
         T(kinds_are_read_from_the_first_word_or_from_inside), T(addresses_are_read), T(what_is_no_address_is_told_without_what_it_holds),
     };
