@@ -274,6 +274,7 @@ enum lun_cache_state lun_cache_find(cache *c, struct lun_cache_visit *v, struct 
         *out = lun_cached_ref(l->answer);
     } else {
         v->line = l ? l : (l = make(c, key));
+        v->since = since;
         if (may_wait && l->asking) wait_at(c, l, v);
         else let_ask(c, v);
         found = v->state;
@@ -309,12 +310,16 @@ void lun_cache_keep(cache *c, struct lun_cache_visit *v, struct lun_cached *a, b
     stop_asking(c, l);
     v->state = LUN_CACHE_AWAY;
     l->batch = 0;
-    for (struct lun_cache_visit *w; (w = l->first); w->post(w)) {
+    for (struct lun_cache_visit *w = l->first, *next; w; w = next) {
+        next = w->next;
+        if (a->made < w->since) continue;
         stop_waiting(c, w);
         w->served = lun_cached_ref(a);
         w->state = LUN_CACHE_SERVED;
+        w->post(w);
     }
-    if (keep && v->epoch == c->epoch) store(c, l, a);
+    pass_on(c, l, LUN_CACHE_LEFT);
+    if (keep && v->epoch == c->epoch && !(l->answer && l->answer->made > a->made)) store(c, l, a);
     drop_if_idle(c, l);
     unlock(c);
 }

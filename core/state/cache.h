@@ -53,6 +53,7 @@ struct lun_cache_visit {
     struct lun_cache_line *line;
     struct lun_cache_visit *next, **at;
     uint64_t epoch;
+    lun_us since;
 };
 
 struct lun_cache;
@@ -71,7 +72,8 @@ enum lun_cache_state lun_cache_find(struct lun_cache *, struct lun_cache_visit *
 /* What has become of one that waits. SERVED: as above, and it is AWAY again. */
 enum lun_cache_state lun_cache_look(struct lun_cache *, struct lun_cache_visit *, struct lun_cached **out);
 
-/* One that ASKS has an answer (a reference is taken): all who wait for it are served. It stays in the cache if `keep`, and if it fits. AWAY. */
+/* One that ASKS has an answer (a reference is taken): all who wait for it are served, but for those to whom it is too old (it may have been found elsewhere), of
+ * whom one asks. It stays in the cache if `keep`, if it fits, and unless a newer one is there. AWAY. */
 void lun_cache_keep(struct lun_cache *, struct lun_cache_visit *, struct lun_cached *, bool keep);
 
 /* Whether anybody waits for one that ASKS. */

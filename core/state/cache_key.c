@@ -1,4 +1,8 @@
 #include "state/cache_key.h"
+#include "base/hex.h"
+#include "state/canonical.h"
+#include <openssl/evp.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- what a JSON text means ---- */
@@ -169,11 +173,15 @@ struct lun_digest lun_cache_key_json(struct lun_siphash secret, const char *text
 /* ---- the request ---- */
 
 /* What comes in is folded to a digest whenever the room is full; each text has its length before it. */
-struct list { struct lun_siphash secret; size_t n; char at[1024]; };
+struct list {
+    struct lun_buf *all;                /* not folded: all of it goes there, in words that other processes have too. NULL: folded */
+    struct lun_siphash secret; size_t n; char at[1024];
+};
 
 static void put(struct list *l, const void *bytes, size_t n)
 {
     struct lun_digest d;
+    if (l->all) { lun_buf_add(l->all, bytes, n); return; }
     if (n > sizeof l->at / 2) {
         d = lun_siphash_digest(l->secret, bytes, n);
         bytes = &d;
@@ -199,7 +207,9 @@ static void put_text(struct list *l, const char *text)
 static void put_targets(struct list *l, const struct lun_target *const *targets, int n)
 {
     put_number(l, (uint64_t)n);
-    for (int i = 0; i < n; i++) put(l, &targets[i]->index, sizeof targets[i]->index);      /* of one version: the place is the name */
+    for (int i = 0; i < n; i++)
+        if (l->all) put_text(l, targets[i]->name);
+        else put(l, &targets[i]->index, sizeof targets[i]->index);      /* of one version: the place is the name */
 }
 
 /* Headers that differ from one request to the next and mean nothing. */
@@ -228,7 +238,8 @@ static void put_read(struct list *l, const struct lun_question *q, unsigned read
 
 static void put_facts(struct list *l, const struct lun_question *q)
 {
-    put_text(l, q->snapshot->version);
+    if (l->all) put(l, q->snapshot->alike, sizeof q->snapshot->alike);
+    else put_text(l, q->snapshot->version);
     put_text(l, q->tuning ? q->tuning->json : NULL);
     put_text(l, q->client && !q->snapshot->cache.shared ? q->client->name : NULL);
     put_number(l, (uint64_t)q->endpoint << 1 | (q->client && !q->client->substitute));
@@ -252,6 +263,7 @@ void lun_cache_key_make(struct lun_cache_key *k, struct lun_siphash secret, cons
     struct reader r = { .secret = secret, .at = q->body, .end = q->body + q->body_n, .rules = rules, .without = reads };
     struct list l;
     struct lun_digest body = value(&r);
+    l.all = NULL;
     l.secret = secret;
     l.n = 0;
     put_number(&l, hooks);
@@ -259,4 +271,31 @@ void lun_cache_key_make(struct lun_cache_key *k, struct lun_siphash secret, cons
     put_read(&l, q, reads);
     put(&l, &body, sizeof body);
     *k = (struct lun_cache_key){ .digest = lun_siphash_digest(secret, l.at, l.n), .reads = reads, .stored = r.stored };
+}
+
+/* ---- its name ---- */
+
+#define FORMAT 1                        /* of what a name is made of: another one is another name for everything */
+
+static bool is_left_out(void *self, struct lun_json name)
+{
+    const struct lun_cache_key *k = self;
+    for (const struct rule *rule = rules; rule->name; rule++) if (lun_json_is_n(name, rule->name, rule->n)) return !(k->reads & rule->reads);
+    return false;
+}
+
+void lun_cache_key_name(char out[LUN_CACHE_NAME], struct lun_cache_key *k, const struct lun_question *q, bool hooks)
+{
+    unsigned char sum[EVP_MAX_MD_SIZE];
+    struct lun_buf all = {0};
+    struct list l;
+    l.all = &all;
+    put_number(&l, FORMAT);
+    put_number(&l, hooks);
+    put_facts(&l, q);
+    put_read(&l, q, k->reads);
+    lun_canonical_put(&all, q->body, q->body_n, is_left_out, k);
+    if (!EVP_Digest(all.at, all.n, sum, NULL, EVP_sha256(), NULL)) abort();
+    lun_hex_write(out, sum, LUN_CACHE_NAME / 2);
+    lun_buf_free(&all);
 }

@@ -19,6 +19,11 @@ struct lun_cache_key {
  * that no hook can wait for a request that waits for it). */
 void lun_cache_key_make(struct lun_cache_key *, struct lun_siphash secret, const struct lun_question *, bool hooks);
 
+/* What a request is called among gateways on one Redis: a SHA-256, in hexadecimal, of what its key was made of and of all that decides how gateways answer
+ * (lun_snapshot.alike); nobody can make two that are the same. `key` was made of that question. */
+enum { LUN_CACHE_NAME = 65 };
+void lun_cache_key_name(char out[LUN_CACHE_NAME], struct lun_cache_key *key, const struct lun_question *, bool hooks);
+
 /* Which of LUN_READS_… a field of the body counts by; 0: it is always part of the key. */
 unsigned lun_cache_key_field(const char *name);
 

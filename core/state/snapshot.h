@@ -195,6 +195,8 @@ struct lun_cache_rules {
     lun_us ttl;
     bool shared;                /* by all clients; otherwise each has its own */
     int64_t answer;             /* bytes of one; a larger one is not kept */
+    bool redis;                 /* with the other gateways on the same Redis */
+    lun_us redis_wait;          /* for an answer from there, at most */
 };
 
 struct lun_capture_rules {      /* bodies that are kept for who asks why */
@@ -225,6 +227,8 @@ struct lun_snapshot {
                                    policy and every file they required; "default@…" without a policy */
     unsigned char outside[32];  /* SHA-256 over what counts and is not in the version: the secrets' values, CA files, certificates with their keys. Equal with an equal
                                    version: nothing has changed */
+    unsigned char alike[32];    /* with cache.redis: SHA-256 over the version and what decides who answers how and may have come from outside: where it is equal, one
+                                   gateway's answers are another's too */
     const char *folder;         /* of gateway.lua, for relative paths; "" for a string */
 
     const struct lun_part *parts; int n_parts;      /* every file read, gateway.lua first */

@@ -219,6 +219,37 @@ static void one_asks_and_all_have_its_answer(void **state)
     empty(c);
 }
 
+static void an_answer_that_is_too_old_for_some_serves_the_others_and_of_those_one_asks(void **state)
+{
+    (void)state;
+    struct lun_cache *c = fresh(MANY);
+    struct crowd all;
+    struct lun_cached *out, *old = answer("old", 3, 50), *fresher = answer("new", 3, 150);
+    gather(&all, c, 2);
+    for (int i = 2; i < 5; i++) {
+        all.visit[i].post = told;
+        assert_int_equal(lun_cache_find(c, &all.visit[i], key(7), 100, true, &out), LUN_CACHE_WAITS);
+    }
+    lun_cache_keep(c, &all.visit[0], old, true);
+    assert_int_equal(lun_cache_look(c, &all.visit[1], &out), LUN_CACHE_SERVED);
+    lun_cached_unref(out);
+    assert_int_equal(in_state(&all, 5, LUN_CACHE_ASKS), 1);
+    assert_int_equal(in_state(&all, 5, LUN_CACHE_WAITS), 2);
+    assert_true(all.posted[2] == 1 && !all.posted[3] && !all.posted[4]);
+    assert_string_equal(there(c, 7, 0), "old");
+    lun_cache_keep(c, &all.visit[2], fresher, true);
+    for (int i = 3; i < 5; i++) {
+        assert_int_equal(lun_cache_look(c, &all.visit[i], &out), LUN_CACHE_SERVED);
+        lun_cached_unref(out);
+    }
+    struct lun_cache_visit late = { .post = nobody };           /* looked elsewhere meanwhile, and found what is older */
+    assert_int_equal(lun_cache_find(c, &late, key(7), LUN_NEVER, false, &out), LUN_CACHE_ASKS);
+    lun_cache_keep(c, &late, old, true);
+    assert_string_equal(there(c, 7, 0), "new");
+    lun_cached_unref(old), lun_cached_unref(fresher);
+    empty(c);
+}
+
 static void when_the_one_who_asks_leaves_the_next_one_asks(void **state)
 {
     (void)state;
@@ -474,6 +505,7 @@ int main(void)
         cmocka_unit_test(an_answer_is_there_until_it_is_too_old_or_another_takes_its_place), cmocka_unit_test(everything_of_an_answer_is_copied),
         cmocka_unit_test(when_it_is_full_the_least_recently_used_goes_first), cmocka_unit_test(another_size_counts_at_once),
         cmocka_unit_test(a_purge_takes_what_is_there_and_what_is_under_way_is_not_kept), cmocka_unit_test(one_asks_and_all_have_its_answer),
+        cmocka_unit_test(an_answer_that_is_too_old_for_some_serves_the_others_and_of_those_one_asks),
         cmocka_unit_test(when_the_one_who_asks_leaves_the_next_one_asks), cmocka_unit_test(each_time_all_who_asked_have_failed_twice_as_many_ask),
         cmocka_unit_test(an_answer_that_is_nobody_elses_lets_all_ask), cmocka_unit_test(who_is_let_ask_and_leaves_before_he_knew_passes_it_on),
         cmocka_unit_test(nobody_who_waits_is_lost_in_any_schedule), cmocka_unit_test(threads_wait_for_each_other_and_all_go_home),
