@@ -29,6 +29,7 @@ stds.redis = { read_globals = { "redis", "KEYS", "ARGV" } }
 
 files["lua/draw.lua"] = { std = "luajit+redis" }
 files["lua/fleet.lua"] = { std = "luajit+redis" }
+files["lua/shelf.lua"] = { std = "luajit+redis" }
 files["policies"] = { std = "sandbox" }
 files["examples"] = { std = "sandbox+gateway" }
 files["**/gateway.lua"] = { std = "sandbox+gateway" }

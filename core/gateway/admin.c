@@ -83,6 +83,7 @@ static void set_cache(struct lun_admin *a)
     gauge(a, LUN_METRIC_CACHE_BYTES, NULL, (double)v.bytes);
     gauge(a, LUN_METRIC_CACHE_ENTRIES, NULL, (double)v.entries);
     gauge(a, LUN_METRIC_CACHE_EVICTIONS, NULL, (double)v.evictions);
+    if (a->options.shelf) gauge(a, LUN_METRIC_CACHE_REDIS, NULL, lun_shelf_is_open(a->options.shelf));
 }
 
 /* What is a state, not an event, is looked up when somebody asks. */
@@ -208,7 +209,7 @@ static void fleet(struct visit *v)
 static void cache(struct visit *v)
 {
     struct lun_buf out = {0};
-    lun_view_cache(lun_changes_current(v->admin->options.changes), v->admin->options.registry, &out);
+    lun_view_cache(lun_changes_current(v->admin->options.changes), v->admin->options.registry, v->admin->options.shelf, &out);
     reply_json(v->exchange, 200, &out);
 }
 
@@ -345,7 +346,7 @@ static void set_settings(struct visit *v, struct lun_arena *arena)
 static void purge(struct visit *v)
 {
     char *by = who(v);
-    lun_cache_purge(v->admin->options.registry->cache);
+    lun_registry_empty_cache(v->admin->options.registry);
     lun_log(v->admin->options.log, LUN_LOG_INFO, "the response cache was emptied by %s", by);
     free(by);
     cache(v);

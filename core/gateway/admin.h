@@ -5,6 +5,7 @@
 #include "gateway/books.h"
 #include "gateway/changes.h"
 #include "gateway/fleet.h"
+#include "gateway/shelf.h"
 
 /*  method, path, function, what it does and answers */
 #define LUN_ADMIN_PATHS(X) \
@@ -36,8 +37,9 @@
     X("PATCH", "/admin/keys/NAME", lun_admin_key_change, "Changes what the body says, as a JSON Merge Patch (RFC 7396): null takes a field away. Answers as POST does, without a text; 409 also: it stands in gateway.lua, or was revoked") \
     X("DELETE", "/admin/keys/NAME", lun_admin_key_revoke, "Revokes it, for good, and answers once no worker lets it in any more") \
     X("POST", "/admin/keys/NAME/rotate", lun_admin_key_rotate, "Gives it a new text, told in the answer as by POST. The one before stays valid for `{\"keep\":seconds}` (86400; 0: ends at once)") \
-    X("GET",  "/admin/cache",     cache,     "What the response cache holds: `size bytes entries evictions asking waiting ttl shared answer`; `asking`: requests whose answer others may get, `waiting`: those who wait for one") \
-    X("DELETE", "/admin/cache",   purge,     "Empties it, and answers as GET does. What is being answered now still goes to who waits for it, and is not kept") \
+    X("GET",  "/admin/cache",     cache,     "What the response cache holds: `size bytes entries evictions asking waiting ttl shared answer`; `asking`: requests whose answer others may get, `waiting`: those who wait for one; with `cache.redis` " \
+      "`redis`: its `state`, `open` or `away` (then nobody waits for it), and `why`: the last trouble with it") \
+    X("DELETE", "/admin/cache",   purge,     "Empties it, with `cache.redis` on all gateways, and answers as GET does. What is being answered now still goes to who waits for it, and is not kept") \
     X("GET",  "/admin/ledger",    ledger,    "How the ledger is: `state`: `open`, `closed` (and `why`), `none`; with several gateways `gateway` (its id), `sharing` (core/state/member.h), `members` and who of them is `missing`") \
     X("GET",  "/admin/fleet",     fleet,     "The gateways on one Redis: `state`: `none`, `open`, `joining` or `apart` (and `why`); `id` (of this process), `gateways` (alive), `limits`: rates that they have together, " \
                                              "`name limit part used`, where `part` is how much of it this one may use, and `used` what it has of that in the last 60 s") \
@@ -62,6 +64,7 @@ struct lun_admin_options {              /* copied; what it points to is borrowed
     struct lun_worker *const *workers; int n_workers;
     struct lun_books *books;            /* NULL: there is no ledger */
     struct lun_fleet *fleet;            /* NULL: it shares nothing with others */
+    struct lun_shelf *shelf;            /* NULL: no answers either */
     struct lun_writer *writer;          /* of the request log; NULL: none */
     struct lun_ring *recent;            /* the last lines of it, without message text */
     struct lun_captured *captured;

@@ -143,6 +143,78 @@ void lun_caching_tell(request *r)
     if (q->stream) lun_tell_bytes(r, done, sizeof done - 1);
 }
 
+/* ---- answers that gateways keep together ---- */
+
+static struct lun_shelf *shelf_of(const request *r) { return r->ask.waiting ? r->ask.waiting->shelf : NULL; }
+
+/* On any thread, under the shelf's lock. */
+static void found_far(struct lun_shelf_asker *asker)
+{
+    lun_waiter_move(&((struct lun_far *)(void *)((char *)asker - offsetof(struct lun_far, asker)))->waiter);
+}
+
+static void take_name(request *r, lun_us since)
+{
+    struct lun_caching *c = &r->caching;
+    if (!rules_of(r)->redis || !shelf_of(r)) return;
+    struct lun_far *far = c->far = lun_arena_zalloc(&r->own, sizeof *far);
+    far->asker.post = found_far;
+    far->epoch = lun_shelf_epoch(shelf_of(r));
+    far->since = since;
+    lun_cache_key_name(far->name, &c->key, r->question, r->ask.policy != NULL);
+}
+
+/* Whether it has begun to look there. */
+static bool looks_far(request *r)
+{
+    struct lun_caching *c = &r->caching;
+    struct lun_far *far = c->far;
+    if (!far || far->since == LUN_NEVER) return false;
+    lun_waiter_join(&far->waiter, r);                           /* before it can be posted to */
+    bool begun = lun_shelf_begin(shelf_of(r), &far->asker, far->name, far->epoch);
+    if (!begun) lun_waiter_leave(&far->waiter);
+    else c->state = LUN_CACHING_LOOKS, c->since = r->loop->now, far->until = r->loop->now + rules_of(r)->redis_wait;
+    return begun;
+}
+
+static void stop_looking(request *r)
+{
+    struct lun_caching *c = &r->caching;
+    lun_shelf_end(shelf_of(r), &c->far->asker);
+    lun_waiter_leave(&c->far->waiter);
+    r->done.shared_wait += r->loop->now - c->since;
+    c->state = LUN_CACHING_ASKS;
+}
+
+/* What was found there is this gateway's from now on, and of those who wait here; NULL: nothing that this request may be given. */
+static struct lun_cached *bring_here(request *r, struct lun_cached *a)
+{
+    const struct lun_cache_rules *rules = rules_of(r);
+    if (!a) return NULL;
+    bool fresh = a->made >= r->caching.far->since;
+    lun_shelf_count(shelf_of(r), fresh ? LUN_SHELF_HIT : LUN_SHELF_OLD);
+    if (fresh) {
+        lun_cache_keep(cache_of(r), &r->caching.visit, a, a->n + a->hidden_n <= (size_t)rules->answer);
+        return a;
+    }
+    lun_cached_unref(a);
+    return NULL;
+}
+
+static enum lun_cache_state look_on(request *r, struct lun_cached **found)
+{
+    struct lun_far *far = r->caching.far;
+    struct lun_cached *a = NULL;
+    bool over = lun_shelf_ask(shelf_of(r), &far->asker, &a);
+    if (!over && r->loop->now < far->until) return LUN_CACHE_WAITS;
+    if (!over) lun_shelf_count(shelf_of(r), LUN_SHELF_LATE);
+    stop_looking(r);
+    if (!(*found = bring_here(r, a))) return LUN_CACHE_ASKS;
+    r->done.cache = LUN_CACHE_HIT;
+    r->caching.state = LUN_CACHING_OVER;
+    return LUN_CACHE_SERVED;
+}
+
 /* ---- taking part ---- */
 
 /* On any thread, under the cache's lock. */
@@ -164,6 +236,7 @@ static bool takes_part(request *r, lun_us *since)
     if (c->key.stored) return false;
     r->done.cache = w.anew ? LUN_CACHE_REFRESH : LUN_CACHE_MISS;
     *since = w.anew ? LUN_NEVER : r->loop->now - w.age + 1;
+    take_name(r, *since);
     return true;
 }
 
@@ -213,8 +286,9 @@ enum lun_caching_look lun_caching_look(request *r)
 {
     struct lun_caching *c = &r->caching;
     struct lun_cached *found = NULL;
-    enum lun_cache_state state = c->state == LUN_CACHING_WAITS ? wait_on(r, &found) : begin(r, &found);
-    if (state == LUN_CACHE_WAITS) return LUN_CACHING_WAIT;
+    bool looked = c->state == LUN_CACHING_LOOKS;
+    enum lun_cache_state state = looked ? look_on(r, &found) : c->state == LUN_CACHING_WAITS ? wait_on(r, &found) : begin(r, &found);
+    if (state == LUN_CACHE_WAITS || (state == LUN_CACHE_ASKS && !looked && looks_far(r))) return LUN_CACHING_WAIT;
     if (state == LUN_CACHE_SERVED) {
         if (takes(r, found)) return LUN_CACHING_HIT;
         r->done.cache = LUN_CACHE_MISS;
@@ -231,6 +305,7 @@ static void leave(request *r, enum lun_cache_why why)
     struct lun_caching *c = &r->caching;
     lun_cache_leave(cache_of(r), &c->visit, why);
     if (c->state == LUN_CACHING_WAITS) stop_waiting(r);
+    if (c->state == LUN_CACHING_LOOKS) stop_looking(r);
     c->state = LUN_CACHING_OVER;
     lun_buf_free(&c->shown);
     lun_buf_free(&c->hidden);
@@ -239,6 +314,7 @@ static void leave(request *r, enum lun_cache_why why)
 lun_us lun_caching_due(const request *r)
 {
     const struct lun_attempt *a = r->about;
+    if (r->caching.state == LUN_CACHING_LOOKS) return r->caching.far->until;
     bool held = r->state == LUN_AT_STREAM && r->caching.state == LUN_CACHING_ASKS && a->held_since != LUN_NEVER;
     return held ? a->held_since + PATIENCE : LUN_NEVER;
 }
@@ -250,7 +326,7 @@ void lun_caching_held(request *r)
 
 void lun_caching_leave(request *r)
 {
-    enum { OPEN = 1 << LUN_CACHING_WAITS | 1 << LUN_CACHING_ASKS };
+    enum { OPEN = 1 << LUN_CACHING_WAITS | 1 << LUN_CACHING_LOOKS | 1 << LUN_CACHING_ASKS };
     if (1 << r->caching.state & OPEN) leave(r, r->gone ? LUN_CACHE_LEFT : LUN_CACHE_FAILED);
     lun_cached_unref(r->caching.answer);
     r->caching.answer = NULL;
@@ -292,6 +368,7 @@ void lun_caching_keep(request *r, const struct lun_attempt *a)
     if (!fits && !lun_cache_awaited(cache_of(r), &c->visit)) { leave(r, LUN_CACHE_UNFIT); return; }
     struct lun_cached *answer = lun_cached_new(&like);
     lun_cache_keep(cache_of(r), &c->visit, answer, fits);
+    if (c->far && fits) lun_shelf_put(shelf_of(r), c->far->name, c->far->epoch, answer, rules_of(r)->ttl);
     c->state = LUN_CACHING_OVER;
     lun_cached_unref(answer);
 }

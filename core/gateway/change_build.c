@@ -65,7 +65,7 @@ static void tell_restart(struct lun_change *ch, const struct lun_snapshot *s)
         { "listen", differs(s->listen, now->listen) }, { "admin", differs(s->admin, now->admin) }, { "workers", s->workers != now->workers },
         { "state", differs(s->state, now->state) }, { "ledger", differs(s->ledger, now->ledger) }, { "log.requests", differs(s->request_log, now->request_log) },
         { "log.audit", differs(s->audit_log, now->audit_log) }, { "redis", differs(s->redis, now->redis) }, { "redis_prefix", differs(s->redis_prefix, now->redis_prefix) },
-        { "redis_ca", differs(s->redis_ca, now->redis_ca) } };
+        { "redis_ca", differs(s->redis_ca, now->redis_ca) }, { "cache.redis", s->cache.redis && !now->cache.redis } };
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
         if (fixed[i].other) lun_texts_add(ch, &ch->result.restart, "%s", fixed[i].name);
 }

@@ -9,6 +9,7 @@
 #include "gateway/keys.h"
 #include "gateway/listeners.h"
 #include "gateway/news.h"
+#include "gateway/shelf.h"
 #include "state/registry.h"
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,7 @@ struct lun_gateway {
     struct lun_changes *changes;
     struct lun_books *books;            /* NULL: money is in memory alone */
     struct lun_fleet *fleet;            /* NULL: it is alone */
+    struct lun_shelf *shelf;            /* NULL: it keeps its answers for itself */
     struct lun_news *news;
     struct lun_writer *writer;
     struct lun_ring *recent; struct lun_captured *captured;     /* NULL: there is no admin listener that would tell of them */
@@ -114,7 +116,7 @@ static void give_listeners(struct lun_gateway *g, int from)
 
 static bool open_workers(struct lun_gateway *g, const struct lun_snapshot *s, char **error)
 {
-    struct lun_worker_options options = { .registry = g->registry, .log = g->options.log, .writer = g->writer, .shared = &g->shared, .limits = g->options.limits,
+    struct lun_worker_options options = { .registry = g->registry, .log = g->options.log, .writer = g->writer, .shelf = g->shelf, .shared = &g->shared, .limits = g->options.limits,
         .keyring = lun_changes_keyring(g->changes), .base = g->options.base, .self = g, .ended = worker_ended, .renew = renew, .retire = retire, .released = released, .canary = canary, .trouble = trouble };
     int wanted = workers_wanted(g, s);
     if (g->options.listen && !lun_listeners_open(&g->listeners, s, wanted, g->options.handed, error)) return false;
@@ -141,7 +143,7 @@ static bool open_admin(struct lun_gateway *g)
     lun_listen_text(g->listeners.admin, g->admin_address);
     for (int i = 0; i < g->n; i++) lun_worker_bar(g->workers[i], g->listeners.admin);
     lun_reactor_enter(g->reactor);
-    g->admin = lun_admin_new(&(struct lun_admin_options){ .reactor = g->reactor, .registry = g->registry, .changes = g->changes, .workers = g->workers, .n_workers = g->n, .books = g->books, .fleet = g->fleet,
+    g->admin = lun_admin_new(&(struct lun_admin_options){ .reactor = g->reactor, .registry = g->registry, .changes = g->changes, .workers = g->workers, .n_workers = g->n, .books = g->books, .fleet = g->fleet, .shelf = g->shelf,
                                                           .writer = g->writer, .recent = g->recent, .captured = g->captured, .log = g->options.log }, g->listeners.admin);
     lun_reactor_leave(g->reactor);
     return g->admin;
@@ -175,6 +177,17 @@ static bool open_fleet(struct lun_gateway *g, const struct lun_snapshot *s, char
     return g->fleet;
 }
 
+static bool open_shelf(struct lun_gateway *g, const struct lun_snapshot *s, char **error)
+{
+    if (!g->fleet || !s->cache.redis) return true;
+    g->shelf = lun_shelf_new(&(struct lun_shelf_options){ .cache = g->registry->cache, .fleet = g->fleet, .metrics = g->registry->metrics, .log = g->options.log, .url = s->redis, .ca = s->redis_ca,
+                                                          .prefix = s->redis_prefix, .wait = s->cache.redis_wait, .answer = (size_t)s->cache.answer }, error);
+    if (!g->shelf) return false;
+    g->registry->emptied = (struct lun_told_emptied){ lun_shelf_empty, g->shelf };
+    lun_news_shelf(g->news, g->shelf);
+    return true;
+}
+
 static bool open_all(struct lun_gateway *g, struct lun_mistakes *mistakes, char **error)
 {
     if (!(g->reactor = lun_reactor_new(g->options.base))) {
@@ -190,7 +203,7 @@ static bool open_all(struct lun_gateway *g, struct lun_mistakes *mistakes, char 
     g->shared.connections_max = s->limits.connections;
     if (!g->options.base) lun_keys_check_first(lun_changes_first(g->changes), g->registry, g->options.log);
     if (s->request_log && !(g->writer = lun_writer_new(s->request_log, error))) return false;
-    return open_books(g, s, error) && open_fleet(g, s, error) && open_workers(g, s, error) && open_admin(g);
+    return open_books(g, s, error) && open_fleet(g, s, error) && open_shelf(g, s, error) && open_workers(g, s, error) && open_admin(g);
 }
 
 struct lun_gateway *lun_gateway_new(const struct lun_gateway_options *options, struct lun_mistakes *mistakes, char **error)
@@ -263,11 +276,13 @@ void lun_gateway_free(struct lun_gateway *g)
     if (g->reactor) lun_reactor_leave(g->reactor);
     free(g->workers);
     free(g->listeners.fds);
-    if (g->news) lun_news_tie(g->news, NULL, NULL);
+    if (g->news) lun_news_tie(g->news, NULL, NULL), lun_news_shelf(g->news, NULL);
+    lun_shelf_stop(g->shelf);
     lun_fleet_stop(g->fleet);           /* before what lies in the reactor's list is freed: who posts goes through the list */
     lun_books_free(g->books);
     lun_webhook_stop(g->webhook, WEBHOOK_GRACE);
     lun_changes_free(g->changes);
+    lun_shelf_free(g->shelf);
     lun_fleet_free(g->fleet);           /* behind the last who posts to the reactor: its own post may lie there still */
     lun_reactor_free(g->reactor);
     lun_news_free(g->news);

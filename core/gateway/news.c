@@ -15,6 +15,7 @@ struct lun_news {
     const struct lun_log *log;
     struct lun_changes *changes;
     struct lun_fleet *fleet;
+    struct lun_shelf *shelf;            /* NULL: answers are not shared */
     int learning;                       /* changes under way of what was heard */
     bool caught_up;                     /* everything is to be told once these are done */
 };
@@ -31,6 +32,8 @@ void lun_news_tie(struct lun_news *n, struct lun_changes *changes, struct lun_fl
     n->changes = changes;
     n->fleet = fleet;
 }
+
+void lun_news_shelf(struct lun_news *n, struct lun_shelf *shelf) { n->shelf = shelf; }
 
 void lun_news_free(struct lun_news *n) { free(n); }
 
@@ -145,6 +148,8 @@ static void hear_rest(struct lun_news *n, const struct lun_fleet_news *news)
         lun_log(n->log, LUN_LOG_WARN, "from another gateway: what it tells of %s cannot be understood", news->name);
 }
 
+static void hear_emptied(struct lun_news *n, const struct lun_fleet_news *news) { if (n->shelf) lun_shelf_heard(n->shelf, news->text); }
+
 void lun_news_heard(void *self, const struct lun_fleet_news *news, size_t count)
 {
     struct lun_news *n = self;
@@ -153,6 +158,7 @@ void lun_news_heard(void *self, const struct lun_fleet_news *news, size_t count)
     for (size_t i = 0; n->changes && i < count; i++)
         if (!strncmp(news[i].name, BACK, strlen(BACK))) hear_back(n, &news[i]);
         else if (!strncmp(news[i].name, LUN_COOLING_NEWS, strlen(LUN_COOLING_NEWS))) hear_rest(n, &news[i]);
+        else if (!strcmp(news[i].name, LUN_SHELF_NEWS)) hear_emptied(n, &news[i]);
         else if (strncmp(news[i].name, KEY, strlen(KEY))) continue;         /* of a later version of this program */
         else if ((keys[n_keys] = hear_key(n, &news[i]))) n_keys++;
     if (n_keys) {
@@ -167,5 +173,6 @@ void lun_news_caught_up(void *self)
 {
     struct lun_news *n = self;
     n->caught_up = true;
+    if (n->shelf) lun_shelf_caught_up(n->shelf);
     if (!n->learning && n->changes) tell_all(n);
 }

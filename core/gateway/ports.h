@@ -72,10 +72,11 @@ void lun_attempt_end(struct lun_attempt *, enum lun_kind, const char *detail);  
 /* ---- requests ---- */
 
 /* Those of one worker's requests that wait for what another thread may do: for a turn at a rate limit, for an equal request's answer
- * (zero-initialise; set `post`). When it is done, `post` is called, on that thread and under the limiter's or the cache's lock, so it may
+ * or one from Redis (zero-initialise; set `post`). When it is done, `post` is called, on that thread and under the limiter's, the cache's or the shelf's lock, so it may
  * do nothing but see to it that lun_waiting_look is called soon on the worker's own thread. Several posts before one look are one. */
 struct lun_waiting {
     void (*post)(void *self); void *self;
+    struct lun_shelf *shelf;                /* where answers are looked for that the cache does not have; NULL: nowhere */
     struct lun_waiter *first;               /* the walks' */
 };
 void lun_waiting_look(struct lun_waiting *);                /* wakes those that have news; a fact like the others */

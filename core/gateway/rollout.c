@@ -96,7 +96,7 @@ void lun_rollout_free(struct lun_rollout *r)
 void lun_rollout_tell(const struct lun_log *log, struct lun_registry *registry, const char *name, const struct lun_canary_event *e)
 {
     bool back = e->to == LUN_CANARY_ROLLED_BACK && !strcmp(e->by, "lunette");
-    if (e->to == LUN_CANARY_ROLLED_BACK) lun_cache_purge(registry->cache);       /* what the new side has answered is not to be given on */
+    if (e->to == LUN_CANARY_ROLLED_BACK) lun_registry_empty_cache(registry);       /* what the new side has answered is not to be given on */
     if (back) lun_metrics_add(registry->metrics, LUN_METRIC_CANARY_ROLLBACKS, (const char *[]){ name }, 1);
     lun_log(log, back ? LUN_LOG_WARN : LUN_LOG_INFO, "canary %s: %s at %.10g %% -> %s at %.10g %% (%s): %s", name, lun_canary_state_name(e->from), e->share_before,
             lun_canary_state_name(e->to), e->share, e->by, e->why);

@@ -115,7 +115,7 @@ void lun_view_providers(const struct lun_snapshot *s, lun_us now, struct lun_buf
 
 /* ---- the response cache ---- */
 
-void lun_view_cache(const struct lun_snapshot *s, struct lun_registry *registry, struct lun_buf *out)
+void lun_view_cache(const struct lun_snapshot *s, struct lun_registry *registry, struct lun_shelf *shelf, struct lun_buf *out)
 {
     struct lun_cache_view v;
     lun_cache_look_at(registry->cache, &v);
@@ -130,6 +130,12 @@ void lun_view_cache(const struct lun_snapshot *s, struct lun_registry *registry,
         lun_json_member_number(out, "ttl", lun_us_to_seconds(s->cache.ttl));
         lun_json_member_bool(out, "shared", s->cache.shared);
         lun_json_member_int(out, "answer", s->cache.answer);
+    }
+    if (shelf) {
+        lun_json_put_key(out, "redis");
+        lun_buf_putc(out, '{');
+        lun_shelf_show(shelf, out);
+        lun_buf_putc(out, '}');
     }
     lun_buf_putc(out, '}');
 }

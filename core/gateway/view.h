@@ -2,9 +2,10 @@
 #ifndef LUN_GATEWAY_VIEW_H
 #define LUN_GATEWAY_VIEW_H
 #include "gateway/changes.h"
+#include "gateway/shelf.h"
 
 void lun_view_providers(const struct lun_snapshot *, lun_us now, struct lun_buf *out);
-void lun_view_cache(const struct lun_snapshot *, struct lun_registry *, struct lun_buf *out);
+void lun_view_cache(const struct lun_snapshot *, struct lun_registry *, struct lun_shelf *, struct lun_buf *out);       /* the shelf: NULL: there is none */
 void lun_view_settings(const struct lun_snapshot *, const struct lun_tuning *, struct lun_buf *out);
 void lun_view_canary(const struct lun_canary_rule *, lun_us now, struct lun_buf *out);
 void lun_view_canaries(const struct lun_snapshot *, lun_us now, struct lun_buf *out);

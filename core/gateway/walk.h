@@ -3,6 +3,7 @@
 #define LUN_GATEWAY_WALK_H
 #include "gateway/bill.h"
 #include "gateway/ports.h"
+#include "gateway/shelf.h"
 #include "gateway/stream.h"
 #include "state/cache_key.h"
 #include "state/limit.h"
@@ -61,13 +62,23 @@ struct lun_attempt {
     unsigned finishes;                  /* the same: LUN_FINISH_… */
 };
 
+/* The same with the answers that gateways keep together. */
+struct lun_far {
+    struct lun_shelf_asker asker;       /* has a look while it looks there */
+    struct lun_waiter waiter;
+    char name[LUN_CACHE_NAME];
+    uint64_t epoch;                     /* in which it began */
+    lun_us since, until;                /* how old an answer may be; how long it waits */
+};
+
 /* A request's part in the response cache (caching.c). */
 struct lun_caching {
-    enum { LUN_CACHING_NOT_YET, LUN_CACHING_WAITS, LUN_CACHING_ASKS, LUN_CACHING_OVER } state;
+    enum { LUN_CACHING_NOT_YET, LUN_CACHING_WAITS, LUN_CACHING_LOOKS, LUN_CACHING_ASKS, LUN_CACHING_OVER } state;
     struct lun_cache_visit visit;       /* open while it waits or asks */
     struct lun_waiter waiter;
     struct lun_cache_key key;
-    lun_us since;                       /* when it began to wait */
+    lun_us since;                       /* when it began to wait, or to look */
+    struct lun_far *far;                /* NULL: its answers are not kept elsewhere */
     struct lun_cached *answer;          /* its own reference */
     struct lun_buf shown, hidden;       /* a stream's events, as long as they may be kept */
 };
@@ -142,13 +153,13 @@ void lun_tell_keepalive(struct lun_request *);          /* a comment line, if it
 
 /* The response cache (caching.c). */
 enum lun_caching_look { LUN_CACHING_WAIT, LUN_CACHING_GO, LUN_CACHING_HIT };
-enum lun_caching_look lun_caching_look(struct lun_request *);     /* HIT: there is an answer. GO: ask a provider. WAIT: an equal request does */
+enum lun_caching_look lun_caching_look(struct lun_request *);     /* HIT: there is an answer. GO: ask a provider. WAIT: an equal request does, or Redis is asked */
 void lun_caching_tell(struct lun_request *);            /* the answer there is goes out, all of it */
 void lun_caching_event(struct lun_request *, const struct lun_event *);     /* an event of its stream was taken: it may be kept */
 void lun_caching_keep(struct lun_request *, const struct lun_attempt *);    /* that answer is good and all there: kept, if it may be; who waits has it */
 void lun_caching_held(struct lun_request *);            /* a client that has not read its stream for a second holds nobody else up: who waits
                                                            for that answer asks for itself */
-lun_us lun_caching_due(const struct lun_request *);     /* when that is */
+lun_us lun_caching_due(const struct lun_request *);     /* when that is; or when Redis has been waited for long enough */
 void lun_caching_leave(struct lun_request *);           /* there will be none (any more): who waits is not kept. Again: nothing */
 
 /* Adds up what the trials came to: done->usage, cost, latency, upstream_wait. */

@@ -288,7 +288,7 @@ struct lun_worker *lun_worker_new(const struct lun_worker_options *options, stru
     *w = (struct lun_worker){ .options = *options, .moved.run = look, .ready.run = be_ready, .drain.run = drain_now, .until = LUN_NEVER, .reaper.fire = reap, .cutter.fire = cut_all };
     w->keyring = lun_keyring_ref(options->keyring);
     w->presented.secret = lun_siphash_new();
-    w->waiting = (struct lun_waiting){ .post = moved, .self = w };
+    w->waiting = (struct lun_waiting){ .post = moved, .self = w, .shelf = options->shelf };
     if ((w->reactor = lun_reactor_new(options->base))) w->upstream = lun_upstream_new(w->reactor, NULL);
     if (!w->upstream) {
         *error = lun_strdup("the system gives no event loop (out of file descriptors?), or this libcurl cannot be used");

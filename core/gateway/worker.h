@@ -13,6 +13,7 @@ struct lun_worker_options {             /* borrowed until free */
     struct lun_registry *registry;
     const struct lun_log *log;
     struct lun_writer *writer;          /* of the request log; NULL: none */
+    struct lun_shelf *shelf;            /* answers that gateways keep together; NULL: none */
     struct lun_ring *recent;            /* the last lines of it, for who asks the admin listener; NULL: nobody can */
     struct lun_captured *captured;      /* likewise */
     struct lun_server_shared *shared;

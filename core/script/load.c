@@ -109,6 +109,7 @@ static struct lun_snapshot *load(struct lun_loading *l, const char *name, const 
     if (!failed) {
         s->version = lun_files_version(l);
         lun_files_outside(l);
+        if (s->cache.redis) lun_files_alike(l);
         note_names(l);
     } else lun_mistakes_sort(l->mistakes, lun_file_shown(l, name));
     close_machine(l);

@@ -147,6 +147,56 @@ void lun_files_outside(struct lun_loading *l)
     EVP_MD_CTX_free(hash);
 }
 
+static void digest_word(EVP_MD_CTX *hash, const char *text)
+{
+    digest_text(hash, text ? text : "", text ? strlen(text) : 0);
+}
+
+static bool is_secret(const struct lun_snapshot *s, const char *text)
+{
+    for (int i = 0; i < s->n_secrets; i++) if (s->secrets[i].value == text) return true;
+    return false;
+}
+
+/* Keys are not in it, nor other secrets: each gateway may have its own. */
+static void digest_provider(EVP_MD_CTX *hash, const struct lun_snapshot *s, const struct lun_provider *p)
+{
+    digest_word(hash, p->name), digest_word(hash, p->dialect), digest_word(hash, p->base_url);
+    for (int i = 0; i < p->n_headers; i++) {
+        digest_word(hash, p->headers[i].name);
+        if (!is_secret(s, p->headers[i].value)) digest_word(hash, p->headers[i].value);
+    }
+}
+
+static void digest_target(EVP_MD_CTX *hash, const struct lun_target *t)
+{
+    const int64_t numbers[] = { t->provider->index, t->price.input, t->price.output, t->context, t->max_output, t->supports, t->supports_given };
+    digest_word(hash, t->name), digest_word(hash, t->model), digest_word(hash, t->upstream), digest_word(hash, t->facts);
+    digest_text(hash, (const char *)numbers, sizeof numbers);
+    digest_text(hash, (const char *)&t->weight, sizeof t->weight);
+}
+
+/* What a file reads from the environment is not in the version. */
+void lun_files_alike(struct lun_loading *l)
+{
+    struct lun_snapshot *s = l->snapshot;
+    struct lun_buf value = {0};
+    EVP_MD_CTX *hash = EVP_MD_CTX_new();
+    if (!hash || !EVP_DigestInit_ex(hash, EVP_sha256(), NULL)) abort();
+    digest_word(hash, s->version);
+    digest_text(hash, (const char *)&s->limits.output, sizeof s->limits.output);
+    for (int i = 0; i < s->n_providers; i++) digest_provider(hash, s, &s->providers[i]);
+    for (int i = 0; i < s->n_targets; i++) digest_target(hash, &s->targets[i]);
+    for (int i = 0; i < s->n_settings; i++) {
+        value.n = 0;
+        lun_plain_put(&value, &s->settings[i].initial);
+        digest_word(hash, s->settings[i].name), digest_text(hash, value.at, value.n);
+    }
+    EVP_DigestFinal_ex(hash, s->alike, NULL);
+    EVP_MD_CTX_free(hash);
+    lun_buf_free(&value);
+}
+
 /* The same file can be there several times (required by the policy and by gateway.lua): each kind counts once. */
 static void digest(EVP_MD_CTX *hash, const struct lun_part *p)
 {

@@ -197,6 +197,12 @@ static void load_log(struct lun_loading *l)
     if (s->audit_log) s->audit_log = lun_file_path(l, s->audit_log, &s->arena);
 }
 
+static bool says_redis(struct lun_loading *l)
+{
+    const struct lun_value *v = lun_value_get(l->root, "redis");
+    return v && (v->type == LUN_VALUE_TEXT || v->type == LUN_VALUE_SECRET);
+}
+
 static void load_cache(struct lun_loading *l)
 {
     struct lun_cache_rules *rules = &l->snapshot->cache;
@@ -208,6 +214,7 @@ static void load_cache(struct lun_loading *l)
     lun_check(l, LUN_SCOPE_CACHE, v, rules, 0, "cache.");
     if (rules->answer > rules->size && lun_value_get(v, "answer")) lun_wrong(l, lun_value_get(v, "answer"), "is more than cache.size");
     if (rules->answer > rules->size) rules->answer = rules->size;
+    if (rules->redis && !says_redis(l)) lun_wrong(l, lun_value_get(v, "redis"), "needs a Redis: say which in `redis`, as in redis = \"redis://10.0.0.5:6379\"");
 }
 
 static void load_report(struct lun_loading *l)

@@ -96,6 +96,7 @@ const char *lun_file_shown(struct lun_loading *, const char *name);             
 const char *lun_part_shown(struct lun_loading *, const struct lun_part *);      /* the same of a file that was read; one of the binary is in no folder */
 const char *lun_files_version(struct lun_loading *);                                /* "support.lua@a1b2c3d4e5f6" */
 void lun_files_outside(struct lun_loading *);           /* fills in snapshot->outside */
+void lun_files_alike(struct lun_loading *);             /* fills in snapshot->alike; behind the version */
 void lun_file_looked_at(struct lun_loading *, const char *path);
 /* Whether it is Lua; told when not, with file and line. */
 bool lun_file_compiles(struct lun_loading *, const struct lun_file *);

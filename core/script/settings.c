@@ -58,7 +58,7 @@ const struct lun_setting lun_settings[] = {
     S("ledger", LUN_TEXT, LUN_CAN_BE_OFF, 1, 1024, NULL, NULL, 0, AT(lun_snapshot, ledger),
       "The file, an SQLite database, in which what was spent is kept; default: ledger.db in the folder state. false: in memory alone, and a restart begins at nothing spent."),
     S("redis", LUN_PLACE, LUN_CAN_BE_OFF | LUN_HIDDEN, 0, 0, NULL, NULL, 0, NOWHERE,
-      "The Redis by which several gateways share their budgets, rates, keys and rollbacks: \"redis://HOST[:PORT][/DB]\", \"rediss://…\" (TLS), \"unix:/PATH[?db=N]\"; with a user or password in it, "
+      "The Redis by which several gateways share their budgets, rates, keys, rollbacks and, with cache.redis, answers: \"redis://HOST[:PORT][/DB]\", \"rediss://…\" (TLS), \"unix:/PATH[?db=N]\"; with a user or password in it, "
       "\"redis://[USER]:PASSWORD@HOST\", as secret \"NAME\" (or LUNETTE_REDIS in the environment). Not said, or false: this gateway shares nothing."),
     S("redis_prefix", LUN_TEXT, 0, 1, 64, "lunette", NULL, 0, AT(lun_snapshot, redis_prefix),
       "What the names of all keys in Redis begin with, before a colon: gateways with the same one share, others on the same Redis do not meet."),
@@ -254,6 +254,8 @@ const struct lun_setting lun_settings[] = {
     S("ttl", LUN_SECONDS, LUN_MORE_THAN_MIN, 0, YEAR, "300", NULL, 0, AT(lun_cache_rules, ttl), "How long an answer is given again."),
     S("shared", LUN_BOOL, 0, 0, 0, "false", NULL, 0, AT(lun_cache_rules, shared), "One client's answers are given to others too; otherwise each of `clients` has its own."),
     S("answer", LUN_SIZE, 0, 1024, LARGE, "1MiB", NULL, 0, AT(lun_cache_rules, answer), "Of one answer; a larger one is not kept."),
+    S("redis", LUN_BOOL, 0, 0, 0, "false", NULL, 0, AT(lun_cache_rules, redis), "Answers are kept in the Redis of `redis` as well, in plain text, for all gateways there that answer alike."),
+    S("redis_wait", LUN_SECONDS, LUN_MORE_THAN_MIN, 0, 10, "0.05", NULL, 0, AT(lun_cache_rules, redis_wait), "What a request waits for an answer from Redis at most; then a provider is asked."),
 #undef S
 #define S(name, ...) { LUN_SCOPE_CAPTURE, name, __VA_ARGS__ }
     S("share", LUN_NUMBER, 0, 0, 1, "0", NULL, 0, AT(lun_capture_draft, rules.share), "Of requests, by chance: 0.01 is one in a hundred."),

@@ -38,6 +38,9 @@ enum lun_metric_type { LUN_COUNTER, LUN_GAUGE, LUN_HISTOGRAM };
     X(CACHE_EVICTIONS, "lunette_cache_evictions_total",             COUNTER,   "",                      "Answers that left the response cache to make room") \
     X(CACHE_BYTES,     "lunette_cache_bytes",                       GAUGE,     "",                      "What the response cache holds") \
     X(CACHE_ENTRIES,   "lunette_cache_entries",                     GAUGE,     "",                      "Answers in the response cache") \
+    X(CACHE_REDIS,     "lunette_cache_redis_open",                  GAUGE,     "",                      "With `cache.redis`: 1 while answers can be looked for in Redis") \
+    X(CACHE_REDIS_LOOKS, "lunette_cache_redis_looks_total",         COUNTER,   "result",                "Answers that were looked for in Redis: `hit`, `miss`, `old` (older than the request wanted it), `late` (no word within `redis_wait`), `away` (Redis could not be asked), `refused`, `damaged`") \
+    X(CACHE_REDIS_PUTS, "lunette_cache_redis_puts_total",           COUNTER,   "result",                "Answers that were put into Redis: `kept`, `full` (three quarters of its memory are used), `old` (too late), `away`, `refused`, `dropped` (too many at once)") \
     X(CAPTURED,        "lunette_captured_requests_total",           COUNTER,   "result",                "Requests whose bodies were to be kept for who asks why: `kept`; `too_large`; `refused`, by what redacts them; `failed`, because that did") \
     X(IN_FLIGHT,       "lunette_requests_in_flight",                GAUGE,     "",                      "Requests being answered") \
     X(CIRCUIT,         "lunette_circuit_open",                      GAUGE,     "target",                "1 while the target's circuit is open, 0.5 half open") \

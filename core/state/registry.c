@@ -51,6 +51,12 @@ static void free_client(void *of)
     free(c);
 }
 
+void lun_registry_empty_cache(struct lun_registry *r)
+{
+    lun_cache_purge(r->cache);
+    if (r->emptied.tell) r->emptied.tell(r->emptied.self);
+}
+
 void lun_registry_free(struct lun_registry *r)
 {
     if (!r) return;

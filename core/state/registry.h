@@ -20,6 +20,7 @@ struct lun_registry {
     struct lun_metrics *metrics;
     struct lun_shares *shares;          /* of all rates, should they be had together with other gateways */
     struct lun_told_rests { void (*tell)(void *self, const struct lun_target *, int key, const struct lun_rests *); void *self; } rests;   /* any thread; NULL: nobody */
+    struct lun_told_emptied { void (*tell)(void *self); void *self; } emptied;      /* that the cache was, here: any thread; NULL: nobody */
     const struct lun_zone *zone;        /* of the budgets of keys that are made at run time: that of the last snapshot bound */
     struct lun_registry_names *names;
     struct lun_registry *of;            /* NULL: it lies beside none */
@@ -29,6 +30,7 @@ struct lun_canary *lun_registry_canary(struct lun_registry *, const char *name);
 /* Calls for each there is, also those that the configuration has no more. Likewise. */
 void lun_registry_canaries(struct lun_registry *, void (*each)(void *self, const char *name, struct lun_canary *), void *self);
 struct lun_registry *lun_registry_new(void);
+void lun_registry_empty_cache(struct lun_registry *);       /* for whoever shares it too. Any thread */
 /* One beside another, for a version that is only tried: what that one knows is seen as it is, what is made, counted or stored stays here. It ends before
  * that one. */
 struct lun_registry *lun_registry_aside(struct lun_registry *of);

@@ -29,7 +29,7 @@
 ---@field cache? lunette.Config.Cache|false Equal requests are answered once: {} for the defaults. Nothing said, or false: there is none.
 ---@field capture? lunette.Config.Capture|false Bodies of requests and whole answers that are kept in memory for who asks the admin listener why. Nothing said, or false: none.
 ---@field ledger? string|false The file, an SQLite database, in which what was spent is kept; default: ledger.db in the folder state. false: in memory alone, and a restart begins at nothing spent.
----@field redis? string|lunette.Secret|false The Redis by which several gateways share their budgets, rates, keys and rollbacks: "redis://HOST[:PORT][/DB]", "rediss://…" (TLS), "unix:/PATH[?db=N]"; with a user or password in it, "redis://[USER]:PASSWORD@HOST", as secret "NAME" (or LUNETTE_REDIS in the environment). Not said, or false: this gateway shares nothing.
+---@field redis? string|lunette.Secret|false The Redis by which several gateways share their budgets, rates, keys, rollbacks and, with cache.redis, answers: "redis://HOST[:PORT][/DB]", "rediss://…" (TLS), "unix:/PATH[?db=N]"; with a user or password in it, "redis://[USER]:PASSWORD@HOST", as secret "NAME" (or LUNETTE_REDIS in the environment). Not said, or false: this gateway shares nothing.
 ---@field redis_prefix? string What the names of all keys in Redis begin with, before a colon: gateways with the same one share, others on the same Redis do not meet. Default: lunette
 ---@field redis_cooling? boolean What a 429, a 503 that says how long, or a used-up quota has rest on one gateway rests on all of that Redis. Providers' keys are told apart by their names. Default: false
 ---@field redis_ca? string For rediss://: a file of certificates to trust instead of the system's.
@@ -226,6 +226,8 @@
 ---@field ttl? number How long an answer is given again. Default: 300
 ---@field shared? boolean One client's answers are given to others too; otherwise each of `clients` has its own. Default: false
 ---@field answer? integer|string Of one answer; a larger one is not kept. Default: 1MiB
+---@field redis? boolean Answers are kept in the Redis of `redis` as well, in plain text, for all gateways there that answer alike. Default: false
+---@field redis_wait? number What a request waits for an answer from Redis at most; then a provider is asked. Default: 0.05
 
 ---@class (exact) lunette.Config.Capture
 ---@field share? number Of requests, by chance: 0.01 is one in a hundred. Default: 0

@@ -341,5 +341,5 @@ end
 function Gateway:stop() return self.process:stop(signal.SIGTERM) end
 
 e2e.SIGTERM, e2e.SIGINT, e2e.SIGKILL, e2e.SIGUSR1, e2e.SIGHUP = signal.SIGTERM, signal.SIGINT, signal.SIGKILL, signal.SIGUSR1, signal.SIGHUP
-e2e.SIGABRT = signal.SIGABRT
+e2e.SIGABRT, e2e.SIGSTOP, e2e.SIGCONT = signal.SIGABRT, signal.SIGSTOP, signal.SIGCONT
 return e2e
