@@ -44,7 +44,8 @@
     X("GET",  "/admin/fleet",     fleet,     "The gateways on one Redis: `state`: `none`, `open`, `joining` or `apart` (and `why`); `id` (of this process), `gateways` (alive), `limits`: rates that they have together, " \
                                              "`name limit part used`, where `part` is how much of it this one may use, and `used` what it has of that in the last 60 s") \
     X("GET",  "/admin/budgets",   budgets,   "Budgets, those nearest to their limit first, at most `?n=100`: `{\"budgets\":[{\"name\",\"period\",\"used\",\"held\",\"limit\",\"left\",\"share\",\"resets_in\"}],\"more\":…}`, in USD and seconds; " \
-                                             "`limit` and `left` null: it has none; `resets_in` null: never; `more`: how many are not listed") \
+                                             "`limit` and `left` null: it has none; `resets_in` null: never; `more`: how many are not listed. With several gateways `used` of a limit is what this one has spent and " \
+                                             "what it knows the others to have, spent or drawn ahead, as of when it drew last; `held`, and all of what has no limit, are of this gateway alone") \
     X("GET",  "/admin/providers", providers, "Providers with their keys and targets, as health sees them; `recent`: the last 100 attempts, the oldest first, `+` good, `-` bad") \
     X("POST", "/admin/targets",   open_target, "Opens a target to requests under a hard limit again that was closed for what its provider claimed: `{\"target\":\"openai/gpt-4.1\"}`. Answers `{\"target\":…,\"opened\":…}`, " \
                                              "false where it was open, or 404") \

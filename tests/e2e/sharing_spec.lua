@@ -67,6 +67,36 @@ describe("several gateways on one Redis", function()
     for _, g in ipairs(all) do assert.equal(0, (ledger(g, "verify", g.folder .. "/gateway.lua"))) end
   end)
 
+  it("shows on each what it knows: its own spending and holds, with what it knows the others to have; of what has no limit its own alone", function()
+    local all = several(2)
+    local function shown(g, name)
+      for _, b in ipairs(g:look("budgets").budgets) do if b.name == name then return b end end
+    end
+    local function near(a, b) assert.is_true(math.abs(a - b) < 1e-6, ("%s, and not %s"):format(b, a)) end
+    for i, n in ipairs { 3, 5 } do
+      for _ = 1, n do assert.equal(200, ask(all[i]).status) end
+      near(n * 0.03, shown(all[i], "total").used)
+    end
+    local visit = all[1]:open { text = "slow", headers = { authorization = "Bearer " .. key }, body = { max_tokens = 10 } }
+    e2e.eventually("it is held", function() return shown(all[1], "key app").held > 0 end)
+    assert.equal(0, shown(all[2], "key app").held)
+    for _, g in ipairs(all) do
+      local b = shown(g, "key app")
+      near(5, b.used + b.held + b.left)
+      near((b.used + b.held) / 5, b.share)
+      assert.is_true(b.used >= shown(g, "total").used - 1e-9)
+    end
+    assert.equal(200, visit:rest().status)
+    local spent = 0.03 * (9 + spend_all(all))
+    near(spent, shown(all[1], "total").used + shown(all[2], "total").used)
+    for _, g in ipairs(all) do                                  -- where no more can be drawn they all know the same
+      local b = shown(g, "key app")
+      assert.same({ 5, 0 }, { b.limit, b.held })
+      near(spent, b.used)
+      near(5 - spent, b.left)
+    end
+  end)
+
   it("refuses an exhausted key at once after the first wait", function()
     local all = several(2, "1")
     spend_all(all)
