@@ -165,6 +165,52 @@ describe("one response cache of several gateways", function()
     e2e.eventually("Redis has heard of it again", function() return store:command("hget", "lunette:{lunette}:fleet", "f:cache"):match "%d" end)
   end)
 
+  it("does not keep an answer that was under way when it was emptied by another", function()
+    local a = e2e.puppet()
+    local one, other = open(serve(nil, { url = a.url })), open(serve(nil, { url = a.url }))
+    local visit = one:open { text = "a" }
+    local call = a:accept()
+    assert.equal(200, e2e.request(other.admin, { method = "DELETE", path = "/admin/cache" }).status)
+    e2e.eventually("it has heard", function() return said(one):find("was emptied by another gateway", 1, true) end)
+    call:answer(200, { id = "c", object = "chat.completion", created = 5, model = "x", usage = { prompt_tokens = 3, completion_tokens = 2, total_tokens = 5 },
+                       choices = { { index = 0, message = { role = "assistant", content = "late" }, finish_reason = "stop" } } })
+    assert.equal("late", visit:rest().text)
+    assert.same({}, keys())
+    assert.equal(0, one:look("cache").entries)
+  end)
+
+  it("costs a budget nothing", function()
+    local clients = ([[clients = { { name = "app", hash = "%s", budget = { limit = 5 } } }]]):format(e2e.hash "sk-app")
+    local one, other = two(nil, { more = clients })
+    local function ask(g) return g:chat { headers = { authorization = "Bearer sk-app" } } end
+    local function used(g) return g:metric 'lunette_budget_used_usd{budget="key app"}' end
+    assert.equal("miss", was(ask(one)))
+    kept(one, 1)
+    assert.equal("hit", was(ask(other)))
+    assert.is_true(used(one) > 0)
+    assert.equal(0, used(other))
+    assert.equal(0, other:metric 'lunette_budget_held_usd{budget="key app"}')
+  end)
+
+  it("is left by a reload at once, and begun with by a restart, which the reload says", function()
+    local function with(cache) return { ["gateway.lua"] = config:format(cache, "") } end
+    local g = open(serve())
+    g:chat { text = "a" }
+    assert.equal(200, g:reload(with "").status)
+    assert.equal("miss", was(g:chat { text = "b" }))
+    assert.equal("hit", was(g:chat { text = "b" }))
+    assert.equal(1, looks(g, "miss"))
+    local off = serve ""
+    assert.is_nil(off:look("cache").redis)
+    local result = off:reload(with "redis = true")
+    assert.same({ 200, { "cache.redis" } }, { result.status, result.json.restart })
+    assert.equal("miss", was(off:chat { text = "a" }))
+    off:restart()
+    open(off)
+    off:chat { text = "a" }
+    kept(off, 1)
+  end)
+
   it("takes what lies there for nothing where it is no answer, says so once, and puts its own in its place", function()
     local one, other = two()
     local spoil = [[local text = redis.call("GET", KEYS[1]) redis.call("SET", KEYS[1], text:sub(1, ARGV[1]) .. ARGV[2] .. text:sub(ARGV[1] + ARGV[3] + 1))]]
