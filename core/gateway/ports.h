@@ -123,8 +123,8 @@ struct lun_done {                           /* how it ended, for the log line an
     bool stream_torn; bool fallback;
     struct lun_usage usage; int64_t cost;   /* over all attempts */
     lun_us latency, ttft;                   /* from arrival to the end, and to the first byte said (0: none) */
-    lun_us upstream_wait;                   /* of latency: what was spent waiting for providers, slots, between attempts and for an equal request's answer */
-    lun_us shared_wait;                     /* of that: for an equal request's answer */
+    lun_us upstream_wait;                   /* of latency: what was spent waiting for providers, slots, between attempts and for an equal request's answer, here or in Redis */
+    lun_us shared_wait;                     /* of that: for an equal request's answer, here or in Redis */
     lun_us rested;                          /* of that: between attempts, as a retry was delayed */
     lun_us waited;                          /* rested, and for turns at limiters while nothing else was under way */
 };

@@ -284,6 +284,38 @@ describe("one response cache of several gateways", function()
     open(other)
   end)
 
+  it("answers all who ask, whatever becomes of Redis while they do", function()
+    local one, other = two "redis = true, redis_wait = 0.05, ttl = 1000"
+    local junk = [[for _, key in ipairs(redis.call("KEYS", "lunette:{lunette}:cache:*")) do redis.call("SET", key, "junk") end]]
+    local trouble = {
+      function() end,
+      function() store:command("eval", junk, "0") end,
+      function() store.process:signal(e2e.SIGSTOP) end,
+      function() store.process:signal(e2e.SIGCONT) end,
+      function() e2e.request(one.admin, { method = "DELETE", path = "/admin/cache" }) end,
+      function() store:command "flushall" end,
+      function() store.process:stop() end,
+      function() store:start() end,
+      function() e2e.request(other.admin, { method = "DELETE", path = "/admin/cache" }) end,
+    }
+    for round, happens in ipairs(trouble) do
+      local visits = {}
+      for i = 1, 40 do
+        if i == 15 then happens() end
+        visits[i] = (i % 2 == 0 and one or other):open { text = ("question %d %d"):format(math.floor(round / 3), i % 7), stream = i % 3 == 0 }
+        if i % 11 == 0 then visits[i]:reset() end
+      end
+      for i, visit in ipairs(visits) do
+        local answer = i % 11 ~= 0 and visit:rest()
+        if answer then assert.same({ 200, true }, { answer.status, answer.text:match "^answer %d+$" ~= nil }) end
+      end
+    end
+    open(one) open(other)
+    for _, g in ipairs { one, other } do
+      e2e.eventually("nobody asks or waits", function() local c = g:look "cache" return c.asking == 0 and c.waiting == 0 end)
+    end
+  end)
+
   it("leaves the last quarter of Redis' memory to budgets, and finds what is there in one that is full", function()
     local one, other = two()
     one:chat { text = "a" }
