@@ -66,7 +66,7 @@ all("sessions and prompt caches: a policy can use strategies.sticky", "optional_
 all("a model is asked for by name; `auto` leaves it to the policy", "completion_model embedding_model infer_model_from_keys model_alias_map")
 all("a request is authenticated by the provider's key alone", [[
   aws_access_key_id aws_secret_access_key aws_region_name vertex_project vertex_location vertex_credentials tenant_id client_id client_secret]])
-all("the cache is in the memory of each gateway, for all endpoints", [[
+all("the cache is in memory, and with cache.redis in the Redis of `redis`, for all endpoints", [[
   redis_startup_nodes service_name sentinel_nodes host port password username namespace max_connections supported_call_types redis_flush_size
   default_in_redis_ttl default_in_memory_ttl ssl ssl_cert_reqs ssl_check_hostname db similarity_threshold redis_semantic_cache_embedding_model url]])
 all("what two settings say of one thing is said here once", [[

@@ -102,7 +102,7 @@ function settings.cache(import)
   if not kept[kind] and not params.at.type then return nil end
   if not kept[kind] then
     import.litellm:tell("cache_params", "a cache of this type is not there: answers to equal requests are kept in memory") end
-  if kind == "redis" then params:tell("type", "the cache is in the memory of each gateway, not in Redis") end
+  if kind == "redis" then params:tell("type", "kept in the memory of each gateway; with `redis` and `cache = { redis = true }` in Redis too") end
   if ttl and (ttl <= 0 or ttl > 31622400) then ttl = nil end
   return writer.fields():put("ttl", ttl or 600):put("shared", true)
 end
