@@ -191,7 +191,8 @@ static struct lun_cached *bring_here(request *r, struct lun_cached *a)
 {
     const struct lun_cache_rules *rules = rules_of(r);
     if (!a) return NULL;
-    bool fresh = a->made >= r->caching.far->since;
+    const struct lun_far *far = r->caching.far;
+    bool fresh = a->made >= far->since && far->epoch == lun_shelf_epoch(shelf_of(r));       /* who waits here may have come after it was emptied */
     lun_shelf_count(shelf_of(r), fresh ? LUN_SHELF_HIT : LUN_SHELF_OLD);
     if (fresh) {
         lun_cache_keep(cache_of(r), &r->caching.visit, a, a->n + a->hidden_n <= (size_t)rules->answer);

@@ -12,7 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SILENCE   (50 * LUN_MS)         /* of Redis, at least, while something is asked of it */
+#define SILENCE   (200 * LUN_MS)        /* of Redis, at least, while something is asked of it */
+#define WAITS     4                     /* … and so many times what a request waits: one that is slow once is not away */
 #define AGAIN     LUN_SECOND            /* when a Redis that refuses is asked anew */
 #define TOO_MUCH  ((size_t)8 << 20)     /* bytes on their way there */
 #define EPOCH_MOST ((uint64_t)1 << 62)
@@ -400,9 +401,10 @@ static void on_stop(struct lun_post *p) { lun_reactor_stop(SHELF_OF(stop, p)->re
 static bool open_redis(struct lun_shelf *s, char **error)
 {
     const struct lun_shelf_options *o = &s->options;
+    lun_us silence = o->wait * WAITS;
     char why[LUN_REDIS_WHY];
     lun_reactor_enter(s->reactor);
-    s->redis = lun_redis_new(&(struct lun_redis_options){ .reactor = s->reactor, .url = o->url, .ca = o->ca, .silence = o->wait > SILENCE ? o->wait : SILENCE, .at_once = AT_ONCE,
+    s->redis = lun_redis_new(&(struct lun_redis_options){ .reactor = s->reactor, .url = o->url, .ca = o->ca, .silence = silence > SILENCE ? silence : SILENCE, .at_once = AT_ONCE,
                                                           .answer = o->answer + OVERHEAD, .state = connected, .self = s }, why);
     lun_reactor_leave_later(s->reactor);
     if (!s->redis) *error = lun_printf("redis: %s", why);

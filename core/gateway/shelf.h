@@ -49,7 +49,7 @@ struct lun_shelf_options {          /* borrowed until free */
     struct lun_metrics *metrics;
     const struct lun_log *log;
     const char *url, *ca, *prefix;  /* of the Redis; ca may be NULL */
-    lun_us wait;                    /* a Redis that says nothing for so long, or 50 ms, is away */
+    lun_us wait;                    /* what requests wait: a Redis that says nothing for four times as long, and 200 ms at least, is away */
     size_t answer;                  /* bytes of one at most */
 };
 /* NULL: *error, yours to free. */

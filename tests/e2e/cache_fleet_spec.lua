@@ -112,11 +112,10 @@ describe("one response cache of several gateways", function()
     assert.equal("hit", was(open(serve()):chat { headers = { ["cache-control"] = "max-age=100" } }))
   end)
 
-  -- What lies there is made older, as if time had passed: its place for the time (bytes 17 to 24) and its checksum (9 to 12) are written anew.
-  local age = [[
+  -- What lies there is changed by somebody who makes the checksum (bytes 9 to 12) right again.
+  local forge = [[
     local text, table_of = redis.call("GET", KEYS[1]), {}
-    local made = struct.unpack("<i8", text, 17) - ARGV[1] * 1000000
-    text = text:sub(1, 16) .. struct.pack("<i8", made) .. text:sub(25)
+    CHANGE
     for i = 0, 255 do
       local c = i
       for _ = 1, 8 do c = bit.band(c, 1) == 1 and bit.bxor(bit.rshift(c, 1), 0x82f63b78) or bit.rshift(c, 1) end
@@ -127,6 +126,9 @@ describe("one response cache of several gateways", function()
     crc = bit.bnot(crc)
     if crc < 0 then crc = crc + 2^32 end
     redis.call("SET", KEYS[1], text:sub(1, 8) .. struct.pack("<I4", crc) .. text:sub(13), "KEEPTTL")]]
+  -- … who makes it older, as if time had passed: bytes 17 to 24 are the time.
+  local age = forge:gsub("CHANGE", [[text = text:sub(1, 16) .. struct.pack("<i8", struct.unpack("<i8", text, 17) - ARGV[1] * 1000000) .. text:sub(25)]])
+  local replace = forge:gsub("CHANGE", [[text = text:gsub(ARGV[1], ARGV[2])]])
 
   it("never takes an answer for younger than it is, and lets who waits for a younger one have it", function()
     local one, other = two "redis = true, redis_wait = 5, ttl = 300"
@@ -237,6 +239,14 @@ describe("one response cache of several gateways", function()
     assert.equal("miss", was(other:chat { text = "another type" }))
     assert.equal(1, looks(other, "refused"))
     kept(other, #ways + 1)
+    for _, change in ipairs { { "data: {", "data: [" }, { '"finish_reason":', "\n\ndata: [DONE]\n\n" }, { "^(........)........", "%1" }, { "a/x", "a\rx" } } do
+      local before = looks(other, "damaged")
+      one:chat { text = change[2], stream = true }
+      e2e.eventually("it is kept", function() key = new_key() return key end)
+      store:command("eval", replace, "1", key, unpack(change))
+      local answer = other:chat { text = change[2], stream = true }
+      assert.same({ "miss", true, before + 1 }, { was(answer), answer.clean, looks(other, "damaged") })
+    end
     local third = open(serve())
     assert.equal("hit", was(third:chat { text = "another type" }))
     for i = 1, #ways do assert.equal("hit", was(third:chat { text = "a" .. i })) end
