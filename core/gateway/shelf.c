@@ -9,6 +9,7 @@
 #include "state/packed.h"
 #include "wire/redis.h"
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,7 +18,7 @@
 #define AGAIN     LUN_SECOND            /* when a Redis that refuses is asked anew */
 #define TOO_MUCH  ((size_t)8 << 20)     /* bytes on their way there */
 #define EPOCH_MOST ((uint64_t)1 << 62)
-enum { AT_ONCE = 64, OVERHEAD = 1 << 16 /* of an answer: its head, names, warning */ };
+enum { AT_ONCE = 64, NAMES = 1 << 16 /* bytes of an answer beside its text */, MORE = 1024 /* of what Redis says beside it */ };
 
 #define SHELF_OF(member, at) ((struct lun_shelf *)(void *)((char *)(at) - offsetof(struct lun_shelf, member)))
 
@@ -41,6 +42,7 @@ struct lun_shelf {
     struct lun_post work, stop;
     struct lun_timer again;
     struct lun_redis *redis; bool connected;
+    char most[24];                      /* bytes that are looked for, as Redis is told */
     look *under_way;
     lun_us ahead;                       /* Redis' clock before our own, at the least; known since it was greeted */
     uint64_t said;                      /* kinds of trouble, since it was open last */
@@ -264,7 +266,7 @@ static bool put(struct lun_shelf *s, look *l)
     const char *script = lun_bundle_find("lua/shelf.lua")->start;
     struct lun_buf bytes = {0};
     lun_us made = l->answer->made + s->ahead;
-    bool good = lun_packed_put(&bytes, l->answer, made);
+    bool good = lun_packed_put(&bytes, l->answer, made) && bytes.n <= s->options.answer + NAMES;
     char *until = lun_printf("%lld", (long long)(made + l->ttl));
     const char *const args[] = { "keep", bytes.at, until };
     const size_t lens[] = { 4, bytes.n, strlen(until) };
@@ -276,9 +278,9 @@ static bool put(struct lun_shelf *s, look *l)
 
 static bool find(struct lun_shelf *s, look *l)
 {
-    const char *const args[] = { "find" };
+    const char *const args[] = { "find", s->most };
     l->asked = s->reactor->loop.now;
-    return lun_redis_eval(s->redis, lun_bundle_find("lua/shelf.lua")->start, l->key, args, NULL, 1, found, l);
+    return lun_redis_eval(s->redis, lun_bundle_find("lua/shelf.lua")->start, l->key, args, NULL, 2, found, l);
 }
 
 static void on_work(struct lun_post *p)
@@ -331,9 +333,9 @@ static void greeted(void *self, const struct lun_redis_reply *r)
 
 static void greet(struct lun_shelf *s)
 {
-    const char *const args[] = { "find" };
+    const char *const args[] = { "find", s->most };
     char *key = lun_printf("%s:{%s}:cache:greeting", s->options.prefix, s->options.prefix);
-    lun_redis_eval(s->redis, lun_bundle_find("lua/shelf.lua")->start, key, args, NULL, 1, greeted, s);
+    lun_redis_eval(s->redis, lun_bundle_find("lua/shelf.lua")->start, key, args, NULL, 2, greeted, s);
     free(key);
 }
 
@@ -405,7 +407,7 @@ static bool open_redis(struct lun_shelf *s, char **error)
     char why[LUN_REDIS_WHY];
     lun_reactor_enter(s->reactor);
     s->redis = lun_redis_new(&(struct lun_redis_options){ .reactor = s->reactor, .url = o->url, .ca = o->ca, .silence = silence > SILENCE ? silence : SILENCE, .at_once = AT_ONCE,
-                                                          .answer = o->answer + OVERHEAD, .state = connected, .self = s }, why);
+                                                          .answer = o->answer + NAMES + MORE, .state = connected, .self = s }, why);
     lun_reactor_leave_later(s->reactor);
     if (!s->redis) *error = lun_printf("redis: %s", why);
     return s->redis;
@@ -416,6 +418,7 @@ struct lun_shelf *lun_shelf_new(const struct lun_shelf_options *options, char **
     struct lun_shelf *s = lun_zalloc(sizeof *s);
     *s = (struct lun_shelf){ .options = *options, .work.run = on_work, .stop.run = on_stop, .again.fire = on_again };
     s->last = &s->first;
+    snprintf(s->most, sizeof s->most, "%zu", options->answer + NAMES);
     pthread_mutex_init(&s->lock, NULL);
     *error = NULL;
     if (!(s->reactor = lun_reactor_new(NULL))) *error = lun_strdup("the system gives no event loop for redis: out of file descriptors?");

@@ -24,7 +24,7 @@ enum { LUN_REDIS_WAITING = 1024, LUN_REDIS_ANSWER = 1 << 20, LUN_REDIS_ITEMS = 1
     X(NOAUTH,      "NOAUTH",      "asks for a password: put it into the URL, as in redis://:PASSWORD@HOST") \
     X(WRONGPASS,   "WRONGPASS",   "refuses the user or the password of the URL") \
     X(NOPERM,      "NOPERM",      "does not permit this user what is needed: EVAL, EVALSHA, PING, SELECT and, inside scripts, INFO, TIME, DEL, EXISTS, EXPIRE, the commands of hashes and (cache.redis) " \
-                                  "GET and SET, on the keys of the prefix") \
+                                  "GET, SET and STRLEN, on the keys of the prefix") \
     X(BUSY,        "BUSY",        "is held up by a script of somebody's that does not end: SCRIPT KILL ends it") \
     X(NOSCRIPT,    "NOSCRIPT",    "does not know the script") \
     X(MOVED,       "MOVED",       "is a node of a cluster, and another node has these keys: name that one") \

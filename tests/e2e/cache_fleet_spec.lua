@@ -259,6 +259,8 @@ describe("one response cache of several gateways", function()
     kept(one, 1)
     assert.equal("hit", was(other:chat { text = "short" }))
     assert.equal("miss", was(other:chat { text = "long 3000" }))
+    store:command("eval", [[redis.call("SET", KEYS[1], ("x"):rep(100000))]], "1", only_key())
+    assert.equal("miss", was(open(serve "redis = true, redis_wait = 5, answer = 2000"):chat { text = "short" }))      -- nor fetched
   end)
 
   it("goes on without a Redis that is killed, and with it when it is back", function()
