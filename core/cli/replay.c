@@ -1,16 +1,15 @@
 #include "cli/replay.h"
 #include "cli/cli.h"
 #include "cli/print.h"
+#include "cli/progress.h"
 #include "cli/replay_verify.h"
 #include "gateway/synthetic.h"
 #include "script/load.h"
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define SHOWN 10                        /* failures that are told one by one */
-#define STEP  ((int64_t)4 << 20)        /* bytes between two looks of the progress bar */
 
 const char lun_usage_replay[] =
     "usage: lunette replay [gateway.lua] LOG [--against other.lua] [--json]\n"
@@ -35,7 +34,8 @@ struct run {
     struct lun_traffic *traffic;        /* NULL: there is a log */
     struct lun_synthetic_rates rates[LUN_REPLAYS_MOST]; int n;
     struct lun_replays *replays;
-    int64_t failures, shown_at;         /* shown_at: bytes read when the progress was shown */
+    struct lun_progress progress;
+    int64_t failures;
 };
 
 /* NULL: told. */
@@ -83,20 +83,6 @@ static bool add(struct run *r, const char *path)
     return s;
 }
 
-/* ---- progress ---- */
-
-static void show_progress(struct run *r, bool over)
-{
-    const struct lun_log_counts *c = lun_log_reader_counts(r->reader);
-    static const char bar[] = "########################################";
-    if ((!over && c->bytes - r->shown_at < STEP) || !isatty(STDERR_FILENO)) return;
-    r->shown_at = c->bytes;
-    int done = c->size > 0 ? (int)(40 * c->bytes / c->size) : 0;
-    if (over) fputs("\r\033[K", stderr);
-    else if (c->size > 0) fprintf(stderr, "\r[%.*s%*s] %lld requests", done, bar, 40 - done, "", (long long)c->read);
-    else fprintf(stderr, "\r%lld requests", (long long)c->read);
-}
-
 /* ---- the run ---- */
 
 /* All from the log, or all that are made. */
@@ -108,7 +94,7 @@ static bool take_all(struct run *r, struct lun_synthetic *made, char **error)
     while (good && made && (g = lun_synthetic_next(made))) good = lun_replays_take(r->replays, g, 0, error);
     while (good && !made && lun_log_reader_next(r->reader, &line)) {
         good = lun_replays_take(r->replays, lun_logged_read(&line), line.n, error);
-        show_progress(r, false);
+        lun_progress_show(&r->progress, lun_log_reader_counts(r->reader));
     }
     return good && lun_replays_end(r->replays, error);
 }
@@ -119,7 +105,7 @@ static bool run(struct run *r)
     char *error = NULL;
     bool good = take_all(r, made, &error);
     int unread = made ? 0 : lun_log_reader_error(r->reader);
-    if (!made) show_progress(r, true);
+    lun_progress_end(&r->progress);
     if (error) fprintf(stderr, "lunette replay: %s\n", error);
     if (unread) fprintf(stderr, "%s: %s\n", r->wanted->log, strerror(unread));
     lun_synthetic_free(made);

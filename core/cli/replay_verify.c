@@ -1,5 +1,6 @@
 #include "cli/replay_verify.h"
 #include "cli/print.h"
+#include "cli/progress.h"
 #include "gateway/verify.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +23,12 @@ static void print(const struct lun_verify *v, const struct lun_log_counts *c, bo
 static int verify(struct lun_verify *v, struct lun_log_reader *reader, const char *log, bool json)
 {
     struct lun_log_line line;
-    while (lun_log_reader_next(reader, &line)) lun_verify_line(v, &line);
+    struct lun_progress progress = {0};
+    while (lun_log_reader_next(reader, &line)) {
+        lun_verify_line(v, &line);
+        lun_progress_show(&progress, lun_log_reader_counts(reader));
+    }
+    lun_progress_end(&progress);
     int error = lun_log_reader_error(reader);
     if (error) fprintf(stderr, "%s: %s\n", log, strerror(error));
     print(v, lun_log_reader_counts(reader), json);

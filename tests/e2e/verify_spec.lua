@@ -1,6 +1,7 @@
 -- What hooks read while they are live, fed back to them: `lunette replay --verify` says that they decide the same, or shows what differs, or why that
 -- cannot be said.
 local e2e = require "support"
+local terminal = require "terminal"
 
 local config = [[
 local function target(name) return { provider = name, model = "up", price = { input = 1, output = 2 } } end
@@ -127,6 +128,19 @@ describe("what hooks read", function()
     pipe:close()
     local same, all = numbers((out:gsub("\n$", "")))
     assert.equal(all, same)
+  end)
+
+  it("shows on a terminal how much of a long log was read, and nowhere else", function()
+    local path = e2e.write(e2e.folder() .. "/log", log:rep(math.ceil(9e6 / #log)))
+    local t = terminal.start({ e2e.program(), "replay", g.folder .. "/gateway.lua", path, "--verify" }, { rows = 24, columns = 100, env = g.settings })
+    assert.equal(0, (t:wait()))
+    local first, read, second, more = t.all:match "^\r%[(#+) +%] (%d+) requests\r%[(#+) +%] (%d+) requests\r\27%[K"
+    assert.is_truthy(first, t.all)
+    assert.is_true(#first >= 10 and #second > #first and #second < 40, t.all)
+    assert.is_true(tonumber(more) > tonumber(read))
+    assert.matches("%d+ of %d+ decisions the same", t.all)
+    local status, _, errors = verify(g, path)
+    assert.same({ 0, "" }, { status, errors })
   end)
 
   it("shows where another policy decides otherwise: the request, the hook, both decisions; exit 1", function()
