@@ -11,12 +11,13 @@
 #include <string.h>
 
 const char lun_usage_show[] =
-    "usage: lunette show ID [--body] [--admin ADDR] [--json]\n"
+    "usage: lunette show ID [--body|--answer] [--admin ADDR] [--json]\n"
     "\n"
     "One of the last requests of a running gateway that is over: who asked what, what was decided and why, each attempt with its times, what it cost. ID: ours\n"
     "(`x-lunette-request-id`), the client's own (`x-request-id`) or a provider's; of several of the same the latest. Why it was decided so is known of requests that\n"
     "failed or fell back, of one in 256, and, with the lines of the policy, of those that were sent with `x-lunette-explain: 1` by who may (`trust`).\n"
     "  --body         prints the body of the request, where `capture` has kept it: lunette show ID --body | lunette explain -\n"
+    "  --answer       likewise the last answer; of a stream the whole answer that its events come to\n"
     LUN_REMOTE_HELP;
 
 static double number(struct lun_json object, const char *name)
@@ -113,7 +114,8 @@ static void put_captured(struct lun_ink *ink, struct lun_json captured)
 {
     struct lun_buf b = {0};
     if (!captured.n) return;
-    lun_buf_printf(&b, "the body of the request and %zu answers; --body prints the first, --json all", lun_json_count(lun_json_get(captured, "answers")));
+    size_t n = lun_json_count(lun_json_get(captured, "answers"));
+    lun_buf_printf(&b, "the body of the request and %zu answer%s; --body prints the first, --answer the last, --json all", n, n == 1 ? "" : "s");
     lun_explain_row(ink, "captured", lun_buf_text(&b));
     lun_buf_free(&b);
 }
@@ -142,14 +144,31 @@ static void put_escaped(struct lun_buf *out, const char *id)
     }
 }
 
-static int put_body(struct lun_buf *out, struct lun_json whole)
+enum part { ALL, BODY, ANSWER };
+
+static int missing(const char *why)
 {
-    if (lun_json_string(lun_json_path(whole, "captured.request"), false, out)) return 0;
-    fputs("lunette show: its body was not kept: `capture` in gateway.lua says of which requests it is\n", stderr);
+    fprintf(stderr, "lunette show: %s\n", why);
     return 1;
 }
 
-static int show(const struct lun_remote *r, const char *id, bool body, bool json)
+static int put_body(struct lun_buf *out, struct lun_json whole)
+{
+    if (lun_json_string(lun_json_path(whole, "captured.request"), false, out)) return 0;
+    return missing("its body was not kept: `capture` in gateway.lua says of which requests it is");
+}
+
+static int put_answer(struct lun_buf *out, struct lun_json whole)
+{
+    struct lun_json answers = lun_json_path(whole, "captured.answers"), last = {0};
+    for (struct lun_json_each e = lun_json_each(answers); lun_json_next(&e); ) last = e.value;
+    if (lun_json_string(lun_json_get(last, "body"), false, out)) return 0;
+    if (lun_json_is(lun_json_get(last, "left_out"), "too_large")) return missing("its stream was too large to be kept");
+    if (last.n) return missing("its stream has parts that cannot be put together to an answer, so it was not kept");
+    return missing(answers.n ? "nobody answered it" : "its answer was not kept: `capture` in gateway.lua says of which requests it is");
+}
+
+static int show(const struct lun_remote *r, const char *id, enum part part, bool json)
 {
     struct lun_remote_answer answer;
     struct lun_buf path = {0}, out = {0};
@@ -158,7 +177,7 @@ static int show(const struct lun_remote *r, const char *id, bool body, bool json
     put_escaped(&path, id);
     int status = lun_remote_get(r, lun_buf_text(&path), json, &answer);
     if (json) lun_remote_print_json(&answer);
-    else if (!status && body) status = put_body(&out, answer.json);
+    else if (!status && part != ALL) status = (part == BODY ? put_body : put_answer)(&out, answer.json);
     else if (!status) put_all(&ink, answer.json), lun_ink_end(&ink);
     lun_print(&out, stdout);
     lun_remote_answer_free(&answer);
@@ -169,20 +188,21 @@ static int show(const struct lun_remote *r, const char *id, bool body, bool json
 int lun_command_show(int argc, char **argv)
 {
     static const struct option options[] = { { "admin", required_argument, NULL, 'a' }, { "json", no_argument, NULL, 'j' }, { "body", no_argument, NULL, 'b' },
-        { "help", no_argument, NULL, 'h' }, { 0 } };
+        { "answer", no_argument, NULL, 'w' }, { "help", no_argument, NULL, 'h' }, { 0 } };
     struct lun_remote remote;
     const char *admin = NULL;
-    bool json = false, body = false;
+    bool json = false;
+    enum part part = ALL;
     for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) != -1; ) {
         if (c == 'h') return fputs(lun_usage_show, stdout) < 0;
         if (c == '?') return fputs(lun_usage_show, stderr), 2;
         if (c == 'a') admin = optarg;
         json |= c == 'j';
-        body |= c == 'b';
+        if (c == 'b' || c == 'w') part = c == 'b' ? BODY : ANSWER;
     }
     if (argc - optind != 1 || !*argv[optind]) return fputs(lun_usage_show, stderr), 2;
     int status = lun_remote_open(&remote, "show", admin);
-    if (!status) status = show(&remote, argv[optind], body, json);
+    if (!status) status = show(&remote, argv[optind], part, json);
     lun_remote_free(&remote);
     return status;
 }

@@ -329,5 +329,6 @@ void lun_attempt_close(attempt *a, enum lun_kind kind)
 void lun_attempt_free(attempt *a)
 {
     lun_buf_free(&a->in);
+    lun_buf_free(&a->trial.events);
     lun_stream_free(&a->events);
 }

@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "base/ring.h"
 #include "gateway/answer.h"
+#include "gateway/recast.h"
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -36,14 +37,26 @@ static bool is_theirs(const struct lun_capture_rules *r, const struct lun_questi
     return !r->n_keys;
 }
 
-bool lun_captured_wants(const struct lun_question *q, const struct lun_done *done)
+bool lun_captured_may(const struct lun_question *q)
 {
     const struct lun_capture_rules *r = &q->snapshot->capture;
-    if (q->inner || q->decide_only || !q->body || !is_theirs(r, q)) return false;
-    return (r->errors && (done->status >= 400 || done->stream_torn)) || place_of(q) < r->share;
+    return (r->errors || place_of(q) < r->share) && !q->inner && !q->decide_only && q->body && is_theirs(r, q);
+}
+
+bool lun_captured_wants(const struct lun_question *q, const struct lun_done *done)
+{
+    return lun_captured_may(q) && (done->status >= 400 || done->stream_torn || place_of(q) < q->snapshot->capture.share);
 }
 
 /* ---- keeping ---- */
+
+void lun_captured_event(struct lun_trial *t, const struct lun_event *e)
+{
+    if (e->kind != LUN_EVENT_GOOD || t->too_many) return;
+    t->too_many = t->events.n + e->n > LUN_CAPTURED_EVENTS;
+    if (!t->too_many) lun_buf_add(&t->events, e->bytes, e->n);
+    else lun_buf_free(&t->events);
+}
 
 enum result { KEPT, TOO_LARGE, REFUSED, FAILED };
 static const char *const names[] = { "kept", "too_large", "refused", "failed" };
@@ -65,18 +78,38 @@ static enum result put_text(struct lun_buf *out, const char *text, size_t n, con
     return good ? KEPT : k->why ? FAILED : REFUSED;
 }
 
+/* Into `out` as the whole answer that they come to. What is left out of it, where something is. */
+static enum result put_events(struct lun_buf *out, const struct lun_trial *t, struct keeping *k)
+{
+    struct lun_buf whole = {0};
+    const char *left_out = t->too_many ? "too_large" : !lun_recast_whole(t->events.at, t->events.n, &t->usage, &whole) ? "not_understood" : whole.n > LUN_CAPTURED_TEXT ? "too_large" : NULL;
+    enum result result = KEPT;
+    lun_json_member_bool(out, "stream", true);
+    if (left_out) lun_json_member_text(out, "left_out", left_out);
+    else lun_json_put_key(out, "body"), result = put_text(out, whole.at, whole.n, "answer", k);
+    if (whole.n) explicit_bzero(whole.at, whole.n);
+    lun_buf_free(&whole);
+    return result;
+}
+
+static enum result put_body(struct lun_buf *out, const struct lun_trial *t, struct keeping *k)
+{
+    lun_json_put_key(out, "body");
+    return put_text(out, t->body, t->body_n, "answer", k);
+}
+
 static enum result put_answers(struct lun_buf *out, const struct lun_question *q, struct keeping *k)
 {
     enum result result = KEPT;
     lun_json_put_key(out, "answers");
     lun_buf_putc(out, '[');
     for (const struct lun_trial *t = q->trials; t && result == KEPT; t = t->next) {
-        if (!t->body || !t->body_n) continue;
+        bool events = t->events.n || t->too_many;
+        if (!events && !t->body_n) continue;
         if (out->at[out->n - 1] != '[') lun_buf_putc(out, ',');
         lun_buf_putc(out, '{');
         lun_json_member_int(out, "attempt", t->number);
-        lun_json_put_key(out, "body");
-        result = put_text(out, t->body, t->body_n, "answer", k);
+        result = events ? put_events(out, t, k) : put_body(out, t, k);
         lun_buf_putc(out, '}');
     }
     lun_buf_putc(out, ']');

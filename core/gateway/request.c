@@ -5,6 +5,7 @@
  * state again must do no harm. */
 #include "gateway/walk.h"
 #include "base/alloc.h"
+#include "gateway/captured.h"
 #include "gateway/plan.h"
 #include "gateway/reply.h"
 #include "state/charge.h"
@@ -280,6 +281,7 @@ static enum go commit(request *r)
     lun_done_add_up(r->question, &r->done);
     if (!r->question->stream) lun_caching_keep(r, a);
     lun_tell_head(r, &a->trial, a->content_type, (int64_t)a->in.n);
+    a->captured = r->question->stream && r->question->capturing && lun_captured_may(r->question);
     if (r->question->stream) return to(r, LUN_AT_STREAM);
     lun_tell_bytes(r, a->in.at, a->in.n);
     return over(r, LUN_CLEAN);
@@ -304,6 +306,7 @@ static enum go stream(request *r)
             return give_up(r);
         }
         if (!r->ended_events) lun_caching_event(r, &e);
+        if (a->captured) lun_captured_event(&a->trial, &e);
         if (e.kind != LUN_EVENT_HIDDEN && !broken && !r->ended_events) lun_tell_bytes(r, e.bytes, e.n);
         r->ended_events |= e.kind == LUN_EVENT_DONE;
     }

@@ -18,6 +18,7 @@ struct lun_question *lun_station_question_of(struct lun_station *s, uint64_t see
     lun_us wall = s->wall ? s->wall(s->wall_self) : lun_clock_wall();
     struct lun_question *q = lun_question_new(s->stock, s->snapshot, s->registry, s->loop, wall, seed_of_it);
     q->tuning = lun_tuning_ref(s->tuning);
+    q->capturing = s->captured;
     q->rehearsal = s->rehearsal;
     q->rehearsal_new = s->rehearsal_new;
     return q;

@@ -46,7 +46,7 @@ struct lun_attempt {
     struct lun_buf in; size_t read;     /* bytes before `read` are dealt with */
     lun_us heard;
     enum lun_attempt_form form;
-    struct lun_stream events;
+    struct lun_stream events; bool captured;    /* captured: its events are kept as they are told */
     /* owned until close() */
     struct lun_turn turn; bool queued;  /* in the limiter's hands */
     struct lun_waiter waiter;

@@ -54,7 +54,7 @@ const struct lun_setting lun_settings[] = {
     S("cache", LUN_TABLE, LUN_CAN_BE_OFF, 0, 0, NULL, NULL, LUN_SCOPE_CACHE, NOWHERE,
       "Equal requests are answered once: {} for the defaults. Nothing said, or false: there is none."),
     S("capture", LUN_TABLE, LUN_CAN_BE_OFF, 0, 0, NULL, NULL, LUN_SCOPE_CAPTURE, NOWHERE,
-      "Bodies of requests and whole answers that are kept in memory for who asks the admin listener why. Nothing said, or false: none."),
+      "Bodies of requests and answers that are kept in memory for who asks the admin listener why. Nothing said, or false: none."),
     S("ledger", LUN_TEXT, LUN_CAN_BE_OFF, 1, 1024, NULL, NULL, 0, AT(lun_snapshot, ledger),
       "The file, an SQLite database, in which what was spent is kept; default: ledger.db in the folder state. false: in memory alone, and a restart begins at nothing spent."),
     S("redis", LUN_PLACE, LUN_CAN_BE_OFF | LUN_HIDDEN, 0, 0, NULL, NULL, 0, NOWHERE,

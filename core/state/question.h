@@ -90,6 +90,7 @@ struct lun_trial {
     enum lun_suspect suspect;       /* what about its usage cannot be true */
     const char *body; size_t body_n;    /* of a whole answer (also an error's), at most 256 KiB here; borrowed */
     const char *finish_reason;      /* of the first choice, or NULL */
+    struct lun_buf events; bool too_many;   /* of a stream that may be captured (gateway/captured.h): as they were told; freed with the attempt. Too many: none */
 };
 
 enum { LUN_REQUEST_ID = 33 };       /* of its text, with its end */
@@ -136,6 +137,7 @@ struct lun_question {
     struct lun_trace *trace;        /* and how it was decided written down; NULL: not */
     bool decide_only;               /* nothing but a decision is wanted: over once there is a plan, nothing is sent, held or counted */
     bool inner;                     /* a policy's own question (lunette.chat): not counted among those of clients */
+    bool capturing;                 /* somebody would keep its bodies, if `capture` says so */
     bool rehearsal;                 /* a trial run of hooks, before a version is adopted: functions of the host are not called */
     bool rehearsal_new;             /* in which it is new at every canary */
     bool shadow;                    /* a version is asked beside the one that decides: likewise */

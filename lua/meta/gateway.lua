@@ -27,7 +27,7 @@
 ---@field webhook? lunette.Config.Webhook|string|lunette.Secret|false Who is told, by POST, of budgets that run out and of providers that are down. A URL alone, as text or secret "NAME", may stand for the table.
 ---@field prices? string|false A file with the prices of many models, in the form of LiteLLM's model_prices_and_context_window.json: for targets that say no price, context or max_output.
 ---@field cache? lunette.Config.Cache|false Equal requests are answered once: {} for the defaults. Nothing said, or false: there is none.
----@field capture? lunette.Config.Capture|false Bodies of requests and whole answers that are kept in memory for who asks the admin listener why. Nothing said, or false: none.
+---@field capture? lunette.Config.Capture|false Bodies of requests and answers that are kept in memory for who asks the admin listener why. Nothing said, or false: none.
 ---@field ledger? string|false The file, an SQLite database, in which what was spent is kept; default: ledger.db in the folder state. false: in memory alone, and a restart begins at nothing spent.
 ---@field redis? string|lunette.Secret|false The Redis by which several gateways share their budgets, rates, keys, rollbacks and, with cache.redis, answers: "redis://HOST[:PORT][/DB]", "rediss://…" (TLS), "unix:/PATH[?db=N]"; with a user or password in it, "redis://[USER]:PASSWORD@HOST", as secret "NAME" (or LUNETTE_REDIS in the environment). Not said, or false: this gateway shares nothing.
 ---@field redis_prefix? string What the names of all keys in Redis begin with, before a colon: gateways with the same one share, others on the same Redis do not meet. Default: lunette

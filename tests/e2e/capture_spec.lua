@@ -3,8 +3,25 @@ local e2e = require "support"
 
 local provider
 setup(function()
-  provider = e2e.provider [[return function(request)
+  provider = e2e.provider [[local repeated = {}
+  for i = 1, 12 do repeated[i] = ("x"):rep(100000) end
+  return function(request)
     if request.text:find "fail" then return { status = 400, body = { error = { message = "write to bob@example.org" } } } end
+    local function said(...)
+      local events = {}
+      for i, words in ipairs { ... } do events[i] = { choices = { { index = 0, delta = { content = words } } } } end
+      return events
+    end
+    local function ending(events)
+      events[#events + 1] = { choices = { { index = 0, delta = {}, finish_reason = "stop" } } }
+      events[#events + 1] = "[DONE]"
+      return { events = events }
+    end
+    if request.text == "cut" then return { events = said("one ", "two"), cut = "fin" } end
+    if request.text == "pieces" then return ending(said("ask an", "n@exam", "ple.org now")) end
+    if request.text == "many" then return ending(said(unpack(repeated, 1, 12))) end
+    if request.text == "long" then return ending(said(unpack(repeated, 1, 3))) end
+    if request.text == "odd" then return ending { { choices = { { index = 0, delta = { content = "odd", annotations = { { a = 1 } } } } } } } end
     return { text = "ask ann@example.org", usage = { input = 3, output = 2 } }
   end]]
 end)
@@ -52,13 +69,51 @@ describe("bodies", function()
     assert.equal(1, #t.captured.answers)
     assert.equal(1, t.captured.answers[1].attempt)
     assert.equal("ask ann@example.org", e2e.json.decode(t.captured.answers[1].body).choices[1].message.content)
-    assert.same({}, told(g, { text = "hello", stream = true }).captured.answers)
     assert.is_nil(told(g, { text = ("x"):rep(300 * 1024) }).captured)
-    assert.same({ 2, 1 }, { counted(g, "kept"), counted(g, "too_large") })
+    assert.same({ 1, 1 }, { counted(g, "kept"), counted(g, "too_large") })
     local id = t.request.id
     local status, out = e2e.run { e2e.program(), "show", id, "--body", "--admin", "127.0.0.1:" .. g.admin }
     assert.same({ 0, t.captured.request }, { status, out })
     assert.is_nil(e2e.json.encode(g:look "requests?n=100"):find("eve@example.org", 1, true))
+    g:stop()
+  end)
+
+  it("of streams are kept as the whole answer that they come to, also where they were cut", function()
+    local g = start "capture = { share = 1 }"
+    local t = told(g, { text = "hello", stream = true })
+    local answer = t.captured.answers[1]
+    assert.same({ 1, 1, true }, { #t.captured.answers, answer.attempt, answer.stream })
+    local body = e2e.json.decode(answer.body)
+    assert.same({ "chat.completion", { role = "assistant", content = "ask ann@example.org" }, "stop" },
+                { body.object, body.choices[1].message, body.choices[1].finish_reason })
+    assert.same({ 3, 2 }, { body.usage.prompt_tokens, body.usage.completion_tokens })       -- though the client did not ask for it
+    local status, out = e2e.run { e2e.program(), "show", t.request.id, "--answer", "--admin", "127.0.0.1:" .. g.admin }
+    assert.same({ 0, answer.body }, { status, out })
+    local cut = told(g, { text = "cut", stream = true })
+    assert.is_true(cut.request.torn)
+    assert.matches("^one two", e2e.json.decode(cut.captured.answers[1].body).choices[1].message.content)
+    g:stop()
+  end)
+
+  it("of streams that are too large, or cannot be put together, are left out, and the request is kept", function()
+    local g = start "capture = { share = 1 }"
+    for text, why in pairs { many = "too_large", long = "too_large", odd = "not_understood" } do
+      local t = told(g, { text = text, stream = true })
+      assert.equal(text, e2e.json.decode(t.captured.request).messages[1].content)
+      assert.same({ { attempt = 1, stream = true, left_out = why } }, t.captured.answers)
+      local status, out, errors = e2e.run { e2e.program(), "show", t.request.id, "--answer", "--admin", "127.0.0.1:" .. g.admin }
+      assert.same({ 1, "" }, { status, out })
+      assert.truthy(errors:find("its stream", 1, true), errors)
+    end
+    assert.equal(3, counted(g, "kept"))
+    g:stop()
+  end)
+
+  it("of streams are kept where they failed, if that is what is wanted, and of nobody else", function()
+    local g = start 'capture = { errors = true, keys = { "two" } }'
+    assert.is_nil(told(g, { text = "cut", stream = true }).captured)
+    assert.is_nil(told(g, { text = "hello", stream = true, key = "two" }).captured)
+    assert.equal(1, #told(g, { text = "cut", stream = true, key = "two" }).captured.answers)
     g:stop()
   end)
 
@@ -79,8 +134,10 @@ describe("bodies", function()
     local t = told(g, { text = "mail eve@example.org" })
     assert.equal("mail request-mail", e2e.json.decode(t.captured.request).messages[1].content)
     assert.equal("ask answer-mail", e2e.json.decode(t.captured.answers[1].body).choices[1].message.content)
+    t = told(g, { text = "pieces", stream = true })             -- a name that no event has whole
+    assert.equal("ask answer-mail now", e2e.json.decode(t.captured.answers[1].body).choices[1].message.content)
     for _, text in ipairs { "boom", "loop", "number", "nothing" } do assert.is_nil(told(g, { text = text }).captured, text) end
-    assert.same({ 1, 3, 1 }, { counted(g, "kept"), counted(g, "failed"), counted(g, "refused") })
+    assert.same({ 2, 3, 1 }, { counted(g, "kept"), counted(g, "failed"), counted(g, "refused") })
     local said = g.process:said()
     for _, part in ipairs { "redact.lua:3: boom", "redact.lua:2: stopped", "neither a text nor nil" } do assert.truthy(said:find(part, 1, true), part) end
     g:stop()
