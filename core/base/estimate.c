@@ -24,15 +24,15 @@ void lun_estimate_add(struct lun_estimate *e, double weight, double outcome, dou
     e->wwoo += wo * wo;
 }
 
-static struct lun_interval around(double value, double deviation)
+struct lun_interval lun_interval_around(double value, double deviation)
 {
     return (struct lun_interval){ value, value - NORMAL_95 * deviation, value + NORMAL_95 * deviation };
 }
 
 static struct lun_interval of_mean(const struct lun_moments *m, int64_t n)
 {
-    if (n < 2) return around(NAN, NAN);
-    return around(m->mean, sqrt(m->square / (double)(n - 1) / (double)n));
+    if (n < 2) return lun_interval_around(NAN, NAN);
+    return lun_interval_around(m->mean, sqrt(m->square / (double)(n - 1) / (double)n));
 }
 
 struct lun_interval lun_estimate_weighted(const struct lun_estimate *e) { return of_mean(&e->weighted, e->n); }
@@ -40,9 +40,9 @@ struct lun_interval lun_estimate_robust(const struct lun_estimate *e)   { return
 
 struct lun_interval lun_estimate_normed(const struct lun_estimate *e)
 {
-    if (e->n < 2 || e->w <= 0) return around(NAN, NAN);
+    if (e->n < 2 || e->w <= 0) return lun_interval_around(NAN, NAN);
     double value = e->wo / e->w, square = e->wwoo - 2 * value * e->wwo + value * value * e->ww;    /* of weight × (outcome − value): the delta method */
-    return around(value, sqrt(square > 0 ? square : 0) / e->w);
+    return lun_interval_around(value, sqrt(square > 0 ? square : 0) / e->w);
 }
 
 double lun_estimate_size(const struct lun_estimate *e)    { return e->ww > 0 ? e->w * e->w / e->ww : 0; }

@@ -21,6 +21,7 @@ struct lun_estimate {
     double outcome, w, ww, wo, wwo, wwoo;                       /* sums of products of weight and outcome */
 };
 struct lun_interval { double value, low, high; };              /* all NaN: there is none */
+struct lun_interval lun_interval_around(double value, double deviation);       /* of 95 %, of what deviates so much, normally */
 
 void lun_estimate_add(struct lun_estimate *, double weight, double outcome, double then, double now);
 

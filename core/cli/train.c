@@ -25,13 +25,14 @@ const char lun_usage_train[] =
     "  --json         the figures as one JSON object\n"
     "\n"
     "PGR is the part of the gap between both models' quality that is recovered, APGR its mean over all shares of calls to the strong model (chance: 0.5), CPT(x)\n"
-    "the least share of such calls for a PGR of x. A threshold of the table is what to compare with: above it the strong model is asked. The same file gives the\n"
-    "same router and figures. Exit status 1 where nothing can be learned from what is read, with line and reason.\n";
+    "the least share of such calls for a PGR of x. How far APGR is off, for want of questions to measure on, is said below. A threshold of the table is what to\n"
+    "compare with: above it the strong model is asked. The same file gives the same router and figures. Exit status 1 where nothing can be learned from what is\n"
+    "read, with line and reason.\n";
 
 enum { STEP = 10 /* percent, between two lines of the table */ };
 
 struct order { const char *scores, *test, *output; double ratio; bool json; };
-struct figures { double apgr, cpt50, cpt80; };
+struct figures { double apgr, cpt50, cpt80; struct lun_interval of; };      /* of: its APGR */
 
 /* What was measured, and on what. */
 struct measured {
@@ -45,7 +46,7 @@ struct measured {
 
 static struct figures figures_of(const struct lun_routed *r, size_t n)
 {
-    return (struct figures){ lun_recovery_apgr(r, n), lun_recovery_cpt(r, n, 0.5), lun_recovery_cpt(r, n, 0.8) };
+    return (struct figures){ lun_recovery_apgr(r, n), lun_recovery_cpt(r, n, 0.5), lun_recovery_cpt(r, n, 0.8), lun_recovery_apgr_interval(r, n) };
 }
 
 static void measure(struct measured *m, const struct lun_training *t, const struct lun_lessons *on, bool held_out)
@@ -157,6 +158,8 @@ static void put_json(struct lun_buf *out, const struct order *o, const struct me
     lun_json_member_number(out, "weak", m->weak);
     lun_json_member_number(out, "strong", m->strong);
     put_figures(out, &m->router);
+    lun_json_member_number(out, "apgr_low", m->router.of.low);
+    lun_json_member_number(out, "apgr_high", m->router.of.high);
     lun_json_put_key(out, "baselines");
     lun_buf_putc(out, '{');
     put_baseline(out, "length", &m->length);
@@ -181,6 +184,7 @@ static void put_text(struct lun_buf *out, const struct order *o, const struct me
     put_line(out, "this router", &m->router);
     put_line(out, "longest first", &m->length);
     put_line(out, "by chance", &m->chance);
+    lun_buf_printf(out, "on other questions of the same kind its APGR is from %.3f to %.3f, 95 times in 100\n", m->router.of.low, m->router.of.high);
     lun_buf_printf(out, "\nto the strong  above threshold  quality      PGR   cost (strong: %g times weak)\n", o->ratio);
     for (int percent = 0; percent <= 100; percent += STEP) {
         struct lun_recovery_at at = point(m, percent);

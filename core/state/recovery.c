@@ -52,6 +52,23 @@ double lun_recovery_apgr(const struct lun_routed *r, size_t n)
     return area / gain / (double)n;
 }
 
+/* The delta method on a ratio of a U-statistic to a mean. A question counts by what it gains, times the share of those behind it, and by what it stands behind. */
+struct lun_interval lun_recovery_apgr_interval(const struct lun_routed *r, size_t n)
+{
+    double apgr = lun_recovery_apgr(r, n), whole = whole_gain(r, n), before = 0, squares = 0;
+    for (size_t i = 0, end; i < n; i = end) {
+        double gain = 0;
+        end = equals(r, n, i, &gain);
+        double behind = 1 - (double)(i + end) / 2 / (double)n, above = before + gain / 2;
+        for (size_t k = i; k < end; k++) {
+            double off = (double)n * (r[k].strong - r[k].weak) * (behind - apgr) + above - apgr * whole;
+            squares += off * off;
+        }
+        before += gain;
+    }
+    return lun_interval_around(apgr, sqrt(squares) / fabs(whole) / (double)n);
+}
+
 double lun_recovery_cpt(const struct lun_routed *r, size_t n, double pgr)
 {
     double gain = 0, wanted = pgr * whole_gain(r, n);

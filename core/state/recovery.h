@@ -10,6 +10,7 @@
  * line, which is the mean over all orders of them. */
 #ifndef LUN_STATE_RECOVERY_H
 #define LUN_STATE_RECOVERY_H
+#include "base/estimate.h"
 #include <stddef.h>
 
 struct lun_routed { double score, weak, strong; };      /* a question: the router's score, and how good either answer is, 0 to 1 */
@@ -19,6 +20,8 @@ void lun_recovery_sort(struct lun_routed *, size_t n);
 /* The mean quality of both; PGR, APGR and CPT say something only where strong > weak. */
 void lun_recovery_ends(const struct lun_routed *, size_t n, double *weak, double *strong);
 double lun_recovery_apgr(const struct lun_routed *, size_t n);
+/* The same, and where it would be, 95 times in 100, had other questions of the same kind been measured on. */
+struct lun_interval lun_recovery_apgr_interval(const struct lun_routed *, size_t n);
 double lun_recovery_cpt(const struct lun_routed *, size_t n, double pgr);
 
 /* What comes of sending those above a threshold to the strong model. */

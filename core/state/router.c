@@ -3,6 +3,8 @@
 #include <string.h>
 
 enum { PIECE = 5 /* bytes */, DIGITS = 4 /* by which a number is told, at most */, LENGTHS = 16, HALF = LUN_ROUTER_LOOKED_AT / 2 };
+enum amount { WORDS, SENTENCES, COMMAS, NUMBERS, DIFFERENT /* about */, LONGEST /* digits */, DECIMALS, FRACTIONS, NUMBERS_IN_100, AMOUNTS };
+_Static_assert(3 * LUN_ROUTER_LOOKED_AT + AMOUNTS * LENGTHS * LUN_ROUTER_WEIGHT <= LUN_ROUTER_FEATURES, "all features of a text find room");
 
 /* Odd numbers without a pattern, one for each kind of feature: the place is the top of the product. */
 #define OF_WORD   0x9E3779B97F4A7C15u
@@ -15,7 +17,9 @@ enum { PIECE = 5 /* bytes */, DIGITS = 4 /* by which a number is told, at most *
 struct bag {
     uint16_t *out;                      /* behind the last */
     uint64_t last, before;              /* the two words that were found last */
-    int words;
+    const char *begin;
+    uint64_t numbers;                   /* a bit for each that was found, by its hash */
+    int amount[AMOUNTS];
 };
 
 static inline void put(struct bag *b, uint64_t product) { *b->out++ = (uint16_t)(product / (UINT64_MAX / LUN_ROUTER_PLACES + 1)); }
@@ -49,8 +53,21 @@ static const char *look_at_word(struct bag *b, const char *at, const char *end)
     piece = (piece << 8 | '>') & ((whole << 8) - 1);
     if (piece >= whole) put(b, piece * OF_PIECE);
     put_word(b, (hash ^ hash >> 29) * OF_PIECE);
-    b->words++;
+    b->amount[WORDS]++;
     return at;
+}
+
+/* "1,000.5" is one number and "3/4" are two, which are a fraction. */
+static void count_number(struct bag *b, const char *from, const char *end)
+{
+    char before = from - b->begin >= 2 && is_digit((unsigned char)from[-2]) ? from[-1] : 0;
+    uint64_t hash = OF_LENGTH;
+    b->amount[DECIMALS] += before == '.';
+    b->amount[FRACTIONS] += before == '/';
+    b->amount[NUMBERS] += before != '.' && before != ',';
+    if (end - from > b->amount[LONGEST]) b->amount[LONGEST] = (int)(end - from);
+    while (from < end) hash = with(hash, (unsigned char)*from++);
+    b->numbers |= 1ull << (hash * OF_WORD >> 58);
 }
 
 static const char *look_at_number(struct bag *b, const char *at, const char *end)
@@ -59,30 +76,43 @@ static const char *look_at_number(struct bag *b, const char *at, const char *end
     while (at < end && is_digit((unsigned char)*at)) at++;
     if (at < end && is_letter((unsigned char)*at)) return look_at_word(b, from, end);
     put_word(b, (uint64_t)(at - from < DIGITS ? at - from : DIGITS) * OF_LENGTH);
-    b->words++;
+    b->amount[WORDS]++;
+    count_number(b, from, at);
     return at;
+}
+
+static void look_at_mark(struct bag *b, const char *at, const char *end)
+{
+    put_word(b, (unsigned char)*at);
+    b->amount[COMMAS] += *at == ',';
+    b->amount[SENTENCES] += (*at == '.' || *at == '!' || *at == '?') && (at + 1 == end || (unsigned char)at[1] <= ' ');
 }
 
 static void look_at(struct bag *b, const char *at, size_t n)
 {
     const char *end = at + n;
+    b->begin = at;
     b->last = b->before = 0;
     while (at < end) {
         unsigned char c = (unsigned char)*at;
         if (is_letter(c)) at = look_at_word(b, at, end);
         else if (is_digit(c)) at = look_at_number(b, at, end);
         else {
-            if (c > ' ' && c < 0x7f) put_word(b, c);
+            if (c > ' ' && c < 0x7f) look_at_mark(b, at, end);
             at++;
         }
     }
 }
 
-/* Those of so many words or more: what a length says is added up. */
-static void put_lengths(struct bag *b)
+/* So many or more of each: what an amount says is added up. In several places each, as they are few beside the words. */
+static void put_amounts(struct bag *b)
 {
-    static const int least[LENGTHS] = { 2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64, 91, 128, 181, 256, 362 };
-    for (uint64_t i = 0; i < LENGTHS && b->words >= least[i]; i++) put(b, (i + 1) * OF_LENGTH);
+    static const int least[LENGTHS] = { 1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64, 91, 128, 181, 256 };
+    b->amount[DIFFERENT] = __builtin_popcountll(b->numbers);
+    b->amount[NUMBERS_IN_100] = b->amount[WORDS] ? 100 * b->amount[NUMBERS] / b->amount[WORDS] : 0;
+    for (uint64_t kind = 0; kind < AMOUNTS; kind++)
+        for (uint64_t i = 0; i < LENGTHS && b->amount[kind] >= least[i]; i++)
+            for (uint64_t k = 0; k < LUN_ROUTER_WEIGHT; k++) put(b, ((kind * LENGTHS + i) * LUN_ROUTER_WEIGHT + k + 1) * OF_LENGTH);
 }
 
 /* Leaves each place once. */
@@ -106,7 +136,7 @@ size_t lun_router_features(const char *text, size_t n, uint16_t *out)
     bool whole = n <= LUN_ROUTER_LOOKED_AT;
     look_at(&b, text, whole ? n : HALF);
     if (!whole) look_at(&b, text + n - HALF, HALF);
-    put_lengths(&b);
+    put_amounts(&b);
     return once(out, (size_t)(b.out - out));
 }
 

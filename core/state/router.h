@@ -14,14 +14,15 @@
 #include <stdint.h>
 
 enum {
-    LUN_ROUTER_FORMAT = 1,              /* another one where the same text would have other features, or a weight another place */
+    LUN_ROUTER_FORMAT = 2,              /* another one where the same text would have other features, or a weight another place */
     LUN_ROUTER_PLACES = 1 << 15,
     LUN_ROUTER_LINE = 128,              /* weights in a line of the text, which a line feed ends */
     LUN_ROUTER_SIZE = LUN_ROUTER_PLACES / LUN_ROUTER_LINE * (LUN_ROUTER_LINE + 1),      /* bytes of the text */
     LUN_ROUTER_ZERO = 64,               /* the byte of a weight of nothing; from 37 to 91 in what is written, and any byte may be read */
     LUN_ROUTER_LARGEST = 27,
     LUN_ROUTER_LOOKED_AT = 4096,        /* bytes of a text, at most */
-    LUN_ROUTER_FEATURES = 3 * LUN_ROUTER_LOOKED_AT + 32,        /* of a text, at most */
+    LUN_ROUTER_WEIGHT = 3,              /* places of an amount: how much it is worth beside a word */
+    LUN_ROUTER_FEATURES = 3 * LUN_ROUTER_LOOKED_AT + 512,       /* of a text, at most */
 };
 
 /* What it says is base + scale × Σ weights / √(how many features). */

@@ -28,7 +28,7 @@ describe("lunette.predict", function()
 
   it("of something that is no router fails the hook, and says what is missing", function()
     local g = gateway [[local lunette = require "lunette"
-      return { classify = function(request) return lunette.predict({ format = 1, base = 0 }, request) > 0 and "hard" or "easy" end }]]
+      return { classify = function(request) return lunette.predict({ format = 2, base = 0 }, request) > 0 and "hard" or "easy" end }]]
     local answer = g:ask "hi"
     assert.equal(200, answer.status)
     assert.truthy(answer.notes.error_classify:find("its `scale` is no number", 1, true))

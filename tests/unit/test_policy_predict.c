@@ -3,7 +3,7 @@
 #include "state/router.h"
 
 /* A router in Lua, its weights all of one letter. */
-#define MODEL "local model = { format = 1, base = 0.25, scale = 0.5, weights = (('A'):rep(128) .. '\\n'):rep(256) } "
+#define MODEL "local model = { format = 2, base = 0.25, scale = 0.5, weights = (('A'):rep(128) .. '\\n'):rep(256) } "
 
 static void it_says_what_the_router_says(void **state)
 {
@@ -39,7 +39,7 @@ static void what_is_no_model_is_refused(void **state)
     FAILS("lunette.predict('router.lua', request)", "not string");
     FAILS("lunette.predict(request, request)", "not request");
     FAILS("lunette.predict({}, request)", "its `format` is no number");
-    FAILS(MODEL "model.format = 2 lunette.predict(model, request)", "the model is of format 2, and this program reads 1: train it again");
+    FAILS(MODEL "model.format = 1 lunette.predict(model, request)", "the model is of format 1, and this program reads 2: train it again");
     FAILS(MODEL "model.format = 1e300 lunette.predict(model, request)", "train it again");
     FAILS(MODEL "model.base = 0/0 lunette.predict(model, request)", "its `base` is no number");
     FAILS(MODEL "model.scale = '1' lunette.predict(model, request)", "its `scale` is no number");

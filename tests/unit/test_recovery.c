@@ -3,6 +3,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <cmocka.h>
 
 #define NEAR(a, b) assert_float_equal(a, b, 1e-12)
@@ -92,6 +93,47 @@ static void a_threshold_lets_through_the_share_that_is_said_of_it(void **state)
     }
 }
 
+static void how_far_it_may_be_off_is_reckoned_by_hand(void **state)
+{
+    struct lun_routed r[] = { { 0.1, 1, 1 }, { 0.9, 0, 1 }, { 0.2, 1, 1 }, { 0.8, 0, 1 } }, alike[] = { { 3, 1, 1 }, { 3, 0, 1 }, { 3, 1, 0 }, { 3, 0, 1 } };
+    (void)state;
+    lun_recovery_sort(r, COUNT(r)), lun_recovery_sort(alike, COUNT(alike));
+    struct lun_interval of = lun_recovery_apgr_interval(r, COUNT(r)), chance = lun_recovery_apgr_interval(alike, COUNT(alike));
+    NEAR(of.value, 0.75);
+    assert_float_equal(of.high - 0.75, 1.96 * 0.125, 1e-5), assert_float_equal(0.75 - of.low, 1.96 * 0.125, 1e-5);      /* each question is ⅛ off the mean, times ½ √4 */
+    NEAR(chance.low, 0.5), NEAR(chance.high, 0.5);      /* whatever the questions */
+}
+
+static double drawn(uint64_t *chance) { return (double)((*chance = *chance * 6364136223846793005u + 1442695040888963407u) >> 11) / 9007199254740992.0; }
+
+/* Questions of a kind of which the strong model answers more, the more the higher the score, the weak one some that it does not. */
+static void draw(struct lun_routed *r, size_t n, uint64_t *chance)
+{
+    for (size_t i = 0; i < n; i++) {
+        double hard = drawn(chance), luck = drawn(chance);
+        r[i] = (struct lun_routed){ hard, luck < 0.7 - 0.4 * hard, luck < 0.65 || luck > 0.85 };
+    }
+    lun_recovery_sort(r, n);
+}
+
+static void of_a_thousand_intervals_some_950_hold_the_truth(void **state)
+{
+    enum { MANY = 400000, FEW = 300, TIMES = 1000 };
+    struct lun_routed *all = calloc(MANY, sizeof *all), r[FEW];
+    uint64_t chance = 1;
+    int hold = 0;
+    (void)state;
+    draw(all, MANY, &chance);
+    double truth = lun_recovery_apgr(all, MANY);
+    for (int i = 0; i < TIMES; i++) {
+        draw(r, FEW, &chance);
+        struct lun_interval of = lun_recovery_apgr_interval(r, FEW);
+        hold += of.low <= truth && truth <= of.high;
+    }
+    free(all);
+    assert_in_range(hold, 925, 970);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -102,6 +144,8 @@ int main(void)
         cmocka_unit_test(a_router_can_be_better_than_the_strong_model),
         cmocka_unit_test(scores_may_lie_between_nothing_and_one),
         cmocka_unit_test(a_threshold_lets_through_the_share_that_is_said_of_it),
+        cmocka_unit_test(how_far_it_may_be_off_is_reckoned_by_hand),
+        cmocka_unit_test(of_a_thousand_intervals_some_950_hold_the_truth),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <cmocka.h>
 
+enum { W = LUN_ROUTER_WEIGHT };
+
 static size_t features_of(const char *text, size_t n, uint16_t *out)
 {
     size_t count = lun_router_features(text, n, out);
@@ -39,7 +41,8 @@ static void case_blanks_and_digits_make_no_difference(void **state)
     (void)state;
     assert_true(same("What is a Group", "what IS  a\n\tgroup"));
     assert_true(same("add 12 and 345", "add 98 and 761"));
-    assert_true(same("12345 sheep", "1234567 sheep"));
+    assert_false(same("12345 sheep", "1234567 sheep"));     /* by their length */
+    assert_true(same("0123456789012345 sheep", "01234567890123456789 sheep"));
     assert_false(same("add 12 and 34", "add 123 and 34"));
     assert_false(same("what is a group", "what is a ring"));
     assert_false(same("a ring is what", "what is a ring"));
@@ -52,9 +55,22 @@ static void each_feature_counts_once(void **state)
     (void)state;
     assert_int_equal(count(""), 0);
     assert_int_equal(count(" \n "), 0);
-    assert_int_equal(count("is"), 3);               /* the word, alone and as the first of a pair and of a triple; too short for pieces, and for a length */
-    assert_int_equal(count("ring"), 3 + 2);         /* <ring and ring> */
-    assert_int_equal(count("is is"), 3 + 2 + 1);    /* a pair and a triple more; two words or more */
+    assert_int_equal(count("is"), 3 + W);           /* the word, alone and as the first of a pair and of a triple; too short for pieces; a word or more */
+    assert_int_equal(count("ring"), 3 + 2 + W);     /* <ring and ring> */
+    assert_int_equal(count("is is"), 3 + 2 + 2 * W);    /* a pair and a triple more; two words or more */
+}
+
+static void amounts_are_added_up(void **state)
+{
+    (void)state;
+    assert_int_equal(count("a. a") - count("a; a"), W);             /* a sentence */
+    assert_int_equal(count("a.a") - count("a;a"), 0);
+    assert_int_equal(count("a! a?") - count("a; a:"), 2 * W);
+    assert_int_equal(count("a, a") - count("a; a"), W);             /* a comma */
+    assert_int_equal(count("7") - count("a"), (1 + 1 + 1 + 13) * W);        /* a number, another one, a digit, 100 in 100 */
+    assert_int_equal(count("3.5 a") - count("3;5 a"), (1 - 1 - 2) * W);     /* a decimal, and not two numbers, nor as many in 100 */
+    assert_int_equal(count("3/5 a") - count("3;5 a"), W);           /* a fraction */
+    assert_int_equal(count("3;5") - count("3;3"), W);               /* two different ones */
 }
 
 static void of_a_long_text_both_ends_are_looked_at(void **state)
@@ -239,6 +255,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(case_blanks_and_digits_make_no_difference),
         cmocka_unit_test(each_feature_counts_once),
+        cmocka_unit_test(amounts_are_added_up),
         cmocka_unit_test(of_a_long_text_both_ends_are_looked_at),
         cmocka_unit_test(any_bytes_have_features),
         cmocka_unit_test(the_weights_are_those_of_the_equations),
