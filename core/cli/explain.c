@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "cli/cli.h"
 #include "cli/explain_text.h"
+#include "cli/live.h"
 #include "cli/print.h"
 #include "gateway/dry_run.h"
 #include "gateway/rebuilt.h"
@@ -14,20 +15,26 @@
 
 const char lun_usage_explain[] =
     "usage: lunette explain [gateway.lua] REQUEST [--line N] [--key NAME] [--header 'NAME: VALUE']… [--endpoint NAME] [--set NAME=VALUE]…\n"
-    "                       [--resting TARGET=S]… [--spent BUDGET=USD]… [--answer TEXT] [--short] [--json]\n"
+    "                       [--resting TARGET=S]… [--spent BUDGET=USD]… [--now [--admin ADDR]] [--fail STEP=HOW[@S],…] [--answer TEXT] [--short] [--json]\n"
     "\n"
     "Why a request would be decided as it would, without a call to anybody: what each hook answered, on which line and what it had looked at; the plan with\n"
     "its clocks and what each step would hold; which rule or line left the other targets out; the budgets. Then, on a virtual clock, what would follow if each\n"
-    "step failed in each way, and what the client would get in the end; answers take no time, so that a delay is one that failures cost. It begins with\n"
-    "nothing spent and nobody resting, unless that is said. REQUEST is a file with the body of a request, or - for standard input; what is a line of the request log is made a\n"
-    "request again, as far as the line tells it, and what it does not tell is said. Without gateway.lua: ./gateway.lua.\n"
+    "step failed in each way, or all of them in the same, and what the client would get in the end; answers take no time, so that a delay is one that failures\n"
+    "cost. It begins with nothing spent and nobody resting, unless that is said. REQUEST is a file with the body of a request, or - for standard input; what is a\n"
+    "line of the request log is made a request again, as far as the line tells it, and what it does not tell is said. Without gateway.lua: ./gateway.lua.\n"
     "  --line N       REQUEST is a request log, and its line N is meant\n"
     "  --key NAME     who asks: an entry of `clients`. By default the one that the line names, else the first of them\n"
     "  --header H     a header that the client sends: --header 'x-lunette-task: summary'. Again for more\n"
     "  --endpoint E   chat (the default), completions or embeddings\n"
     "  --set N=V      a setting of the policy. Again for more\n"
     "  --resting T=S  the target T rests for S more seconds, as after a 429. Again for more\n"
-    "  --spent B=USD  so much is spent of the budget B: --spent 'key app=4.99', 'team web=20', total=100. Again for more\n"
+    "  --spent B=USD  so much is spent of the budget B: --spent 'key app=4.99', 'team web=20', 'tag tenant=acme=3', total=100. Again for more\n"
+    "  --now          begins as things stand on a running gateway, as its admin interface tells: which targets rest, what is spent, what its settings are.\n"
+    "                 What --resting, --spent and --set say goes before that\n"
+    "  --admin ADDR   for --now: where that interface is, as for `lunette show`\n"
+    "  --fail S=HOW   in place of what if: what follows if just that happens. S is a step of the plan by its number, or all; HOW a way to fail as they are shown\n"
+    "                 without it, timeout (of the first byte), a status such as 503, or ok; and @2.5 behind it: 2.5 seconds after it was asked. With commas,\n"
+    "                 or again, for more: --fail 1=503@2,2=timeout\n"
     "  --answer TEXT  what every model answers, for policies that look at it (`judge`, lunette.chat)\n"
     "  --short        leaves out what if\n"
     "  --json         one object, the same from run to run\n"
@@ -38,10 +45,12 @@ enum { MOST = 64, BODY_MOST = 32 << 20, LINE_MOST = 1 << 20 };
 
 struct options {
     const char *gateway, *request, *key, *answer;
-    struct lun_pair headers[MOST], settings[MOST], resting[MOST], spent[MOST]; int n_headers, n_settings, n_resting, n_spent;
+    struct lun_pair headers[MOST], settings[MOST], resting[MOST], spent[MOST], failing[MOST]; int n_headers, n_settings, n_resting, n_spent, n_failing;
     bool has_endpoint; enum lun_endpoint endpoint;
     long line;
-    bool json, brief;
+    const char *admin;
+    bool json, brief, now;
+    struct lun_live live;
 };
 
 static int complain(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -114,13 +123,14 @@ static struct lun_snapshot *load(void *self)
     return s;
 }
 
-/* Whether there is such a client. */
-static int check_client(const struct options *o, const char *client)
+/* Whether there is such a client; and how things stand on the gateway that runs, of what this configuration knows, if that is wanted. */
+static int look(struct options *o, const char *client)
 {
     struct lun_snapshot *s = load((void *)o->gateway);
     if (!s) return 1;
     bool there = !client || lun_snapshot_client_named(s, client);
     int status = there ? 0 : complain(1, "`clients` of %s has no \"%s\" (keys that were made at run time are not in it); --key NAME says another", o->gateway, client);
+    if (!status && o->now) status = lun_live_read(&o->live, s, o->admin);
     lun_snapshot_unref(s);
     return status;
 }
@@ -147,42 +157,72 @@ static void print(const struct options *o, struct lun_buf *json)
     lun_buf_free(json);
 }
 
-static int explain(const struct options *o, struct lun_rebuilt *r)
+static bool is_said(const struct lun_pair *said, int n, const char *name)
+{
+    while (n--) if (!strcmp(said[n].name, name)) return true;
+    return false;
+}
+
+/* Those that hold on the gateway that runs, in front of those that were said; what is said goes before. Yours to free. */
+static struct lun_pair *both(const struct lun_live_list *live, const struct lun_pair *said, int n_said, int *n)
+{
+    struct lun_pair *list = lun_alloc((size_t)(live->n + n_said + 1) * sizeof *list);
+    *n = 0;
+    for (int i = 0; i < live->n; i++) if (!is_said(said, n_said, live->pair[i].name)) list[(*n)++] = live->pair[i];
+    for (int i = 0; i < n_said; i++) list[(*n)++] = said[i];
+    return list;
+}
+
+static int explain(struct options *o, struct lun_rebuilt *r)
 {
     struct lun_dry_run d = { .load = load, .self = (void *)o->gateway, .endpoint = o->has_endpoint ? o->endpoint : r->endpoint, .client = o->key ? o->key : r->client, .body = r->body.at,
                              .n = r->body.n, .said = o->answer, .no_what_if = o->brief,
-                             .resting = o->resting, .n_resting = o->n_resting, .spent = o->spent, .n_spent = o->n_spent };
-    struct lun_pair headers[MOST + LUN_REBUILT_HEADERS], settings[MOST + LUN_REBUILT_SETTINGS];
+                             .failing = o->failing, .n_failing = o->n_failing };
+    struct lun_pair headers[MOST + LUN_REBUILT_HEADERS], said[MOST + LUN_REBUILT_SETTINGS], *resting, *spent, *settings;
+    int n_said = 0;
     struct lun_buf out = {0};
     char *error = NULL;
     bool good = false;
     for (int i = 0; i < r->n_headers; i++) headers[d.n_headers++] = r->headers[i];
     for (int i = 0; i < o->n_headers; i++) headers[d.n_headers++] = o->headers[i];
-    for (int i = 0; i < r->n_settings; i++) settings[d.n_settings++] = r->settings[i];
-    for (int i = 0; i < o->n_settings; i++) settings[d.n_settings++] = o->settings[i];
-    d.headers = headers, d.settings = settings;
-    int status = check_client(o, d.client);
+    for (int i = 0; i < r->n_settings; i++) said[n_said++] = r->settings[i];
+    for (int i = 0; i < o->n_settings; i++) said[n_said++] = o->settings[i];
+    int status = look(o, d.client);
     if (status) return status;
+    d.headers = headers;
+    d.resting = resting = both(&o->live.resting, o->resting, o->n_resting, &d.n_resting);
+    d.spent = spent = both(&o->live.spent, o->spent, o->n_spent, &d.n_spent);
+    d.settings = settings = both(&o->live.settings, said, n_said, &d.n_settings);
     bool done = lun_dry_run(&d, &out, &good, &error);
     put_missing(r);
     if (done) print(o, &out);
     else if (error) complain(1, "%s", error);
     lun_buf_free(&out);
+    free(resting), free(spent), free(settings);
     free(error);
-    return !good;
+    return !done || !good;
 }
 
 /* ---- arguments ---- */
 
 /* "name: value", taken apart in place. */
-static bool add(struct lun_pair *list, int *n, char *text, char by)
+static bool add_at(struct lun_pair *list, int *n, char *text, char *value)
 {
-    char *value = strchr(text, by);
     if (!value || value == text || *n == MOST) return false;
     *value++ = 0;
     value += strspn(value, " \t");
     list[(*n)++] = (struct lun_pair){ text, value };
     return true;
+}
+
+static bool add(struct lun_pair *list, int *n, char *text, char by) { return add_at(list, n, text, strchr(text, by)); }
+
+/* "1=503@2,2=timeout" */
+static bool add_failing(struct options *o, char *text)
+{
+    bool good = true;
+    for (char *one; good && (one = strsep(&text, ",")); ) good = add(o->failing, &o->n_failing, one, '=');
+    return good;
 }
 
 static bool read_endpoint(struct options *o, const char *name)
@@ -216,7 +256,8 @@ static bool read_places(struct options *o, int n, char **places)
 int lun_command_explain(int argc, char **argv)
 {
     static const struct option options[] = { { "line", required_argument, NULL, 'l' }, { "key", required_argument, NULL, 'k' }, { "header", required_argument, NULL, 'H' },
-        { "endpoint", required_argument, NULL, 'e' }, { "set", required_argument, NULL, 's' }, { "resting", required_argument, NULL, 'r' }, { "spent", required_argument, NULL, 'p' }, { "answer", required_argument, NULL, 'a' }, { "short", no_argument, NULL, 'b' },
+        { "endpoint", required_argument, NULL, 'e' }, { "set", required_argument, NULL, 's' }, { "resting", required_argument, NULL, 'r' }, { "spent", required_argument, NULL, 'p' }, { "fail", required_argument, NULL, 'f' },
+        { "now", no_argument, NULL, 'n' }, { "admin", required_argument, NULL, 'A' }, { "answer", required_argument, NULL, 'a' }, { "short", no_argument, NULL, 'b' },
         { "json", no_argument, NULL, 'j' }, { "help", no_argument, NULL, 'h' }, { 0 } };
     struct options o = {0};
     struct lun_rebuilt request = {0};
@@ -231,18 +272,22 @@ int lun_command_explain(int argc, char **argv)
         case 'e': good = read_endpoint(&o, optarg); break;
         case 's': good = add(o.settings, &o.n_settings, optarg, '='); break;
         case 'r': good = add(o.resting, &o.n_resting, optarg, '='); break;
-        case 'p': good = add(o.spent, &o.n_spent, optarg, '='); break;
+        case 'p': good = add_at(o.spent, &o.n_spent, optarg, strrchr(optarg, '=')); break;
+        case 'f': good = add_failing(&o, optarg); break;
+        case 'n': o.now = true; break;
+        case 'A': o.admin = optarg; break;
         case 'a': o.answer = optarg; break;
         case 'b': o.brief = true; break;
         case 'j': o.json = true; break;
         default: good = false;
         }
     }
-    if (!good || !read_places(&o, argc - optind, argv + optind)) return fputs(lun_usage_explain, stderr), 2;
+    if (!good || (o.admin && !o.now) || !read_places(&o, argc - optind, argv + optind)) return fputs(lun_usage_explain, stderr), 2;
     int status = take_text(&o, &text);
     if (!status) status = understand(&o, &text, &request);
     if (!status) status = explain(&o, &request);
     lun_rebuilt_free(&request);
+    lun_live_free(&o.live);
     lun_buf_free(&text);
     return status;
 }

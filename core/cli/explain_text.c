@@ -353,11 +353,11 @@ static void put_gets(struct lun_buf *b, struct lun_json outcome)
     put(b, outcome, "status");
     if (has(outcome, "code")) lun_buf_putc(b, ' '), put(b, outcome, "code");
     if (has(outcome, "torn")) lun_buf_puts(b, ", cut");
-    if (number(outcome, "latency_ms") > 0) lun_buf_puts(b, " after" TIE), lun_explain_ms(b, number(outcome, "latency_ms"));
+    if (number(outcome, "latency_ms") > 0) lun_buf_puts(b, " in" TIE), lun_explain_ms(b, number(outcome, "latency_ms"));
     if (number(outcome, "retry_after_s") > 0) lun_buf_puts(b, ", retry-after "), put_places(b, number(outcome, "retry_after_s"), 0, TIE "s");
 }
 
-enum { WAYS = 38, THEN = 36,            /* columns */
+enum { WAYS = 30, THEN = 36,            /* columns */
        MANY = 5,                        /* ways that are not listed one by one */
        SHOWN = 3 };                     /* steps that fail */
 
@@ -409,6 +409,68 @@ static void put_cases(struct lun_ink *i, struct lun_json cases, struct lun_json 
     if (most.n) put_case(i, most, target, true);
 }
 
+static bool is_among(struct lun_json list, struct lun_json text)
+{
+    for (struct lun_json_each e = lun_json_each(list); lun_json_next(&e); ) if (e.value.n == text.n && !memcmp(e.value.at, text.at, text.n)) return true;
+    return false;
+}
+
+/* Whether the client gets the same where in the first of these ways the step before it all fails alone. */
+static bool is_told(struct lun_json cases, struct lun_json outcome)
+{
+    struct lun_json way = lun_json_path(outcome, "ways.0");
+    for (struct lun_json_each e = lun_json_each(cases); lun_json_next(&e); )
+        if (is_among(lun_json_get(e.value, "ways"), way)) return same(e.value, outcome, "status") && same(e.value, outcome, "code");
+    return false;
+}
+
+/* All steps in the same way: only where the client gets another answer than where the last of them fails so. */
+static void put_all(struct lun_ink *i, struct lun_json whole)
+{
+    struct lun_json steps = lun_json_get(whole, "what_if"), last = {0}, first = lun_json_path(steps, "0.target");
+    bool any = false;
+    for (struct lun_json_each e = lun_json_each(steps); lun_json_next(&e); ) last = lun_json_get(e.value, "cases");
+    for (struct lun_json_each e = lun_json_each(lun_json_get(whole, "what_if_all")); lun_json_next(&e); ) {
+        if (is_told(last, e.value)) continue;
+        if (!any) put_in(i, bold, "what if all fail in the same way"), lun_buf_putc(i->out, '\n');
+        any = true;
+        put_case(i, e.value, first, false);
+    }
+}
+
+static void put_attempt(struct lun_ink *i, struct lun_json a)
+{
+    struct lun_buf b = {0};
+    lun_explain_ms(&b, number(a, "at_ms"));
+    lun_buf_puts(i->out, "    at "), lun_buf_add(i->out, b.at, b.n), pad(i->out, wide(&b), NAME);
+    b.n = 0;
+    put(&b, a, "target"), lun_buf_puts(&b, ": "), put(&b, a, "kind");
+    if (number(a, "ms") > 0) lun_buf_puts(&b, " after" TIE), lun_explain_ms(&b, number(a, "ms"));
+    if (has(a, "hedge")) lun_buf_puts(&b, ", beside the one before");
+    if (has(a, "detail")) lun_buf_puts(&b, ": "), put(&b, a, "detail");
+    put_wrapped(i->out, 4 + 3 + NAME, b.at, b.n);
+    lun_buf_free(&b);
+}
+
+static void put_combined(struct lun_ink *i, struct lun_json combined)
+{
+    struct lun_buf b = {0};
+    struct lun_json_each e = lun_json_each(lun_json_get(combined, "failing"));
+    if (!combined.n) return;
+    for (lun_buf_puts(&b, "what if "); lun_json_next(&e); ) {
+        lun_buf_puts(&b, e.index ? ", " : ""), put(&b, e.value, "target");
+        lun_buf_puts(&b, ": "), put(&b, e.value, "way");
+    }
+    lun_explain_head(i, lun_buf_text(&b));
+    b.n = 0;
+    for (e = lun_json_each(lun_json_get(combined, "attempts")); lun_json_next(&e); ) put_attempt(i, e.value);
+    lun_buf_puts(&b, "the client gets "), put_gets(&b, combined);
+    if (has(combined, "message")) lun_buf_puts(&b, ": "), put(&b, combined, "message");
+    lun_buf_puts(i->out, "    ");
+    put_wrapped(i->out, 4, b.at, b.n);
+    lun_buf_free(&b);
+}
+
 static void put_what_if(struct lun_ink *i, struct lun_json whole)
 {
     struct lun_buf b = {0};
@@ -429,12 +491,14 @@ static void put_what_if(struct lun_ink *i, struct lun_json whole)
         lun_buf_printf(&b, "what if %s", e.index ? "then " : "");
         put(&b, e.value, "target");
         lun_buf_puts(&b, " fails");
-        if (!e.index) pad(&b, wide(&b), 4 + WAYS), lun_buf_puts(&b, "next"), pad(&b, wide(&b), 4 + WAYS + THEN), lun_buf_puts(&b, "the client gets"), lun_buf_putc(i->out, '\n');
+        if (!e.index) lun_buf_puts(&b, "  "), pad(&b, wide(&b), 4 + WAYS), lun_buf_puts(&b, "next"), pad(&b, wide(&b), 4 + WAYS + THEN), lun_buf_puts(&b, "the client gets"), lun_buf_putc(i->out, '\n');
         put_in(i, bold, lun_buf_text(&b));
         lun_buf_putc(i->out, '\n');
         lun_buf_free(&b);
         put_cases(i, lun_json_get(e.value, "cases"), lun_json_get(e.value, "target"));
     }
+    put_all(i, whole);
+    put_combined(i, lun_json_get(whole, "combined"));
 }
 
 void lun_explain_put(struct lun_ink *i, struct lun_json whole)

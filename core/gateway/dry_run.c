@@ -4,21 +4,30 @@
 #include "base/ring.h"
 #include "gateway/simulate.h"
 #include "gateway/station.h"
+#include "state/charge.h"
 #include "state/health.h"
+#include "state/tag_values.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define ROOM   ((size_t)4 << 20)        /* of the lines and explanations of a run */
 #define FINISH (11 * LUN_SECOND)        /* what `finish` may wait for is over by then */
-enum { LINES = 64 };
+enum { LINES = 64, DRIPS = 100000 /* of an answer that goes on, at most */ };
 
 static const struct { const char *name, *answer; } ways[] = {
 #define X(name, answer) { name, answer },
     LUN_WAYS(X)
 #undef X
 };
-enum { WAYS = sizeof ways / sizeof *ways, WELL = WAYS, BEFORE = 0 };    /* WELL: none fails. BEFORE: how the steps before the one in question do */
+enum { WAYS = sizeof ways / sizeof *ways, WELL = WAYS, BEFORE = 0 };    /* WELL: it does not fail. BEFORE: how the steps before the one in question do */
+
+static int way_of(const char *name)
+{
+    int way = 0;
+    while (way < WAYS && strcmp(ways[way].name, name)) way++;
+    return way;
+}
 
 /* ---- one run ---- */
 
@@ -26,7 +35,9 @@ enum { WAYS = sizeof ways / sizeof *ways, WELL = WAYS, BEFORE = 0 };    /* WELL:
 struct course {
     const struct lun_dry_run *of;
     const char *steps[LUN_STEPS]; int n;
-    int step, way;                      /* of the run that is begun next: steps before `step` fail, that one in its way */
+    struct fault { int way, status; lun_us after; const char *said; } faults[LUN_STEPS];       /* of the run that is begun next, by the first step of a target */
+    int step;                           /* in question; -1: none */
+    bool all;                           /* all are in question */
     struct lun_scenario *scenarios[WAYS + 1];       /* by way; made when they are needed */
     char *error;
 };
@@ -71,18 +82,92 @@ static struct lun_scenario *scenario(struct course *c, int way)
     return c->scenarios[way];
 }
 
-static bool open_scenarios(struct course *c) { return scenario(c, WELL) && scenario(c, BEFORE) && scenario(c, c->way); }
+static bool open_scenarios(struct course *c)
+{
+    bool good = scenario(c, WELL);
+    for (int i = 0; good && i < c->n; i++) good = scenario(c, c->faults[i].way);
+    return good;
+}
+
+/* So often that no clock runs out but that of the whole: blanks in front of JSON, comments between events. */
+static void go_on(struct lun_scene *scene, const struct lun_step *step, struct lun_arena *arena)
+{
+    lun_us pause = step->idle > 0 && step->idle < step->total ? step->idle / 2 : step->total;
+    int first = scene->stream ? scene->n_pieces : 0, more = pause > 0 && step->total / pause < DRIPS ? (int)(step->total / pause) : DRIPS;
+    struct lun_slice *pieces = lun_arena_alloc(arena, (size_t)(first + more) * sizeof *pieces);
+    for (int i = 0; i < first + more; i++) pieces[i] = i < first ? scene->pieces[i] : scene->stream ? (struct lun_slice){ ": \n\n", 4 } : (struct lun_slice){ " ", 1 };
+    scene->pieces = pieces, scene->n_pieces = first + more;
+    scene->every = pause;
+    scene->stream = true;
+    scene->stall = LUN_NEVER;
+}
 
 static bool play(void *self, const struct lun_scene_request *request, struct lun_arena *arena, struct lun_scene *scene, const char **error)
 {
+    static const struct fault none = { .way = WELL };
     struct run *r = self;
     struct course *c = r->course;
     int at = r->calling && !r->calling->question->inner ? index_of(c, r->calling->trial->target->name) : -1;
-    bool fails = c->way != WELL && at >= 0 && at <= c->step;
-    r->reached |= at == c->step;
-    bool good = lun_scenario_play(c->scenarios[!fails ? WELL : at == c->step ? c->way : BEFORE], request, arena, scene, error);
-    if (good && scene->fail == LUN_KIND_CONNECT_TIMEOUT) scene->after = r->calling->step->connect;
-    return good;
+    const struct fault *f = at >= 0 ? &c->faults[at] : &none;
+    r->reached |= at >= 0 && at == c->step;
+    if (!lun_scenario_play(c->scenarios[f->way], request, arena, scene, error)) return false;
+    if (f->status) scene->status = f->status;
+    if (scene->fail == LUN_KIND_CONNECT_TIMEOUT) scene->after = r->calling->step->connect;
+    if (f->way == way_of("total_timeout")) go_on(scene, r->calling->step, arena);
+    scene->after += f->after;
+    return true;
+}
+
+/* ---- how steps fail ---- */
+
+/* The one in question in its way, those before it so that they are passed by. */
+static void fail_at(struct course *c, int step, int way)
+{
+    c->step = step;
+    for (int i = 0; i < c->n; i++) c->faults[i] = (struct fault){ .way = i < step ? BEFORE : i == step ? way : WELL };
+}
+
+static void fail_all(struct course *c, int way)
+{
+    c->step = 0, c->all = true;
+    for (int i = 0; i < c->n; i++) c->faults[i] = (struct fault){ .way = way };
+}
+
+/* What stands before the @, and behind it. False: it cannot be understood. */
+static bool read_delay(const char *text, char name[32], lun_us *after)
+{
+    size_t n = strcspn(text, "@");
+    double seconds = 0;
+    char *end;
+    if (!n || n >= 32) return false;
+    memcpy(name, text, n), name[n] = 0;
+    if (text[n] && ((seconds = strtod(text + n + 1, &end)), end == text + n + 1 || *end || !(seconds >= 0 && seconds <= 86400))) return false;
+    *after = lun_us_from_seconds(seconds);
+    return true;
+}
+
+static bool read_fault(const char *text, struct fault *f)
+{
+    char name[32], *end;
+    lun_us after;
+    if (!read_delay(text, name, &after)) return false;
+    long status = strtol(name, &end, 10);
+    if (!*end) *f = (struct fault){ way_of("server_error"), (int)status, after, text };
+    else *f = (struct fault){ way_of(strcmp(name, "timeout") ? name : "first_byte_timeout"), 0, after, text };
+    return *end ? f->way < WAYS || !strcmp(name, "ok") : status >= 400 && status <= 599;
+}
+
+static bool fail_as_told(struct course *c, const struct lun_pair *told)
+{
+    struct fault f;
+    char *end;
+    bool all = !strcmp(told->name, "all");
+    long step = strtol(told->name, &end, 10);
+    if (!all && (*end || step < 1 || step > c->n)) c->error = lun_printf("the plan has no step \"%s\" that could fail: it has %d, and there is \"all\"", told->name, c->n);
+    else if (!read_fault(told->value, &f))
+        c->error = lun_printf("no step fails by \"%s\": say a way (reset, rate_limited, timeout …), a status from 400 to 599, or ok; and @ with seconds behind it", told->value);
+    for (int i = 0; !c->error && i < c->n; i++) if (i == index_of(c, c->steps[all ? i : step - 1])) c->faults[i] = f;
+    return !c->error;
 }
 
 /* ---- how things stand ---- */
@@ -116,8 +201,19 @@ static bool is_called(struct lun_account *account, const char *name)
     return !strcmp(v.name, name);
 }
 
+/* "tag tenant=acme", if that tag has a budget. */
+static struct lun_account *account_of_tag(const struct lun_snapshot *s, const char *name)
+{
+    size_t n = strcspn(name, "=");
+    for (int i = 0; name[n] && i < s->n_tags; i++)
+        if (strlen(s->tags[i].name) == n && !memcmp(s->tags[i].name, name, n) && s->tags[i].state && lun_charge_value_good(name + n + 1))
+            return lun_tag_values_account(s->tags[i].state, name + n + 1);
+    return NULL;
+}
+
 static struct lun_account *account_called(const struct lun_snapshot *s, const char *name)
 {
+    if (!strncmp(name, "tag ", 4)) return account_of_tag(s, name + 4);
     for (int i = 0; i < s->n_clients; i++) if (is_called(s->clients[i].account, name)) return s->clients[i].account;
     for (int i = 0; i < s->n_teams; i++) if (is_called(s->teams[i].account, name)) return s->teams[i].account;
     return is_called(s->total_account, name) ? s->total_account : NULL;
@@ -129,7 +225,7 @@ static bool spend(struct run *r, const struct lun_pair *said)
     struct lun_hold hold = {0};
     struct lun_shortage lacks;
     int64_t nano;
-    if (!account) r->course->error = lun_printf("the configuration has no budget \"%s\"; there are \"key NAME\", \"team NAME\" and \"total\"", said->name);
+    if (!account) r->course->error = lun_printf("the configuration has no budget \"%s\"; there are \"key NAME\", \"team NAME\", \"tag NAME=VALUE\" and \"total\"", said->name);
     else if (!lun_price_parse(said->value, strlen(said->value), &nano)) r->course->error = lun_printf("of \"%s\" a number of USD is to be spent, not \"%s\"", said->name, said->value);
     if (r->course->error) return false;
     if (lun_hold_take(&hold, lun_simulation_registry(r->simulation)->money, &account, 1, 0, lun_simulation_wall(r->simulation), NULL, &lacks) == LUN_TAKEN) lun_hold_settle(&hold, nano);
@@ -244,13 +340,14 @@ static void put_request(const struct run *r, struct lun_buf *out)
     lun_buf_putc(out, '}');
 }
 
-static void put_attempt(struct lun_buf *out, struct lun_json attempt, const char *in_question)
+/* `known`: it is said elsewhere how it ended. */
+static void put_attempt(struct lun_buf *out, struct lun_json attempt, bool known)
 {
     static const char *const members[] = { "at_ms", "ms", "hedge" };
     if (out->at[out->n - 1] != '[') lun_buf_putc(out, ',');
     lun_buf_putc(out, '{');
     put_member(out, attempt, "target");
-    if (!in_question || !lun_json_is(lun_json_get(attempt, "target"), in_question)) put_member(out, attempt, "kind");
+    if (!known) put_member(out, attempt, "kind");
     for (size_t i = 0; i < sizeof members / sizeof *members; i++) put_member(out, attempt, members[i]);
     if (lun_json_is(lun_json_get(attempt, "kind"), "skipped")) put_member(out, attempt, "detail");
     lun_buf_putc(out, '}');
@@ -269,14 +366,21 @@ static void put_decided_at(const struct run *r, struct lun_buf *out)
     }
 }
 
+static bool in_question(const struct course *c, struct lun_json target)
+{
+    bool is = c->step >= 0 && lun_json_is(target, c->steps[c->step]);
+    for (int i = 0; c->all && !is && i < c->n; i++) is = lun_json_is(target, c->steps[i]);
+    return is;
+}
+
 /* How those of the step in question failed is left out, so that ways that come to the same are the same text. */
-static void put_outcome(const struct run *r, const char *in_question, struct lun_buf *out)
+static void put_outcome(const struct run *r, struct lun_buf *out)
 {
     static const char *const members[] = { "status", "code", "torn", "target", "fallback", "latency_ms" };
     struct lun_json line = line_of(r);
     lun_json_put_key(out, "attempts");
     lun_buf_putc(out, '[');
-    for (struct lun_json_each e = lun_json_each(lun_json_get(line, "attempts")); lun_json_next(&e); ) put_attempt(out, e.value, in_question);
+    for (struct lun_json_each e = lun_json_each(lun_json_get(line, "attempts")); lun_json_next(&e); ) put_attempt(out, e.value, in_question(r->course, lun_json_get(e.value, "target")));
     lun_buf_putc(out, ']');
     for (size_t i = 0; i < sizeof members / sizeof *members; i++) put_member(out, line, members[i]);
     put_decided_at(r, out);
@@ -308,9 +412,9 @@ static void add_way(struct group *groups, int *n, const char *way, struct lun_bu
 }
 
 /* It was no failure: the step in question answered. */
-static bool went_well(const struct run *r, const char *step)
+static bool went_well(const struct run *r)
 {
-    return lun_json_is(lun_json_get(line_of(r), "target"), step) && !lun_json_get(line_of(r), "torn").n;
+    return in_question(r->course, lun_json_get(line_of(r), "target")) && !lun_json_get(line_of(r), "torn").n;
 }
 
 static void put_groups(struct group *groups, int n, struct lun_buf *out)
@@ -326,26 +430,35 @@ static void put_groups(struct group *groups, int n, struct lun_buf *out)
     }
 }
 
-/* One step in each way. False: a run failed. *reached false: the step is not come to at all. */
-static bool try_step(struct course *c, struct lun_buf *out, bool *reached)
+/* One way of the step in question. *reached: whether it is come to. */
+static bool try_way(struct course *c, const char *way, struct group *groups, int *n, bool *reached)
 {
-    const char *step = c->steps[c->step];
+    struct run r;
+    struct lun_buf outcome = {0};
+    bool good = go(&r, c, false);
+    *reached = r.reached;
+    if (good && r.reached && !went_well(&r)) {
+        lun_buf_putc(&outcome, '{');
+        put_outcome(&r, &outcome);
+        lun_buf_putc(&outcome, '}');
+        add_way(groups, n, way, &outcome);
+    }
+    close_run(&r);
+    return good;
+}
+
+/* One step in each way, or all of them (-1). False: a run failed. *reached false: the step is not come to at all. */
+static bool try_step(struct course *c, int step, struct lun_buf *out, bool *reached)
+{
     struct group groups[WAYS] = {0};
     int n = 0;
-    bool good = true;
+    bool good = true, this_way;
     *reached = true;
-    for (c->way = 0; good && *reached && c->way < WAYS; c->way++) {
-        struct run r;
-        struct lun_buf outcome = {0};
-        if ((good = go(&r, c, false))) {
-            *reached = c->way || r.reached;
-            lun_buf_putc(&outcome, '{');
-            put_outcome(&r, step, &outcome);
-            lun_buf_putc(&outcome, '}');
-            if (r.reached && !went_well(&r, step)) add_way(groups, &n, ways[c->way].name, &outcome);
-            else lun_buf_free(&outcome);
-        }
-        close_run(&r);
+    for (int way = 0; good && *reached && way < WAYS; way++) {
+        if (step < 0) fail_all(c, way);
+        else fail_at(c, step, way);
+        good = try_way(c, ways[way].name, groups, &n, &this_way);
+        *reached = way || this_way;
     }
     put_groups(groups, n, out);
     return good;
@@ -354,15 +467,15 @@ static bool try_step(struct course *c, struct lun_buf *out, bool *reached)
 static bool put_steps(struct course *c, struct lun_buf *out)
 {
     bool good = true, reached, any = false;
-    for (c->step = 0; good && c->step < c->n && c->step < LUN_DRY_RUN_STEPS; c->step++) {
-        const char *target = c->steps[c->step];
+    for (int step = 0; good && step < c->n && step < LUN_DRY_RUN_STEPS; step++) {
+        const char *target = c->steps[step];
         struct lun_buf cases = {0};
-        if (index_of(c, target) < c->step) continue;
-        good = try_step(c, &cases, &reached);
+        if (index_of(c, target) < step) continue;
+        good = try_step(c, step, &cases, &reached);
         if (good && reached) {
             lun_buf_puts(out, any ? ",{" : "{");
             any = true;
-            lun_json_member_int(out, "step", c->step + 1);
+            lun_json_member_int(out, "step", step + 1);
             lun_json_member_text(out, "target", target);
             lun_json_put_key(out, "cases");
             lun_buf_putc(out, '[');
@@ -406,7 +519,7 @@ static bool put_well(struct course *c, struct lun_buf *out, bool *fine)
     if (good) {
         *fine = lun_json_int(lun_json_get(line_of(&r), "status"), &status) && status < 300;
         lun_buf_puts(out, ",\"well\":{");
-        put_outcome(&r, NULL, out);
+        put_outcome(&r, out);
         put_message(&r, out);
         lun_buf_putc(out, '}');
     }
@@ -414,20 +527,68 @@ static bool put_well(struct course *c, struct lun_buf *out, bool *fine)
     return good;
 }
 
+static bool has_others(const struct course *c)
+{
+    for (int i = 1; i < c->n; i++) if (strcmp(c->steps[i], c->steps[0])) return true;
+    return false;
+}
+
 static bool put_what_if(struct course *c, struct lun_buf *out)
 {
+    bool reached;
     lun_buf_puts(out, ",\"what_if\":[");
     bool good = put_steps(c, out);
+    lun_buf_puts(out, "],\"what_if_all\":[");
+    good = good && (!has_others(c) || try_step(c, -1, out, &reached));
     lun_buf_putc(out, ']');
     return good;
+}
+
+static void put_failing(const struct course *c, struct lun_buf *out)
+{
+    lun_json_put_key(out, "failing");
+    lun_buf_putc(out, '[');
+    for (int i = 0; i < c->n; i++) {
+        if (!c->faults[i].said) continue;
+        lun_buf_puts(out, out->at[out->n - 1] == '[' ? "{" : ",{");
+        lun_json_member_int(out, "step", i + 1);
+        lun_json_member_text(out, "target", c->steps[i]);
+        lun_json_member_text(out, "way", c->faults[i].said);
+        lun_buf_putc(out, '}');
+    }
+    lun_buf_putc(out, ']');
+}
+
+static bool put_combined(struct course *c, struct lun_buf *out)
+{
+    struct run r;
+    bool good = true;
+    for (int i = 0; good && i < c->of->n_failing; i++) good = fail_as_told(c, &c->of->failing[i]);
+    if (!good) return false;
+    if ((good = go(&r, c, false))) {
+        lun_buf_puts(out, ",\"combined\":{");
+        put_failing(c, out);
+        put_outcome(&r, out);
+        put_message(&r, out);
+        lun_buf_putc(out, '}');
+    }
+    close_run(&r);
+    return good;
+}
+
+static bool put_failures(struct course *c, struct lun_buf *out)
+{
+    if (c->of->n_failing) return put_combined(c, out);
+    return c->of->no_what_if || put_what_if(c, out);
 }
 
 bool lun_dry_run(const struct lun_dry_run *d, struct lun_buf *out, bool *fine, char **error)
 {
     struct lun_arena arena = {0};
-    struct course c = { .of = d, .way = WELL, .step = -1 };
+    struct course c = { .of = d, .step = -1 };
+    for (int i = 0; i < LUN_STEPS; i++) c.faults[i].way = WELL;
     lun_buf_putc(out, '{');
-    bool good = put_decision(&c, &arena, out) && put_well(&c, out, fine) && (d->no_what_if || put_what_if(&c, out));
+    bool good = put_decision(&c, &arena, out) && put_well(&c, out, fine) && put_failures(&c, out);
     lun_buf_putc(out, '}');
     *error = c.error;
     for (int i = 0; i <= WAYS; i++) lun_scenario_free(c.scenarios[i]);

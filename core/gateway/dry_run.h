@@ -16,17 +16,21 @@ struct lun_dry_run {                    /* borrowed for the length of the call *
     const char *body; size_t n;
     const struct lun_pair *settings; int n_settings;
     const struct lun_pair *resting; int n_resting;      /* targets by name that rest, for so many seconds */
-    const struct lun_pair *spent; int n_spent;          /* budgets ("key app", "team web", "total") of which so many USD are spent */
+    const struct lun_pair *spent; int n_spent;          /* budgets ("key app", "team web", "tag tenant=acme", "total") of which so many USD are spent */
+    /* Steps by number, or "all", that fail at once: in one of LUN_WAYS, by "timeout" or a status ("503"), or not ("ok"); with "@2.5" behind it after so many
+     * seconds only. */
+    const struct lun_pair *failing; int n_failing;
     const char *said;                   /* what every model answers that answers; NULL: "Hello!" */
     bool no_what_if;
 };
 
-/* Writes {"request":{…},"explanation":{…},"what_if":[…]}; request: fields of the log line; what_if: an object for each step that is come to. False: *error (yours to free, NULL where `load` gave none) says
- * why not. *good: whether it would be answered, if all goes well. */
+/* Writes {"request":{…},"explanation":{…},"well":{…},"what_if":[…],"what_if_all":[…]}; request: fields of the log line; what_if: an object for each step that is
+ * come to; what_if_all: what it comes to where all steps fail in the same way. Where some are `failing`: "combined" in place of both. False: *error (yours to
+ * free, NULL where `load` gave none) says why not. *good: whether it would be answered, if all goes well. */
 bool lun_dry_run(const struct lun_dry_run *, struct lun_buf *out, bool *good, char **error);
 
 /*  name, Lua that makes what a provider's script answers (lua/scenario.lua) out of `text`: ways to fail. Those that come to the same are told together. A
- *  connection that is not made in time takes as long as its step waits for one */
+ *  connection that is not made in time takes as long as its step waits for one, and an answer that takes too long never falls silent */
 #define LUN_WAYS(X) \
     X("connect_refused",    "{ fail = 'connect_refused' }") \
     X("dns",                "{ fail = 'dns' }") \
@@ -34,6 +38,8 @@ bool lun_dry_run(const struct lun_dry_run *, struct lun_buf *out, bool *good, ch
     X("connect_timeout",    "{ fail = 'connect_timeout' }") \
     X("first_byte_timeout", "{ text = text, after = 1e9 }") \
     X("idle_timeout",       "{ text = text, stall = true }") \
+    X("total_timeout",      "{ text = text, stall = true }") \
+    X("pool_full",          "{ fail = 'pool_full' }") \
     X("reset",              "{ cut = 'rst' }") \
     X("cut",                "{ text = text, cut = 'fin' }") \
     X("bad_answer",         "{ body = 'no JSON' }") \

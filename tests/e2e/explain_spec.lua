@@ -172,6 +172,72 @@ describe("lunette explain", function()
     assert.same({ 502, 60000 }, { case(told, 2, "first_byte_timeout").status, case(told, 2, "first_byte_timeout").latency_ms })
   end)
 
+  it("tells of an answer that never ends that its time is over, of a full pool that the next is asked", function()
+    local told = explain(body())
+    local long = case(told, 2, "total_timeout")
+    assert.same({ "fast/c@0 slow/s@0", 504, "deadline_exceeded", 590000 }, { path(long), long.status, long.code, long.latency_ms })
+    assert.same({ "fast/c@0 slow/s@0", 200 }, { path(case(told, 1, "pool_full")), case(told, 1, "pool_full").status })
+    local stream = case(explain(body { stream = true }), 2, "total_timeout")
+    assert.same({ true, 590000 }, { stream.torn, stream.latency_ms })
+  end)
+
+  it("tells what comes of it where all steps fail in the same way", function()
+    local told = explain(body())
+    local function all(way) return case({ what_if = { { cases = told.what_if_all } } }, 1, way) end
+    assert.same({ "fast/c@0 slow/s@0", 503, "overloaded" }, { path(all "overloaded"), all("overloaded").status, all("overloaded").code })
+    assert.same({ "fast/c@0 slow/s@0", 429, "rate_limited" }, { path(all "pool_full"), all("pool_full").status, all("pool_full").code })
+    assert.same({ "fast/c@0 fast/c@1.5 slow/s@1.5 slow/s@3", 429 }, { path(all "rate_limited"), all("rate_limited").status })
+    assert.same({ "fast/c@0 slow/s@0.5", 502, 5500 }, { path(all "connect_timeout"), all("connect_timeout").status, all("connect_timeout").latency_ms })
+    assert.same({ "fast/c@0", 400 }, { path(all "bad_request"), all("bad_request").status })
+    local _, out = run(body())
+    assert.truthy(out:find("what if all fail in the same way", 1, true))
+    assert.truthy(out:find("overloaded +slow/s +503 overloaded"), out)
+  end)
+
+  it("tells what comes of failures that were said, at their times, in place of what if", function()
+    local told, status = explain(body(), "--fail", "1=503@0.3,2=timeout")
+    local c = told.combined
+    assert.same({ 0, nil, nil }, { status, told.what_if, told.what_if_all })
+    assert.same({ { step = 1, target = "fast/c", way = "503@0.3" }, { step = 2, target = "slow/s", way = "timeout" } }, c.failing)
+    assert.same({ "fast/c@0 slow/s@0.3", 502, "upstream_failed", 60300 }, { path(c), c.status, c.code, c.latency_ms })
+    assert.same({ "overloaded", 300, "first_byte_timeout" }, { c.attempts[1].kind, c.attempts[1].ms, c.attempts[2].kind })
+    c = explain(body(), "--fail", "1=rate_limited", "--fail", "2=ok@7").combined
+    assert.same({ "fast/c@0 fast/c@1.5 slow/s@1.5", 200, 8500 }, { path(c), c.status, c.latency_ms })
+    c = explain(body(), "--fail", "all=599@300").combined                     -- the clocks of the steps are first
+    assert.same({ "fast/c@0 slow/s@0.8", "first_byte_timeout" }, { path(c), c.attempts[1].kind })
+    local _, out = run(body(), "--fail", "1=503@0.3,2=timeout")
+    for _, part in ipairs { "what if fast/c: 503@0.3, slow/s: timeout\n    at 0 s      fast/c: overloaded after 300 ms\n",
+                            "    at 300 ms   slow/s: first_byte_timeout after 60 s\n    the client gets 502 upstream_failed in 60.3 s: All attempts failed" } do
+      assert.truthy(out:find(part, 1, true), out)
+    end
+    for what, says in pairs { ["3=503"] = "it has 2", ["0=503"] = "it has 2", ["x=503"] = "it has 2", ["1=302"] = 'by "302"', ["1=tired"] = 'by "tired"',
+                              ["1=503@"] = 'by "503@"', ["1=503@-1"] = 'by "503@-1"', ["1=@2"] = 'by "@2"' } do
+      local code, _, errors = run(body(), "--fail", what)
+      assert.same({ 1, true }, { code, errors:find(says, 1, true) ~= nil }, what .. ": " .. errors)
+    end
+    assert.equal(2, (run(body(), "--fail", "503")))
+  end)
+
+  it("begins with what is spent of a tag's value", function()
+    local place = e2e.folder()
+    e2e.write(place .. "/request.json", body { model = "m" })
+    e2e.write(place .. "/gateway.lua", [[return { providers = { p = { base_url = "http://127.0.0.1:1/v1" } },
+      models = { m = { { provider = "p", model = "x", price = { input = 1, output = 1 } } } },
+      budgets = { tags = { tenant = { limit = 1, per = "day" } } } }]])
+    local function told(...)
+      local _, out = e2e.run { e2e.program(), "explain", place .. "/gateway.lua", place .. "/request.json", "--header", "x-lunette-tags: tenant=acme",
+                               "--json", ... }
+      return cjson.decode(out)
+    end
+    assert.equal(200, told("--spent", "tag tenant=acme=0.5").well.status)
+    assert.same({}, told().what_if_all)                         -- one step: that is told of it alone
+    local spent = told("--spent", "tag tenant=acme=0.9999999")
+    assert.same({ 402, 0.9999999 }, { spent.well.status, named(spent.explanation.budgets, "name", "tag tenant=acme").used })
+    assert.equal(200, told("--spent", "tag tenant=other=1").well.status)
+    local code, _, errors = e2e.run { e2e.program(), "explain", place .. "/gateway.lua", place .. "/request.json", "--spent", "tag team=acme=1" }
+    assert.same({ 1, true }, { code, errors:find('no budget "tag team=acme"', 1, true) ~= nil })
+  end)
+
   it("tells of a stream that it is cut once the client has its first word, and not before", function()
     local told = explain(body { stream = true })
     local cut, reset = case(told, 1, "cut"), case(told, 1, "reset")
@@ -311,6 +377,48 @@ describe("a real request", function()
     end), id
   end
   local function show(id, ...) return e2e.run { e2e.program(), "show", id, "--admin", "127.0.0.1:" .. gateway.admin, ... } end
+
+  it("leaves the gateway so that a dry run can begin where it stands", function()
+    ask("app")
+    assert.equal(200, gateway:tell("settings", { long = 7 }).status)
+    local before, names = {}, { A = provider.url, FAST = "sk-fast-key", APP = environment.APP, POOR = environment.POOR }
+    for _, budget in ipairs(gateway:look("budgets").budgets) do before[budget.name] = budget.used end
+    assert.is_true(before["key app"] > 0)
+    local function now(...)
+      local command = { e2e.program(), "explain", gateway.folder .. "/gateway.lua", folder .. "/request.json", "--json", "--short", ... }
+      local status, out, errors = e2e.run(command, names)
+      assert.equal(0, status, errors)
+      return cjson.decode(out)
+    end
+    e2e.write(folder .. "/request.json", body())
+    local admin = "127.0.0.1:" .. gateway.admin
+    local told = now("--now", "--admin", admin)
+    local function used(name) return named(told.explanation.budgets, "name", name).used end
+    assert.same({ before["key app"], before["team web"], 7 }, { used "key app", used "team web", told.request.settings.long })
+    told = now("--now", "--admin", admin, "--spent", "key app=1", "--set", "long=8")
+    assert.same({ 1, 8 }, { used "key app", told.request.settings.long })
+    told = now()
+    assert.equal(0, used "key app")
+    assert.equal(200, gateway:tell("settings", { long = 100 }).status)
+  end)
+
+  it("that was limited makes its target rest, in a dry run that begins there too", function()
+    local limited = e2e.provider [[return function() return { status = 429, headers = { ["retry-after"] = "30" } } end]]
+    local g = e2e.gateway { env = { A = limited.url },
+                            config = [[return { providers = { a = { base_url = env "A" } }, models = { m = { { provider = "a", model = "x" } } } }]] }
+    g:chat { text = "hello" }
+    e2e.write(folder .. "/request.json", body { model = "m" })
+    local function now(...)
+      local command = { e2e.program(), "explain", g.folder .. "/gateway.lua", folder .. "/request.json", "--now", "--admin", "127.0.0.1:" .. g.admin, ... }
+      return e2e.run(command, { A = limited.url })
+    end
+    local _, out = now "--json"
+    assert.matches("^it rests for %d+ s more", cjson.decode(out).explanation.plan.steps[1].rests)
+    g:stop()
+    local code, _, errors = now()
+    assert.same({ 1, true }, { code, #errors > 20 })
+    assert.equal(2, (e2e.run { e2e.program(), "explain", "--admin", "127.0.0.1:1", folder .. "/request.json" }))
+  end)
 
   it("that asked for it, and may, is explained with the lines of its policy", function()
     local told = ask("app", { ["x-lunette-explain"] = "1" })
