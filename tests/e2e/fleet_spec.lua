@@ -3,8 +3,8 @@ local e2e = require "support"
 local redis = require "redis"
 
 local script = [[return function(request) return { text = "fine", usage = { input = 10, output = 10 } } end]]
-local config = [[return { redis = env "REDIS", ledger = false, providers = { a = { base_url = env "A" } },
-  models = { m = { { provider = "a", model = "x", requests_per_minute = %d } } }, policy = "policy.lua",
+local config = [[return { redis = env "REDIS", ledger = false, limits = { lag = false }, providers = { a = { base_url = env "A" } },
+  models = { m = { { provider = "a", model = "x", requests_per_minute = %s } } }, policy = "policy.lua",
   clients = { { name = "app", hash = "%s", requests_per_minute = %d } } }]]
 local policy = "return { select = function(request, targets) return targets:steps { wait = 0 } end } -- %s"
 
@@ -23,9 +23,10 @@ describe("several gateways on one Redis", function()
     end
     return all
   end
+  -- A target without a rate, unless one is said: who has just come has no part of it yet, and `wait = 0` refuses what the client's rate was taken for.
   local function serve(limits)
     limits = limits or {}
-    return e2e.gateway { config = config:format(limits.target or 100000, e2e.hash "sk-app", limits.client or 100000),
+    return e2e.gateway { config = config:format(tostring(limits.target), e2e.hash "sk-app", limits.client or 100000),
                          files = { ["policy.lua"] = policy:format "one" }, workers = 2, env = { A = provider.url, REDIS = store.url } }
   end
   local function several(n, limits)
@@ -181,8 +182,9 @@ describe("several gateways on one Redis", function()
       e2e.eventually("it is known", valid(all[2], key))
       local hash = e2e.hash(key)
       local function forge(name, text)
-        local n = tonumber(store:command("hget", "lunette:{lunette}:fleet", "count")) + 1
-        store:command("hset", "lunette:{lunette}:fleet", "f:key " .. name, ("%d %s"):format(n, text), "n:" .. n, "key " .. name, "count", tostring(n))
+        store:command("eval", [[local n = ("%d"):format(redis.call("hget", KEYS[1], "count") + 1)
+          return redis.call("hset", KEYS[1], "f:key " .. ARGV[1], n .. " " .. ARGV[2], "n:" .. n, "key " .. ARGV[1], "count", n)]],
+          "1", "lunette:{lunette}:fleet", name, text)             -- at once: a gateway may tell something meanwhile
       end
       local form = '{"name":"%s","life":%s,"version":%s,"made":1,"changed":1,"hash":"%s","hint":"%s","fields":{}}'
       forge("double", form:format("double", "1", "1", hash, "sk-x"))

@@ -3,10 +3,13 @@ local e2e = require "support"
 
 local config = [[
 return {
-  policy = "policy.lua", limits = { retries = false, deadline = 20 }, health = { failures = 2, rest = 60 },
+  policy = "policy.lua", limits = { retries = false, lag = false, deadline = 20 }, health = { failures = 2, rest = 60 },
   providers = { a = { base_url = env "A" }, b = { base_url = env "B" } },
   models = { m = { { provider = "a", model = "up" }, { provider = "b", model = "up" } }, solo = { { provider = "a", model = "up" } } },
 }]]
+
+-- Whose files are not taken over before a reload is asked for.
+local unwatched = config:gsub("return {", "%0 watch = false,", 1)
 
 -- A policy that writes its name at every hook.
 local function named(name, more)
@@ -47,7 +50,7 @@ local function becomes(g, name) e2e.eventually("version " .. name .. " serves", 
 
 describe("a reload", function()
   it("is taken over by every worker before it is answered", function()
-    local g = serve({}, { workers = 4 })
+    local g = serve({}, { workers = 4, config = unwatched })
     assert.equal("one", labels(served(g)))
     local before = current(g)
     for _ = 1, 5 do
