@@ -1,7 +1,7 @@
 -- What Redis runs for the answers that several gateways keep together (core/gateway/shelf.h). Not for policies.
 --
--- KEYS[1]: the name of an answer. find: its bytes, if there are any and not more than ARGV[2]. keep: ARGV[2] are its bytes, ARGV[3] the time at which they are too old, in microseconds
--- of Redis' clock. Both are answered with that clock first, by which all gateways tell how old an answer is.
+-- KEYS[1]: the name of an answer. find: its bytes, if there are any and not more than ARGV[2]. keep: ARGV[2] are its bytes, ARGV[3] the time at which they
+-- are too old, in microseconds of Redis' clock. Both are answered with that clock first, by which all gateways tell how old an answer is.
 --
 -- What lies here takes no more than three quarters of `maxmemory`: the rest is for budgets, which cannot do without (lua/draw.lua).
 local clock = redis.call("TIME")
