@@ -28,8 +28,9 @@ static const struct lun_answer *ask(request *r, enum lun_hook hook, attempt *abo
 {
     if (!r->ask.policy) { r->answer = (struct lun_answer){0}; return &r->answer; }
     if (r->hook == LUN_IDLE) {
-        r->hook = LUN_ASKED;
+        r->hook = LUN_ASKING;
         r->ask.policy->ask(r->ask.policy_self, r, hook, about ? &about->trial : NULL);
+        if (r->hook == LUN_ASKING) r->hook = LUN_ASKED;
     }
     if (r->hook == LUN_ASKED) return NULL;
     r->hook = LUN_IDLE;
@@ -386,8 +387,10 @@ static void arm(request *r)
     if (due != LUN_NEVER && (!r->timer.at || due < r->timer.due)) lun_timer_set(r->loop, &r->timer, due);
 }
 
+/* In the same turn in which the client is told the end, so that it is counted and logged before that is sent. */
 static void leave(request *r)
 {
+    lun_loop_forget(r->loop, &r->task);                 /* it may have been woken while closing */
     lun_timer_set(r->loop, &r->timer, LUN_NEVER);
     if (r->ask.over) r->ask.over(r->ask.over_self, r->question, &r->done);       /* the question is gone from here on */
     for (attempt *a; (a = r->attempts); lun_attempt_free(a)) r->attempts = a->next;
@@ -413,7 +416,7 @@ static void walk(struct lun_task *task)
     }
     lun_tell_keepalive(r);
     if (r->state != LUN_AT_END) arm(r);
-    else if (!r->task.ready) leave(r);                  /* woken while closing: the next turn frees it */
+    else leave(r);
 }
 
 static void ring(struct lun_timer *t)
@@ -462,7 +465,8 @@ void lun_request_hurry(request *r)
 
 void lun_request_answer(request *r, const struct lun_answer *answer)
 {
+    bool at_once = r->hook == LUN_ASKING;               /* the walk is where it asks, and goes on */
     r->answer = *answer;
     r->hook = LUN_ANSWERED;
-    lun_loop_wake(r->loop, &r->task);
+    if (!at_once) lun_loop_wake(r->loop, &r->task);
 }

@@ -98,7 +98,7 @@ struct lun_request {
     enum lun_state state;
     /* facts */
     bool gone, paused;
-    enum { LUN_IDLE, LUN_ASKED, LUN_ANSWERED } hook; struct lun_answer answer;
+    enum { LUN_IDLE, LUN_ASKING, LUN_ASKED, LUN_ANSWERED } hook; struct lun_answer answer;
     /* the plan */
     struct lun_plan plan; int at;       /* the next step */
     int tried, begun;                   /* attempts that count; all, skipped ones too */

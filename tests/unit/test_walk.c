@@ -84,6 +84,26 @@ TEST(requests_that_come_together_are_classified_together_then_planned_together)
     for (int i = 0; i < 3; i++) came(q[i], 200, "a=ok");
 }
 
+static struct { struct lun_task task; struct asked *q; bool over; int ran; } sender;
+static void send_it(struct lun_task *t) { (void)t; sender.ran++; sender.over = sender.q->over; }
+static void wake_sender(struct asked *q) { (void)q; lun_loop_wake(&w->loop, &sender.task); }
+
+TEST(what_is_sent_when_the_walk_has_told_it_is_sent_after_the_request_was_counted)
+{
+    open_house(1);
+    world_script(w, 'a', "200 w end");
+    struct asked *q = world_prepare(w, false);
+    memset(&sender, 0, sizeof sender);
+    sender.task.run = send_it;
+    sender.q = q;
+    q->told = wake_sender;
+    q->answer = told_in_order;                          /* each hook answers at once, finish too */
+    world_ask(q);
+    world_run(w);
+    assert_int_equal(sender.ran, 1);
+    assert_true(sender.over);
+}
+
 /* ---- answers that go well ---- */
 
 TEST(a_whole_answer_goes_out_byte_for_byte_with_headers_that_say_who_gave_it)
@@ -1585,6 +1605,7 @@ int main(int argc, char **argv)
         T(what_was_answered_by_what_the_key_was_made_without_is_not_kept),
         T(a_stream_that_waits_is_kept_alive),
         T(without_a_list_of_those_who_wait_nobody_waits),
+        T(what_is_sent_when_the_walk_has_told_it_is_sent_after_the_request_was_counted),
         T(requests_that_come_together_are_classified_together_then_planned_together),
         T(random_schedules_break_no_promise),
     };
