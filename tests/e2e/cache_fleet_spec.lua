@@ -18,7 +18,7 @@ local function kept(g, n) e2e.eventually(n .. " answers are kept", function() re
 local function said(g) return g.process:said() end
 local function times(text, what) return select(2, text:gsub(what, "")) end
 
-describe("one response cache of several gateways", function()
+describe("D4 one response cache of several gateways", function()
   local provider, store
   before_each(function() provider, store = e2e.provider(script), redis() end)
   after_each(e2e.stop)

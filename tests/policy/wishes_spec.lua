@@ -126,7 +126,10 @@ describe("chat", function()
     local request = g:start { model = "main" }
     t.advance(1)
     request:leave()
-    assert.equal("cancelled", g:log()[1].attempts[1].kind)
+    local lines = {}
+    for _, line in ipairs(g:log()) do lines[line.model] = line end
+    assert.equal(499, lines.main.status)
+    assert.equal("cancelled", lines.judge.attempts[1].kind)
   end)
 end)
 
