@@ -68,10 +68,13 @@ void lun_reactor_leave_later(struct lun_reactor *r)
     be_outside(r);
 }
 
+/* Another callback of the base is due: one of this kind, or `rest`. */
+static bool others_follow(const struct lun_reactor *r) { return r->later || event_base_get_num_events(r->base, EVENT_BASE_COUNT_ACTIVE); }
+
 void lun_reactor_leave_together(struct lun_reactor *r)
 {
-    if (r->depth == 1 && ++r->together >= LUN_REACTOR_TOGETHER) lun_reactor_leave(r);
-    else lun_reactor_leave_later(r);
+    if (r->depth > 1 || (++r->together < LUN_REACTOR_TOGETHER && others_follow(r))) lun_reactor_leave_later(r);
+    else lun_reactor_leave(r);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *self)

@@ -41,7 +41,7 @@ void lun_reactor_leave(struct lun_reactor *);
 void lun_reactor_leave_later(struct lun_reactor *);     /* instead of leave, by a caller who is no callback and to be told nothing before it
                                                            has returned: what is ready runs behind the callbacks of the base that are due by now */
 /* Instead of leave, at the end of a callback of which one turn of the base has many: what is ready runs behind those that are due by now, or behind
- * LUN_REACTOR_TOGETHER of them. So each kind of work is done for several in a row. */
+ * LUN_REACTOR_TOGETHER of them; at once where none is due. So each kind of work is done for several in a row. */
 void lun_reactor_leave_together(struct lun_reactor *);
 void lun_reactor_post(struct lun_reactor *, struct lun_post *);     /* any thread; the order of posts is kept */
 /* Has run(self) called when the outermost callback under way on this thread is over, and all that it has to say is out: for waking other threads, which would

@@ -91,7 +91,7 @@ static void nothing_is_put_off_where_no_call_is_under_way_or_too_much_waits(void
     assert_int_equal(called, 2 + LUN_REACTOR_AFTERWARDS);
 }
 
-struct callback { struct world *w; struct event *event; int had_run; };
+struct callback { struct world *w; struct event *event; int had_run, has_run; };
 
 static void on_event(evutil_socket_t fd, short what, void *self)
 {
@@ -101,6 +101,18 @@ static void on_event(evutil_socket_t fd, short what, void *self)
     c->had_run = c->w->ran;
     lun_loop_wake(&c->w->reactor->loop, &c->w->task);
     lun_reactor_leave_together(c->w->reactor);
+    c->has_run = c->w->ran;
+}
+
+static void what_a_callback_leaves_that_no_other_follows_runs_at_once(void **state)
+{
+    struct world *w = *state;
+    struct callback alone = { .w = w, .event = event_new(w->base, -1, 0, on_event, &alone) };
+    event_active(alone.event, EV_READ, 0);
+    event_base_loop(w->base, EVLOOP_NONBLOCK);
+    assert_int_equal(alone.has_run, 1);
+    assert_int_equal(w->ran, 1);
+    event_free(alone.event);
 }
 
 static void what_many_callbacks_leave_together_runs_behind_all_of_them_but_of_no_more_than_so_many(void **state)
@@ -162,6 +174,7 @@ int main(void)
         T(what_was_woken_runs_inside_leave), T(leaving_later_runs_nothing_before_the_base_s_next_turn),
         T(leaving_later_inside_another_call_leaves_the_work_to_that_one), T(timers_that_were_armed_before_ring_all_the_same),
         T(a_timer_set_before_leaving_later_rings), T(what_is_put_off_is_done_once_when_the_outermost_call_has_said_all),
+        T(what_a_callback_leaves_that_no_other_follows_runs_at_once),
         T(what_many_callbacks_leave_together_runs_behind_all_of_them_but_of_no_more_than_so_many),
         T(nothing_is_put_off_where_no_call_is_under_way_or_too_much_waits),
     };
