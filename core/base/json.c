@@ -7,7 +7,7 @@
 #endif
 
 /* Each reading function takes where it stands and returns where it ends, or NULL with `what` and `wrong` set. */
-struct reader { const char *end, *wrong, *what; };
+struct reader { const char *end, *wrong, *what; struct lun_json longest; };
 
 static const char *fail(struct reader *r, const char *at, const char *what)
 {
@@ -124,8 +124,15 @@ static const char *beyond_ascii(struct reader *r, const char *p)
 }
 
 /* `p` is the opening quote. */
+static const char *string_over(struct reader *r, const char *from, const char *to)
+{
+    if ((size_t)(to - from) > r->longest.n) r->longest = (struct lun_json){ from, (size_t)(to - from) };
+    return to;
+}
+
 static const char *string(struct reader *r, const char *p)
 {
+    const char *from = p;
 #ifdef __SSE2__
     if (r->end - p > 16) {          /* most end soon: a third of what they take otherwise */
         unsigned mask = stops(p + 1);
@@ -133,7 +140,7 @@ static const char *string(struct reader *r, const char *p)
     }
 #endif
     for (p++; p && (p = plain(p, r->end)) < r->end;) {
-        if (*p == '"') return p + 1;
+        if (*p == '"') return string_over(r, from, p + 1);
         if (*p == '\\') p = escape(r, p);
         else if (*p & 0x80) p = beyond_ascii(r, p);
         else return fail(r, p, "a control character in a string must be escaped");
@@ -250,7 +257,7 @@ static bool ended(struct reader *r, const char *p)
 
 bool lun_json_check(const char *text, size_t n, struct lun_json *out, struct lun_json_error *error)
 {
-    struct reader r;
+    struct reader r = {0};
     const char *from = begin(&r, text, n), *to = from ? value(&r, from, 0) : NULL;
     if (to && ended(&r, to)) {
         *out = (struct lun_json){ from, (size_t)(to - from) };
@@ -326,7 +333,7 @@ static const char *members(struct reader *r, const char *text, const char *p, co
 bool lun_json_scan(const char *text, size_t n, const struct lun_json_keys *keys, struct lun_json_field *fields,
                    struct lun_json_scan *out)
 {
-    struct reader r;
+    struct reader r = {0};
     *out = (struct lun_json_scan){ .twice = -1 };
     if (fields) memset(fields, 0, strnlen((const char *)keys->length, LUN_JSON_KEYS_MAX) * sizeof *fields);
     const char *from = begin(&r, text, n);
@@ -334,6 +341,7 @@ bool lun_json_scan(const char *text, size_t n, const struct lun_json_keys *keys,
     const char *close = from ? members(&r, text, from, keys, fields, out) : NULL;
     if (close && ended(&r, close + 1)) {
         out->open = (uint32_t)(from + 1 - text), out->close = (uint32_t)(close - text);
+        if (r.longest.n) out->longest = (uint32_t)(r.longest.at - text), out->longest_n = (uint32_t)r.longest.n;
         return true;
     }
     out->error = (struct lun_json_error){ r.what, (size_t)(r.wrong - text) };

@@ -63,6 +63,7 @@ struct lun_json_scan {
     uint32_t close;             /* the outermost } */
     bool empty;                 /* no member at all */
     int twice;                  /* the first key seen to occur twice (index into the keys), or -1 */
+    uint32_t longest, longest_n;        /* the longest string with its quotes, a key or a value; of short ones it may be another. Length 0: none */
     struct lun_json_error error;
 };
 
@@ -90,8 +91,8 @@ static inline enum lun_json_type lun_json_type(struct lun_json value)
 /* Members of an object or elements of an array, in their order, undecoded:
  *     struct lun_json_each e = lun_json_each(value);
  *     while (lun_json_next(&e)) …e.key (a string with its quotes; {0} in an array), e.value, e.index (from 0)…
- * Anything else has no members. */
-struct lun_json_each { struct lun_json key, value; size_t index; const char *at, *end; bool object; };
+ * Anything else has no members. `known`, where the caller sets it, is a string of that text, whose end need not be sought again. */
+struct lun_json_each { struct lun_json key, value, known; size_t index; const char *at, *end; bool object; };
 struct lun_json_each lun_json_each(struct lun_json value);
 bool lun_json_next(struct lun_json_each *each);
 

@@ -111,6 +111,8 @@ struct lun_json_each lun_json_each(struct lun_json v)
     return e;
 }
 
+static inline const char *member_end(const struct lun_json_each *e, const char *p) { return p == e->known.at ? p + e->known.n : value_end(p, e->end); }
+
 /* Where the next value begins, behind its name. */
 static inline const char *next(struct lun_json_each *e)
 {
@@ -125,7 +127,7 @@ static inline const char *next(struct lun_json_each *e)
 bool lun_json_next(struct lun_json_each *e)
 {
     const char *p = next(e);
-    e->at = p < e->end ? value_end(p, e->end) : p;
+    e->at = p < e->end ? member_end(e, p) : p;
     e->value = (struct lun_json){ p, (size_t)(e->at - p) };
     e->index++;
     return e->value.n > 0;
@@ -136,10 +138,11 @@ bool lun_json_into(struct lun_json_each *e, struct lun_json_each *inner)
 {
     const char *p = next(e);
     bool object = p < e->end && *p == '{';
-    e->at = p == e->end || object ? p : value_end(p, e->end);
+    e->at = p == e->end || object ? p : member_end(e, p);
     e->value = (struct lun_json){ p, object ? 1 : (size_t)(e->at - p) };
     e->index++;
     *inner = object ? (struct lun_json_each){ .index = SIZE_MAX, .at = p + 1, .end = e->end, .object = true } : lun_json_each(e->value);
+    inner->known = e->known;
     return e->value.n > 0;
 }
 

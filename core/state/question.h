@@ -174,7 +174,7 @@ struct lun_question {
         int64_t prompts;                            /* that are answered each for itself, at least 1 */
         int64_t bound;                              /* tokens of the whole input but its images, at most */
         int64_t guess;                              /* tokens of the whole input, about */
-        struct lun_tokens tokens;                   /* while it is taken */
+        struct lun_tokens tokens; struct lun_json known;    /* while it is taken; known: as in base/json.h */
     } survey;
     struct { bool text_done, counted, looked; const char *text; size_t n; int words, chars; bool has_code; } last_user;
 };

@@ -131,7 +131,9 @@ static void add_message(struct lun_survey *s, struct lun_json_each *e)
 
 static void add_messages(struct lun_survey *s, struct lun_json list)
 {
-    for (struct lun_json_each e = lun_json_each(list), message; lun_json_into(&e, &message); lun_json_out(&e, &message)) add_message(s, &message);
+    struct lun_json_each e = lun_json_each(list), message;
+    e.known = s->known;
+    for (; lun_json_into(&e, &message); lun_json_out(&e, &message)) add_message(s, &message);
 }
 
 /* ---- the other fields ---- */
@@ -217,6 +219,7 @@ static struct lun_survey taken(const struct lun_question *q, bool weighs)
     size_t n = sizeof fields / sizeof *fields;
     bool chat = q->endpoint == LUN_ENDPOINT_CHAT;
     struct lun_survey s = { .done = true, .weighs = weighs, .prompts = 1, .bound = PER_MESSAGE + (chat ? PER_CHAT : 0), .guess = chat ? GUESS_CHAT : 0 };
+    if (q->scan.longest_n) s.known = (struct lun_json){ q->body + q->scan.longest, q->scan.longest_n };
     chain(&s.beginning, lun_question_field(q, LUN_FIELD_system));
     chain(&s.beginning, lun_question_field(q, LUN_FIELD_tools));
     for (size_t i = 0; i < n; i++) lun_survey_add(&s, q->endpoint, fields[i], lun_question_field(q, fields[i]));

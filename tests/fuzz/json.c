@@ -229,6 +229,21 @@ static void promise_into(struct lun_json v)
     PROMISE(!lun_json_next(&whole));
 }
 
+/* A string of it that is known is stepped over to the same place. */
+static void promise_known(struct lun_json v, struct lun_json known)
+{
+    struct lun_json_each whole = lun_json_each(v), e = whole, inner;
+    e.known = known;
+    for (; lun_json_into(&e, &inner); lun_json_out(&e, &inner)) {
+        PROMISE(lun_json_next(&whole) && e.value.at == whole.value.at);
+        if (*e.value.at != '{') PROMISE(e.value.n == whole.value.n);
+        struct lun_json_each each = lun_json_each(whole.value);
+        while (lun_json_next(&inner)) PROMISE(lun_json_next(&each) && inner.value.at == each.value.at && inner.value.n == each.value.n);
+        PROMISE(!lun_json_next(&each));
+    }
+    PROMISE(!lun_json_next(&whole));
+}
+
 static void promise_value(struct lun_json v)
 {
     struct lun_json part;
@@ -270,6 +285,10 @@ static void promise_scan(struct input in, bool accepted, struct lun_json value)
     if (!scanned) { PROMISE(scan.error.what && scan.error.at <= in.n); return; }
     for (int i = 0; i < KEYS; i++) promise_field(in, value, &fields[i], keys.name[i]), twice |= fields[i].twice;
     PROMISE(scan.empty == !lun_json_count(value) && twice == (scan.twice >= 0) && in.at[scan.close] == '}' && in.at[scan.open - 1] == '{');
+    struct lun_json known = { in.at + scan.longest, scan.longest_n }, whole;
+    PROMISE(!known.n || (*known.at == '"' && lun_json_check(known.at, known.n, &whole, NULL)));
+    promise_known(value, known);
+    for (struct lun_json_each e = lun_json_each(value); lun_json_next(&e); ) promise_known(e.value, known);
 }
 
 /* ---- writing ---- */

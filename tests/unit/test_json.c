@@ -341,6 +341,28 @@ static void a_key_that_occurs_twice_is_told(void **state)
     X(a1) X(a2) X(a3) X(a4) X(a5) X(a6) X(a7) X(a8) X(b1) X(b2) X(b3) X(b4) X(b5) X(b6) X(b7) X(b8) \
     X(c1) X(c2) X(c3) X(c4) X(c5) X(c6) X(c7) X(c8) X(d1) X(d2) X(d3) X(d4) X(d5) X(d6) X(d7) X(d8)
 
+static void the_longest_string_is_known_and_stepped_over_where_it_is_met(void **state)
+{
+    (void)state;
+    const char *text = "{\"system\":\"short\",\"messages\":[{\"role\":\"user\",\"content\":\"a long one, \\\"quoted\\\" ]} within\",\"name\":\"x\"}]}";
+    struct lun_json_field f[LUN_JSON_KEYS_MAX];
+    struct lun_json_scan s;
+    assert_true(scan(text, f, &s));
+    struct lun_json known = { text + s.longest, s.longest_n };
+    assert_json(known, "\"a long one, \\\"quoted\\\" ]} within\"");
+    struct lun_json_each e = lun_json_each(lun_json_path((struct lun_json){ text, strlen(text) }, "messages")), message;
+    e.known = known;
+    assert_true(lun_json_into(&e, &message));
+    assert_true(lun_json_next(&message) && lun_json_next(&message));
+    assert_ptr_equal(message.value.at, known.at);
+    assert_int_equal(message.value.n, known.n);
+    assert_true(lun_json_next(&message));
+    assert_json(message.key, "\"name\"");
+    assert_false(lun_json_next(&message));
+    assert_true(scan("{}", f, &s));
+    assert_int_equal(s.longest_n, 0);
+}
+
 static void a_full_table_of_keys_is_searched_to_its_end(void **state)
 {
     (void)state;
@@ -920,6 +942,7 @@ int main(void)
         cmocka_unit_test(valid_json_is_accepted), cmocka_unit_test(invalid_json_is_refused),
         cmocka_unit_test(where_a_text_stands_makes_no_difference),
         cmocka_unit_test(every_start_of_a_text_is_refused_without_reading_on),
+        cmocka_unit_test(the_longest_string_is_known_and_stepped_over_where_it_is_met),
         cmocka_unit_test(nesting_ends_at_128_levels), cmocka_unit_test(a_number_has_at_most_1000_characters),
         cmocka_unit_test(what_is_wrong_is_said_with_its_place), cmocka_unit_test(keys_are_found_with_their_places),
         cmocka_unit_test(an_escaped_key_is_the_key), cmocka_unit_test(a_key_that_occurs_twice_is_told),
