@@ -113,8 +113,8 @@ static void drop(struct lun_value *table, const char *name)
         if (table->items[i] == v) memmove(&table->items[i], &table->items[i + 1], (size_t)(--table->n_items - i) * sizeof *table->items);
 }
 
-/* `all`: what is said with what stays. */
-static void read_rule(struct reading *r, struct lun_json all, const char *name)
+/* `all`: what is said with what stays, as far as that can. */
+static void read_rule(struct reading *r, struct lun_json all, const struct lun_value *said, const char *name)
 {
     struct lun_client_draft draft;
     struct lun_value *table = lun_value_of_json(all, &r->l.scratch);
@@ -122,8 +122,8 @@ static void read_rule(struct reading *r, struct lun_json all, const char *name)
     if (!(r->may & LUN_KEY_SAYS_NAME)) text_value(r, table, "name", name);
     text_value(r, table, "hash", NOTHING);
     r->l.root = table;
-    for (int i = 0; i < table->n_items; i++)        /* unknown ones were told */
-        if (table->items[i]->key && !lun_setting_find(LUN_SCOPE_CLIENT, table->items[i]->key)) table->items[i]->used = true;
+    for (int i = 0; i < table->n_items; i++)        /* unknown ones that are said were told */
+        if (table->items[i]->key && lun_value_get(said, table->items[i]->key) && !lun_setting_find(LUN_SCOPE_CLIENT, table->items[i]->key)) table->items[i]->used = true;
     lun_load_client(&r->l, table, &draft);
     r->form->key.rule = draft.client;
     r->form->key.name = draft.client.name;
@@ -140,7 +140,7 @@ static void read_all(struct reading *r, struct lun_json said, struct lun_json on
     read_beside(r, asked, lun_json_type(lun_json_get(said, "expires")) == LUN_JSON_NULL);
     lun_json_merge(&all, onto, said);
     if (lun_json_check(all.at, all.n, &merged, NULL)) {
-        read_rule(r, merged, name);
+        read_rule(r, merged, asked, name);
         put_fields(&fields, merged);
         r->form->key.fields = lun_arena_strndup(&r->l.snapshot->arena, fields.at, fields.n);
     } else lun_wrong(&r->l, asked, "is too large");
