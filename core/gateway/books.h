@@ -1,6 +1,6 @@
 /* The bookkeeper: a thread of its own that keeps the money of a gateway in its ledger. It alone writes there. Workers hold and settle in memory
- * and in the journal (state/budget.h); what they draw, and the rows of what they have settled, it writes down 50 milliseconds later at most, many
- * at once. What is held is on the disk before. */
+ * and in the journal (state/budget.h); what they draw, and the rows of what they have settled, it writes down 10 milliseconds later, 50 where there
+ * are many, all at once. What is held is on the disk before. */
 #ifndef LUN_GATEWAY_BOOKS_H
 #define LUN_GATEWAY_BOOKS_H
 #include "base/buf.h"
