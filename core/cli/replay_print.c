@@ -23,6 +23,20 @@ static void json_interval(struct lun_buf *out, const char *name, struct lun_inte
     lun_buf_putc(out, '}');
 }
 
+static const struct { const char *name; double q; } quantiles[] = { { "p50_ms", 0.50 }, { "p95_ms", 0.95 }, { "p99_ms", 0.99 } };
+enum { QUANTILES = sizeof quantiles / sizeof *quantiles };
+
+static void json_quantiles(struct lun_buf *out, const struct lun_replay *p)
+{
+    for (int i = 0; i < QUANTILES; i++) {
+        lun_json_put_key(out, quantiles[i].name);
+        lun_buf_putc(out, '{');
+        lun_json_member_number(out, "really", lun_replay_quantile_really(p, quantiles[i].q));
+        json_interval(out, "snips", lun_replay_quantile(p, quantiles[i].q));
+        lun_buf_putc(out, '}');
+    }
+}
+
 static void json_estimates(struct lun_buf *out, const struct lun_replay *p)
 {
     const struct lun_estimate *any = lun_replay_estimate(p, LUN_MEASURE_COST);
@@ -40,6 +54,7 @@ static void json_estimates(struct lun_buf *out, const struct lun_replay *p)
         json_interval(out, "doubly_robust", lun_estimate_robust(e));
         lun_buf_putc(out, '}');
     }
+    json_quantiles(out, p);
     lun_buf_putc(out, '}');
 }
 
@@ -184,27 +199,41 @@ static void put_table(struct lun_buf *out, const report *r)
 static void put_interval(struct lun_buf *row, const char *member, struct lun_interval i)
 {
     char text[96] = "too few";
-    if (!isnan(i.value)) snprintf(text, sizeof text, "%.4g (%.4g … %.4g)", i.value, i.low, i.high);
+    if (!isnan(i.value)) snprintf(text, sizeof text, isinf(i.high) ? "%.4g (%.4g … ?)" : "%.4g (%.4g … %.4g)", i.value, i.low, i.high);
     lun_json_member_text(row, member, text);
 }
 
-static void put_estimated(struct lun_buf *list, const struct lun_estimate *e, const char *name)
+static void open_row(struct lun_buf *list, const char *name, double really)
 {
     char text[32];
     if (list->n > 1) lun_buf_putc(list, ',');
-    snprintf(text, sizeof text, "%.4g", lun_estimate_outcome(e));
     lun_buf_putc(list, '{');
     lun_json_member_text(list, "measure", name);
+    snprintf(text, sizeof text, "%.4g", really);
     lun_json_member_text(list, "really", text);
+}
+
+static void put_mean(struct lun_buf *list, const struct lun_estimate *e, const char *name)
+{
+    char text[64];
+    snprintf(text, sizeof text, "mean %s", name);
+    open_row(list, text, lun_estimate_outcome(e));
     put_interval(list, "robust", lun_estimate_robust(e));
     put_interval(list, "normed", lun_estimate_normed(e));
     put_interval(list, "weighted", lun_estimate_weighted(e));
     lun_buf_putc(list, '}');
 }
 
+static void put_quantile(struct lun_buf *list, const struct lun_replay *p, const char *name, double q)
+{
+    open_row(list, name, lun_replay_quantile_really(p, q));
+    put_interval(list, "normed", lun_replay_quantile(p, q));
+    lun_buf_putc(list, '}');
+}
+
 static void put_estimates(struct lun_buf *out, const struct lun_replay *p)
 {
-    static const struct lun_column columns[] = { { .head = "mean per request", .member = "measure" }, { .head = "really", .member = "really", .right = true },
+    static const struct lun_column columns[] = { { .head = "of a request", .member = "measure" }, { .head = "really", .member = "really", .right = true },
         { .head = "doubly robust", .member = "robust", .right = true }, { .head = "snips", .member = "normed", .right = true },
         { .head = "ips", .member = "weighted", .right = true } };
     const struct lun_estimate *any = lun_replay_estimate(p, LUN_MEASURE_COST);
@@ -216,7 +245,8 @@ static void put_estimates(struct lun_buf *out, const struct lun_replay *p)
     lun_buf_printf(out, "\nEstimates with 95 %% intervals, from %lld requests in which chance chose (as good as %.0f of equal weight):\n",
                    (long long)any->n, lun_estimate_size(any));
     lun_buf_putc(&list, '[');
-    for (int m = 0; m < LUN_MEASURE_COUNT; m++) put_estimated(&list, lun_replay_estimate(p, (enum lun_measure)m), lun_measure_name((enum lun_measure)m));
+    for (int m = 0; m < LUN_MEASURE_COUNT; m++) put_mean(&list, lun_replay_estimate(p, (enum lun_measure)m), lun_measure_name((enum lun_measure)m));
+    for (int i = 0; i < QUANTILES; i++) put_quantile(&list, p, quantiles[i].name, quantiles[i].q);
     lun_buf_putc(&list, ']');
     lun_table_put(out, (struct lun_json){ list.at, list.n }, columns, sizeof columns / sizeof *columns);
     lun_buf_free(&list);

@@ -35,6 +35,7 @@ struct lun_replay {
     struct lun_arena_stock stock;
     struct lun_figures really, figures;
     struct lun_estimate estimates[LUN_MEASURE_COUNT];
+    struct lun_quantiles latency; struct lun_histogram latency_really;      /* of those requests, where they were answered */
     int64_t counts[LUN_REPLAY_COUNT];
     struct visit *visits; int open;
     struct lun_tuning *tuning; struct lun_buf tuned;        /* the last request's, and the JSON that it is made of */
@@ -188,6 +189,9 @@ static void estimate(struct visit *v, int64_t *counted)
     if (!weigh(v, &weight)) { counted[LUN_REPLAY_OTHER_CHANCE]++; return; }
     begin(v, NULL);
     for (int m = 0; m < LUN_MEASURE_COUNT; m++) lun_estimate_add(&v->of->estimates[m], weight, really.of[m], v->then.of[m], v->now.of[m]);
+    if (!lun_logged_answered(g)) return;
+    lun_quantiles_add(&v->of->latency, g->latency, weight);
+    lun_histogram_record(&v->of->latency_really, g->latency);
 }
 
 /* ---- counting ---- */
@@ -474,6 +478,13 @@ void lun_replay_free(replay *r)
     free(r);
 }
 
+struct lun_interval lun_replay_quantile(const replay *r, double q)
+{
+    struct lun_interval i = lun_quantiles_get(&r->latency, q);
+    return (struct lun_interval){ i.value / LUN_MS, i.low / LUN_MS, i.high / LUN_MS };
+}
+
+double lun_replay_quantile_really(const replay *r, double q)                             { return (double)lun_histogram_quantile(&r->latency_really, q) / LUN_MS; }
 const struct lun_figures *lun_replay_really(const replay *r)                             { return &r->really; }
 const struct lun_figures *lun_replay_figures(const replay *r)                            { return &r->figures; }
 const struct lun_estimate *lun_replay_estimate(const replay *r, enum lun_measure m)      { return &r->estimates[m]; }

@@ -3,7 +3,7 @@
  * then of that target, and said to be so. Health, limits, budgets and latencies are rebuilt from these ends. The same from run to run. One thread. */
 #ifndef LUN_GATEWAY_REPLAY_H
 #define LUN_GATEWAY_REPLAY_H
-#include "base/estimate.h"
+#include "base/quantiles.h"
 #include "gateway/figures.h"
 #include "gateway/outcomes.h"
 
@@ -49,5 +49,8 @@ bool lun_replay_end(struct lun_replay *);           /* until all have ended */
 const struct lun_figures *lun_replay_really(const struct lun_replay *);     /* the same requests in the log; models as this configuration names them */
 const struct lun_figures *lun_replay_figures(const struct lun_replay *);
 const struct lun_estimate *lun_replay_estimate(const struct lun_replay *, enum lun_measure);
+/* Of the latency of requests that were answered, in milliseconds, among those that the estimates are from. q: above 0, below 1. */
+struct lun_interval lun_replay_quantile(const struct lun_replay *, double q);
+double lun_replay_quantile_really(const struct lun_replay *, double q);
 int64_t lun_replay_counted(const struct lun_replay *, enum lun_replay_count);
 #endif

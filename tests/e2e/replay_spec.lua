@@ -1,5 +1,5 @@
 -- lunette replay: a policy tried on a log that a real gateway wrote, and what is said of logs and policies that are not good.
-local e2e = require "support"
+local e2e, cjson = require "support", require "cjson"
 
 local script = [[local n = 0
   return function(request)
@@ -96,6 +96,11 @@ describe("replay", function()
         local e = policy.estimates[name][kind]
         assert.truthy(e.low <= e.value and e.value <= e.high, name .. " " .. kind)
       end
+    end
+    for _, name in ipairs { "p50_ms", "p95_ms", "p99_ms" } do
+      local e = policy.estimates[name]
+      assert.truthy(e.really > 0 and e.snips.low <= e.snips.value, name)
+      if e.snips.high ~= cjson.null then assert.truthy(e.snips.value <= e.snips.high, name) end       -- null: beyond all that was seen
     end
     assert.truthy(math.abs(policy.figures.cost_usd - report.against.figures.cost_usd - policy.to_against.cost_usd) < 1e-12)
     local _, text = replay(path "by_text.lua", log, "--against", path "gateway.lua")
