@@ -54,6 +54,26 @@ LUN_AVX2 static const char *plain_wide(const char *p, const char *end)
     }
     return p - carry;
 }
+
+/* The same at a third of its instructions. */
+LUN_AVX512 static const char *plain_widest(const char *p, const char *end)
+{
+    uint64_t carry = 0, not_simple;
+    for (; end - p > 64; p += 64) {
+        __m512i v = lun_widest(p);
+        uint64_t slashes = lun_widest_where(v, '\\'), escaped = 0;
+        uint64_t stop = lun_widest_where(v, '"') | _mm512_cmplt_epi8_mask(v, _mm512_set1_epi8(' '));       /* signed */
+        if (slashes | carry) {
+            escaped = lun_escaped_among(slashes, &carry);
+            lun_widest_meant(v, &not_simple);
+            stop = (stop & ~escaped) | (escaped & not_simple);
+        }
+        if (stop) return p + __builtin_ctzll(stop) - (escaped >> __builtin_ctzll(stop) & 1);
+    }
+    return p - carry;
+}
+
+static const char *plain_at_once(const char *p, const char *end) { return lun_may_be_widest() ? plain_widest(p, end) : plain_wide(p, end); }
 #endif
 
 /* The first byte that cannot simply be stepped over within a string: a quote, a control, beyond ASCII, a backslash that no simple escape begins with. Where few
@@ -64,7 +84,7 @@ static inline const char *plain(const char *p, const char *end)
     for (const char *from = p; end - p > 32;) {
 #ifdef __x86_64__
         if (p > from && end - p > 128 && lun_may_be_wide()) {       /* not for what ends soon, as runs between letters of other scripts do */
-            p = plain_wide(p, end);
+            p = plain_at_once(p, end);
             if (end - p <= 32) break;
         }
 #endif

@@ -279,13 +279,33 @@ LUN_AVX2 static const char *copy_wide(const char *p, const char *end, char **to)
     *to = out;
     return p;
 }
+
+/* The same without a step for each escape: backslashes are squeezed out of 64 bytes at once. */
+LUN_AVX512 static const char *copy_widest(const char *p, const char *end, char **to)
+{
+    uint64_t carry = 0, none;
+    char *out = *to;
+    for (; end - p > 64; p += 64) {
+        __m512i v = lun_widest(p);
+        uint64_t slashes = lun_widest_where(v, '\\'), escaped = slashes | carry ? lun_escaped_among(slashes, &carry) : 0, kept = ~slashes | escaped;
+        __m512i meant = lun_widest_meant(v, &none);
+        if (none &= escaped) {
+            int at = __builtin_ctzll(none);
+            *to = at ? lun_widest_put(out, _mm512_mask_mov_epi8(v, escaped, meant), kept & ((1ull << (at - 1)) - 1)) : out;
+            return p + at - 1;
+        }
+        out = lun_widest_put(out, _mm512_mask_mov_epi8(v, escaped, meant), kept);
+    }
+    *to = out;
+    return p - carry;
+}
 #endif
 
 /* Copies up to the next backslash, or the next with which no simple escape begins; `to` has room for all that is left. */
 static inline const char *copy_run(const char *p, const char *end, char **to)
 {
 #ifdef __x86_64__
-    if (end - p >= 160 && *p != '\\' && lun_may_be_wide()) p = copy_wide(p, end, to);
+    if (end - p >= 160 && (*p != '\\' || simple[(unsigned char)p[1]]) && lun_may_be_wide()) p = lun_may_be_widest() ? copy_widest(p, end, to) : copy_wide(p, end, to);
 #endif
     char *out = *to;
 #ifdef __SSE2__

@@ -167,9 +167,34 @@ LUN_AVX2 static size_t prepare_wide(const char *text, size_t n, struct lun_buf *
     return i;
 }
 
+LUN_AVX512 static inline uint64_t within_64(__m512i v, char low, char high)
+{
+    return _mm512_cmple_epu8_mask(_mm512_sub_epi8(v, _mm512_set1_epi8(low)), _mm512_set1_epi8((char)(high - low)));
+}
+
+/* The same 64 bytes at a time, as long as there are so many: a third of an instruction a byte. */
+LUN_AVX512 static size_t prepare_widest(const char *text, size_t n, struct lun_buf *out, size_t from)
+{
+    const __m512i space = _mm512_set1_epi8(' ');
+    char *to = lun_buf_space(out, n + 64);
+    uint64_t after = out->n > from && to[-1] == ' ';
+    size_t i = 0;
+    for (; n - i >= 64; i += 64) {
+        __m512i v = lun_widest(text + i);
+        if (_mm512_movepi8_mask(v)) break;
+        uint64_t blanks = lun_widest_where(v, ' ') | within_64(v, '\t', '\r'), kept = ~(blanks & (blanks << 1 | after));
+        v = _mm512_or_si512(v, _mm512_maskz_mov_epi8(within_64(v, 'A', 'Z'), space));
+        to = lun_widest_put(to, _mm512_mask_mov_epi8(v, blanks, space), kept);
+        after = blanks >> 63;
+    }
+    out->n = (size_t)(to - out->at);
+    return i;
+}
+
 static size_t prepare_at_once(const char *text, size_t n, struct lun_buf *out, size_t from)
 {
-    return lun_may_be_wide() ? prepare_wide(text, n, out, from) : 0;
+    size_t i = lun_may_be_widest() && n >= 64 ? prepare_widest(text, n, out, from) : 0;
+    return lun_may_be_wide() ? i + prepare_wide(text + i, n - i, out, from) : i;
 }
 #else
 static size_t prepare_at_once(const char *text, size_t n, struct lun_buf *out, size_t from) { (void)text, (void)n, (void)out, (void)from; return 0; }
@@ -278,8 +303,37 @@ LUN_AVX2 static size_t look_wide(const struct lun_keywords *k, struct lun_keywor
     return (size_t)(p - s->text);
 }
 #undef HALVES
+
+#define HALVES(table) _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)(table)))
+LUN_AVX512 static inline __m512i groups_64(const char *at, __m512i low, __m512i high)
+{
+    const __m512i v = lun_widest(at), half = _mm512_set1_epi8(15);
+    return _mm512_and_si512(_mm512_shuffle_epi8(low, _mm512_and_si512(v, half)), _mm512_shuffle_epi8(high, _mm512_and_si512(_mm512_srli_epi16(v, 4), half)));
+}
+
+/* The same for 64 places. */
+LUN_AVX512 static size_t look_widest(const struct lun_keywords *k, struct lun_keywords_search *s, size_t from, size_t to)
+{
+    __m512i low0 = HALVES(k->low[0]), low1 = HALVES(k->low[1]), low2 = HALVES(k->low[2]);
+    __m512i high0 = HALVES(k->high[0]), high1 = HALVES(k->high[1]), high2 = HALVES(k->high[2]);
+    __m512i inner = _mm512_set1_epi8((char)k->inner), left = _mm512_set1_epi8((char)~s->over);
+    const char *p = s->text + from, *end = s->text + (s->n - to < 2 ? s->n - 2 : to);
+    for (; p < end; p += 64) {
+        if (end - p < 64) p = end - 64;
+        __m512i v = _mm512_and_si512(groups_64(p, low0, high0), _mm512_and_si512(groups_64(p + 1, low1, high1), groups_64(p + 2, low2, high2)));
+        v = _mm512_and_si512(v, _mm512_mask_mov_epi8(left, within_64(lun_widest(p - 1), 'a', 'z'), _mm512_and_si512(left, inner)));
+        uint64_t places = _mm512_test_epi8_mask(v, v);
+        if (!places) continue;
+        for (; places; places &= places - 1) look_at(k, s, (size_t)(p - s->text) + (size_t)__builtin_ctzll(places));
+        left = _mm512_set1_epi8((char)~s->over);
+    }
+    return (size_t)(p - s->text);
+}
+#undef HALVES
+
 static size_t look_at_once(const struct lun_keywords *k, struct lun_keywords_search *s, size_t from, size_t to)
 {
+    if (from && to > 66 && lun_may_be_widest()) return look_widest(k, s, from, to);
     return from && to > 34 && lun_may_be_wide() ? look_wide(k, s, from, to) : from;
 }
 #else

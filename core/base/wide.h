@@ -1,26 +1,31 @@
-/* Many bytes of a text at once: what the files of this folder that look through texts share. Where the processor has no AVX2 they go 16 or 8 bytes at a time. */
+/* Many bytes of a text at once: what the files of this folder that look through texts share. They go 64 at a time where the processor has AVX-512 with VBMI2 (Ice Lake,
+ * Zen 4 and later: such as earlier ones have made all else slower), 32 where it has AVX2, else 16 or 8. */
 #ifndef LUN_BASE_WIDE_H
 #define LUN_BASE_WIDE_H
 #include <stdbool.h>
 #include <stdint.h>
 #ifdef __x86_64__
 #include <immintrin.h>
-#define LUN_AVX2 __attribute__((target("avx2")))
+#define LUN_AVX2   __attribute__((target("avx2")))
+#define LUN_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512vbmi,avx512vbmi2,popcnt,bmi,bmi2")))
 #endif
 
-/* Of 64 bytes with these backslashes, what stands behind an odd number of them. Added to a run's first bit, a run of ones becomes one bit behind it, and where that is odd and the first
- * was even, or the other way round, their number was. *carry: so the next 64 begin. */
+int lun_wide_most(void);            /* 64, 32 or 0: what this processor has */
+extern int lun_wide_bytes;          /* that, before main begins; tests say less, one thread at a time */
+static inline bool lun_may_be_wide(void)   { return lun_wide_bytes >= 32; }
+static inline bool lun_may_be_widest(void) { return lun_wide_bytes >= 64; }
+
+/* Of 64 bytes with these backslashes those that stand behind one that begins an escape. In a run of backslashes every second begins one, from the first on. Added to the first bit of a
+ * run, its ones become zeros: so those that begin at even places are told from the others. *carry: the first of the next 64 is one. */
 static inline uint64_t lun_escaped_among(uint64_t slashes, uint64_t *carry)
 {
     const uint64_t even = 0x5555555555555555u;
-    uint64_t first = *carry, s = slashes & ~first, begins = s & ~(s << 1), behind_odd, behind_even = s + (begins & even);
-    *carry = __builtin_add_overflow(s, begins & ~even, &behind_odd);
-    return first | (((behind_even & ~even) | (behind_odd & even)) & ~s);
+    uint64_t first = *carry, s = slashes & ~first, runs = s & ~(s << 1) & even, begin = s & ((s + runs) ^ even);
+    *carry = begin >> 63;
+    return begin << 1 | first;
 }
 
 #ifdef __x86_64__
-static inline bool lun_may_be_wide(void) { return __builtin_cpu_supports("avx2"); }
-
 LUN_AVX2 static inline __m256i lun_wide(const char *p) { return _mm256_loadu_si256((const __m256i *)(const void *)p); }
 LUN_AVX2 static inline uint32_t lun_wide_mask(__m256i v) { return (uint32_t)_mm256_movemask_epi8(v); }
 LUN_AVX2 static inline uint32_t lun_wide_where(__m256i v, char c) { return lun_wide_mask(_mm256_cmpeq_epi8(v, _mm256_set1_epi8(c))); }
@@ -55,7 +60,33 @@ LUN_AVX2 static inline char *lun_wide_put(char *to, __m256i v, uint32_t kept)
     }
     return to;
 }
-#else
-static inline bool lun_may_be_wide(void) { return false; }
+
+/* ---- 64 ---- */
+
+LUN_AVX512 static inline __m512i lun_widest(const char *p) { return _mm512_loadu_si512((const void *)p); }
+
+/* In a register of the common kind, or what is reckoned with it stays among the masks, where a step takes three or four cycles. */
+static inline uint64_t lun_widest_mask(uint64_t mask)
+{
+    __asm__("" : "+r"(mask));
+    return mask;
+}
+LUN_AVX512 static inline uint64_t lun_widest_where(__m512i v, char c) { return lun_widest_mask(_mm512_cmpeq_epi8_mask(v, _mm512_set1_epi8(c))); }
+
+/* What each would stand for behind a backslash in JSON. *none: which may not follow one; u neither. */
+extern const uint8_t lun_wide_meant[128];
+LUN_AVX512 static inline __m512i lun_widest_meant(__m512i v, uint64_t *none)
+{
+    __m512i meant = _mm512_permutex2var_epi8(_mm512_loadu_si512(lun_wide_meant), v, _mm512_loadu_si512(lun_wide_meant + 64));
+    *none = _mm512_testn_epi8_mask(meant, meant) | _mm512_movepi8_mask(v);
+    return meant;
+}
+
+/* Of 64 bytes those that are kept; `to` has room for 64. */
+LUN_AVX512 static inline char *lun_widest_put(char *to, __m512i v, uint64_t kept)
+{
+    _mm512_storeu_si512((void *)to, _mm512_maskz_compress_epi8(kept, v));
+    return to + __builtin_popcountll(kept);
+}
 #endif
 #endif

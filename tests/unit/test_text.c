@@ -1,4 +1,5 @@
 #include "base/text.h"
+#include "base/wide.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -234,5 +235,10 @@ int main(void)
         cmocka_unit_test(words_are_counted), cmocka_unit_test(code_is_told_from_prose), cmocka_unit_test(a_cut_divides_no_character),
         cmocka_unit_test(texts_of_any_length_are_counted_as_letter_by_letter), cmocka_unit_test(the_nearest_name_is_suggested), cmocka_unit_test(sizes_are_read_exactly_or_not_at_all),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = 0;
+    for (int bytes = lun_wide_most(); bytes >= 0; bytes -= 32) {        /* however many bytes are looked at at once */
+        lun_wide_bytes = bytes;
+        failed += cmocka_run_group_tests(tests, NULL, NULL);
+    }
+    return failed;
 }
