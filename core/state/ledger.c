@@ -117,8 +117,9 @@ static bool open_database(struct lun_ledger *l)
     sqlite3_busy_timeout(l->db, (int)(LUN_LEDGER_WAIT / LUN_MS));
     sqlite3_db_config(l->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     sqlite3_db_config(l->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-    if (!lun_sql_exec(l, "PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON; PRAGMA cache_size=-8192")) return false;
-    if (reads) return lun_sql_exec(l, "PRAGMA query_only=ON");
+    if (!lun_sql_exec(l, "PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON")) return false;
+    if (reads) return lun_sql_exec(l, "PRAGMA query_only=ON; PRAGMA cache_size=-8192");
+    if (!lun_sql_exec(l, "PRAGMA cache_size=-1024")) return false;      /* rows are added at the ends of two trees: what is kept of these serves nobody */
     bool good = lun_ledger_lock(l);
     if (good) {
         good = lun_sql_exec(l, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0");
