@@ -10,9 +10,6 @@
 #include <string.h>
 #include <sys/statvfs.h>
 
-#define COMMIT_SOON  (10 * LUN_MS)          /* rows wait so long for company; who waits for money does not */
-#define COMMIT_BUSY  (50 * LUN_MS)          /* where MANY came the last time: two thirds of a commit are the system's */
-#define MANY         16
 #define AGAIN_AFTER  (500 * LUN_MS)         /* a disk that was full may have room again */
 #define LOOK_EVERY   LUN_SECOND             /* whether others have changed the ledger; what is over or too much goes back */
 #define CLOSE_EVERY  (24 * 3600 * LUN_SECOND)
@@ -77,7 +74,6 @@ static bool turn(struct lun_books *b)
         if (b->sharing) lun_sharing_tell(b->sharing, &b->work);
         lun_metrics_add(b->options.metrics, LUN_METRIC_LEDGER_ROWS, NULL, (double)b->work.n_slots);
         lun_metrics_add(b->options.metrics, LUN_METRIC_LEDGER_COMMIT, NULL, (double)(lun_clock_now() - before) / 1e6);
-        b->many = b->work.n_slots >= MANY;
         say(b, NULL, NULL);
         return true;
     }
@@ -160,7 +156,7 @@ static void on_now(struct lun_post *p)
 static void on_soon(struct lun_post *p)
 {
     struct lun_books *b = BOOKS_OF(soon, p);
-    if (!b->commit.at) lun_timer_set(&b->reactor->loop, &b->commit, b->reactor->loop.now + (b->many ? COMMIT_BUSY : COMMIT_SOON));
+    if (!b->commit.at) lun_timer_set(&b->reactor->loop, &b->commit, b->reactor->loop.now + LUN_LEDGER_LAG);
 }
 
 /* The disk was full at the start, and there is room by now. */

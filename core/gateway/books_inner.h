@@ -21,7 +21,6 @@ struct lun_books {
     lun_us stop_by;                         /* 0: it goes on */
     int others;                             /* processes that are alive on the same ledger */
     bool failed;                            /* for good: what is on the disk is not known any more */
-    bool many;                              /* rows were written the last time: more will come */
     pthread_t thread; bool started;
     pthread_mutex_t lock; char why[256]; struct lun_buf shown;     /* what is shown; why "": open; shown: of those who share */
 };

@@ -237,7 +237,7 @@ static void one_model(struct lun_front *f, struct lun_exchange *x, struct lun_sl
 /* ---- a walk's client ---- */
 
 /* In the arena of its question. */
-struct visit { struct lun_exchange *exchange; struct lun_request *request; };
+struct visit { struct lun_front *front; struct lun_exchange *exchange; struct lun_request *request; };
 
 static void say_head(void *self, const struct lun_head *head)
 {
@@ -247,11 +247,15 @@ static void say_head(void *self, const struct lun_head *head)
 
 static void say_bytes(void *self, const char *bytes, size_t n) { lun_exchange_bytes(((struct visit *)self)->exchange, bytes, n); }
 
+/* Once the answer is out. Who comes next has the policy of now, whatever this one had. */
+static void rest(void *front) { lun_policy_rest(now(front)->policy); }
+
 static void say_end(void *self, enum lun_end end, const struct lun_pair *trailers, int n)
 {
     struct visit *v = self;
     if (end == LUN_CLEAN) lun_exchange_trailers(v->exchange, trailers, n);
     lun_exchange_end(v->exchange, end == LUN_CLEAN);
+    lun_reactor_afterwards(rest, v->front);
 }
 static bool takes_trailers(void *self) { return lun_exchange_takes_trailers(((struct visit *)self)->exchange); }
 static const struct lun_client visitor = { say_head, say_bytes, say_end, takes_trailers };
@@ -290,7 +294,7 @@ static void ask(struct lun_front *f, struct lun_exchange *x, const struct lun_ht
     q->buffered_n = (int64_t)q->kept.room;
     atomic_fetch_add(q->buffered, q->buffered_n);
     struct visit *v = lun_arena_alloc(q->arena, sizeof *v);
-    *v = (struct visit){ .exchange = x };
+    *v = (struct visit){ .front = f, .exchange = x };
     if (!lun_admission_question(q, &in, &error)) { lun_admission_refuse(station, q, &error, &visitor, v); return; }
     lun_exchange_set_user(x, v);
     v->request = lun_station_open(station, q, &visitor, v, true);

@@ -36,6 +36,7 @@ struct lun_policy {
 struct lun_registry *lun_policy_registry(const struct lun_policy *p) { return p->registry; }
 const struct lun_log *lun_policy_log(const struct lun_policy *p) { return p->log; }
 void lun_policy_log_to(struct lun_policy *p, const struct lun_log *log) { p->log = log; }
+void lun_policy_rest(struct lun_policy *p) { if (p->vm) lun_vm_rest(p->vm); }
 bool lun_policy_worn(const struct lun_policy *p) { return p->vm && lun_vm_worn(p->vm); }
 const struct lun_limits *lun_policy_limits_of(const struct lun_policy *p) { return &p->limits; }
 bool lun_policy_has(const struct lun_policy *p, enum lun_hook hook) { return p->vm && p->table.hooks[hook] != LUA_NOREF; }

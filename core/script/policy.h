@@ -26,6 +26,7 @@ void lun_policy_close(struct lun_policy *);     /* no thought is open any more; 
 struct lun_log;
 void lun_policy_log_to(struct lun_policy *, const struct lun_log *);   /* where lunette.log writes; NULL, as at first: nowhere. Borrowed */
 bool lun_policy_has(const struct lun_policy *, enum lun_hook);  /* never pay for a hook that is not there */
+void lun_policy_rest(struct lun_policy *);               /* in an idle moment, such as when an answer is out: tidies up a little where that is due */
 bool lun_policy_worn(const struct lun_policy *);    /* its VM ran out of memory: open a fresh one, close this when idle */
 const struct lun_limits *lun_policy_limits_of(const struct lun_policy *);   /* snapshot's, with the policy's own `limits` where gateway.lua says nothing */
 

@@ -17,6 +17,7 @@
 #define TEXT_MOST         ((size_t)1 << 20)
 #define REFUSABLE         ((size_t)64 << 10)
 #define BLOCK             ((int64_t)1600 << 10)
+#define REST_KIB          64
 
 const char *lun_failure_name(enum lun_failure failure)
 {
@@ -99,6 +100,13 @@ static void free_blocks(struct lun_vm *vm)
 bool lun_vm_worn(const struct lun_vm *vm) { return vm->worn; }
 
 bool lun_vm_collect(struct lun_vm *vm, int kib) { return !vm->run && lua_gc(vm->L, LUA_GCSTEP, kib); }
+
+/* The collector begins by itself when there is twice as much as the last time; here a little sooner. */
+void lun_vm_rest(struct lun_vm *vm)
+{
+    if (vm->used < vm->least || !vm->least) vm->least = vm->used;
+    if (vm->used > vm->least + vm->least / 2 && lun_vm_collect(vm, REST_KIB)) vm->least = vm->used;
+}
 
 /* ---- making ---- */
 

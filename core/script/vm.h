@@ -111,6 +111,7 @@ struct lun_vm_error {
 /* To be read by others: L, used, peak. The rest belongs to vm.c, run.c, cpu.c and sandbox.c; policy.c sets `follow`. */
 struct lun_vm {
     lua_State           *L;             /* main stack: for C to build values on, outside of runs. No policy runs on it */
+    int64_t              least;         /* bytes that were left when rest ended a collection, or fewer since */
     int64_t              used, peak;    /* bytes of this machine, now and at most */
     struct lun_vm_block *blocks[LUN_VM_SMALL / 16 + 1];     /* small ones that were given back, by size, for the next; … */
     size_t               kept;          /* … their bytes, beside `used` */
@@ -155,6 +156,8 @@ bool           lun_vm_worn(const struct lun_vm *);
 /* A step of garbage collection, for idle moments (about `kib` KiB of work; 64 takes some 30 us, rarely 2 ms). True when a
  * cycle was completed. Not inside a run. */
 bool           lun_vm_collect(struct lun_vm *, int kib);
+/* In an idle moment, often: such a step where it is about to be due, so that no request comes to wait for it (some 100 us every hundred or so). Not inside a run: nothing happens. */
+void           lun_vm_rest(struct lun_vm *);
 
 /* Compiles text (never bytecode) and runs it in a run of its own with the limits of a load. `name` is how errors call the
  * file, `arguments` values on top of the main stack are handed to it and taken from there. In a sandboxed machine its

@@ -219,3 +219,10 @@ bool lun_ledger_changed(struct lun_ledger *l)
     int64_t before = l->data_version;
     return lun_sql_number(l, LUN_SQL_DATA_VERSION, before, &l->data_version, "") && before && l->data_version != before;
 }
+
+bool lun_ledger_is_live(struct lun_ledger *l)
+{
+    bool live = lun_sql(l, LUN_SQL_RUN_OPEN, "") == SQLITE_ROW;
+    if (live) lun_sql_end(l, LUN_SQL_RUN_OPEN);
+    return live;
+}

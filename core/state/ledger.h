@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #define LUN_LEDGER_WAIT (2 * LUN_SECOND)
+#define LUN_LEDGER_LAG  (50 * LUN_MS)   /* rows of a gateway wait so long for company: two thirds of a commit are the system's */
 enum { LUN_LEDGER_PAYERS = 16,          /* accounts of one set, at most */
        LUN_LEDGER_SCHEMA = 3 };         /* the version that this program writes */
 
@@ -39,6 +40,8 @@ const char *lun_ledger_gateway(const struct lun_ledger *);      /* its random id
 const char *lun_ledger_error(const struct lun_ledger *);
 /* Whether it has failed for good: nothing is written any more until it is opened anew. Otherwise what has failed may be tried again. */
 bool lun_ledger_failed(const struct lun_ledger *);
+/* Runs are open: of a gateway that may have rows for it within LUN_LEDGER_LAG, or was killed. */
+bool lun_ledger_is_live(struct lun_ledger *);
 /* Another process has changed the ledger since this was last asked. (Money may have come back: look at `taken` again.) */
 bool lun_ledger_changed(struct lun_ledger *);
 

@@ -532,6 +532,31 @@ static void small_blocks_are_kept_for_the_next_up_to_a_bound(void **state)
     end(vm);
 }
 
+/* A run that leaves some garbage, again and again, with a rest behind each: how often one of them grew less than it allocated, so collected within. */
+static void who_rests_between_runs_hardly_collects_within_one(void **state)
+{
+    int collected[2];
+    (void)state;
+    for (int resting = 0; resting < 2; resting++) {
+        struct lun_vm *vm = steps_vm();
+        int within = 0;
+        int64_t most = 0;
+        for (int i = 0; i < 2000; i++) {
+            struct lun_run *run = ready(vm, NULL, "local t = {} for i = 1, 10 do t[i] = { 'x' .. i } end return #t");
+            int64_t before = vm->used;
+            assert_int_equal(lun_run_go(run, 0), LUN_RUN_DONE);
+            within += vm->used < before + 1000;
+            lun_run_free(run);
+            if (resting) lun_vm_rest(vm);
+            if (vm->used > most) most = vm->used;
+        }
+        print_message("%s: %d of 2000 runs collected, %lld KiB at most\n", resting ? "with rests" : "without", within, (long long)(most >> 10));
+        collected[resting] = within;
+        end(vm);
+    }
+    assert_true(collected[1] * 10 < collected[0]);      /* the first time nobody knows yet how much is left */
+}
+
 /* ---- the timer ---- */
 
 /* Also those that no tick falls into. Half of it: the thread may lose its core at any time. */
@@ -684,7 +709,7 @@ int main(void)
 #ifndef __SANITIZE_THREAD__
         cmocka_unit_test(the_timer_stops_when_nothing_runs_and_starts_again),
 #endif
-        cmocka_unit_test(small_blocks_are_kept_for_the_next_up_to_a_bound),
+        cmocka_unit_test(small_blocks_are_kept_for_the_next_up_to_a_bound), cmocka_unit_test(who_rests_between_runs_hardly_collects_within_one),
         cmocka_unit_test(runs_of_some_milliseconds_count_with_all_of_their_time),
         cmocka_unit_test(no_signal_comes_without_a_limit_on_time),
         cmocka_unit_test(a_machine_may_move_between_threads),
