@@ -305,35 +305,50 @@ LUN_AVX2 static size_t look_wide(const struct lun_keywords *k, struct lun_keywor
 #undef HALVES
 
 #define HALVES(table) _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)(table)))
-LUN_AVX512 static inline __m512i groups_64(const char *at, __m512i low, __m512i high)
+LUN_AVX512 static inline __m512i by_places(int n)
 {
-    const __m512i v = lun_widest(at), half = _mm512_set1_epi8(15);
-    return _mm512_and_si512(_mm512_shuffle_epi8(low, _mm512_and_si512(v, half)), _mm512_shuffle_epi8(high, _mm512_and_si512(_mm512_srli_epi16(v, 4), half)));
+    char at[64];
+    for (int i = 0; i < 64; i++) at[i] = (char)(64 - n + i);
+    return _mm512_loadu_si512((const void *)at);
 }
 
-/* The same for 64 places. */
+/* What stands `by` bytes further in front, across two vectors. */
+LUN_AVX512 static inline __m512i behind_64(__m512i before, __m512i v, __m512i by) { return _mm512_permutex2var_epi8(before, by, v); }
+
+/* The same for 64 places, each byte read once: to a place are counted the second byte from 1 place on and the third from 2, whichever 64 they are among. */
 LUN_AVX512 static size_t look_widest(const struct lun_keywords *k, struct lun_keywords_search *s, size_t from, size_t to)
 {
-    __m512i low0 = HALVES(k->low[0]), low1 = HALVES(k->low[1]), low2 = HALVES(k->low[2]);
-    __m512i high0 = HALVES(k->high[0]), high1 = HALVES(k->high[1]), high2 = HALVES(k->high[2]);
-    __m512i inner = _mm512_set1_epi8((char)k->inner), left = _mm512_set1_epi8((char)~s->over);
-    const char *p = s->text + from, *end = s->text + (s->n - to < 2 ? s->n - 2 : to);
-    for (; p < end; p += 64) {
-        if (end - p < 64) p = end - 64;
-        __m512i v = _mm512_and_si512(groups_64(p, low0, high0), _mm512_and_si512(groups_64(p + 1, low1, high1), groups_64(p + 2, low2, high2)));
-        v = _mm512_and_si512(v, _mm512_mask_mov_epi8(left, within_64(lun_widest(p - 1), 'a', 'z'), _mm512_and_si512(left, inner)));
-        uint64_t places = _mm512_test_epi8_mask(v, v);
+    const __m512i low0 = HALVES(k->low[0]), low1 = HALVES(k->low[1]), low2 = HALVES(k->low[2]);
+    const __m512i high0 = HALVES(k->high[0]), high1 = HALVES(k->high[1]), high2 = HALVES(k->high[2]);
+    const __m512i inner = _mm512_set1_epi8((char)k->inner), half = _mm512_set1_epi8(15), one = by_places(1), two = by_places(2);
+    __m512i left = _mm512_set1_epi8((char)~s->over), first = _mm512_setzero_si512(), second = first;
+    uint64_t letters = (uint64_t)(s->text[from - 1] >= 'a' && s->text[from - 1] <= 'z') << 63;
+    for (size_t at = from; at < to + 2; at += 64) {
+        __m512i v = at + 64 <= s->n ? lun_widest(s->text + at) : at < s->n ? _mm512_maskz_loadu_epi8(~0ull >> (64 - (s->n - at)), s->text + at) : _mm512_setzero_si512();
+        __m512i low = _mm512_and_si512(v, half), high = _mm512_and_si512(_mm512_srli_epi16(v, 4), half);
+        __m512i now0 = _mm512_and_si512(_mm512_shuffle_epi8(low0, low), _mm512_shuffle_epi8(high0, high));
+        __m512i now1 = _mm512_and_si512(_mm512_shuffle_epi8(low1, low), _mm512_shuffle_epi8(high1, high));
+        __m512i now2 = _mm512_and_si512(_mm512_shuffle_epi8(low2, low), _mm512_shuffle_epi8(high2, high));
+        __m512i found = _mm512_and_si512(now2, _mm512_and_si512(behind_64(second, now1, one), behind_64(first, now0, two)));
+        uint64_t before = letters;
+        letters = lun_widest_mask(within_64(v, 'a', 'z'));
+        uint64_t places = lun_widest_mask(_mm512_test_epi8_mask(found, left)) & ~(letters << 3 | before >> 61);
+        places |= lun_widest_mask(_mm512_test_epi8_mask(found, _mm512_and_si512(left, inner)));
+        first = now0, second = now1;
         if (!places) continue;
-        for (; places; places &= places - 1) look_at(k, s, (size_t)(p - s->text) + (size_t)__builtin_ctzll(places));
+        for (; places; places &= places - 1) {
+            size_t place = at + (size_t)__builtin_ctzll(places) - 2;
+            if (place >= from && place < to) look_at(k, s, place);
+        }
         left = _mm512_set1_epi8((char)~s->over);
     }
-    return (size_t)(p - s->text);
+    return to;
 }
 #undef HALVES
 
 static size_t look_at_once(const struct lun_keywords *k, struct lun_keywords_search *s, size_t from, size_t to)
 {
-    if (from && to > 66 && lun_may_be_widest()) return look_widest(k, s, from, to);
+    if (from && lun_may_be_widest()) return look_widest(k, s, from, to);
     return from && to > 34 && lun_may_be_wide() ? look_wide(k, s, from, to) : from;
 }
 #else

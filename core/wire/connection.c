@@ -36,7 +36,7 @@ struct lun_buf *lun_connection_out(struct lun_connection *c)
 static ssize_t receive(struct lun_connection *c)
 {
     char *scratch = c->server->scratch;
-    return c->tls ? lun_tls_read(c->tls, scratch, LUN_SCRATCH) : read(c->fd, scratch, LUN_SCRATCH);
+    return c->tls ? lun_tls_read(c->tls, scratch, LUN_SCRATCH) : recv(c->fd, scratch, LUN_SCRATCH, 0);
 }
 
 static void store(struct lun_connection *c, size_t n)
