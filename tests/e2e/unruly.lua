@@ -153,6 +153,7 @@ function Unruly:next()
   for reason in pairs(ends[class]) do mutant.ends[reason] = true end
   mutant.well = (wrapping.tame or class == "answer" or class == "stack") and class ~= "cpu" and class ~= "memory"
   if class ~= "cpu" then mutant.ends.answer, mutant.ends.error = true, true end
+  if body:find("2^20", 1, true) then mutant.ends.memory = true end        -- with its place before it, it may be more than an instruction may ask for at once
   if wrapping[1]:find "loops" then mutant.ends.cpu = true end
   if wrapping[1]:find "iterator" then mutant.ends.cpu, mutant.ends.memory = true, true end        -- what it gives is no end
   local wrong = (wrapping[2]:gsub("%%s", (body:gsub("%%", "%%%%"))))
