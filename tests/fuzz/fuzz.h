@@ -13,7 +13,7 @@
 struct input { const char *at; size_t n; };
 
 /* The targets, each in a file of its name, with its cases in corpus/NAME. */
-#define FUZZ_TARGETS(X) X(http) X(chunks) X(json) X(sse) X(load) X(keys) X(guard) X(prices) X(usage) X(retry) X(redis) X(journal) X(recover) X(body) X(answer) X(import) X(csv) X(packed)
+#define FUZZ_TARGETS(X) X(http) X(chunks) X(json) X(sse) X(load) X(keys) X(guard) X(prices) X(usage) X(retry) X(redis) X(journal) X(recover) X(body) X(answer) X(import) X(csv) X(packed) X(words)
 #define X(name) void fuzz_##name(struct input);
 FUZZ_TARGETS(X)
 #undef X

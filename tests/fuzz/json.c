@@ -3,6 +3,7 @@
 #include "fuzz.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "base/wide.h"
 #include <lauxlib.h>
 #include <lualib.h>
 #include <math.h>
@@ -377,6 +378,8 @@ void fuzz_json(struct input in)
     struct lun_json_error error = {0};
     char *copy = copy_of(in.at, in.n);
     in.at = copy;
+    lun_wide_bytes = (int)(in.n % 3) * 32;      /* however many are looked at at once */
+    if (lun_wide_bytes > lun_wide_most()) lun_wide_bytes = lun_wide_most();
     bool accepted = lun_json_check(in.at, in.n, &value, &error);
     PROMISE(accepted == is_json(in) && (accepted || (error.what && error.at <= in.n)));
     promise_scan(in, accepted, value);
@@ -384,5 +387,6 @@ void fuzz_json(struct input in)
     if (accepted) promise_value(value);
     promise_merges(in);
     promise_written(in);
+    lun_wide_bytes = lun_wide_most();
     free(copy);
 }
