@@ -105,7 +105,7 @@ bool lun_vm_collect(struct lun_vm *vm, int kib) { return !vm->run && lua_gc(vm->
 void lun_vm_rest(struct lun_vm *vm)
 {
     if (vm->used < vm->least || !vm->least) vm->least = vm->used;
-    if (vm->used > vm->least + vm->least / 2 && lun_vm_collect(vm, REST_KIB)) vm->least = vm->used;
+    if (vm->used > vm->least + vm->least * 3 / 4 && lun_vm_collect(vm, REST_KIB)) vm->least = vm->used;
 }
 
 /* ---- making ---- */
