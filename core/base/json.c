@@ -21,9 +21,6 @@ static inline const char *blanks(const char *p, const char *end)
     return p;
 }
 
-/* What may follow a backslash, but for u. */
-static const bool simple[256] = { ['"'] = true, ['\\'] = true, ['/'] = true, ['b'] = true, ['f'] = true, ['n'] = true, ['r'] = true, ['t'] = true };
-
 #ifdef __SSE2__
 /* A bit for each of 16 bytes that ends a string or needs a look. */
 static inline unsigned stops(const char *p)
@@ -91,7 +88,7 @@ static inline const char *plain(const char *p, const char *end)
         unsigned mask = stops(p) | stops(p + 16) << 16, over = 0;
         while (mask) {
             int i = __builtin_ctz(mask);
-            if (p[i] != '\\' || !simple[(unsigned char)p[i + 1]]) return p + i;
+            if (p[i] != '\\' || !lun_escape_meant[(unsigned char)p[i + 1]]) return p + i;
             mask &= ~3u << i;
             over = i == 31;
         }
@@ -107,7 +104,7 @@ static bool hex(char c) { return (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (
 static const char *escape(struct reader *r, const char *p)
 {
     if (r->end - p < 2) return fail(r, p, "the text ends within a string");
-    if (simple[(unsigned char)p[1]]) return p + 2;
+    if (lun_escape_meant[(unsigned char)p[1]]) return p + 2;
     if (p[1] != 'u') return fail(r, p, "there is no such escape in a string");
     if (r->end - p < 6) return fail(r, p, "the text ends within a string");
     if (hex(p[2]) && hex(p[3]) && hex(p[4]) && hex(p[5])) return p + 6;

@@ -206,14 +206,11 @@ static uint32_t unit(const char *p, const char *end)
     return value & 0xffff;
 }
 
-/* What simple escapes stand for. */
-static const char simple[256] = { ['"'] = '"', ['\\'] = '\\', ['/'] = '/', ['b'] = '\b', ['f'] = '\f', ['n'] = '\n', ['r'] = '\r', ['t'] = '\t' };
-
 /* One escape at `p`: its bytes to `out`, and where it ends. *odd: a lone surrogate or a NUL. */
 static const char *escape(const char *p, const char *end, char out[4], size_t *n, bool *odd)
 {
     *odd = false, *n = 1;
-    if (end - p >= 2 && simple[(unsigned char)p[1]]) return *out = simple[(unsigned char)p[1]], p + 2;
+    if (end - p >= 2 && lun_escape_meant[(unsigned char)p[1]]) return *out = lun_escape_meant[(unsigned char)p[1]], p + 2;
     uint32_t c = unit(p, end), second = UINT32_MAX;
     if (c == UINT32_MAX) return *out = *p, p + 1;
     p += 6;
@@ -269,7 +266,7 @@ LUN_AVX2 static const char *copy_wide(const char *p, const char *end, char **to)
         for (; slashes; slashes &= ~3ull << i) {
             i = (unsigned)__builtin_ctzll(slashes);
             out += i - at;
-            if (!(*out = simple[(unsigned char)p[i + 1]])) return *to = out, p + i;
+            if (!(*out = lun_escape_meant[(unsigned char)p[i + 1]])) return *to = out, p + i;
             at = i + 2;
             copy_64(++out, p + at);
         }
@@ -305,7 +302,7 @@ LUN_AVX512 static const char *copy_widest(const char *p, const char *end, char *
 static inline const char *copy_run(const char *p, const char *end, char **to)
 {
 #ifdef __x86_64__
-    if (end - p >= 160 && (*p != '\\' || simple[(unsigned char)p[1]]) && lun_may_be_wide()) p = lun_may_be_widest() ? copy_widest(p, end, to) : copy_wide(p, end, to);
+    if (end - p >= 160 && (*p != '\\' || lun_escape_meant[(unsigned char)p[1]]) && lun_may_be_wide()) p = lun_may_be_widest() ? copy_widest(p, end, to) : copy_wide(p, end, to);
 #endif
     char *out = *to;
 #ifdef __SSE2__
@@ -315,7 +312,7 @@ static inline const char *copy_run(const char *p, const char *end, char **to)
         _mm_storeu_si128((__m128i *)(void *)out, v);
         out += run, p += run;
         if (!slashes) continue;
-        if (end - p < 2 || !(*out = simple[(unsigned char)p[1]])) return *to = out, p;
+        if (end - p < 2 || !(*out = lun_escape_meant[(unsigned char)p[1]])) return *to = out, p;
         out++, p += 2;
     }
 #endif
@@ -331,7 +328,7 @@ static size_t decode(struct lun_json v, bool strict, char *out)
     for (const char *p = v.at, *end = p + v.n; (p = copy_run(p, end, &to)) < end; ) {
         size_t n;
         bool odd;
-        if (end - p >= 2 && (*to = simple[(unsigned char)p[1]])) { to++, p += 2; continue; }
+        if (end - p >= 2 && (*to = lun_escape_meant[(unsigned char)p[1]])) { to++, p += 2; continue; }
         p = escape(p, end, to, &n, &odd);
         if (odd && strict) return SIZE_MAX;
         to += n;

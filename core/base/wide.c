@@ -13,6 +13,4 @@ int lun_wide_most(void)
 int lun_wide_bytes;
 __attribute__((constructor)) static void look(void) { lun_wide_bytes = lun_wide_most(); }
 
-#ifdef __x86_64__
-const uint8_t lun_wide_meant[128] = { ['"'] = '"', ['\\'] = '\\', ['/'] = '/', ['b'] = '\b', ['f'] = '\f', ['n'] = '\n', ['r'] = '\r', ['t'] = '\t' };
-#endif
+const char lun_escape_meant[256] = { ['"'] = '"', ['\\'] = '\\', ['/'] = '/', ['b'] = '\b', ['f'] = '\f', ['n'] = '\n', ['r'] = '\r', ['t'] = '\t' };

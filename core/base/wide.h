@@ -15,6 +15,9 @@ extern int lun_wide_bytes;          /* that, before main begins; tests say less,
 static inline bool lun_may_be_wide(void)   { return lun_wide_bytes >= 32; }
 static inline bool lun_may_be_widest(void) { return lun_wide_bytes >= 64; }
 
+/* What a byte stands for behind a backslash in JSON; 0: none may follow one so, or it is the u of a code point. */
+extern const char lun_escape_meant[256];
+
 /* Of 64 bytes with these backslashes those that stand behind one that begins an escape. In a run of backslashes every second begins one, from the first on. Added to the first bit of a
  * run, its ones become zeros: so those that begin at even places are told from the others. *carry: the first of the next 64 is one. */
 static inline uint64_t lun_escaped_among(uint64_t slashes, uint64_t *carry)
@@ -79,10 +82,9 @@ static inline uint64_t lun_widest_mask(uint64_t mask)
 LUN_AVX512 static inline uint64_t lun_widest_where(__m512i v, char c) { return lun_widest_mask(_mm512_cmpeq_epi8_mask(v, _mm512_set1_epi8(c))); }
 
 /* What each would stand for behind a backslash in JSON. *none: which may not follow one; u neither. */
-extern const uint8_t lun_wide_meant[128];
 LUN_AVX512 static inline __m512i lun_widest_meant(__m512i v, uint64_t *none)
 {
-    __m512i meant = _mm512_permutex2var_epi8(_mm512_loadu_si512(lun_wide_meant), v, _mm512_loadu_si512(lun_wide_meant + 64));
+    __m512i meant = _mm512_permutex2var_epi8(_mm512_loadu_si512(lun_escape_meant), v, _mm512_loadu_si512(lun_escape_meant + 64));
     *none = _mm512_testn_epi8_mask(meant, meant) | _mm512_movepi8_mask(v);
     return meant;
 }

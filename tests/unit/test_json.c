@@ -1,6 +1,5 @@
 #include "base/json.h"
 #include "base/text.h"
-#include "base/wide.h"
 #include <float.h>
 #include <math.h>
 #include <setjmp.h>
@@ -10,6 +9,7 @@
 #include <string.h>
 #include <locale.h>
 #include <cmocka.h>
+#include "widths.h"
 
 #define KEYS_OF_A_REQUEST(X) X(model) X(stream) X(max_tokens) X(n) X(messages) X(system) X(user) X(metadata) X(tools)
 enum { KEYS_OF_A_REQUEST(LUN_JSON_KEY_ENUM) KEYS };
@@ -961,10 +961,5 @@ int main(void)
         cmocka_unit_test(mutated_texts_never_confuse_scan_and_walk), cmocka_unit_test(strings_of_any_length_end_where_they_end_and_are_decoded_whole),
         cmocka_unit_test(what_json_escapes_is_escaped_at_every_place),
     };
-    int failed = 0;
-    for (int bytes = lun_wide_most(); bytes >= 0; bytes -= 32) {        /* however many bytes are looked at at once */
-        lun_wide_bytes = bytes;
-        failed += cmocka_run_group_tests(tests, NULL, NULL);
-    }
-    return failed;
+    return RUN_EACH_WIDTH(tests);
 }

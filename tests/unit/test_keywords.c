@@ -1,12 +1,12 @@
 #include "base/fold.h"
 #include "base/keywords.h"
 #include "base/text.h"
-#include "base/wide.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
+#include "widths.h"
 #include <utf8proc.h>
 
 static struct lun_buf scratch;
@@ -331,11 +331,7 @@ int main(void)
         cmocka_unit_test(of_a_thousand_keywords_each_is_found_by_itself),
         cmocka_unit_test(no_text_makes_one_step_of_a_search_long),
     };
-    int failed = 0;
-    for (int bytes = lun_wide_most(); bytes >= 0; bytes -= 32) {        /* however many bytes are looked at at once */
-        lun_wide_bytes = bytes;
-        failed += cmocka_run_group_tests(tests, NULL, NULL);
-    }
+    int failed = RUN_EACH_WIDTH(tests);
     lun_buf_free(&scratch);
     return failed;
 }

@@ -122,8 +122,10 @@ static unsigned end_of(const struct lun_thought *t)
 /* With a sanitizer everything may take longer than a run may. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 enum { SLOW = CPU };
+#define MOST LUN_SECOND
 #else
 enum { SLOW = 0 };
+#define MOST (10 * LUN_MS)
 #endif
 
 static void check_end(const struct attack *a, const struct lun_thought *t)
@@ -191,12 +193,6 @@ static void counted_instructions_end_though_each_takes_long(void **state)
 }
 
 /* CPU time of this thread, the best of three: what another program takes is nobody's fault here. A sanitizer's own work is. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define MOST LUN_SECOND
-#else
-#define MOST (10 * LUN_MS)
-#endif
-
 static void none_keeps_its_thread_for_long(void **state)
 {
     W;

@@ -1,11 +1,11 @@
 #include "base/text.h"
-#include "base/wide.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
+#include "widths.h"
 
 #define COUNT(list) (sizeof list / sizeof *list)
 #define TEXT(s) s, sizeof s - 1
@@ -235,10 +235,5 @@ int main(void)
         cmocka_unit_test(words_are_counted), cmocka_unit_test(code_is_told_from_prose), cmocka_unit_test(a_cut_divides_no_character),
         cmocka_unit_test(texts_of_any_length_are_counted_as_letter_by_letter), cmocka_unit_test(the_nearest_name_is_suggested), cmocka_unit_test(sizes_are_read_exactly_or_not_at_all),
     };
-    int failed = 0;
-    for (int bytes = lun_wide_most(); bytes >= 0; bytes -= 32) {        /* however many bytes are looked at at once */
-        lun_wide_bytes = bytes;
-        failed += cmocka_run_group_tests(tests, NULL, NULL);
-    }
-    return failed;
+    return RUN_EACH_WIDTH(tests);
 }

@@ -1,6 +1,5 @@
 #include "base/text.h"
 #include "base/tokens.h"
-#include "base/wide.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
+#include "widths.h"
 #include <utf8proc.h>
 
 static uint64_t grows(const char *text, size_t n)
@@ -201,10 +201,5 @@ int main(void)
         cmocka_unit_test(what_is_written_anew_takes_more_for_each_line_and_escape), cmocka_unit_test(an_estimate_is_near_for_everyday_text),
         cmocka_unit_test(a_text_weighs_what_its_characters_weigh_each_behind_the_one_before),
     };
-    int failed = 0;
-    for (int bytes = lun_wide_most(); bytes >= 0; bytes -= 32) {        /* however many bytes are looked at at once */
-        lun_wide_bytes = bytes;
-        failed += cmocka_run_group_tests(tests, NULL, NULL);
-    }
-    return failed;
+    return RUN_EACH_WIDTH(tests);
 }
