@@ -23,16 +23,14 @@ static void json_interval(struct lun_buf *out, const char *name, struct lun_inte
     lun_buf_putc(out, '}');
 }
 
-static const struct { const char *name; double q; } quantiles[] = { { "p50_ms", 0.50 }, { "p95_ms", 0.95 }, { "p99_ms", 0.99 } };
-enum { QUANTILES = sizeof quantiles / sizeof *quantiles };
-
 static void json_quantiles(struct lun_buf *out, const struct lun_replay *p)
 {
-    for (int i = 0; i < QUANTILES; i++) {
-        lun_json_put_key(out, quantiles[i].name);
+    for (enum lun_figure f = LUN_FIGURE_P50; f <= LUN_FIGURE_P99; f++) {
+        double q = lun_figure_quantile(f);
+        lun_json_put_key(out, lun_figure_title(f));
         lun_buf_putc(out, '{');
-        lun_json_member_number(out, "really", lun_replay_quantile_really(p, quantiles[i].q));
-        json_interval(out, "snips", lun_replay_quantile(p, quantiles[i].q));
+        lun_json_member_number(out, "really", lun_replay_quantile_really(p, q));
+        json_interval(out, "snips", lun_replay_quantile(p, q));
         lun_buf_putc(out, '}');
     }
 }
@@ -224,9 +222,10 @@ static void put_mean(struct lun_buf *list, const struct lun_estimate *e, const c
     lun_buf_putc(list, '}');
 }
 
-static void put_quantile(struct lun_buf *list, const struct lun_replay *p, const char *name, double q)
+static void put_quantile(struct lun_buf *list, const struct lun_replay *p, enum lun_figure f)
 {
-    open_row(list, name, lun_replay_quantile_really(p, q));
+    double q = lun_figure_quantile(f);
+    open_row(list, lun_figure_title(f), lun_replay_quantile_really(p, q));
     put_interval(list, "normed", lun_replay_quantile(p, q));
     lun_buf_putc(list, '}');
 }
@@ -246,7 +245,7 @@ static void put_estimates(struct lun_buf *out, const struct lun_replay *p)
                    (long long)any->n, lun_estimate_size(any));
     lun_buf_putc(&list, '[');
     for (int m = 0; m < LUN_MEASURE_COUNT; m++) put_mean(&list, lun_replay_estimate(p, (enum lun_measure)m), lun_measure_name((enum lun_measure)m));
-    for (int i = 0; i < QUANTILES; i++) put_quantile(&list, p, quantiles[i].name, quantiles[i].q);
+    for (enum lun_figure f = LUN_FIGURE_P50; f <= LUN_FIGURE_P99; f++) put_quantile(&list, p, f);
     lun_buf_putc(&list, ']');
     lun_table_put(out, (struct lun_json){ list.at, list.n }, columns, sizeof columns / sizeof *columns);
     lun_buf_free(&list);

@@ -49,13 +49,13 @@ void lun_figures_free(figures *f)
     }
 }
 
+double lun_figure_quantile(enum lun_figure which) { return which == LUN_FIGURE_P50 ? 0.50 : which == LUN_FIGURE_P95 ? 0.95 : 0.99; }
+
 double lun_figures_get(const figures *f, enum lun_figure which)
 {
     switch (which) {
     case LUN_FIGURE_COST: return (double)f->sum[which] / 1e9;
-    case LUN_FIGURE_P50:  return (double)lun_histogram_quantile(&f->latency, 0.50) / 1e3;
-    case LUN_FIGURE_P95:  return (double)lun_histogram_quantile(&f->latency, 0.95) / 1e3;
-    case LUN_FIGURE_P99:  return (double)lun_histogram_quantile(&f->latency, 0.99) / 1e3;
+    case LUN_FIGURE_P50: case LUN_FIGURE_P95: case LUN_FIGURE_P99: return (double)lun_histogram_quantile(&f->latency, lun_figure_quantile(which)) / 1e3;
     default:              return (double)f->sum[which];
     }
 }

@@ -21,6 +21,7 @@
 enum lun_figure { LUN_FIGURES(X) LUN_FIGURE_COUNT };
 #undef X
 const char *lun_figure_title(enum lun_figure);
+double lun_figure_quantile(enum lun_figure);      /* of P50 to P99: which quantile of the latency it is */
 
 enum { LUN_FIGURES_CHOICES = 256 };
 struct lun_choice { struct lun_choice *next; char *model; int64_t n, cost; };      /* who answered */
