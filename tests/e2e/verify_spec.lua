@@ -6,7 +6,7 @@ local terminal = require "terminal"
 local config = [[
 local function target(name) return { provider = name, model = "up", price = { input = 1, output = 2 } } end
 return {
-  policy = "policy.lua", limits = { retries = false, hedges = 1 }, log = { replay = true, text = env("TEXT", "no") == "yes" },
+  policy = "policy.lua", limits = { retries = false, hedges = 1, lag = false }, log = { replay = true, text = env("TEXT", "no") == "yes" },
   providers = { a = { base_url = env "A" }, b = { base_url = env "B" } },
   models = { m = { target "a", target "b" }, judge = { target "b" } },
 }]]
@@ -140,7 +140,8 @@ describe("what hooks read", function()
     assert.is_true(tonumber(more) > tonumber(read))
     assert.matches("%d+ of %d+ decisions the same", t.all)
     local status, _, errors = verify(g, path)
-    assert.same({ 0, "" }, { status, errors })
+    assert.equal(0, status, errors)
+    assert.is_nil(errors:find("[\r#]"), errors)          -- on a slow machine the same lines again are late ones, which it says
   end)
 
   it("shows where another policy decides otherwise: the request, the hook, both decisions; exit 1", function()
@@ -272,7 +273,7 @@ describe("each policy that comes along", function()
   setup(function()
     local provider, visits = e2e.provider(script), {}
     for _, path in ipairs(names) do
-      local env = { POLICY = path, LUNETTE_LOG_REPLAY = "true", LUNETTE_LOG_TEXT = "true" }
+      local env = { POLICY = path, LUNETTE_LOG_REPLAY = "true", LUNETTE_LOG_TEXT = "true", LUNETTE_LIMITS_LAG = "false" }
       for _, name in ipairs { "DEEPSEEK", "MOONSHOT", "GOOGLE", "OPENAI", "ANTHROPIC" } do env[name .. "_URL"] = provider.url end
       gateways[path] = e2e.gateway { config = given, env = env, workers = 2 }
       gateways[path].settings = env
