@@ -77,6 +77,7 @@ void lun_change_finish(change *ch)
     ch->result.version = c->current->version;
     ch->result.generation = c->versions.generation;
     lun_change_shadow_settled(ch);
+    if (ch->kind == LUN_CHANGE_ROLLBACK && ch->result.status != 200) lun_troubles_watch(&c->troubles, c->current);      /* if it fails on, it is tried again */
     lun_change_report(ch);
     keep_again(c, ch);
     watch(c, &ch->looked_at, ch->clock);

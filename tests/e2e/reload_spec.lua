@@ -474,6 +474,30 @@ describe("a rollback", function()
     assert.equal("one", labels(served(g)))
   end)
 
+  it("is tried again where it could not be made, when the version goes on failing", function()
+    local secrets = e2e.folder()
+    e2e.write(secrets .. "/KEY", "sk-1")
+    local keyed = unwatched:gsub('base_url = env "A"', '%0, key = secret "KEY"')
+    local g = serve({}, { config = keyed, env = { CREDENTIALS_DIRECTORY = secrets } })
+    local function fail_often()
+      for _ = 1, 5 do
+        local visit = g:open { model = "solo", text = "now" }
+        a:accept():answer(200, { choices = { { index = 0, message = { content = "x" }, finish_reason = "stop" } } })
+        assert.equal(200, visit:rest().status)
+      end
+    end
+    assert.equal("one", labels(served(g)))
+    local bad = named "two":gsub('return "two"', 'if request.text == "now" then error "it broke" end return "two"')
+    assert.equal(200, g:reload({ ["gateway.lua"] = unwatched, ["policy.lua"] = bad }).status)
+    os.remove(secrets .. "/KEY")                                  -- which the first version needs
+    fail_often()
+    e2e.eventually("the first version cannot be had", function() return g.process:stderr():find("KEY", 1, true) end)
+    assert.equal("two", labels(served(g)))
+    e2e.write(secrets .. "/KEY", "sk-1")
+    fail_often()
+    becomes(g, "one")
+  end)
+
   it("does not happen to the only version there is", function()
     local g = serve { ["policy.lua"] = 'return { classify = function(r) if r.text == "now" then error "it broke" end return "only" end }' }
     for _ = 1, 6 do

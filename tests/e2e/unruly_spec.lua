@@ -79,11 +79,12 @@ describe("a policy that goes wrong while it serves", function()
   local function ends(mutant, version, good, before)
     local all
     if not mutant.well then e2e.eventually(mutant.what .. " fails", function() return failures() > before end) end
-    local back = e2e.eventually(mutant.what .. " is taken out, or fails less than that", function()
+    local came, back = pcall(e2e.eventually, mutant.what .. " is taken out, or fails less than that", function()
       all = failures() - before
       return current() == good and "back" or mutant.well and all < 5 and "well"
-    end) == "back"
-    if not back then return false end
+    end)
+    if not came then error(("%s\n%d failures\n%s\n%s"):format(back, all, e2e.json.encode(g:look "versions"), g.process:said())) end
+    if back ~= "back" then return false end
     local v = found(version)
     if v.state ~= "taken_back" or v.taken_back_by ~= "lunette" then error(mutant.what .. ": it is not marked as taken back") end
     assert.matches("of its hooks within 10 s", v.taken_back_why, mutant.what)

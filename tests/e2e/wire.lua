@@ -4,7 +4,7 @@ local cjson = require "cjson"
 local socket = require "socket"
 local sys = require "posix.sys.socket"
 
-local wire = { limit = 10 }
+local wire = { limit = 30 }             -- seconds, of any wait: what is right is there long before, on a busy machine too
 local held = {}                 -- what close_all() closes
 
 local function hold(c)
