@@ -212,7 +212,7 @@ static void see_others(struct lun_books *b)
     char boot[40];
     boot_id(boot);
     if (lun_ledger_recover(b->ledger, b->folder, boot, lun_clock_wall(), &report)) {
-        b->others = report.alive - 1;           /* but for this one */
+        b->others = report.alive;
         tell_recovery(b, &report);
     }
     if (b->others) lun_draw_give_back(b->options.money, true);

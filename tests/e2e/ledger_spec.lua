@@ -228,6 +228,7 @@ describe("the ledger", function()
       assert.equal(200, ask(one).status)
       assert.equal(200, ask(two).status)
     end
+    e2e.eventually("each has seen all of it", function() return used(one) > 1.199 and used(two) > 1.199 end)
     one.process:stop(e2e.SIGKILL)
     local answered, last = 40
     repeat

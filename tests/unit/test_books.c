@@ -1,7 +1,8 @@
-/* The bookkeeper at its beginning: what an earlier run has spent. */
+/* The bookkeeper: what an earlier run has spent, at its beginning; and what another process leaves that dies beside it. */
 #include "ledger_world.h"
 #include "gateway/books.h"
 #include "state/period.h"
+#include <time.h>
 
 #define WINDOW (86400 * LUN_SECOND)
 
@@ -19,6 +20,15 @@ static void spend_before(lun_us wall, const struct lun_budget_rule *rule, int64_
     commit(l);
     good(l, lun_ledger_end_run(l, j, wall));
     lun_ledger_close(l);
+}
+
+static void until_killed_are(int n)
+{
+    lun_us limit = lun_clock_now() + 30 * LUN_SECOND;
+    while (by_hand("SELECT count(*) FROM run WHERE state = 'killed'") != n) {
+        if (lun_clock_now() > limit) fail_msg("%d runs are not recovered", n);
+        nanosleep(&(struct timespec){ .tv_nsec = 10 * 1000 * 1000 }, NULL);
+    }
 }
 
 static void used_is(const struct lun_budget_rule *rule, int64_t used)
@@ -48,11 +58,37 @@ static void what_was_spent_in_earlier_pieces_of_a_window_is_known_when_it_has_be
     for (int i = 0; i < 50; i++) used_is(&rule, 40);
 }
 
+/* The first one writes beside it before it dies, and then is alone; the second dies when nobody writes any more. */
+static void a_process_that_dies_beside_it_is_noticed_though_it_wrote_nothing_since_it_was_looked_for(void **state)
+{
+    struct lun_money *money = lun_money_new();
+    struct lun_metrics *metrics = lun_metrics_new();
+    struct lun_log log = {0};
+    char *error;
+    (void)state;
+    setenv(LUN_BOOT_ID, BOOT, 1);
+    struct lun_ledger *silent = open_ledger(LUN_LEDGER_FOUND);
+    struct lun_journal *of_silent = begin_run(silent);
+    struct lun_books *books = lun_books_new(&(struct lun_books_options){ .money = money, .metrics = metrics, .log = &log, .attempts = 8, .path = file }, &error);
+    if (!books) fail_msg("%s", error);
+    struct lun_ledger *loud = open_ledger(LUN_LEDGER_WRITE);
+    lun_journal_close(begin_run(loud));
+    until_killed_are(1);
+    lun_journal_close(of_silent);
+    until_killed_are(2);
+    lun_books_free(books);
+    lun_ledger_close(loud), lun_ledger_close(silent);           /* not before: that writes too */
+    lun_metrics_free(metrics);
+    lun_money_free(money);
+    unsetenv(LUN_BOOT_ID);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, world_set_up, world_tear_down)
     const struct CMUnitTest tests[] = {
         T(what_was_spent_in_earlier_pieces_of_a_window_is_known_when_it_has_begun),
+        T(a_process_that_dies_beside_it_is_noticed_though_it_wrote_nothing_since_it_was_looked_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
