@@ -32,6 +32,13 @@ struct lun_keywords *lun_keywords_init(void *memory, int room)
 
 int lun_keywords_count(const struct lun_keywords *k) { return k->n; }
 
+size_t lun_keywords_bytes(const struct lun_keywords *k)
+{
+    size_t n = 0;
+    for (int i = 0; i < k->n; i++) n += k->item[i].n;
+    return n;
+}
+
 static const struct item *in_order(const struct lun_keywords *k, int i) { return &k->item[k->item[i].sorted]; }
 
 static int compare(const struct item *k, const char *text, size_t n)
@@ -82,6 +89,17 @@ void lun_keywords_add(struct lun_keywords *k, const char *prepared, size_t n)
     for (int above = byte + 1; above <= 256; above++) k->from[above]++;
     k->in_group[group]++;
     add_fingers(k, (const unsigned char *)prepared, n, group);
+}
+
+void lun_keywords_add_all(struct lun_keywords *k, const struct lun_keywords *from, uint64_t which[LUN_KEYWORDS_BITS])
+{
+    memset(which, 0, LUN_KEYWORDS_BITS * sizeof *which);
+    for (int i = 0; i < from->n; i++) {
+        const struct item *item = &from->item[i];
+        lun_keywords_add(k, item->text, item->n);
+        int in = k->item[place(k, item->text, item->n)].sorted;
+        which[in >> 6] |= 1ull << (in & 63);
+    }
 }
 
 /* ---- what is compared ---- */
@@ -364,4 +382,12 @@ bool lun_keywords_look(const struct lun_keywords *k, struct lun_keywords_search 
     s->steps += (int64_t)(end - s->at);
     s->at = end;
     return true;
+}
+
+int lun_keywords_found(const struct lun_keywords_search *s, const uint64_t which[LUN_KEYWORDS_BITS])
+{
+    int n = 0;
+    for (int i = 0; i < LUN_KEYWORDS_BITS; i++)
+        for (uint64_t both = s->found[i] & which[i]; both; both &= both - 1) n++;
+    return n;
 }

@@ -21,6 +21,12 @@ void lun_keywords_add(struct lun_keywords *, const char *prepared, size_t n);
 /* A keyword, or a text, as it is compared, appended to `out`. */
 void lun_keywords_prepare(const char *text, size_t n, struct lun_buf *out);
 int  lun_keywords_count(const struct lun_keywords *);
+size_t lun_keywords_bytes(const struct lun_keywords *);         /* of their texts */
+
+/* Which of a set: a bit for each by the order in which they were added. */
+#define LUN_KEYWORDS_BITS (LUN_KEYWORDS_MOST / 64)
+/* Adds all of `from`, and says which they are in this one; it must have room for them. So what stands of several sets in a text is found in one pass. */
+void lun_keywords_add_all(struct lun_keywords *, const struct lun_keywords *from, uint64_t which[LUN_KEYWORDS_BITS]);
 
 /* A search through a text that was prepared, a piece of 4 KiB at a time, so that the caller can end it in between:
  *     struct lun_keywords_search s = { .text = text, .n = n };
@@ -31,9 +37,11 @@ struct lun_keywords_search {
     size_t n, at;
     int64_t steps;
     int count;
-    uint64_t found[LUN_KEYWORDS_MOST / 64];
+    uint64_t found[LUN_KEYWORDS_BITS];
     uint16_t in_group[8];           /* those found, by what keywords.c calls a group */
     uint8_t over;                   /* groups of which there is no more to find */
 };
 bool lun_keywords_look(const struct lun_keywords *, struct lun_keywords_search *);
+/* How many of these were found. */
+int lun_keywords_found(const struct lun_keywords_search *, const uint64_t which[LUN_KEYWORDS_BITS]);
 #endif

@@ -308,13 +308,24 @@ LUN_AVX2 static const unsigned char *growing_wide(const unsigned char *p, const 
     }
     return p;
 }
+
+LUN_AVX512 static const unsigned char *growing_widest(const unsigned char *p, const unsigned char *end)
+{
+    for (; end - p > 64; p += 64) {
+        __m512i v = lun_widest((const char *)p);
+        uint64_t found = lun_widest_mask(_mm512_movepi8_mask(v)) | (lun_widest_where(v, '\\') & lun_widest_where(lun_widest((const char *)p + 1), 'u'));
+        if (found) return p + __builtin_ctzll(found);
+    }
+    return growing_wide(p, end);
+}
 #else
+static const unsigned char *growing_widest(const unsigned char *p, const unsigned char *end) { (void)end; return p; }
 static const unsigned char *growing_wide(const unsigned char *p, const unsigned char *end) { (void)end; return p; }
 #endif
 
 static const unsigned char *growing(const unsigned char *p, const unsigned char *end, bool wide)
 {
-    if (wide && p < end && *p < 0x80) p = growing_wide(p, end);
+    if (wide && p < end && *p < 0x80) p = lun_may_be_widest() ? growing_widest(p, end) : growing_wide(p, end);
     while (p < end && *p < 0x80 && (*p != '\\' || end - p < 2 || p[1] != 'u')) p++;
     return p;
 }

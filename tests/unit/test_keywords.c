@@ -237,6 +237,37 @@ static bool is_new(const struct lun_buf *words, int i)
     return true;
 }
 
+static int found_alone(const struct lun_keywords *k, const char *text, size_t n)
+{
+    struct lun_keywords_search s = { .text = text, .n = n };
+    while (lun_keywords_look(k, &s)) ;
+    return s.count;
+}
+
+/* Three sets that have some in common, each by itself and all in one pass. */
+static void compare_together(const struct lun_buf *words, int n, const char *text, size_t length)
+{
+    enum { SETS = 3 };
+    struct lun_keywords *sets[SETS];
+    uint64_t which[SETS][LUN_KEYWORDS_BITS];
+    size_t bytes = 0;
+    int count = 0;
+    for (int i = 0; i < SETS; i++) {
+        int from = (int)random_below((size_t)n);
+        sets[i] = set_of(words + from, 1 + (int)random_below((size_t)(n - from)));
+        bytes += lun_keywords_bytes(sets[i]), count += lun_keywords_count(sets[i]);
+    }
+    struct lun_keywords *all = lun_keywords_init(malloc(lun_keywords_size(count, bytes)), count);
+    for (int i = 0; i < SETS; i++) lun_keywords_add_all(all, sets[i], which[i]);
+    struct lun_keywords_search s = { .text = text, .n = length };
+    while (lun_keywords_look(all, &s)) ;
+    for (int i = 0; i < SETS; i++) {
+        assert_int_equal(lun_keywords_found(&s, which[i]), found_alone(sets[i], text, length));
+        free(sets[i]);
+    }
+    free(all);
+}
+
 static void compare_once(size_t most)
 {
     struct lun_buf text = {0}, prepared = {0}, slowly = {0}, words[WORDS] = {{0}};
@@ -264,6 +295,7 @@ static void compare_once(size_t most)
     }
     assert_int_equal(of, lun_keywords_count(k));
     assert_int_equal(s.count, count);
+    compare_together(words, n, exact, prepared.n);
     free(k), free(exact), lun_buf_free(&text), lun_buf_free(&prepared), lun_buf_free(&slowly);
     for (int i = 0; i < n; i++) lun_buf_free(&words[i]);
 }

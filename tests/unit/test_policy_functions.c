@@ -109,6 +109,21 @@ static void lists_of_keywords_may_be_asked_by_turns_and_of_any_text(void **state
     FAILS("lunette.keywords({ 'a' })()", "string expected");
 }
 
+/* Lists that were asked about one text are looked for together in the next; which these are changes here with each text, and there are more of them than that. */
+static void lists_of_keywords_find_the_same_alone_and_together(void **state)
+{
+    W;
+    GIVES("local words, lists = { 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine', 'ten', 'eleven' }, {} "
+          "for i, word in ipairs(words) do lists[i] = lunette.keywords { word, 'same' } end "
+          "for round = 1, 60 do local text = 'some text ' .. round if round % 4 == 0 then text = text .. ' same' end "
+          "for i, word in ipairs(words) do if round * i % 3 == 0 then text = word .. ' ' .. text end end "
+          "for i, word in ipairs(words) do if round > 40 or (round + i) % 5 < 2 then "
+          "local stand = (round * i % 3 == 0 and 1 or 0) + (round % 4 == 0 and 1 or 0) local found = lists[i](text) "
+          "if found ~= stand then return word .. ' in ' .. text .. ': ' .. found end end end end return 'the same'", "the same");
+    GIVES("for i = 1, 200 do local a, b = lunette.keywords { 'x' .. i }, lunette.keywords { 'y' .. i } for k = 1, 300 do local waste = { k } end "
+          "if a('x' .. i) ~= 1 or b('x' .. i) ~= 0 or a('y' .. i) ~= 0 or b('y' .. i) ~= 1 then return i end end return 'new ones too'", "new ones too");
+}
+
 static void the_store_keeps_values_between_requests(void **state)
 {
     W;
@@ -387,6 +402,7 @@ int main(void)
         unit(a_hash_is_the_same_for_ever),
         unit(backoff_doubles_up_to_its_maximum),
         unit(lists_of_keywords_may_be_asked_by_turns_and_of_any_text),
+        unit(lists_of_keywords_find_the_same_alone_and_together),
         unit(the_store_keeps_values_between_requests),
         unit(settings_have_defaults_and_names),
         unit(notes_and_metrics_are_bounded),
