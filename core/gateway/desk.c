@@ -31,13 +31,13 @@ struct lun_desk *lun_desk_new(struct lun_upstream *upstream, const struct lun_st
     return d;
 }
 
-void lun_desk_probe(struct lun_desk *d, bool on)
+void lun_desk_probe(struct lun_desk *d, lun_us *keys_due)
 {
     struct lun_probe_ways ways = { .loop = d->station.loop, .snapshot = d->station.snapshot, .registry = d->station.registry, .upstreams = &d->upstreams,
                                    .wall = d->station.wall, .wall_self = d->station.wall_self };
-    if (on && !d->probe) d->probe = lun_probe_new(&ways, d->station.log);
-    if (on && !d->rollout) d->rollout = lun_rollout_new(&ways, d->station.canary, d->station.canary_self);
-    if (on) return;
+    if (keys_due && !d->probe) d->probe = lun_probe_new(&ways, d->station.log, keys_due);
+    if (keys_due && !d->rollout) d->rollout = lun_rollout_new(&ways, d->station.canary, d->station.canary_self);
+    if (keys_due) return;
     lun_probe_free(d->probe);
     d->probe = NULL;
     lun_rollout_free(d->rollout);

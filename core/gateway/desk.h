@@ -20,7 +20,8 @@ struct lun_desk {
  * (yours to free) names the provider and what is wrong. */
 struct lun_desk *lun_desk_new(struct lun_upstream *, const struct lun_station *like, struct lun_kit *, char **error);
 
-void lun_desk_probe(struct lun_desk *, bool);   /* begins or stops to look whether keys are taken again, and after canaries */
+/* Begins to look whether keys are taken again (from *keys_due on: probe.h), and after canaries. NULL: stops to. */
+void lun_desk_probe(struct lun_desk *, lun_us *keys_due);
 
 /* A newer version is there: where it has other secrets for the same provider, attempts that begin from now on use those, also those of requests
  * that began with this version. */

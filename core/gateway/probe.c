@@ -17,7 +17,7 @@ struct lun_probe {
     struct lun_timer timer;
     struct lun_probe_ways ways;
     const struct lun_log *log;
-    lun_us keys_due;
+    lun_us *keys_due;
     struct out *calls;
 };
 
@@ -161,9 +161,9 @@ static void turn(struct lun_timer *t)
 {
     struct lun_probe *p = (struct lun_probe *)(void *)t;
     const struct lun_snapshot *s = p->ways.snapshot;
-    bool keys = now(p) >= p->keys_due;
+    bool keys = now(p) >= *p->keys_due;
     lun_us next = now(p) + LUN_PROBE_LOOK;
-    if (keys) p->keys_due = now(p) + LUN_PROBE_EVERY;
+    if (keys) *p->keys_due = now(p) + LUN_PROBE_EVERY;
     for (int i = 0; i < s->n_providers; i++) {
         look_at_keys(p, &s->providers[i], keys);
         next = look_at(p, &s->providers[i], next);
@@ -172,10 +172,11 @@ static void turn(struct lun_timer *t)
     lun_timer_set(p->ways.loop, &p->timer, next);
 }
 
-struct lun_probe *lun_probe_new(const struct lun_probe_ways *ways, const struct lun_log *log)
+struct lun_probe *lun_probe_new(const struct lun_probe_ways *ways, const struct lun_log *log, lun_us *keys_due)
 {
     struct lun_probe *p = lun_zalloc(sizeof *p);
-    *p = (struct lun_probe){ .timer.fire = turn, .ways = *ways, .log = log, .keys_due = ways->loop->now + LUN_PROBE_EVERY };
+    *p = (struct lun_probe){ .timer.fire = turn, .ways = *ways, .log = log, .keys_due = keys_due };
+    if (!*keys_due) *keys_due = ways->loop->now + LUN_PROBE_EVERY;
     lun_timer_set(ways->loop, &p->timer, ways->loop->now);
     return p;
 }

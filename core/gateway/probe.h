@@ -14,6 +14,8 @@
 #define LUN_PROBE_LOOK  LUN_SECOND              /* how often it looks who is down */
 
 struct lun_probe;
-struct lun_probe *lun_probe_new(const struct lun_probe_ways *, const struct lun_log *);     /* the ways are copied, what they name is borrowed */
+/* The ways are copied, what they name is borrowed. `keys_due`: when keys are asked about next, 0: not decided; it is the caller's, so that who takes over from
+ * another goes on where that one was: machines may be replaced more often than keys are due. */
+struct lun_probe *lun_probe_new(const struct lun_probe_ways *, const struct lun_log *, lun_us *keys_due);
 void lun_probe_free(struct lun_probe *);        /* NULL is fine */
 #endif

@@ -34,7 +34,7 @@ struct lun_simulation {
     struct lun_scenarios *scripts;
     struct lun_carrier *carrier;
     struct lun_upstreams upstreams;
-    struct lun_probe *probe;
+    struct lun_probe *probe; lun_us keys_due;
     struct lun_rollout *rollout;
     struct lun_web web;
     struct lun_waiting waiting; struct lun_task moved;
@@ -209,7 +209,7 @@ simulation *lun_simulation_new(struct lun_snapshot *snapshot, const struct lun_s
         struct lun_probe_ways ways = { .loop = &s->loop, .snapshot = snapshot, .registry = s->registry, .upstreams = &s->upstreams, .wall = wall, .wall_self = s };
         if (options->upstream) s->station.upstream = options->upstream, s->station.upstream_self = options->upstream_self;
         if (options->rehearsal || options->upstream) return s;
-        s->probe = lun_probe_new(&ways, options->log);
+        s->probe = lun_probe_new(&ways, options->log, &s->keys_due);
         s->rollout = lun_rollout_new(&ways, tell_canaries, s);
         return s;
     }

@@ -28,6 +28,7 @@ struct lun_worker {
     struct lun_presented presented;
     struct lun_post ready, drain; _Atomic lun_us until;        /* cut then, at the latest */
     struct lun_timer reaper, cutter;
+    lun_us keys_due;                            /* probe.h */
     bool stopping;
     pthread_t thread; bool started;
 };
@@ -39,7 +40,8 @@ static _Thread_local struct lun_worker *here;      /* whose thread this is */
 
 struct lun_reactor *lun_worker_reactor(struct lun_worker *w) { return w->reactor; }
 bool lun_worker_is_here(const struct lun_worker *w) { return here == w; }
-static void reap_soon(struct lun_worker *w) { lun_timer_set(&w->reactor->loop, &w->reaper, w->reactor->loop.now + REAP_EVERY); }
+/* When that is to be is not put off by the next one: they may come all the time. */
+static void reap_soon(struct lun_worker *w) { if (!w->reaper.at) lun_timer_set(&w->reactor->loop, &w->reaper, w->reactor->loop.now + REAP_EVERY); }
 
 /* ---- desks ---- */
 
@@ -122,12 +124,12 @@ static void replace(struct lun_worker *w, struct lun_desk *fresh)
     struct lun_desk *before = w->desk;
     lun_shadow_desk_ignore(&before->station);
     if (w->shadow) lun_shadow_desk_watch(w->shadow, &fresh->station);
-    lun_desk_probe(before, false);
+    lun_desk_probe(before, NULL);
     before->next = w->old;
     w->old = before;
     w->desk = fresh;
     fresh->next = NULL;
-    lun_desk_probe(fresh, w->options.probes);
+    if (w->options.probes) lun_desk_probe(fresh, &w->keys_due);
     if (w->server) lun_server_set_tls(w->server, fresh->kit->tls);
     for (struct lun_desk *d = w->old; d; d = d->next) lun_desk_outdated(d, fresh->station.snapshot);
     reap_soon(w);
@@ -300,7 +302,7 @@ struct lun_worker *lun_worker_new(const struct lun_worker_options *options, stru
     lun_reactor_enter(w->reactor);
     w->web = lun_web_new(w->reactor, w->upstream);
     w->desk = desk_new(w, kit, tuning, error);
-    if (w->desk) lun_desk_probe(w->desk, options->probes);
+    if (w->desk && options->probes) lun_desk_probe(w->desk, &w->keys_due);
     bool good = w->desk && listen_on(w, listener, snapshot, error);
     if (!w->desk && listener >= 0) close(listener);
     lun_reactor_leave(w->reactor);

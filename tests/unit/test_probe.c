@@ -44,7 +44,7 @@ static void finish(void *carried)
     free(s);
 }
 
-struct world { struct bound b; struct lun_loop loop; struct fake fake; struct lun_carrier carrier; struct lun_upstreams upstreams; struct lun_probe *probe; };
+struct world { struct bound b; struct lun_loop loop; struct fake fake; struct lun_carrier carrier; struct lun_upstreams upstreams; struct lun_probe *probe; lun_us keys_due; };
 
 static void run_until(struct lun_loop *loop, lun_us time)
 {
@@ -58,7 +58,7 @@ static void run_until(struct lun_loop *loop, lun_us time)
 
 static void begin_probing(struct world *w)
 {
-    w->probe = lun_probe_new(&(struct lun_probe_ways){ .loop = &w->loop, .snapshot = w->b.snapshot, .registry = w->b.registry, .upstreams = &w->upstreams }, NULL);
+    w->probe = lun_probe_new(&(struct lun_probe_ways){ .loop = &w->loop, .snapshot = w->b.snapshot, .registry = w->b.registry, .upstreams = &w->upstreams }, NULL, &w->keys_due);
 }
 
 static void open_world(struct world *w)
@@ -104,6 +104,22 @@ static void a_key_comes_back_when_the_provider_takes_it_again(void **state)
     assert_false(lun_health_key_is_out(w.b.a, 1));
     run_until(&w.loop, 300 * S);
     assert_int_equal(w.fake.asked, 3);
+    close_world(&w);
+}
+
+static void a_key_comes_back_however_often_machines_are_replaced_meanwhile(void **state)
+{
+    (void)state;
+    struct world w;
+    open_world(&w);
+    lun_health_key_out(w.b.a, 1);
+    w.fake.status = 200;
+    for (int i = 1; i <= 12; i++) {
+        run_until(&w.loop, i * 5 * S);
+        lun_probe_free(w.probe);
+        begin_probing(&w);
+    }
+    assert_false(lun_health_key_is_out(w.b.a, 1));
     close_world(&w);
 }
 
@@ -300,6 +316,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keys_that_are_fine_are_not_asked_about), cmocka_unit_test(a_key_comes_back_when_the_provider_takes_it_again),
+        cmocka_unit_test(a_key_comes_back_however_often_machines_are_replaced_meanwhile),
         cmocka_unit_test(a_probe_that_is_not_answered_is_given_up_and_tried_again), cmocka_unit_test(four_in_a_row_are_not_down_and_five_are),
         cmocka_unit_test(one_that_is_down_is_probed_after_30_s_to_the_microsecond_and_is_back_at_once),
         cmocka_unit_test(a_probe_that_fails_lets_no_request_through_though_the_rest_is_over), cmocka_unit_test(a_probe_that_can_tell_nothing_leaves_it_to_the_rest),
