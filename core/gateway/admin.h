@@ -16,7 +16,7 @@
                                              "`state`: `current`; `finishing`: has requests under way; `kept`: can be gone back to; `taken_back`") \
     X("POST", "/admin/reload",    reload,    "Reads the configuration now and answers when every worker has it: `{\"version\":…,\"generation\":…,\"changed\":…,\"from\":…,\"kept\":…,\"restart\":[…],\"warnings\":[…]}`, " \
                                              "or 422 `{\"errors\":[\"policy.lua:4: …\"]}` and nothing has changed. `?force=true` takes a version that was taken back, or whose hooks fail when they are tried") \
-    X("POST", "/admin/rollback",  rollback,  "Takes the previous version back, as reload answers; `{\"why\":\"…\"}` is noted. The version that it leaves is not taken again until a file of it changes. 409: there is no earlier one") \
+    X("POST", "/admin/rollback",  rollback,  "Takes the previous version back, as reload answers; `{\"why\":\"…\"}` is noted. The version that it leaves is not taken again until a file of it changes. 409: there is no earlier one, or another has come since it was asked for") \
     X("GET",  "/admin/shadow",    lun_admin_shadow, "The version that is asked beside the current one, or what became of the last such: see [Shadows](#shadows)") \
     X("POST", "/admin/shadow",    lun_admin_shadow_begin, "Begins with one, of the files as they are now: `{\"seconds\":600,\"share\":1,\"errors\":0.01,\"cost\":0.05,\"requests\":100,\"force\":false}`, all but the first by default so. Answers " \
                                              "once every worker has it: `{\"shadow\":{…},\"warnings\":[…]}`; 409: the files hold the current version, or there is one already; 422: it does not load, or a hook fails when it is tried") \

@@ -46,6 +46,7 @@ struct lun_change {
 
     struct lun_known *known; int n_known;       /* the versions, current first; they do not change while it is under way */
     const struct lun_known *back_to;            /* ROLLBACK */
+    int meant;                                  /* ROLLBACK: the generation that was in force when it was asked for: another one is not left. 0: any */
     const char *blame;                          /* ROLLBACK: the files that are taken back by it */
     struct lun_taken_back heard;                /* ROLLBACK: what another gateway tells of a version; of none: NULL */
     struct lun_paths looked_at;                 /* RELOAD, START */
@@ -122,6 +123,7 @@ struct lun_changes {
     bool again;                         /* the files hold a version that found no room: as soon as there is some they are read again */
     struct lun_timer keeper; lun_us pause;      /* when the folder `state` is written again, where it could not be; pause: 0: all is kept */
     struct lun_post released, sick, canary;
+    int alone;                          /* the generation of which it was said that it fails and that there is none to go back to */
     struct lun_shadowing shadow;
 };
 

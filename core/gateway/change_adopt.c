@@ -108,10 +108,11 @@ static void prepare(struct lun_errand *e, struct lun_worker *w, int index)
 static void no_room(struct lun_timer *t)
 {
     change *ch = (change *)(void *)((char *)t - offsetof(change, limit));
+    bool of_files = ch->kind == LUN_CHANGE_RELOAD && !ch->tried;
     ch->of->waits_for_room = false;
-    ch->of->again |= ch->kind == LUN_CHANGE_RELOAD;
+    ch->of->again |= of_files;
     lun_change_fail(ch, 503, "%d versions still have requests under way: %s", LUN_VERSIONS_MOST,
-         ch->kind == LUN_CHANGE_RELOAD ? "the files are read again when the last request of one of them has ended" : "the last request of one of them must end first");
+         of_files ? "the files are read again when the last request of one of them has ended" : "the last request of one of them must end first");
 }
 
 /* At most so many versions are in use at once. A further one waits for the last request of one of them, where somebody waits for an answer; so that

@@ -70,6 +70,12 @@ static void keep_again(struct lun_changes *c, const change *ch)
     lun_timer_set(&c->options.reactor->loop, &c->keeper, c->pause ? c->options.reactor->loop.now + c->pause : LUN_NEVER);
 }
 
+/* A rollback that no person has asked for, nor another gateway. */
+static bool by_itself(const change *ch) { return ch->kind == LUN_CHANGE_ROLLBACK && ch->meant && !ch->waiters; }
+
+/* Nothing could be done about a version that fails: if it goes on failing, that is tried again. */
+static void pause_troubles(struct lun_changes *c) { lun_troubles_pause(&c->troubles, c->options.reactor->loop.now + LUN_TROUBLES_PAUSE); }
+
 void lun_change_finish(change *ch)
 {
     struct lun_changes *c = ch->of;
@@ -77,7 +83,7 @@ void lun_change_finish(change *ch)
     ch->result.version = c->current->version;
     ch->result.generation = c->versions.generation;
     lun_change_shadow_settled(ch);
-    if (ch->kind == LUN_CHANGE_ROLLBACK && ch->result.status != 200) lun_troubles_watch(&c->troubles, c->current);      /* if it fails on, it is tried again */
+    if (by_itself(ch) && ch->result.status != 200) pause_troubles(c);
     lun_change_report(ch);
     keep_again(c, ch);
     watch(c, &ch->looked_at, ch->clock);
@@ -175,8 +181,17 @@ static void know(change *ch)
     }
 }
 
+/* Another version has come since that was asked for: that one nobody has meant. */
+static void left_already(change *ch)
+{
+    if (by_itself(ch)) lun_change_finish(ch);
+    else lun_change_fail(ch, 409, "%s has come meanwhile, and is not taken back by that: ask again", ch->of->current->version);
+}
+
 static void roll_back(change *ch)
 {
+    if (ch->meant && ch->meant != ch->of->versions.generation) { left_already(ch); return; }
+    if (by_itself(ch)) lun_log(ch->of->options.log, LUN_LOG_ERROR, "policy %s is taken back: %s", ch->of->current->version, ch->why);
     const struct lun_version *to = lun_versions_previous(&ch->of->versions);
     for (int i = 0; to && i < ch->n_known; i++) if (!strcmp(ch->known[i].name, to->name)) ch->back_to = &ch->known[i];
     if (ch->back_to) lun_change_aside(ch, lun_change_build_rollback, built);
@@ -308,6 +323,7 @@ void lun_changes_reload(struct lun_changes *c, const char *by, bool force, lun_c
 void lun_changes_rollback(struct lun_changes *c, const char *by, const char *why, lun_change_told *told, void *self)
 {
     change *ch = change_new(c, LUN_CHANGE_ROLLBACK, by, why);
+    ch->meant = c->versions.generation;
     wait_for(ch, told, self);
     enqueue(ch);
 }
@@ -458,10 +474,10 @@ static void take_out(struct lun_post *p)
     memcpy(why, c->troubles.why, sizeof why);
     pthread_mutex_unlock(&c->troubles.lock);
     if (!sick || c->stopping) return;
-    if (lun_versions_earlier_served(&c->versions)) {
-        lun_log(c->options.log, LUN_LOG_ERROR, "policy %s is taken back: %s", c->current->version, why);
-        lun_changes_rollback(c, "lunette", why, NULL, NULL);
-    } else lun_log(c->options.log, LUN_LOG_WARN, "policy %s: %s. No earlier version has answered requests, so it goes on", c->current->version, why);
+    if (lun_versions_earlier_served(&c->versions)) { lun_changes_rollback(c, "lunette", why, NULL, NULL); return; }
+    if (c->alone != c->versions.generation) lun_log(c->options.log, LUN_LOG_WARN, "policy %s: %s. No earlier version has answered requests, so it goes on", c->current->version, why);
+    c->alone = c->versions.generation;
+    pause_troubles(c);                  /* one may have, by then: a request counts when it is over */
 }
 
 /* ---- life ---- */

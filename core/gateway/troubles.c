@@ -10,12 +10,25 @@ void lun_troubles_init(struct lun_troubles *t)
 
 void lun_troubles_destroy(struct lun_troubles *t) { pthread_mutex_destroy(&t->lock); }
 
-void lun_troubles_watch(struct lun_troubles *t, const struct lun_snapshot *s)
+static void begin(struct lun_troubles *t, const struct lun_snapshot *s, lun_us from)
 {
-    pthread_mutex_lock(&t->lock);
     t->of = s;
     t->n_failures = t->n_timeouts = 0;
     t->told = false;
+    t->from = from;
+}
+
+void lun_troubles_watch(struct lun_troubles *t, const struct lun_snapshot *s)
+{
+    pthread_mutex_lock(&t->lock);
+    begin(t, s, 0);
+    pthread_mutex_unlock(&t->lock);
+}
+
+void lun_troubles_pause(struct lun_troubles *t, lun_us until)
+{
+    pthread_mutex_lock(&t->lock);
+    begin(t, t->of, until);
     pthread_mutex_unlock(&t->lock);
 }
 
@@ -30,7 +43,7 @@ bool lun_troubles_add(struct lun_troubles *t, const struct lun_trouble *what, lu
 {
     bool timeout = !strcmp(what->reason, "cpu") || !strcmp(what->reason, "time"), much = false, slow = false;
     pthread_mutex_lock(&t->lock);
-    if (what->snapshot == t->of && !t->told) {
+    if (what->snapshot == t->of && !t->told && now >= t->from) {
         much = fills(t->failures, &t->n_failures, LUN_TROUBLES_FAILURES, now);
         if (timeout) slow = fills(t->timeouts, &t->n_timeouts, LUN_TROUBLES_TIMEOUTS, now);
         t->told = much || slow;

@@ -42,8 +42,8 @@ struct lun_version *lun_versions_previous(const struct lun_versions *vs)
 
 bool lun_versions_earlier_served(const struct lun_versions *vs)
 {
-    const struct lun_version *v = lun_versions_previous(vs);
-    return v && lun_version_requests(v) > 0;
+    for (int i = 1; i < vs->n; i++) if (!vs->items[i]->bad && lun_version_requests(vs->items[i]) > 0) return true;
+    return false;
 }
 
 uint64_t lun_version_requests(const struct lun_version *v) { return v->requests + (v->snapshot ? atomic_load(&v->snapshot->requests) : 0); }

@@ -474,28 +474,93 @@ describe("a rollback", function()
     assert.equal("one", labels(served(g)))
   end)
 
-  it("is tried again where it could not be made, when the version goes on failing", function()
-    local secrets = e2e.folder()
+  -- One that breaks at "now".
+  local function breaks(name) return (named(name):gsub('return "' .. name .. '"', 'if request.text == "now" then error "it broke" end %0')) end
+  local function ask_now(g, times)
+    for _ = 1, times do
+      local visit = g:open { model = "solo", text = "now" }
+      a:accept():answer(200, { choices = { { index = 0, message = { content = "x" }, finish_reason = "stop" } } })
+      assert.equal(200, visit:rest().status)
+    end
+  end
+  local function fails_until(g, name)
+    e2e.eventually("version " .. name .. " serves", function()
+      ask_now(g, 5)
+      return labels(served(g)) == name
+    end)
+  end
+  -- It takes a while to be loaded.
+  local function slow(name) return "for i = 1, 1e7 do local x = i * 2 end\n" .. named(name) end
+
+  it("is tried again where it could not be made, when the version goes on failing, and not for each failure", function()
+    local secrets, since = e2e.folder(), e2e.socket.gettime()
     e2e.write(secrets .. "/KEY", "sk-1")
     local keyed = unwatched:gsub('base_url = env "A"', '%0, key = secret "KEY"')
     local g = serve({}, { config = keyed, env = { CREDENTIALS_DIRECTORY = secrets } })
-    local function fail_often()
-      for _ = 1, 5 do
-        local visit = g:open { model = "solo", text = "now" }
-        a:accept():answer(200, { choices = { { index = 0, message = { content = "x" }, finish_reason = "stop" } } })
-        assert.equal(200, visit:rest().status)
-      end
-    end
     assert.equal("one", labels(served(g)))
-    local bad = named "two":gsub('return "two"', 'if request.text == "now" then error "it broke" end return "two"')
-    assert.equal(200, g:reload({ ["gateway.lua"] = unwatched, ["policy.lua"] = bad }).status)
+    assert.equal(200, g:reload({ ["gateway.lua"] = unwatched, ["policy.lua"] = breaks "two" }).status)
     os.remove(secrets .. "/KEY")                                  -- which the first version needs
-    fail_often()
+    ask_now(g, 5)
     e2e.eventually("the first version cannot be had", function() return g.process:stderr():find("KEY", 1, true) end)
+    ask_now(g, 50)
     assert.equal("two", labels(served(g)))
+    local _, tries = g.process:stderr():gsub("is taken back:", "")
+    assert.is_true(tries <= 1 + (e2e.socket.gettime() - since) / 2, tries)
     e2e.write(secrets .. "/KEY", "sk-1")
-    fail_often()
-    becomes(g, "one")
+    fails_until(g, "one")
+  end)
+
+  it("by itself leaves a version alone that came while the one before failed", function()
+    local g = serve({}, { config = unwatched, workers = 1 })
+    assert.equal("one", labels(served(g)))
+    assert.equal(200, g:reload({ ["policy.lua"] = breaks "two" }).status)
+    ask_now(g, 4)
+    g:replace("policy.lua", slow "three")
+    local reload = e2e.open(g.admin, { method = "POST", path = "/admin/reload" })
+    ask_now(g, 1)
+    assert.equal(200, reload:rest().status)
+    assert.equal(409, g:tell("shadow", { seconds = 1 }).status)   -- one change after the other: what was to come has come
+    assert.equal("three", labels(served(g)))
+    assert.same({ current(g), "current" }, { g:look("versions").versions[1].version, g:look("versions").versions[1].state })
+  end)
+
+  it("that was asked for is of the version that was in force then", function()
+    local g = serve({}, { config = unwatched, workers = 1 })
+    assert.equal("one", labels(served(g)))
+    local answer, name
+    for i = 1, 20 do                                              -- as often as the reload is over before that comes
+      name = "v" .. i
+      g:replace("policy.lua", slow(name))
+      local reload = e2e.open(g.admin, { method = "POST", path = "/admin/reload" })
+      answer = g:tell "rollback"
+      assert.equal(200, reload:rest().status)
+      if answer.status == 409 then break end
+    end
+    assert.equal(409, answer.status)
+    assert.matches("has come meanwhile", answer.json.errors[1])
+    assert.equal(name, labels(served(g)))
+  end)
+
+  it("happens by itself where an earlier version has answered requests, though not the last one", function()
+    local g = serve({}, { config = unwatched })
+    assert.equal("one", labels(served(g)))
+    g:reload { ["policy.lua"] = named "two" }
+    g:reload { ["policy.lua"] = breaks "three" }
+    ask_now(g, 5)
+    becomes(g, "two")
+  end)
+
+  it("happens by itself once an earlier version has answered its first request", function()
+    local g = serve({}, { config = unwatched })
+    local long = g:open { model = "solo" }
+    local call = a:accept()
+    assert.equal(200, g:reload({ ["policy.lua"] = breaks "two" }).status)
+    ask_now(g, 5)
+    e2e.eventually("it is said", function() return g.process:stderr():find("No earlier version has answered requests", 1, true) end)
+    call:answer(200, { choices = { { index = 0, message = { content = "x" }, finish_reason = "stop" } } })
+    assert.equal("one", labels(long:rest()))
+    fails_until(g, "one")
+    assert.equal(1, select(2, g.process:stderr():gsub("No earlier version has answered requests", "")))
   end)
 
   it("does not happen to the only version there is", function()

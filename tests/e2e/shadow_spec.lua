@@ -21,7 +21,7 @@ local live = policy(classify .. "\n" .. select_cheap)
 local a, b
 local function serve(options)
   options = options or {}
-  local answers = [[return function(request) return { text = "hi" } end]]
+  local answers = [[return function(request) return request.text == "wait" and { stall = true } or { text = "hi" } end]]
   a, b = e2e.provider(answers), e2e.provider(answers)
   return e2e.gateway { config = (config:gsub("MORE", options.more or "")), files = { ["policy.lua"] = options.policy or live }, workers = options.workers or 2,
                        env = { A = a.url, B = b.url } }
@@ -301,6 +301,25 @@ describe("other changes and a shadow", function()
     local answer = finish(g)
     assert.same({ 200, "adopted", version }, { answer.status, shadow(g).state, answer.json.version })
     assert.is_truthy(answer.json.warnings[1]:find("the files have changed since the shadow began", 1, true))
+  end)
+
+  it("nor is anything taken over later, where there was no room for what was tried", function()
+    local g, waiting = serve(), {}
+    local function in_flight(n) return function() return g:metric "lunette_requests_in_flight" == n end end
+    for i = 1, 8 do
+      assert.equal(200, g:reload({ ["policy.lua"] = live .. "-- " .. i .. "\n" }).status)
+      waiting[i] = g:open { model = "auto", text = "wait" }
+      e2e.eventually("it is under way", in_flight(i))
+    end
+    local before = current(g)
+    begin(g, policy(classify .. "\n" .. select_dear), { seconds = 0.2, requests = 1, cost = 100 })
+    ask(g, 2)
+    assert.matches("still have requests under way: the last request", becomes(g, "refused").why)
+    g:replace("policy.lua", policy "-- half of it\n")
+    waiting[1]:leave()
+    e2e.eventually("there is room", function() return g:look("versions").live == 7 end)
+    assert.equal(409, stop(g).status)                            -- one change after the other: what was to come has come
+    assert.equal(before, current(g))
   end)
 
   it("one that was taken over can be gone back from, and is kept over a restart", function()

@@ -173,6 +173,8 @@ static void an_earlier_one_has_served_only_if_it_answered_and_was_not_taken_back
     assert_false(lun_versions_earlier_served(&vs));
     atomic_store(&a->snapshot->requests, 1);
     assert_true(lun_versions_earlier_served(&vs));
+    take(&vs, "p@c");                   /* two saves, one behind the other: the second never answered anything */
+    assert_true(lun_versions_earlier_served(&vs));
     lun_version_mark_bad(a, 5, "ann", "slow", NULL);
     assert_false(lun_versions_earlier_served(&vs));
     lun_versions_free(&vs);
@@ -415,9 +417,28 @@ static void those_of_another_version_do_not_count_and_a_new_one_begins_at_zero(v
     lun_snapshot_unref(b);
 }
 
+static void where_nothing_could_be_done_they_count_again_after_a_while(void **state)
+{
+    struct lun_snapshot *s = snapshot("p@a");
+    struct lun_troubles t;
+    struct lun_trouble error = trouble_of(s, "error");
+    (void)state;
+    lun_troubles_init(&t);
+    lun_troubles_watch(&t, s);
+    for (int i = 0; i < 4; i++) assert_false(lun_troubles_add(&t, &error, 100 * LUN_SECOND));
+    assert_true(lun_troubles_add(&t, &error, 100 * LUN_SECOND));
+    lun_troubles_pause(&t, 102 * LUN_SECOND);
+    for (int i = 0; i < 50; i++) assert_false(lun_troubles_add(&t, &error, 102 * LUN_SECOND - 1));
+    for (int i = 0; i < 4; i++) assert_false(lun_troubles_add(&t, &error, 102 * LUN_SECOND));
+    assert_true(lun_troubles_add(&t, &error, 102 * LUN_SECOND));
+    lun_troubles_destroy(&t);
+    lun_snapshot_unref(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(where_nothing_could_be_done_they_count_again_after_a_while),
         cmocka_unit_test(the_previous_one_is_the_newest_that_was_not_taken_back),
         cmocka_unit_test(what_was_taken_back_is_to_blame_in_the_files_that_differ_as_long_as_all_of_them_are_as_they_were),
         cmocka_unit_test(one_that_is_taken_again_comes_first_with_its_counts_and_the_next_generation),
