@@ -169,7 +169,7 @@ static void look(struct lun_stream *s, char *bytes, size_t n, bool at_end)
     }
     s->next.raw = e.raw;
     s->next.kind = kind_of(s, bytes, &e);
-    if (last && s->next.kind == LUN_EVENT_GOOD) complete_last(s, bytes);
+    if (last && (s->next.kind == LUN_EVENT_GOOD || s->next.kind == LUN_EVENT_DONE)) complete_last(s, bytes);
     if (last && (s->next.kind == LUN_EVENT_BAD || s->next.kind == LUN_EVENT_PING)) s->next.kind = LUN_EVENT_HIDDEN;    /* half an event is nothing */
 }
 

@@ -293,7 +293,7 @@ static void turn(struct lun_task *task)
     bool asking = c->phase == LUN_PHASE_HEAD || c->phase == LUN_PHASE_BODY;
     if (c->rang && due(c) <= now(c)) expire(c);
     else if (asking && c->misplaced) lun_connection_refuse(c, 400, "This port speaks HTTPS, and the request came as plain HTTP: write https:// in the URL.");
-    else if (asking && overdrawn(c)) lun_connection_refuse(c, 503, "Too much is being buffered; try again soon.");
+    else if (asking && c->in.n && overdrawn(c)) lun_connection_refuse(c, 503, "Too much is being buffered; try again soon.");
     c->rang = false;
     lun_connection_serve(c);
     flush(c);

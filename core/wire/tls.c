@@ -258,7 +258,10 @@ ssize_t lun_tls_write(struct lun_tls_link *l, const char *at, size_t n)
     int result = SSL_write_ex(l->ssl, at, n, &sent);
     l->write_wants_read = result != 1 && SSL_want_read(l->ssl);
     if (result == 1) return (ssize_t)sent;
-    if (nothing(l, result) < 0) return -1;
+    if (nothing(l, result) < 0) {
+        if (errno != EAGAIN) l->broken = errno == EPROTO;       /* what came before it was hung up can still be read */
+        return -1;
+    }
     errno = EPIPE;
     return -1;
 }

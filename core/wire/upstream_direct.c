@@ -11,12 +11,15 @@ static bool lives_on(const struct lun_upstream_call *c, const struct link *l)
     return c->kind == LUN_KIND_OK && c->direct.keeps && !c->direct.open && !l->in.n && !l->mute && direct_written(c);
 }
 
+/* What lies in the TLS layer tells of itself by no event: a record behind the end of this answer would be taken for the next one's. */
+static bool has_more(struct link *l) { return l->tls && lun_tls_pending(l->tls) && link_disturbed(l); }
+
 static void let_link_go(struct lun_upstream_call *c)
 {
     struct link *l = c->direct.link;
     if (!l) return;
     c->direct.link = NULL;
-    if (!lives_on(c, l)) { link_close(l); return; }
+    if (!lives_on(c, l) || has_more(l)) { link_close(l); return; }
     l->call = NULL;
     l->used = true;
     lun_buf_free(&l->in);

@@ -976,6 +976,35 @@ static void what_passes_the_bound_of_buffered_bytes_is_told_503(void **state)
     end_of(w);
 }
 
+/* What waits is the rest of an answer that is over: nothing was asked that could be refused. */
+static void who_reads_an_answer_slowly_is_told_nothing_behind_it(void **state)
+{
+    (void)state;
+    struct world *w = world();
+    struct client *c = join_from(w->port, 65536);
+    enum { MUCH = 12 << 20 };
+    char *body = letters(MUCH), head[100];
+    snprintf(head, sizeof head, "POST /echo HTTP/1.1\r\n" HOST "Content-Length: %d\r\n\r\n", MUCH);
+    hear(c, false);
+    say(c, head);
+    say_bytes(c, body, MUCH);
+    UNTIL(w->log.n);
+    settle();
+    assert_true(w->shared.buffered > 1 << 20);
+    w->shared.buffered_max = 1;
+    hear(c, true);
+    UNTIL(c->got.n > MUCH);
+    settle();
+    w->shared.buffered_max = 0;
+    say(c, GET("/next"));
+    UNTIL(has(c, "this is /next"));
+    assert_int_equal(count(c, "HTTP/1.1 200 OK"), 2);
+    assert_int_equal(count(c, "HTTP/1.1 "), 2);
+    free(body);
+    leave(c, false);
+    end_of(w);
+}
+
 static void without_descriptors_accepting_pauses_and_goes_on(void **state)
 {
     (void)state;
@@ -1544,6 +1573,7 @@ int main(void)
         cmocka_unit_test(requests_sent_ahead_are_not_served_faster_than_answers_are_read),
         cmocka_unit_test(a_connection_too_many_is_told_503),
         cmocka_unit_test(what_passes_the_bound_of_buffered_bytes_is_told_503),
+        cmocka_unit_test(who_reads_an_answer_slowly_is_told_nothing_behind_it),
         cmocka_unit_test(without_descriptors_accepting_pauses_and_goes_on),
         cmocka_unit_test(a_client_that_never_asks_is_closed_without_a_word),
         cmocka_unit_test(a_head_too_slow_is_408),

@@ -236,6 +236,11 @@ TEST(a_last_event_without_its_empty_line_counts_when_it_is_whole_and_is_mended)
     begin(NULL);
     finish("data: [DONE]");
     assert_true(s.done);
+    assert_string_equal(client(), "data: [DONE]\n\n");
+    end(NULL);
+    begin(NULL);
+    finish("data: [DONE]\n");
+    assert_string_equal(client(), "data: [DONE]\n\n");
 }
 
 TEST(a_last_event_cut_in_two_is_nothing)

@@ -1,6 +1,7 @@
 /* Calls to providers over TLS (certificates made by the openssl command) and over HTTP/2 (nginx as provider), all on 127.0.0.1. */
 #include "upstream_probe.h"
 #include <dlfcn.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/x509.h>
 #include <signal.h>
@@ -380,6 +381,72 @@ static void test_a_post_after_an_idle_close_notify_goes_to_a_fresh_connection(vo
     server_stop(&server);
 }
 
+/* Two records in one segment: the end of an answer, and what belongs to none. */
+static void s_says_more_than_asked_for(struct peer *p)
+{
+    static const char *const more[] = { OK_HEAD "Content-Length: 5\r\n\r\nstray", "\r\n", NULL };
+    const char *what = more[(p->server->requests / 2) % 3];
+    int cork = 1;
+    if (!peer_ask(p, NULL)) return;
+    setsockopt(p->fd, IPPROTO_TCP, TCP_CORK, &cork, sizeof cork);
+    peer_say(p, OK_ANSWER);
+    if (what) peer_say(p, what);
+    else SSL_shutdown(p->ssl);
+    cork = 0;
+    setsockopt(p->fd, IPPROTO_TCP, TCP_CORK, &cork, sizeof cork);
+    s_ok(p);
+}
+
+static void test_what_is_left_of_one_answer_is_no_part_of_the_next(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        server_start(&server, s_says_more_than_asked_for, good);
+        struct lun_upstream_site *s = tls_site(server.port, ca);
+        server.requests = 2 * i;
+        for (int k = 0; k < 2; k++) {
+            struct probe p = ask(s, &post);
+            assert_kind(&p, LUN_KIND_OK);
+            assert_int_equal(p.times.bytes, 2);
+        }
+        lun_upstream_site_free(s);
+        server_stop(&server);
+    }
+}
+
+/* It reads a little, answers, and closes with the rest unread, which resets. */
+static void s_refuses_early(struct peer *p)
+{
+    char some[100];
+    if (peer_get(p, some, sizeof some) <= 0) return;
+    sem_wait(&p->server->go);               /* until nothing more can be sent */
+    peer_say(p, "HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 3\r\n\r\nbig");
+}
+
+static void test_an_early_answer_is_read_though_the_rest_of_the_request_cannot_be_sent(void **state)
+{
+    (void)state;
+    enum { MUCH = 16 << 20 };
+    char *text = lun_zalloc(MUCH);
+    struct lun_slice all = { text, MUCH };
+    struct lun_upstream_request large = post;
+    large.body = &all;
+    large.body_n = 1;
+    server_start(&server, s_refuses_early, good);
+    struct lun_upstream_site *s = tls_site(server.port, ca);
+    struct probe p = { 0 };
+    begin(&p, s, &large);
+    for (int quiet = 0; quiet < 50; quiet++) event_base_loop(reactor->base, EVLOOP_ONCE | EVLOOP_NONBLOCK), usleep(2000);
+    sem_post(&server.go);
+    usleep(100000);                         /* its end is here too, so that writing fails before anything is read */
+    RUN_UNTIL(p.ends);
+    assert_int_equal(p.status, 413);
+    finish(&p);
+    free(text);
+    lun_upstream_site_free(s);
+    server_stop(&server);
+}
+
 enum { LARGE = 4 << 20 };
 static void s_large(struct peer *p)
 {
@@ -624,7 +691,8 @@ int main(void)
         TEST(test_a_new_connection_resumes_the_session_but_not_across_cas), TEST(test_a_connection_is_not_shared_with_a_site_of_another_ca),
         TEST(test_a_ca_file_is_read_once_though_several_take_turns), TEST(test_deaths_are_told_as_over_plain_sockets),
         TEST(test_a_broken_pipe_inside_tls_raises_no_signal), TEST(test_closing_a_kept_connection_that_was_reset_raises_no_signal),
-        TEST(test_answers_without_a_body_need_no_end), TEST(test_a_post_is_never_sent_again),
+        TEST(test_answers_without_a_body_need_no_end),
+        TEST(test_an_early_answer_is_read_though_the_rest_of_the_request_cannot_be_sent), TEST(test_a_post_is_never_sent_again),
         TEST(test_a_post_after_an_idle_close_notify_goes_to_a_fresh_connection), TEST(test_a_paused_call_over_tls_loses_nothing),
     };
     const struct CMUnitTest curl[] = {
@@ -632,12 +700,15 @@ int main(void)
         TEST(test_a_paused_http2_stream_does_not_stall_its_neighbour_and_is_dropped), TEST(test_what_came_during_an_http2_pause_is_told_after_it),
         TEST(test_closing_an_http2_stream_leaves_its_neighbour_alone), TEST(test_a_provider_without_http2_is_spoken_to_in_http_1_1_and_paused_so),
     };
+    const struct CMUnitTest direct[] = {
+        TEST(test_what_is_left_of_one_answer_is_no_part_of_the_next),           /* libcurl 7.88 does not look for it */
+    };
     const struct CMUnitTest last[] = { cmocka_unit_test(test_no_call_of_all_these_raised_a_signal), cmocka_unit_test(test_no_detail_shows_a_secret) };
     if (group_set_up()) return 1;
     transport = LUN_TRANSPORT_CURL;
     int failed = cmocka_run_group_tests_name("libcurl", both, NULL, NULL) + cmocka_run_group_tests_name("libcurl alone", curl, NULL, NULL);
     transport = LUN_TRANSPORT_DIRECT;
-    failed += cmocka_run_group_tests_name("direct", both, NULL, NULL);
+    failed += cmocka_run_group_tests_name("direct", both, NULL, NULL) + cmocka_run_group_tests_name("direct alone", direct, NULL, NULL);
     failed += cmocka_run_group_tests_name("both", last, NULL, NULL);
     group_tear_down();
     return failed;
