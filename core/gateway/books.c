@@ -134,7 +134,7 @@ static bool share(struct lun_books *b, char **error)
     lun_reactor_enter(b->reactor);
     b->sharing = lun_sharing_new(&(struct lun_sharing_options){ .reactor = b->reactor, .money = b->options.money, .ledger = b->ledger, .log = b->options.log,
         .url = b->options.redis, .ca = b->options.redis_ca, .prefix = b->options.redis_prefix, .run = lun_ledger_run(b->ledger) }, error);
-    lun_timer_set(&b->reactor->loop, &b->poll, b->reactor->loop.now + LUN_MEMBER_POLL);
+    if (b->sharing) lun_timer_set(&b->reactor->loop, &b->poll, b->reactor->loop.now + LUN_MEMBER_POLL);
     lun_reactor_leave_later(b->reactor);
     return b->sharing;
 }
@@ -159,12 +159,11 @@ static void on_soon(struct lun_post *p)
     if (!b->commit.at) lun_timer_set(&b->reactor->loop, &b->commit, b->reactor->loop.now + LUN_LEDGER_LAG);
 }
 
-/* The disk was full at the start, and there is room by now. */
+/* The disk was full at the start, and there is room by now. What several gateways share is never drawn before that is begun, too. */
 static bool opened(struct lun_books *b)
 {
     char *error = NULL;
-    if (b->journal) return true;
-    if (has_room(b) && open_ledger(b, &error)) return true;
+    if (b->journal ? b->sharing || share(b, &error) : has_room(b) && open_ledger(b, &error)) return true;
     if (error) say(b, error, "the ledger cannot be opened");
     free(error);
     lun_timer_set(&b->reactor->loop, &b->commit, b->reactor->loop.now + AGAIN_AFTER);
@@ -214,7 +213,7 @@ static void see_others(struct lun_books *b)
     if (lun_ledger_recover(b->ledger, b->folder, boot, lun_clock_wall(), &report)) {
         b->others = report.alive;
         tell_recovery(b, &report);
-    }
+    } else if (!b->others) b->others = 1;       /* what is not known is looked at again */
     if (b->others) lun_draw_give_back(b->options.money, true);
     look_again(b);
 }
@@ -226,7 +225,7 @@ static void on_look(struct lun_timer *t)
     if (b->failed || !b->journal) return;
     if (lun_ledger_changed(b->ledger) || b->others) see_others(b);
     lun_draw_give_back(b->options.money, false);
-    lun_draw_sweep(b->options.money, lun_clock_wall(), lun_sharing_gone, NULL);
+    lun_draw_sweep(b->options.money, lun_clock_wall(), lun_sharing_gone, b->sharing);
 }
 
 static void on_close(struct lun_timer *t)

@@ -14,7 +14,7 @@
 
 #define PIECES_TOLD 51              /* of a window: so many before the last are told at a start. lua/draw.lua drops what is farther behind, in windows of 25 */
 
-struct want { struct lun_member_group group; struct want *next; struct lun_span *spans[LUN_ACCOUNTS]; int n; int64_t need, lack[LUN_ACCOUNTS];
+struct want { struct lun_member_group group; struct want *next; struct lun_span *spans[LUN_ACCOUNTS] /* NULL: it is over */; int n; int64_t need, lack[LUN_ACCOUNTS];
               bool least; };        /* there is no smaller one to try */
 struct entry {                      /* an account here: the mark of its span */
     struct entry *next;
@@ -24,7 +24,7 @@ struct entry {                      /* an account here: the mark of its span */
     lun_us ends, late_at;           /* of a piece of a window: by Redis' clock; and when nothing is held in it any more; 0: it is none */
     bool over;                      /* it had no end, and has one since its budget is a window */
     int64_t total;                  /* what all gateways together have of it, as last seen; of a window all that its limit is compared with */
-    lun_us short_since;             /* 0: it is not */
+    lun_us short_since, short_last; /* 0: it is not; when it was so last */
     int64_t short_need; bool told;  /* those who wait were told */
 };
 struct lun_sharing {
@@ -113,7 +113,8 @@ void lun_sharing_look_again(struct lun_sharing *s)
 {
     struct lun_ledger_figures f;
     for (struct entry *e = s->entries; e; e = e->next) {
-        if (!e->late_at || e->span || !lun_ledger_look(s->options.ledger, e->id, &f) || f.taken == lun_member_has(e->account)) continue;
+        if (e->span || !lun_ledger_look(s->options.ledger, e->id, &f) || f.taken == lun_member_has(e->account)) continue;
+        e->total += f.taken - lun_member_has(e->account);
         lun_member_set(s->member, e->account, f.taken);
     }
 }
@@ -127,10 +128,14 @@ void lun_sharing_ended(struct lun_sharing *s, uint32_t id, lun_us ends)
     }
 }
 
+/* What is wanted waits while Redis is away, over the end of a period too. */
 void lun_sharing_gone(void *self, void *mark)
 {
-    (void)self;
-    ((struct entry *)mark)->span = NULL;
+    struct lun_sharing *s = self;
+    struct entry *e = mark;
+    for (struct want *w = s->wants; w; w = w->next)
+        for (int i = 0; i < w->n; i++) if (w->spans[i] == e->span) w->spans[i] = NULL;
+    e->span = NULL;
 }
 
 /* ---- what is wanted ---- */
@@ -162,7 +167,7 @@ static void want(struct lun_sharing *s, struct lun_span *const *spans, int n, co
     *w = (struct want){ .next = s->wants, .n = n, .need = need, .least = !lack };
     memcpy(w->spans, spans, (size_t)n * sizeof *spans);
     if (lack) memcpy(w->lack, lack, (size_t)n * sizeof *lack);
-    for (int i = 0; i < n; i++) if (more[i] > 0 && lun_draw_mark(spans[i])) put(w, lun_draw_mark(spans[i]), more[i]);
+    for (int i = 0; i < n; i++) if (more[i] > 0 && spans[i] && lun_draw_mark(spans[i])) put(w, lun_draw_mark(spans[i]), more[i]);
     if (!w->group.n) { free(w); return; }
     s->wants = w;
     lun_member_want(s->member, &w->group);
@@ -307,13 +312,15 @@ static void beside(void *self, struct lun_member_account *account, int64_t abroa
     if (e->span) lun_draw_abroad(s->options.money, e->span, abroad, ends);
 }
 
-/* Nobody is told on for the first second: the others hear within a fifth of one that more is wanted, and give back. */
+/* Nobody is told on for the first second: the others hear within a fifth of one that more is wanted, and give back. What was short some time ago, and nobody
+ * waits for any more, is another matter. */
 static void note_short(struct lun_sharing *s, struct entry *e, int64_t need)
 {
     struct lun_ledger_figures f;
     if (!e->span || !need || !lun_ledger_look(s->options.ledger, e->id, &f)) return;
     int64_t base = base_of(e, &f, e->total - f.taken);
-    if (!e->short_since) e->short_since = now(s);
+    if (!e->short_since || (!e->told && now(s) - e->short_last > 2 * PATIENCE)) e->short_since = now(s);
+    e->short_last = now(s);
     if (!e->short_need || need < e->short_need) e->short_need = need;
     if (now(s) - e->short_since >= PATIENCE) {
         e->told = true;
@@ -327,20 +334,22 @@ static void refused(void *self, struct lun_member_group *g, const char *why)
     struct want *w = (struct want *)(void *)g;
     struct lun_span *spans[LUN_ACCOUNTS];
     int64_t lack[LUN_ACCOUNTS], need = w->need;
+    int64_t more[LUN_ACCOUNTS] = {0};
     int n = w->n;
-    bool less = false, is_short = !strcmp(why, "SHORT");
+    bool less = false, found = false, is_short = !strcmp(why, "SHORT");
     memcpy(spans, w->spans, sizeof spans);
     memcpy(lack, w->lack, sizeof lack);
-    for (int i = 0; i < g->n && is_short && need; i++) {
+    for (int i = 0; i < g->n; i++) {
         struct entry *e = lun_member_user(g->accounts[i]);
-        if (e->total + g->more[i] > e->limit) note_short(s, e, need);
+        bool it = is_short && need && (e->total + g->more[i] > e->limit || g->n == 1);      /* it alone: the limit that others have is lower */
+        if (it) note_short(s, e, need), found = true;
+        for (int k = 0; k < n; k++) if (spans[k] && e->span == spans[k]) less |= lack[k] < g->more[i], more[k] = g->more[i];
     }
-    for (int i = 0; i < g->n; i++) for (int k = 0; k < n; k++)
-        if (((struct entry *)lun_member_user(g->accounts[i]))->span == spans[k]) less |= lack[k] < g->more[i];
     if (strcmp(why, "SHORT") && strcmp(why, "CLOSED") && strcmp(why, "UNVOUCHED")) lun_log(s->options.log, LUN_LOG_WARN, "budgets: a draw was refused: %s", why);
     bool again = is_short && need && less && !w->least;
     forget_want(s, w);
     if (again) want(s, spans, n, lack, need, NULL);
+    for (int k = 0; k < n && is_short && need && !found && !again; k++) if (spans[k]) want(s, &spans[k], 1, &more[k], need, NULL);    /* which of them is it? */
 }
 
 static void fulfilled(void *self, struct lun_member_group *g) { forget_want(self, (struct want *)(void *)g); }

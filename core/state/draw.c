@@ -112,7 +112,7 @@ static void weigh(struct lun_draw_group *g, int i)
 {
     const struct lun_span *s = g->spans[i];
     if (s->of->limit < 0) return;
-    int64_t at_hand = s->allot - lun_span_gone(s);
+    int64_t at_hand = smaller(s->allot, lun_span_rest(s)) - lun_span_gone(s);
     g->lack[i] = larger(g->need - at_hand, 0);
     g->all[i] = larger(lun_saturating_add(s->wanted, -at_hand), g->lack[i]);
 }

@@ -463,6 +463,7 @@ bool lun_member_answer(member *m, const char *const *items, int n)
     bool mine = op != m->numbered.op || !strcmp(m->nonce, m->head.nonce);
     if (op == m->numbered.op) m->again = false;
     if (mine) obeyed(m, op, items[0], items + rest, n - rest);
+    else if (op == LUN_OP_DRAW) put_back(m);
     if (!m->head.lost && !strcmp(m->nonce, m->head.nonce)) hear_demand(m);
     m->busy = false;            /* not before: who is told may want more at once, and those who are told are read from what was sent */
     step(m);

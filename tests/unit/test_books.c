@@ -2,6 +2,7 @@
 #include "ledger_world.h"
 #include "gateway/books.h"
 #include "state/period.h"
+#include <sys/statvfs.h>
 #include <time.h>
 
 #define WINDOW (86400 * LUN_SECOND)
@@ -83,11 +84,51 @@ static void a_process_that_dies_beside_it_is_noticed_though_it_wrote_nothing_sin
     unsetenv(LUN_BOOT_ID);
 }
 
+/* The disk has no room at the start; what Redis asks for cannot be had when it has some. Nothing is drawn then, and it is said why. */
+static bool is_full;
+
+int statvfs(const char *path, struct statvfs *s)
+{
+    (void)path;
+    *s = (struct statvfs){ .f_bavail = is_full ? 1 : 1 << 20, .f_frsize = 4096 };
+    return 0;
+}
+
+static void show(struct lun_books *books, struct lun_buf *shown)
+{
+    nanosleep(&(struct timespec){ .tv_nsec = 10 * 1000 * 1000 }, NULL);
+    shown->n = 0;
+    lun_books_show(books, shown);
+    lun_buf_text(shown);
+}
+
+static void what_several_share_is_not_drawn_before_that_is_begun(void **state)
+{
+    struct lun_money *money = lun_money_new();
+    struct lun_metrics *metrics = lun_metrics_new();
+    struct lun_log log = {0};
+    struct lun_buf shown = {0};
+    char *error;
+    (void)state;
+    is_full = true;
+    struct lun_books *books = lun_books_new(&(struct lun_books_options){ .money = money, .metrics = metrics, .log = &log, .attempts = 8, .path = file,
+        .redis = "rediss://127.0.0.1:1", .redis_ca = "/nonexistent/ca.pem", .redis_prefix = "x" }, &error);
+    if (!books) fail_msg("%s", error);
+    is_full = false;
+    for (lun_us limit = lun_clock_now() + 30 * LUN_SECOND; !strstr(lun_buf_text(&shown), "ca.pem"); show(books, &shown)) assert_true(lun_clock_now() < limit);
+    for (lun_us again = lun_clock_now() + 1200 * LUN_MS; lun_clock_now() < again; show(books, &shown)) assert_non_null(strstr(lun_buf_text(&shown), "closed"));
+    lun_buf_free(&shown);
+    lun_books_free(books);
+    lun_metrics_free(metrics);
+    lun_money_free(money);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, world_set_up, world_tear_down)
     const struct CMUnitTest tests[] = {
         T(what_was_spent_in_earlier_pieces_of_a_window_is_known_when_it_has_begun),
+        T(what_several_share_is_not_drawn_before_that_is_begun),
         T(a_process_that_dies_beside_it_is_noticed_though_it_wrote_nothing_since_it_was_looked_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

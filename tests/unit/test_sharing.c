@@ -601,6 +601,100 @@ static void what_is_shown_names_this_gateway_the_others_and_redis_trouble(void *
     lun_buf_free(&out);
 }
 
+/* The second that others have to give back is the request's, whoever waited in vain before. */
+static void what_was_short_long_ago_says_nothing_of_a_later_request(void **s)
+{
+    struct world *w = *s;
+    struct lun_hold h;
+    ask_for(w, &h, 400);
+    answers(w, "OK", "SHORT", "0", "700", NO_WINDOW, NULL);     /* who asked gives up at once */
+    w->reactor->loop.now += 600 * LUN_SECOND;
+    ask_for(w, &h, 400);
+    answers(w, "OK", "SHORT", "0", "700", NO_WINDOW, NULL);
+    assert_int_equal(hold(w, &h, 400), LUN_LATER);
+}
+
+/* All that was drawn here would be enough, but not beside what the others had when they were last heard of. */
+static void redis_is_asked_again_where_what_others_have_leaves_too_little(void **s)
+{
+    struct world *w = *s;
+    struct lun_hold h;
+    ask_for(w, &h, 80);
+    answers(w, "OK", "YES", "80", "560", NO_WINDOW, NULL);
+    lun_account_get(w->money, "total", &(struct lun_budget_rule){ .limit = 500 });
+    turn(w);
+    bool asked = false;
+    for (int i = 0; i < 20 && !asked; i++) {
+        if (w->redis.n) answers(w, "OK", NULL);
+        w->reactor->loop.now += LUN_SECOND;
+        assert_int_not_equal(hold(w, &h, 30), LUN_TAKEN);
+        turn(w);
+        lun_sharing_tick(w->sharing);
+        asked = w->redis.n && !strcmp(w->redis.words[SAID_OP], "draw");
+    }
+    assert_true(asked);
+    answers(w, "OK", "YES", "110", "210", NO_WINDOW, NULL);     /* they have given back long ago */
+    assert_int_equal(hold(w, &h, 30), LUN_TAKEN);
+    lun_hold_release(&h);
+}
+
+static void where_another_gateway_has_a_lower_limit_it_is_short_and_not_slow(void **s)
+{
+    struct world *w = *s;
+    struct lun_hold h;
+    for (int i = 0; i < 2; i++) {
+        ask_for(w, &h, 400);
+        answers(w, "OK", "SHORT", "0", "300", NO_WINDOW, NULL); /* that one's is 500 */
+        w->reactor->loop.now += LUN_SECOND;
+    }
+    assert_int_equal(hold(w, &h, 400), LUN_SHORT);
+}
+
+/* A draw on the month and the day waits for Redis; the day is over and gone by the time that it is refused for the month. */
+static void a_draw_that_waits_over_the_end_of_a_period_is_refused_without_it(void **s)
+{
+    struct world *w = *s;
+    struct lun_hold h, h2;
+    struct lun_shortage shortage;
+    struct lun_account *day = lun_account_get(w->money, "key app", &(struct lun_budget_rule){ .limit = LIMIT, .per = LUN_PER_DAY });
+    struct lun_account *both[] = { w->total, day };
+    struct lun_bought what = { .target = w->target, .version = w->version };
+    connection(w, false);
+    assert_int_equal(lun_hold_take(&h, w->money, both, 2, 10, NOW, &what, &shortage), LUN_LATER);
+    assert_int_equal(lun_hold_take(&h2, w->money, both, 2, 10, NOW, &what, &shortage), LUN_LATER);
+    turn(w);
+    lun_draw_give_back(w->money, true);
+    turn(w);
+    lun_draw_sweep(w->money, NOW + DAY, lun_sharing_gone, w->sharing);
+    connection(w, true);
+    answers(w, "OK", NULL);
+    for (int i = 0; i < 4 && strcmp(w->redis.words[SAID_OP], "draw"); i++) answers(w, "OK", NULL);
+    assert_string_equal(w->redis.words[SAID_OP], "draw");
+    answers(w, "OK", "SHORT", "0", "1000", NO_WINDOW, "0", "0", NO_WINDOW, NULL);
+}
+
+static void what_an_earlier_process_gives_back_is_told_also_of_what_nobody_asks_for_here(void **s)
+{
+    struct world *w = *s;
+    lun_sharing_free(w->sharing);
+    struct lun_ledger *old = open_ledger(LUN_LEDGER_WRITE);
+    struct lun_journal *j = begin_run(old);
+    begin(old);
+    uint32_t id = lun_ledger_account(old, &(struct lun_ledger_account){ "tag user=a", "ever", 0, LUN_NEVER, 50 });
+    lun_ledger_grant(old, id, 30);
+    commit(old);
+    share(w);
+    connection(w, true);
+    answers(w, "OK", NULL);
+    answers(w, "OK", NULL);
+    good(old, lun_ledger_end_run(old, j, NOW));                 /* what it has not spent is free */
+    lun_ledger_close(old);
+    assert_int_equal(look(w->ledger, id).taken, 0);
+    lun_sharing_look_again(w->sharing);
+    lun_sharing_tick(w->sharing);
+    assert_call(w, "draw", "1 tag%20user%3Da@ever 0 50 0 0");
+}
+
 int main(void)
 {
 #define ALONE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -617,6 +711,9 @@ int main(void)
         OPEN(whom_an_operator_names_is_forgotten_if_there_is_such_a_one),
         OPEN(who_leaves_waits_until_that_was_heard), OPEN(who_leaves_without_redis_does_not_wait),
         OPEN(what_is_shown_names_this_gateway_the_others_and_redis_trouble),
+        OPEN(what_was_short_long_ago_says_nothing_of_a_later_request), OPEN(redis_is_asked_again_where_what_others_have_leaves_too_little),
+        OPEN(where_another_gateway_has_a_lower_limit_it_is_short_and_not_slow), OPEN(a_draw_that_waits_over_the_end_of_a_period_is_refused_without_it),
+        OPEN(what_an_earlier_process_gives_back_is_told_also_of_what_nobody_asks_for_here),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
