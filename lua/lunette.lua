@@ -2,9 +2,8 @@
 -- machine, at the first `require "lunette"`, and is given the table that this shows, with `native` from core/script in it.
 local lunette = ...
 local native = lunette.native
-lunette.native = nil
 
-local error, ipairs, pairs, select, type = error, ipairs, pairs, select, type
+local error, ipairs, pairs, pcall, select, type = error, ipairs, pairs, pcall, select, type
 local concat = table.concat
 local find, gsub, lower = string.find, string.gsub, string.lower
 
@@ -22,15 +21,25 @@ end
 ---- chat ----
 
 local function words(text)
-  return " " .. gsub(gsub(lower(text), "[^%w\128-\255_-]+", " "), "^ ?(.-) ?$", "%1") .. " "
+  return " " .. gsub(gsub(lower(text), "[^%w\128-\255_+#-]+", " "), "^ ?(.-) ?$", "%1") .. " "
 end
+
+local function bare(text) return (gsub(lower(text), "^%s*(.-)%s*$", "%1")) end
 
 -- The choice that is the whole answer; or else the only one that stands in it as a word.
 local function chosen(text, choices)
-  local said, found = words(text), nil
+  local said, whole, found = words(text), bare(text), nil
   for _, choice in ipairs(choices) do
-    if words(choice) == said then return choice end
+    if bare(choice) == whole then return choice end
   end
+  if said == "  " then return nil end                                   -- nothing but signs
+  for _, choice in ipairs(choices) do
+    if words(choice) == said then
+      if found then return nil end
+      found = choice
+    end
+  end
+  if found then return found end
   for _, choice in ipairs(choices) do
     if find(said, words(choice), 1, true) then
       if found then return nil end
@@ -72,7 +81,12 @@ end
 
 local function all_of(hooks)
   return function(request, about)
-    for i = 1, #hooks do hooks[i](request, about) end
+    local why
+    for i = 1, #hooks do
+      local good, problem = pcall(hooks[i], request, about)
+      if not good and why == nil then why = problem end
+    end
+    if why ~= nil then error(why, 0) end
   end
 end
 
@@ -130,3 +144,5 @@ function lunette.chain(...)
   end
   return chained
 end
+
+lunette.native = nil             -- last: a run that is stopped in here begins anew

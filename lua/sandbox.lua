@@ -302,8 +302,8 @@ function globals.require(name)
     error("bad argument #1 to 'require' (string expected, got " .. type(name) .. ")", 2)
   end
   if name == "lunette" and not extended then
-    extended = true
     run(name, lunette)
+    extended = true
   end
   if loaded[name] ~= nil then return loaded[name] end
   local found, value = run(name, name)

@@ -21,10 +21,10 @@ return {
   select = function(request, targets)
     if request.model ~= "auto" then return nil end
     local models = targets:of(chain)
+    if request.label == "moderate" then models = targets:of(chain[1], chain[2], chain[3]) end
     local able = models:healthy()
     if #able == 0 then able = models end
-    if request.label == "complex" then return able end
-    if request.label == "moderate" then return able:of(chain[1], chain[2], chain[3]) end
+    if request.label == "complex" or request.label == "moderate" then return able end
     return able:by("price.input"):first(2)
   end,
 }

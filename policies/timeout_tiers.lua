@@ -26,7 +26,7 @@ return {
 
   select = function(request, targets)
     local order = targets:asked()
-    if request.model == "auto" then order = targets:of(use(request.task)) .. targets end
+    if request.model == "auto" then order = targets:of((use(request.task))) .. targets end
     return order:steps(clocks(request.label, request))
   end,
 }

@@ -20,6 +20,7 @@ struct lun_decider {
     lun_us until;                       /* how long the hook may wait: half of the time there is, so that the default can still decide. For
                                            `finish` the walk has a limit of its own */
     struct lun_thought *thought;
+    struct lun_outcome outcome;         /* that `finish` is told: it may look at it after it has waited */
     struct lun_task wake;               /* a wish was granted: thinks on, but never inside whoever granted it */
     struct lun_timer timer; const char *refused;        /* of a sleep: why there is none */
     void *fetch;
@@ -238,7 +239,6 @@ static lun_us half_way(lun_us from, lun_us to) { return to > from ? from + (to -
 static void ask(void *self, struct lun_request *r, enum lun_hook hook, const struct lun_trial *about)
 {
     struct lun_decider *m = self;
-    struct lun_outcome outcome;
     if (!lun_policy_has(m->policy, hook)) {
         lun_request_answer(r, &(struct lun_answer){ .verb = LUN_DEFAULT });
         return;
@@ -249,11 +249,11 @@ static void ask(void *self, struct lun_request *r, enum lun_hook hook, const str
     m->thought_once = true;
     if (hook == LUN_HOOK_FINISH) {
         const struct lun_done *done = lun_request_done(r);
-        outcome = (struct lun_outcome){ .status = done->status, .trial = done->trial, .usage = done->usage, .cost = done->cost,
-                                        .latency = done->latency, .ttft = done->ttft, .waited = done->waited, .fallback = done->fallback,
-                                        .cached = lun_cache_answers(done->cache) };
+        m->outcome = (struct lun_outcome){ .status = done->status, .trial = done->trial, .usage = done->usage, .cost = done->cost,
+                                           .latency = done->latency, .ttft = done->ttft, .waited = done->waited, .fallback = done->fallback,
+                                           .cached = lun_cache_answers(done->cache) };
     }
-    m->thought = lun_policy_think(m->policy, lun_request_question(r), hook, about, hook == LUN_HOOK_FINISH ? &outcome : NULL);
+    m->thought = lun_policy_think(m->policy, lun_request_question(r), hook, about, hook == LUN_HOOK_FINISH ? &m->outcome : NULL);
     think_on(m);
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 #include "base/decimal.h"
 #include "base/hash.h"
+#include "base/text.h"
 #include "script/sandbox.h"
 
 #define LONGEST   (24 * 3600.0)         /* seconds of a delay */
@@ -228,7 +229,8 @@ int lun_chance_split(lua_State *L)
     if (!chosen) return lun_bind_nil(L, "no_weight");
     if (list) lua_pushinteger(L, chosen);
     else lua_pushstring(L, shares[chosen - 1].name);
-    snprintf(note, sizeof note, "split_%.40s", lua_tostring(L, 1));
+    const char *salt = lua_tostring(L, 1);
+    snprintf(note, sizeof note, "split_%.*s", (int)lun_text_clip(salt, strlen(salt), 40), salt);
     if (list) lua_pushfstring(L, "%d", chosen);
     else lua_pushvalue(L, -1);
     note_draw(L, mind, note, probability, &(struct lot){ n, weights, list ? push_place : push_named, shares });
@@ -243,7 +245,7 @@ static int push_group(lua_State *L, struct lun_mind *mind, bool is_new, const ch
     char note[NOTE_KEY];
     lua_pushboolean(L, is_new);
     if (!lua_isnil(L, 2)) return 1;                 /* nothing was left to chance */
-    snprintf(note, sizeof note, "canary_%.40s", name);
+    snprintf(note, sizeof note, "canary_%.*s", (int)lun_text_clip(name, strlen(name), 40), name);
     note_draw(L, mind, note, is_new ? share : 1 - share, &(struct lot){ 2, (const double[]){ share, 1 - share }, push_is_new, NULL });
     return 1;
 }

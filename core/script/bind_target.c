@@ -159,8 +159,9 @@ static int target_max_cost(lua_State *L)
     struct lun_mind *mind;
     struct target *t = lun_class_check(L, 1, &lun_target_class, &mind);
     if (!lua_isnoneornil(L, 2)) lun_class_check(L, 2, &lun_request_class, NULL);
+    bool surveyed = mind->question->survey.done;                /* once for all targets */
     int64_t nano = lun_question_bound(mind->question, t->target, NULL, NULL);
-    lun_vm_work(L, (int64_t)(mind->question->body_n >> 4));
+    lun_vm_work(L, surveyed ? 20 : (int64_t)(mind->question->body_n >> 4));
     return nano < 0 ? unpriced(L) : lun_push_usd(L, nano);
 }
 

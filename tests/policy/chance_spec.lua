@@ -34,6 +34,14 @@ describe("chance", function()
     assert.same(ids(), ids())
   end)
 
+  it("has names that are cut between characters", function()
+    local g = t.gateway { targets = { "a" }, policy = [[
+      local lunette = require "lunette"
+      return { classify = function() lunette.split("thử nghiệm giao diện mới cho người dùng ở Hà Nội", nil, { a = 1, b = 1 }) end }]] }
+    g:ask "hi"
+    assert.is_nil(g.lines[#g.lines]:find("\239\191\189", 1, true))       -- U+FFFD
+  end)
+
   it("pick goes by weights and notes what was chosen, and how likely that was", function()
     local n = 0
     for _, notes in ipairs(drawn(1, "l.pick({ 'x', 'y' }, { 3, 1 })", 400)) do

@@ -8,6 +8,18 @@ local function failing(body, more)
 end
 
 describe("a hook that fails", function()
+  it("leaves no half of the module lunette, where it is stopped while that is loaded", function()
+    for n = 1000600, 1001300, 20 do
+      local g = t.gateway { targets = { "a" }, policy = ([[
+        return { classify = function(request)
+          if request.text == "first" then for _ = 1, %d do end end
+          return tostring(type(require("lunette").chain))
+        end }]]):format(n) }
+      g:ask "first"
+      assert.same({ "function" }, g:ask("second").labels)
+    end
+  end)
+
   local cases = {
     { "raises", "error 'no'", "error" },
     { "reads a field of nil", "local x = nil return x.y", "error" },
@@ -72,6 +84,15 @@ describe("a hook that fails", function()
 end)
 
 describe("chain", function()
+  it("tells each finish, though one before fails", function()
+    local g = t.gateway { targets = { "a" }, policy = [[
+      local l = require "lunette"
+      return l.chain({ finish = function() error "no" end }, { finish = function() l.note("told", true) end })]] }
+    local notes = g:record(g:ask("hi").id).notes
+    assert.is_true(notes.told)
+    assert.matches("no$", notes.error_finish)
+  end)
+
   it("takes the first that does not answer nil, hook by hook", function()
     local g = t.gateway { targets = { "a", "b" }, policy = [[local l = require "lunette"
       local one = { select = function(r, targets) if r.text == "b" then return targets:named "b" end end }

@@ -242,6 +242,22 @@ describe("retry", function()
 end)
 
 describe("finish", function()
+  it("can still read what it was told after it has waited", function()
+    local g = with([[
+      local lunette = require "lunette"
+      local function seen(o) return { o.status, o.latency, o.cost, o.cached, o.fallback, o.target.name, o.usage.input } end
+      return { finish = function(_, outcome)
+        lunette.note("before", seen(outcome))
+        lunette.http { url = "http://audit.example/", body = "{}" }
+        lunette.note("after", seen(outcome))
+      end }]], { web = function() return { status = 200, body = "" } end })
+    local id = g:ask("hi").id
+    g:advance(1)
+    local notes = g:record(id).notes
+    assert.equal(200, notes.before[1])
+    assert.same(notes.before, notes.after)
+  end)
+
   it("is told what came of it", function()
     local g = with([[local l = require "lunette" return {
       select = function(r, targets) return targets end,

@@ -71,6 +71,16 @@ describe("http", function()
 end)
 
 describe("chat", function()
+  -- What the model says, and the choice that it means.
+  for said, meant in pairs { ["C++"] = "c++", c = "c", ["C#"] = "c#", ["It is C++."] = "c++", ["It is c."] = "c", [" C++\n"] = "c++", ["<"] = "<", [">"] = ">",
+                             ["!"] = "none", Yes = "none" } do
+    it("gives the choice that '" .. said .. "' is", function()
+      local g = hook("return l.chat { model = 'm', text = 'which?', choices = { 'c', 'c++', 'c#', '<', '>' } } or 'none'",
+                     { models = { m = { "a" } }, providers = { a = said } })
+      assert.same({ meant }, g:ask("hi").labels)
+    end)
+  end
+
   local models = { main = { "a" }, judge = { "j" } }
   local function chat(options, more)
     local spec = { models = models }

@@ -108,4 +108,13 @@ describe("A3 chain", function()
   it("leaves alone who names a model", function()
     assert.equal("kimi-k2", gateway():ask({ model = "kimi-k2" }).target)
   end)
+
+  it("asks none but the three for a moderate question, though all of them rest", function()
+    local g = gateway { openai = 500, anthropic = 500, google = 500, deepseek = "weak" }
+    for _ = 1, 8 do g:ask(COMPLEX) end
+    local three = { ["gpt-4.1"] = true, ["claude-sonnet-4.5"] = true, ["gemini-2.5-flash"] = true }
+    local answer = g:ask(MODERATE)
+    assert.same({ "moderate" }, answer.labels)
+    for _, attempt in ipairs(answer.attempts) do assert.is_true(three[attempt.target], attempt.target) end
+  end)
 end)

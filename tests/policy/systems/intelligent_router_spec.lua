@@ -113,4 +113,8 @@ describe("E2 when a route fails", function()
     assert.equal("deepseek-v3.2", first(MEDIUM, 51000))         -- 0.51: the cheapest, 0.043
     assert.equal(402, first(MEDIUM, 70000))
   end)
+
+  it("the ceiling holds for megabytes", function()
+    for _, n in ipairs { 1000000, 3000000, 7000000 } do assert.equal(402, gateway():ask({ text = ("a"):rep(n) }).status) end
+  end)
 end)
