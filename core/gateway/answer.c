@@ -193,15 +193,22 @@ void lun_answer_scrub(char *text, size_t n, const struct lun_secret *keys, int n
 
 /* ---- whole answers ---- */
 
+/* Gemini says why behind a colon: "content_filter: RECITATION", "function_call_filter: MALFORMED_FUNCTION_CALL". */
+static bool is_or_begins(struct lun_json reason, const char *word)
+{
+    size_t n = strlen(word);
+    return lun_json_is(reason, word) || (reason.n > n + 2 && !memcmp(reason.at + 1, word, n) && reason.at[n + 1] == ':');
+}
+
 unsigned lun_answer_finish(struct lun_json reason)
 {
     static const char *const length[] = { "length", "max_tokens", "model_length", "MAX_TOKENS" };
-    static const char *const broken[] = { "content_filter", "error", "incomplete", "safety", "SAFETY", "recitation", "RECITATION", "cancelled", "abort",
-                                          "insufficient_system_resource" };
+    static const char *const broken[] = { "content_filter", "function_call_filter", "error", "incomplete", "safety", "SAFETY", "recitation", "RECITATION", "cancelled", "abort",
+                                          "insufficient_system_resource", "sensitive", "network_error", "refusal", "PROHIBITED_CONTENT", "BLOCKLIST", "SPII", "MALFORMED_FUNCTION_CALL" };
     if (lun_json_type(reason) != LUN_JSON_STRING) return LUN_FINISH_BROKEN;
     if (lun_json_is(reason, "stop")) return 0;      /* nearly all of them */
     for (size_t i = 0; i < sizeof length / sizeof *length; i++) if (lun_json_is(reason, length[i])) return LUN_FINISH_LENGTH;
-    for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) if (lun_json_is(reason, broken[i])) return LUN_FINISH_BROKEN;
+    for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) if (is_or_begins(reason, broken[i])) return LUN_FINISH_BROKEN;
     return 0;
 }
 

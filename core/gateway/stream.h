@@ -37,13 +37,13 @@ struct lun_stream {
     bool finished;                  /* all choices asked for and all seen had a finish_reason */
     struct lun_usage usage;         /* the last that was told */
     unsigned services;              /* what its events say they are billed as (state/usage.h); 0: nothing */
-    char finish_reason[32];         /* of choice 0; "": none yet */
+    char finish_reason[64];         /* of choice 0; "": none yet */
     unsigned finishes;              /* LUN_FINISH_… of gateway/answer.h, of all choices that have ended */
     uint64_t text_bytes;            /* of all choices: as many as the model wrote, for an estimate */
     /* Its own. */
     struct lun_sse sse;
     struct { enum lun_event_kind kind; size_t raw, skip; bool made; enum lun_kind failure; char detail[256];
-             bool has_usage; struct lun_usage usage; unsigned services; char finish_reason[32]; uint64_t text_bytes; unsigned finishes; } next;
+             bool has_usage; struct lun_usage usage; unsigned services; char finish_reason[64]; uint64_t text_bytes; unsigned finishes; } next;
     struct lun_buf out;             /* an event that had to be put together anew */
     int seen_n, finished_n;         /* choices */
     unsigned char seen[LUN_STREAM_CHOICES / 8], ended[LUN_STREAM_CHOICES / 8];

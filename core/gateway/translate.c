@@ -2,6 +2,7 @@
 #include "base/alloc.h"
 #include "base/sse.h"
 #include "gateway/splice.h"
+#include "gateway/stream.h"
 #include "script/bundle.h"
 #include "script/run.h"
 #include <lauxlib.h>
@@ -22,7 +23,8 @@ struct lun_translation {
     struct lun_slice body;
     int status;
     size_t limit;
-    bool events;                        /* an event stream comes back */
+    bool stream;                        /* one was asked for */
+    bool begun, events;                 /* events: an event stream comes back. The first bytes tell, whatever content-type says, as without a dialect */
     struct lun_buf in; size_t done;
     struct lun_sse sse;
     bool failed;                        /* the dialect raised: the rest is not heard */
@@ -156,7 +158,7 @@ struct lun_translation *lun_translation_new(struct lun_dialects *d, const struct
 {
     struct lun_translation *t = lun_zalloc(sizeof *t);
     size_t limit = (size_t)call->question->snapshot->limits.answer;
-    *t = (struct lun_translation){ .of = d, .ear = ear, .ear_self = ear_self, .call = LUA_NOREF, .limit = limit, .sse.limit = limit };
+    *t = (struct lun_translation){ .of = d, .ear = ear, .ear_self = ear_self, .call = LUA_NOREF, .stream = call->stream, .limit = limit, .sse.limit = limit };
     if (begin(t, call, letter, why)) return t;
     lun_translation_free(t);
     return NULL;
@@ -181,11 +183,9 @@ static void on_head(void *self, const struct lun_answer_head *head)
     int n = 0;
     t->status = head->status;
     for (int i = 0; i < head->n_headers; i++) {
-        bool type = !strcmp(head->headers[i].name, "content-type");
-        if (type) t->events = head->status < 300 && strstr(head->headers[i].value, "event-stream");
-        if (!type && n < 63) headers[n++] = head->headers[i];
+        if (strcmp(head->headers[i].name, "content-type") && n < 63) headers[n++] = head->headers[i];
     }
-    headers[n++] = (struct lun_pair){ "content-type", t->events ? "text/event-stream" : "application/json" };
+    headers[n++] = (struct lun_pair){ "content-type", t->stream && t->status < 300 ? "text/event-stream" : "application/json" };
     t->ear->head(t->ear_self, &(struct lun_answer_head){ .status = head->status, .headers = headers, .n_headers = n });
 }
 
@@ -236,7 +236,17 @@ static void on_bytes(void *self, const char *bytes, size_t n)
     if (t->failed) return;
     if (t->in.n + n > t->limit) { fail(t, "the answer is too large"); return; }
     lun_buf_add(&t->in, bytes, n);
+    if (!t->begun && t->in.n) t->begun = true, t->events = t->stream && t->status < 300 && !lun_stream_alien(t->in.at, t->in.n);
     if (t->events) read_events(t);
+}
+
+/* The last event of a stream that forgot its empty line; half of one is nothing. */
+static void read_last(struct lun_translation *t)
+{
+    struct lun_sse_event e;
+    struct lun_json value;
+    if (lun_sse_end(&t->sse, t->in.at, t->in.n, &e) != LUN_SSE_EVENT || !e.data_n) return;
+    if (*e.data != '{' || lun_json_check(e.data, e.data_n, &value, NULL)) say_event(t, &e);
 }
 
 static void on_end(void *self, enum lun_kind kind, const char *detail)
@@ -249,7 +259,7 @@ static void on_end(void *self, enum lun_kind kind, const char *detail)
         lua_pushinteger(run->L, t->status);
         lua_pushlstring(run->L, t->in.at, t->in.n);
         say(t, run, 3);
-    }
+    } else if (kind == LUN_KIND_OK) read_last(t);
     if (!t->failed) t->ear->end(t->ear_self, kind, detail);
 }
 

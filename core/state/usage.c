@@ -43,7 +43,7 @@ static const struct { const char *name; size_t n; enum object inside; enum slot 
     TOP("completion_tokens", OUT), TOP("output_tokens", OUT), TOP("candidatesTokenCount", OUT), TOP("thoughtsTokenCount", THOUGHTS), TOP("reasoning_tokens", REASONING),
     TOP("total_tokens", TOTAL), TOP("totalTokenCount", TOTAL),
 #undef TOP
-    { NAME("cached_tokens"), OF_INPUT, CACHED }, { NAME("cache_write_tokens"), OF_INPUT, WRITTEN }, { NAME("audio_tokens"), OF_INPUT, AUDIO_IN }, { NAME("image_tokens"), OF_INPUT, IMAGE_IN },
+    { NAME("cached_tokens"), OF_INPUT, CACHED }, { NAME("cache_write_tokens"), OF_INPUT, WRITTEN }, { NAME("cache_creation_input_tokens"), OF_INPUT, WRITTEN }, { NAME("audio_tokens"), OF_INPUT, AUDIO_IN }, { NAME("image_tokens"), OF_INPUT, IMAGE_IN },
     { NAME("reasoning_tokens"), OF_OUTPUT, REASONING }, { NAME("audio_tokens"), OF_OUTPUT, AUDIO_OUT }, { NAME("image_tokens"), OF_OUTPUT, IMAGE_OUT },
     { NAME("ephemeral_5m_input_tokens"), OF_WRITES, SHORT }, { NAME("ephemeral_1h_input_tokens"), OF_WRITES, LONG },
 };

@@ -41,6 +41,13 @@ TEST(an_answer_that_a_filter_emptied_is_good)
 {
     is(200, "{\"choices\":[{\"message\":{\"content\":null},\"finish_reason\":\"content_filter\"}]}", "ok");
     assert_string_equal(r.finish_reason, "content_filter");
+    assert_true(r.finishes & LUN_FINISH_BROKEN);
+    is(200, "{\"choices\":[{\"finish_reason\":\"content_filter: RECITATION\"}]}", "ok");
+    assert_true(r.finishes & LUN_FINISH_BROKEN);
+    is(200, "{\"choices\":[{\"finish_reason\":\"function_call_filter: MALFORMED_FUNCTION_CALL\"}]}", "ok");
+    assert_true(r.finishes & LUN_FINISH_BROKEN);
+    is(200, "{\"choices\":[{\"finish_reason\":\"stop\"}]}", "ok");
+    assert_false(r.finishes & LUN_FINISH_BROKEN);
 }
 
 TEST(what_is_not_understood_is_bad)

@@ -66,6 +66,8 @@ TEST(where_both_ways_of_counting_are_possible_the_dearer_one_is_taken)
 {
     (void)state;
     /* A gateway before this one that says both: the prompt has them in it. */
+    COUNTS("{\"prompt_tokens\":1900,\"completion_tokens\":5,\"total_tokens\":1905,\"prompt_tokens_details\":{\"cached_tokens\":0,\"cache_creation\":{\"ephemeral_5m_input_tokens\":1889},"
+           "\"cache_creation_input_tokens\":1889,\"cache_type\":\"ephemeral\"}}", .input = 1900, .cache_write = 1889, .output = 5);       /* Qwen */
     COUNTS("{\"prompt_tokens\":110,\"completion_tokens\":2,\"prompt_tokens_details\":{\"cached_tokens\":100},\"cache_read_input_tokens\":100,\"cache_creation_input_tokens\":0}",
            .input = 110, .cached_input = 100, .output = 2);
     /* One that says only the other: nobody knows whether the prompt has them in it. */
