@@ -43,15 +43,16 @@ static bool was_to_be_asked(const struct lun_question *q, const struct lun_done 
 
 static enum lun_canary_result of_targets(const struct lun_question *q, const struct lun_done *done, const struct lun_canary_rule *r)
 {
-    bool tried = false, wanting = false;
+    bool tried = false, wanting = false, beaten = false;     /* beaten: cut off, because one that was started beside it had answered */
     for (const struct lun_trial *t = q->trials; t; t = t->next) {
         if (!is_new(r, t->target) || t->kind == LUN_KIND_SKIPPED) continue;
         if (is_fault(t->kind)) return LUN_CANARY_ERROR;
         tried = true;
         wanting |= t->kind == LUN_KIND_OK && t != done->trial;
+        beaten |= t->kind == LUN_KIND_CANCELLED && answered(done);
     }
     if (answered(done) && is_new(r, done->trial->target)) return LUN_CANARY_OK;
-    if (wanting && done->status != 499) return LUN_CANARY_ERROR;
+    if ((wanting || beaten) && done->status != 499) return LUN_CANARY_ERROR;
     if (tried) return nobody_answered(done) ? LUN_CANARY_ERROR : LUN_CANARY_NONE;
     bool passed_over = answered(done) || nobody_answered(done) || done->status == 429;
     return passed_over && was_to_be_asked(q, done, r) ? LUN_CANARY_ERROR : LUN_CANARY_NONE;

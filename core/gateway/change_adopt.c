@@ -89,6 +89,7 @@ static void prepared(struct lun_errand *e)
     ch->n_kits = 0;
     if (ch->prepare_error) { lun_change_everywhere(ch, discard, discarded); return; }
     lun_registry_apply(c->options.registry, ch->snapshot);
+    lun_registry_apply_keys(c->options.registry, ch->snapshot, c->keyring);
     atomic_store(&c->options.shared->buffered_max, ch->snapshot->limits.buffered);
     atomic_store(&c->options.shared->connections_max, ch->snapshot->limits.connections);
     lun_change_everywhere(ch, adopt, adopted);

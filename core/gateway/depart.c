@@ -152,7 +152,7 @@ static void send(attempt *a, int key)
 static int key_left(const struct lun_provider *p)
 {
     int key = p->n_keys - 1;
-    while (key >= 0 && lun_health_key_is_out(p, key)) key--;
+    while (key >= 0 && !p->health.off && lun_health_key_is_out(p, key)) key--;
     return key;
 }
 

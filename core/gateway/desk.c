@@ -44,6 +44,8 @@ void lun_desk_probe(struct lun_desk *d, lun_us *keys_due)
     d->rollout = NULL;
 }
 
+bool lun_desk_asks(const struct lun_desk *d) { return lun_probe_asks(d->probe) || lun_rollout_asks(d->rollout); }
+
 void lun_desk_outdated(struct lun_desk *d, struct lun_snapshot *newest)
 {
     lun_carrier_network_renew(d->network, newest);

@@ -13,7 +13,8 @@ struct lun_desk {
     struct lun_kit *kit;
     struct lun_upstreams upstreams;
     struct lun_carrier *network, *script;
-    struct lun_probe *probe; struct lun_rollout *rollout;      /* of the current desk of the worker that brings keys back and looks after canaries; else NULL */
+    struct lun_probe *probe; struct lun_rollout *rollout;      /* of one desk of the worker that brings keys back and looks after canaries: the current one, or for as
+                                   long as something is being asked one before it of the same version; else NULL */
 };
 
 /* `like`: what the station is to begin with; loop, registry, log and line are taken from it. The kit is taken, also on failure. NULL: `error`
@@ -22,6 +23,7 @@ struct lun_desk *lun_desk_new(struct lun_upstream *, const struct lun_station *l
 
 /* Begins to look whether keys are taken again (from *keys_due on: probe.h), and after canaries. NULL: stops to. */
 void lun_desk_probe(struct lun_desk *, lun_us *keys_due);
+bool lun_desk_asks(const struct lun_desk *);    /* a probe of it is under way */
 
 /* A newer version is there: where it has other secrets for the same provider, attempts that begin from now on use those, also those of requests
  * that began with this version. */

@@ -4,6 +4,7 @@
 #include "base/random.h"
 #include "base/thread.h"
 #include "script/bundle.h"
+#include "state/names.h"
 #include "wire/redis.h"
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -42,6 +43,7 @@ struct lun_fleet {
 
     pthread_mutex_t lock;               /* of what follows */
     struct queue out, in;
+    struct lun_names waiting;           /* what is in `out`, by name: of each only the latest waits, however long Redis is away */
     bool in_caught_up;
     char why[LUN_REDIS_WHY];
     atomic_int state, gateways;
@@ -64,27 +66,40 @@ static struct news *take(struct queue *q)
     return one;
 }
 
-static void put_copy(struct queue *q, const char *name, const char *text)
+static struct news *put_copy(struct queue *q, const char *name, const char *text)
 {
     struct news *one = lun_alloc(sizeof *one);
     *one = (struct news){ .name = lun_strdup(name), .text = lun_strdup(text) };
     put(q, one);
+    return one;
+}
+
+static void drop(struct news *one)
+{
+    free(one->name);
+    free(one->text);
+    free(one);
 }
 
 static void drop_all(struct queue *q)
 {
-    for (struct news *one; (one = take(q)); free(one)) free(one->name), free(one->text);
+    for (struct news *one; (one = take(q)); ) drop(one);
 }
 
 /* In front of what waits: it is older. */
 static void put_back(struct lun_fleet *f)
 {
+    struct queue all = {0};
     struct news *one;
     pthread_mutex_lock(&f->lock);
-    while ((one = take(&f->out))) put(&f->sent, one);
-    f->out = f->sent;
-    if (!f->out.first) f->out.last = &f->out.first;
-    f->sent = (struct queue){0};
+    while ((one = take(&f->sent)))
+        if (lun_names_get(&f->waiting, one->name)) drop(one);
+        else {
+            lun_names_put(&f->waiting, one->name, one);
+            put(&all, one);
+        }
+    while ((one = take(&f->out))) put(&all, one);
+    f->out = all;
     pthread_mutex_unlock(&f->lock);
 }
 
@@ -153,6 +168,7 @@ static void add_news(struct lun_fleet *f, struct message *m, struct lun_arena *a
     pthread_mutex_lock(&f->lock);
     while (f->caught_up && f->op == TELL && f->out.first && bytes < NEWS_BYTES) {
         struct news *one = take(&f->out);
+        lun_names_take(&f->waiting, one->name);
         bytes += strlen(one->name) + strlen(one->text);
         put(&f->sent, one);
         n++;
@@ -390,6 +406,7 @@ void lun_fleet_free(struct lun_fleet *f)
     lun_redis_free(f->redis);
     if (f->reactor) lun_reactor_free(f->reactor);
     drop_all(&f->sent), drop_all(&f->out), drop_all(&f->in);
+    lun_names_free(&f->waiting, NULL);
     pthread_mutex_destroy(&f->lock);
     free(f->key);
     free(f);
@@ -398,7 +415,12 @@ void lun_fleet_free(struct lun_fleet *f)
 void lun_fleet_tell(struct lun_fleet *f, const char *name, const char *text)
 {
     pthread_mutex_lock(&f->lock);
-    put_copy(&f->out, name, text);
+    struct news *one = lun_names_get(&f->waiting, name);
+    if (!one) lun_names_put(&f->waiting, name, put_copy(&f->out, name, text));
+    else {
+        free(one->text);
+        one->text = lun_strdup(text);
+    }
     pthread_mutex_unlock(&f->lock);
     wake(f);
 }

@@ -181,6 +181,8 @@ struct lun_probe *lun_probe_new(const struct lun_probe_ways *ways, const struct 
     return p;
 }
 
+bool lun_probe_asks(const struct lun_probe *p) { return p && p->calls; }
+
 void lun_probe_free(struct lun_probe *p)
 {
     if (!p) return;

@@ -17,5 +17,6 @@ struct lun_probe;
 /* The ways are copied, what they name is borrowed. `keys_due`: when keys are asked about next, 0: not decided; it is the caller's, so that who takes over from
  * another goes on where that one was: machines may be replaced more often than keys are due. */
 struct lun_probe *lun_probe_new(const struct lun_probe_ways *, const struct lun_log *, lun_us *keys_due);
+bool lun_probe_asks(const struct lun_probe *);   /* a call is under way; NULL: none is */
 void lun_probe_free(struct lun_probe *);        /* NULL is fine */
 #endif

@@ -82,6 +82,8 @@ struct lun_rollout *lun_rollout_new(const struct lun_probe_ways *ways, void (*mo
     return r;
 }
 
+bool lun_rollout_asks(const struct lun_rollout *r) { return r && r->out; }
+
 void lun_rollout_free(struct lun_rollout *r)
 {
     if (!r) return;

@@ -10,6 +10,7 @@ struct lun_rollout;
 /* What the ways name is borrowed until free. `moved` is told on the loop's thread when one has changed; NULL: nobody is. NULL: there are no canaries to
  * look after. A provider that cannot be reached from here is not asked, and what is to be asked of it does not pass. */
 struct lun_rollout *lun_rollout_new(const struct lun_probe_ways *, void (*moved)(void *self), void *self);
+bool lun_rollout_asks(const struct lun_rollout *);      /* a probe is under way; NULL: none is */
 void lun_rollout_free(struct lun_rollout *);        /* NULL is fine */
 
 /* What came of one, in the process log (a rollback that came by itself: a warning) and in metrics. Rolled back: the response cache is emptied. */

@@ -84,12 +84,24 @@ static void end(struct lun_worker *w)
     else if (w->options.ended) w->options.ended(w->options.self);
 }
 
+/* To the present desk. Patient: not as long as something is being asked, or nobody would ever hear the answer where machines are worn fast. */
+static void move_probes(struct lun_worker *w, bool patient)
+{
+    if (!w->options.probes) return;
+    for (struct lun_desk *d = w->old; d; d = d->next) {
+        if (patient && lun_desk_asks(d)) return;
+        lun_desk_probe(d, NULL);
+    }
+    lun_desk_probe(w->desk, &w->keys_due);
+}
+
 static void reap(struct lun_timer *t)
 {
     struct lun_worker *w = WORKER_OF(reaper, t);
     bool released = false;
+    move_probes(w, !w->stopping);
     for (struct lun_desk **p = &w->old, *d; (d = *p); ) {
-        if (d->station.open) { p = &d->next; continue; }
+        if (d->station.open || d->probe) { p = &d->next; continue; }
         *p = d->next;
         retire(w, lun_desk_free(d));
         released = true;
@@ -124,12 +136,11 @@ static void replace(struct lun_worker *w, struct lun_desk *fresh)
     struct lun_desk *before = w->desk;
     lun_shadow_desk_ignore(&before->station);
     if (w->shadow) lun_shadow_desk_watch(w->shadow, &fresh->station);
-    lun_desk_probe(before, NULL);
     before->next = w->old;
     w->old = before;
     w->desk = fresh;
     fresh->next = NULL;
-    if (w->options.probes) lun_desk_probe(fresh, &w->keys_due);
+    move_probes(w, before->station.snapshot == fresh->station.snapshot);
     if (w->server) lun_server_set_tls(w->server, fresh->kit->tls);
     for (struct lun_desk *d = w->old; d; d = d->next) lun_desk_outdated(d, fresh->station.snapshot);
     reap_soon(w);

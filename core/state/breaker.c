@@ -25,7 +25,9 @@ void lun_breaker_begin(struct lun_breaker *b, lun_us now)
         b->half_since = now;
         b->probes = 0;
     }
-    if (b->is == LUN_CIRCUIT_HALF_OPEN) b->probes++;
+    if (b->is != LUN_CIRCUIT_HALF_OPEN) return;
+    b->probes++;
+    if (now < b->half_since) b->half_since = now;       /* clocks of threads differ by a little: it gives its place back too */
 }
 
 static void change(struct lun_breaker *b, enum lun_circuit to, lun_us now)

@@ -23,7 +23,7 @@ struct lun_canary {
     int stage;                          /* from 0 */
     lun_us since;                       /* this stage; 0: from the next look on */
     struct slice slices[SLICES]; int64_t slice;     /* stages use the first; watches one after the other: the present one's number */
-    bool asking; lun_us asked; int probe;       /* probe: of this stage, -1: none yet */
+    bool asking, stale; lun_us asked; int probe;       /* probe: of this stage, -1: none yet; stale: what is being asked was begun in an earlier rollout */
     lun_us at;
     char by[96], why[200];
     struct { enum lun_canary_state state; double share; } told;
@@ -125,6 +125,7 @@ static void enter(struct lun_canary *c, enum lun_canary_state state, int stage, 
     c->stage = stage;
     c->since = now;
     clear(c);
+    c->stale |= new_run && c->asking;
     publish(c, new_run);
 }
 
@@ -168,6 +169,10 @@ static struct slice *slice_at(struct lun_canary *c, lun_us now)
 {
     int64_t wanted = c->state == LUN_CANARY_WATCHING && now > c->since ? (now - c->since) * SLICES / c->rule.every : 0;
     if (wanted - c->slice > SLICES) c->slice = wanted - SLICES;
+    if (c->slice - wanted >= SLICES) {           /* a stage lasts longer than it did: slices are numbered anew */
+        memset(c->slices, 0, sizeof c->slices);
+        c->slice = wanted;
+    }
     while (c->slice < wanted) memset(&c->slices[++c->slice % SLICES], 0, sizeof *c->slices);
     return &c->slices[c->slice % SLICES];
 }
@@ -240,9 +245,9 @@ bool lun_canary_probed(struct lun_canary *c, const char *who, int status)
 {
     char why[200];
     pthread_mutex_lock(&c->lock);
-    bool bad = is_active(c) && status != 200;
-    c->asking = false;
-    c->probe = status;
+    bool bad = is_active(c) && status != 200 && !c->stale;
+    if (!c->stale) c->probe = status;
+    c->asking = c->stale = false;
     if (status) snprintf(why, sizeof why, "probe of %.100s answered %d", who, status);
     else snprintf(why, sizeof why, "probe of %.100s got no answer", who);
     if (bad) roll_back(c, "lunette", why);
@@ -253,7 +258,7 @@ bool lun_canary_probed(struct lun_canary *c, const char *who, int status)
 void lun_canary_unprobed(struct lun_canary *c)
 {
     pthread_mutex_lock(&c->lock);
-    c->asking = false;
+    c->asking = c->stale = false;
     c->asked = 0;
     pthread_mutex_unlock(&c->lock);
 }

@@ -53,8 +53,8 @@ static void free_client(void *of)
 
 void lun_registry_empty_cache(struct lun_registry *r)
 {
+    if (r->emptied.tell) r->emptied.tell(r->emptied.self);      /* first: what is found there meanwhile would be kept here again */
     lun_cache_purge(r->cache);
-    if (r->emptied.tell) r->emptied.tell(r->emptied.self);
 }
 
 void lun_registry_free(struct lun_registry *r)
@@ -143,6 +143,17 @@ void lun_registry_apply(struct lun_registry *r, const struct lun_snapshot *s)
     for (int i = 0; i < s->n_tags; i++) values_of(r, &s->tags[i]);
     for (int i = 0; i < s->n_canaries; i++) lun_canary_apply(s->canaries[i].state, &s->canaries[i]);
     lun_cache_resize(r->cache, (size_t)s->cache.size);
+    r->zone = s->zone;
+}
+
+void lun_registry_apply_keys(struct lun_registry *r, const struct lun_snapshot *s, const struct lun_keyring *ring)
+{
+    for (int i = 0; ring && i < ring->n; i++) {
+        const struct lun_key *k = ring->keys[i];
+        struct lun_budget_rule budget = k->rule.budget;
+        budget.zone = s->zone;
+        if (!k->revoked && !lun_snapshot_client_named(s, k->name)) account(r, "key ", k->name, &budget);
+    }
 }
 
 void lun_registry_bind_key(struct lun_registry *r, struct lun_key *k)

@@ -21,7 +21,7 @@ struct lun_registry {
     struct lun_shares *shares;          /* of all rates, should they be had together with other gateways */
     struct lun_told_rests { void (*tell)(void *self, const struct lun_target *, int key, const struct lun_rests *); void *self; } rests;   /* any thread; NULL: nobody */
     struct lun_told_emptied { void (*tell)(void *self); void *self; } emptied;      /* that the cache was, here: any thread; NULL: nobody */
-    const struct lun_zone *zone;        /* of the budgets of keys that are made at run time: that of the last snapshot bound */
+    const struct lun_zone *zone;        /* of the budgets of keys that are made at run time: that of the last snapshot bound or applied */
     struct lun_registry_names *names;
     struct lun_registry *of;            /* NULL: it lies beside none */
 };
@@ -48,4 +48,6 @@ void lun_registry_bind_aside(struct lun_registry *, struct lun_snapshot *);
 void lun_registry_bind_key(struct lun_registry *, struct lun_key *);
 /* Puts the limits of a snapshot that was bound before into force again, where another one's have been since. Any thread, one at a time. */
 void lun_registry_apply(struct lun_registry *, const struct lun_snapshot *);
+/* Behind it: the budgets of keys that were made at run time, in that snapshot's zone. */
+void lun_registry_apply_keys(struct lun_registry *, const struct lun_snapshot *, const struct lun_keyring *);
 #endif

@@ -133,8 +133,6 @@ struct lun_target_state *lun_target_state_new(struct lun_arena *a, struct lun_ta
     struct lun_target_state *s = lun_arena_zalloc(a, sizeof *s);
     const struct lun_provider_state *p = t->provider->state;
     s->record = r;
-    if (r->terms && r->terms != terms(t)) r->doubt = LUN_SUSPECT_NONE;
-    r->terms = terms(t);
     s->n_lanes = p->n_keys;
     s->lanes = lun_arena_zalloc(a, (size_t)s->n_lanes * sizeof *s->lanes);
     for (int i = 0; i < s->n_lanes; i++) {
@@ -157,6 +155,9 @@ struct lun_target_state *lun_target_state_seen(struct lun_arena *a, struct lun_t
 
 void lun_target_state_apply(const struct lun_target *t)
 {
+    struct lun_target_record *r = t->state->record;
+    if (r->terms && r->terms != terms(t)) r->doubt = LUN_SUSPECT_NONE;
+    r->terms = terms(t);
     for (int i = 0; i < t->state->n_lanes; i++) lun_limiter_set(t->state->lanes[i]->limiter, t->requests_per_minute, t->tokens_per_minute);
 }
 

@@ -250,6 +250,27 @@ describe("several gateways on one Redis", function()
       end)
     end
 
+    it("while Redis is away waits once for each of them, however often it rested: what is told then is told at once", function()
+      first = e2e.provider [[return function(request)
+        return request.model == "x" and { status = 429, headers = { ["retry-after-ms"] = "10" } } or { text = "fine" }
+      end]]
+      local g = together { serve_both(true) }[1]
+      local function count() return tonumber(store:command("hget", "lunette:{lunette}:fleet", "count"):match "%d+") or 0 end
+      local before = count()
+      store.process:stop()
+      e2e.eventually("Redis is away", function() return state(g) ~= "open" end)
+      for _ = 1, 60 do
+        ask(g)
+        e2e.socket.sleep(0.02)
+      end
+      store:start()
+      together { g }
+      e2e.request(g.admin, { method = "DELETE", path = "/admin/cache" })
+      e2e.eventually("it was told", function() return count() > before end)
+      e2e.socket.sleep(0.5)
+      assert.is_true(count() - before <= 4)
+    end)
+
     it("is each one's own unless redis_cooling says otherwise", function()
       first = e2e.provider("return function(request) if request.model == 'x' then " .. answers["429"] .. " end return { text = 'fine' } end")
       local all = two(false)

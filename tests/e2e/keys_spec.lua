@@ -186,3 +186,21 @@ describe("E5 check_keys", function()
     clean(g.process:said())
   end)
 end)
+
+local turned_off = [[return { limits = { retries = false },
+  providers = { a = { base_url = env "A", key = secret "KEY", health = %s } },
+  models = { m = { { provider = "a", model = "x" } } } }]]
+describe("health = false", function()
+  teardown(e2e.stop)
+  it("takes nothing out, also what was taken out before", function()
+    local a = e2e.provider [[local n = 0
+      return function(request) if request.method == "GET" then return { status = 404 } end
+        n = n + 1 if n == 1 then return { status = 401 } end return { text = "fine" } end]]
+    local g = e2e.gateway { config = turned_off:format "{}", env = { A = a.url, KEY = "sk-x", LUNETTE_WATCH = "false" }, workers = 1 }
+    assert.equal(502, g:chat({}).status)
+    assert.equal(502, g:chat({}).status)
+    assert.equal(200, g:reload({ ["gateway.lua"] = turned_off:format "false" }).status)
+    local answer = g:chat {}
+    assert.equal(200, answer.status)
+  end)
+end)

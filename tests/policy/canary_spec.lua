@@ -376,4 +376,18 @@ describe("D2 an answer from the cache", function()
       assert.equal(9, g:metric("lunette_canary_requests_total", { group = "new", result = "none" }))
     end
   end)
+
+  it("is rolled back where its new side hangs and another that was started beside it answers", function()
+    local g = t.gateway { targets = { "old", "new" }, health = false, limits = { retries = false, hedges = 1 },
+      providers = { old = function() return { text = "old", after = 0.1 } end, new = function() return { text = "new", after = 300 } end },
+      canaries = { kimi = { provider = "new", samples = 10, stages = { 50, 100 } } }, policy = [[
+        local lunette = require "lunette"
+        return { select = function(request, targets)
+          local new, old = targets:provider "new", targets:provider "old"
+          return lunette.canary("kimi", request.user) and (new .. old):steps { hedge_after = 0.3 } or old
+        end }]] }
+    for i = 1, 300 do g:ask { user = "u" .. i } end
+    g:advance(600)
+    assert.equal("rolled_back", g:canary "kimi".state)
+  end)
 end)

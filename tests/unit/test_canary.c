@@ -57,6 +57,42 @@ static void exactly_the_limit_passes(void **state)
     lun_canary_free(c);
 }
 
+static void a_probe_of_an_earlier_rollout_says_nothing_of_this_one(void **state)
+{
+    uint64_t run;
+    char problem[120];
+    static const struct lun_provider *const there = (const void *)&plain;
+    struct lun_canary_rule probed = plain;
+    (void)state;
+    probed.probe = there;
+    struct lun_canary *c = begun(&probed, &run);
+    assert_true(lun_canary_wants_probe(c, 2 * LUN_SECOND));
+    assert_true(lun_canary_do(c, LUN_CANARY_DO_ROLLBACK, "me", "", 3 * LUN_SECOND, problem));
+    assert_true(lun_canary_do(c, LUN_CANARY_DO_START, "me", "it is mended", 4 * LUN_SECOND, problem));
+    assert_false(lun_canary_probed(c, "a", 0));         /* the one of before is given up only now */
+    assert_int_equal(LUN_CANARY_RUNNING, seen(c, 5 * LUN_SECOND).state);
+    assert_int_equal(-1, seen(c, 5 * LUN_SECOND).probe);
+    assert_true(lun_canary_wants_probe(c, 5 * LUN_SECOND));
+    assert_true(lun_canary_probed(c, "a", 0));
+    lun_canary_free(c);
+}
+
+static void a_watch_looks_back_as_long_as_a_reload_says(void **state)
+{
+    uint64_t run;
+    char problem[120];
+    struct lun_canary_rule longer = plain;
+    (void)state;
+    struct lun_canary *c = begun(&plain, &run);
+    assert_true(lun_canary_do(c, LUN_CANARY_DO_PROMOTE, "me", "", LUN_SECOND, problem));
+    for (int i = 0; i < 24 * 60; i++) assert_false(lun_canary_count(c, run, true, LUN_MS, (lun_us)i * 60 * LUN_SECOND));      /* a day */
+    longer.every = 600 * LUN_SECOND;
+    lun_canary_apply(c, &longer);
+    for (int i = 24 * 60; i < 26 * 60; i++) assert_false(lun_canary_count(c, run, true, LUN_MS, (lun_us)i * 60 * LUN_SECOND));  /* two hours */
+    assert_in_range(seen(c, 26 * 3600 * LUN_SECOND).samples, 8, 11);      /* one a minute, of the last ten */
+    lun_canary_free(c);
+}
+
 static void it_fails_when_it_cannot_pass_any_more_and_not_before(void **state)
 {
     uint64_t run;
@@ -239,7 +275,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_is_new_stays_so),
-        cmocka_unit_test(exactly_the_limit_passes),
+        cmocka_unit_test(exactly_the_limit_passes), cmocka_unit_test(a_probe_of_an_earlier_rollout_says_nothing_of_this_one), cmocka_unit_test(a_watch_looks_back_as_long_as_a_reload_says),
         cmocka_unit_test(it_fails_when_it_cannot_pass_any_more_and_not_before),
         cmocka_unit_test(a_watch_forgets),
         cmocka_unit_test(limits_can_be_off),

@@ -166,6 +166,21 @@ static void a_probe_that_says_nothing_gives_its_place_to_the_next(void **state)
     }
 }
 
+static void a_probe_of_a_thread_whose_clock_is_behind_gives_its_place_back(void **state)
+{
+    struct bound *w = *state;
+    struct lun_report left = { .kind = LUN_KIND_CANCELLED, .key = 0 };
+    opened(w, 100 * S);
+    lun_us due = 160 * S;
+    assert_false(lun_health_rests(w->one, due));           /* two threads see it at once */
+    assert_true(lun_health_begin(w->one, due + 5 * LUN_MS, true));
+    assert_true(lun_health_begin(w->one, due, true));
+    left.began = due + 5 * LUN_MS; lun_health_end(w->one, &left, due + 10 * LUN_MS);
+    left.began = due; lun_health_end(w->one, &left, due + 10 * LUN_MS);
+    assert_false(lun_health_rests(w->one, due + S));
+    assert_false(lun_health_rests(w->one, due + 3600 * S));
+}
+
 static void half_open_says_how_many_probes_go_at_once(void **state)
 {
     struct bound *w = *state;
@@ -794,7 +809,7 @@ int main(void)
         T(five_failures_in_a_row_open_a_circuit), T(any_success_ends_the_row), cmocka_unit_test(only_kinds_that_break_count_toward_opening),
         T(one_clients_failures_count_at_most_twice), T(on_an_open_gateway_every_failure_counts), T(a_success_gives_a_client_its_two_again),
         T(after_its_rest_one_probe_goes_and_its_success_closes), T(a_failed_probe_opens_it_for_another_rest),
-        T(a_probe_that_says_nothing_gives_its_place_to_the_next), T(half_open_says_how_many_probes_go_at_once),
+        T(a_probe_that_says_nothing_gives_its_place_to_the_next), T(half_open_says_how_many_probes_go_at_once), T(a_probe_of_a_thread_whose_clock_is_behind_gives_its_place_back),
         T(probes_that_a_failure_left_behind_take_nobodys_place),
         T(what_began_before_a_circuit_opened_neither_closes_nor_reopens_it),
         T(who_insists_goes_though_the_circuit_is_open_and_its_success_closes_it),

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include "bound.h"
+#include "state/doubt.h"
 
 static const struct setting plain = { .keys = 1, .health = { .failures = 5, .rest = 60 * LUN_SECOND, .half_open = 1 } };
 
@@ -42,6 +43,35 @@ static void accounts_are_named_by_whose_they_are(void **state)
     assert_false(lun_account_limited(s->clients[0].account));
     assert_false(lun_account_limited(s->total_account));
     lun_snapshot_unref(s);
+    lun_registry_free(r);
+}
+
+static size_t entries_when_told;
+
+static void told_emptied(void *self)
+{
+    struct lun_cache_view v;
+    lun_cache_look_at(((struct lun_registry *)self)->cache, &v);
+    entries_when_told = v.entries;
+}
+
+/* Else what a gateway finds in Redis between the two is kept here again (core/gateway/shelf.c). */
+static void what_lies_elsewhere_is_emptied_before_what_lies_here(void **state)
+{
+    (void)state;
+    struct lun_registry *r = lun_registry_new();
+    struct lun_cache_visit v = {0};
+    struct lun_cached *found, *answer = lun_cached_new(&(struct lun_cached){ .target = "a/x", .bytes = "{}", .n = 2 });
+    struct lun_cache_view view;
+    lun_cache_resize(r->cache, 1 << 20);
+    assert_int_equal(lun_cache_find(r->cache, &v, (struct lun_digest){ 1, 2 }, 0, false, &found), LUN_CACHE_ASKS);
+    lun_cache_keep(r->cache, &v, answer, true);
+    lun_cached_unref(answer);
+    r->emptied = (struct lun_told_emptied){ told_emptied, r };
+    lun_registry_empty_cache(r);
+    assert_int_equal(entries_when_told, 1);
+    lun_cache_look_at(r->cache, &view);
+    assert_int_equal(view.entries, 0);
     lun_registry_free(r);
 }
 
@@ -150,12 +180,41 @@ static void a_provider_with_another_key_is_not_the_one_that_is_known(void **stat
     bound_close(&w);
 }
 
+static struct lun_snapshot *priced(struct lun_registry *r, int64_t input)
+{
+    struct lun_snapshot *s = unbound_snapshot(&(struct setting){ 0 });
+    ((struct lun_target *)&s->targets[0])->price.input = input;
+    lun_registry_bind(r, s);
+    return s;
+}
+
+static void what_a_provider_claimed_is_forgotten_only_where_what_it_is_measured_by_has_changed(void **state)
+{
+    (void)state;
+    struct lun_registry *r = lun_registry_new();
+    struct lun_snapshot *one = priced(r, 1), *two, *three, *failed;
+    lun_registry_apply(r, one);
+    lun_registry_apply(r, two = priced(r, 2));
+    lun_registry_apply(r, one);                                 /* a rollback */
+    lun_doubt_raise(&one->targets[0], LUN_SUSPECT_HOLD);
+    lun_registry_apply(r, three = priced(r, 1));                /* something else has changed */
+    assert_int_equal(LUN_SUSPECT_HOLD, lun_doubt_of(&three->targets[0]));
+    failed = priced(r, 3);
+    lun_registry_apply(r, three);                               /* a worker could not take it over */
+    assert_int_equal(LUN_SUSPECT_HOLD, lun_doubt_of(&three->targets[0]));
+    lun_registry_apply(r, failed);
+    assert_int_equal(LUN_SUSPECT_NONE, lun_doubt_of(&failed->targets[0]));
+    lun_snapshot_unref(one), lun_snapshot_unref(two), lun_snapshot_unref(three), lun_snapshot_unref(failed);
+    lun_registry_free(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_a_provider_claimed_is_forgotten_only_where_what_it_is_measured_by_has_changed),
         cmocka_unit_test(accounts_are_named_by_whose_they_are), cmocka_unit_test(spend_goes_on_over_a_reload),
         cmocka_unit_test(targets_of_two_gateways_in_one_process_know_nothing_of_each_other),
-        cmocka_unit_test(a_registry_has_all_that_a_gateway_shares),
+        cmocka_unit_test(a_registry_has_all_that_a_gateway_shares), cmocka_unit_test(what_lies_elsewhere_is_emptied_before_what_lies_here),
         cmocka_unit_test(one_aside_sees_what_the_other_knows_and_changes_nothing_there),
         cmocka_unit_test(a_provider_with_another_key_is_not_the_one_that_is_known),
     };
