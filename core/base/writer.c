@@ -46,6 +46,16 @@ static int open_file(const struct lun_writer *w)
     return open(w->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
 }
 
+/* What an earlier process, a full disk or a power cut has left of a line: the next one is not to be part of it. */
+static bool is_torn(const struct lun_writer *w, off_t size)
+{
+    char last = '\n';
+    int fd = w->regular && size ? open(w->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK) : -1;
+    if (fd >= 0 && pread(fd, &last, 1, size - 1) < 1) last = '\n';
+    if (fd >= 0) close(fd);
+    return last != '\n';
+}
+
 static bool adopt(struct lun_writer *w, int fd)
 {
     struct stat s;
@@ -54,7 +64,7 @@ static bool adopt(struct lun_writer *w, int fd)
     if (w->fd >= 0) close(w->fd);
     w->fd = fd;
     w->regular = !fstat(fd, &s) && S_ISREG(s.st_mode);
-    w->torn = false;
+    w->torn = w->regular && is_torn(w, s.st_size);
     return true;
 }
 

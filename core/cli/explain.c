@@ -123,11 +123,23 @@ static struct lun_snapshot *load(void *self)
     return s;
 }
 
+/* What was set then counts as far as this policy has it, as for `lunette replay`. */
+static void leave_out_unknown(struct lun_rebuilt *r, const struct lun_snapshot *s)
+{
+    int n = 0;
+    for (int i = 0; i < r->n_settings; i++) {
+        if (lun_snapshot_setting(s, r->settings[i].name)) r->settings[n++] = r->settings[i];
+        else fprintf(stderr, "settings.%s of the line: the policy has no such setting any more\n", r->settings[i].name);
+    }
+    r->n_settings = n;
+}
+
 /* Whether there is such a client; and how things stand on the gateway that runs, of what this configuration knows, if that is wanted. */
-static int look(struct options *o, const char *client)
+static int look(struct options *o, const char *client, struct lun_rebuilt *r)
 {
     struct lun_snapshot *s = load((void *)o->gateway);
     if (!s) return 1;
+    leave_out_unknown(r, s);
     bool there = !client || lun_snapshot_client_named(s, client);
     int status = there ? 0 : complain(1, "`clients` of %s has no \"%s\" (keys that were made at run time are not in it); --key NAME says another", o->gateway, client);
     if (!status && o->now) status = lun_live_read(&o->live, s, o->admin);
@@ -179,16 +191,15 @@ static int explain(struct options *o, struct lun_rebuilt *r)
                              .n = r->body.n, .said = o->answer, .no_what_if = o->brief,
                              .failing = o->failing, .n_failing = o->n_failing };
     struct lun_pair headers[MOST + LUN_REBUILT_HEADERS], said[MOST + LUN_REBUILT_SETTINGS], *resting, *spent, *settings;
-    int n_said = 0;
+    int n_said = 0, status = look(o, d.client, r);
     struct lun_buf out = {0};
     char *error = NULL;
     bool good = false;
+    if (status) return status;
     for (int i = 0; i < r->n_headers; i++) headers[d.n_headers++] = r->headers[i];
     for (int i = 0; i < o->n_headers; i++) headers[d.n_headers++] = o->headers[i];
     for (int i = 0; i < r->n_settings; i++) said[n_said++] = r->settings[i];
     for (int i = 0; i < o->n_settings; i++) said[n_said++] = o->settings[i];
-    int status = look(o, d.client);
-    if (status) return status;
     d.headers = headers;
     d.resting = resting = both(&o->live.resting, o->resting, o->n_resting, &d.n_resting);
     d.spent = spent = both(&o->live.spent, o->spent, o->n_spent, &d.n_spent);

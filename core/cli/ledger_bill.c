@@ -43,13 +43,13 @@ bool lun_bill_attempt(const char *text, uint32_t *run, uint64_t *seq)
 
 static bool request(const char *text, unsigned char out[16]) { return strlen(text) == 32 && lun_hex_read(text, out, 16); }
 
-struct columns { int attempt, request, cost; };
+struct columns { int attempt, request, cost, n; };
 
 static bool read_head(char *line, struct columns *c, struct lun_buf *why)
 {
     char *cells[CELLS];
     int n = divide(line, cells);
-    *c = (struct columns){ -1, -1, -1 };
+    *c = (struct columns){ -1, -1, -1, n };
     for (int i = 0; i < n; i++) {
         if (!strcasecmp(cells[i], "attempt")) c->attempt = i;
         if (!strcasecmp(cells[i], "request")) c->request = i;
@@ -60,6 +60,13 @@ static bool read_head(char *line, struct columns *c, struct lun_buf *why)
     return good;
 }
 
+/* A number with a comma of its own that has no quotes around it is two cells, and the first would be another number. */
+static bool too_many(char *const cells[CELLS], int n, int columns)
+{
+    for (int i = columns; i < n; i++) if (*cells[i]) return true;
+    return false;
+}
+
 static const char *cell(char *const cells[CELLS], int n, int i) { return i >= 0 && i < n ? cells[i] : ""; }
 
 static bool read_line(char *line, const struct columns *c, struct lun_bill_line *b, struct lun_buf *why)
@@ -68,6 +75,7 @@ static bool read_line(char *line, const struct columns *c, struct lun_bill_line 
     int n = divide(line, cells);
     const char *attempt = cell(cells, n, c->attempt), *asked = cell(cells, n, c->request), *cost = cell(cells, n, c->cost);
     if (n < 0) lun_buf_printf(why, "line %u: a quote is missing", b->line);
+    else if (too_many(cells, n, c->n)) lun_buf_printf(why, "line %u: more cells than line 1 has names (a comma within a cell wants quotes)", b->line);
     else if (*attempt && !lun_bill_attempt(attempt, &b->run, &b->seq)) lun_buf_printf(why, "line %u: no attempt (3/1841)", b->line);
     else if (!*attempt && !request(asked, b->request)) lun_buf_printf(why, "line %u: no request (32 hexadecimal digits)", b->line);
     else if (*cost == '-' || !lun_price_parse(cost, strlen(cost), &b->cost)) lun_buf_printf(why, "line %u: no cost in USD", b->line);
@@ -90,10 +98,12 @@ bool lun_bill_read(const char *path, struct lun_bill_file *f, struct lun_buf *wh
     struct columns columns;
     *f = (struct lun_bill_file){0};
     if (!in) lun_buf_puts(why, strerror(errno));
-    while (!why->n && getline(&line, &room, in) >= 0) {
+    for (ssize_t n; !why->n && (n = getline(&line, &room, in)) >= 0; ) {
         char *text = !number && !strncmp(line, "\xEF\xBB\xBF", 3) ? line + 3 : line;        /* what spreadsheets put before it */
-        text[strcspn(text, "\r\n")] = '\0';
-        if (!number++) read_head(text, &columns, why);
+        if (n && line[n - 1] == '\n') line[--n] = '\0';
+        if (n && line[n - 1] == '\r') line[--n] = '\0';
+        if (strlen(line) != (size_t)n || strchr(text, '\r')) lun_buf_printf(why, "line %u: a carriage return without a line feed behind it, or a byte 0", number + 1);
+        else if (!number++) read_head(text, &columns, why);
         else if (f->n == LUN_BILL_LINES) lun_buf_printf(why, "more than %d lines", LUN_BILL_LINES);
         else if (*text) {
             struct lun_bill_line *b = next(f);

@@ -127,6 +127,22 @@ static int change_one(struct lun_ledger *l, const struct wish *w)
 
 struct counts { int64_t equal, corrected, unknown, many, more; };      /* more: nano-USD that the bill says beyond what was charged */
 
+static int by_attempt(const void *a, const void *b)
+{
+    const struct lun_bill_line *x = *(const struct lun_bill_line *const *)a, *y = *(const struct lun_bill_line *const *)b;
+    return x->run != y->run ? (x->run < y->run ? -1 : 1) : (x->seq > y->seq) - (x->seq < y->seq);
+}
+
+/* An attempt that stands in several lines, by whichever name: none of them says what it cost in all. */
+static void find_doubles(const struct lun_bill_file *f, bool *many)
+{
+    const struct lun_bill_line **at = lun_alloc((f->n + 1) * sizeof *at);
+    for (size_t i = 0; i < f->n; i++) at[i] = &f->at[i];
+    qsort(at, f->n, sizeof *at, by_attempt);
+    for (size_t i = 1; i < f->n; i++) if (at[i]->seq && !by_attempt(&at[i - 1], &at[i])) many[at[i - 1] - f->at] = many[at[i] - f->at] = true;
+    free(at);
+}
+
 /* Attempts for requests. */
 static bool find_attempts(struct lun_ledger *l, struct lun_bill_file *f, bool *many)
 {
@@ -147,6 +163,7 @@ static bool find_attempts(struct lun_ledger *l, struct lun_bill_file *f, bool *m
         b->run = asked[low].run, b->seq = asked[low].seq;
     }
     free(asked);
+    if (good) find_doubles(f, many);
     return good;
 }
 
@@ -165,7 +182,7 @@ static bool change_lines(struct lun_ledger *l, const struct wish *w, const struc
         enum lun_corrected is = many[i] || !b->seq ? LUN_CORRECTED_UNKNOWN : lun_ledger_correct(l, &c, lun_clock_wall(), &was);
         if (is == LUN_CORRECTED_FAILED) return false;
         if (is == LUN_CORRECTED_NOTHING) n->equal++;
-        else if (many[i]) n->many++, tell_line(w, b, "the request was asked several times, or stands in several lines: name the attempt");
+        else if (many[i]) n->many++, tell_line(w, b, "the request was asked several times, or it stands in several lines: name the attempt, and each once");
         else if (is == LUN_CORRECTED_UNKNOWN) n->unknown++, tell_line(w, b, "the ledger has nothing that was charged for it");
         else {
             attempt_text(name, b->run, b->seq, 0);

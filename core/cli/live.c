@@ -70,11 +70,11 @@ static void read_budgets(struct lun_live *l, const struct lun_snapshot *s, struc
 
 static void read_settings(struct lun_live *l, const struct lun_snapshot *s, struct lun_json answer)
 {
-    (void)s;
     for (struct lun_json_each e = lun_json_each(lun_json_get(answer, "settings")); lun_json_next(&e); ) {
         struct lun_json value = lun_json_get(e.value, "value");
         bool text = lun_json_type(value) == LUN_JSON_STRING;
-        add(&l->settings, text_of(l, e.value, "name"), text ? text_of(l, e.value, "value") : lun_arena_strndup(&l->arena, value.at, value.n));
+        const char *name = text_of(l, e.value, "name");
+        if (name && lun_snapshot_setting(s, name)) add(&l->settings, name, text ? text_of(l, e.value, "value") : lun_arena_strndup(&l->arena, value.at, value.n));
     }
 }
 

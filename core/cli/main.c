@@ -2,6 +2,7 @@
 #include "cli/memory.h"
 #include "base/text.h"
 #include "gateway/version.h"
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -11,6 +12,14 @@ static const struct { const char *name, *arguments, *help; int (*run)(int, char 
 #undef X
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
+
+/* What was to be printed and could not be is not fine: it may have been told this once. */
+static int end(int status)
+{
+    if (!fflush(stdout) && !ferror(stdout)) return status;
+    fprintf(stderr, "lunette: standard output could not be written: %s\n", strerror(errno));
+    return status ? status : 1;
+}
 
 static int help(FILE *out)
 {
@@ -28,8 +37,9 @@ int main(int argc, char **argv)
     if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "version")) return puts("lunette " LUN_VERSION) < 0;
     for (int i = 0; i < COMMANDS; i++) {
         if (!strcmp(argv[1], commands[i].name)) {
-            if (commands[i].run != lun_command_serve) lun_memory_keep_private();        /* which decides that by itself */
-            return commands[i].run(argc - 1, argv + 1);
+            if (commands[i].run == lun_command_serve) return commands[i].run(argc - 1, argv + 1);
+            lun_memory_keep_private();          /* `serve` decides that by itself */
+            return end(commands[i].run(argc - 1, argv + 1));
         }
         names[i] = commands[i].name;
     }

@@ -114,15 +114,16 @@ void lun_replay_json(const report *r, struct lun_buf *out)
 static void put_number(struct lun_buf *row, const char *member, double value, int places, bool sign)
 {
     char text[64];
-    snprintf(text, sizeof text, sign && value != 0 ? "%+.*f" : "%.*f", places, value);
+    if (isnan(value)) strcpy(text, "-");
+    else snprintf(text, sizeof text, sign && value != 0 ? "%+.*f" : "%.*f", places, value);
     lun_json_member_text(row, member, text);
 }
 
 static void put_difference(struct lun_buf *row, const char *member, double value, double from, int places)
 {
     char text[96];
-    int n = snprintf(text, sizeof text, value != from ? "%+.*f" : "%.*f", places, value - from);
-    if (from > 0 && value != from) snprintf(text + n, sizeof text - (size_t)n, " (%+.1f %%)", 100 * (value - from) / from);
+    int n = isnan(value) || isnan(from) ? snprintf(text, sizeof text, "-") : snprintf(text, sizeof text, value != from ? "%+.*f" : "%.*f", places, value - from);
+    if (from > 0 && value != from && !isnan(value)) snprintf(text + n, sizeof text - (size_t)n, " (%+.1f %%)", 100 * (value - from) / from);
     lun_json_member_text(row, member, text);
 }
 

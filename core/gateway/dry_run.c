@@ -268,7 +268,8 @@ static void close_run(struct run *r)
 static const struct lun_client_rule *asker(struct run *r)
 {
     const struct lun_snapshot *s = lun_simulation_snapshot(r->simulation);
-    const struct lun_client_rule *c = r->course->of->client ? lun_snapshot_client_named(s, r->course->of->client) : s->n_clients ? s->clients : NULL;
+    static const struct lun_client_rule made = { .name = "made at run time", .substitute = true, .expose = true, .budget = { .limit = -1 } };
+    const struct lun_client_rule *c = r->course->of->client ? lun_snapshot_client_named(s, r->course->of->client) : s->n_clients ? s->clients : s->clients_said ? &made : NULL;
     if (!c) return NULL;
     r->who = *c;
     r->who.trust |= LUN_TRUST_EXPLAIN;

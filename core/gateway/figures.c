@@ -1,5 +1,6 @@
 #include "gateway/figures.h"
 #include "base/alloc.h"
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,7 +56,7 @@ double lun_figures_get(const figures *f, enum lun_figure which)
 {
     switch (which) {
     case LUN_FIGURE_COST: return (double)f->sum[which] / 1e9;
-    case LUN_FIGURE_P50: case LUN_FIGURE_P95: case LUN_FIGURE_P99: return (double)lun_histogram_quantile(&f->latency, lun_figure_quantile(which)) / 1e3;
+    case LUN_FIGURE_P50: case LUN_FIGURE_P95: case LUN_FIGURE_P99: return !lun_histogram_count(&f->latency) ? NAN : (double)lun_histogram_quantile(&f->latency, lun_figure_quantile(which)) / 1e3;
     default:              return (double)f->sum[which];
     }
 }

@@ -140,8 +140,8 @@ bool lun_log_reader_next(reader *r, struct lun_log_line *line)
     for (bool whole; next(r, &line->text, &line->n, &whole); ) {
         bool skipped = r->skipping || line->n > LUN_LOG_LINE_MOST;
         r->skipping = false;
-        if (!skipped && blank(line->text, line->n)) continue;
         line->number = ++r->counts.lines;
+        if (!skipped && blank(line->text, line->n)) continue;
         if (skipped ? note(r, LUN_LOG_TOO_LONG) : take(r, line, whole)) return ++r->counts.read;
     }
     return false;

@@ -50,13 +50,14 @@ static void add_settings(struct lun_rebuilt *r, struct lun_json settings)
 static void put_text(struct lun_rebuilt *r, struct lun_json line, struct lun_buf *out)
 {
     struct lun_json text = lun_json_get(line, "text");
+    bool limited = lun_json_get(line, "max_tokens").n;
     int64_t tokens = 0;
     if (lun_json_type(text) == LUN_JSON_STRING) {
-        misses(r, "earlier messages and the system's, tools, max_tokens and other fields of the body");
+        misses(r, limited ? "earlier messages and the system's, tools and other fields of the body" : "earlier messages and the system's, tools, max_tokens and other fields of the body");
         lun_json_put_raw(out, text);
         return;
     }
-    misses(r, "message text, tools, max_tokens and other fields of the body");
+    misses(r, limited ? "message text, tools and other fields of the body" : "message text, tools, max_tokens and other fields of the body");
     if (!lun_json_int(lun_json_path(line, "tokens.input"), &tokens) || tokens < 1) misses(r, "its length"), tokens = 1;
     if (tokens > PADDING_MOST) tokens = PADDING_MOST;
     lun_buf_putc(out, '"');
@@ -70,6 +71,8 @@ static void put_body(struct lun_rebuilt *r, struct lun_json line, const char *mo
     lun_buf_putc(out, '{');
     lun_json_member_text(out, "model", model);
     if (lun_json_true(lun_json_get(line, "stream"))) lun_json_member_bool(out, "stream", true);
+    int64_t most;
+    if (lun_json_int(lun_json_get(line, "max_tokens"), &most)) lun_json_member_int(out, "max_tokens", most);
     const char *user = text_of(r, line, "user");
     if (user) lun_json_member_text(out, "user", user);
     lun_json_put_key(out, r->endpoint == LUN_ENDPOINT_CHAT ? "messages" : r->endpoint == LUN_ENDPOINT_COMPLETIONS ? "prompt" : "input");

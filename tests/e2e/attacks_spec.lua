@@ -305,6 +305,6 @@ describe("a machine that is worn", function()
     assert.equal(200, g:reload({ ["policy.lua"] = large .. policy("one"):gsub('return "one"', eats) }).status)
     local before = size()
     for _ = 1, 300 do assert.equal(200, g:chat({ model = "m", text = "eat" }).status) end
-    assert.is_true(sanitized or size() < before + 100000, ("%d kB, then %d kB"):format(before, size()))
+    assert.is_truthy(sanitized or size() < before + 100000, ("%d kB, then %d kB"):format(before, size()))
   end)
 end)

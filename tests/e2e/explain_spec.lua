@@ -238,6 +238,16 @@ describe("lunette explain", function()
     assert.same({ 1, true }, { code, errors:find('no budget "tag team=acme"', 1, true) ~= nil })
   end)
 
+  it("asks for a key like those that are made at run time where there are no others", function()
+    local place = e2e.folder()
+    e2e.write(place .. "/request.json", body { model = "m" })
+    e2e.write(place .. "/gateway.lua", [[return { providers = { p = { base_url = "http://127.0.0.1:1/v1" } }, clients = {},
+      models = { m = { { provider = "p", model = "x" } } } }]])
+    local status, out, errors = e2e.run { e2e.program(), "explain", place .. "/gateway.lua", place .. "/request.json", "--json" }
+    assert.equal(0, status, errors)
+    assert.equal("p/x", cjson.decode(out).explanation.plan.steps[1].target)
+  end)
+
   it("tells of a stream that it is cut once the client has its first word, and not before", function()
     local told = explain(body { stream = true })
     local cut, reset = case(told, 1, "cut"), case(told, 1, "reset")
@@ -470,5 +480,19 @@ describe("a real request", function()
     assert.same({ 0, "auto", "app", "summary", "gold", 3 },
                 { status, told.request.model, told.request.key, told.request.task, told.request.tags.tier, told.explanation.input.words })
     assert.truthy(errors:find("the line of the log does not tell: headers, earlier messages", 1, true))
+    assert.same({ 100, nil }, { told.explanation.input.max_tokens, (errors:find("max_tokens", 1, true)) })
+  end)
+
+  it("is explained by a policy that has none of the settings any more that are set on the gateway, or stand in the line", function()
+    local place = e2e.folder()
+    e2e.write(place .. "/request.json", body { model = "cheap" })
+    e2e.write(place .. "/line.json", (e2e.read(gateway.folder .. "/requests.jsonl"):match "[^\n]+":gsub("^{", '{"settings":{"long":7},')))
+    e2e.write(place .. "/gateway.lua", (config:gsub("policy.lua", "bare.lua")))
+    e2e.write(place .. "/bare.lua", "return { classify = function() return 'any' end }")
+    for _, command in ipairs { { "request.json", "--now", "--admin", "127.0.0.1:" .. gateway.admin }, { "line.json", "--key", "app" } } do
+      local words = { e2e.program(), "explain", place .. "/gateway.lua", place .. "/" .. command[1], "--short", select(2, unpack(command)) }
+      local status, _, errors = e2e.run(words, environment)
+      assert.equal(0, status, errors)
+    end
   end)
 end)

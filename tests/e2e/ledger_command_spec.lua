@@ -124,6 +124,17 @@ describe("lunette ledger", function()
     assert.truthy(complaint:find("line 2: no cost in USD", 1, true), complaint)
   end)
 
+  it("does not believe one of several lines of a bill that name the same attempt", function()
+    local g = serve()
+    local answer = ask(g)
+    written(g, 1)
+    local bill = e2e.write(g.folder .. "/bill.csv", "attempt,request,cost\n1/1,,0.01\n," .. answer.headers["x-lunette-request-id"] .. ",0.02\n")
+    local status, out = ledger(g, "reconcile", "--bill", bill)
+    assert.equal(1, status)
+    assert.truthy(out:find("0 equal, 0 corrected (0 USD in all), 0 not found, 2 with several attempts", 1, true), out)
+    assert.equal(1, #written(g, 1))
+  end)
+
   it("says what is wrong with how it is called, or with where it looks", function()
     local folder = e2e.folder()
     local function run(...) return e2e.run { e2e.lunette, "ledger", ... } end

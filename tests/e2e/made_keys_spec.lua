@@ -569,6 +569,12 @@ describe("lunette key", function()
     assert.truthy(shown.expires)
   end)
 
+  it("does not end well where the text that it has made could not be written", function()
+    local status, _, err = e2e.run({ "sh", "-c", '"$0" key create lost >/dev/full', e2e.lunette }, env)
+    assert.equal(1, status)
+    assert.truthy(err:find("could not be written", 1, true), err)
+  end)
+
   it("lists, changes, rotates and revokes", function()
     local first = select(2, run("create", "turn"))
     local _, list = run "list"
@@ -599,5 +605,37 @@ describe("lunette key", function()
       assert.equal(2, (run(unpack(wrong))), table.concat(wrong, " "))
     end
     assert.equal(0, (run "--help"))
+  end)
+end)
+
+local zoned = [[
+return { policy = "policy.lua", zone = "%s",
+  providers = { a = { base_url = env "A" } },
+  models = { m = { { provider = "a", model = "up", price = { input = 1, output = 1 } } } },
+  clients = { { name = "filed", hash = "]] .. e2e.hash "lun-filed" .. [[", budget = { limit = 5, per = "day" } } },
+}]]
+describe("a zone", function()
+  after_each(e2e.stop)
+  it("holds for keys made at run time", function()
+    local a = e2e.provider [[return function(request) return { text = "hi" } end]]
+    local g = e2e.gateway { config = zoned:format "UTC", files = { ["policy.lua"] = "return {}" }, workers = 2, env = { A = a.url, LUNETTE_WATCH = "false" } }
+    local made = e2e.request(g.admin, { method = "POST", path = "/admin/keys", body = { name = "app", budget = { limit = 5, per = "day" } } })
+    assert.equal(200, made.status, made.body)
+    local function resets() local r = {} for _, b in ipairs(g:look("budgets").budgets) do r[b.name] = b.resets_in end return r end
+    for _, k in ipairs { "lun-filed", made.json.text } do
+      assert.equal(200, g:chat { model = "m", text = "x", headers = { authorization = "Bearer " .. k } }.status)
+    end
+    local r = resets()
+    assert.is_true(math.abs(r["key app"] - r["key filed"]) < 5)
+    assert.equal(200, g:reload({ ["gateway.lua"] = zoned:format "Asia/Kathmandu" }).status)
+    r = resets()
+    assert.is_true(math.abs(r["key app"] - r["key filed"]) < 5)
+    -- a rollback brings the zone of before, and a key that is made then has it
+    assert.equal(200, g:tell("rollback", { why = "no" }).status)
+    local two = e2e.request(g.admin, { method = "POST", path = "/admin/keys", body = { name = "late", budget = { limit = 5, per = "day" } } })
+    assert.equal(200, two.status, two.body)
+    r = resets()
+    assert.is_true(math.abs(r["key late"] - r["key filed"]) < 5)
+    assert.is_true(math.abs(r["key app"] - r["key filed"]) < 5)
   end)
 end)

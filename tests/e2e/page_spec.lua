@@ -140,6 +140,7 @@ describe("the dashboard", function()
     shows("said", second)
     assert.not_equal(first, second)
     shows("versions", second)
+    assert.equal("good,", b:run [[return [...document.querySelectorAll("#versions tbody tr")].slice(0, 2).map(row => row.cells[1].className.trim()).join()]])
     live()
     focus "#rollback"
     b:keys(browser.ENTER)
@@ -213,6 +214,31 @@ describe("the dashboard", function()
       picture(name)
     end
     b:look { width = 1100 }
+  end)
+
+  it("does not take what happened while nobody looked for one second", function()
+    local fresh = serve()
+    show(fresh)
+    live()
+    local function hide(yes)
+      b:run([[Object.defineProperty(document, "hidden", { value: arguments[0], configurable: true });
+              document.dispatchEvent(new Event("visibilitychange"));]], yes)
+    end
+    assert.equal(200, ask(fresh).status)
+    shows("figures", "requests in all\n1")
+    hide(true)
+    for _ = 1, 5 do
+      for _ = 1, 2 do assert.equal(200, ask(fresh).status) end
+      e2e.run { "sleep", "0.8" }
+    end
+    hide(false)
+    shows("figures", "requests in all\n11")
+    local most = tonumber(b:run([[return document.getElementById("chart").getAttribute("aria-label")]]):match "at most (%d+)")
+    assert.is_true(most < 9, most)
+    fresh:stop()
+    show(g)
+    live()
+    b:console()
   end)
 
   it("says that the gateway does not answer, and goes on when it does", function()

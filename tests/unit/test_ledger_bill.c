@@ -59,6 +59,7 @@ static void what_is_wrong_is_said_with_its_line(void **state)
         { "cost,attempt\n1,1/9223372036854775808\n", "line 2: no attempt" }, { "cost,request\n1,12\n", "line 2: no request" }, { "cost,request\n1\n", "line 2: no request" },
         { "attempt,cost\n1/1\n", "line 2: no cost" }, { "attempt,cost\n1/1,-1\n", "line 2: no cost" }, { "attempt,cost\n1/1,1e\n", "line 2: no cost" },
         { "attempt,cost\n1/1,1\n1/2,\"1\n", "line 3: a quote" }, { "attempt,cost\n1/1,\"1\"x\n", "line 2: a quote" },
+        { "attempt,cost\n1/1,0,003\n", "line 2: more cells" }, { "cost,attempt\r1,1/1\r", "line 1: a carriage return" }, { "cost,attempt\n1\r5,1/1\n", "line 2: a carriage return" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct lun_bill_file f;

@@ -61,6 +61,7 @@ static void counts_what_is_no_line_of_a_log(void **state)
     (void)state;
     assert_read("", "");
     assert_read("\n\n  \r\n", "");
+    assert_read("\n" LINE("01") "\n\r\nnonsense\n", "2 broken=1@4 ");
     assert_read(LINE("01") "\nnonsense\n" LINE("02") "\n[1]\n", "1 3 broken=2@2 ");
     assert_read("{\"time\":\"2026-01-05T00:00:01Z\"}\n" LINE("02"), "2 other=1@1 ");
     assert_read("{\"time\":\"2026-01-05T00:00:01Z\",\"id\":\"a\",\"endpoint\":\"speech\",\"model\":\"m\",\"status\":200,\"latency_ms\":1}\n", "other=1@1 ");

@@ -296,6 +296,18 @@ static void a_full_disk_tears_one_line_and_not_the_next(void **state)
     assert_file(file, "0123456789\n0123\nwhole\n");
 }
 
+static void a_line_that_an_earlier_process_left_torn_is_ended_first(void **state)
+{
+    (void)state;
+    int fd = open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_int_equal(write(fd, "whole\ntor", 9), 9);
+    close(fd);
+    struct lun_writer *w = open_writer(file);
+    put(w, "mine");
+    lun_writer_free(w);
+    assert_file(file, "whole\ntor\nmine\n");
+}
+
 /* Makes `fd` stdout while the writer is opened. */
 static struct lun_writer *open_on_stdout(int fd)
 {
@@ -391,7 +403,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(lines_are_appended_in_their_order), TEST(lines_of_many_threads_stay_whole), TEST(a_moved_file_is_left_at_the_very_line),
         TEST(what_cannot_be_opened_anew_is_kept), TEST(what_is_no_line_is_dropped_and_counted),
-        TEST(a_full_disk_tears_one_line_and_not_the_next), TEST(what_cannot_be_opened_is_said),
+        TEST(a_full_disk_tears_one_line_and_not_the_next), TEST(a_line_that_an_earlier_process_left_torn_is_ended_first), TEST(what_cannot_be_opened_is_said),
         TEST(its_thread_pushes_nobody_off_a_processor),
         cmocka_unit_test(a_line_comes_by_itself), cmocka_unit_test(a_slow_disk_costs_lines_but_nobody_waits),
         cmocka_unit_test(a_reader_that_never_reads_does_not_hold_the_end),
