@@ -45,8 +45,12 @@ local function check_rule(name, v)
   if not is_rule(v) then return "the rule for " .. name .. ' is to be a back-off, "next" or "stop"' end
 end
 
+-- The status that stands for an error which came as an event of a stream, whose own status is 200.
+local said = { rate_limited = 429, server_error = 500, overloaded = 503 }
+
 local function rule_for(rules, attempt)
   local status = attempt.status
+  if status and status < 400 then status = said[attempt.kind] end
   if network[attempt.kind] then return rules.network end
   if attempt.kind == "quota" or not status or status < 400 then return nil end      -- used up is not busy: waiting does not help
   return rules[status] or rules[status < 500 and "4xx" or "5xx"]

@@ -10,9 +10,11 @@ function health.up(targets) return targets:where(is_up) end
 -- Those whose provider is not down, then, at last, all the others too.
 function health.up_first(targets) return health.up(targets) .. targets end
 
--- The same targets, of which the last is waited for, up to so many seconds, where it rests and nobody before it can serve.
+-- The same targets, of which the last is waited for, up to so many seconds, where it rests and nobody before it can serve; where all of them rest,
+-- whoever is back first.
 function health.patient(targets, seconds)
   local n = #targets
+  if #targets:healthy() == 0 then return targets:steps { wait = seconds } end
   return n == 0 and targets or targets:first(n - 1) .. targets[n]:steps { wait = seconds }
 end
 

@@ -14,6 +14,16 @@ local level = complexity.levels {
 
 local chain = { "gpt-4.1", "claude-sonnet-4.5", "gemini-2.5-flash", "deepseek-v3.2" }
 options.read("degradation_chain", { chain = chain }, { chain = { "models" } })
+local weakest = chain[#chain]
+
+-- All targets of the two cheapest models.
+local function two_cheapest(targets)
+  local cheapest_first = targets:by "price.input"
+  local first = cheapest_first[1] and cheapest_first[1].model
+  local others = cheapest_first:where(function(target) return target.model ~= first end)
+  local second = others[1] and others[1].model
+  return cheapest_first:where(function(target) return target.model == first or target.model == second end)
+end
 
 return {
   classify = function(request) return level(request) end,
@@ -21,10 +31,10 @@ return {
   select = function(request, targets)
     if request.model ~= "auto" then return nil end
     local models = targets:of(chain)
-    if request.label == "moderate" then models = targets:of(chain[1], chain[2], chain[3]) end
+    if request.label == "moderate" then models = models:where(function(target) return target.model ~= weakest end) end
     local able = models:healthy()
     if #able == 0 then able = models end
     if request.label == "complex" or request.label == "moderate" then return able end
-    return able:by("price.input"):first(2)
+    return two_cheapest(able)
   end,
 }

@@ -9,15 +9,18 @@ local limit = 30                                                        -- secon
 local wait = backoff.exponential { base = 1, max = 60, jitter = 0.5 }
 
 return {
-  limits = { attempts = 8 },
+  limits = { attempts = 16 },
 
-  select = function(_, targets)
-    return health.up_first(targets:asked()):steps { first_byte = limit, total = limit }
+  select = function(request, targets)
+    local mine = targets:asked()
+    return health.up_first(mine):steps { first_byte = limit, total = limit, wait = #mine:healthy() == 0 and request.deadline or nil }
   end,
 
   retry = function(request, attempt)
-    local others = request.targets:asked():where(function(target) return target.provider.name ~= attempt.target.provider.name end)
-    if attempt.kind == "rate_limited" and #others == 0 then return lunette.again(attempt.retry_after or wait(attempt.try)) end
+    local asked = {}
+    for _, before in ipairs(request.attempts) do asked[before.target.provider.name] = true end
+    local others = request.targets:asked():where(function(target) return not asked[target.provider.name] end)
+    if attempt.kind == "rate_limited" and #others == 0 and attempt.try < 8 then return lunette.again(attempt.retry_after or wait(attempt.try)) end
     return nil                                                          -- the default: the next one, unless the request is wrong
   end,
 }

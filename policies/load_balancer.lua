@@ -27,14 +27,23 @@ return {
     local mine = targets:asked()
     local order = strategy[lunette.setting "strategy"]
     local free = health.with_room(mine:healthy())
-    if #free > 0 then return order(free, request) .. mine end
+    local full = mine:healthy():where(function(target) return not health.has_room(target) end)
+    if #free > 0 then return order(free, request) .. full:steps { wait = request.deadline } .. mine end
     return order(mine, request):steps { wait = request.deadline }
   end,
 
   retry = function(request, attempt)
     local overloaded = attempt.kind == "connect_timeout" or attempt.kind == "pool_full" and health.has_room(attempt.target)
     if not overloaded then return nil end
-    local wait = overload(attempt.number)
-    return #request.targets:asked() > 1 and lunette.next(wait) or lunette.again(wait)
+    local times, tries, mine = 0, {}, request.targets:asked()
+    for _, before in ipairs(request.attempts) do
+      if before.kind == "connect_timeout" or before.kind == "pool_full" then times = times + 1 end
+      tries[before.target.name] = (tries[before.target.name] or 0) + 1
+    end
+    local wait = overload(times)
+    if #mine == 1 then return lunette.again(wait) end
+    if mine:where(function(target) return not tries[target.name] end)[1] then return lunette.next(wait) end
+    local others = mine:where(function(target) return target.name ~= attempt.target.name end)
+    return lunette.try(others:by(function(target) return tries[target.name] end)[1], wait)
   end,
 }

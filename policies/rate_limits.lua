@@ -8,6 +8,17 @@ local lunette = require "lunette"
 
 local wait = backoff.exponential { base = 1, max = 60, jitter = 0.5 }
 
+-- Who of those that were asked is to be back first, and in how many seconds.
+local function soonest(request, attempt)
+  local last = {}
+  for _, before in ipairs(request.attempts) do last[before.target.name] = before end
+  local target, seconds = attempt.target, attempt.retry_after or wait(attempt.try)
+  for _, before in pairs(last) do
+    if before.kind == "rate_limited" and (before.retry_after or seconds) < seconds then target, seconds = before.target, before.retry_after end
+  end
+  return target, seconds
+end
+
 return {
   limits = { attempts = 5 },
 
@@ -20,6 +31,6 @@ return {
     if attempt.kind ~= "rate_limited" then return nil end
     local others = request.targets:asked():healthy():where(function(target) return target.name ~= attempt.target.name end)
     if #others > 0 then return lunette.try(others[1]) end
-    return lunette.again(attempt.retry_after or wait(attempt.try))
+    return lunette.try(soonest(request, attempt))
   end,
 }

@@ -28,7 +28,7 @@ return {
     local cheapest_first = targets:of((models_for(request.label))):by "price.input"
     local healthy = cheapest_first:healthy()
     if #healthy > 0 then return healthy end
-    if lunette.setting "fallback" then return cheapest_first:first() end
+    if lunette.setting "fallback" then return cheapest_first:first():steps { wait = request.deadline } end
     return lunette.refuse { status = 503, message = "No provider of a model for " .. request.label .. " is healthy." }
   end,
 
@@ -36,7 +36,7 @@ return {
     local saving = outcome.usage and saved(request.targets, outcome.usage, outcome.cost)
     if saving then
       lunette.note("saving", { usd = saving.usd, percent = saving.percent })
-      lunette.metric("saved_usd", saving.usd)
+      if saving.usd > 0 then lunette.metric("saved_usd", saving.usd) end      -- a counter: it only grows
     end
   end,
 }
