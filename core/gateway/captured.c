@@ -16,7 +16,7 @@
 struct lun_captured {
     pthread_mutex_t lock;
     struct lun_ring *ring;              /* NULL: nothing was kept yet */
-    int64_t size;
+    int64_t size; int generation;       /* as the newest version that kept something says */
 };
 
 struct lun_captured *lun_captured_new(void)
@@ -126,15 +126,16 @@ static enum result put_bodies(struct lun_buf *out, const struct lun_question *q,
     return result;
 }
 
-/* Of that size: another one begins empty. */
-static struct lun_ring *ring_of(struct lun_captured *c, int64_t size)
+/* As large as the newest version says: another one begins empty. What began with an earlier version goes into that which there is. */
+static struct lun_ring *ring_of(struct lun_captured *c, const struct lun_snapshot *s)
 {
-    if (c->size != size) {
+    bool older = c->ring && s->generation < c->generation;
+    if (!older && c->size != s->capture.size) {
         lun_ring_free(c->ring);
         c->ring = NULL;
     }
-    if (!c->ring) c->ring = lun_ring_new((size_t)size, (size_t)size / SMALL);
-    c->size = size;
+    if (!older) c->size = s->capture.size, c->generation = s->generation;
+    if (!c->ring) c->ring = lun_ring_new((size_t)c->size, (size_t)c->size / SMALL);
     return c->ring;
 }
 
@@ -143,11 +144,12 @@ static enum result keep(struct lun_captured *c, const struct lun_question *q, co
     const struct lun_capture_rules *r = &q->snapshot->capture;
     char key[LUN_REQUEST_ID + 24];
     int n = snprintf(key, sizeof key, "%s %" PRId64, q->id, now + r->keep);
-    if ((int64_t)bodies->n + n > r->size) return TOO_LARGE;
     pthread_mutex_lock(&c->lock);
-    lun_ring_put(ring_of(c, r->size), key, (size_t)n, bodies->at, bodies->n);
+    struct lun_ring *ring = ring_of(c, q->snapshot);
+    bool fits = (int64_t)bodies->n + n <= c->size;
+    if (fits) lun_ring_put(ring, key, (size_t)n, bodies->at, bodies->n);
     pthread_mutex_unlock(&c->lock);
-    return KEPT;
+    return fits ? KEPT : TOO_LARGE;
 }
 
 void lun_captured_put(struct lun_captured *c, struct lun_question *q, struct lun_redact *redact, lun_us now, const struct lun_log *log)

@@ -15,6 +15,7 @@
 #define LUN_GATEWAY_CHANGE_H
 #include "gateway/admission.h"
 #include "gateway/changes.h"
+#include "wire/listen.h"
 #include "gateway/errand.h"
 #include "gateway/key_text.h"
 #include "gateway/rehearsal.h"
@@ -82,6 +83,7 @@ struct lun_change_means {
     struct lun_keep *keep;                      /* NULL: nothing is kept */
     struct lun_writer *audit;                   /* NULL: there is none */
     int n_workers;
+    char reached[LUN_ADDRESS_TEXT], admin_reached[LUN_ADDRESS_TEXT];   /* where other machines reach it; "": nowhere */
 };
 const struct lun_change_means *lun_changes_means(const struct lun_changes *);
 

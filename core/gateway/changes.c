@@ -562,6 +562,12 @@ struct lun_changes *lun_changes_new(const struct lun_changes_options *options, s
     return c;
 }
 
+void lun_changes_reached(struct lun_changes *c, const char *clients, const char *admin)
+{
+    snprintf(c->means.reached, sizeof c->means.reached, "%s", clients);
+    snprintf(c->means.admin_reached, sizeof c->means.admin_reached, "%s", admin);
+}
+
 void lun_changes_begin(struct lun_changes *c, struct lun_worker *const *workers, int n)
 {
     c->workers = workers;

@@ -54,6 +54,8 @@ typedef void lun_change_told(void *self, const struct lun_change_result *);
 struct lun_changes *lun_changes_new(const struct lun_changes_options *, struct lun_mistakes *, char **error);
 struct lun_snapshot *lun_changes_first(const struct lun_changes *);             /* bound to the registry; borrowed */
 struct lun_tuning *lun_changes_tuning(const struct lun_changes *);              /* what its settings are set to; borrowed */
+/* Where other machines reach it, for clients and for admin; "": nowhere. Before lun_changes_begin. */
+void lun_changes_reached(struct lun_changes *, const char *clients, const char *admin);
 /* The workers are there: tries the first version (what is wrong is a warning), keeps it, begins to watch. */
 void lun_changes_begin(struct lun_changes *, struct lun_worker *const *workers, int n);
 /* No further change begins until lun_changes_go_on: what is asked waits. `held` is called once none is under way: what is kept stays as it is from then on,

@@ -35,8 +35,10 @@ struct lunette {
     struct lun_gateway *gateway;
     struct lun_inquiries *inquiries;    /* by worker */
     enum { OPENED, ATTACHED, RUNNING, OVER } phase;
+    pthread_t attached;                 /* ATTACHED: the thread of the base */
     pthread_mutex_t lock;               /* of what follows, and of phase */
     struct parcel *parcels, **last;     /* in the order in which they came */
+    struct parcel *over;                /* those that were told their end, but may lie in the list of a reactor still: freed behind it */
     unsigned turn;                      /* which worker comes next */
     bool stop_asked; lun_us grace;
     struct lun_post stop; struct lun_errand close;
@@ -176,14 +178,26 @@ static void dispatch(struct lunette *l, struct parcel *p)
     lun_reactor_post(p->asks ? lun_worker_reactor(lun_gateway_worker(l->gateway, p->worker)) : lun_gateway_reactor(l->gateway), &p->post);
 }
 
-/* What was asked for when there was nobody (any more) to do it is told its end. */
-static void end_parcel(struct parcel *p)
+static void parcel_free(struct parcel *p)
 {
-    if (p->query && p->callbacks.end) p->callbacks.end(p->user, false, NULL, 0);
-    if (p->done) p->done(p->user, "", "the gateway has stopped");
     free(p->query), free(p->name), free(p->value);
     free(p);
 }
+
+/* What was asked for when there was nobody (any more) to do it is told its end. */
+static void tell_end(struct parcel *p)
+{
+    if (p->query && p->callbacks.end) p->callbacks.end(p->user, false, NULL, 0);
+    if (p->done) p->done(p->user, "", "the gateway has stopped");
+}
+
+static void end_parcel(struct parcel *p)
+{
+    tell_end(p);
+    parcel_free(p);
+}
+
+static void nothing(struct lun_post *p) { (void)p; }
 
 static void end_parcels(struct lunette *l)
 {
@@ -193,7 +207,10 @@ static void end_parcels(struct lunette *l)
         if (p) take_out(l, p);
         pthread_mutex_unlock(&l->lock);
         if (!p) return;
-        end_parcel(p);
+        p->post.run = nothing;
+        p->next = l->over;
+        l->over = p;
+        tell_end(p);
     }
 }
 
@@ -275,6 +292,7 @@ static void begin(struct lunette *l, int phase)
 bool lun_attach(struct lunette *l, struct event_base *base, char **error)
 {
     if (!start(l, base, error)) return false;
+    l->attached = pthread_self();
     begin(l, ATTACHED);
     return true;
 }
@@ -308,6 +326,7 @@ void lun_free(struct lunette *l)
     end_parcels(l);
     lun_gateway_free(l->gateway);
     lun_errand_drop(&l->close);
+    for (struct parcel *p; (p = l->over); parcel_free(p)) l->over = p->next;
     for (int i = 0; i < l->source.n_host; i++) free(l->host_names[i]);
     free(l->host), free(l->host_names), free(l->inquiries);
     free(l->path), free(l->name), free(l->text), free(l->folder), free(l->state_folder);
@@ -322,7 +341,7 @@ static int here(struct lunette *l)
 {
     int at = -1;
     pthread_mutex_lock(&l->lock);
-    if (l->phase == ATTACHED) at = 0;
+    if (l->phase == ATTACHED && pthread_equal(l->attached, pthread_self())) at = 0;
     for (int i = 0; l->phase == RUNNING && at < 0 && i < lun_gateway_workers(l->gateway); i++)
         if (lun_worker_is_here(lun_gateway_worker(l->gateway, i))) at = i;
     if (at >= 0 && l->stop_asked) l->inquiries[at].closed = true;

@@ -114,13 +114,20 @@ static void give_listeners(struct lun_gateway *g, int from)
     for (int i = from; i < g->listeners.n; i++) lun_worker_listen(g->workers[i % from], g->listeners.fds[i]);
 }
 
+static void tell_reach(struct lun_gateway *g)
+{
+    char clients[LUN_ADDRESS_TEXT], admin[LUN_ADDRESS_TEXT];
+    bool reached = lun_listeners_reached(&g->listeners, clients), admin_reached = lun_listeners_admin_reached(&g->listeners, admin);
+    lun_changes_reached(g->changes, reached ? clients : "", admin_reached ? admin : "");
+}
+
 static bool open_workers(struct lun_gateway *g, const struct lun_snapshot *s, char **error)
 {
     struct lun_worker_options options = { .registry = g->registry, .log = g->options.log, .writer = g->writer, .shelf = g->shelf, .shared = &g->shared, .limits = g->options.limits,
         .keyring = lun_changes_keyring(g->changes), .base = g->options.base, .self = g, .ended = worker_ended, .renew = renew, .retire = retire, .released = released, .canary = canary, .trouble = trouble };
     int wanted = workers_wanted(g, s);
     if (g->options.listen && !lun_listeners_open(&g->listeners, s, wanted, g->options.handed, error)) return false;
-    if (g->options.listen) lun_listen_text(g->listeners.fds[0], g->address);
+    if (g->options.listen) lun_listen_text(g->listeners.fds[0], g->address), tell_reach(g);
     if (g->listeners.admin >= 0) {
         options.recent = g->recent = lun_ring_new(LUN_RECENT_ROOM, LUN_RECENT_MOST);
         options.captured = g->captured = lun_captured_new();

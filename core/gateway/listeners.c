@@ -1,5 +1,6 @@
 #include "gateway/listeners.h"
 #include "base/alloc.h"
+#include "script/convert.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -20,6 +21,7 @@ static bool take(struct lun_listeners *l, int workers, struct lun_handed *handed
 {
     l->n = handed->n > workers ? handed->n : workers;
     l->fds = lun_alloc((size_t)l->n * sizeof *l->fds);
+    memset(l->fds, -1, (size_t)l->n * sizeof *l->fds);
     for (int i = 0; i < l->n; i++) {
         l->fds[i] = i < handed->n ? handed->fds[i] : fcntl(l->fds[i % handed->n], F_DUPFD_CLOEXEC, 0);
         if (i < handed->n) handed->fds[i] = -1;
@@ -52,11 +54,37 @@ static bool open_admin(struct lun_listeners *l, const struct lun_snapshot *s, st
     return false;
 }
 
+/* The loader has looked at the addresses that the configuration names; what was handed over may listen elsewhere. */
+static bool others_reach(int fd, char text[LUN_ADDRESS_TEXT])
+{
+    bool local;
+    lun_listen_text(fd, text);
+    return !lun_address_valid(text, &local) || !local;
+}
+
+bool lun_listeners_reached(const struct lun_listeners *l, char text[LUN_ADDRESS_TEXT])
+{
+    for (int i = 0; i < l->n; i++) if (others_reach(l->fds[i], text)) return true;
+    return false;
+}
+
+bool lun_listeners_admin_reached(const struct lun_listeners *l, char text[LUN_ADDRESS_TEXT]) { return l->admin >= 0 && others_reach(l->admin, text); }
+
+static bool closed_to_others(const struct lun_listeners *l, const struct lun_snapshot *s, char why[256])
+{
+    char text[LUN_ADDRESS_TEXT];
+    if (!s->clients_said && lun_listeners_reached(l, text))
+        return snprintf(why, 256, "the socket at %.60s, which was handed over, can be reached from other machines, and without clients anyone there could spend on your keys: say who may ask in clients", text), false;
+    if (!s->admin_token && lun_listeners_admin_reached(l, text))
+        return snprintf(why, 256, "the admin socket at %.60s, which was handed over, can be reached from other machines, and without a token anyone there could change the gateway: say admin_token", text), false;
+    return true;
+}
+
 bool lun_listeners_open(struct lun_listeners *l, const struct lun_snapshot *s, int workers, struct lun_handed *handed, char **error)
 {
     char why[256] = "";
     *l = (struct lun_listeners){ .admin = -1 };
-    if (open_clients(l, s, workers, handed, why) && open_admin(l, s, handed, why)) return true;
+    if (open_clients(l, s, workers, handed, why) && open_admin(l, s, handed, why) && closed_to_others(l, s, why)) return true;
     *error = lun_strdup(why);
     close_all(l);
     return false;

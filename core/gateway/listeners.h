@@ -11,4 +11,8 @@ struct lun_listeners { int *fds; int n; int admin; };       /* at least as many 
 /* What was handed over is taken, whatever `listen` and `admin` say; of the two that of which nothing was is opened as they say.
  * `handed` may be NULL. False: *error, yours to free; nothing is open. */
 bool lun_listeners_open(struct lun_listeners *, const struct lun_snapshot *, int workers, struct lun_handed *handed, char **error);
+
+/* Whether one of those for clients, or that for admin, can be reached from other machines: `text` says where. */
+bool lun_listeners_reached(const struct lun_listeners *, char text[LUN_ADDRESS_TEXT]);
+bool lun_listeners_admin_reached(const struct lun_listeners *, char text[LUN_ADDRESS_TEXT]);
 #endif

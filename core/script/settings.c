@@ -10,6 +10,7 @@
 #define MANY    1e15                /* whole numbers up to here are exact in Lua */
 #define RICH    9e6                 /* USD: what lun_price_parse takes */
 #define LARGE   1099511627776.0     /* 1 TiB */
+#define AT_ONCE 1073741824.0        /* 1 GiB: of what is taken from the system in one piece */
 
 #define AT(type, field)     offsetof(struct type, field), sizeof(((struct type *)0)->field)
 #define NOWHERE             -1, 0
@@ -262,7 +263,7 @@ const struct lun_setting lun_settings[] = {
     S("errors", LUN_BOOL, 0, 0, 0, "false", NULL, 0, AT(lun_capture_draft, rules.errors), "Those that failed or were cut, too."),
     S("keys", LUN_TEXTS, 0, 0, 0, NULL, NULL, 0, NOWHERE, "Names of clients: only theirs. Not said: those of all."),
     S("keep", LUN_SECONDS, LUN_MORE_THAN_MIN, 0, 30 * DAY, "3600", NULL, 0, AT(lun_capture_draft, rules.keep), "How long; then they are wiped."),
-    S("size", LUN_SIZE, 0, 65536, LARGE, "8MiB", NULL, 0, AT(lun_capture_draft, rules.size), "Of all together; the oldest make room. Bodies of more than 256 KiB are not kept."),
+    S("size", LUN_SIZE, 0, 65536, AT_ONCE, "8MiB", NULL, 0, AT(lun_capture_draft, rules.size), "Of all together; the oldest make room. Bodies of more than 256 KiB are not kept."),
     S("redact", LUN_TEXT, 0, 1, 1024, NULL, NULL, 0, AT(lun_capture_draft, redact),
       "A Lua file beside gateway.lua: return function(text, what) … end gives what may be kept of a text (what: \"request\" or \"answer\"), or nil. Where it fails nothing of the request is kept."),
 #undef S
@@ -332,7 +333,8 @@ static const char *phrase(const struct lun_setting *s, char buffer[160])
     case LUN_SECONDS: return range(s, "a number of seconds", buffer);
     case LUN_USD:     return range(s, "a number of USD", buffer);
     case LUN_SIZE:
-        snprintf(buffer, 120, "a size, %.15g bytes or more, as a number or as in \"64MiB\"", s->min);
+        if (s->max < LARGE) snprintf(buffer, 120, "a size from %.15g to %.15g bytes, as a number or as in \"64MiB\"", s->min, s->max);
+        else snprintf(buffer, 120, "a size, %.15g bytes or more, as a number or as in \"64MiB\"", s->min);
         return buffer;
     case LUN_TEXT:    return "text";
     case LUN_ADDRESS: return "an address as in \"127.0.0.1:4000\", \"[::1]:4000\", \":4000\" or \"unix:/run/lunette.sock\"";

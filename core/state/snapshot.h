@@ -215,7 +215,7 @@ struct lun_host_function;
 
 struct lun_snapshot {
     atomic_int references;
-    int generation;             /* counts the versions that this gateway took over, from 1; 0: not yet */
+    atomic_int generation;      /* counts the versions that this gateway took over, from 1; 0: not yet */
     atomic_int desks;           /* workers that have it, for new requests or for those that are not over */
     atomic_ullong requests;     /* that began with it and are over */
     atomic_ullong hook_failures;

@@ -258,11 +258,11 @@ describe("listening sockets that are there already", function()
   after_each(e2e.stop)
 
   -- What systemd does: opens the sockets, puts them from descriptor 3 on, tells of them in the environment.
-  local function activate(names, datagrams)
+  local function activate(names, datagrams, address)
     local folder, ports, fds, sockets = e2e.folder(), {}, {}, {}
     e2e.write(folder .. "/gateway.lua", config:format "")
     for i in ipairs(names) do
-      sockets[i] = datagrams and e2e.socket.udp() or assert(e2e.socket.bind("127.0.0.1", 0))
+      sockets[i] = datagrams and e2e.socket.udp() or assert(e2e.socket.bind(address or "127.0.0.1", 0))
       if datagrams then assert(sockets[i]:setsockname("127.0.0.1", 0)) end
       fds[i], ports[i] = sockets[i]:getfd(), tonumber((select(2, sockets[i]:getsockname())))
     end
@@ -316,6 +316,12 @@ describe("listening sockets that are there already", function()
       assert.equal(1, status)
       assert.truthy(err:find("LISTEN_FDS is no number of sockets", 1, true), err)
     end
+  end)
+
+  it("that others can reach are refused where anyone could ask", function()
+    local process = activate({ "lunette.socket" }, false, "0.0.0.0")
+    assert.equal(1, process:wait())
+    assert.truthy(process:stderr():find("which was handed over, can be reached from other machines", 1, true), process:stderr())
   end)
 
   it("that are none are refused by name", function()

@@ -1104,6 +1104,41 @@ TEST(questions_in_flight_end_with_the_version_they_began_with)
     assert_string_equal(q.labels, "v1,share-5");
 }
 
+/* In every turn of the loop, so that one comes while word of the end is under way. */
+struct setter { struct lunette *l; struct event *event; int turns, asked, told; };
+
+static void told_setter(void *user, const char *version, const char *error)
+{
+    struct setter *s = user;
+    (void)version;
+    assert_non_null(error);
+    s->told++;
+}
+
+static void set_again(evutil_socket_t fd, short what, void *user)
+{
+    static const struct timeval at_once = { 0, 0 };
+    struct setter *s = user;
+    (void)fd, (void)what;
+    if (s->turns++ == 20) lun_stop(s->l, 0);
+    lun_set(s->l, "none", "1", told_setter, s);
+    s->asked++;
+    if (s->turns < 300) event_add(s->event, &at_once);
+}
+
+TEST(a_change_asked_for_at_any_moment_of_a_stop_is_told_once)
+{
+    W;
+    attach(w);
+    struct setter s = { .l = w->l };
+    s.event = event_new(w->base, -1, 0, set_again, &s);
+    event_active(s.event, EV_TIMEOUT, 0);
+    event_base_dispatch(w->base);
+    event_free(s.event);
+    assert_int_equal(s.asked, 300);
+    assert_int_equal(s.told, 300);
+}
+
 TEST(a_setting_is_set_refused_and_set_back)
 {
     W;
@@ -1331,6 +1366,7 @@ int main(void)
         T(a_reload_takes_the_files_anew),
         T(a_reload_that_is_refused_keeps_the_old),
         T(questions_in_flight_end_with_the_version_they_began_with),
+        T(a_change_asked_for_at_any_moment_of_a_stop_is_told_once),
         T(a_setting_is_set_refused_and_set_back),
         T(settings_outlive_the_process_in_the_folder_the_host_names_and_nowhere_else),
         T(one_that_runs_is_changed_from_another_thread),
