@@ -322,6 +322,12 @@ static void rollback(struct visit *v)
     free(by);
 }
 
+static bool is_said_before(const struct lun_wanted *wanted, int n)
+{
+    for (int i = 0; wanted[n].name && i < n; i++) if (!strcmp(wanted[i].name, wanted[n].name)) return true;
+    return false;
+}
+
 static void set_settings(struct visit *v, struct lun_arena *arena)
 {
     size_t room = lun_json_count(v->body);
@@ -333,6 +339,7 @@ static void set_settings(struct visit *v, struct lun_arena *arena)
         bool reset = lun_json_type(e.value) == LUN_JSON_NULL;
         wanted[n].name = lun_json_string_in(e.key, true, arena, NULL);
         wanted[n].value = reset ? NULL : &values[n];
+        if (is_said_before(wanted, n)) { refuse(v->exchange, 422, lun_arena_printf(arena, "%s: is said twice", wanted[n].name)); return; }
         if (wanted[n].name && (reset || lun_plain_of_json(e.value, arena, &values[n]))) continue;
         refuse(v->exchange, 422, lun_arena_printf(arena, "%s: must be a number, a text, true, false, or null for its default", wanted[n].name ? wanted[n].name : "a name"));
         return;

@@ -320,7 +320,9 @@ void lun_attempt_close(attempt *a, enum lun_kind kind)
     t->ended = now(a);
     if (a->held_since != LUN_NEVER) a->held_for += now(a) - a->held_since;
     lun_depart_leave(a);
-    if (a->call) a->request->ask.upstream->close(a->call);
+    const struct lun_upstream_port *upstream = a->request->ask.upstream;
+    a->bill.unsent = a->call && upstream->unsent && upstream->unsent(a->call);
+    if (a->call) upstream->close(a->call);
     settle(a);
     tell_health(a);
     lun_record_trial(a->request->question, t);

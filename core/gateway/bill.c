@@ -160,9 +160,9 @@ static int64_t cost_of(const struct lun_bill *b, struct lun_trial *t)
 }
 
 /* By its kind. A provider that had begun to stream has worked for somebody, whatever it says afterwards. */
-static enum lun_billed billed(const struct lun_question *q, const struct lun_trial *t)
+static enum lun_billed billed(const struct lun_bill *b, const struct lun_question *q, const struct lun_trial *t)
 {
-    enum lun_billed by_kind = t->sent ? lun_kind_billed(t->kind) : LUN_BILLED_NO;
+    enum lun_billed by_kind = t->sent && !b->unsent ? lun_kind_billed(t->kind) : LUN_BILLED_NO;
     return by_kind == LUN_BILLED_NO && q->stream && t->first_byte ? LUN_BILLED_MAYBE : by_kind;
 }
 
@@ -170,7 +170,7 @@ void lun_bill_end(struct lun_bill *b, struct lun_question *q, struct lun_trial *
 {
     struct lun_settlement how = { .kind = t->kind, .hedge = t->hedge, .cancelled = t->kind == LUN_KIND_CANCELLED, .stream = q->stream, .limited = b->limited,
                                   .latency = t->sent ? t->ended - t->sent : 0 };
-    t->billed = billed(q, t);
+    t->billed = billed(b, q, t);
     if (!b->hold.open) return;
     t->bound = b->hold.bound;
     enum lun_suspect why = judge(b, t);

@@ -11,6 +11,7 @@ struct lun_bill {                   /* zero-initialised: nothing held */
     int64_t bound;                  /* the dearest it can cost; -1: its price is unknown */
     int64_t output;                 /* tokens of output that the body asks for at most; -1: it does not say */
     unsigned services;              /* what it was asked to be billed as (state/usage.h); 0: no matter */
+    bool unsent;                    /* no connection stood: nobody can have worked for it. Said before the end */
     bool told_all;                  /* of a stream: what it has told of usage is its last word. Said before the end */
     int64_t cap;                    /* tokens of output that were reckoned with, where the body has to say so; -1: it need not */
     struct lun_account_view short_of;   /* the budget that it did not fit, as it was when it did not; name NULL: none */

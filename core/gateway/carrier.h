@@ -26,5 +26,6 @@ struct lun_carrier {
     void *(*send)(void *self, const struct lun_provider *, int key, lun_us connect_timeout, const struct lun_letter *, const struct lun_ear *, void *ear_self);
     void (*pause)(void *carried, bool);
     void (*close)(void *carried);
+    bool (*unsent)(void *carried);      /* NULL: not known */
 };
 #endif

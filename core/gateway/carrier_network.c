@@ -56,6 +56,8 @@ static void *send_letter(void *self, const struct lun_provider *provider, int ke
 
 static void hold(void *carried, bool paused) { lun_upstream_pause(((struct carried *)carried)->call, paused); }
 
+static bool unsent(void *carried) { return !lun_upstream_call_times(((struct carried *)carried)->call)->connected; }
+
 static void finish(void *carried)
 {
     lun_upstream_close(((struct carried *)carried)->call);
@@ -76,7 +78,7 @@ static struct lun_upstream_site *site_of(struct lun_upstream *upstream, const st
 struct lun_carrier *lun_carrier_network_new(struct lun_upstream *upstream, const struct lun_snapshot *snapshot, char **error)
 {
     struct network_carrier *u = lun_zalloc(sizeof *u);
-    *u = (struct network_carrier){ .carrier = { u, send_letter, hold, finish }, .upstream = upstream, .n = snapshot->n_providers, .snapshot = snapshot };
+    *u = (struct network_carrier){ .carrier = { u, send_letter, hold, finish, unsent }, .upstream = upstream, .n = snapshot->n_providers, .snapshot = snapshot };
     u->sites = lun_zalloc((size_t)(u->n + 1) * sizeof *u->sites);
     u->as = lun_zalloc((size_t)(u->n + 1) * sizeof *u->as);
     for (int i = 0; i < u->n; i++) {

@@ -49,6 +49,7 @@ struct lun_upstream_port {
     void (*pause)(void *call, bool);        /* start..close, also after the end. May tell: bytes, end */
     void (*close)(void *call);              /* exactly once per start, ended or not, never before start has returned: frees the call. May
                                                tell facts while it runs (ignored); none once it has returned */
+    bool (*unsent)(void *call);             /* NULL: not known. Before close(): no connection stood yet, so that no byte can have left */
 };
 
 struct lun_policy_port {                    /* NULL: no hooks (lunette.chat) */

@@ -60,7 +60,7 @@ static enum go over(request *r, enum lun_end end)
     const struct lun_pair *trailers = NULL;
     close_all(r);
     r->done.stream_torn = end == LUN_TORN && !r->gone;
-    if (r->gone) r->done.status = 499;
+    if (r->gone) { if (!r->told_all) r->done.status = 499; }
     else {
         bool wanted = end == LUN_CLEAN && (!r->ask.client->takes_trailers || r->ask.client->takes_trailers(r->ask.client_self));
         int n = wanted ? lun_reply_trailers(r->question, &r->done, &trailers) : 0;
@@ -364,7 +364,7 @@ static void look(request *r)
 static void any_moment(request *r)
 {
     if (r->state >= LUN_AT_FINISH) return;
-    if (r->gone) over(r, LUN_TORN);
+    if (r->gone) r->told_all && r->state == LUN_AT_STREAM ? complete(r) : over(r, LUN_TORN);
     else if (r->loop->now >= r->deadline) {
         if (r->state == LUN_AT_STREAM && lun_attempt_complete(r->about)) complete(r);
         else too_late(r);
@@ -454,7 +454,13 @@ const struct lun_done *lun_request_done(const request *r) { return &r->done; }
 
 /* ---- facts ---- */
 
-void lun_request_leave(request *r) { r->gone = true; lun_loop_wake(r->loop, &r->task); }
+/* Who was told [DONE] has all there is, and often hangs up there, before the provider has ended: that is no leaving first. */
+void lun_request_leave(request *r)
+{
+    r->told_all = r->ended_events;
+    r->gone = true;
+    lun_loop_wake(r->loop, &r->task);
+}
 void lun_request_pause(request *r, bool paused) { r->paused = paused; lun_loop_wake(r->loop, &r->task); }
 
 void lun_request_hurry(request *r)

@@ -52,6 +52,12 @@ static void hold(void *call, bool paused)
     if (s->carried) s->carrier->pause(s->carried, paused);
 }
 
+static bool unsent(void *call)
+{
+    struct sent *s = call;
+    return s->carried && s->carrier->unsent && s->carrier->unsent(s->carried);
+}
+
 static void finish(void *call)
 {
     struct sent *s = call;
@@ -60,4 +66,4 @@ static void finish(void *call)
     free(s);
 }
 
-const struct lun_upstream_port lun_upstreams_port = { start, hold, finish };
+const struct lun_upstream_port lun_upstreams_port = { start, hold, finish, unsent };

@@ -272,4 +272,40 @@ describe("the ledger", function()
     os.execute("umount -l '" .. mount .. "'")
     if not good then error(why, 0) end
   end)
+
+  -- A port that takes no connection and refuses none: more wait for it already than it has room for.
+  local function silent_port()
+    local listener, waiting = assert(e2e.socket.tcp4()), {}
+    assert(listener:bind("127.0.0.1", 0))
+    assert(listener:listen(0))
+    local _, port = listener:getsockname()
+    for i = 1, 4 do
+      waiting[i] = e2e.socket.tcp4()
+      waiting[i]:settimeout(0)
+      waiting[i]:connect("127.0.0.1", port)
+    end
+    return port, function()
+      listener:close()
+      for _, c in ipairs(waiting) do c:close() end
+    end
+  end
+
+  for _, transport in ipairs { "direct", "curl" } do
+    it("charges nothing for what was cancelled before there was a connection, by " .. transport, function()
+      local port, close = silent_port()
+      local slow = 'silent = { base_url = "http://127.0.0.1:' .. port .. '/v1", transport = "' .. transport .. '" }, a = { base_url'
+      local two = 'm = { { provider = "silent", model = "x", price = { input = 1000, output = 2000 } }, { provider = "a", model = "x"'
+      local config_of_two = text("5", 'policy = "policy.lua", limits = { hedges = 1 },'):gsub("a = { base_url", slow, 1)
+      local g = e2e.gateway { workers = 1, env = { A = provider.url }, config = config_of_two:gsub('m = { { provider = "a", model = "x"', two, 1),
+        files = { ["policy.lua"] = [[return { select = function(request, targets)
+          return targets:provider "silent":steps { hedge_after = 0.1 } .. targets:provider "a"
+        end }]] } }
+      assert.equal(200, ask(g).status)
+      local attempt = g:log(1)[1].attempts[1]
+      assert.same({ "silent/x", "cancelled", "no" }, { attempt.target, attempt.kind, attempt.billed })
+      assert.is_nil(attempt.cost)
+      assert.near(0.03, used(g), 1e-9)
+      close()
+    end)
+  end
 end)

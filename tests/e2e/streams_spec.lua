@@ -323,6 +323,23 @@ describe("a stream with [DONE]", function()
     again:reset()
   end)
 
+  it("is answered also to who hangs up behind it, before the provider has ended", function()
+    for _, how in ipairs { "leave", "reset" } do
+      local visit, call, g = began { headers = { ["x-request-id"] = "behind-" .. how } }
+      call:piece("", "stop")
+      call:event "[DONE]"
+      visit:expect "[DONE]"
+      visit[how](visit)
+      assert.is_true(call:gone())
+      local line
+      e2e.eventually("its line is there", function()
+        for _, l in ipairs(g:log(0)) do line = l.client_request_id == "behind-" .. how and l or line end
+        return line
+      end)
+      assert.same({ 200, "ok" }, { line.status, line.attempts[1].kind })
+    end
+  end)
+
   it("and never ends is given up after a moment: the client has its clean end, the connection is closed", function()
     local visit, call, g = began()
     call:event "[DONE]"
