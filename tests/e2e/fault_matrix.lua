@@ -279,6 +279,7 @@ local function is_kind(case, kind) return kind == case.kind or (kind == case.row
 -- What its first attempt costs. Once a provider has spoken nobody can say that it cost nothing.
 local function bill_of(case)
   if case.kind == "ok" and case.row.usage == false then return "hold" end
+  if case.kind == "cancelled" and case.row[2] == "connect_timeout" then return "free" end         -- there was no connection yet
   return case.form == "late" and case.expected.bill == "free" and "hold" or case.expected.bill
 end
 
