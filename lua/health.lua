@@ -15,7 +15,7 @@ function health.up_first(targets) return health.up(targets) .. targets end
 function health.patient(targets, seconds)
   local n = #targets
   if #targets:healthy() == 0 then return targets:steps { wait = seconds } end
-  return n == 0 and targets or targets:first(n - 1) .. targets[n]:steps { wait = seconds }
+  return targets:first(n - 1) .. targets[n]:steps { wait = seconds }
 end
 
 -- Whether a target has room under its rate limits now; those that have.

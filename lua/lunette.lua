@@ -26,27 +26,26 @@ end
 
 local function bare(text) return (gsub(lower(text), "^%s*(.-)%s*$", "%1")) end
 
--- The choice that is the whole answer; or else the only one that stands in it as a word.
-local function chosen(text, choices)
-  local said, whole, found = words(text), bare(text), nil
+-- The only one that fits; nil also where there are several.
+local function only(choices, fits)
+  local found
   for _, choice in ipairs(choices) do
-    if bare(choice) == whole then return choice end
-  end
-  if said == "  " then return nil end                                   -- nothing but signs
-  for _, choice in ipairs(choices) do
-    if words(choice) == said then
-      if found then return nil end
-      found = choice
-    end
-  end
-  if found then return found end
-  for _, choice in ipairs(choices) do
-    if find(said, words(choice), 1, true) then
+    if fits(words(choice)) then
       if found then return nil end
       found = choice
     end
   end
   return found
+end
+
+-- The choice that is the whole answer; or else the only one that is its words, or that stands in it as a word.
+local function chosen(text, choices)
+  local said, whole = words(text), bare(text)
+  for _, choice in ipairs(choices) do
+    if bare(choice) == whole then return choice end
+  end
+  if said == "  " then return nil end                                   -- nothing but signs
+  return only(choices, function(its) return its == said end) or only(choices, function(its) return find(said, its, 1, true) end)
 end
 
 local function check_choices(choices)

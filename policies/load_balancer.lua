@@ -26,8 +26,8 @@ return {
   select = function(request, targets)
     local mine = targets:asked()
     local order = strategy[lunette.setting "strategy"]
-    local free = health.with_room(mine:healthy())
-    local full = mine:healthy():where(function(target) return not health.has_room(target) end)
+    local well = mine:healthy()
+    local free, full = health.with_room(well), well:where(function(target) return not health.has_room(target) end)
     if #free > 0 then return order(free, request) .. full:steps { wait = request.deadline } .. mine end
     return order(mine, request):steps { wait = request.deadline }
   end,

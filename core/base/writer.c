@@ -50,7 +50,7 @@ static int open_file(const struct lun_writer *w)
 static bool is_torn(const struct lun_writer *w, off_t size)
 {
     char last = '\n';
-    int fd = w->regular && size ? open(w->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK) : -1;
+    int fd = size ? open(w->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK) : -1;
     if (fd >= 0 && pread(fd, &last, 1, size - 1) < 1) last = '\n';
     if (fd >= 0) close(fd);
     return last != '\n';

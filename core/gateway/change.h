@@ -15,10 +15,10 @@
 #define LUN_GATEWAY_CHANGE_H
 #include "gateway/admission.h"
 #include "gateway/changes.h"
-#include "wire/listen.h"
 #include "gateway/errand.h"
 #include "gateway/key_text.h"
 #include "gateway/rehearsal.h"
+#include "wire/listen.h"
 
 enum lun_change_kind { LUN_CHANGE_START, LUN_CHANGE_RELOAD, LUN_CHANGE_ROLLBACK, LUN_CHANGE_SET, LUN_CHANGE_CANARY, LUN_CHANGE_KEY,
                        LUN_CHANGE_KEEP, /* nothing changes: what could not be written into the folder `state` is written */

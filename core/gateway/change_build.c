@@ -80,11 +80,11 @@ static bool keep_closed(struct lun_change *ch, const char *setting, const char *
 /* The loader looks at the addresses that a version names; those that are listened on until a restart may be others. */
 static bool may_open(struct lun_change *ch, const struct lun_snapshot *s)
 {
-    const struct lun_snapshot *now = ch->known[0].snapshot, *running = lun_changes_means(ch->of)->running;
     const struct lun_change_means *m = lun_changes_means(ch->of);
+    const struct lun_snapshot *now = ch->known[0].snapshot;
     if (!s->admin_token && *m->admin_reached) return keep_closed(ch, "admin_token", m->admin_reached);
     if (!s->clients_said && *m->reached) return keep_closed(ch, "clients", m->reached);
-    if (running->admin && now && now->admin_token && !s->admin_token) lun_texts_add(ch, &ch->result.warnings, "the admin interface asks for no token any more");
+    if (m->running->admin && now && now->admin_token && !s->admin_token) lun_texts_add(ch, &ch->result.warnings, "the admin interface asks for no token any more");
     return true;
 }
 

@@ -50,14 +50,14 @@ static void add_settings(struct lun_rebuilt *r, struct lun_json settings)
 static void put_text(struct lun_rebuilt *r, struct lun_json line, struct lun_buf *out)
 {
     struct lun_json text = lun_json_get(line, "text");
-    bool limited = lun_json_get(line, "max_tokens").n;
+    bool said = lun_json_type(text) == LUN_JSON_STRING;
     int64_t tokens = 0;
-    if (lun_json_type(text) == LUN_JSON_STRING) {
-        misses(r, limited ? "earlier messages and the system's, tools and other fields of the body" : "earlier messages and the system's, tools, max_tokens and other fields of the body");
+    misses(r, lun_arena_printf(&r->arena, "%s, tools%s and other fields of the body", said ? "earlier messages and the system's" : "message text",
+                               lun_json_get(line, "max_tokens").n ? "" : ", max_tokens"));
+    if (said) {
         lun_json_put_raw(out, text);
         return;
     }
-    misses(r, limited ? "message text, tools and other fields of the body" : "message text, tools, max_tokens and other fields of the body");
     if (!lun_json_int(lun_json_path(line, "tokens.input"), &tokens) || tokens < 1) misses(r, "its length"), tokens = 1;
     if (tokens > PADDING_MOST) tokens = PADDING_MOST;
     lun_buf_putc(out, '"');

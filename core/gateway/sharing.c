@@ -109,14 +109,18 @@ int64_t lun_sharing_others(const struct lun_span *span)
     return e && !e->late_at ? most(e->total - lun_member_has(e->account), 0) : 0;
 }
 
+/* What the ledger has down as taken here. */
+static void taken_is(struct lun_sharing *s, struct entry *e, int64_t taken)
+{
+    if (taken == lun_member_has(e->account)) return;
+    e->total += taken - lun_member_has(e->account);
+    lun_member_set(s->member, e->account, taken);
+}
+
 void lun_sharing_look_again(struct lun_sharing *s)
 {
     struct lun_ledger_figures f;
-    for (struct entry *e = s->entries; e; e = e->next) {
-        if (e->span || !lun_ledger_look(s->options.ledger, e->id, &f) || f.taken == lun_member_has(e->account)) continue;
-        e->total += f.taken - lun_member_has(e->account);
-        lun_member_set(s->member, e->account, f.taken);
-    }
+    for (struct entry *e = s->entries; e; e = e->next) if (!e->span && lun_ledger_look(s->options.ledger, e->id, &f)) taken_is(s, e, f.taken);
 }
 
 void lun_sharing_ended(struct lun_sharing *s, uint32_t id, lun_us ends)
@@ -200,9 +204,7 @@ void lun_sharing_ask(struct lun_sharing *s, struct lun_draw_work *w)
 void lun_sharing_taken(struct lun_sharing *s, struct lun_span *span, int64_t taken)
 {
     struct entry *e = lun_draw_mark(span);
-    if (!e || taken == lun_member_has(e->account)) return;
-    e->total += taken - lun_member_has(e->account);
-    lun_member_set(s->member, e->account, taken);
+    if (e) taken_is(s, e, taken);
 }
 
 void lun_sharing_tell(struct lun_sharing *s, const struct lun_draw_work *w)
