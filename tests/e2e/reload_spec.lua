@@ -455,25 +455,6 @@ describe("a rollback", function()
     assert.equal("one", labels(served(g)))
   end)
 
-  it("happens by itself where a version fails again and again, and an earlier one served well", function()
-    local g = serve {}
-    assert.equal("one", labels(served(g)))
-    local bad = named "two":gsub('return "two"', 'if request.text == "now" then error "it broke" end return "two"')
-    local two = g:reload({ ["policy.lua"] = bad }).json.version
-    for _ = 1, 5 do
-      local visit = g:open { model = "solo", text = "now" }
-      a:accept():answer(200, { choices = { { index = 0, message = { content = "x" }, finish_reason = "stop" } } })
-      assert.equal(200, visit:rest().status)
-    end
-    becomes(g, "one")
-    local list = g:look("versions").versions
-    assert.same({ two, "taken_back", "lunette", 5 }, { list[2].version, list[2].state, list[2].taken_back_by, list[2].hook_failures })
-    assert.truthy(list[2].taken_back_why:find("5 failures of its hooks within 10 s, the last: policy.lua:3: it broke", 1, true))
-    e2e.eventually("it is written down", function() return g.process:stderr():find("audit [^\n]*rollback") end)     -- once it is kept
-    g:restart()
-    assert.equal("one", labels(served(g)))
-  end)
-
   -- One that breaks at "now".
   local function breaks(name) return (named(name):gsub('return "' .. name .. '"', 'if request.text == "now" then error "it broke" end %0')) end
   local function ask_now(g, times)
@@ -491,6 +472,20 @@ describe("a rollback", function()
   end
   -- It takes a while to be loaded.
   local function slow(name) return "for i = 1, 1e7 do local x = i * 2 end\n" .. named(name) end
+
+  it("happens by itself where a version fails again and again, and an earlier one served well", function()
+    local g = serve {}
+    assert.equal("one", labels(served(g)))
+    local two = g:reload({ ["policy.lua"] = breaks "two" }).json.version
+    ask_now(g, 5)
+    becomes(g, "one")
+    local list = g:look("versions").versions
+    assert.same({ two, "taken_back", "lunette", 5 }, { list[2].version, list[2].state, list[2].taken_back_by, list[2].hook_failures })
+    assert.truthy(list[2].taken_back_why:find("5 failures of its hooks within 10 s, the last: policy.lua:3: it broke", 1, true))
+    e2e.eventually("it is written down", function() return g.process:stderr():find("audit [^\n]*rollback") end)     -- once it is kept
+    g:restart()
+    assert.equal("one", labels(served(g)))
+  end)
 
   it("is tried again where it could not be made, when the version goes on failing, and not for each failure", function()
     local secrets, since = e2e.folder(), e2e.socket.gettime()
@@ -565,11 +560,7 @@ describe("a rollback", function()
 
   it("does not happen to the only version there is", function()
     local g = serve { ["policy.lua"] = 'return { classify = function(r) if r.text == "now" then error "it broke" end return "only" end }' }
-    for _ = 1, 6 do
-      local visit = g:open { model = "solo", text = "now" }
-      a:accept():answer(200, { choices = { { index = 0, message = { content = "x" }, finish_reason = "stop" } } })
-      visit:rest()
-    end
+    ask_now(g, 6)
     e2e.eventually("it is said", function() return g.process:stderr():find("No earlier version has answered requests", 1, true) end)
     assert.equal("only", labels(served(g)))
   end)

@@ -394,7 +394,6 @@ describe("other changes and a shadow", function()
 
   it("many of them leave no memory behind", function()
     local g = serve { watched = true }
-    local function size() return tonumber(e2e.read("/proc/" .. g.process.pid .. "/status"):match "VmRSS:%s+(%d+) kB") end
     local function round(i)
       begin(g, live .. "-- " .. i .. "\n")
       ask(g, 4)
@@ -402,9 +401,9 @@ describe("other changes and a shadow", function()
       stop(g)
     end
     for i = 1, 10 do round(i) end
-    local before = size()
+    local before = g:rss()
     for i = 11, 40 do round(i) end
-    assert.is_truthy(sanitized or size() < before + 2000, ("%d kB, then %d kB"):format(before, size()))
+    assert.is_truthy(sanitized or g:rss() < before + 2000, ("%d kB, then %d kB"):format(before, g:rss()))
   end)
 end)
 

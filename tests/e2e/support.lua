@@ -265,6 +265,8 @@ function Gateway:open(options) return wire.open(self.port, chat(options)) end   
 
 function Gateway:metrics() return e2e.request(self.admin, { path = "/metrics" }).body end
 
+function Gateway:rss() return tonumber(e2e.read("/proc/" .. self.process.pid .. "/status"):match "VmRSS:%s+(%d+)") end      -- KiB
+
 -- The value of one series, as it stands in /metrics ("lunette_attempts_total{target=\"a/m\",kind=\"ok\"}"); 0 when it is not there.
 function Gateway:metric(series)
   for line in self:metrics():gmatch "[^\n]+" do

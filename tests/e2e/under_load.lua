@@ -87,7 +87,7 @@ function World:take(mark)
   return answer.json
 end
 
-function World:rss() return tonumber(e2e.read("/proc/" .. self.g.process.pid .. "/status"):match "VmRSS:%s+(%d+)") end
+function World:rss() return self.g:rss() end
 function World:descriptors()
   local n, pipe = 0, io.popen("ls /proc/" .. self.g.process.pid .. "/fd")
   for _ in pipe:lines() do n = n + 1 end

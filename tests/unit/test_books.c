@@ -32,22 +32,35 @@ static void until_killed_are(int n)
     }
 }
 
+struct office { struct lun_money *money; struct lun_metrics *metrics; struct lun_log log; struct lun_books *books; };
+
+/* What else there is to say; the rest is its own. */
+static void open_office(struct office *o, struct lun_books_options with)
+{
+    char *error;
+    if (!o->money) o->money = lun_money_new();
+    o->metrics = lun_metrics_new();
+    with.money = o->money, with.metrics = o->metrics, with.log = &o->log, with.attempts = 8, with.path = file;
+    if (!(o->books = lun_books_new(&with, &error))) fail_msg("%s", error);
+}
+
+static void close_office(struct office *o)
+{
+    lun_books_free(o->books);
+    lun_metrics_free(o->metrics);
+    lun_money_free(o->money);
+}
+
 static void used_is(const struct lun_budget_rule *rule, int64_t used)
 {
-    struct lun_money *money = lun_money_new();
-    struct lun_metrics *metrics = lun_metrics_new();
-    struct lun_log log = {0};
+    struct office o = { .money = lun_money_new() };
     struct lun_account_view v;
-    char *error;
-    struct lun_account *key = lun_account_get(money, "key app", rule);
-    struct lun_books *books = lun_books_new(&(struct lun_books_options){ .money = money, .metrics = metrics, .log = &log, .attempts = 8, .path = file }, &error);
-    if (!books) fail_msg("%s", error);
+    struct lun_account *key = lun_account_get(o.money, "key app", rule);
+    open_office(&o, (struct lun_books_options){ 0 });
     lun_account_look(key, lun_clock_wall(), &v);
     assert_int_equal(v.used, used);
     assert_int_equal(v.left, rule->limit - used);
-    lun_books_free(books);
-    lun_metrics_free(metrics);
-    lun_money_free(money);
+    close_office(&o);
 }
 
 /* Fifty times: its thread may be faster than who looks. */
@@ -62,25 +75,19 @@ static void what_was_spent_in_earlier_pieces_of_a_window_is_known_when_it_has_be
 /* The first one writes beside it before it dies, and then is alone; the second dies when nobody writes any more. */
 static void a_process_that_dies_beside_it_is_noticed_though_it_wrote_nothing_since_it_was_looked_for(void **state)
 {
-    struct lun_money *money = lun_money_new();
-    struct lun_metrics *metrics = lun_metrics_new();
-    struct lun_log log = {0};
-    char *error;
+    struct office o = {0};
     (void)state;
     setenv(LUN_BOOT_ID, BOOT, 1);
     struct lun_ledger *silent = open_ledger(LUN_LEDGER_FOUND);
     struct lun_journal *of_silent = begin_run(silent);
-    struct lun_books *books = lun_books_new(&(struct lun_books_options){ .money = money, .metrics = metrics, .log = &log, .attempts = 8, .path = file }, &error);
-    if (!books) fail_msg("%s", error);
+    open_office(&o, (struct lun_books_options){ 0 });
     struct lun_ledger *loud = open_ledger(LUN_LEDGER_WRITE);
     lun_journal_close(begin_run(loud));
     until_killed_are(1);
     lun_journal_close(of_silent);
     until_killed_are(2);
-    lun_books_free(books);
+    close_office(&o);
     lun_ledger_close(loud), lun_ledger_close(silent);           /* not before: that writes too */
-    lun_metrics_free(metrics);
-    lun_money_free(money);
     unsetenv(LUN_BOOT_ID);
 }
 
@@ -104,23 +111,16 @@ static void show(struct lun_books *books, struct lun_buf *shown)
 
 static void what_several_share_is_not_drawn_before_that_is_begun(void **state)
 {
-    struct lun_money *money = lun_money_new();
-    struct lun_metrics *metrics = lun_metrics_new();
-    struct lun_log log = {0};
+    struct office o = {0};
     struct lun_buf shown = {0};
-    char *error;
     (void)state;
     is_full = true;
-    struct lun_books *books = lun_books_new(&(struct lun_books_options){ .money = money, .metrics = metrics, .log = &log, .attempts = 8, .path = file,
-        .redis = "rediss://127.0.0.1:1", .redis_ca = "/nonexistent/ca.pem", .redis_prefix = "x" }, &error);
-    if (!books) fail_msg("%s", error);
+    open_office(&o, (struct lun_books_options){ .redis = "rediss://127.0.0.1:1", .redis_ca = "/nonexistent/ca.pem", .redis_prefix = "x" });
     is_full = false;
-    for (lun_us limit = lun_clock_now() + 30 * LUN_SECOND; !strstr(lun_buf_text(&shown), "ca.pem"); show(books, &shown)) assert_true(lun_clock_now() < limit);
-    for (lun_us again = lun_clock_now() + 1200 * LUN_MS; lun_clock_now() < again; show(books, &shown)) assert_non_null(strstr(lun_buf_text(&shown), "closed"));
+    for (lun_us limit = lun_clock_now() + 30 * LUN_SECOND; !strstr(lun_buf_text(&shown), "ca.pem"); show(o.books, &shown)) assert_true(lun_clock_now() < limit);
+    for (lun_us again = lun_clock_now() + 1200 * LUN_MS; lun_clock_now() < again; show(o.books, &shown)) assert_non_null(strstr(lun_buf_text(&shown), "closed"));
     lun_buf_free(&shown);
-    lun_books_free(books);
-    lun_metrics_free(metrics);
-    lun_money_free(money);
+    close_office(&o);
 }
 
 int main(void)

@@ -350,14 +350,21 @@ static void a_folder_that_cannot_be_made_is_an_error_for_people(void **state)
 
 static struct lun_trouble trouble_of(struct lun_snapshot *s, const char *reason) { return (struct lun_trouble){ s, LUN_HOOK_SELECT, reason, "policy.lua:3: it broke" }; }
 
-static void five_failures_within_ten_seconds_are_too_many_and_told_once(void **state)
+/* Those of a version that is in use from now on. */
+static struct lun_snapshot *watched(struct lun_troubles *t)
 {
     struct lun_snapshot *s = snapshot("p@a");
+    lun_troubles_init(t);
+    lun_troubles_watch(t, s);
+    return s;
+}
+
+static void five_failures_within_ten_seconds_are_too_many_and_told_once(void **state)
+{
     struct lun_troubles t;
+    struct lun_snapshot *s = watched(&t);
     struct lun_trouble error = trouble_of(s, "error");
     (void)state;
-    lun_troubles_init(&t);
-    lun_troubles_watch(&t, s);
     for (int i = 0; i < 4; i++) assert_false(lun_troubles_add(&t, &error, (100 + i) * LUN_SECOND));
     assert_true(lun_troubles_add(&t, &error, 110 * LUN_SECOND));
     assert_string_equal(t.why, "5 failures of its hooks within 10 s, the last: policy.lua:3: it broke");
@@ -368,12 +375,10 @@ static void five_failures_within_ten_seconds_are_too_many_and_told_once(void **s
 
 static void failures_further_apart_are_not(void **state)
 {
-    struct lun_snapshot *s = snapshot("p@a");
     struct lun_troubles t;
+    struct lun_snapshot *s = watched(&t);
     struct lun_trouble error = trouble_of(s, "error");
     (void)state;
-    lun_troubles_init(&t);
-    lun_troubles_watch(&t, s);
     for (int i = 0; i < 50; i++) assert_false(lun_troubles_add(&t, &error, (lun_us)(100 + 3 * i) * LUN_SECOND));
     lun_troubles_destroy(&t);
     lun_snapshot_unref(s);
@@ -384,11 +389,9 @@ static void three_time_outs_are_too_many(void **state)
     static const char *const slow[] = { "cpu", "time" };
     (void)state;
     for (int i = 0; i < 2; i++) {
-        struct lun_snapshot *s = snapshot("p@a");
         struct lun_troubles t;
+        struct lun_snapshot *s = watched(&t);
         struct lun_trouble late = trouble_of(s, slow[i]);
-        lun_troubles_init(&t);
-        lun_troubles_watch(&t, s);
         assert_false(lun_troubles_add(&t, &late, LUN_SECOND));
         assert_false(lun_troubles_add(&t, &late, LUN_SECOND));
         assert_true(lun_troubles_add(&t, &late, 11 * LUN_SECOND));
@@ -400,12 +403,10 @@ static void three_time_outs_are_too_many(void **state)
 
 static void those_of_another_version_do_not_count_and_a_new_one_begins_at_zero(void **state)
 {
-    struct lun_snapshot *a = snapshot("p@a"), *b = snapshot("p@b");
     struct lun_troubles t;
+    struct lun_snapshot *a = watched(&t), *b = snapshot("p@b");
     struct lun_trouble of_a = trouble_of(a, "error"), of_b = trouble_of(b, "error");
     (void)state;
-    lun_troubles_init(&t);
-    lun_troubles_watch(&t, a);
     for (int i = 0; i < 4; i++) assert_false(lun_troubles_add(&t, &of_a, LUN_SECOND));
     for (int i = 0; i < 9; i++) assert_false(lun_troubles_add(&t, &of_b, LUN_SECOND));
     lun_troubles_watch(&t, b);
@@ -419,12 +420,10 @@ static void those_of_another_version_do_not_count_and_a_new_one_begins_at_zero(v
 
 static void where_nothing_could_be_done_they_count_again_after_a_while(void **state)
 {
-    struct lun_snapshot *s = snapshot("p@a");
     struct lun_troubles t;
+    struct lun_snapshot *s = watched(&t);
     struct lun_trouble error = trouble_of(s, "error");
     (void)state;
-    lun_troubles_init(&t);
-    lun_troubles_watch(&t, s);
     for (int i = 0; i < 4; i++) assert_false(lun_troubles_add(&t, &error, 100 * LUN_SECOND));
     assert_true(lun_troubles_add(&t, &error, 100 * LUN_SECOND));
     lun_troubles_pause(&t, 102 * LUN_SECOND);
