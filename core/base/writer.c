@@ -13,7 +13,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { KEEP = 1024 * 1024 };        /* of the memory of a batch, for the next */
+/* A batch is written before its 100 ms are over when it has grown to ENOUGH: then its memory, kept for the next, stays small. (When it was half of
+ * LUN_WRITER_ROOM, each batch under load was new memory, and the faults of its pages 1.3 % of a request.) */
+enum { ENOUGH = 256 * 1024, KEEP = 1024 * 1024 };
 
 struct lun_writer {
     pthread_t thread;
@@ -127,7 +129,7 @@ static void wait_for_work(struct lun_writer *w)
     while (idle(w) && !atomic_load(&w->stop)) pthread_cond_wait(&w->wake, &w->lock);
     lun_us until = lun_clock_now() + LUN_WRITER_WAIT;
     struct timespec t = { until / LUN_SECOND, until % LUN_SECOND * 1000 };
-    while (!w->hurry && !atomic_load(&w->stop) && w->waiting.n < LUN_WRITER_ROOM / 2 && w->reopens == w->reopened)
+    while (!w->hurry && !atomic_load(&w->stop) && w->waiting.n < ENOUGH && w->reopens == w->reopened)
         if (pthread_cond_timedwait(&w->wake, &w->lock, &t)) break;
     w->hurry = false;
 }
@@ -215,7 +217,7 @@ bool lun_writer_lay(struct lun_writer *w, const char *line, size_t n)
             lun_buf_add(&w->waiting, line, n);
             lun_buf_putc(&w->waiting, '\n');
             w->put += n + 1;
-            wake = !before || (before < LUN_WRITER_ROOM / 2 && w->waiting.n >= LUN_WRITER_ROOM / 2);
+            wake = !before || (before < ENOUGH && w->waiting.n >= ENOUGH);
         }
         pthread_mutex_unlock(&w->lock);
     }

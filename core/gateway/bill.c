@@ -59,13 +59,11 @@ bool lun_bill_fits(struct lun_bill *b, struct lun_question *q, const struct lun_
     reckon(b, q, step);
     if (!b->limited) return true;
     if ((*detail = why_not(q, b, step))) return false;
-    for (int i = 0; i < n; i++) {
-        if (!lun_account_lacks(accounts[i], b->bound, lun_question_wall(q), &b->short_of)) continue;
-        b->short_account = accounts[i];
-        *detail = why_short(q, b);
-        return false;
-    }
-    return true;
+    int lacks = lun_accounts_lacking(accounts, n, b->bound, lun_question_wall(q), &b->short_of);
+    if (lacks < 0) return true;
+    b->short_account = accounts[lacks];
+    *detail = why_short(q, b);
+    return false;
 }
 
 static bool is_stuck(struct lun_money *money)

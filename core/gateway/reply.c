@@ -183,13 +183,8 @@ static const char *usd(struct lun_arena *a, int64_t nano)
 static const char *budget_left(struct lun_question *q)
 {
     struct lun_account *accounts[LUN_ACCOUNTS];
-    struct lun_account_view v;
-    int64_t left = INT64_MAX;
-    for (int n = lun_question_accounts(q, accounts); n--; ) {
-        lun_account_look(accounts[n], lun_question_wall(q), &v);
-        if (v.limit >= 0 && v.left < left) left = v.left;
-    }
-    return left == INT64_MAX ? NULL : usd(q->arena, left > 0 ? left : 0);
+    int64_t left = lun_accounts_left(accounts, lun_question_accounts(q, accounts), lun_question_wall(q));
+    return left == INT64_MAX ? NULL : usd(q->arena, left);
 }
 
 static void put_figures(struct list *l, struct lun_question *q, const struct lun_done *done)

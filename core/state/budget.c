@@ -539,13 +539,44 @@ void lun_money_watch(struct lun_money *m, const struct lun_money_watch *watch)
     pthread_mutex_unlock(&m->lock);
 }
 
-bool lun_account_lacks(struct lun_account *a, int64_t bound, lun_us wall, struct lun_account_view *v)
+/* ---- those of one request, seen at one moment ---- */
+
+/* That of the process; NULL: each of them is a request's own. */
+static struct lun_money *money_of(struct lun_account *const *accounts, int n)
+{
+    for (int i = 0; i < n; i++) if (accounts[i]->money) return accounts[i]->money;
+    return NULL;
+}
+
+static bool lacks(struct lun_account *a, int64_t bound, lun_us wall)
 {
     if (a->limit < 0) return false;
-    if (a->money) pthread_mutex_lock(&a->money->lock);
     const struct lun_span *s = present(a, wall);
-    bool lacks = s ? hopeless(s, bound) : a->limit < bound;
-    if (lacks && v) look(a, wall, v);
-    if (a->money) pthread_mutex_unlock(&a->money->lock);
-    return lacks;
+    return s ? hopeless(s, bound) : a->limit < bound;
+}
+
+int lun_accounts_lacking(struct lun_account *const *accounts, int n, int64_t bound, lun_us wall, struct lun_account_view *v)
+{
+    struct lun_money *m = money_of(accounts, n);
+    int at = 0;
+    if (m) pthread_mutex_lock(&m->lock);
+    while (at < n && !lacks(accounts[at], bound, wall)) at++;
+    if (at < n && v) look(accounts[at], wall, v);
+    if (m) pthread_mutex_unlock(&m->lock);
+    return at < n ? at : -1;
+}
+
+int64_t lun_accounts_left(struct lun_account *const *accounts, int n, lun_us wall)
+{
+    struct lun_money *m = money_of(accounts, n);
+    int64_t least = INT64_MAX;
+    if (m) pthread_mutex_lock(&m->lock);
+    for (int i = 0; i < n; i++) {
+        if (accounts[i]->limit < 0) continue;
+        const struct lun_span *s = present(accounts[i], wall);
+        int64_t left = s ? lun_span_left(s) : accounts[i]->limit;
+        if (left < least) least = left;
+    }
+    if (m) pthread_mutex_unlock(&m->lock);
+    return least;
 }

@@ -112,8 +112,11 @@ void lun_account_look(struct lun_account *, lun_us wall, struct lun_account_view
 bool lun_account_limited(const struct lun_account *);
 /* A client was refused, for want of money in that account, what could have cost up to `bound`. */
 void lun_account_refused(struct lun_account *, int64_t bound, lun_us wall);
-/* Whether a hold of that much would be SHORT now, for all that is known, and then the account as it is (NULL is fine); nothing is taken. */
-bool lun_account_lacks(struct lun_account *, int64_t bound, lun_us wall, struct lun_account_view *);
+/* Of n accounts (those of one lun_money, and a request's own), all seen at one moment: which is the first for want of which a hold of that much would be SHORT
+ * now, for all that is known, and then that account as it is (NULL is fine); -1: none. Nothing is taken. */
+int lun_accounts_lacking(struct lun_account *const *, int n, int64_t bound, lun_us wall, struct lun_account_view *);
+/* The least that one of them has left, 0 or more; INT64_MAX: none has a limit. */
+int64_t lun_accounts_left(struct lun_account *const *, int n, lun_us wall);
 
 /* Takes a hold over n (0 to LUN_ACCOUNTS) accounts; a negative bound is 0. Not TAKEN: nothing was held, and *short_of tells why. `what` may be NULL where there is no ledger. */
 enum lun_taken lun_hold_take(struct lun_hold *, struct lun_money *, struct lun_account *const *, int n, int64_t bound, lun_us wall, const struct lun_bought *what,

@@ -28,7 +28,7 @@ const struct lun_server_counts *lun_server_counts(const struct lun_server *s) { 
 const char *lun_server_date(struct lun_server *s)
 {
     static const char days[] = "SunMonTueWedThuFriSat", months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-    time_t wall = (time_t)(lun_clock_wall() / LUN_SECOND);
+    time_t wall = time(NULL);
     if (*s->date && wall == s->date_of) return s->date;
     struct tm t;
     gmtime_r(&wall, &t);

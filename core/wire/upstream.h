@@ -104,7 +104,7 @@ void lun_upstream_pause(struct lun_upstream_call *, bool);
  * (HTTP/2) at once, and never blocks, not even during a name look-up. */
 void lun_upstream_close(struct lun_upstream_call *);
 
-/* What is known of a call; points in time are on lun_clock_now, 0: has not happened. */
+/* What is known of a call; points in time are those of the loop's turn they were seen in, 0: has not happened. */
 struct lun_upstream_times {
     lun_us started;             /* lun_upstream_call */
     lun_us connected;           /* a connection, new or kept, was ready for the request */

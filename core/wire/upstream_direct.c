@@ -61,7 +61,7 @@ static void send_request(struct lun_upstream_call *c)
 {
     struct link *l = c->direct.link;
     lun_timer_set(loop_of(c), &c->direct.clock, LUN_NEVER);
-    c->times.connected = lun_clock_now();
+    c->times.connected = loop_of(c)->now;
     c->times.reused = l->used;
     direct_write(c);
     link_watch(l);

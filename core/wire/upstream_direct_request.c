@@ -114,7 +114,7 @@ static void write_plain(struct lun_upstream_call *c)
         if (k < 0) { fail(c); return; }
         advance(c, (size_t)k);
     }
-    c->times.sent = lun_clock_now();
+    c->times.sent = c->upstream->reactor->loop.now;
 }
 
 /* A record of its own for each piece would be a send for each. */
@@ -141,7 +141,7 @@ static void write_tls(struct lun_upstream_call *c)
         if (k < 0) { fail(c); return; }
         lun_buf_drop(out, (size_t)k);
     }
-    c->times.sent = lun_clock_now();
+    c->times.sent = c->upstream->reactor->loop.now;
 }
 
 void direct_write(struct lun_upstream_call *c)

@@ -311,7 +311,7 @@ static void *spend(void *of)
         int bound = (int)(roll(&c->seed) % 400);
         if (lun_hold_take(h, c->money, c->accounts, 3, bound, 0, NULL, &short_of) == LUN_TAKEN) c->held++;
         else if (c->refused++, short_of.view.left >= bound) c->contrary++;
-        if (lun_account_lacks(c->accounts[i % 3], bound, 0, &v) && v.left >= bound) c->contrary++;
+        if (lun_accounts_lacking(c->accounts, 3, bound, 0, &v) >= 0 && v.left >= bound) c->contrary++;
         lun_account_look(c->accounts[i % 3], 0, &v);
         if (v.limit >= 0 && v.used + v.held > v.limit) c->broken++;
     }

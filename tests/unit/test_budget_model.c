@@ -429,6 +429,26 @@ static bool known(struct world *w, int account)
     return taken == LUN_TAKEN && h.seq;
 }
 
+/* The accounts of one request are asked together. */
+static void compare_together(struct world *w)
+{
+    struct lun_account *all[ACCOUNTS], *poorest = NULL;
+    struct lun_account_view v, found;
+    int64_t least = INT64_MAX;
+    int n = 0;
+    for (int i = 0; i < ACCOUNTS; i++) {
+        if (!known(w, i)) continue;
+        all[n++] = w->accounts[i];
+        lun_account_look(w->accounts[i], w->wall, &v);
+        if (v.limit >= 0 && v.left < least) least = v.left, poorest = w->accounts[i];
+    }
+    assert_int_equal(lun_accounts_left(all, n, w->wall), least);
+    if (!poorest) { assert_int_equal(lun_accounts_lacking(all, n, INT64_MAX, w->wall, NULL), -1); return; }
+    assert_int_equal(lun_accounts_lacking(all, n, least, w->wall, NULL), -1);
+    assert_ptr_equal(all[lun_accounts_lacking(all, n, least + 1, w->wall, &found)], poorest);
+    assert_int_equal(found.left, least);
+}
+
 static void compare(struct world *w)
 {
     for (int i = 0; i < ACCOUNTS; i++) {
@@ -440,9 +460,11 @@ static void compare(struct world *w)
         assert_int_equal(v.used, sum_of(&w->reference, row, false));
         assert_int_equal(v.held, sum_of(&w->reference, row, true));
         assert_int_equal(v.left, v.limit < 0 ? INT64_MAX : left_of(&w->reference, row));
-        assert_int_equal(lun_account_lacks(w->accounts[i], v.left, w->wall, NULL), false);
-        if (v.limit >= 0) assert_int_equal(lun_account_lacks(w->accounts[i], v.left + 1, w->wall, NULL), true);
+        assert_int_equal(lun_accounts_left(&w->accounts[i], 1, w->wall), v.left);
+        assert_int_equal(lun_accounts_lacking(&w->accounts[i], 1, v.left, w->wall, NULL), -1);
+        if (v.limit >= 0) assert_int_equal(lun_accounts_lacking(&w->accounts[i], 1, v.left + 1, w->wall, NULL), 0);
     }
+    compare_together(w);
 }
 
 /* What is not spent and not held goes back, to the last nano-dollar, however old its period. */
