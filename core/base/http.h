@@ -22,11 +22,21 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
+#include <strings.h>
 
 struct lun_slice { const char *at; size_t n; };     /* bytes of somebody else; not ended by a NUL; `at` may be NULL when n is 0 */
 
-bool lun_slice_is(struct lun_slice, const char *text);          /* equal */
-bool lun_slice_is_like(struct lun_slice, const char *text);     /* equal but for upper and lower case of ASCII letters */
+static inline bool lun_slice_is(struct lun_slice s, const char *text)          /* equal */
+{
+    size_t n = strlen(text);
+    return s.n == n && (!n || !memcmp(s.at, text, n));
+}
+static inline bool lun_slice_is_like(struct lun_slice s, const char *text)     /* equal but for upper and lower case of ASCII letters */
+{
+    size_t n = strlen(text);
+    return s.n == n && (!n || !strncasecmp(s.at, text, n));
+}
 
 struct lun_http_limits {    /* 431 when passed; each in bytes, line ends included */
     size_t line;            /* the request line */

@@ -94,16 +94,6 @@ bool lun_http_is_value(const char *text, size_t n)
     return lun_http_before_control(text, n) == n;
 }
 
-bool lun_slice_is(struct lun_slice s, const char *text)
-{
-    return s.n == strlen(text) && (!s.n || !memcmp(s.at, text, s.n));
-}
-
-bool lun_slice_is_like(struct lun_slice s, const char *text)
-{
-    return s.n == strlen(text) && (!s.n || !strncasecmp(s.at, text, s.n));
-}
-
 char *lun_http_lower(char *name)
 {
     for (char *p = name; *p; p++) if (*p >= 'A' && *p <= 'Z') *p += 'a' - 'A';
@@ -174,8 +164,13 @@ const char *lun_http_reason(int status)
 }
 bool lun_header_is_secret(const char *name)
 {
-    static const char *const secret[] = { "authorization", "x-api-key", "api-key", "cookie", "proxy-authorization", "set-cookie", "x-goog-api-key" };
-    for (size_t i = 0; i < sizeof secret / sizeof *secret; i++) if (*name == *secret[i] && !strcmp(name, secret[i])) return true;
-    return false;
+    switch (*name) {
+    case 'a': return !strcmp(name, "authorization") || !strcmp(name, "api-key");
+    case 'c': return !strcmp(name, "cookie");
+    case 'p': return !strcmp(name, "proxy-authorization");
+    case 's': return !strcmp(name, "set-cookie");
+    case 'x': return !strcmp(name, "x-api-key") || !strcmp(name, "x-goog-api-key");
+    default: return false;
+    }
 }
 

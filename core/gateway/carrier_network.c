@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { SECRET_ROOM = 256 };      /* most keys are shorter */
+
 struct network_carrier {
     struct lun_carrier carrier;
     struct lun_upstream *upstream;
@@ -27,12 +29,21 @@ static void on_bytes(void *self, const char *bytes, size_t n)          { struct 
 static void on_end(void *self, enum lun_kind kind, const char *detail) { struct carried *c = self; c->ear->end(c->ear_self, kind, detail); }
 static const struct lun_upstream_events events = { on_head, on_bytes, on_end };
 
-static char *joined(const char *prefix, const char *key)
+/* A key with what comes before it; wiped at the end. */
+struct secret { char *text; size_t n; char room[SECRET_ROOM]; };
+
+static void join(struct secret *s, const char *prefix, const char *key)
 {
     size_t n = strlen(prefix), length = strlen(key);
-    char *text = lun_alloc(n + length + 1);
-    memcpy(mempcpy(text, prefix, n), key, length + 1);
-    return text;
+    s->n = n + length + 1;
+    s->text = s->n <= sizeof s->room ? s->room : lun_alloc(s->n);
+    memcpy(mempcpy(s->text, prefix, n), key, length + 1);
+}
+
+static void wipe(struct secret *s)
+{
+    explicit_bzero(s->text, s->n);
+    if (s->text != s->room) free(s->text);
 }
 
 static void *send_letter(void *self, const struct lun_provider *provider, int key, lun_us connect_timeout, const struct lun_letter *letter,
@@ -43,14 +54,16 @@ static void *send_letter(void *self, const struct lun_provider *provider, int ke
     struct lun_pair headers[LUN_LETTER_HEADERS + 1];
     int n = 0;
     for (; n < letter->n_headers && n < LUN_LETTER_HEADERS; n++) headers[n] = letter->headers[n];
-    char *secret = key < 0 ? NULL : joined(letter->key_prefix, lun_snapshot_key(u->newest, provider, key));
-    if (secret) headers[n++] = (struct lun_pair){ letter->key_header, secret };
+    struct secret secret;
+    if (key >= 0) {
+        join(&secret, letter->key_prefix, lun_snapshot_key(u->newest, provider, key));
+        headers[n++] = (struct lun_pair){ letter->key_header, secret.text };
+    }
     *c = (struct carried){ ear, ear_self, NULL };
     c->call = lun_upstream_call(u->upstream, u->sites[provider->index], &(struct lun_upstream_request){
         .method = letter->method, .path = letter->path, .headers = headers, .headers_n = (size_t)n, .body = letter->body,
         .body_n = (size_t)letter->n_body, .connect_timeout = connect_timeout, .busy = lun_limit_calls(provider), .stream = letter->stream }, &events, c);
-    if (secret) explicit_bzero(secret, strlen(secret));
-    free(secret);
+    if (key >= 0) wipe(&secret);
     return c;
 }
 

@@ -73,20 +73,25 @@ lun_us lun_health_rests_until(const struct lun_target *t, lun_us now)
 
 bool lun_health_rests(const struct lun_target *t, lun_us now) { return lun_health_rests_until(t, now) != 0; }
 
-bool lun_health_begin(const struct lun_target *t, lun_us now, bool insist)
+static bool begin_by_circuit(const struct lun_target *t, lun_us now, bool insist)
 {
     struct lun_target_record *r = record_of(t);
     pthread_mutex_lock(&r->lock);
     bool go = insist || !until_locked(t, now);
-    if (go) {
-        if (!rules_of(t)->off) {
-            lun_breaker_begin(&r->breaker, now);
-            lun_standing_down_begin(t->provider, now);
-        }
-        atomic_fetch_add_explicit(&r->in_flight, 1, memory_order_relaxed);
-    }
+    if (go) lun_breaker_begin(&r->breaker, now);
     pthread_mutex_unlock(&r->lock);
     return go;
+}
+
+/* A closed circuit counts nobody in: no lock. */
+bool lun_health_begin(const struct lun_target *t, lun_us now, bool insist)
+{
+    struct lun_target_record *r = record_of(t);
+    bool off = rules_of(t)->off;
+    if (!off && (lun_breaker_closed(&r->breaker) ? !insist && others_until(t, now) : !begin_by_circuit(t, now, insist))) return false;
+    if (!off) lun_standing_down_begin(t->provider, now);
+    atomic_fetch_add_explicit(&r->in_flight, 1, memory_order_relaxed);
+    return true;
 }
 
 /* What an attempt's kind says of the target at all; of the circuit only those that break say something. */

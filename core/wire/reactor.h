@@ -20,7 +20,7 @@ struct lun_post {           /* news from another thread; embed it, set `run`; in
     bool posted;
     void (*run)(struct lun_post *);     /* on the reactor's thread, between enter and leave; may free it */
 };
-enum { LUN_REACTOR_AFTERWARDS = 4, LUN_REACTOR_TOGETHER = 16 };
+enum { LUN_REACTOR_AFTERWARDS = 4, LUN_REACTOR_TOGETHER = 32 };
 struct lun_reactor {
     struct event_base *base;
     struct lun_loop loop;

@@ -21,9 +21,11 @@ void direct_site(struct lun_upstream_site *s, const char *host)
 
 static void put_header(struct lun_buf *b, const struct lun_pair *h)
 {
+    const char *value = h->value;
+    while (*value == ' ' || *value == '\t') value++;
     lun_buf_puts(b, h->name);
     lun_buf_add(b, ": ", 2);
-    lun_buf_puts(b, h->value + strspn(h->value, " \t"));
+    lun_buf_puts(b, value);
     lun_buf_add(b, "\r\n", 2);
 }
 
@@ -52,9 +54,10 @@ static const char *put_fields(struct lun_upstream_call *c, const struct lun_upst
     for (size_t i = 0; i < r->headers_n; i++) {
         const struct lun_pair *h = &r->headers[i];
         if (!header_good(h)) return "a header's name or value has characters that HTTP forbids";
-        if (header_own(h) || (c->site->lines_n && site_names(c->site, h->name))) continue;
-        accept = accept || !strcasecmp(h->name, "accept");
-        agent = agent || !strcasecmp(h->name, "user-agent");
+        if (header_own(h) || site_names(c->site, h->name)) continue;
+        char first = *h->name | 32;
+        accept = accept || (first == 'a' && !strcasecmp(h->name, "accept"));
+        agent = agent || (first == 'u' && !strcasecmp(h->name, "user-agent"));
         put_header(&c->fields, h);
     }
     if (!agent) lun_buf_puts(&c->fields, "User-Agent: " USER_AGENT "\r\n");

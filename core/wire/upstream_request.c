@@ -9,16 +9,19 @@ bool header_good(const struct lun_pair *h)
 
 bool header_own(const struct lun_pair *h)
 {
-    static const char *const own[] = { "host", "content-length", "transfer-encoding", "connection", "accept-encoding", "expect", "te",
-                                       "trailer", "upgrade", "keep-alive", "http2-settings" };
-    char first = *h->name | 32;         /* most names begin with another letter: 0.4 us of a call less */
-    for (size_t i = 0; i < sizeof own / sizeof *own; i++) if (*own[i] == first && !strcasecmp(h->name, own[i])) return true;
+#define X(name) { name, sizeof name - 1 },
+    static const struct lun_slice own[] = { X("host") X("content-length") X("transfer-encoding") X("connection") X("accept-encoding") X("expect") X("te")
+                                            X("trailer") X("upgrade") X("keep-alive") X("http2-settings") };
+#undef X
+    size_t n = strlen(h->name);         /* most names are of another length, or begin with another letter: 0.4 us of a call less */
+    char first = *h->name | 32;
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) if (own[i].n == n && *own[i].at == first && !strcasecmp(h->name, own[i].at)) return true;
     return first == 'p' && !strncasecmp(h->name, "proxy-", 6);
 }
 
 bool site_names(const struct lun_upstream_site *s, const char *name)
 {
-    size_t n = strlen(name);
+    size_t n = s->lines_n ? strlen(name) : 0;
     for (int i = 0; i < s->lines_n; i++)
         if (!strncasecmp(s->lines[i], name, n) && (s->lines[i][n] == ':' || s->lines[i][n] == ';')) return true;
     return false;
@@ -34,8 +37,9 @@ bool path_good(const char *path) { return path[0] == '/' && lun_text_graphic(pat
 
 const char *method_set(struct lun_upstream_call *c, const char *method)
 {
-    size_t n = method ? strlen(method) : 0;
-    if (!n || n > 16 || strspn(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != n) return "the method is not one";
+    size_t n = 0;
+    while (method && method[n] >= 'A' && method[n] <= 'Z') n++;
+    if (!n || n > 16 || method[n]) return "the method is not one";
     bool get = !strcmp(method, "GET"), head = !strcmp(method, "HEAD");
     if ((get || head) && c->total) return "GET and HEAD have no body";
     c->once = !get && !head;

@@ -689,6 +689,28 @@ static void a_quota_forgets_what_is_older_than_its_window(void **s)
     lun_quota_free(q);
 }
 
+enum { ASKERS = 4, ASKED = 20000 };
+
+/* Over the ends of tenths: each of them is begun by whoever comes first. */
+static void *ask_often(void *quota)
+{
+    for (int i = 0; i < ASKED; i++) lun_quota_request(quota, i * (8 * S / ASKED));
+    return NULL;
+}
+
+static void requests_of_many_threads_are_all_counted(void **s)
+{
+    (void)s;
+    struct lun_quota *q = lun_quota_new(10 * S, 0);
+    pthread_t threads[ASKERS];
+    for (int i = 0; i < ASKERS; i++) assert_int_equal(pthread_create(&threads[i], NULL, ask_often, q), 0);
+    for (int i = 0; i < ASKERS; i++) pthread_join(threads[i], NULL);
+    int taken = 0;
+    while (lun_quota_take(q, 0.5, 8 * S)) taken++;
+    assert_int_equal(taken, ASKERS * ASKED / 2);
+    lun_quota_free(q);
+}
+
 /* A reload that failed half way puts the version before into force again. */
 static void a_client_goes_by_the_rate_that_was_applied_last(void **s)
 {
@@ -727,7 +749,7 @@ int main(void)
         cmocka_unit_test(a_slots_time_is_true_while_nobody_else_comes_or_leaves), cmocka_unit_test(threads_together_send_no_more_than_a_window_holds),
         cmocka_unit_test(a_client_goes_by_the_rate_that_was_applied_last),
         cmocka_unit_test(a_clients_rate_has_no_queue_and_says_how_long_to_wait), cmocka_unit_test(retries_are_a_share_of_recent_requests_and_some_at_least),
-        cmocka_unit_test(a_quota_forgets_what_is_older_than_its_window),
+        cmocka_unit_test(a_quota_forgets_what_is_older_than_its_window), cmocka_unit_test(requests_of_many_threads_are_all_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
