@@ -37,7 +37,7 @@ struct connection {
 static int ep, port, pids[PIDS], n_pids, n_all;
 static bool leaving, streaming;
 static struct connection *all;
-static char *request;
+static char *request, *number;         /* number: where in it the one of each request is written, so that no two texts are equal; NULL: nowhere */
 static size_t request_n;
 static double latencies[LATENCIES];
 static long n_latencies, answered, events, reads, errors;
@@ -76,6 +76,13 @@ static void join(struct connection *c)
     c->busy = false;
 }
 
+static void write_number(void)
+{
+    static unsigned long last;
+    unsigned long n = ++last;
+    for (int i = 8; i--; n /= 10) number[i] = (char)('0' + n % 10);
+}
+
 static void ask(struct connection *c, double due)
 {
     c->busy = true;
@@ -83,6 +90,7 @@ static void ask(struct connection *c, double due)
     c->head = c->need = c->n = 0;
     c->events = 0;
     c->due = due;
+    if (number) write_number();
     if (write(c->fd, request, request_n) != (ssize_t)request_n) errors++;
 }
 
@@ -300,6 +308,7 @@ static void read_body(const char *path, const char *key)
     request_n = (size_t)sprintf(request, "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Type: application/json\r\nAuthorization: Bearer %s\r\n"
                                 "%s%sContent-Length: %zu\r\n\r\n", port, key, getenv("LOAD_HEADER") ? getenv("LOAD_HEADER") : "", getenv("LOAD_HEADER") ? "\r\n" : "", n);
     memcpy(request + request_n, body, n);
+    if ((number = memmem(request + request_n, n, "No. 00000000", 12))) number += 4;
     request_n += n;
 }
 
