@@ -21,7 +21,7 @@ const char lun_usage_serve[] =
     "  --workers N        threads; default one per core\n"
     "  --core-dumps       a crash may write one, and debuggers may attach, as the system says. Otherwise none: keys are in memory\n"
     "\n"
-    "SIGTERM, SIGINT: no new connections, those open have 30 s (limits.stop) to finish; a second one ends them at once.\n"
+    "SIGTERM, SIGINT: no new connections, those open have 30 s (limits.stop) to finish, and are answered 503 then; a second one ends them at once.\n"
     "SIGHUP: reloads the configuration; so does a change of one of its files. What does not load changes nothing.\n"
     "SIGUSR1: opens the request log and the audit log anew, after they were moved away.\n"
     "SIGUSR2: starts the program anew, as it is on the disk by now, on the same listening sockets (wherever the file says). When that one is ready this\n"

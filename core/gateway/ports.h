@@ -63,6 +63,7 @@ struct lun_policy_port {                    /* NULL: no hooks (lunette.chat) */
 
 void lun_request_leave(struct lun_request *);               /* client: gone. Its last word; not after end() */
 void lun_request_pause(struct lun_request *, bool paused);  /* client: its buffer is full / has room. The last one told counts */
+void lun_request_cut(struct lun_request *);                 /* whoever owns it: the gateway stops. 503, or a torn stream, now */
 void lun_request_hurry(struct lun_request *);               /* whoever owns it: it is over for its client, and its `finish` is not waited for */
 void lun_request_answer(struct lun_request *, const struct lun_answer *);   /* policy: exactly once per ask, unless dropped; copied (arrays
                                                                are in the question's arena) */

@@ -94,6 +94,11 @@ static enum go too_late(request *r)
     return fail(r, &e);
 }
 
+static enum go cut(request *r)
+{
+    return fail(r, &(struct lun_error){ .code = LUN_CODE_OVERLOADED, .message = "The gateway was stopped before this was answered: ask again." });
+}
+
 static void tell_decided(request *r, const struct lun_decided *d) { if (r->ask.decided) r->ask.decided(r->ask.over_self, r->question, d); }
 
 static enum lun_hook deciding(const request *r) { return r->state == LUN_AT_CLASSIFY ? LUN_HOOK_CLASSIFY : r->state == LUN_AT_BUDGET ? LUN_HOOK_BUDGET : LUN_HOOK_SELECT; }
@@ -365,8 +370,9 @@ static void any_moment(request *r)
 {
     if (r->state >= LUN_AT_FINISH) return;
     if (r->gone) r->told_all && r->state == LUN_AT_STREAM ? complete(r) : over(r, LUN_TORN);
-    else if (r->loop->now >= r->deadline) {
+    else if (r->cut || r->loop->now >= r->deadline) {
         if (r->state == LUN_AT_STREAM && lun_attempt_complete(r->about)) complete(r);
+        else if (r->cut) cut(r);
         else too_late(r);
     }
 }
@@ -461,6 +467,7 @@ void lun_request_leave(request *r)
     r->gone = true;
     lun_loop_wake(r->loop, &r->task);
 }
+void lun_request_cut(request *r) { r->cut = true; lun_loop_wake(r->loop, &r->task); }
 void lun_request_pause(request *r, bool paused) { r->paused = paused; lun_loop_wake(r->loop, &r->task); }
 
 void lun_request_hurry(request *r)

@@ -97,7 +97,7 @@ struct lun_request {
     lun_us deadline;
     enum lun_state state;
     /* facts */
-    bool gone, paused, told_all;        /* told_all: it left when [DONE] had been said to it */
+    bool gone, paused, told_all, cut;   /* told_all: it left when [DONE] had been said to it; cut: the gateway stops */
     enum { LUN_IDLE, LUN_ASKING, LUN_ASKED, LUN_ANSWERED } hook; struct lun_answer answer;
     /* the plan */
     struct lun_plan plan; int at;       /* the next step */

@@ -29,7 +29,7 @@ struct lun_worker {
     struct lun_post ready, drain; _Atomic lun_us until;        /* cut then, at the latest */
     struct lun_timer reaper, cutter;
     lun_us keys_due;                            /* probe.h */
-    bool stopping;
+    bool stopping, cut;                         /* cut: what is open has been told that it is over */
     pthread_t thread; bool started;
 };
 
@@ -37,6 +37,7 @@ static _Thread_local struct lun_worker *here;      /* whose thread this is */
 
 #define WORKER_OF(member, at) ((struct lun_worker *)((char *)(at) - offsetof(struct lun_worker, member)))
 #define REAP_EVERY (100 * LUN_MS)
+#define LAST_WORD  (100 * LUN_MS)               /* for clients to take what they are told when they are cut */
 
 struct lun_reactor *lun_worker_reactor(struct lun_worker *w) { return w->reactor; }
 bool lun_worker_is_here(const struct lun_worker *w) { return here == w; }
@@ -264,7 +265,21 @@ static void drained(void *self)
     lun_timer_set(&w->reactor->loop, &w->reaper, w->reactor->loop.now);
 }
 
-static void cut_all(struct lun_timer *t) { end(WORKER_OF(cutter, t)); }
+static void cut_one(void *self, struct lun_request *r)
+{
+    (void)self;
+    lun_request_cut(r);
+}
+
+/* Who waits for an answer is told that none comes; mostly all have closed then, and that ends it. */
+static void cut_all(struct lun_timer *t)
+{
+    struct lun_worker *w = WORKER_OF(cutter, t);
+    if (w->cut || !w->server) { end(w); return; }
+    w->cut = true;
+    lun_worker_each(w, cut_one, NULL);
+    lun_timer_set(&w->reactor->loop, &w->cutter, w->reactor->loop.now + LAST_WORD);
+}
 
 static void drain_now(struct lun_post *p)
 {

@@ -241,7 +241,8 @@ end
 -- A chat request of so many bytes. fields: more of its JSON.
 function rivals.body(size, fields)
   local text = {}
-  local head = '{"model":"' .. (fields.model or "auto") .. '","messages":[{"role":"system","content":"You are a helpful assistant."},{"role":"user","content":"No. 00000000 '
+  local head = '{"model":"' .. (fields.model or "auto") .. '","messages":[{"role":"system","content":"You are a helpful assistant."},'
+    .. '{"role":"user","content":"No. 00000000 '         -- load.c counts there
   local tail = '"}],"temperature":0.7,"max_tokens":' .. (fields.max_tokens or 256) .. (fields.more or "") .. "}"
   local words = 'He said \\"hello\\" and left, as one does;\\n then came back. '
   local left = size - #head - #tail

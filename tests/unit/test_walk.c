@@ -620,6 +620,23 @@ TEST(a_client_that_leaves_closes_the_provider_at_once)
     assert_int_equal((int)health('a').failures, 0);
 }
 
+TEST(who_is_cut_is_told_so_at_once_and_has_not_left)
+{
+    open_house(1);
+    world_script(w, 'a', "+5000 200 w end");
+    world_script(w, 'a', "200 e +5000 e");
+    struct asked *one = ask(w, false), *two = ask(w, true);
+    world_until(w, SECONDS(0.5));
+    cut(one), cut(two);
+    world_settle(w);
+    came(one, 503, "a=cancelled");
+    assert_int_equal(one->ended_at, one->cut_at);
+    assert_true(has(got(one), "stopped"));
+    assert_int_equal(two->done.status, 200);
+    assert_int_equal(two->end, LUN_TORN);
+    assert_string_equal(two->done.code, "overloaded");
+}
+
 TEST(a_provider_has_one_second_after_done_to_end_so_that_its_connection_lives)
 {
     open_house(1);
@@ -1546,7 +1563,7 @@ int main(int argc, char **argv)
         T(after_seconds_of_silence_a_stream_gets_a_head_and_a_comment_line_and_falling_over_goes_on),
         T(after_a_keep_alive_head_any_refusal_is_an_error_event_and_a_torn_end),
         T(without_keepalive_nothing_is_said_before_an_answer),
-        T(a_client_that_leaves_closes_the_provider_at_once),
+        T(a_client_that_leaves_closes_the_provider_at_once), T(who_is_cut_is_told_so_at_once_and_has_not_left),
         T(a_provider_has_one_second_after_done_to_end_so_that_its_connection_lives),
         T(a_step_that_is_slow_gets_company_the_first_good_event_wins_and_the_loser_is_no_failure),
         T(never_more_than_two_are_in_flight_and_a_companion_that_fails_is_not_replaced),

@@ -115,7 +115,15 @@ static void go_away(struct mind *m)
     leave(m->asked);
 }
 
-static void leave_fire(struct lun_timer *t) { go_away(OF(t, leave_timer)); }
+/* Or the gateway stops. Not drawn, as below. */
+static void leave_fire(struct lun_timer *t)
+{
+    struct mind *m = OF(t, leave_timer);
+    if ((w->seed + (uint64_t)m->asked->id) % 3) { go_away(m); return; }
+    quiet(m);
+    cut(m->asked);
+}
+
 static void pause_fire(struct lun_timer *t) { pause_client(OF(t, pause_timer)->asked, false); }
 
 static void told(struct asked *c)

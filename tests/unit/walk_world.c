@@ -509,6 +509,7 @@ static void check_end(struct asked *c, enum lun_end end)
     struct world *w = c->w;
     struct call *from = c->from;
     MUST(w, w->late || w->loop.now <= c->deadline, "the deadline has passed");
+    MUST(w, !c->cut || w->loop.now == c->cut_at, "told later than cut");
     for (struct call *k = w->calls; k; k = k->next) MUST(w, k->asked != c || k->closed, "told the end with a call open");
     for (struct lun_trial *t = c->q.trials; t; t = t->next) MUST(w, t->closed, "told the end with an attempt open");
     if (end == LUN_TORN) MUST(w, c->error && c->stream, "torn without an error event");
@@ -551,6 +552,15 @@ void leave(struct asked *c)
     c->left = true;
     SAY(c->w, "client %d leaves", c->id);
     lun_request_leave(c->r);
+}
+
+void cut(struct asked *c)
+{
+    if (c->left || c->ended) return;
+    c->cut = true;
+    c->cut_at = c->w->loop.now;
+    SAY(c->w, "the gateway stops: client %d", c->id);
+    lun_request_cut(c->r);
 }
 
 void pause_client(struct asked *c, bool paused)

@@ -48,7 +48,7 @@ struct call {
 struct asked {
     struct asked *next; struct world *w; int id; const char *name;
     struct lun_arena arena; struct lun_question q; struct lun_request *r; struct lun_ask ask;
-    bool stream, left, ended, over, paused; int heads, status; enum lun_end end; lun_us said, deadline, ended_at;
+    bool stream, left, cut, ended, over, paused; int heads, status; enum lun_end end; lun_us said, deadline, ended_at, cut_at;
     char head[2048], trailers[1024];            /* "name: value\n" each */
     struct lun_buf got, content;                /* all bytes; those of a provider */
     int comments; bool error; struct call *from;
@@ -104,6 +104,7 @@ void world_check(struct world *);                           /* what must hold be
 
 bool no_turn(const struct lun_trial *);          /* it came to nothing at once, as its target had no turn to give */
 void leave(struct asked *);
+void cut(struct asked *);           /* the gateway stops */
 void pause_client(struct asked *, bool);
 struct lun_plan plan_of(struct asked *, const char *letters);       /* steps like w->step, in the question's arena */
 void answer_now(struct asked *, const struct lun_answer *);         /* of a hook that was kept waiting */
