@@ -34,11 +34,9 @@ static void take_turn(attempt *a)
  * which is our guess, only as long as a later step can serve. */
 static bool must_rest(const attempt *a)
 {
-    struct lun_health_view view;
     if (a->insist || !lun_health_rests(a->step.target, now(a))) return false;
     if (a->trial.hedge || lun_plan_passes(a->request->question, &a->request->plan, a->index)) return true;
-    lun_health_look(a->step.target, now(a), &view);
-    return view.circuit == LUN_CIRCUIT_CLOSED;
+    return lun_health_barred_until(a->step.target, now(a)) != 0;
 }
 
 static void skip(attempt *a, const char *why)
@@ -50,7 +48,7 @@ static void skip(attempt *a, const char *why)
 /* Its step says how long it may queue, and the rest is over by then: it is waited for, where no later step can serve meanwhile. */
 static bool sits_it_out(attempt *a)
 {
-    lun_us until = lun_health_rests_until(a->step.target, now(a)), soon = now(a) + LUN_SECOND;
+    lun_us until = lun_health_barred_until(a->step.target, now(a)), soon = now(a) + LUN_SECOND;
     if (!a->step.wait || a->step.wait == LUN_NEVER || a->trial.hedge || until > a->wait_until || now(a) >= a->wait_until) return false;
     if (lun_plan_passes(a->request->question, &a->request->plan, a->index)) return false;
     lun_depart_leave(a);

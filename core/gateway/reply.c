@@ -42,10 +42,10 @@ static void tell_trials(const struct lun_question *q, struct lun_buf *out, bool 
     }
 }
 
-/* When a target can take something again: after its rest, and when its queue had a turn to give. */
+/* When a target would be asked again: when its provider no longer bars it (an open circuit does not, where no other can serve), and when its queue had a turn to give. */
 static lun_us free_again(const struct lun_question *q, const struct lun_target *target)
 {
-    lun_us until = lun_health_rests_until(target, q->loop->now);
+    lun_us until = lun_health_barred_until(target, q->loop->now);
     for (const struct lun_trial *t = q->trials; t; t = t->next)
         if (t->target == target && t->kind == LUN_KIND_POOL_FULL && t->ended + t->retry_after > until) until = t->ended + t->retry_after;
     return until;

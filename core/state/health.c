@@ -71,6 +71,13 @@ lun_us lun_health_rests_until(const struct lun_target *t, lun_us now)
     return until;
 }
 
+lun_us lun_health_barred_until(const struct lun_target *t, lun_us now)
+{
+    if (rules_of(t)->off) return 0;
+    if (lun_breaker_closed(&record_of(t)->breaker)) return others_until(t, now);
+    return later(resting(&provider_record(t->provider)->cooling_until, now), keys_until(t, now));
+}
+
 bool lun_health_rests(const struct lun_target *t, lun_us now) { return lun_health_rests_until(t, now) != 0; }
 
 static bool begin_by_circuit(const struct lun_target *t, lun_us now, bool insist)

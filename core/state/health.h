@@ -61,6 +61,8 @@ void lun_health_rest(const struct lun_target *, int key, const struct lun_rests 
 bool lun_health_rests(const struct lun_target *, lun_us now);
 lun_us lun_health_rests_until(const struct lun_target *, lun_us now);   /* 0: does not rest; LUN_NEVER: until somebody acts. While the
                                                                    probes of a half-open circuit are out: a second from now */
+/* The same of what bars it even where no other can serve: its provider's own word. An open circuit, which is our guess, does not: it is asked all the same. */
+lun_us lun_health_barred_until(const struct lun_target *, lun_us now);
 
 /* Keys, by their place in provider->keys. usable: neither out, nor resting for this target or everywhere. They are taken in
  * turn (round robin over the usable ones). A place that is not there is never usable; -1 is, where the provider has no keys. */

@@ -150,6 +150,35 @@ describe("a circuit", function()
     assert.equal(200, g:ask("hi").status)
   end)
 
+  it("does not make the client wait where nobody else can serve: it would be asked all the same", function()
+    local g = t.gateway { targets = { "a" }, providers = { a = { 503, 503, 503, 503, 503, 503, "back" } },
+                          policy = [[local l = require "lunette"
+                            return { select = function(r, targets) l.note("circuit", targets[1].circuit) end }]] }
+    for _ = 1, 6 do assert.equal("1", g:ask("hi").headers["retry-after"]) end
+    t.advance(1)
+    local answer = g:ask "hi"
+    assert.same({ 200, "open" }, { answer.status, answer.notes.circuit })
+  end)
+
+  it("does not hide what the provider itself has said: after a 429 it is left alone for as long as that says", function()
+    local g = t.gateway { targets = { "a" }, providers = { a = { 503, 503, 503, 503, 503, { status = 429, headers = { ["retry-after"] = "20" } }, "back" } } }
+    for _ = 1, 5 do g:ask "hi" end
+    assert.equal("20", g:ask("hi").headers["retry-after"])
+    t.advance(5)
+    local answer = g:ask "hi"
+    assert.same({ 429, "15", 6 }, { answer.status, answer.headers["retry-after"], g:provider "a".requests })
+    t.advance(15)
+    assert.equal(200, g:ask("hi").status)
+  end)
+
+  it("and its provider's word: a step that may wait waits for the end of that alone", function()
+    local g = t.gateway { targets = { "a" }, policy = [[return { select = function(r, targets) return targets:steps { wait = 30 } end }]],
+                          providers = { a = { 503, 503, 503, 503, 503, { status = 429, headers = { ["retry-after"] = "20" } }, "back" } } }
+    for _ = 1, 6 do g:ask "hi" end
+    local answer = g:ask "hi"
+    assert.same({ 200, 20 }, { answer.status, answer.latency })
+  end)
+
   it("is seen by policies", function()
     local g = gateway { policy = [[local l = require "lunette" return {
       select = function(r, targets) return targets end,
