@@ -136,7 +136,7 @@ struct lunette_query {
 struct lunette_callbacks {
     size_t size;
     /* Status and headers as the HTTP interface would send them (x-lunette-target, …; names in lower case). A refusal is an answer too: 4xx or
-     * 5xx with an error in JSON. Of a stream (content-type: text/event-stream) this comes with the first good event. */
+     * 5xx with an error in JSON. Of a stream (content-type: text/event-stream; charset=utf-8) this comes with the first good event. */
     bool (*head)(void *user, int status, const struct lunette_header *headers, size_t n_headers);
     /* A whole body, or whole events of a stream ("data: {…}\n\n"). */
     bool (*bytes)(void *user, const char *bytes, size_t n);

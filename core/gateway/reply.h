@@ -50,7 +50,7 @@ enum lun_code lun_code_of_status(int status);       /* the first of that status;
     X(PROVIDER_REQUEST_ID, "x-request-id",   "a target answered", "the provider's own id, where it gave one") \
     X(SHOULD_RETRY, "x-should-retry",        "some errors",       "whether it is of use to ask again, for the official SDKs: see the codes") \
     X(RETRY_AFTER,  "retry-after",           "some errors",       "seconds until a target is asked again; an open circuit is no reason to wait, as the last target that there is is asked all the same") \
-    X(CONTENT_TYPE, "content-type",          "there is a body",   "`application/json` or `text/event-stream`") \
+    X(CONTENT_TYPE, "content-type",          "there is a body",   "`application/json` or `text/event-stream; charset=utf-8`") \
     X(CACHE_CONTROL, "cache-control",        "streams",           "`no-cache`") \
     X(BUFFERING,    "x-accel-buffering",     "streams",           "`no`: a proxy in front is not to hold events back")
 #define X(id, ...) LUN_HEADER_##id,

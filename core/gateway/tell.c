@@ -2,7 +2,6 @@
 #include "gateway/reply.h"
 #include "gateway/walk.h"
 #include <string.h>
-#include <strings.h>
 
 typedef struct lun_request request;
 
@@ -14,10 +13,13 @@ static void head(request *r, const struct lun_head *h)
     r->ask.client->head(r->ask.client_self, h);
 }
 
+/* Events are UTF-8 whatever a provider says of them (WHATWG HTML, "Server-sent events"). It is said, as OpenAI does: a text/… of which nothing is
+ * said is ISO-8859-1 to clients that go by RFC 2616 (Python's requests). */
+static const char events_type[] = "text/event-stream; charset=utf-8";
+
 static const char *type_of(const char *given, bool stream)
 {
-    const char *type = stream ? "text/event-stream" : "application/json";
-    return given && (!stream || !strncasecmp(given, type, strlen(type))) ? given : type;
+    return stream ? events_type : given ? given : "application/json";
 }
 
 void lun_tell_head(request *r, const struct lun_trial *t, const char *content_type, int64_t length)
@@ -65,7 +67,7 @@ void lun_tell_keepalive(request *r)
     struct lun_head h;
     if (r->loop->now < lun_tell_keepalive_due(r)) return;
     if (!r->headed) {
-        lun_reply_head(r->question, 200, "text/event-stream", NULL, NULL, NULL, -1, &h);
+        lun_reply_head(r->question, 200, events_type, NULL, NULL, NULL, -1, &h);
         head(r, &h);
     }
     lun_tell_bytes(r, ":\n", 2);

@@ -103,7 +103,7 @@ describe("D4 the response cache", function()
       assert.equal("one two", answer.text)
       assert.is_true(answer.clean)
       assert.equal("[DONE]", answer.events[#answer.events])
-      assert.equal("text/event-stream", answer.headers["content-type"])
+      assert.equal("text/event-stream; charset=utf-8", answer.headers["content-type"])
     end
     local answer = visits[9]:rest()
     assert.equal("one two", answer.text)

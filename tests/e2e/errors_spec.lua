@@ -297,7 +297,7 @@ describe("an answer", function()
   it("that streams says so too, but for what is known only at its end", function()
     local answer = gateway:chat { stream = true }
     common(answer)
-    assert.equal("text/event-stream", answer.headers["content-type"])
+    assert.equal("text/event-stream; charset=utf-8", answer.headers["content-type"])
     for _, name in ipairs { "cost", "latency-ms", "overhead-ms" } do assert.is_nil(answer.headers["x-lunette-" .. name]) end
     assert.is_nil(answer.trailers)
   end)

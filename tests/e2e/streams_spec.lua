@@ -88,7 +88,7 @@ describe("a stream's 200", function()
     visit:expect "from b"
     assert.equal(200, visit:head().status)
     assert.equal("b/up", visit:head().headers["x-lunette-target"])
-    assert.equal("text/event-stream", visit:head().headers["content-type"])
+    assert.equal("text/event-stream; charset=utf-8", visit:head().headers["content-type"])
     other:piece("", "stop")
     other:event "[DONE]"
     other:finish()
@@ -133,7 +133,7 @@ describe("after a silence", function()
     local visit, call, g = begin { gateway = gateways.alive, headers = { te = "trailers" } }
     assert.equal(":\n", visit:chunk())
     assert.equal(200, visit:head().status)
-    assert.equal("text/event-stream", visit:head().headers["content-type"])
+    assert.equal("text/event-stream; charset=utf-8", visit:head().headers["content-type"])
     assert.is_nil(visit:head().headers["x-lunette-target"])
     assert.is_nil(visit:head().headers["x-lunette-model"])
     assert.is_string(visit:head().headers["x-lunette-request-id"])

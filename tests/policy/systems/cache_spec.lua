@@ -347,7 +347,7 @@ describe("D4 the response cache: a stream", function()
     assert.equal("hit", cache(second))
     assert.equal(0, second.latency)
     assert.is_true(second.clean and second.done)
-    assert.equal("text/event-stream", second.headers["content-type"])
+    assert.equal("text/event-stream; charset=utf-8", second.headers["content-type"])
     assert.equal("Xin chào", second.text)
     for _, event in ipairs(second.events) do assert.is_nil(event.data:find "usage") end
   end)
