@@ -296,3 +296,14 @@ describe("lunette test", function()
     assert.truthy(out:find("not ok", 1, true))
   end)
 end)
+
+describe("a runner that is not told what to run", function()
+  for _, runner in ipairs { "examples/run", "tests/clients/run", "tests/tokens/run" } do
+    it("says so and does nothing: " .. runner, function()
+      local status, out, err = e2e.run { runner }
+      assert.not_equal(0, status)
+      assert.equal("", out)
+      assert.matches("usage: run ", err)
+    end)
+  end
+end)
