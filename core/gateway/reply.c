@@ -235,6 +235,7 @@ void lun_reply_head(struct lun_question *q, int status, const char *content_type
     put(&l, LUN_HEADER_POLICY, visible(q->arena, q->snapshot->version));
     put(&l, LUN_HEADER_LABELS, visible(q->arena, labels(q)));
     if (t || e || done) put_target(&l, q, t);
+    if (!t || !t->provider_request_id || !exposed(q)) put(&l, LUN_HEADER_PROVIDER_REQUEST_ID, q->id);
     if (done) put(&l, LUN_HEADER_CACHE, lun_cache_result_name(done->cache));
     if (done && length >= 0) put_figures(&l, q, done);
     if (e) put(&l, LUN_HEADER_SHOULD_RETRY, codes[e->code].should_retry);

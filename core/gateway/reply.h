@@ -47,7 +47,7 @@ enum lun_code lun_code_of_status(int status);       /* the first of that status;
     X(LATENCY,      "x-lunette-latency-ms",  "not in a stream's head", "from the request's arrival to its end") \
     X(OVERHEAD,     "x-lunette-overhead-ms", "not in a stream's head", "of that, what was not spent waiting for a provider") \
     X(BUDGET_LEFT,  "x-lunette-budget-left", "not in a stream's head", "USD left in the scarcest of the budgets that it counts to; missing without a limit") \
-    X(PROVIDER_REQUEST_ID, "x-request-id",   "a target answered", "the provider's own id, where it gave one") \
+    X(PROVIDER_REQUEST_ID, "x-request-id",   "always",            "what the official SDKs show as `request_id`: the provider's own id where it gave one, else that of `x-lunette-request-id`") \
     X(SHOULD_RETRY, "x-should-retry",        "some errors",       "whether it is of use to ask again, for the official SDKs: see the codes") \
     X(RETRY_AFTER,  "retry-after",           "some errors",       "seconds until a target is asked again; an open circuit is no reason to wait, as the last target that there is is asked all the same") \
     X(CONTENT_TYPE, "content-type",          "there is a body",   "`application/json` or `text/event-stream; charset=utf-8`") \

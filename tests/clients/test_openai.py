@@ -81,6 +81,7 @@ class Errors(unittest.TestCase):
         with self.assertRaises(kind) as caught:
             client(key).chat.completions.create(model=model, messages=MESSAGES)
         self.assertEqual(caught.exception.code, code)
+        self.assertEqual(caught.exception.request_id, caught.exception.body["request_id"])
         self.assertIn(words, str(caught.exception))
 
     def test_an_unknown_key(self):

@@ -7,6 +7,8 @@ local function is_error(answer, status, code, type, retry)
   assert.same({ status, code, type }, { answer.status, e.code, e.type })
   assert.same({ status, null, retry }, { e.status, e.param, answer.headers["x-should-retry"] })
   assert.equal("application/json", answer.headers["content-type"])
+  assert.truthy(e.request_id)
+  assert.same({ e.request_id, e.request_id }, { answer.headers["x-lunette-request-id"], answer.headers["x-request-id"] })
   assert.is_true(answer.clean)
 end
 local function says(answer, ...)
@@ -292,6 +294,17 @@ describe("an answer", function()
     assert.truthy(tonumber(answer.headers["x-lunette-cost"]) > 0)
     assert.truthy(tonumber(answer.headers["x-lunette-overhead-ms"]) <= tonumber(answer.headers["x-lunette-latency-ms"]))
     assert.is_nil(answer.headers["x-lunette-budget-left"])
+  end)
+
+  it("has an id by the name that the official SDKs look for, also where its provider gave none", function()
+    local provider = e2e.provider [[return function() return { text = "fine" } end]]
+    local other = e2e.gateway { env = { A = provider.url },
+                                config = [[return { providers = { a = { base_url = env "A" } }, models = { m = { { provider = "a", model = "up" } } } }]] }
+    for _, stream in ipairs { false, true } do
+      local answer = other:chat { stream = stream }
+      assert.truthy(answer.headers["x-request-id"])
+      assert.equal(answer.headers["x-lunette-request-id"], answer.headers["x-request-id"])
+    end
   end)
 
   it("that streams says so too, but for what is known only at its end", function()
