@@ -31,9 +31,10 @@ for name, route in pairs(routes) do
   })
 end
 
--- Those that cannot cost more than the ceiling, in USD; all, where there is none.
+-- Those that cannot cost more than the ceiling, in USD, as far as their price is known; all, where there is no ceiling.
 local function within(targets, ceiling, request)
-  return targets:where(function(target) return not ceiling or (target:max_cost(request) or ceiling) <= ceiling end)
+  if not ceiling then return targets end
+  return targets:where(function(target) return (target:max_cost(request) or math.huge) <= ceiling end)
 end
 
 return {
@@ -47,7 +48,9 @@ return {
     local chosen = within(targets:of(route.model), route.ceiling, request)
     local last = within(targets, 0.05, request):by "price.input"
     if #chosen + #last == 0 then
-      return lunette.refuse { status = 402, message = "This could cost more than a " .. name .. " question may: ask for fewer tokens (max_tokens)." }
+      return lunette.refuse {
+        status = 402, message = "No model is known to cost at most what a " .. name .. " question may: ask for fewer tokens (max_tokens).",
+      }
     end
     return route.order(chosen, request) .. last
   end,

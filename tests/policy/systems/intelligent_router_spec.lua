@@ -114,6 +114,21 @@ describe("E2 when a route fails", function()
     assert.equal(402, first(MEDIUM, 70000))
   end)
 
+  it("what has no price that is known fits no ceiling, and answers where there is none", function()
+    local models = { ["deepseek-v3.2"] = { { provider = "unpriced", model = "d" }, { provider = "priced", model = "d", price = { input = 1, output = 2 } } } }
+    for _, name in ipairs { "gemini-2.5-flash", "claude-sonnet-4.5", "gpt-4.1" } do models[name] = { { provider = "unpriced", model = name } } end
+    local parts = { policy = "policies/intelligent_router.lua", models = models, price = false }
+    local function ask_with(question) return t.gateway(parts):ask(question) end
+    assert.equal("priced", ask_with({ text = SIMPLE }).provider)
+    assert.equal("priced", ask_with({ text = MEDIUM, max_tokens = 20000 }).provider)     -- 0.04
+    assert.equal(402, ask_with({ text = SIMPLE, max_tokens = 60000 }).status)            -- 0.12
+    assert.equal("claude-sonnet-4.5", ask_with({ text = SIMPLE, tags = { tier = "premium" } }).model)
+    models["deepseek-v3.2"][2] = nil
+    local refused = ask_with { text = SIMPLE, max_tokens = 1 }
+    assert.equal(402, refused.status)
+    assert.is_truthy(refused.json.error.message:find("known to cost", 1, true))
+  end)
+
   it("the ceiling holds for megabytes", function()
     for _, n in ipairs { 1000000, 3000000, 7000000 } do assert.equal(402, gateway():ask({ text = ("a"):rep(n) }).status) end
   end)
