@@ -20,6 +20,7 @@ struct lun_canary {
     struct lun_canary_rule rule;        /* a copy; of what it points to only whether it is there */
     enum lun_canary_state state;
     bool begun;                         /* looked at once, or known from an earlier run */
+    bool away;                          /* the configuration says nothing of it */
     int stage;                          /* from 0 */
     lun_us since;                       /* this stage; 0: from the next look on */
     struct slice slices[SLICES]; int64_t slice;     /* stages use the first; watches one after the other: the present one's number */
@@ -135,14 +136,37 @@ static void roll_back(struct lun_canary *c, const char *by, const char *why)
     publish(c, false);
 }
 
+/* Slower than what is allowed by now, of the good ones there were. */
+static void recount(struct lun_canary *c)
+{
+    uint64_t within;
+    for (int i = 0; i < SLICES; i++) {
+        uint64_t all = lun_histogram_cumulate(&c->slices[i].latency, &c->rule.p99, 1, &within);
+        c->slices[i].slow = (int64_t)(all - within);
+    }
+}
+
+/* What was measured while it had another share, or before it was away, says nothing of this stage. */
 void lun_canary_apply(struct lun_canary *c, const struct lun_canary_rule *rule)
 {
     pthread_mutex_lock(&c->lock);
     bool first = !c->rule.n_stages;     /* what is known of an earlier run is no news */
+    double share = share_of(c);
+    lun_us p99 = c->rule.p99;
     c->rule = *rule;
     if (c->stage >= rule->n_stages || c->state == LUN_CANARY_WATCHING) c->stage = rule->n_stages - 1;
+    if (p99 != rule->p99) recount(c);
+    if (is_active(c) && (c->away || share < share_of(c) || share > share_of(c))) clear(c), c->since = 0;
+    c->away = false;
     publish(c, false);
     if (first) c->told.state = c->state, c->told.share = share_of(c);
+    pthread_mutex_unlock(&c->lock);
+}
+
+void lun_canary_leave(struct lun_canary *c)
+{
+    pthread_mutex_lock(&c->lock);
+    c->away = true;
     pthread_mutex_unlock(&c->lock);
 }
 

@@ -60,8 +60,10 @@ struct lun_canary_rule {                /* an entry of `canaries`; in the snapsh
 
 struct lun_canary *lun_canary_new(void);            /* waiting */
 void lun_canary_free(struct lun_canary *);
-/* What the configuration says of it, from now on. */
+/* What the configuration says of it, from now on. A stage that gets another share begins anew. With another p99 what there was is counted by that, as
+ * closely as the p99 that is shown. */
 void lun_canary_apply(struct lun_canary *, const struct lun_canary_rule *);
+void lun_canary_leave(struct lun_canary *);         /* it says nothing of it any more; a stage begins anew when it does again */
 
 /* Whether somebody at `place`, in [0, 1), is new: who is new at a share is so at every larger one. *run names the present rollout, for _count. */
 bool lun_canary_draw(const struct lun_canary *, double place, uint64_t *run);

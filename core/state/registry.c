@@ -131,6 +131,11 @@ static struct lun_tag_values *values_of(struct lun_registry *r, const struct lun
     return v;
 }
 
+static void leave(void *self, const char *name, struct lun_canary *c)
+{
+    if (!lun_snapshot_canary(self, name)) lun_canary_leave(c);
+}
+
 void lun_registry_apply(struct lun_registry *r, const struct lun_snapshot *s)
 {
     for (int i = 0; i < s->n_targets; i++) lun_target_state_apply(&s->targets[i]);
@@ -142,6 +147,7 @@ void lun_registry_apply(struct lun_registry *r, const struct lun_snapshot *s)
     account(r, "total", "", &s->total);
     for (int i = 0; i < s->n_tags; i++) values_of(r, &s->tags[i]);
     for (int i = 0; i < s->n_canaries; i++) lun_canary_apply(s->canaries[i].state, &s->canaries[i]);
+    lun_registry_canaries(r, leave, (void *)s);
     lun_cache_resize(r->cache, (size_t)s->cache.size);
     r->zone = s->zone;
 }

@@ -93,6 +93,60 @@ static void a_watch_looks_back_as_long_as_a_reload_says(void **state)
     lun_canary_free(c);
 }
 
+static void another_p99_counts_what_there_was_by_itself(void **state)
+{
+    uint64_t run;
+    struct lun_canary_rule off = plain, strict = plain;
+    (void)state;
+    off.p99 = 0, strict.p99 = 100 * LUN_MS;
+    struct lun_canary *c = begun(&off, &run);
+    for (int i = 0; i < 200; i++) assert_false(lun_canary_count(c, run, true, i < 2 ? 800 * LUN_MS : 200 * LUN_MS, 30 * LUN_SECOND));
+    lun_canary_apply(c, &plain);
+    assert_false(lun_canary_count(c, run, true, LUN_MS, 31 * LUN_SECOND));
+    assert_false(lun_canary_look(c, 32 * LUN_SECOND));
+    lun_canary_apply(c, &strict);
+    assert_true(lun_canary_look(c, 32 * LUN_SECOND));
+    assert_int_equal(LUN_CANARY_ROLLED_BACK, seen(c, 32 * LUN_SECOND).state);
+    lun_canary_free(c);
+}
+
+static void a_stage_of_another_share_begins_anew(void **state)
+{
+    uint64_t run;
+    struct lun_canary_rule other = plain, faster = plain;
+    (void)state;
+    other.stages[0] = 40, faster.every = 50 * LUN_SECOND;
+    struct lun_canary *c = begun(&plain, &run);
+    for (int i = 0; i < 100; i++) assert_false(lun_canary_count(c, run, true, 1, 2 * LUN_SECOND));
+    lun_canary_apply(c, &other);
+    assert_int_equal(0, seen(c, 2 * LUN_SECOND).samples);
+    for (int i = 0; i < 100; i++) assert_false(lun_canary_count(c, run, true, 1, 40 * LUN_SECOND));
+    assert_false(lun_canary_look(c, 99 * LUN_SECOND));
+    assert_true(lun_canary_look(c, 100 * LUN_SECOND));
+    lun_canary_free(c);
+    c = begun(&plain, &run);                            /* what leaves the share as it is does not */
+    for (int i = 0; i < 100; i++) assert_false(lun_canary_count(c, run, true, 1, 2 * LUN_SECOND));
+    lun_canary_apply(c, &faster);
+    assert_true(lun_canary_look(c, 51 * LUN_SECOND));
+    lun_canary_free(c);
+}
+
+static void one_that_was_away_begins_its_stage_anew(void **state)
+{
+    uint64_t run;
+    (void)state;
+    struct lun_canary *c = begun(&plain, &run);
+    for (int i = 0; i < 100; i++) assert_false(lun_canary_count(c, run, true, 1, 2 * LUN_SECOND));
+    lun_canary_leave(c);
+    lun_canary_apply(c, &plain);
+    assert_false(lun_canary_look(c, 7200 * LUN_SECOND));
+    for (int i = 0; i < 100; i++) assert_false(lun_canary_count(c, run, true, 1, 7201 * LUN_SECOND));
+    assert_false(lun_canary_look(c, 7259 * LUN_SECOND));
+    assert_true(lun_canary_look(c, 7260 * LUN_SECOND));
+    assert_int_equal(2, seen(c, 7260 * LUN_SECOND).stage);
+    lun_canary_free(c);
+}
+
 static void it_fails_when_it_cannot_pass_any_more_and_not_before(void **state)
 {
     uint64_t run;
@@ -276,6 +330,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_is_new_stays_so),
         cmocka_unit_test(exactly_the_limit_passes), cmocka_unit_test(a_probe_of_an_earlier_rollout_says_nothing_of_this_one), cmocka_unit_test(a_watch_looks_back_as_long_as_a_reload_says),
+        cmocka_unit_test(another_p99_counts_what_there_was_by_itself), cmocka_unit_test(a_stage_of_another_share_begins_anew),
+        cmocka_unit_test(one_that_was_away_begins_its_stage_anew),
         cmocka_unit_test(it_fails_when_it_cannot_pass_any_more_and_not_before),
         cmocka_unit_test(a_watch_forgets),
         cmocka_unit_test(limits_can_be_off),

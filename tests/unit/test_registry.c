@@ -208,6 +208,45 @@ static void what_a_provider_claimed_is_forgotten_only_where_what_it_is_measured_
     lun_registry_free(r);
 }
 
+static struct lun_snapshot *with_canaries(struct lun_registry *r, int n)
+{
+    static const char *const names[] = { "a", "b" };
+    struct lun_snapshot *s = lun_snapshot_new();
+    struct lun_canary_rule *rules = lun_arena_zalloc(&s->arena, 2 * sizeof *rules);
+    for (int i = 0; i < n; i++) rules[i] = (struct lun_canary_rule){ .name = names[i], .stages = { 5, 50 }, .n_stages = 2, .every = LUN_SECOND, .errors = -1, .samples = 1 };
+    s->canaries = rules; s->n_canaries = n;
+    lun_registry_bind(r, s);
+    lun_registry_apply(r, s);
+    return s;
+}
+
+static int64_t samples_of(struct lun_registry *r, const char *name)
+{
+    struct lun_canary_view v;
+    lun_canary_view(lun_registry_canary(r, name), 3 * LUN_SECOND, &v);
+    return v.samples;
+}
+
+static void a_canary_that_was_not_in_a_version_begins_its_stage_anew(void **state)
+{
+    struct lun_registry *r = lun_registry_new();
+    struct lun_snapshot *both = with_canaries(r, 2);
+    char problem[120];
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        uint64_t run;
+        assert_true(lun_canary_do(both->canaries[i].state, LUN_CANARY_DO_START, "me", "", LUN_SECOND, problem));
+        lun_canary_draw(both->canaries[i].state, 0, &run);
+        lun_canary_count(both->canaries[i].state, run, true, 1, 2 * LUN_SECOND);
+    }
+    struct lun_snapshot *one = with_canaries(r, 1), *again = with_canaries(r, 2);
+    assert_int_equal(1, samples_of(r, "a"));
+    assert_int_equal(0, samples_of(r, "b"));
+    assert_true(lun_canary_share(again->canaries[1].state) == 5);
+    lun_snapshot_unref(both), lun_snapshot_unref(one), lun_snapshot_unref(again);
+    lun_registry_free(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -216,6 +255,7 @@ int main(void)
         cmocka_unit_test(targets_of_two_gateways_in_one_process_know_nothing_of_each_other),
         cmocka_unit_test(a_registry_has_all_that_a_gateway_shares), cmocka_unit_test(what_lies_elsewhere_is_emptied_before_what_lies_here),
         cmocka_unit_test(one_aside_sees_what_the_other_knows_and_changes_nothing_there),
+        cmocka_unit_test(a_canary_that_was_not_in_a_version_begins_its_stage_anew),
         cmocka_unit_test(a_provider_with_another_key_is_not_the_one_that_is_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
