@@ -5,10 +5,13 @@
 #include "state/certificate.h"
 #include <fcntl.h>
 #include <lauxlib.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
+#include <openssl/x509_vfy.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 const char *lun_file_path(struct lun_loading *l, const char *name, struct lun_arena *arena)
@@ -75,6 +78,30 @@ const char *lun_file_of_module(struct lun_loading *l, const char *module, const 
 void lun_file_looked_at(struct lun_loading *l, const char *path)
 {
     if (l->options->looked_at) l->options->looked_at(l->options->looked_at_self, path);
+}
+
+/* Whether who will use the file takes it, too. */
+static bool holds_certificates(const char *path)
+{
+    X509_STORE *store = X509_STORE_new();
+    if (!store) abort();
+    bool good = X509_STORE_load_file(store, path) == 1;
+    ERR_clear_error();
+    X509_STORE_free(store);
+    return good;
+}
+
+const char *lun_file_authorities(struct lun_loading *l, const struct lun_value *v, const char *name)
+{
+    const char *path = lun_file_path(l, name, &l->snapshot->arena), *quoted = lun_value_quote(name, &l->scratch);
+    struct stat st;
+    lun_file_looked_at(l, path);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) lun_wrong(l, v, "%s cannot be read: %m", quoted);
+    else if (fstat(fd, &st) || !S_ISREG(st.st_mode)) lun_wrong(l, v, "%s is not a file", quoted);
+    else if (!holds_certificates(path)) lun_wrong(l, v, "%s holds no certificate in PEM form, or one that is damaged", quoted);
+    if (fd >= 0) close(fd);
+    return path;
 }
 
 /* What stands behind "file:12:" when the message begins with one of our files; NULL: it does not. */

@@ -2,13 +2,10 @@
 #include "script/bundle.h"
 #include "script/loading.h"
 #include "script/endpoint.h"
-#include <fcntl.h>
 #include <lauxlib.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum { KEYS = 64, HEADERS = 64 };
 
@@ -171,15 +168,7 @@ static void load_dialect(struct one *o)
 static void load_ca(struct one *o)
 {
     struct lun_provider *p = &o->draft.provider;
-    struct stat st;
-    if (!p->ca || !said(o, "ca")) return;
-    const char *path = lun_file_path(o->l, p->ca, &o->l->snapshot->arena);
-    lun_file_looked_at(o->l, path);
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0) lun_wrong(o->l, said(o, "ca"), "%s cannot be read: %m", lun_value_quote(p->ca, &o->l->scratch));
-    else if (fstat(fd, &st) || !S_ISREG(st.st_mode)) lun_wrong(o->l, said(o, "ca"), "%s is not a file", lun_value_quote(p->ca, &o->l->scratch));
-    if (fd >= 0) close(fd);
-    p->ca = path;
+    if (p->ca && said(o, "ca")) p->ca = lun_file_authorities(o->l, said(o, "ca"), p->ca);
 }
 
 /* ---- one provider ---- */

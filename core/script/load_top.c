@@ -2,6 +2,8 @@
 #include "script/loading.h"
 #include "state/certificate.h"
 #include "state/redis_address.h"
+#include <arpa/inet.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define TOKEN_LEAST 16
@@ -16,13 +18,38 @@ static struct lun_value *load_table(struct lun_loading *l, enum lun_scope scope,
     return v;
 }
 
-/* A list of texts, into the snapshot. */
-static const char *const *load_texts(struct lun_loading *l, struct lun_value *list, int *n)
+#define IN_NAMES "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
+
+/* What could never be the Host of a request. */
+static const char *host_problem(const char *text)
 {
-    const char **texts = lun_arena_alloc(&l->snapshot->arena, (size_t)(list->n_list + 1) * sizeof *texts);
+    struct in6_addr six;
+    return text[strspn(text, IN_NAMES)] && inet_pton(AF_INET6, text, &six) != 1 ? "must be a name or an address without a port, as in \"gateway.internal\"" : NULL;
+}
+
+/* What could never fit the host of a URL. */
+static const char *allow_problem(const char *text)
+{
+    size_t n = *text == '[' ? strcspn(text, "]") : strspn(text, IN_NAMES "*"), digits;
+    if (*text == '[' && text[n]) n++;
+    if (strchr(text, '*') != strrchr(text, '*')) return "must have one * at most";
+    if (n && !text[n]) return NULL;
+    digits = n && text[n] == ':' ? strspn(text + n + 1, "0123456789*") : 0;
+    if (digits && !text[n + 1 + digits] && (strchr(text + n, '*') || (digits < 6 && atoi(text + n + 1) <= 65535))) return NULL;
+    return "must be a host, and a port if one is meant: \"flags.example\", \"10.0.0.5:8080\", \"[::1]:8080\", \"*.example.org\"; no http://, no path";
+}
+
+/* A list of texts, into the snapshot. */
+static const char *const *load_texts(struct lun_loading *l, struct lun_value *list, const char *(*problem)(const char *), int *n)
+{
+    const char **texts = lun_arena_alloc(&l->snapshot->arena, (size_t)(list->n_list + 1) * sizeof *texts), *why;
     *n = 0;
-    for (int i = 0; i < list->n_items; i++)
-        if (lun_check_line(l, list->items[i], 256)) texts[(*n)++] = lun_arena_strdup(&l->snapshot->arena, list->items[i]->text);
+    for (int i = 0; i < list->n_items; i++) {
+        struct lun_value *v = list->items[i];
+        if (!lun_check_line(l, v, 256)) continue;
+        if ((why = problem(v->text))) lun_wrong(l, v, "%s, not %s", why, lun_value_quote(v->text, &l->scratch));
+        else texts[(*n)++] = lun_arena_strdup(&l->snapshot->arena, v->text);
+    }
     return texts;
 }
 
@@ -66,7 +93,7 @@ static void load_listeners(struct lun_loading *l)
     struct lun_value *listen = load_table(l, LUN_SCOPE_LISTEN, "listen"), *admin = load_table(l, LUN_SCOPE_ADMIN, "admin"), *hosts;
     if (listen) load_tls(l, listen, &s->listen_tls);
     if (admin) load_tls(l, admin, &s->admin_tls);
-    if (admin && (hosts = lun_check_get(l, LUN_SCOPE_ADMIN, admin, "hosts"))) s->admin_hosts = load_texts(l, hosts, &s->n_admin_hosts);
+    if (admin && (hosts = lun_check_get(l, LUN_SCOPE_ADMIN, admin, "hosts"))) s->admin_hosts = load_texts(l, hosts, host_problem, &s->n_admin_hosts);
 }
 
 static void load_http(struct lun_loading *l)
@@ -75,7 +102,7 @@ static void load_http(struct lun_loading *l)
     struct lun_value *v = lun_check_get(l, LUN_SCOPE_TOP, l->root, "http"), *allow;
     lun_check(l, LUN_SCOPE_HTTP, v, s, 0, "http.");
     if (!v || !(allow = lun_check_get(l, LUN_SCOPE_HTTP, v, "allow"))) return;
-    s->http_allow = load_texts(l, allow, &s->n_http_allow);
+    s->http_allow = load_texts(l, allow, allow_problem, &s->n_http_allow);
     s->http_said = true;
 }
 
@@ -185,7 +212,8 @@ static void load_redis(struct lun_loading *l)
     struct lun_redis_address a = { 0 };
     if (!v) lun_origin(l, lun_value_get(l->root, "redis"), "redis", "false");
     else if (v->type == LUN_VALUE_TEXT || v->type == LUN_VALUE_SECRET) read_redis(l, v, &a);
-    if (s->redis_ca) s->redis_ca = lun_file_path(l, s->redis_ca, &s->arena);
+    if (s->redis_ca && l->options->no_secrets) s->redis_ca = lun_file_path(l, s->redis_ca, &s->arena);
+    else if (s->redis_ca) s->redis_ca = lun_file_authorities(l, lun_value_get(l->root, "redis_ca"), s->redis_ca);
     explicit_bzero(&a, sizeof a);
 }
 

@@ -98,6 +98,8 @@ const char *lun_files_version(struct lun_loading *);                            
 void lun_files_outside(struct lun_loading *);           /* fills in snapshot->outside */
 void lun_files_alike(struct lun_loading *);             /* fills in snapshot->alike; behind the version */
 void lun_file_looked_at(struct lun_loading *, const char *path);
+/* Where a file of certificates to trust is, for open(); told of `v` when there is none in it. */
+const char *lun_file_authorities(struct lun_loading *, const struct lun_value *v, const char *name);
 /* Whether it is Lua; told when not, with file and line. */
 bool lun_file_compiles(struct lun_loading *, const struct lun_file *);
 /* "file.lua:12: message" as a mistake of that file and line; without such a beginning, of `otherwise`. */

@@ -12,6 +12,19 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+/* A certificate that signed itself, good for a hundred years. */
+#define AUTHORITY \
+    "-----BEGIN CERTIFICATE-----\n" \
+    "MIIBdjCCARugAwIBAgIUbfVZQ9aJoqLdZiYhMtKYbypLnBAwCgYIKoZIzj0EAwIw\n" \
+    "DzENMAsGA1UEAwwEdW5pdDAgFw0yNjExMjkxNTIxNTdaGA8yMTI2MTEwNTE1MjE1\n" \
+    "N1owDzENMAsGA1UEAwwEdW5pdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABEkX\n" \
+    "0ontUbCF4ZeDf6hQKe/uWa3Slc7O7eaiN5ISz8v+ftfsIKziYd+TUnEIR1gsLSIj\n" \
+    "9zd14Sq8z0V6fFIGWu6jUzBRMB0GA1UdDgQWBBSWRD8f+ILpuC3ezk37H048UQdn\n" \
+    "lDAfBgNVHSMEGDAWgBSWRD8f+ILpuC3ezk37H048UQdnlDAPBgNVHRMBAf8EBTAD\n" \
+    "AQH/MAoGCCqGSM49BAMCA0kAMEYCIQDG7MrMiXtqTPRVQM9eWSK877Z1aDZydZKL\n" \
+    "ZYAs+K3I2QIhAOAbrNPh6YqtuqE22WYr7HOZOokoGA9gJ2Xd6jrM+JhF\n" \
+    "-----END CERTIFICATE-----\n"
+
 static const char *no_environment[] = { NULL };
 static enum lun_vm_cpu cpu = LUN_CPU_STEPS;     /* so that it repeats; what runs until it is stopped is quicker by the clock */
 static char folder[64];

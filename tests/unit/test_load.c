@@ -47,7 +47,7 @@ static void put_full(void)
     put_file("policies/words/list.lua", "return { \"a\" }");
     put_file("scripts/pretend.lua", "return function(request, n) return { text = \"hello\" } end");
     put_file("dialects/made_up.lua", "return { }");
-    put_file("ca.pem", "x");
+    put_file("ca.pem", AUTHORITY);
 }
 
 static struct lun_snapshot *load_full(struct lun_origins *origins)
@@ -564,7 +564,7 @@ static void the_version_changes_with_each_file_and_with_nothing_else(void **stat
 
     const char *other[] = { "DEEPSEEK_API_KEY=sk-other", "A=sk-1111", "B=sk-2222", "TOKEN=else", "LUNETTE_WORKERS=7", "LUNETTE_LIMITS_DEADLINE=3", NULL };
     assert_changes(before, version_of(full, other), false);
-    put_file("ca.pem", "another");
+    put_file("ca.pem", "another\n" AUTHORITY);
     put_file("unrelated.lua", "return 5");
     assert_changes(before, version_of(full, full_environment), false);
 

@@ -71,6 +71,17 @@ static const struct { enum where where; const char *text, *told; } table[] = {
     { TOP, "admin = { tls = { certificate = \"/nowhere/c.pem\" } }", "gateway.lua:4: admin.tls.key: is missing" },
     { TOP, "admin = { tls = { certificate = \"/nowhere/c.pem\", key = \"/nowhere/k.pem\" } }", "gateway.lua:4: admin.tls.certificate: \"/nowhere/c.pem\" cannot be read: No such file or directory" },
     { TOP, "admin = { hosts = \"gateway\" }", "gateway.lua:4: admin.hosts: must be a list of texts, not \"gateway\"" },
+    { TOP, "http = { allow = { \"https://a.b\" } }", "gateway.lua:4: http.allow[1]: must be a host, and a port if one is meant: \"flags.example\", \"10.0.0.5:8080\", \"[::1]:8080\", \"*.example.org\"; no http://, no path, not \"https://a.b\"" },
+    { TOP, "http = { allow = { \"a.b/v1\" } }", "gateway.lua:4: http.allow[1]: must be a host, and a port if one is meant: \"flags.example\", \"10.0.0.5:8080\", \"[::1]:8080\", \"*.example.org\"; no http://, no path, not \"a.b/v1\"" },
+    { TOP, "http = { allow = { \"a.b:99999\" } }", "gateway.lua:4: http.allow[1]: must be a host, and a port if one is meant: \"flags.example\", \"10.0.0.5:8080\", \"[::1]:8080\", \"*.example.org\"; no http://, no path, not \"a.b:99999\"" },
+    { TOP, "http = { allow = { \"a.b:\" } }", "gateway.lua:4: http.allow[1]: must be a host, and a port if one is meant: \"flags.example\", \"10.0.0.5:8080\", \"[::1]:8080\", \"*.example.org\"; no http://, no path, not \"a.b:\"" },
+    { TOP, "http = { allow = { \"::1\" } }", "gateway.lua:4: http.allow[1]: must be a host, and a port if one is meant: \"flags.example\", \"10.0.0.5:8080\", \"[::1]:8080\", \"*.example.org\"; no http://, no path, not \"::1\"" },
+    { TOP, "http = { allow = { \"a b\" } }", "gateway.lua:4: http.allow[1]: must be a host, and a port if one is meant: \"flags.example\", \"10.0.0.5:8080\", \"[::1]:8080\", \"*.example.org\"; no http://, no path, not \"a b\"" },
+    { TOP, "http = { allow = { \"a\", \"*.a.*\" } }", "gateway.lua:4: http.allow[2]: must have one * at most, not \"*.a.*\"" },
+    { TOP, "admin = { \"127.0.0.1:1\", hosts = { \"gateway:4001\" } }", "gateway.lua:4: admin.hosts[1]: must be a name or an address without a port, as in \"gateway.internal\", not \"gateway:4001\"" },
+    { TOP, "admin = { \"127.0.0.1:1\", hosts = { \"http://gateway\" } }", "gateway.lua:4: admin.hosts[1]: must be a name or an address without a port, as in \"gateway.internal\", not \"http://gateway\"" },
+    { TOP, "admin = { \"127.0.0.1:1\", hosts = { \"[fd00::1]\" } }", "gateway.lua:4: admin.hosts[1]: must be a name or an address without a port, as in \"gateway.internal\", not \"[fd00::1]\"" },
+    { TOP, "admin = { \"127.0.0.1:1\", hosts = { \"*.internal\" } }", "gateway.lua:4: admin.hosts[1]: must be a name or an address without a port, as in \"gateway.internal\", not \"*.internal\"" },
     { TOP, "http = { allow = { 5 } }", "gateway.lua:4: http.allow[1]: must be text, not 5" },
     { TOP, "http = { deny = {} }", "gateway.lua:4: http.deny: there is no such setting" },
     { TOP, "listen = { \"127.0.0.1:1\", address = \"127.0.0.1:2\" }", "gateway.lua:4: listen.address: is said twice" },
@@ -156,6 +167,8 @@ static const struct { enum where where; const char *text, *told; } table[] = {
     { PROVIDER, "key_length = 5", "gateway.lua:2: providers.p.key_length: must be a table, not 5" },
     { PROVIDER, "ca = \"no.pem\"", "gateway.lua:2: providers.p.ca: \"no.pem\" cannot be read: No such file or directory" },
     { PROVIDER, "ca = \".\"", "gateway.lua:2: providers.p.ca: \".\" is not a file" },
+    { PROVIDER, "ca = \"no_pem.txt\"", "gateway.lua:2: providers.p.ca: \"no_pem.txt\" holds no certificate in PEM form, or one that is damaged" },
+    { TOP, "redis_ca = \"no.pem\"", "gateway.lua:4: redis_ca: \"no.pem\" cannot be read: No such file or directory" },
     { PROVIDER, "proxy = \"ftp://x\"", "gateway.lua:2: providers.p.proxy: must begin with http://, https:// or socks5h://" },
     { PROVIDER, "proxy = \"http://u:p@x:1\"", "gateway.lua:2: providers.p.proxy: must not hold a user name or password" },
     { PROVIDER, "headers = { [\"x y\"] = \"1\" }", "gateway.lua:2: providers.p.headers[\"x y\"]: is no name that a header can have (RFC 9110, 5.6.2)" },
@@ -204,6 +217,7 @@ static void each_mistake_is_told_with_its_line(void **state)
 {
     const char *environment[] = { "GOOD=sk-good-1", "SAME=sk-good-1", NULL };
     (void)state;
+    put_file("no_pem.txt", "x");
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         const char *texts[3] = { "", "", "" };
         texts[table[i].where] = table[i].text;

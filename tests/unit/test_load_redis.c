@@ -53,6 +53,7 @@ static void prefix_and_certificates_have_names_of_their_own(void **state)
     assert_string_equal(s->redis_prefix, "lunette");
     assert_null(s->redis_ca);
     lun_snapshot_unref(s), free(shown);
+    put_file("ca.pem", AUTHORITY);
     s = loaded(", redis_prefix = \"eu\", redis_ca = \"ca.pem\"", "LUNETTE_REDIS_PREFIX=us", &shown);
     assert_string_equal(s->redis_prefix, "us");
     assert_true(!strncmp(s->redis_ca, folder, strlen(folder)));

@@ -92,7 +92,7 @@ static void every_file_that_matters_is_told_also_when_the_load_fails(void **stat
     put_file("run-secrets/K", "sk-one\n");
     put_file("words.lua", "return {}");
     put_file("policy.lua", "local w = require \"words\"\nreturn {}");
-    put_file("ca.pem", "x");
+    put_file("ca.pem", AUTHORITY);
     char *files = looked_at("local b = require \"base\"\nreturn b");
     assert_string_equal(files, "/gateway.lua\n/base.lua\n");
     free(files);
@@ -117,14 +117,14 @@ static void a_secret_or_a_ca_that_changed_is_a_change_of_an_equal_version(void *
     char v[64], w[64];
     (void)state;
     put_file("run-secrets/K", "sk-one\n");
-    put_file("ca.pem", "x");
+    put_file("ca.pem", AUTHORITY);
     outside(text, a, v);
     outside(text, b, w);
     assert_memory_equal(a, b, 32);
     put_file("run-secrets/K", "sk-two\n");
     outside(text, c, w);
     assert_memory_not_equal(a, c, 32);
-    put_file("ca.pem", "y");
+    put_file("ca.pem", "y\n" AUTHORITY);
     outside(text, d, w);
     assert_memory_not_equal(c, d, 32);
     assert_string_equal(v, w);
