@@ -130,15 +130,14 @@ void lun_load_client(struct lun_loading *l, struct lun_value *table, struct lun_
 }
 
 /* Clients by name, and by the key's hash as it is written in small letters. */
-struct once { const struct lun_client_rule *first; struct lun_names named, keyed; };
+struct once { struct lun_names named, keyed; };
 
-/* The number of the client that came before with that; 0: none did, and it is this one's. */
-static int taken_by(const struct once *o, struct lun_names *in, const char *what, const struct lun_client_rule *c)
+/* The place in the list of the client that came before with that; 0: none did, and it is this one's. */
+static int taken_by(struct lun_names *in, const char *what, const struct lun_value *table)
 {
-    const struct lun_client_rule *before = what ? lun_names_get(in, what) : NULL;
-    if (before) return (int)(before - o->first) + 1;
-    if (what) lun_names_put(in, what, (void *)c);
-    return 0;
+    const struct lun_value *before = what ? lun_names_get(in, what) : NULL;
+    if (what && !before) lun_names_put(in, what, (void *)table);
+    return before ? before->index : 0;
 }
 
 static void check_twice(struct lun_loading *l, const struct lun_value *table, struct once *o, const struct lun_client_rule *c)
@@ -148,7 +147,7 @@ static void check_twice(struct lun_loading *l, const struct lun_value *table, st
     char text[2 * sizeof sum + 1];
     bool hashed = hash && hash->type == LUN_VALUE_TEXT && lun_key_hash_read(hash->text, sum);
     if (hashed) lun_hex_write(text, sum, sizeof sum);
-    int named = taken_by(o, &o->named, c->name, c), keyed = taken_by(o, &o->keyed, hashed ? text : NULL, c);
+    int named = taken_by(&o->named, c->name, table), keyed = taken_by(&o->keyed, hashed ? text : NULL, table);
     lun_check_shows(l, name);
     if (named) lun_wrong(l, name, "another client (number %d) is called %s already", named, lun_value_quote(c->name, &l->scratch));
     if (keyed) lun_wrong(l, hash, "is the key of another client (number %d) too", keyed);
@@ -173,7 +172,7 @@ void lun_load_clients(struct lun_loading *l)
     if (!list) return;
     l->snapshot->clients_said = true;
     struct lun_client_rule *rules = lun_arena_zalloc(&l->snapshot->arena, (size_t)list->n_items * sizeof *rules + 1);
-    struct once once = { .first = rules };
+    struct once once = { 0 };
     int n = 0;
     for (int i = 0; i < list->n_items; i++) {
         struct lun_value *v = list->items[i];

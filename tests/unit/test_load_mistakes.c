@@ -197,6 +197,7 @@ static const struct { enum where where; const char *text, *told; } table[] = {
     { TOP, "clients = { { name = \"a\", hash = H, models = { \"mm\" } } }", "gateway.lua:4: clients[1].models[1]: there is no model \"mm\" in models" },
     { TOP, "clients = { { name = \"a\", hash = H, models = {} } }", "gateway.lua:4: clients[1].models: allows none at all: leave it out for all, or name one" },
     { TOP, "clients = { { name = \"a\", hash = H, models = { \"a*b*\" } } }", "gateway.lua:4: clients[1].models[1]: can have one * only" },
+    { TOP, "clients = { false, { name = \"a\", hash = H }, { name = \"b\", hash = H } }", "gateway.lua:4: clients[3].hash: is the key of another client (number 2) too" },
     { TOP, "clients = { { name = \"a\", hash = H }, { name = \"a\", hash = H } }", "gateway.lua:4: clients[2].name: another client (number 1) is called \"a\" already\n"
            "gateway.lua:4: clients[2].hash: is the key of another client (number 1) too" },
     { TOP, "clients = { { name = \"a\", hash = H, trust = { \"tsk\" } } }", "gateway.lua:4: clients[1].trust: must be a list out of \"task\", \"tags\", \"budget\", \"class\" or \"explain\"; \"tsk\" is none of them" },
