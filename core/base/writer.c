@@ -197,10 +197,10 @@ struct lun_writer *lun_writer_new(const char *path, char **error)
     w->path = lun_strdup(path);
     w->fd = -1;
     *error = NULL;
-    if (!adopt(w, open_file(w))) *error = lun_printf("the request log %s cannot be opened: %s", path, strerror(errno));
+    if (!adopt(w, open_file(w))) *error = lun_printf("the log %s cannot be opened: %s", path, strerror(errno));
     else {
         int failed = lun_thread_start(&w->thread, "lunette-log", 0, run, w);
-        if (failed) *error = lun_printf("the request log's thread cannot be started: %s", strerror(failed));
+        if (failed) *error = lun_printf("the thread of the log %s cannot be started: %s", path, strerror(failed));
     }
     if (*error) destroy(w), w = NULL;
     return w;

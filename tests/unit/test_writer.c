@@ -370,6 +370,7 @@ static void what_cannot_be_opened_is_said(void **state)
     snprintf(path, sizeof path, "%s/none/log", folder);
     assert_null(lun_writer_new(path, &error));
     assert_non_null(strstr(error, strerror(ENOENT)));
+    assert_null(strstr(error, "request log"));          /* it may be the audit log */
     free(error);
     lun_writer_free(NULL);
 }
