@@ -33,7 +33,7 @@ const char lun_usage_ledger[] =
     "  ATTEMPT        as the list shows it: 3/1841, or rest:3/7\n"
     "  --cost USD     what it cost\n"
     "  --why TEXT     noted with it\n"
-    "  --bill FILE    a table with a first line of names: `attempt` (as above) or `request` (x-lunette-request-id), and `cost` in USD. Every\n"
+    "  --bill FILE    a table with a first line of names: `attempt` (3/1841) or `request` (x-lunette-request-id), and `cost` in USD. Every\n"
     "                 line that differs becomes a correction; those that fit nothing are told. Exit status 1 if there are any\n"
     "  --dry-run      only says what it would do\n"
     "Where several gateways share their budgets by a Redis:\n"
@@ -132,17 +132,22 @@ void lun_ledger_put_usd_key(struct lun_buf *out, const char *key, int64_t nano)
     lun_ledger_put_usd(out, nano);
 }
 
+/* Whether it is written as the form is, in which a 0 stands for a digit. */
+static bool is_like(const char *text, const char *form)
+{
+    for (; *form; text++, form++) if (*form == '0' ? *text < '0' || *text > '9' : *text != *form) return false;
+    return !*text;
+}
+
 bool lun_ledger_time(const char *text, lun_us *wall)
 {
     struct tm t = {0};
-    int used = 0, whole = (int)strlen(text);
-    bool good = sscanf(text, "%4d-%2d-%2d%n", &t.tm_year, &t.tm_mon, &t.tm_mday, &used) == 3 && used == 10 &&
-                (used == whole || (sscanf(text + 10, "T%2d:%2d:%2dZ%n", &t.tm_hour, &t.tm_min, &t.tm_sec, &used) == 3 && used == 10 && whole == 20));
+    if (!is_like(text, "0000-00-00") && !is_like(text, "0000-00-00T00:00:00Z")) return false;
+    sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2dZ", &t.tm_year, &t.tm_mon, &t.tm_mday, &t.tm_hour, &t.tm_min, &t.tm_sec);
     t.tm_year -= 1900, t.tm_mon -= 1;
     struct tm same = t;
-    time_t seconds = timegm(&same);
-    *wall = (lun_us)seconds * LUN_SECOND;
-    return good && same.tm_mon == t.tm_mon && same.tm_mday == t.tm_mday && same.tm_hour == t.tm_hour && same.tm_min == t.tm_min;      /* no 31st of February */
+    *wall = (lun_us)timegm(&same) * LUN_SECOND;
+    return same.tm_mon == t.tm_mon && same.tm_mday == t.tm_mday && same.tm_hour == t.tm_hour && same.tm_min == t.tm_min;      /* no 31st of February */
 }
 
 /* ---- the command ---- */

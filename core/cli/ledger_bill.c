@@ -47,14 +47,17 @@ struct columns { int attempt, request, cost, n; };
 
 static bool read_head(char *line, struct columns *c, struct lun_buf *why)
 {
+    static const char *const names[] = { "attempt", "request", "cost" };
     char *cells[CELLS];
-    int n = divide(line, cells);
-    *c = (struct columns){ -1, -1, -1, n };
-    for (int i = 0; i < n; i++) {
-        if (!strcasecmp(cells[i], "attempt")) c->attempt = i;
-        if (!strcasecmp(cells[i], "request")) c->request = i;
-        if (!strcasecmp(cells[i], "cost")) c->cost = i;
-    }
+    int n = divide(line, cells), at[3] = { -1, -1, -1 };
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j < 3; j++) {
+            if (strcasecmp(cells[i], names[j])) continue;
+            if (at[j] >= 0) lun_buf_printf(why, "line 1: `%s` stands there twice: which of them is meant?", names[j]);
+            if (why->n) return false;
+            at[j] = i;
+        }
+    *c = (struct columns){ at[0], at[1], at[2], n };
     bool good = c->cost >= 0 && (c->attempt >= 0 || c->request >= 0);
     if (!good) lun_buf_puts(why, "line 1: the names `cost` and `attempt` or `request` are wanted, divided by commas");
     return good;

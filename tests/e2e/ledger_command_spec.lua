@@ -142,7 +142,7 @@ describe("lunette ledger", function()
     local status, _, err = run "verfy"
     assert.equal(2, status)
     assert.truthy(err:find("did you mean `verify`", 1, true))
-    assert.equal(2, (run("export", "--from", "2026-02-31")))
+    for _, time in ipairs { "2026-02-31", "2026-11-28T14:00:00X", " 026-11-28" } do assert.equal(2, (run("export", "--from", time))) end
     assert.equal(2, (run("export", "--format", "xml")))
     assert.equal(2, (run("reconcile", "--cost", "1")))
     status, _, err = run("verify", folder .. "/gateway.lua")

@@ -54,7 +54,8 @@ static void what_is_wrong_is_said_with_its_line(void **state)
 {
     (void)state;
     static const struct { const char *text, *said; } cases[] = {
-        { "", "it is empty" }, { "a,b\n", "line 1: the names" }, { "attempt\n", "line 1: the names" }, { "cost,attempt\n1,3/0\n", "line 2: no attempt" },
+        { "", "it is empty" }, { "a,b\n", "line 1: the names" }, { "attempt\n", "line 1: the names" }, { "attempt,cost,Cost\n1/1,1,2\n", "line 1: `cost` stands there twice" },
+        { "attempt,cost,attempt\n1/1,1,1/2\n", "line 1: `attempt` stands there twice" }, { "cost,attempt\n1,3/0\n", "line 2: no attempt" },
         { "cost,attempt\n1,0/3\n", "line 2: no attempt" }, { "cost,attempt\n1,3/3x\n", "line 2: no attempt" }, { "cost,attempt\n1,4294967296/1\n", "line 2: no attempt" },
         { "cost,attempt\n1,1/9223372036854775808\n", "line 2: no attempt" }, { "cost,request\n1,12\n", "line 2: no request" }, { "cost,request\n1\n", "line 2: no request" },
         { "attempt,cost\n1/1\n", "line 2: no cost" }, { "attempt,cost\n1/1,-1\n", "line 2: no cost" }, { "attempt,cost\n1/1,1e\n", "line 2: no cost" },
