@@ -150,8 +150,9 @@ static void recount(struct lun_canary *c)
 void lun_canary_apply(struct lun_canary *c, const struct lun_canary_rule *rule)
 {
     pthread_mutex_lock(&c->lock);
-    bool first = !c->rule.n_stages;     /* what is known of an earlier run is no news */
     double share = share_of(c);
+    bool told = c->told.state == c->state && c->told.share >= share && c->told.share <= share;
+    bool first = !c->rule.n_stages;     /* what is known of an earlier run is no news */
     lun_us p99 = c->rule.p99;
     c->rule = *rule;
     if (c->stage >= rule->n_stages || c->state == LUN_CANARY_WATCHING) c->stage = rule->n_stages - 1;
@@ -159,7 +160,7 @@ void lun_canary_apply(struct lun_canary *c, const struct lun_canary_rule *rule)
     if (is_active(c) && (c->away || share < share_of(c) || share > share_of(c))) clear(c), c->since = 0;
     c->away = false;
     publish(c, false);
-    if (first) c->told.state = c->state, c->told.share = share_of(c);
+    if (first || told) c->told.state = c->state, c->told.share = share_of(c);       /* it is the reload's news */
     pthread_mutex_unlock(&c->lock);
 }
 

@@ -131,6 +131,25 @@ static void a_stage_of_another_share_begins_anew(void **state)
     lun_canary_free(c);
 }
 
+static void another_share_is_the_news_of_the_reload_that_brought_it(void **state)
+{
+    uint64_t run;
+    char problem[120];
+    struct lun_canary_event e;
+    struct lun_canary_rule other = plain;
+    (void)state;
+    other.stages[0] = 40;
+    struct lun_canary *c = begun(&plain, &run);
+    assert_true(lun_canary_event(c, 1, &e));
+    lun_canary_apply(c, &other);
+    assert_false(lun_canary_event(c, 2, &e));           /* else it would be told as what happened last: that it was started */
+    assert_true(lun_canary_do(c, LUN_CANARY_DO_ROLLBACK, "me", "", LUN_SECOND, problem));
+    lun_canary_apply(c, &plain);                        /* and what has not been told yet still is */
+    assert_true(lun_canary_event(c, 3, &e));
+    assert_true(e.share_before == 40 && e.share == 0 && e.to == LUN_CANARY_ROLLED_BACK);
+    lun_canary_free(c);
+}
+
 static void one_that_was_away_begins_its_stage_anew(void **state)
 {
     uint64_t run;
@@ -331,6 +350,7 @@ int main(void)
         cmocka_unit_test(who_is_new_stays_so),
         cmocka_unit_test(exactly_the_limit_passes), cmocka_unit_test(a_probe_of_an_earlier_rollout_says_nothing_of_this_one), cmocka_unit_test(a_watch_looks_back_as_long_as_a_reload_says),
         cmocka_unit_test(another_p99_counts_what_there_was_by_itself), cmocka_unit_test(a_stage_of_another_share_begins_anew),
+        cmocka_unit_test(another_share_is_the_news_of_the_reload_that_brought_it),
         cmocka_unit_test(one_that_was_away_begins_its_stage_anew),
         cmocka_unit_test(it_fails_when_it_cannot_pass_any_more_and_not_before),
         cmocka_unit_test(a_watch_forgets),
