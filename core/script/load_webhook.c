@@ -30,11 +30,11 @@ static void load_secret(struct lun_loading *l, const struct lun_value *v)
 
 void lun_load_webhook(struct lun_loading *l)
 {
-    struct lun_value *v = lun_value_get(l->root, "webhook");
+    struct lun_value *v = lun_value_get(l->root, "webhook"), *url = lun_value_get(v, "url");
     if (!v || (v->type == LUN_VALUE_BOOL && !v->yes)) return;
-    lun_origin(l, v, "webhook", "(hidden)");
+    lun_origin(l, url && url->from ? url : v, "webhook", "(hidden)");
     if (v->type != LUN_VALUE_TABLE) { load_url(l, v); return; }
     lun_check(l, LUN_SCOPE_WEBHOOK, v, NULL, 0, "webhook.");
-    if (lun_value_get(v, "url")) load_url(l, lun_value_get(v, "url"));
+    if (url) load_url(l, url);
     if (lun_value_get(v, "secret")) load_secret(l, lun_value_get(v, "secret"));
 }

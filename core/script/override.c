@@ -12,7 +12,7 @@ extern char **environ;
 
 enum { DEEP = 8, NAMES = 320 };
 
-struct way { const char *key[DEEP]; int n; };       /* to one setting */
+struct way { const char *key[DEEP]; int n; bool any; };     /* to one setting; any: also to what only the file can say */
 
 /* What follows when `rest` begins with the name as it stands in a variable, at a word's end; NULL: it does not. */
 static const char *after(const char *rest, const char *name)
@@ -47,7 +47,7 @@ static bool find(enum lun_scope scope, const struct lun_value *table, const char
         const char *more = s->scope == scope ? after(rest, s->name) : NULL;
         if (!more) continue;
         way->key[way->n++] = s->name;
-        if (!*more && (s->type <= LUN_CHOICE || (s->type == LUN_TABLE && (s->flags & LUN_CAN_BE_OFF)))) return true;
+        if (!*more && (way->any || s->type <= LUN_CHOICE || (s->type == LUN_TABLE && (s->flags & LUN_CAN_BE_OFF)))) return true;
         if (*more && (s->type == LUN_TABLE || (s->type == LUN_ADDRESS && s->inside)) && find(s->inside, lun_value_get(table, s->name), more, way)) return true;
         if (*more && s->type == LUN_MAP && find_in_map(s, lun_value_get(table, s->name), more, way)) return true;
         way->n = n;
@@ -65,19 +65,21 @@ static void widen(struct lun_loading *l, struct lun_value *v)
     address->type = before.type, address->text = before.text, address->n = before.n, address->place = before.place, address->from = before.from;
 }
 
-/* What is said of a listener as a whole means the address of one that is a table: the rest of it stays. */
-static struct lun_value *address_in(struct lun_loading *l, struct lun_value *v, const char *text)
+/* What is said of a listener or the webhook as a whole means the address of one that is a table: the rest of it stays. */
+static struct lun_value *address_in(struct lun_loading *l, struct lun_value *v, const char *name, const char *text)
 {
     if (v->type != LUN_VALUE_TABLE || !strcmp(text, "false")) return v;
     if (v->n_list) return v->items[0];
-    struct lun_value *address = lun_value_get(v, "address");
-    return address ? address : lun_value_add(v, "address", &l->scratch);
+    struct lun_value *address = lun_value_get(v, name);
+    return address ? address : lun_value_add(v, name, &l->scratch);
 }
 
-static bool is_listener(const struct way *way)
+/* Under which name it stands there; NULL: the setting has none. */
+static const char *address_of(const struct way *way)
 {
     const struct lun_setting *s = lun_setting_find(LUN_SCOPE_TOP, way->key[0]);
-    return s->type == LUN_ADDRESS && s->inside;
+    if (s->type == LUN_ADDRESS && s->inside) return "address";
+    return s->inside == LUN_SCOPE_WEBHOOK ? "url" : NULL;
 }
 
 static void put(struct lun_loading *l, const struct way *way, const char *text, const char *from)
@@ -89,7 +91,7 @@ static void put(struct lun_loading *l, const struct way *way, const char *text, 
         else if (i < way->n - 1 && next->type != LUN_VALUE_TABLE) widen(l, next);
         v = next;
     }
-    if (is_listener(way)) v = address_in(l, v, text);
+    if (address_of(way)) v = address_in(l, v, address_of(way), text);
     v->type = strcmp(text, "false") ? LUN_VALUE_TEXT : LUN_VALUE_BOOL;
     v->text = text, v->n = strlen(text), v->yes = false, v->from = from, v->secret = NULL;
 }
@@ -118,10 +120,18 @@ static void gather_policy(struct lun_loading *l, const char **names, int *n)
 
 static bool is_policys(const struct lun_outside *o) { return !strncmp(o->name, "LUNETTE_" POLICY, strlen("LUNETTE_" POLICY)); }
 
+/* A list, a secret, a table that is no switch. */
+static bool is_of_file(struct lun_loading *l, const struct lun_outside *o)
+{
+    struct way way = { .any = true };
+    return l->root->type == LUN_VALUE_TABLE && find(LUN_SCOPE_TOP, l->root, o->name + strlen("LUNETTE_"), &way);
+}
+
 static void unknown(struct lun_loading *l, const struct lun_outside *o)
 {
     const char *names[NAMES];
     int n = 0;
+    if (is_of_file(l, o)) { lun_mistakes_add(l->mistakes, o->from, 0, "cannot be said from outside: say it in the file"); return; }
     if (is_policys(o) && !l->policy_read && l->snapshot->policy.text) return;      /* its mistakes come first */
     if (is_policys(o) && l->options->as_it_was) return;
     if (!is_policys(o)) gather(LUN_SCOPE_TOP, l, names, &n);

@@ -437,6 +437,36 @@ static void unknown_variables_are_mistakes(void **state)
                  "LUNETTE_FOO_BAR: there is no such setting\n");
 }
 
+static void what_only_the_file_can_say_is_not_called_unknown(void **state)
+{
+    static const char *const environment[] = { "LUNETTE_HTTP_ALLOW=a", "LUNETTE_CLIENTS=false", "LUNETTE_WEBHOOK_URL=http://h", "LUNETTE_ADMIN_HOSTS=a", "LUNETTE_LIMITS=5", NULL };
+    (void)state;
+    refused_with(SMALL "}", environment, "LUNETTE_HTTP_ALLOW: cannot be said from outside: say it in the file\n"
+                 "LUNETTE_CLIENTS: cannot be said from outside: say it in the file\nLUNETTE_WEBHOOK_URL: cannot be said from outside: say it in the file\n"
+                 "LUNETTE_ADMIN_HOSTS: cannot be said from outside: say it in the file\nLUNETTE_LIMITS: cannot be said from outside: say it in the file\n");
+}
+
+static void a_webhook_from_outside_is_signed_as_the_file_says(void **state)
+{
+    static const char *const environment[] = { "LUNETTE_WEBHOOK=http://outside", "W=012345678901234567890123456789", NULL }, *const off[] = { "LUNETTE_WEBHOOK=false", environment[1], NULL };
+    struct lun_origins origins = { 0 };
+    struct lun_buf out = { 0 };
+    char *told;
+    (void)state;
+    struct lun_snapshot *s = load_with(SMALL ", webhook = { url = \"http://inside\", secret = secret \"W\" } }", environment, &origins, &told);
+    if (!s) fail_msg("%s", told);
+    assert_string_equal(s->webhook, "http://outside");
+    assert_string_equal(s->webhook_secret, "012345678901234567890123456789");
+    lun_origins_print(&origins, &out);
+    assert_non_null(strstr(lun_buf_text(&out), "-- LUNETTE_WEBHOOK\n"));
+    lun_buf_free(&out), lun_origins_free(&origins);
+    lun_snapshot_unref(s), free(told);
+    s = load_with(SMALL ", webhook = { url = \"http://inside\", secret = secret \"W\" } }", off, NULL, &told);
+    if (!s) fail_msg("%s", told);
+    assert_null(s->webhook);
+    lun_snapshot_unref(s), free(told);
+}
+
 #define TUNED SMALL ", policy = \"tuned.lua\" }"
 
 static void the_environment_says_a_policys_settings(void **state)
@@ -636,7 +666,8 @@ int main(void)
         cmocka_unit_test(what_a_policy_requires_is_kept),
         cmocka_unit_test(the_environment_overrides_the_file),
         cmocka_unit_test(every_single_setting_has_a_variable),
-        cmocka_unit_test(unknown_variables_are_mistakes),
+        cmocka_unit_test(unknown_variables_are_mistakes), cmocka_unit_test(what_only_the_file_can_say_is_not_called_unknown),
+        cmocka_unit_test(a_webhook_from_outside_is_signed_as_the_file_says),
         cmocka_unit_test(the_environment_says_a_policys_settings),
         cmocka_unit_test(wrong_values_and_names_for_a_policys_settings_are_mistakes),
         cmocka_unit_test(the_command_line_wins),
