@@ -124,7 +124,9 @@ static int export(struct lun_ledger *l, struct lun_export *how, bool json)
     w.failed |= fflush(stdout) != 0;
     lun_buf_free(&w.out);
     if (!good) return lun_ledger_say("export", 1, "%s", lun_ledger_error(l));
-    return w.failed ? lun_ledger_say("export", 1, "it could not be written: %m") : 0;
+    if (w.failed) return lun_ledger_say("export", 1, "it could not be written: %m");
+    if (how->budget && !w.rows) return lun_ledger_say("export", 0, "nothing counts to a budget \"%s\" in that time; `lunette ledger verify` lists those there are", how->budget);
+    return 0;
 }
 
 int lun_ledger_command_export(int argc, char **argv)
