@@ -46,12 +46,14 @@ static lun_us keys_until(const struct lun_target *t, lun_us now)
     return earliest;
 }
 
-/* But for its own circuit: of what needs no lock of the target. */
-static lun_us others_until(const struct lun_target *t, lun_us now)
+/* But for circuits. */
+static lun_us waits_until(const struct lun_target *t, lun_us now)
 {
-    lun_us cooling = resting(&provider_record(t->provider)->cooling_until, now);
-    return later(later(cooling, keys_until(t, now)), lun_standing_down_until(t->provider, now));
+    return later(resting(&provider_record(t->provider)->cooling_until, now), keys_until(t, now));
 }
+
+/* But for its own circuit: of what needs no lock of the target. */
+static lun_us others_until(const struct lun_target *t, lun_us now) { return later(waits_until(t, now), lun_standing_down_until(t->provider, now)); }
 
 static lun_us until_locked(const struct lun_target *t, lun_us now)
 {
@@ -80,11 +82,17 @@ lun_us lun_health_barred_until(const struct lun_target *t, lun_us now)
 
 bool lun_health_rests(const struct lun_target *t, lun_us now) { return lun_health_rests_until(t, now) != 0; }
 
+/* But for its own circuit. The provider's says last whether it goes: what it lets through it counts. */
+static bool begin_by_others(const struct lun_target *t, lun_us now, bool insist)
+{
+    return (insist || !waits_until(t, now)) && lun_standing_down_begin(t->provider, now, insist);
+}
+
 static bool begin_by_circuit(const struct lun_target *t, lun_us now, bool insist)
 {
     struct lun_target_record *r = record_of(t);
     pthread_mutex_lock(&r->lock);
-    bool go = insist || !until_locked(t, now);
+    bool go = (insist || !lun_breaker_until(&r->breaker, rules_of(t), now)) && begin_by_others(t, now, insist);
     if (go) lun_breaker_begin(&r->breaker, now);
     pthread_mutex_unlock(&r->lock);
     return go;
@@ -94,9 +102,7 @@ static bool begin_by_circuit(const struct lun_target *t, lun_us now, bool insist
 bool lun_health_begin(const struct lun_target *t, lun_us now, bool insist)
 {
     struct lun_target_record *r = record_of(t);
-    bool off = rules_of(t)->off;
-    if (!off && (lun_breaker_closed(&r->breaker) ? !insist && others_until(t, now) : !begin_by_circuit(t, now, insist))) return false;
-    if (!off) lun_standing_down_begin(t->provider, now);
+    if (!rules_of(t)->off && !(lun_breaker_closed(&r->breaker) ? begin_by_others : begin_by_circuit)(t, now, insist)) return false;
     atomic_fetch_add_explicit(&r->in_flight, 1, memory_order_relaxed);
     return true;
 }

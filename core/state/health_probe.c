@@ -25,13 +25,15 @@ lun_us lun_standing_down_until(const struct lun_provider *p, lun_us now)
     return until;
 }
 
-void lun_standing_down_begin(const struct lun_provider *p, lun_us now)
+bool lun_standing_down_begin(const struct lun_provider *p, lun_us now, bool insist)
 {
     struct lun_provider_record *r = record_of(p);
-    if (!p->probe.every) return;
+    if (!p->probe.every) return true;
     pthread_mutex_lock(&r->lock);
-    lun_breaker_begin(&r->breaker, now);
+    bool go = insist || !lun_breaker_until(&r->breaker, &p->health, now);
+    if (go) lun_breaker_begin(&r->breaker, now);
     pthread_mutex_unlock(&r->lock);
+    return go;
 }
 
 void lun_standing_down_end(const struct lun_provider *p, enum lun_verdict v, uint64_t who, lun_us began, lun_us now)

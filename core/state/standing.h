@@ -68,9 +68,10 @@ struct lun_target_state *lun_target_state_new(struct lun_arena *, struct lun_tar
 struct lun_provider_state *lun_provider_state_seen(struct lun_arena *, struct lun_provider_record *, const struct lun_provider *);
 struct lun_target_state *lun_target_state_seen(struct lun_arena *, struct lun_target_record *, const struct lun_target *);
 
-/* The circuit of a provider as a whole, for lun_health_rests_until, _begin and _end. Nothing, where it is not probed. */
+/* The circuit of a provider as a whole, for lun_health_rests_until, _begin and _end. Nothing, where it is not probed. _begin asks and counts in one step, as
+ * others come at the same time, for other targets too; false: it lets nobody through, and nothing was counted. */
 lun_us lun_standing_down_until(const struct lun_provider *, lun_us now);
-void lun_standing_down_begin(const struct lun_provider *, lun_us now);
+bool lun_standing_down_begin(const struct lun_provider *, lun_us now, bool insist);
 void lun_standing_down_end(const struct lun_provider *, enum lun_verdict, uint64_t who, lun_us began, lun_us now);
 
 /* The usable key that comes after the one taken last, trying `n` of them from there on; -1: none. */

@@ -8,6 +8,7 @@
 #include "state/health.h"
 #include <math.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -801,6 +802,44 @@ static void any_thread_may_report_and_nothing_is_lost(void **state)
     assert_int_equal(one.in_flight + two.in_flight, 0);
 }
 
+/* Two who probe a provider that was down, over and over: how often one was let through while the other was under way. */
+struct seekers { atomic_int under_way, too_many; };
+struct seeker { const struct lun_target *t; struct seekers *all; };
+
+static void *seek(void *of)
+{
+    const struct seeker *me = of;
+    for (int i = 0; i < 1000000; i++) {
+        if (!lun_health_begin(me->t, 70 * S, false)) continue;
+        if (atomic_fetch_add(&me->all->under_way, 1)) atomic_fetch_add(&me->all->too_many, 1);
+        atomic_fetch_sub(&me->all->under_way, 1);
+        lun_health_end(me->t, &(struct lun_report){ .kind = LUN_KIND_CANCELLED, .key = 1, .began = 70 * S }, 70 * S);
+    }
+    return NULL;
+}
+
+static int too_many(const struct lun_target *t, const struct lun_target *u)
+{
+    struct seekers all = {0};
+    struct seeker two[] = { { t, &all }, { u, &all } };
+    pthread_t threads[2];
+    for (int i = 0; i < 2; i++) assert_int_equal(pthread_create(&threads[i], NULL, seek, &two[i]), 0);
+    for (int i = 0; i < 2; i++) pthread_join(threads[i], NULL);
+    return all.too_many;
+}
+
+/* The provider's own circuit is open, those of its targets are not. */
+static void one_probe_at_a_time_goes_to_a_provider_that_was_down_whoever_comes_and_for_which_target(void **state)
+{
+    struct bound *w = *state;
+    w->a->probe.every = 3600 * S;
+    for (int i = 0; i < 5; i++) ends(w->one, (struct lun_report){ .kind = LUN_KIND_RATE_LIMITED, .key = 1 }, 1 * S);
+    assert_false(lun_health_begin(w->two, 1 * S, false));
+    assert_int_equal(look(w->one, 1 * S).circuit, LUN_CIRCUIT_CLOSED);
+    assert_int_equal(too_many(w->one, w->one), 0);
+    assert_int_equal(too_many(w->one, w->two), 0);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
 int main(void)
 {
@@ -830,7 +869,7 @@ int main(void)
         cmocka_unit_test(retry_after_is_seconds_or_one_of_the_three_http_dates), cmocka_unit_test(retry_after_ms_is_more_exact_and_goes_first),
         cmocka_unit_test(resets_come_as_units_seconds_or_unix_times), cmocka_unit_test(resets_come_as_points_in_time_too), cmocka_unit_test(of_resets_the_largest_that_applies_counts),
         cmocka_unit_test(absurd_waits_are_cut_and_rubbish_is_passed_over),
-        T(any_thread_may_report_and_nothing_is_lost),
+        T(any_thread_may_report_and_nothing_is_lost), T(one_probe_at_a_time_goes_to_a_provider_that_was_down_whoever_comes_and_for_which_target),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
