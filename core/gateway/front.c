@@ -323,7 +323,8 @@ static bool too_much(struct lun_front *f, struct lun_exchange *x)
     f->asked = true;
     f->pulse.fire = on_pulse;
     if (!f->pulse.at) next_pulse(f);
-    if (!lun_shed_refuses(&f->shed, f->reactor->loop.now - f->reactor->turn, now(f)->snapshot->limits.lag)) return false;
+    lun_us age = lun_clock_now() - f->reactor->turn;        /* not loop.now: one turn may answer all that a connection sent ahead */
+    if (!lun_shed_refuses(&f->shed, age, now(f)->snapshot->limits.lag)) return false;
     refuse_with(f, x, &(struct lun_error){ .code = LUN_CODE_OVERLOADED, .message = "The gateway has more to do than it can: ask again in a moment." }, soon, MORE_HEADERS);
     return true;
 }

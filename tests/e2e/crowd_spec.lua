@@ -75,6 +75,21 @@ describe("a worker that is asked for more than it can do", function()
     assert.equal(answered, provider:count())
   end)
 
+  -- Each is answered by the policy, in the turn of the loop that has all of them.
+  it("does so where one connection sends them ahead", function()
+    local g = e2e.gateway { config = config:format "0.01", env = { A = provider.url }, files = { ["policy.lua"] = policy:gsub("^return {",
+      "%0 select = function() return require('lunette').refuse { status = 422, message = 'no' } end,") } }
+    local body = { model = "m", messages = { { role = "user", content = "hi" } } }
+    local c, counts = g:connect(), {}
+    c:send(e2e.bytes { path = "/v1/chat/completions", body = body }:rep(100))
+    for _ = 1, 100 do
+      local status = e2e.receive(c).status
+      counts[status] = (counts[status] or 0) + 1
+    end
+    assert.is_true((counts[422] or 0) > 0 and (counts[503] or 0) > 0, ("%d answered, %d refused"):format(counts[422] or 0, counts[503] or 0))
+    assert.equal(100, counts[422] + counts[503])
+  end)
+
   it("refuses nobody when they come one after the other", function()
     local g = serve "0.1"
     for _ = 1, 40 do assert.equal(200, g:chat {}.status) end
