@@ -72,7 +72,7 @@ struct lun_upstream_request {
     const char *path;           /* after the base URL's own: begins with '/', may carry a query, printable ASCII without blanks; copied */
     const struct lun_pair *headers; size_t headers_n;    /* copied, and wiped at close. What is the connection's own (host,
                                    content-length, transfer-encoding, connection, accept-encoding, expect, te, trailer, upgrade,
-                                   keep-alive, proxy-…) is left out */
+                                   keep-alive, http2-settings, proxy-…) is left out */
     const struct lun_slice *body; size_t body_n;           /* sent one after the other; array and bytes borrowed until close */
     lun_us connect_timeout;     /* 0: the site's */
     atomic_int *busy;           /* calls in flight to this provider, counted with those of other workers; borrowed until close. NULL: the site's own count */

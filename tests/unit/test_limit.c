@@ -686,6 +686,9 @@ static void a_quota_forgets_what_is_older_than_its_window(void **s)
     assert_false(lun_quota_take(q, 0.2, 11 * S));               /* the requests are gone, the retries not yet */
     for (int i = 0; i < 10; i++) assert_true(lun_quota_take(q, 0.2, 16 * S));
     assert_false(lun_quota_take(q, 0.2, 16 * S));
+    for (int i = 0; i < 1000; i++) lun_quota_request(q, 25 * S);        /* in the place of the second 5, whose 200 are gone */
+    for (int i = 0; i < 190; i++) assert_true(lun_quota_take(q, 0.2, 25 * S));
+    assert_false(lun_quota_take(q, 0.2, 25 * S));               /* with those of 16 */
     lun_quota_free(q);
 }
 

@@ -128,7 +128,8 @@ static void test_request_goes_out_as_given_in_one_piece(void **state)
         .base_url = url_of("http", "127.0.0.1", server.port), .headers = extra, .headers_n = 2 });
     struct lun_pair mine[] = { { "Authorization", SECRET }, { "Content-Type", "application/json" }, { "x-both", "request" }, { "X-Empty", "" },
         { "Host", "elsewhere" }, { "Content-Length", "987654321" }, { "Transfer-Encoding", "chunked" }, { "Accept-Encoding", "gzip" },
-        { "Expect", "100-continue" }, { "Connection", "close" } };
+        { "Expect", "100-continue" }, { "Connection", "close" }, { "TE", "its-own" }, { "Trailer", "its-own" }, { "Upgrade", "its-own" },
+        { "Keep-Alive", "its-own" }, { "HTTP2-Settings", "its-own" }, { "Proxy-Authorization", "its-own" }, { "X-Te", "an answer" } };
     struct lun_upstream_request r = post;
     r.headers = mine;
     r.headers_n = sizeof mine / sizeof *mine;
@@ -139,8 +140,8 @@ static void test_request_goes_out_as_given_in_one_piece(void **state)
     snprintf(host, sizeof host, "\r\nHost: 127.0.0.1:%d\r\n", server.port);
     static const char *const there[] = { "POST /v1/chat/completions?secret-query HTTP/1.1\r\n", "\r\nAuthorization: " SECRET "\r\n",
         "\r\nContent-Type: application/json\r\n", "\r\nContent-Length: 13\r\n", "\r\nAccept-Encoding: identity\r\n", "\r\nUser-Agent: lunette/0.1\r\n",
-        "\r\nX-Extra: of the site\r\n", "\r\nX-Both: site\r\n", "\r\nX-Empty:" };
-    static const char *const absent[] = { "request", "elsewhere", "987654321", "chunked", "gzip", "Expect", "close", "Cookie" };
+        "\r\nX-Extra: of the site\r\n", "\r\nX-Both: site\r\n", "\r\nX-Empty:", "\r\nX-Te: an answer\r\n" };
+    static const char *const absent[] = { "request", "elsewhere", "987654321", "chunked", "gzip", "Expect", "close", "Cookie", "its-own" };
     for (size_t i = 0; i < sizeof there / sizeof *there; i++) if (!strstr(server.last, there[i])) fail_msg("no %s in %s", there[i], server.last);
     for (size_t i = 0; i < sizeof absent / sizeof *absent; i++) if (strcasestr(server.last, absent[i])) fail_msg("%s in %s", absent[i], server.last);
     assert_non_null(strstr(server.last, host));
@@ -249,7 +250,7 @@ static void test_what_cannot_be_sent_is_bad_request_and_told_later(void **state)
         assert_kind(&p, LUN_KIND_BAD_REQUEST);
         assert_false(p.times.left);
     }
-    static const char *const methods[] = { "", "GE T", "post", "GET\r\n", NULL };
+    static const char *const methods[] = { "", "GE T", "post", "GET\r\n", "ABCDEFGHIJKLMNOPQ", NULL };
     for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
         struct lun_upstream_request r = post;
         r.method = methods[i];
