@@ -76,8 +76,7 @@ lun_us lun_health_rests_until(const struct lun_target *t, lun_us now)
 lun_us lun_health_barred_until(const struct lun_target *t, lun_us now)
 {
     if (rules_of(t)->off) return 0;
-    if (lun_breaker_closed(&record_of(t)->breaker)) return others_until(t, now);
-    return later(resting(&provider_record(t->provider)->cooling_until, now), keys_until(t, now));
+    return (lun_breaker_closed(&record_of(t)->breaker) ? others_until : waits_until)(t, now);
 }
 
 bool lun_health_rests(const struct lun_target *t, lun_us now) { return lun_health_rests_until(t, now) != 0; }

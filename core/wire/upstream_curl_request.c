@@ -33,6 +33,7 @@ static void set_list(struct lun_upstream_call *c)
 static const char *set_fields(struct lun_upstream_call *c, const struct lun_upstream_request *r)
 {
     static const char first[] = "Accept-Encoding: identity\0Expect:";
+    fields_reserve(c, r, sizeof first + sizeof "Content-Type:");
     lun_buf_add(&c->fields, first, sizeof first);
     if (r->headers_n > FIELDS) return "too many headers";
     for (size_t i = 0; i < r->headers_n; i++) {

@@ -5,7 +5,8 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-enum { PIECES = 64, AT_ONCE = 64 * 1024 };      /* of one sendmsg; TLS: of what is encrypted in one go */
+enum { PIECES = 64, AT_ONCE = 64 * 1024,        /* of one sendmsg; TLS: of what is encrypted in one go */
+       OWN_BYTES = 200 };                       /* what a head has besides headers that are said: the version, who asks, how long it is */
 
 /* ---- the head ---- */
 
@@ -74,6 +75,7 @@ const char *direct_set(struct lun_upstream_call *c, const struct lun_upstream_re
     if (!r->path || !path_good(r->path)) return "the path is not one";
     const char *wrong = method_set(c, r->method);
     if (wrong) return wrong;
+    fields_reserve(c, r, strlen(r->method) + strlen(c->site->path) + strlen(r->path) + c->site->fixed.n + OWN_BYTES);
     put_line(c, r);
     return put_fields(c, r);
 }

@@ -238,6 +238,8 @@ void site_spare(struct lun_upstream_call *);                   /* and back */
 bool header_good(const struct lun_pair *);          /* it can be sent */
 bool header_own(const struct lun_pair *);           /* it is the connection's, and not for the request to say */
 bool path_good(const char *);
+/* Room for all of its headers and so many bytes besides: where they move, what they leave behind, keys among it, is not wiped. */
+void fields_reserve(struct lun_upstream_call *, const struct lun_upstream_request *, size_t besides);
 bool headers_name(const struct lun_pair *, size_t n, const char *name);
 bool site_names(const struct lun_upstream_site *, const char *name);    /* among its own headers */
 const char *method_set(struct lun_upstream_call *, const char *method); /* NULL, or what is wrong with it */

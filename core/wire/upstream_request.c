@@ -27,6 +27,14 @@ bool site_names(const struct lun_upstream_site *s, const char *name)
     return false;
 }
 
+void fields_reserve(struct lun_upstream_call *c, const struct lun_upstream_request *r, size_t besides)
+{
+    size_t n = besides;
+    for (size_t i = 0; i < r->headers_n && i < FIELDS; i++)
+        if (r->headers[i].name && r->headers[i].value) n += strlen(r->headers[i].name) + strlen(r->headers[i].value) + sizeof ": \r\n";
+    lun_buf_space(&c->fields, n);
+}
+
 bool headers_name(const struct lun_pair *h, size_t n, const char *name)
 {
     for (size_t i = 0; i < n; i++) if (!strcasecmp(h[i].name, name)) return true;
