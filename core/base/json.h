@@ -129,6 +129,10 @@ static inline bool lun_json_is(struct lun_json value, const char *text) { return
  * control characters ("\r\n"): whoever puts it into a header or a line must look. */
 bool lun_json_string(struct lun_json value, bool strict_name, struct lun_buf *out);
 
+/* The same, not strict, with a lone surrogate as the three bytes that UTF-8 would have for it (WTF-8): lun_json_put_halves writes it as it was, and two that meet
+ * in between as the character they make. */
+bool lun_json_string_halves(struct lun_json value, struct lun_buf *out);
+
 /* The same as a C string in an arena; NULL instead of false. *n (may be NULL) is its length, which matters when it is not
  * strict: a NUL may be inside. */
 char *lun_json_string_in(struct lun_json value, bool strict_name, struct lun_arena *arena, size_t *n);
@@ -146,6 +150,7 @@ bool lun_json_true(struct lun_json value);
 
 /* All append to `out`. What they write is valid JSON, whatever bytes they are given, and free of the locale. */
 void lun_json_put_string(struct lun_buf *out, const char *text, size_t n);  /* with quotes; ill-formed UTF-8 → U+FFFD */
+void lun_json_put_halves(struct lun_buf *out, const char *text, size_t n);  /* the same, of what lun_json_string_halves gave */
 void lun_json_put_text(struct lun_buf *out, const char *text);              /* a C string; NULL → null */
 void lun_json_put_number(struct lun_buf *out, double number);               /* shortest that reads back equal; NaN, ±inf → null */
 void lun_json_put_int(struct lun_buf *out, int64_t number);

@@ -9,15 +9,18 @@
 
 static bool plain(unsigned char c) { return c >= ' ' && c < 0x7f && c != '"' && c != '\\'; }
 
+static void put_unit(struct lun_buf *out, unsigned c)
+{
+    const char *digit = "0123456789abcdef";
+    lun_buf_add(out, (char[]){ '\\', 'u', digit[c >> 12], digit[c >> 8 & 15], digit[c >> 4 & 15], digit[c & 15] }, 6);
+}
+
 static void put_special(struct lun_buf *out, unsigned char c)
 {
     static const char from[] = "\"\\\b\f\n\r\t", to[] = "\"\\bfnrt";
     const char *known = c ? strchr(from, c) : NULL;
     if (known) lun_buf_add(out, (char[]){ '\\', to[known - from] }, 2);
-    else {
-        const char *digit = "0123456789abcdef";
-        lun_buf_add(out, (char[]){ '\\', 'u', '0', '0', digit[c >> 4], digit[c & 15] }, 6);
-    }
+    else put_unit(out, c);
 }
 
 /* How many bytes from the first one on may stand as they are. Eight at a time; what is suspect among them is looked at one by one. */
@@ -72,7 +75,16 @@ static void put_whole(struct lun_buf *out, const char *text, size_t n)
     out->n += n + 2;
 }
 
-static void put_escaped(struct lun_buf *out, const char *text, size_t n, size_t run)
+/* A lone surrogate, as lun_json_string_halves has it. */
+static bool put_half(struct lun_buf *out, const char *text, size_t n)
+{
+    const unsigned char *p = (const unsigned char *)text;
+    if (n < 3 || p[0] != 0xed || (p[1] & 0xe0) != 0xa0 || (p[2] & 0xc0) != 0x80) return false;
+    put_unit(out, 0xd000u | (p[1] & 0x3fu) << 6 | (p[2] & 0x3fu));
+    return true;
+}
+
+static void put_escaped(struct lun_buf *out, const char *text, size_t n, size_t run, bool halves)
 {
     lun_buf_space(out, n + 2);
     lun_buf_putc(out, '"');
@@ -80,6 +92,7 @@ static void put_escaped(struct lun_buf *out, const char *text, size_t n, size_t 
     for (size_t i = run; i < n;) {
         size_t length = lun_text_sequence(text + i, n - i);
         if (length > 1) lun_buf_add(out, text + i, length);
+        else if (!length && halves && put_half(out, text + i, n - i)) length = 3;
         else if (!length) lun_buf_puts(out, "\xef\xbf\xbd");
         else put_special(out, (unsigned char)text[i]);
         i += length ? length : 1;
@@ -90,12 +103,15 @@ static void put_escaped(struct lun_buf *out, const char *text, size_t n, size_t 
     lun_buf_putc(out, '"');
 }
 
-void lun_json_put_string(struct lun_buf *out, const char *text, size_t n)
+static void put_string(struct lun_buf *out, const char *text, size_t n, bool halves)
 {
     size_t run = short_and_plain(text, n) ? n : plain_run(text, n);
     if (run == n) put_whole(out, text, n);
-    else put_escaped(out, text, n, run);
+    else put_escaped(out, text, n, run, halves);
 }
+
+void lun_json_put_string(struct lun_buf *out, const char *text, size_t n) { put_string(out, text, n, false); }
+void lun_json_put_halves(struct lun_buf *out, const char *text, size_t n) { put_string(out, text, n, true); }
 
 void lun_json_put_text(struct lun_buf *out, const char *text)
 {

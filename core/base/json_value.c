@@ -321,37 +321,49 @@ static inline const char *copy_run(const char *p, const char *end, char **to)
     return p;
 }
 
+enum lone { REPLACED, REFUSED, HALVES };      /* what becomes of a lone surrogate */
+
+static void put_half(char *out, uint32_t c)
+{
+    out[0] = '\xed', out[1] = (char)(0x80 | (c >> 6 & 0x3f)), out[2] = (char)(0x80 | (c & 0x3f));
+}
+
 /* Decoded text is never longer than it was. SIZE_MAX: refused. */
-static size_t decode(struct lun_json v, bool strict, char *out)
+static size_t decode(struct lun_json v, enum lone how, char *out)
 {
     char *to = out;
     for (const char *p = v.at, *end = p + v.n; (p = copy_run(p, end, &to)) < end; ) {
         size_t n;
         bool odd;
         if (end - p >= 2 && (*to = lun_escape_meant[(unsigned char)p[1]])) { to++, p += 2; continue; }
+        const char *from = p;
         p = escape(p, end, to, &n, &odd);
-        if (odd && strict) return SIZE_MAX;
+        if (odd && how == REFUSED) return SIZE_MAX;
+        if (odd && n == 3 && how == HALVES) put_half(to, unit(from, end));
         to += n;
     }
     return (size_t)(to - out);
 }
 
-bool lun_json_string(struct lun_json v, bool strict_name, struct lun_buf *out)
+static bool string(struct lun_json v, enum lone how, struct lun_buf *out)
 {
     v = inner(v);
     if (!v.at) return false;
-    size_t n = decode(v, strict_name, lun_buf_space(out, v.n + 4));     /* + 4: an escape is written as a whole */
+    size_t n = decode(v, how, lun_buf_space(out, v.n + 4));     /* + 4: an escape is written as a whole */
     if (n == SIZE_MAX) return false;
     out->n += n;
     return true;
 }
+
+bool lun_json_string(struct lun_json v, bool strict_name, struct lun_buf *out) { return string(v, strict_name ? REFUSED : REPLACED, out); }
+bool lun_json_string_halves(struct lun_json v, struct lun_buf *out) { return string(v, HALVES, out); }
 
 char *lun_json_string_in(struct lun_json v, bool strict_name, struct lun_arena *arena, size_t *length)
 {
     v = inner(v);
     if (!v.at) return NULL;
     char *out = lun_arena_alloc(arena, v.n + 4);
-    size_t n = decode(v, strict_name, out);
+    size_t n = decode(v, strict_name ? REFUSED : REPLACED, out);
     if (n == SIZE_MAX) return NULL;
     out[n] = 0;
     if (length) *length = n;

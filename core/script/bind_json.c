@@ -36,11 +36,13 @@ void lun_bind_mark_list(lua_State *L)
     lua_setmetatable(L, -2);
 }
 
-static void push_string(lua_State *L, struct lun_json value)
+/* Policies are given text that is UTF-8; a dialect passes half of a pair on, and the next event may hold the other. */
+static void push_string(const struct decoding *d, struct lun_json value)
 {
-    struct lun_buf *out = lun_bind_scratch(L);
-    lun_json_string(value, false, out);
-    lua_pushlstring(L, out->n ? out->at : "", out->n);
+    struct lun_buf *out = lun_bind_scratch(d->L);
+    if (d->whole) lun_json_string_halves(value, out);
+    else lun_json_string(value, false, out);
+    lua_pushlstring(d->L, out->n ? out->at : "", out->n);
 }
 
 static bool push_list(struct decoding *d, struct lun_json value, int depth)
@@ -60,7 +62,7 @@ static bool push_object(struct decoding *d, struct lun_json value, int depth)
     lua_newtable(d->L);
     for (struct lun_json_each e = lun_json_each(value); lun_json_next(&e); ) {
         if (!d->whole && lun_json_type(e.value) == LUN_JSON_NULL) continue;
-        push_string(d->L, e.key);
+        push_string(d, e.key);
         if (!push(d, e.value, depth + 1)) return false;
         lua_rawset(d->L, -3);
     }
@@ -77,7 +79,7 @@ static bool push(struct decoding *d, struct lun_json value, int depth)
     case LUN_JSON_TRUE: lua_pushboolean(d->L, 1); return true;
     case LUN_JSON_FALSE: lua_pushboolean(d->L, 0); return true;
     case LUN_JSON_NUMBER: lua_pushnumber(d->L, lun_json_double(value, &number) ? number : HUGE_VAL); return true;
-    case LUN_JSON_STRING: push_string(d->L, value); return true;
+    case LUN_JSON_STRING: push_string(d, value); return true;
     case LUN_JSON_ARRAY: return push_list(d, value, depth);
     case LUN_JSON_OBJECT: return push_object(d, value, depth);
     default: lua_pushlightuserdata(d->L, NULL); return true;
@@ -116,6 +118,12 @@ static const char *put_number(struct encoding *e, double n)
     if (!isfinite(n)) return "holds a number that JSON has no form for (NaN or infinite)";
     lun_json_put_number(e->out, n);
     return NULL;
+}
+
+static void put_string(struct encoding *e, const char *text, size_t n)
+{
+    if (e->whole) lun_json_put_halves(e->out, text, n);
+    else lun_json_put_string(e->out, text, n);
 }
 
 bool lun_bind_is_list(lua_State *L, int index)
@@ -193,7 +201,7 @@ static const char *put_object(struct encoding *e, int index, int depth)
     lun_buf_putc(e->out, '{');
     for (int i = 0; i < n && !why; i++) {
         if (i) lun_buf_putc(e->out, ',');
-        lun_json_put_string(e->out, names[i].text, names[i].n);
+        put_string(e, names[i].text, names[i].n);
         lun_buf_putc(e->out, ':');
         lua_pushlstring(e->L, names[i].text, names[i].n);
         lua_rawget(e->L, index);
@@ -234,7 +242,7 @@ static const char *put(struct encoding *e, int index, int depth)
     case LUA_TSTRING:
         text = lua_tolstring(e->L, index, &n);
         if (n > e->most) return "is too large";
-        lun_json_put_string(e->out, text, n);
+        put_string(e, text, n);
         return NULL;
     case LUA_TTABLE: return put_table(e, index, depth);
     case LUA_TUSERDATA: return put_thawed(e, index, depth);

@@ -44,3 +44,54 @@ describe("a dialect's stream", function()
     end
   end)
 end)
+
+-- A dialect of the kind that says as a table what ours says as text: what a tool is called with, and its schema.
+local tools = [[local cjson = require "cjson"
+return {
+  request = function(body)
+    local list, turns = {}, {}
+    for i, tool in ipairs(body.tools) do list[i] = { name = tool["function"].name, input_schema = tool["function"].parameters } end
+    for i, m in ipairs(body.messages) do
+      local call = m.tool_calls and m.tool_calls[1]["function"]
+      turns[i] = { role = m.role, text = m.content, use = call and { name = call.name, input = cjson.decode(call.arguments) } }
+    end
+    return { path = "/turns", body = { tools = list, turns = turns, metadata = body.metadata, seed = body.seed } }
+  end,
+  answer = function(body)
+    local call = { id = "t", type = "function", ["function"] = { name = body.use.name, arguments = cjson.encode(body.use.input) } }
+    return { id = "c", object = "chat.completion", choices = { { index = 0, message = { role = "assistant", tool_calls = { call } }, finish_reason = "tool_calls" } } }
+  end,
+  event = function(e)
+    if e.data == "[DONE]" then return { "[DONE]" } end
+    return { { id = "c", object = "chat.completion.chunk", choices = { { index = 0, delta = { content = e.data.say }, finish_reason = e.data.stop } } } }
+  end }]]
+
+describe("what a dialect only passes on", function()
+  local a, g
+  before_each(function()
+    a = e2e.puppet()
+    g = e2e.gateway { config = config, env = { A = a.url }, files = { ["dialects/odd.lua"] = tools } }
+  end)
+  after_each(e2e.stop)
+
+  local function ask(schema, more)
+    return '{"model":"m","tools":[{"type":"function","function":{"name":"f","parameters":' .. schema .. '}}],"metadata":' .. schema .. ',"messages":[{"role":"user","content":"hi"}'
+        .. (more or "") .. "]}"
+  end
+
+  local function open(body) return e2e.open(g.port, { path = "/v1/chat/completions", body = body }) end
+
+  it("has halves of a character, which meet at the client", function()
+    local visit = open(ask "{}":gsub('"hi"', '"h\\ud83d"'):gsub('"messages"', '"stream":true,%0'))
+    local call = a:accept()
+    assert.is_truthy(call.body:find('"text":"h\\ud83d"', 1, true))
+    call:head(200)
+    for _, half in ipairs { "\\ud83d", "\\ude00" } do call:event('{"say":"' .. half .. '"}') end
+    call:event '{"say":"","stop":"stop"}'
+    call:event "[DONE]"
+    call:finish()
+    local answer = visit:rest()
+    assert.is_truthy(answer.body:find('"content":"\\ud83d"', 1, true))
+    assert.is_truthy(answer.body:find('"content":"\\ude00"', 1, true))
+  end)
+end)

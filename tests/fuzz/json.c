@@ -215,6 +215,19 @@ static void promise_string(struct lun_json v)
     lun_buf_free(&text), lun_buf_free(&written), lun_buf_free(&again);
 }
 
+/* So it is with halves of pairs, which are nothing else but what would be U+FFFD. */
+static void promise_halves(struct lun_json v)
+{
+    struct lun_buf text = {0}, whole = {0}, written = {0}, again = {0};
+    struct lun_json read;
+    PROMISE(lun_json_string_halves(v, &text) && lun_json_string(v, false, &whole) && text.n == whole.n);
+    PROMISE(!lun_text_valid(lun_buf_text(&text), text.n) || !memcmp(text.at, lun_buf_text(&whole), text.n));
+    lun_json_put_halves(&written, text.at, text.n);
+    PROMISE(lun_json_check(written.at, written.n, &read, NULL) && read.n == written.n && lun_json_string_halves(read, &again));
+    PROMISE(again.n == text.n && !memcmp(lun_buf_text(&again), text.at, text.n));
+    lun_buf_free(&text), lun_buf_free(&whole), lun_buf_free(&written), lun_buf_free(&again);
+}
+
 /* Looked into, some of them a part of the way, the same members come as when each is stepped over. */
 static void promise_into(struct lun_json v)
 {
@@ -250,11 +263,11 @@ static void promise_value(struct lun_json v)
     struct lun_json part;
     size_t n = 0;
     if (lun_json_type(v) == LUN_JSON_NUMBER) promise_number(v);
-    if (lun_json_type(v) == LUN_JSON_STRING) promise_string(v);
+    if (lun_json_type(v) == LUN_JSON_STRING) promise_string(v), promise_halves(v);
     for (struct lun_json_each e = lun_json_each(v); lun_json_next(&e); n++) {
         PROMISE(e.value.at >= v.at && e.value.at + e.value.n <= v.at + v.n && e.index == n);
         PROMISE(!e.object || (lun_json_check(e.key.at, e.key.n, &part, NULL) && part.n == e.key.n));
-        if (e.object) promise_string(e.key);
+        if (e.object) promise_string(e.key), promise_halves(e.key);
         promise_value(e.value);
     }
     PROMISE(n == lun_json_count(v));
@@ -302,6 +315,7 @@ static void promise_written(struct input in)
     memcpy(&number, in.at, in.n < sizeof number ? in.n : sizeof number);
     lun_buf_puts(&out, "{");
     lun_json_put_key(&out, "text"), lun_json_put_string(&out, in.at, in.n);
+    lun_json_put_key(&out, "halves"), lun_json_put_halves(&out, in.at, in.n);
     lun_json_member_number(&out, "number", number);
     lun_buf_puts(&out, "}");
     PROMISE(lun_json_check(out.at, out.n, &v, NULL) && lun_json_string(lun_json_get(v, "text"), false, &text));

@@ -666,6 +666,31 @@ static void strings_are_escaped(void **state)
     lun_buf_free(&out);
 }
 
+/* Read and written, and what two readings make when they are joined. */
+static void halves_of_a_pair_come_out_as_they_went_in(void **state)
+{
+    (void)state;
+    static const char *const kept[] = { "\"\\ud83d\"", "\"\\ude00\"", "\"\\ude00\\ud83d\"", "\"a\\ud83d\\ud83d\\u0000b\\udfff\"", "\"\\ud83dx\\ude00\"",
+                                        "\"\xed\x9f\xbf\xee\x80\x80\"", "\"\\ud800\"" };
+    struct lun_buf text = {0}, out = {0};
+    for (size_t i = 0; i < COUNT(kept); i++, text.n = 0) {
+        assert_true(lun_json_string_halves(of(kept[i]), &text));
+        lun_json_put_halves(&out, text.at, text.n);
+        assert_wrote(&out, kept[i]);
+    }
+    assert_true(lun_json_string_halves(of("\"\\ud83d\\uDE00\""), &text));
+    lun_json_put_halves(&out, text.at, text.n);
+    assert_wrote(&out, "\"\xf0\x9f\x98\x80\"");
+    text.n = 0;
+    assert_true(lun_json_string_halves(of("\"\\ud83d\""), &text) && lun_json_string_halves(of("\"\\uDE00\""), &text));
+    lun_json_put_halves(&out, text.at, text.n);
+    assert_wrote(&out, "\"\\ud83d\\ude00\"");
+    lun_json_put_halves(&out, "\xed\xa0\xed\xa0\x41\xed", 6);
+    assert_wrote(&out, "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd" "A\xef\xbf\xbd\"");
+    assert_false(lun_json_string_halves(of("1"), &text));
+    lun_buf_free(&text), lun_buf_free(&out);
+}
+
 static void members_are_divided_by_commas(void **state)
 {
     (void)state;
@@ -956,7 +981,7 @@ int main(void)
         cmocka_unit_test(only_strings_are_decoded), cmocka_unit_test(a_string_is_only_itself),
         cmocka_unit_test(integers_are_exact_or_refused), cmocka_unit_test(doubles_are_the_nearest_or_refused),
         cmocka_unit_test(only_true_is_true), cmocka_unit_test(a_step_of_a_path_has_at_most_255_bytes),
-        cmocka_unit_test(strings_are_escaped), cmocka_unit_test(members_are_divided_by_commas),
+        cmocka_unit_test(strings_are_escaped), cmocka_unit_test(halves_of_a_pair_come_out_as_they_went_in), cmocka_unit_test(members_are_divided_by_commas),
         cmocka_unit_test(numbers_are_short_and_read_back_equal), cmocka_unit_test(what_is_wrong_in_a_long_string_is_found_wherever_it_stands), cmocka_unit_test(a_locale_changes_nothing),
         cmocka_unit_test(mutated_texts_never_confuse_scan_and_walk), cmocka_unit_test(strings_of_any_length_end_where_they_end_and_are_decoded_whole),
         cmocka_unit_test(what_json_escapes_is_escaped_at_every_place),

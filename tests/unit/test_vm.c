@@ -442,7 +442,8 @@ static void cjson_of_an_open_machine_reads_and_writes_everything_that_json_has(v
         "assert(c.encode(v) == back, c.encode(v))\n"
         "assert(c.encode { 1, nil, 3 } == '[1,null,3]' and c.encode {} == '{}' and c.encode 'x' == '\"x\"' and c.encode(c.null) == 'null')\n"
         "local deep = ('['):rep(128) .. (']'):rep(128) assert(c.encode(c.decode(deep)) == deep)\n"
-        "local long = c.encode { ('x'):rep(1000000) } assert(#c.decode(long)[1] == 1000000)");
+        "local long = c.encode { ('x'):rep(1000000) } assert(#c.decode(long)[1] == 1000000)\n"
+        "local halves = [[{\"\\udc00\":[\"a\\ud83d\",\"\\ude00\"]}]] assert(c.encode(c.decode(halves)) == halves)");
 }
 
 static void cjson_of_an_open_machine_raises_what_it_cannot_do(void **state)
