@@ -7,7 +7,8 @@
 --
 -- body, answers and events on our side are OpenAI's; call has endpoint, model (the provider's name), stream, status once there is
 -- one, and may be written to: it lives as long as the call. event has `type`, `data` (a table where it is JSON, else text). An error
--- is a table with `error = { message =, type =, code = }`.
+-- is a table with `error = { message =, type =, code = }`. What is only passed on had better stay the table that it came in: numbers that Lua
+-- has no form for (9007199254740993, 1.0) come out of it as they were, and are the nearest there is in another.
 local cjson = require "cjson"
 local dialects = {}
 

@@ -152,7 +152,7 @@ bool lun_json_true(struct lun_json value);
 void lun_json_put_string(struct lun_buf *out, const char *text, size_t n);  /* with quotes; ill-formed UTF-8 → U+FFFD */
 void lun_json_put_halves(struct lun_buf *out, const char *text, size_t n);  /* the same, of what lun_json_string_halves gave */
 void lun_json_put_text(struct lun_buf *out, const char *text);              /* a C string; NULL → null */
-void lun_json_put_number(struct lun_buf *out, double number);               /* shortest that reads back equal; NaN, ±inf → null */
+void lun_json_put_number(struct lun_buf *out, double number);               /* reads back equal: whole ones below 2^63 as integers, else the shortest; NaN, ±inf → null */
 void lun_json_put_int(struct lun_buf *out, int64_t number);
 void lun_json_put_bool(struct lun_buf *out, bool yes);
 void lun_json_put_raw(struct lun_buf *out, struct lun_json value);          /* as it is; {0} → null */

@@ -132,7 +132,7 @@ void lun_json_put_number(struct lun_buf *out, double number)
     char text[32];
     if (!isfinite(number)) lun_buf_puts(out, "null");
     else if (number == 0) lun_buf_putc(out, '0');
-    else if (fabs(number) < 1e15 && number == (double)(int64_t)number) lun_json_put_int(out, (int64_t)number);
+    else if (fabs(number) < 0x1p63 && number == (double)(int64_t)number) lun_json_put_int(out, (int64_t)number);
     else lun_buf_add(out, text, (size_t)digits_needed(number, text));
 }
 

@@ -285,7 +285,8 @@ bool lun_bind_is_list(lua_State *L, int index);
 void lun_bind_mark_list(lua_State *L);
 
 /* The same for our own code (cjson.c), of any size and as deep as the scanner lets through: null stays lunette.null in objects too, a list with
- * few holes is filled with null, lone surrogates come out as they went in. False: too deep. */
+ * few holes is filled with null, lone surrogates come out as they went in,
+ * and so does a number that is more than a double (9007199254740993, 1e400, 1.0), as long as it stands where it stood. False: too deep. */
 bool lun_push_json_whole(lua_State *L, struct lun_json);
 const char *lun_bind_encode_whole(lua_State *L, int index, struct lun_buf *out);
 

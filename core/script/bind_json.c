@@ -45,13 +45,88 @@ static void push_string(const struct decoding *d, struct lun_json value)
     lua_pushlstring(d->L, out->n ? out->at : "", out->n);
 }
 
+/* ---- numbers that are more than a double ---- */
+
+/* Beside each table that has such: their texts, under the same keys. A table whose keys are those tables, weak, in the registry. */
+static const char said;
+
+static double number_of(struct lun_json value)
+{
+    double number;
+    return lun_json_double(value, &number) ? number : *value.at == '-' ? -HUGE_VAL : HUGE_VAL;
+}
+
+/* Whole numbers of few digits come out as they went in. Of a fraction every reader takes the nearest double, but 1.0 is no integer to all of them. */
+static bool is_more(struct lun_json text, double number)
+{
+    if (number != floor(number)) return false;
+    size_t digits = 0;
+    while (digits < text.n && (text.at[digits] == '-' || (text.at[digits] >= '0' && text.at[digits] <= '9'))) digits++;
+    return digits < text.n || digits > 15 || (*text.at == '-' && text.at[1] == '0');
+}
+
+/* Pushes the texts of the table at `table`, or nil. */
+static void push_said(lua_State *L, int table)
+{
+    lua_pushlightuserdata(L, (void *)&said);
+    lua_rawget(L, LUA_REGISTRYINDEX);
+    if (lua_isnil(L, -1)) return;
+    lua_pushvalue(L, table);
+    lua_rawget(L, -2);
+    lua_remove(L, -2);
+}
+
+static void push_all_said(lua_State *L)
+{
+    lua_pushlightuserdata(L, (void *)&said);
+    lua_rawget(L, LUA_REGISTRYINDEX);
+    if (!lua_isnil(L, -1)) return;
+    lua_pop(L, 1);
+    lua_newtable(L);
+    lua_createtable(L, 0, 1);
+    lua_pushliteral(L, "k");
+    lua_setfield(L, -2, "__mode");
+    lua_setmetatable(L, -2);
+    lua_pushlightuserdata(L, (void *)&said);
+    lua_pushvalue(L, -2);
+    lua_rawset(L, LUA_REGISTRYINDEX);
+}
+
+/* On the stack: its key, and what it was read as. */
+static void keep_said(lua_State *L, int table, struct lun_json number)
+{
+    int key = lua_gettop(L) - 1;
+    push_said(L, table);
+    if (lua_isnil(L, -1)) {
+        lua_pop(L, 1);
+        lua_newtable(L);
+        push_all_said(L);
+        lua_pushvalue(L, table);
+        lua_pushvalue(L, -3);
+        lua_rawset(L, -3);
+        lua_pop(L, 1);
+    }
+    lua_pushvalue(L, key);
+    lua_pushlstring(L, number.at, number.n);
+    lua_rawset(L, -3);
+    lua_pop(L, 1);
+}
+
+/* What is on top of the stack, under the key below it. */
+static void store(const struct decoding *d, int table, struct lun_json value)
+{
+    if (d->whole && lun_json_type(value) == LUN_JSON_NUMBER && is_more(value, lua_tonumber(d->L, -1))) keep_said(d->L, table, value);
+    lua_rawset(d->L, table);
+}
+
 static bool push_list(struct decoding *d, struct lun_json value, int depth)
 {
-    int n = 0;
+    int n = 0, table = lua_gettop(d->L) + 1;
     lua_newtable(d->L);
     for (struct lun_json_each e = lun_json_each(value); lun_json_next(&e); ) {
+        lua_pushinteger(d->L, ++n);
         if (!push(d, e.value, depth + 1)) return false;
-        lua_rawseti(d->L, -2, ++n);
+        store(d, table, e.value);
     }
     if (!n) lun_bind_mark_list(d->L);
     return true;
@@ -59,26 +134,26 @@ static bool push_list(struct decoding *d, struct lun_json value, int depth)
 
 static bool push_object(struct decoding *d, struct lun_json value, int depth)
 {
+    int table = lua_gettop(d->L) + 1;
     lua_newtable(d->L);
     for (struct lun_json_each e = lun_json_each(value); lun_json_next(&e); ) {
         if (!d->whole && lun_json_type(e.value) == LUN_JSON_NULL) continue;
         push_string(d, e.key);
         if (!push(d, e.value, depth + 1)) return false;
-        lua_rawset(d->L, -3);
+        store(d, table, e.value);
     }
     return true;
 }
 
 static bool push(struct decoding *d, struct lun_json value, int depth)
 {
-    double number;
     if (++d->steps % WORK == 0) lun_vm_work(d->L, WORK * 10);
     if (value.n > SHORT) lun_vm_work(d->L, (int64_t)(value.n >> 4));        /* each level is looked through for its end */
-    if (depth > (d->whole ? DEEPEST : DEEP) || !lua_checkstack(d->L, 6)) { d->why = "too_deep"; return false; }
+    if (depth > (d->whole ? DEEPEST : DEEP) || !lua_checkstack(d->L, 10)) { d->why = "too_deep"; return false; }
     switch (lun_json_type(value)) {
     case LUN_JSON_TRUE: lua_pushboolean(d->L, 1); return true;
     case LUN_JSON_FALSE: lua_pushboolean(d->L, 0); return true;
-    case LUN_JSON_NUMBER: lua_pushnumber(d->L, lun_json_double(value, &number) ? number : HUGE_VAL); return true;
+    case LUN_JSON_NUMBER: lua_pushnumber(d->L, number_of(value)); return true;
     case LUN_JSON_STRING: push_string(d, value); return true;
     case LUN_JSON_ARRAY: return push_list(d, value, depth);
     case LUN_JSON_OBJECT: return push_object(d, value, depth);
@@ -156,16 +231,42 @@ static int list_length(lua_State *L, int index, bool holes)
     return most == n ? n : -2;
 }
 
+/* What is on top of the stack, under the key below it. `texts`: where those of its table are; 0: nowhere. A number that is another by now has none. */
+static const char *put_under(struct encoding *e, int texts, int depth)
+{
+    size_t n;
+    int value = lua_gettop(e->L);
+    if (!texts || lua_type(e->L, value) != LUA_TNUMBER) return put(e, value, depth);
+    lua_pushvalue(e->L, value - 1);
+    lua_rawget(e->L, texts);
+    const char *text = lua_tolstring(e->L, -1, &n);
+    bool same = text && number_of((struct lun_json){ text, n }) == lua_tonumber(e->L, value);
+    if (same) lun_buf_add(e->out, text, n);
+    lua_pop(e->L, 1);
+    return same ? NULL : put(e, value, depth);
+}
+
+/* Pushes the texts of the table's numbers, or nil; returns where, or 0. */
+static int find_texts(struct encoding *e, int index)
+{
+    if (e->whole) push_said(e->L, index);
+    else lua_pushnil(e->L);
+    return lua_isnil(e->L, -1) ? 0 : lua_gettop(e->L);
+}
+
 static const char *put_list(struct encoding *e, int index, int n, int depth)
 {
     const char *why = NULL;
+    int texts = find_texts(e, index);
     lun_buf_putc(e->out, '[');
     for (int i = 1; i <= n && !why; i++) {
         if (i > 1) lun_buf_putc(e->out, ',');
+        lua_pushinteger(e->L, i);
         lua_rawgeti(e->L, index, i);
-        why = put(e, lua_gettop(e->L), depth + 1);
-        lua_pop(e->L, 1);
+        why = put_under(e, texts, depth + 1);
+        lua_pop(e->L, 2);
     }
+    lua_pop(e->L, 1);
     lun_buf_putc(e->out, ']');
     return why;
 }
@@ -198,17 +299,19 @@ static const char *put_object(struct encoding *e, int index, int depth)
     int n;
     struct name *names = sorted_names(e->L, index, &n);
     const char *why = NULL;
+    int texts = find_texts(e, index);
     lun_buf_putc(e->out, '{');
     for (int i = 0; i < n && !why; i++) {
         if (i) lun_buf_putc(e->out, ',');
         put_string(e, names[i].text, names[i].n);
         lun_buf_putc(e->out, ':');
         lua_pushlstring(e->L, names[i].text, names[i].n);
+        lua_pushvalue(e->L, -1);
         lua_rawget(e->L, index);
-        why = put(e, lua_gettop(e->L), depth + 1);
-        lua_pop(e->L, 1);
+        why = put_under(e, texts, depth + 1);
+        lua_pop(e->L, 2);
     }
-    lua_pop(e->L, 1);
+    lua_pop(e->L, 2);
     lun_buf_putc(e->out, '}');
     return why;
 }
@@ -233,7 +336,7 @@ static const char *put(struct encoding *e, int index, int depth)
     size_t n;
     const char *text;
     if (++e->steps % WORK == 0) lun_vm_work(e->L, WORK * 10);
-    if (depth > (e->whole ? DEEPEST : DEEP) || !lua_checkstack(e->L, 8)) return "holds tables too deep inside one another";
+    if (depth > (e->whole ? DEEPEST : DEEP) || !lua_checkstack(e->L, 10)) return "holds tables too deep inside one another";
     if (e->out->n > e->most) return "is too large";
     switch (lua_type(e->L, index)) {
     case LUA_TNIL: lun_buf_puts(e->out, "null"); return NULL;

@@ -65,6 +65,7 @@ return {
     if e.data == "[DONE]" then return { "[DONE]" } end
     return { { id = "c", object = "chat.completion.chunk", choices = { { index = 0, delta = { content = e.data.say }, finish_reason = e.data.stop } } } }
   end }]]
+local numbers = '{"big":9007199254740993,"id":1735689600000001,"least":-9223372036854775808,"list":[1.0,-0,0.25,12345678901234567890],"most":1e400}'
 
 describe("what a dialect only passes on", function()
   local a, g
@@ -80,6 +81,23 @@ describe("what a dialect only passes on", function()
   end
 
   local function open(body) return e2e.open(g.port, { path = "/v1/chat/completions", body = body }) end
+
+  it("has the numbers that it had, there", function()
+    local visit = open(ask(numbers, ',{"role":"assistant","tool_calls":[{"id":"t","type":"function","function":{"name":"f","arguments":"' .. numbers:gsub('"', '\\"') .. '"}}]}'))
+    local call = a:accept()
+    assert.equal('{"metadata":' .. numbers .. ',"tools":[{"input_schema":' .. numbers .. ',"name":"f"}],"turns":[{"role":"user","text":"hi"},{"role":"assistant","use":{"input":'
+                 .. numbers .. ',"name":"f"}}]}', call.body)
+    call:answer(200, '{"use":{"name":"f","input":{}}}')
+    visit:rest()
+  end)
+
+  it("and back", function()
+    local visit = open(ask "{}")
+    a:accept():answer(200, '{"use":{"name":"f","input":' .. numbers .. "}}")
+    local answer = visit:rest()
+    assert.equal(200, answer.status)
+    assert.equal(numbers, answer.json.choices[1].message.tool_calls[1]["function"].arguments)
+  end)
 
   it("has halves of a character, which meet at the client", function()
     local visit = open(ask "{}":gsub('"hi"', '"h\\ud83d"'):gsub('"messages"', '"stream":true,%0'))

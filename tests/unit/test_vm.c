@@ -446,6 +446,20 @@ static void cjson_of_an_open_machine_reads_and_writes_everything_that_json_has(v
         "local halves = [[{\"\\udc00\":[\"a\\ud83d\",\"\\ude00\"]}]] assert(c.encode(c.decode(halves)) == halves)");
 }
 
+/* As long as they stand where they stood. */
+static void cjson_of_an_open_machine_keeps_numbers_that_are_more_than_a_double(void **state)
+{
+    (void)state;
+    runs_in_an_open_machine(
+        "local c = require 'cjson'\n"
+        "local more = [[{\"a\":9007199254740993,\"b\":[1.0,-0,-0.0,1e2,12345678901234567890,{\"c\":-1e400}],\"d\":1735689600000000}]]\n"
+        "local v = c.decode(more) collectgarbage() assert(c.encode(v) == more, c.encode(v))\n"
+        "assert(v.a == 2 ^ 53 and v.b[1] == 1 and v.b[6].c == -math.huge and c.encode { v.d, 2 ^ 62 } == '[1735689600000000,4611686018427387904]')\n"
+        "v.a, v.b[1], v.b[6].c = 5, nil, 2 assert(c.encode(v) == [[{\"a\":5,\"b\":[null,-0,-0.0,1e2,12345678901234567890,{\"c\":2}],\"d\":1735689600000000}]], c.encode(v))\n"
+        "local function used() for _ = 1, 3000 do c.decode '[[1.0]]' end collectgarbage() collectgarbage() return collectgarbage 'count' end\n"
+        "local before = used() for _ = 1, 10 do used() end assert(used() < before + 8)");
+}
+
 static void cjson_of_an_open_machine_raises_what_it_cannot_do(void **state)
 {
     (void)state;
@@ -702,6 +716,7 @@ int main(void)
         cmocka_unit_test(lua_s_functions_are_luajit_s),
         cmocka_unit_test(an_open_machine_has_all_of_lua_and_cjson),
         cmocka_unit_test(cjson_of_an_open_machine_reads_and_writes_everything_that_json_has),
+        cmocka_unit_test(cjson_of_an_open_machine_keeps_numbers_that_are_more_than_a_double),
         cmocka_unit_test(cjson_of_an_open_machine_raises_what_it_cannot_do),
         cmocka_unit_test(cjson_of_an_open_machine_is_not_one_that_lies_on_the_disk),
         cmocka_unit_test(an_open_machine_finds_our_own_files),
