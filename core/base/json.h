@@ -158,7 +158,7 @@ void lun_json_put_bool(struct lun_buf *out, bool yes);
 void lun_json_put_raw(struct lun_buf *out, struct lun_json value);          /* as it is; {0} → null */
 
 /* A JSON Merge Patch (RFC 7396): `onto` with what `patch` says, null taking a member away. Anything but an object counts as an empty one where it is
- * `onto`, and takes its place where it is `patch`. A name that is said twice in either stays twice, so that who reads it next notices. */
+ * `onto`, and takes its place where it is `patch`. A name that is said twice in `onto` stays twice; in `patch` it is not to be said twice. */
 void lun_json_merge(struct lun_buf *out, struct lun_json onto, struct lun_json patch);
 
 /* `"name":`, with a comma before it unless it is the first behind a `{`. Then put the value. */

@@ -70,6 +70,15 @@ static void check_names(struct reading *r, const struct lun_value *said)
     }
 }
 
+/* Of the two a merge patch would lay one on the other, or take it away. */
+static void check_twice(struct reading *r, const struct lun_value *said)
+{
+    for (int i = 0; i < said->n_items; i++) {
+        if (said->items[i]->text == lun_value_twice) lun_wrong(&r->l, said->items[i], "%s", lun_value_twice);
+        check_twice(r, said->items[i]);
+    }
+}
+
 /* What it says beside, once: the rest goes through what reads an entry of `clients`. */
 static void read_beside(struct reading *r, const struct lun_value *said, bool never)
 {
@@ -136,6 +145,8 @@ static void read_all(struct reading *r, struct lun_json said, struct lun_json on
     struct lun_buf all = {0}, fields = {0};
     struct lun_json merged;
     if (asked->type != LUN_VALUE_TABLE) { lun_wrong(&r->l, asked, "%s", asked->text ? asked->text : "must be an object"); return; }
+    check_twice(r, asked);
+    if (lun_loading_failed(&r->l)) return;
     check_names(r, asked);
     read_beside(r, asked, lun_json_type(lun_json_get(said, "expires")) == LUN_JSON_NULL);
     lun_json_merge(&all, onto, said);

@@ -38,6 +38,7 @@ struct lun_value *lun_value_read(lua_State *L, int index, struct lun_arena *, lu
 /* The same of JSON that was checked (base/json.h). What is no data there: null, a name that is said twice, more than LUN_VALUE_ITEMS in one table. */
 struct lun_value *lun_value_of_json(struct lun_json, struct lun_arena *);
 enum { LUN_VALUE_ITEMS = 1000 };
+extern const char lun_value_twice[];    /* the `text` of what is said twice */
 
 struct lun_value *lun_value_get(const struct lun_value *table, const char *name);   /* NULL: not there, or no table */
 struct lun_value *lun_value_item(const struct lun_value *table, int index);         /* from 1 */

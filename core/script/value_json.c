@@ -2,6 +2,8 @@
 #include "script/value.h"
 #include <string.h>
 
+const char lun_value_twice[] = "is said twice";
+
 static void bad(struct lun_value *v, const char *why) { v->type = LUN_VALUE_BAD, v->text = why, v->n = strlen(why); }
 
 static void take(struct lun_json j, struct lun_value *v, int depth, struct lun_arena *arena);
@@ -19,7 +21,7 @@ static void take_member(struct lun_value *table, const struct lun_json_each *e, 
     const char *name = lun_json_string_in(e->key, true, arena, &n);
     struct lun_value *twin = name ? lun_value_get(table, name) : NULL;
     if (!name || !n || n > LUN_VALUE_NAME_MAX) bad(table, "a name that is empty, too long or no plain text");
-    else if (twin) bad(twin, "is said twice");
+    else if (twin) bad(twin, lun_value_twice);
     else take(e->value, lun_value_add(table, name, arena), depth + 1, arena);
 }
 

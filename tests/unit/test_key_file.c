@@ -234,6 +234,23 @@ static void a_change_is_a_merge_patch(void **state)
     form("{\"anew\":true}", before, LUN_KEY_SAYS_EXPIRES, "anew: is not said here");
 }
 
+/* Also where one of the two is null, or takes the place of what there was. */
+static void what_is_said_twice_is_refused(void **state)
+{
+    static const char before[] = "{\"team\":\"web\",\"tags\":{\"a\":\"1\"}}";
+    enum { NEW = LUN_KEY_SAYS_NAME | LUN_KEY_SAYS_EXPIRES | LUN_KEY_SAYS_ANEW };
+    (void)state;
+    form("{\"team\":\"api\",\"team\":\"web\"}", before, LUN_KEY_SAYS_EXPIRES, "team: is said twice");
+    form("{\"team\":null,\"team\":\"web\"}", before, LUN_KEY_SAYS_EXPIRES, "team: is said twice");
+    form("{\"team\":\"web\",\"team\":null}", before, LUN_KEY_SAYS_EXPIRES, "team: is said twice");
+    form("{\"tags\":{\"a\":\"2\",\"\\u0061\":\"3\"}}", before, LUN_KEY_SAYS_EXPIRES, "tags.a: is said twice");
+    form("{\"name\":\"a\",\"team\":\"web\",\"team\":null}", NULL, NEW, "team: is said twice");
+    form("{\"name\":\"a\",\"expires\":60,\"expires\":null}", NULL, NEW, "expires: is said twice");
+    form("{\"name\":\"a\",\"expires\":null,\"expires\":60}", NULL, NEW, "expires: is said twice");
+    form("{\"name\":\"a\",\"name\":\"b\"}", NULL, NEW, "name: is said twice");
+    form("{\"name\":\"a\",\"anew\":true,\"anew\":false}", NULL, NEW, "anew: is said twice");
+}
+
 /* ---- the text of a new key ---- */
 
 static void every_new_key_is_another_one_of_letters_and_digits(void **state)
@@ -270,7 +287,7 @@ int main(void)
         cmocka_unit_test(hostile_json_is_refused_with_the_place),
         cmocka_unit_test(what_is_deep_or_long_is_refused_in_time),
         cmocka_unit_test(fields_are_those_of_clients_with_the_same_checks),
-        cmocka_unit_test(a_change_is_a_merge_patch),
+        cmocka_unit_test(a_change_is_a_merge_patch), cmocka_unit_test(what_is_said_twice_is_refused),
         cmocka_unit_test(every_new_key_is_another_one_of_letters_and_digits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
