@@ -3,14 +3,14 @@
 
 static bool is_same(const struct lun_buf *a, const struct lun_buf *b) { return a->n == b->n && (!a->n || !memcmp(a->at, b->at, a->n)); }
 
-/* The member of that raw name, which may hold any character, `\u0000` too; of equal ones the last. {0}: there is none. */
+/* The member of that raw name, which may hold any character, `\u0000` and half a pair too; of equal ones the last. {0}: there is none. */
 static struct lun_json named(struct lun_json object, struct lun_json key)
 {
     struct lun_buf name = {0}, other = {0};
     struct lun_json found = {0};
-    lun_json_string(key, false, &name);
+    lun_json_string_halves(key, &name);
     for (struct lun_json_each e = lun_json_each(object); lun_json_next(&e); other.n = 0)
-        if (lun_json_string(e.key, false, &other) && is_same(&name, &other)) found = e.value;
+        if (lun_json_string_halves(e.key, &other) && is_same(&name, &other)) found = e.value;
     lun_buf_free(&name), lun_buf_free(&other);
     return found;
 }

@@ -332,10 +332,10 @@ static struct lun_json member(struct lun_json object, struct lun_json key, int *
 {
     struct lun_buf name = {0}, other = {0};
     struct lun_json found = {0};
-    lun_json_string(key, false, &name);
+    lun_json_string_halves(key, &name);
     *n = 0;
     for (struct lun_json_each e = lun_json_each(object); lun_json_next(&e); other.n = 0)
-        if (lun_json_string(e.key, false, &other) && same(&name, &other)) found = e.value, ++*n;
+        if (lun_json_string_halves(e.key, &other) && same(&name, &other)) found = e.value, ++*n;
     lun_buf_free(&name), lun_buf_free(&other);
     return found;
 }

@@ -691,6 +691,22 @@ static void halves_of_a_pair_come_out_as_they_went_in(void **state)
     lun_buf_free(&text), lun_buf_free(&out);
 }
 
+static void a_merge_takes_no_name_for_another(void **state)
+{
+    (void)state;
+    static const struct { const char *onto, *patch, *merged; } cases[] = {
+        { "{\"\\ud83d\":1,\"\\ufffd\":2}", "{\"\\ude00\":3,\"\xef\xbf\xbd\":4}", "{\"\\ud83d\":1,\"\\ufffd\":4,\"\\ude00\":3}" },
+        { "{\"\":1,\"a\":2}", "{\"\\u0061\":null,\"\\u0000\":{\"x\":null,\"y\":1e400}}", "{\"\":1,\"\\u0000\":{\"y\":1e400}}" },
+        { "[1]", "{\"a\":{}}", "{\"a\":{}}" }, { "{\"a\":{\"b\":1,\"c\":2}}", "{\"a\":{\"b\":null}}", "{\"a\":{\"c\":2}}" }, { "{\"a\":1}", "null", "null" },
+    };
+    struct lun_buf out = {0};
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        lun_json_merge(&out, of(cases[i].onto), of(cases[i].patch));
+        assert_wrote(&out, cases[i].merged);
+    }
+    lun_buf_free(&out);
+}
+
 static void members_are_divided_by_commas(void **state)
 {
     (void)state;
@@ -981,7 +997,7 @@ int main(void)
         cmocka_unit_test(only_strings_are_decoded), cmocka_unit_test(a_string_is_only_itself),
         cmocka_unit_test(integers_are_exact_or_refused), cmocka_unit_test(doubles_are_the_nearest_or_refused),
         cmocka_unit_test(only_true_is_true), cmocka_unit_test(a_step_of_a_path_has_at_most_255_bytes),
-        cmocka_unit_test(strings_are_escaped), cmocka_unit_test(halves_of_a_pair_come_out_as_they_went_in), cmocka_unit_test(members_are_divided_by_commas),
+        cmocka_unit_test(strings_are_escaped), cmocka_unit_test(halves_of_a_pair_come_out_as_they_went_in), cmocka_unit_test(a_merge_takes_no_name_for_another), cmocka_unit_test(members_are_divided_by_commas),
         cmocka_unit_test(numbers_are_short_and_read_back_equal), cmocka_unit_test(what_is_wrong_in_a_long_string_is_found_wherever_it_stands), cmocka_unit_test(a_locale_changes_nothing),
         cmocka_unit_test(mutated_texts_never_confuse_scan_and_walk), cmocka_unit_test(strings_of_any_length_end_where_they_end_and_are_decoded_whole),
         cmocka_unit_test(what_json_escapes_is_escaped_at_every_place),
