@@ -515,9 +515,45 @@ static void many_threads_draw_from_one_ledger(void **s)
     desk_free(d);
 }
 
+/* ---- what is over ---- */
+
+static void count_span(void *self, struct lun_span *s, uint32_t id, int64_t base)
+{
+    (void)s, (void)id, (void)base;
+    ++*(int *)self;
+}
+
+/* Each hour is a span: it goes once it is over and nothing of it is left. When the clock steps back it is read again from the ledger. */
+static void hours_that_are_over_leave_nothing_in_memory_and_nothing_is_given_twice(void **s)
+{
+    (void)s;
+    struct desk *d = desk_new((int64_t[]){ 1000, -1, -1, -1 }, 1);
+    struct lun_account *hour = lun_account_get(d->money, "key hour", &(struct lun_budget_rule){ .limit = 100, .per = LUN_PER_HOUR });
+    const lun_us length = 3600 * LUN_SECOND;
+    struct lun_hold h;
+    int spans = 0;
+    for (int i = 1; i <= 400; i++) {
+        lun_us wall = i * length;
+        assert_int_equal(take(d, &h, &hour, 1, 60, wall), LUN_LATER);
+        turn(d, wall, false);
+        assert_int_equal(take(d, &h, &hour, 1, 60, wall), LUN_TAKEN);
+        lun_hold_settle(&h, 60);
+        for (int k = 0; k < 2; k++) turn(d, wall + length, false), lun_draw_sweep(d->money, wall + length, NULL, NULL);
+        spans = 0;
+        lun_draw_each(d->money, count_span, &spans);
+        assert_true(spans <= 1);
+    }
+    assert_int_equal(take(d, &h, &hour, 1, 60, 7 * length), LUN_LATER);
+    turn(d, 7 * length, false);
+    assert_int_equal(take(d, &h, &hour, 1, 60, 7 * length), LUN_SHORT);
+    assert_int_equal(look(hour, 7 * length).used, 60);
+    desk_free(d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(hours_that_are_over_leave_nothing_in_memory_and_nothing_is_given_twice),
         cmocka_unit_test(nothing_is_held_before_it_is_on_the_disk),
         cmocka_unit_test(what_can_never_fit_is_refused_at_once),
         cmocka_unit_test(a_failing_disk_refuses_what_is_limited_and_lets_the_rest_through),
