@@ -9,7 +9,8 @@
 -- what is said of an earlier one does not count); lost (the process that knows nothing of an epoch, and the moment when it was first asked: the round until
 -- one begins); demand (accounts that somebody found too little of, and when); for a member s:ID the last message,
 -- r:ID its answer; for an account g:ACCOUNT:ID what a member has of it, l:ACCOUNT:ID the limit it goes by, e:ACCOUNT when its period ends (ms),
--- p:BUDGET what its periods are; before: accounts of periods that began until then (ms) are full: one of the forgotten had an unknown part.
+-- p:BUDGET what its periods are; before: accounts of periods that began until then (ms) are full: one of the forgotten had an unknown part; over: of those
+-- that ended until then (ms) parts may have been forgotten, and none is drawn on any more.
 --
 -- Of a window that moves along each piece is an account, BUDGET@rolling+WINDOW+STARTS+LENGTH (µs, ms, ms); what is drawn of one is compared with all that lies
 -- so near that some moment sees both. w:BUDGET lists the accounts that may: its pieces, and what was told of other periods. A piece goes, for all members,
@@ -38,11 +39,12 @@ local function without(list, other)
 end
 
 local stored = redis.call("HMGET", key, "run", "nonce", "open", "members", "vouched", "needed", "registered", "gone", "demand", "before",
-                          "leaving", "heard", "ready", "new", "round", "sure", "lost")
+                          "leaving", "heard", "ready", "new", "round", "sure", "lost", "over")
 local function field(i) return stored[i] or "" end
 local h = { run = field(1), nonce = field(2), open = field(3) == "1", members = field(4), vouched = field(5), needed = field(6), registered = field(7),
             gone = field(8), demand = field(9), before = number(field(10)),
-            leaving = field(11), heard = field(12), ready = field(13), new = field(14), round = number(field(15)), sure = field(16) }
+            leaving = field(11), heard = field(12), ready = field(13), new = field(14), round = number(field(15)), sure = field(16),
+            over = number(field(18)) }
 local lost = h.run ~= run
 local writes, drops = {}, {}
 local function set(name, value) writes[#writes + 1] = name writes[#writes + 1] = value end
@@ -116,7 +118,7 @@ local function begin(fresh, members)
   end
   drops[#drops + 1] = "demand" drops[#drops + 1] = "lost"
   h = { run = run, nonce = fresh, open = false, members = members, vouched = "", registered = "", gone = gone, demand = "", before = h.before,
-        leaving = "", heard = "", ready = "", new = "", round = 1, sure = "" }
+        leaving = "", heard = "", ready = "", new = "", round = 1, sure = "", over = h.over }
   h.needed = h.members
   lost = false
   save()
@@ -197,6 +199,26 @@ end
 local function may_count(account)
   local per = get("p:" .. budget_of(account))
   return piece(account) or per == "" or number(string.match(per, "^%d+/(%d+)/")) > 0
+end
+
+local function is_over(account, ends) return not piece(account) and ends ~= "0" and number(ends) <= h.over end
+
+local function over(moment)
+  if moment > h.over then h.over = moment set("over", text(moment)) end
+end
+
+-- Of an account that ended long ago `me` says nothing any more; with the last one's part goes all of it. Not while it may count in a window.
+local function forget(account)
+  local ends, fields = get("e:" .. account), {}
+  if piece(account) or may_count(account) or ends == "" or ends == "0" or number(ends) > now then return end
+  over(number(ends))
+  drops[#drops + 1] = "g:" .. account .. ":" .. me
+  drops[#drops + 1] = "l:" .. account .. ":" .. me
+  for name in string.gmatch(join(h.members, h.gone), "%S+") do if name ~= me then fields[#fields + 1] = "g:" .. account .. ":" .. name end end
+  for _, g in ipairs(#fields > 0 and redis.call("HMGET", key, unpack(fields)) or {}) do if g then return end end
+  drops[#drops + 1] = "e:" .. account
+  local budget = budget_of(account)
+  if has(list_of(budget), account) then lists[budget], changed[budget] = without(list_of(budget), " " .. account .. " "), true end
 end
 
 -- Of another period it is known when it ends (0: it does not), if anybody here has a part of it; what only the gone had was spent before this epoch began.
@@ -350,12 +372,15 @@ if seq < last then return answer("STALE") end
 
 if op == "register" then
   local fresh, members, vouches, gone, before, round = argument(), argument(), argument() == "1", argument(), number(argument()), number(argument())
+  local ended = number(argument())
   local registered, accounts = has(h.registered, me), number(argument())
   if seq > last then
     local mine = {}
+    over(ended)
     for i = 1, accounts do
       mine[i] = { account = argument(), g = number(argument()), limit = argument(), ends = argument() }
-      if h.open and registered and mine[i].g > number(get("g:" .. mine[i].account .. ":" .. me)) and not is_passed(mine[i].account) then
+      if h.open and registered and mine[i].g > number(get("g:" .. mine[i].account .. ":" .. me)) and not is_passed(mine[i].account)
+         and not is_over(mine[i].account, mine[i].ends) then
         begin(fresh, add(members, me)) write()          -- Redis is older than that disk
         return answer("OTHER")
       end
@@ -381,8 +406,8 @@ if op == "register" then
     h.gone = without(join(h.gone, gone), h.members)
     if before > h.before then h.before = before end
     for _ = 1, number(argument()) do            -- what this one does not tell of any more
-      local budget, ended = argument(), number(argument())
-      drop(budget, ended, ended)
+      local budget, until_then = argument(), number(argument())
+      drop(budget, until_then, until_then)
     end
     h.registered = add(h.registered, me)
     h.sure = without(h.sure, " " .. me .. " ")
@@ -411,8 +436,9 @@ if op == "leave" then           -- stopped in order, with nothing left but charg
   return answer("OK")
 end
 
--- draw: NL { account g limit ends } … lowered or claimed, always; NG { N { account more limit starts ends per } … } … all or nothing each. Of each account of a
--- group: what `me` has, what all have that is compared with the limit, and of a window what others have of it, when the first of that ends, and d:BUDGET.
+-- draw: NL { account g limit ends } … lowered or claimed, always; g "over": it ended long ago, and may be forgotten. NG { N { account more limit starts ends
+-- per } … } … all or nothing each. Of each account of a group: what `me` has, what all have that is compared with the limit, and of a window what others have
+-- of it, when the first of that ends, and d:BUDGET.
 if op == "draw" then
   if not has(h.registered, me) then return answer("UNKNOWN") end
   local kept = get("r:" .. me)
@@ -427,9 +453,12 @@ if op == "draw" then
     return mine[account] or had[account]
   end
   for _ = 1, number(argument()) do
-    local account = argument()
-    mine[account], limits[account], ends[account] = number(argument()), argument(), argument()
-    if may_count(account) and not is_passed(account) then list(account) end
+    local account, g, limit, till = argument(), argument(), argument(), argument()
+    if g == "over" then forget(account)
+    else
+      mine[account], limits[account], ends[account] = number(g), limit, till
+      if may_count(account) and not is_passed(account) then list(account) end
+    end
   end
   for _ = 1, number(argument()) do
     local group, fits, why = {}, h.open and has(h.vouched, me), h.open and "UNVOUCHED" or "CLOSED"
@@ -450,7 +479,8 @@ if op == "draw" then
       local bar = a.piece and bars(a.piece)
       if fits and per ~= "" and per ~= a.per then fits, why = false, "DIFFERS" end
       if fits and bar then fits, why = false, bar end
-      if fits and not a.piece and (now < a.starts or (a.ends ~= "0" and now >= number(a.ends))) then fits, why = false, "PERIOD" end
+      local shut = not a.piece and (now < a.starts or (a.ends ~= "0" and now >= number(a.ends)) or is_over(a.account, a.ends))
+      if fits and shut then fits, why = false, "PERIOD" end
       if fits and not a.piece and h.before > 0 and a.starts <= h.before then fits, why = false, "FORGOTTEN" end
       if fits and a.sum + a.more > limit then fits, why, refused[a.account] = false, "SHORT", true end
       if per == "" then set("p:" .. budget, a.per) end

@@ -226,6 +226,7 @@ static void on_look(struct lun_timer *t)
     if (lun_ledger_changed(b->ledger) || b->others) see_others(b);
     lun_draw_give_back(b->options.money, false);
     lun_draw_sweep(b->options.money, lun_clock_wall(), lun_sharing_gone, b->sharing);
+    if (b->sharing) lun_sharing_forget(b->sharing, lun_clock_wall());
 }
 
 static void on_close(struct lun_timer *t)

@@ -12,17 +12,26 @@
 #define STRANGE "Redis answers what its script does not say"
 #define PATIENCE LUN_SECOND         /* so long a draw is refused before it is told on: the others give back meanwhile */
 
+/* A period that is no piece of a window is forgotten once it has been over for so long, by a clock that does not step: twice its length, and some hours. It is
+ * not drawn on again then, nor is any before it, whatever other clocks say (lua/draw.lua): so a clock that was ahead for a while does not do that to a period
+ * that goes on. And in another zone a day of the same name ends up to 26 hours later. */
+#define FORGET_AFTER(length) (2 * (length) > 6 * 3600 * LUN_SECOND ? 2 * (length) : 6 * 3600 * LUN_SECOND)
+#define FORGET_AT_ONCE 256          /* so many in a second: each is a word with Redis, and all keys' hours end together */
+
 #define PIECES_TOLD 51              /* of a window: so many before the last are told at a start. lua/draw.lua drops what is farther behind, in windows of 25 */
 
 struct want { struct lun_member_group group; struct want *next; struct lun_span *spans[LUN_ACCOUNTS] /* NULL: it is over */; int n; int64_t need, lack[LUN_ACCOUNTS];
               bool least; };        /* there is no smaller one to try */
 struct entry {                      /* an account here: the mark of its span */
     struct entry *next;
+    char *budget;
     struct lun_span *span;          /* NULL: it is over, or nobody has asked for it yet */
     struct lun_member_account *account;
     uint32_t id; int64_t limit;
     lun_us ends, late_at;           /* of a piece of a window: by Redis' clock; and when nothing is held in it any more; 0: it is none */
     bool over;                      /* it had no end, and has one since its budget is a window */
+    lun_us over_at, stays;          /* no piece: its end (wall; LUN_NEVER: none, or a piece), and for how long after that it is remembered */
+    lun_us over_since;              /* 0: it is not, by one of the clocks */
     int64_t total;                  /* what all gateways together have of it, as last seen; of a window all that its limit is compared with */
     lun_us short_since, short_last; /* 0: it is not; when it was so last */
     int64_t short_need; bool told;  /* those who wait were told */
@@ -60,17 +69,24 @@ static void be_piece(struct entry *e, lun_us starts, lun_us ends)
 }
 
 /* `key` is taken. */
-static struct entry *entry_new(struct lun_sharing *s, char *key, uint32_t id, int64_t taken)
+static struct entry *entry_new(struct lun_sharing *s, const char *budget, char *key, uint32_t id, int64_t taken)
 {
     struct lun_member_account *account = lun_member_account(s->member, key, taken);
     struct entry *e = lun_member_user(account);
     free(key);
     if (e) return e;
     e = lun_zalloc(sizeof *e);
-    *e = (struct entry){ .next = s->entries, .account = account, .id = id, .limit = -1, .total = taken };
+    *e = (struct entry){ .next = s->entries, .budget = lun_strdup(budget), .account = account, .id = id, .limit = -1, .total = taken };
     s->entries = e;
     lun_member_set_user(account, e);
     return e;
+}
+
+static void describe(struct entry *e, int64_t limit, lun_us starts, lun_us ends, const char *per)
+{
+    e->over_at = e->late_at ? LUN_NEVER : ends;
+    e->stays = ends == LUN_NEVER ? LUN_NEVER : FORGET_AFTER(ends - starts);
+    lun_member_describe(e->account, limit, starts, ends, per);
 }
 
 /* What of an earlier time the ledger has is told too, whoever may have lost it. Of a piece of a window also that nothing is taken of it: it is not opened again, and
@@ -79,12 +95,23 @@ static void found(void *self, uint32_t id, const struct lun_ledger_account *a, c
 {
     lun_us window = lun_period_window(a->period);
     if (!f->taken && !window) return;
-    struct entry *e = entry_new(self, name_of(a->budget, a->period, window, a->starts, a->ends), id, f->taken);
+    struct entry *e = entry_new(self, a->budget, name_of(a->budget, a->period, window, a->starts, a->ends), id, f->taken);
     if (window) be_piece(e, a->starts, a->ends);
-    lun_member_describe(e->account, a->limit, a->starts, a->ends, "");
+    describe(e, a->limit, a->starts, a->ends, "");
 }
 
 static void left_out(void *self, const char *budget, lun_us ended) { lun_member_left_out(((struct lun_sharing *)self)->member, budget, ended); }
+
+static void found_before(void *self, uint32_t id, const struct lun_ledger_account *a, const struct lun_ledger_figures *f)
+{
+    if (!lun_period_window(a->period)) found(self, id, a, f);
+}
+
+/* What a budget had before it was a window counts in it: what was forgotten of that, or left out at a start, is told again. */
+static void find_before(struct lun_sharing *s, const struct lun_draw_span *d)
+{
+    lun_ledger_accounts(s->options.ledger, d->budget, d->starts - lun_period_counts(&d->rule), found_before, s);
+}
 
 static struct entry *entry_of(struct lun_sharing *s, const struct lun_draw_span *d)
 {
@@ -93,13 +120,13 @@ static struct entry *entry_of(struct lun_sharing *s, const struct lun_draw_span 
     if (!e) {
         struct lun_ledger_figures f;
         if (!d->id || !lun_ledger_look(s->options.ledger, d->id, &f)) return NULL;
-        e = entry_new(s, name_of(d->budget, d->label, window, d->starts, d->ends), d->id, f.taken);
-        if (window) be_piece(e, d->starts, d->ends);
+        e = entry_new(s, d->budget, name_of(d->budget, d->label, window, d->starts, d->ends), d->id, f.taken);
+        if (window) be_piece(e, d->starts, d->ends), find_before(s, d);
         e->span = d->span;
         lun_draw_set_mark(d->span, e);
     }
     e->limit = d->limit;
-    if (!e->over) lun_member_describe(e->account, d->limit, d->starts, d->ends, d->per);
+    if (!e->over) describe(e, d->limit, d->starts, d->ends, d->per);
     return e;
 }
 
@@ -445,7 +472,10 @@ void lun_sharing_free(struct lun_sharing *s)
     lun_redis_free(s->redis);
     lun_member_free(s->member);
     for (struct want *w; (w = s->wants); free(w)) s->wants = w->next;
-    for (struct entry *e; (e = s->entries); free(e)) s->entries = e->next;
+    for (struct entry *e; (e = s->entries); free(e)) {
+        s->entries = e->next;
+        free(e->budget);
+    }
     free(s->key);
     free(s->why);
     free(s);
@@ -478,13 +508,37 @@ static bool is_wanted(const struct lun_sharing *s, const struct entry *e)
     return false;
 }
 
-/* Pieces that neither memory nor Redis knows any more: or there would be one for each, for ever. */
+/* Memory does not know it any more; when Redis does not either, it goes: or there would be one for each piece and period, for ever. */
+static bool drop(struct lun_sharing *s, struct entry **at)
+{
+    struct entry *e = *at;
+    if (e->span || is_wanted(s, e) || !lun_member_drop(s->member, e->account)) return false;
+    *at = e->next;
+    free(e->budget);
+    free(e);
+    return true;
+}
+
 static void drop_passed(struct lun_sharing *s)
 {
-    for (struct entry **at = &s->entries, *e; (e = *at); ) {
-        if (!e->late_at || e->span || is_wanted(s, e) || !lun_member_drop(s->member, e->account)) { at = &e->next; continue; }
-        *at = e->next;
-        free(e);
+    for (struct entry **at = &s->entries; *at; ) if (!(*at)->late_at || !drop(s, at)) at = &(*at)->next;
+}
+
+/* By both clocks. What a budget had before it was a window may count on. */
+static bool ended_long_ago(const struct lun_sharing *s, struct entry *e, lun_us wall)
+{
+    bool over = e->over_at <= wall && e->over_at <= s->clock;
+    if (!over || !e->over_since) e->over_since = over ? now(s) : 0;
+    return over && now(s) - e->over_since >= e->stays && !lun_draw_is_window(s->options.money, e->budget);
+}
+
+void lun_sharing_forget(struct lun_sharing *s, lun_us wall)
+{
+    int n = 0;
+    for (struct entry **at = &s->entries; *at && n < FORGET_AT_ONCE; ) {
+        bool tried = ended_long_ago(s, *at, wall);
+        n += tried;
+        if (!tried || !drop(s, at)) at = &(*at)->next;
     }
 }
 

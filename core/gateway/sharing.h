@@ -31,6 +31,8 @@ int64_t lun_sharing_others(const struct lun_span *);            /* what other ga
 void lun_sharing_look_again(struct lun_sharing *);              /* the ledger was changed by another process: of pieces of windows that memory does not know */
 void lun_sharing_ended(struct lun_sharing *, uint32_t account, lun_us ends);           /* what had no end has one */
 void lun_sharing_gone(void *self, void *mark);                  /* for lun_draw_sweep */
+/* Once in a while: what ended long ago, by this clock and by that of Redis, is forgotten here and there. */
+void lun_sharing_forget(struct lun_sharing *, lun_us wall);
 void lun_sharing_leave(struct lun_sharing *);                   /* nothing is spent any more, and what was not is given back: the others are told so */
 bool lun_sharing_told(const struct lun_sharing *);              /* … and have been, or cannot be */
 void lun_sharing_heed(struct lun_sharing *);    /* what an operator has written into the ledger: `found`, `forget` */

@@ -371,6 +371,15 @@ void lun_draw_each(struct lun_money *m, void (*tell)(void *self, struct lun_span
     pthread_mutex_unlock(&m->lock);
 }
 
+bool lun_draw_is_window(struct lun_money *m, const char *budget)
+{
+    pthread_mutex_lock(&m->lock);
+    const struct lun_account *a = lun_names_get(&m->accounts, budget);
+    bool is = a && a->rule.per == LUN_PER_ROLLING;
+    pthread_mutex_unlock(&m->lock);
+    return is;
+}
+
 static void all_back(void *m, struct lun_span *s)
 {
     s->give_back = true;

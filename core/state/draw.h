@@ -100,6 +100,7 @@ void lun_draw_abroad(struct lun_money *, struct lun_span *, int64_t abroad, lun_
 void lun_draw_late(struct lun_money *, struct lun_span *);
 /* Calls for every span that has a number, under the lock: only to write down what is seen. Spans go in lun_draw_sweep alone. */
 void lun_draw_each(struct lun_money *, void (*each)(void *self, struct lun_span *, uint32_t id, int64_t base), void *self);
+bool lun_draw_is_window(struct lun_money *, const char *budget);       /* one that moves along, as its rule is now */
 /* Gives back what is not gone: all of it, or what is more than will soon be wanted. lun_draw_begin collects it. */
 void lun_draw_give_back(struct lun_money *, bool all);
 /* The same of one. */

@@ -114,6 +114,7 @@ void lun_member_describe(account *a, int64_t limit, lun_us starts, lun_us ends, 
     a->limit = limit;
     a->starts = starts;
     a->ends = ends;
+    a->over = false;                    /* somebody asks for it after all: it is told anew */
     snprintf(a->per, sizeof a->per, "%s", per && *per ? per : "-");
     for (char *c = a->per; *c; c++) if (*c == ' ') *c = '_';
 }
@@ -165,9 +166,24 @@ static bool is_passed(const member *m, const account *a)
     return p && a->ends / LUN_MS <= p->ended;
 }
 
+/* Redis forgets it first, so that its sums and what is told to it never differ; it is drawn on no more. */
+static bool is_over(member *m, account *a)
+{
+    if (a->over && a->told == LUN_TOLD_OVER) return true;
+    if (a->ends == LUN_NEVER || a->ends / LUN_MS > m->head.now || a->has != a->told) return false;
+    a->over = true;
+    if (a->ends / LUN_MS > m->over) m->over = a->ends / LUN_MS;
+    return false;
+}
+
+static bool may_go(member *m, account *a)
+{
+    return a->window ? a->has == a->told && (!a->has || is_passed(m, a)) : is_over(m, a);
+}
+
 bool lun_member_drop(member *m, account *a)
 {
-    if (!a->window || !m->registered || a->has != a->told || (a->has && !is_passed(m, a))) return false;
+    if (!m->registered || !may_go(m, a)) return false;
     lun_names_take(&m->by_key, a->key);
     for (account **at = &m->accounts; *at; at = &(*at)->next) if (*at == a) { *at = a->next; break; }
     free(a->key);
@@ -195,7 +211,7 @@ static void adopt(member *m)
     m->again = false;
     m->noted = 0;
     put_back(m);
-    for (account *a = m->accounts; a; a = a->next) a->told = -1;
+    for (account *a = m->accounts; a; a = a->next) a->told = a->over ? LUN_TOLD_OVER : -1;
 }
 
 /* Who is gone, or will be: of these the disk is to have what they had. */
@@ -243,9 +259,11 @@ static void note_vouched(member *m)
     if (!lun_member_save(m, NULL, NULL, 0)) m->vouched = false;
 }
 
+bool lun_member_is_news(const account *a) { return a->over ? a->told != LUN_TOLD_OVER : a->has != a->told || a->news; }
+
 static bool has_news(const member *m)
 {
-    for (const account *a = m->accounts; a; a = a->next) if (a->has != a->told || a->news) return true;
+    for (const account *a = m->accounts; a; a = a->next) if (lun_member_is_news(a)) return true;
     return false;
 }
 
@@ -374,7 +392,7 @@ static bool take_grants(member *m, const struct grants *all)
 
 static void heard(member *m)
 {
-    for (account *a = m->accounts; a; a = a->next) if (a->sent >= 0) a->told = a->sent;
+    for (account *a = m->accounts; a; a = a->next) if (a->sent != -1) a->told = a->sent;
 }
 
 static void drawn(member *m, const char *const *items, int n)
@@ -507,11 +525,13 @@ void lun_member_want(member *m, struct lun_member_group *g)
     g->next = NULL;
     *m->last_wanted = g;
     m->last_wanted = &g->next;
+    for (int i = 0; i < g->n; i++) g->accounts[i]->over = false;
     step(m);
 }
 
 void lun_member_set(member *m, account *a, int64_t has)
 {
+    if (a->has != has) a->over = false;
     a->has = has;
     step(m);
 }

@@ -82,9 +82,12 @@ void *lun_member_user(const struct lun_member_account *);
 void lun_member_set_user(struct lun_member_account *, void *);
 int64_t lun_member_has(const struct lun_member_account *);
 
-/* Of a window that moves along each piece is an account, and its key says so: "BUDGET@rolling+WINDOW+STARTS+LENGTH" (µs, ms, ms). Redis compares all of the
- * pieces that count beside one (core/state/period.h), and drops those that are so far behind that none does; then they can be dropped here. False: not yet,
- * or Redis has not heard of all of it. No group may name it. */
+/* What is not told any more, and not wanted, need not be kept for ever: that Redis may forget the account, here and there, once its period has ended by
+ * Redis' clock. First Redis is told; it draws on no period any more that ended until then, wherever its clock steps. False: not yet, or Redis has not heard
+ * of all of it; ask again. No group may name it. To describe or want it, or to set what it has, is to keep it.
+ *
+ * Of a window that moves along each piece is an account, and its key says so: "BUDGET@rolling+WINDOW+STARTS+LENGTH" (µs, ms, ms). Redis compares all of the
+ * pieces that count beside one (core/state/period.h), and drops those that are so far behind that none does; then they can be dropped here. */
 bool lun_member_drop(struct lun_member *, struct lun_member_account *);
 /* At the beginning: pieces of that budget that ended by then were left out, though there may be some. */
 void lun_member_left_out(struct lun_member *, const char *budget, lun_us ended);

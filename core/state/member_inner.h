@@ -10,14 +10,17 @@ enum lun_member_op { LUN_OP_NONE, LUN_OP_LOOK, LUN_OP_FOUND, LUN_OP_OPEN, LUN_OP
 
 enum { LUN_MEMBER_GROUPS = 64 };        /* in one message */
 
+#define LUN_TOLD_OVER (-2)
+
 struct lun_member_passed { int64_t ended; };    /* ms */
 
 struct lun_member_account {
     struct lun_member_account *next;
     char *key;                          /* escaped: no spaces, no : */
     int64_t has;                        /* on the disk */
-    int64_t told;                       /* what Redis was last told, or has granted, for certain; -1: nothing */
-    int64_t sent;                       /* in the message under way */
+    int64_t told;                       /* what Redis was last told, or has granted, for certain; -1: nothing; LUN_TOLD_OVER: that it may forget it */
+    int64_t sent;                       /* in the message under way; -1: nothing; LUN_TOLD_OVER */
+    bool over;                          /* it ended long ago: Redis is told, then it goes */
     int64_t limit; lun_us starts, ends;
     char per[64];
     bool news;                          /* limit or ends are others than Redis was told */
@@ -40,6 +43,7 @@ struct lun_member {
     struct lun_message { enum lun_member_op op; char **arguments; int n, room; } plain, numbered;      /* the last of each kind */
     uint32_t count;                     /* of messages that have a number, in this run */
     char nonce[33]; bool registered, outdated;
+    int64_t over;                       /* ms: the end of the last account that Redis was told to forget; 0: none */
     char *forget;                       /* a name; NULL: nobody is to be forgotten */
     bool leaves, left;                  /* it is to leave; it has said so, or has nobody to leave to */
     bool heard;                         /* of its own leaving, by another: it has to join again */
@@ -55,6 +59,7 @@ char *lun_list_join(const char *a, const char *b);     /* yours to free */
 char *lun_list_without(const char *list, const char *other);
 bool lun_list_within(const char *list, const char *other);     /* each of the first is one of the second */
 
+bool lun_member_is_news(const struct lun_member_account *);    /* Redis was told otherwise */
 void lun_member_say(struct lun_member *, enum lun_member_op);  /* makes the message, and sends it */
 void lun_member_say_again(struct lun_member *);
 /* Takes the head of an answer; false: it is none. Items after it begin at *rest. */

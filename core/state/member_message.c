@@ -63,16 +63,20 @@ static int64_t ms(lun_us t) { return t == LUN_NEVER ? 0 : t / LUN_MS; }
 static void put_state(struct lun_message *to, struct lun_member_account *a)
 {
     argue(to, "%s", a->key);
-    argue(to, "%" PRId64, a->sent = a->has);
+    a->sent = a->over ? LUN_TOLD_OVER : a->has;
+    if (a->over) argue(to, "over");
+    else argue(to, "%" PRId64, a->has);
     argue(to, "%" PRId64, a->limit);
     argue(to, "%" PRId64, ms(a->ends));
     a->news = false;
 }
 
+static bool is_said(const struct lun_member_account *a, bool all) { return all ? !a->over : lun_member_is_news(a); }
+
 static int count_accounts(const struct lun_member *m, bool all)
 {
     int n = 0;
-    for (const struct lun_member_account *a = m->accounts; a; a = a->next) n += all || a->has != a->told || a->news;
+    for (const struct lun_member_account *a = m->accounts; a; a = a->next) n += is_said(a, all);
     return n;
 }
 
@@ -82,7 +86,7 @@ static void put_accounts(struct lun_member *m, bool all)
     struct lun_message *to = &m->numbered;
     argue(to, "%d", count_accounts(m, all));
     for (struct lun_member_account *a = m->accounts; a; a = a->next)
-        if (all || a->has != a->told || a->news) put_state(to, a);
+        if (is_said(a, all)) put_state(to, a);
         else a->sent = -1;
 }
 
@@ -116,6 +120,7 @@ static void put_register(struct lun_member *m)
     argue(to, "%s", m->gone);
     argue(to, "%" PRId64, m->before);
     argue(to, "%" PRId64, m->head.round);
+    argue(to, "%" PRId64, m->over);
     put_accounts(m, true);
     put_parts(m);
     put_passed(m);

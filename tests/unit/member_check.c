@@ -115,7 +115,7 @@ void check_answer(struct world *w, const struct letter *l, const char *const *an
     if (strcmp(answer[STATUS], "OK") || (!draws && !registers) || (seq <= g->last && !strcmp(g->last_in, answer[EPOCH]))) return;
     g->last = seq;
     strcpy(g->last_in, answer[EPOCH]);
-    char **states = l->argument + SAID_REST + (registers ? 6 : 0);
+    char **states = l->argument + SAID_REST + (registers ? 7 : 0);
     note_told(w, g, states, answer[EPOCH]);
     if (draws) check_groups(w, g, states + 1 + 4 * atoi(*states), answer, n);
 }
@@ -179,6 +179,14 @@ static bool quiet(const struct world *w)
     return true;
 }
 
+/* Of a day that was forgotten, here or there, Redis may have another limit or more than is charged: its clock had stepped back meanwhile. */
+static bool is_forgotten(struct world *w, int account)
+{
+    bool is = over_in_redis(w, account);
+    for (int k = 0; k < w->n; k++) is |= w->g[k].up && !w->g[k].a[account].in;
+    return is;
+}
+
 /* Everybody is up and nothing goes wrong any more: then all comes right by itself. */
 const char *world_comes_right(struct world *w)
 {
@@ -225,14 +233,14 @@ const char *world_comes_right(struct world *w)
         int64_t charged = 0;
         for (int k = 0; k < w->n; k++) charged += w->g[k].a[i].spent;
         int64_t total = total_in_redis(w, i);
-        if (w->rolling && window_untold(w, i)) continue;
+        if (w->rolling ? window_untold(w, i) : is_forgotten(w, i)) continue;
         if (w->g[0].state == LUN_MEMBER_OPEN && total != charged) {
             snprintf(why, sizeof why, "Redis counts %lld of account %d, charged are %lld", (long long)total, i, (long long)charged);
             return why;
         }
     }
     int day = (int)(w->now / w->day_ms), first = day * w->budgets;
-    if (day >= w->days || blind || w->g[0].state != LUN_MEMBER_OPEN || w->now % w->day_ms > w->day_ms - 100 || (w->rolling && window_bars(w, first))) return NULL;
+    if (day >= w->days || blind || w->g[0].state != LUN_MEMBER_OPEN || w->now % w->day_ms > w->day_ms - 100 || (w->rolling ? window_bars(w, first) : is_forgotten(w, first))) return NULL;
     for (int k = 0; k < w->n; k++) {                    /* what is left can be had by anybody */
         struct gateway *g = &w->g[k];
         int64_t left = w->limit[first] - (w->rolling ? window_in_redis(w, first) : total_in_redis(w, first));

@@ -163,7 +163,7 @@ static bool pass(struct world *w, struct gateway *g)
 {
     (void)g;
     if (w->rolling) w->now += upto(w, 3) ? upto(w, PIECE_MS) : PIECE_MS + upto(w, 3 * PIECE_MS);
-    else w->now += upto(w, 12) ? upto(w, 300) : DAY_MS / 4;
+    else w->now += upto(w, w->steps_back ? 2 : 12) ? upto(w, 300) : DAY_MS / 4;
     return true;
 }
 
@@ -232,7 +232,7 @@ static bool forget_one(struct world *w, struct gateway *g)
 
 static bool has_too_little(struct world *w, const struct gateway *g)
 {
-    for (int i = 0; i < w->accounts; i++) if (g->a[i].disk > part_in_redis(w, g, i) && !(w->rolling && window_passed(w, i))) return redis_says(w, "draws", g->name);
+    for (int i = 0; i < w->accounts; i++) if (g->a[i].disk > part_in_redis(w, g, i) && !(w->rolling ? window_passed(w, i) : over_in_redis(w, i))) return redis_says(w, "draws", g->name);
     return false;
 }
 
@@ -268,7 +268,7 @@ static bool go_back(struct world *w, struct gateway *g)
     X(claim, 1, false, false) X(tick, 8, false, true) X(part, 2, false, false) X(start_one, 5, false, true) X(keep_image, 3, false, false) \
     X(pass, 2, false, false) X(skew, 1, false, false) X(other_limit, 1, false, false) X(killed, 2, true, true) X(gateway_stop, 3, false, true) \
     X(power_cut, 2, true, false) X(restart, 3, true, false) X(flush, 2, true, true) X(forget_one, 4, true, true) X(go_back, 4, true, false) \
-    X(window_drop, 4, false, false) X(window_step_back, 2, false, false) \
+    X(gateway_drop, 4, false, false) X(window_step_back, 2, false, false) \
     X(disk_fails, 1, true, false) X(memory_full, 1, true, false)
 static const struct action { bool (*act)(struct world *, struct gateway *); const char *name; int often; bool fault, of_members; } actions[] = {
 #define X(act, often, fault, of_members) { act, #act, often, fault, of_members },

@@ -25,6 +25,8 @@ static const char *const emulation =
     "function eval(...) KEYS, ARGV = { 'money' }, { ... } return script() end\n"
     "function total(account) local sum = 0 for f, v in pairs(H) do local a = f:match '^g:(.*):[^:]*$' if a == account then sum = sum + tonumber(v) end end return sum end\n"
     "function passed(budget) return tonumber(H['d:' .. budget]) or 0 end\n"
+    "function traces(account) local n = 0 for f in pairs(H) do if f:find(account, 1, true) then n = n + 1 end end return n end\n"
+    "function over(ends) return ends <= (tonumber(H.over) or 0) end\n"
     "function lost() return H.run ~= run end\n"
     "function blind() return (tonumber(H.before) or 0) > 0 end\n"
     "function draws(who) return H.run == run and H.open == '1' and H.registered:find(' ' .. who .. ' ', 1, true) ~= nil end\n"
@@ -63,7 +65,7 @@ static const struct change changes[] = {
     { M_LEAVES_ALL,   "if without(h.sure, \" \" .. me .. \" \") == \"\" then", "if without(h.vouched, \" \" .. me .. \" \") == \"\" then" },
     { M_LIMIT_OWN,    "if least and least < limit then", "if false then" },
     { M_NOT_ALL,      "if fits and a.sum + a.more > limit then", "if fits and i == 1 and a.sum + a.more > limit then" },
-    { M_NO_PERIOD,    "if fits and not a.piece and (now < a.starts or", "if false and (now < a.starts or" },
+    { M_NO_PERIOD,    "local shut = not a.piece and (now < a.starts or", "local shut = false and (now < a.starts or" },
     { M_ALONE,        "if a.piece then\n        local also", "if false then\n        local also" },
     { M_NO_SLACK,     "(math.ceil(number(window) / 1000 / length) + 1) * length", "math.ceil(number(window) / 1000 / length) * length" },
     { M_BEFORE_ALONE, "and other.starts < p.ends + p.counts end", "and other.starts < p.ends end" },
@@ -172,6 +174,16 @@ bool redis_says(struct world *w, const char *what, const char *of)
     bool yes = lua_toboolean(w->L, -1);
     lua_pop(w->L, 1);
     return yes;
+}
+
+bool over_in_redis(struct world *w, int account)
+{
+    lua_getglobal(w->L, "over");
+    lua_pushnumber(w->L, (double)((day_of(w, account) + 1) * w->day_ms));
+    lua_call(w->L, 1, 1);
+    bool is = lua_toboolean(w->L, -1);
+    lua_pop(w->L, 1);
+    return is;
 }
 
 bool blind_in_redis(struct world *w) { return redis_says(w, "blind", NULL); }

@@ -97,7 +97,7 @@ void window_start(struct world *w, struct gateway *g) { for (int b = 0; b < w->b
 
 bool window_step_back(struct world *w, struct gateway *g)
 {
-    int64_t by = upto(w, 8 * PIECE_MS);
+    int64_t by = w->rolling ? upto(w, 8 * PIECE_MS) : upto(w, DAY_MS);
     (void)g;
     if (!w->steps_back || w->now < by) return false;
     w->now -= by;
@@ -109,25 +109,6 @@ void window_draws(struct world *w, struct gateway *g, int account)
     g->a[account].limit = w->limit[account] + 1;
     gateway_account(w, g, account);
     gateway_describe(w, g, account);
-}
-
-static bool is_wanted(const struct world *w, const struct gateway *g, const struct owner *o)
-{
-    for (int i = 0; i < w->accounts; i++)
-        for (int k = 0; g->a[i].group.listed && k < g->a[i].group.n; k++) if (g->a[i].group.accounts[k] == o->in) return true;
-    return false;
-}
-
-bool window_drop(struct world *w, struct gateway *g)
-{
-    bool some = false;
-    for (int i = 0; w->rolling && g->up && i < w->accounts; i++) {
-        struct owner *o = &g->a[i];
-        if (!o->in || o->allot != o->spent || o->held || is_wanted(w, g, o) || !lun_member_drop(g->member, o->in)) continue;
-        o->in = NULL;
-        some = true;
-    }
-    return some;
 }
 
 /* ---- what Redis says of them ---- */

@@ -223,6 +223,26 @@ bool gateway_talk(struct world *w, struct gateway *g)
     return some;
 }
 
+static bool is_wanted(const struct world *w, const struct gateway *g, const struct owner *o)
+{
+    for (int i = 0; i < w->accounts; i++)
+        for (int k = 0; g->a[i].group.listed && k < g->a[i].group.n; k++) if (g->a[i].group.accounts[k] == o->in) return true;
+    return false;
+}
+
+/* What counts nowhere any more goes from a member's memory, and from Redis. */
+bool gateway_drop(struct world *w, struct gateway *g)
+{
+    bool some = false;
+    for (int i = 0; g->up && i < w->accounts; i++) {
+        struct owner *o = &g->a[i];
+        if (!o->in || o->allot != o->spent || o->held || is_wanted(w, g, o) || !lun_member_drop(g->member, o->in)) continue;
+        o->in = NULL;
+        some = true;
+    }
+    return some;
+}
+
 /* Nothing is under way any more, and what is not spent is given back; then it waits until the others could be told, or no longer. */
 bool gateway_stop(struct world *w, struct gateway *g)
 {
@@ -318,6 +338,7 @@ void world_build(struct world *w, lua_State *L, uint64_t seed, int mutant)
     w->accounts = w->budgets * w->days;
     w->day_ms = DAY_MS;
     w->now = w->days > 1 && odds(w, 2) ? DAY_MS - 300 : 1000;
+    w->steps_back = w->days > 1 && odds(w, 2);
     redis_flush(w);
     for (int i = 0; i < w->accounts; i++) w->limit[i] = 1 + upto(w, 4);
     for (int k = 0; k < w->n; k++) gateway_begin(w, k);

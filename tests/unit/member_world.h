@@ -119,6 +119,7 @@ int64_t total_in_redis(struct world *, int account);
 int64_t part_in_redis(struct world *, const struct gateway *, int account);
 bool redis_says(struct world *, const char *what, const char *of);
 bool blind_in_redis(struct world *);
+bool over_in_redis(struct world *, int account);         /* a day until whose end days may have been forgotten */
 int64_t passed_in_redis(struct world *, int account);   /* how far pieces of its window were dropped */
 
 void world_build(struct world *, lua_State *, uint64_t seed, int mutant);
@@ -134,7 +135,6 @@ void window_charged(struct world *, const struct gateway *, int account);
 void window_released(struct world *, const struct gateway *, int account);
 void window_start(struct world *, struct gateway *);    /* what of its disk a gateway tells of, when it starts */
 bool window_step_back(struct world *, struct gateway *);
-bool window_drop(struct world *, struct gateway *);     /* a piece that counts nowhere any more, from a member's memory */
 int64_t window_in_redis(struct world *, int account);   /* what counts with a piece, and it */
 void window_draws(struct world *, struct gateway *, int account);       /* it will say its limit, which an earlier run may have said otherwise */
 bool window_untold(struct world *, int account);        /* Redis has dropped it, or somebody has left it out when it started: more may be down than is charged */
@@ -150,6 +150,7 @@ void gateway_disconnect(struct gateway *);
 void gateway_hear(struct gateway *);
 bool gateway_talk(struct world *, struct gateway *);    /* a few messages without anything between */
 bool gateway_give_back(struct world *, struct gateway *, int account);
+bool gateway_drop(struct world *, struct gateway *);
 bool gateway_stop(struct world *, struct gateway *);    /* in order; said again, its end */
 void gateway_end(struct gateway *, bool cut);
 void gateway_sync(struct owner *);

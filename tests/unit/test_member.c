@@ -358,7 +358,7 @@ static int two_with_a_window(void **state)
             draw_one(w, &w->g[k], piece);
             assert_int_equal(w->g[k].a[piece].allot, 1);
             w->g[k].a[piece].spent = w->g[k].a[piece].real = 1;
-            window_drop(w, &w->g[k]);
+            gateway_drop(w, &w->g[k]);
         }
     }
     return 0;
@@ -532,6 +532,93 @@ static void who_is_named_later_is_on_every_disk_before_another_is_let_go_of(void
     assert_non_null(strstr(first->members, " g3 "));
 }
 
+/* A day that the first has spent all of ends, and both forget it; nobody else had any of it. */
+static void forget_the_day(struct world *w)
+{
+    struct gateway *first = &w->g[0], *second = &w->g[1];
+    struct owner *o = &first->a[0];
+    want_one(w, first);
+    assert_int_equal(o->allot, 1);
+    o->spent = o->real = 1;
+    assert_false(gateway_drop(w, first));               /* it goes on */
+    w->now = DAY_MS;
+    tick_both(w, 4);
+    for (int i = 0; i < 2; i++) gateway_drop(w, first), gateway_drop(w, second), tick_both(w, 4);
+    assert_null(o->in);
+    assert_null(second->a[0].in);
+    assert_int_equal(total_in_redis(w, 0), 0);
+    lua_getglobal(w->L, "traces");
+    lua_pushstring(w->L, key_in_redis(w, 0));
+    lua_call(w->L, 1, 1);
+    assert_int_equal(lua_tointeger(w->L, -1), 0);
+    lua_pop(w->L, 1);
+}
+
+/* Clocks step back into it: nobody draws on it as if nothing had been spent. */
+static void assert_forgotten_is_not_open(struct world *w)
+{
+    struct gateway *second = &w->g[1];
+    long refused = w->refused;
+    w->now = 5000;
+    tick_both(w, 4);
+    gateway_account(w, second, 0);
+    want_one(w, second);
+    assert_int_equal(w->refused, refused + 1);
+    assert_int_equal(second->a[0].allot, 0);
+    assert_null(world_broken(w));
+}
+
+static void a_day_that_was_forgotten_is_not_drawn_on_when_clocks_step_back(void **s)
+{
+    struct world *w = *s;
+    forget_the_day(w);
+    assert_forgotten_is_not_open(w);
+}
+
+static void nor_is_it_in_a_redis_that_has_lost_all(void **s)
+{
+    struct world *w = *s;
+    forget_the_day(w);
+    redis_flush(w);
+    tick_both(w, 8);
+    assert_true(w->g[0].state == LUN_MEMBER_OPEN && w->g[1].state == LUN_MEMBER_OPEN);
+    assert_forgotten_is_not_open(w);
+}
+
+static void nor_is_it_in_a_later_epoch_of_the_same_redis(void **s)
+{
+    struct world *w = *s;
+    forget_the_day(w);
+    w->redis_run++;
+    gateway_end(&w->g[0], false), gateway_start(w, &w->g[0]), gateway_connect(&w->g[0]);
+    tick_both(w, 8);
+    assert_true(w->g[0].state == LUN_MEMBER_OPEN && w->g[1].state == LUN_MEMBER_OPEN);
+    assert_forgotten_is_not_open(w);
+}
+
+/* Who asks for it before Redis has heard keeps it; what had been said of it is said anew. */
+static void what_is_asked_for_again_is_told_again(void **s)
+{
+    struct world *w = *s;
+    struct gateway *first = &w->g[0];
+    want_one(w, first);
+    first->a[0].spent = first->a[0].real = 1;
+    w->now = DAY_MS;
+    tick_both(w, 4);
+    assert_false(gateway_drop(w, first));
+    lun_member_tick(first->member);
+    struct letter over = said(w, first, "draw");
+    letter_deliver(w, &w->letter[0], false), letter_lose(&w->letter[0]);
+    gateway_describe(w, first, 0);
+    gateway_hear(first);
+    world_deliver(w);
+    assert_false(gateway_drop(w, first));
+    assert_int_equal(total_in_redis(w, 0), 1);
+    letter_deliver(w, &over, true);                     /* late, it counts no more */
+    assert_int_equal(total_in_redis(w, 0), 1);
+    letter_lose(&over);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -554,6 +641,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_who_was_let_go_of_had_said_does_not_let_the_last_one_leave, two, close_two),
         cmocka_unit_test_setup_teardown(what_was_granted_and_not_heard_is_free_when_more_is_asked_for, two_before_a_window, close_two),
         cmocka_unit_test_setup_teardown(what_the_gone_had_in_a_window_counts_in_a_redis_that_has_lost_it, two_before_a_window, close_two),
+        cmocka_unit_test_setup_teardown(a_day_that_was_forgotten_is_not_drawn_on_when_clocks_step_back, two, close_two),
+        cmocka_unit_test_setup_teardown(nor_is_it_in_a_redis_that_has_lost_all, two, close_two),
+        cmocka_unit_test_setup_teardown(nor_is_it_in_a_later_epoch_of_the_same_redis, two, close_two),
+        cmocka_unit_test_setup_teardown(what_is_asked_for_again_is_told_again, two, close_two),
         cmocka_unit_test(random_schedules_never_spend_more_than_the_limit_and_come_right),
         cmocka_unit_test(random_schedules_never_pass_the_limit_of_a_window_and_come_right),
         cmocka_unit_test(each_rule_is_needed),

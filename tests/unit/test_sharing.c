@@ -7,7 +7,7 @@
 #include "state/member.h"
 #include "wire/redis.h"
 
-enum { SAID_OP, SAID_NONCE, SAID_ME, SAID_SEQ, SAID_REST, WORDS = 64, LIMIT = 1000, SLOTS = 16 };
+enum { SAID_OP, SAID_NONCE, SAID_ME, SAID_SEQ, SAID_REST, WORDS = 256, LIMIT = 1000, SLOTS = 16 };
 
 struct lun_redis {
     struct lun_redis_options options;
@@ -27,7 +27,7 @@ struct world {
     struct lun_draw_line lines[SLOTS]; int64_t costs[SLOTS];
     struct lun_log log;
     char said[4096];                    /* lines of the log */
-    const char *me, *nonce, *due;
+    const char *me, *nonce, *due, *clock;       /* clock: of Redis, ms */
     char all[80];                       /* this gateway and another */
 };
 static struct world world;
@@ -77,7 +77,7 @@ static void connection(struct world *w, bool stands)
 /* The head that lua/draw.lua gives, everybody there and vouched for, and these items behind it, to NULL. */
 static void answers(struct world *w, const char *status, ...)
 {
-    const char *items[WORDS] = { status, w->nonce, "1", w->all, w->all, "", "", "1000", "0", w->due, "1", "", "", w->all };
+    const char *items[WORDS] = { status, w->nonce, "1", w->all, w->all, "", "", w->clock, "0", w->due, "1", "", "", w->all };
     int n = 14;
     va_list more;
     va_start(more, status);
@@ -124,10 +124,10 @@ static void write_span(struct world *w, struct lun_draw_span *d)
     lun_ledger_grant(w->ledger, id, d->want);
 }
 
-static void turn(struct world *w)
+static void turn_at(struct world *w, lun_us wall)
 {
     struct lun_draw_work *work = &w->work;
-    if (!lun_draw_begin(w->money, work, NOW)) return;
+    if (!lun_draw_begin(w->money, work, wall)) return;
     begin(w->ledger);
     for (size_t i = 0; i < work->n_names; i++) work->names[i].id = lun_ledger_name(w->ledger, work->names[i].text);
     for (size_t i = 0; i < work->n_slots; i++) {
@@ -142,6 +142,8 @@ static void turn(struct world *w)
     lun_draw_done(w->money, work);
     lun_sharing_tell(w->sharing, work);
 }
+
+static void turn(struct world *w) { turn_at(w, NOW); }
 
 static enum lun_taken hold(struct world *w, struct lun_hold *h, int64_t bound)
 {
@@ -182,7 +184,7 @@ static void share(struct world *w)
 static int set_up(void **state)
 {
     struct world *w = *state = &world;
-    *w = (struct world){ .nonce = "0123456789abcdef", .due = "" };
+    *w = (struct world){ .nonce = "0123456789abcdef", .due = "", .clock = "1000" };
     if (world_set_up(state)) return -1;
     *state = w;
     w->log = (struct lun_log){ .take = take_line, .host = w };
@@ -301,7 +303,7 @@ static void what_the_ledger_has_is_said_when_it_registers(void **s)
     answers(w, "OK", NULL);
     free(w->redis.words[SAID_REST]), w->redis.words[SAID_REST] = lun_strdup("FRESH");         /* random */
     char expected[300];
-    snprintf(expected, sizeof expected, "FRESH %s 1  late  12 1 1 key%%20shop%%201@ 30 50 0 1 late total@ 7 0", w->all);
+    snprintf(expected, sizeof expected, "FRESH %s 1  late  12 1 0 1 key%%20shop%%201@ 30 50 0 1 late total@ 7 0", w->all);
     assert_call(w, "register", expected);
 }
 
@@ -695,6 +697,94 @@ static void what_an_earlier_process_gives_back_is_told_also_of_what_nobody_asks_
     assert_call(w, "draw", "1 tag%20user%3Da@ever 0 50 0 0");
 }
 
+/* ---- what ended long ago ---- */
+
+#define HOUR (3600 * LUN_SECOND)
+
+static void clocks(struct world *w, lun_us wall)
+{
+    static char text[24];
+    w->reactor->loop.now = 1000 * LUN_SECOND + wall - NOW;
+    snprintf(text, sizeof text, "%lld", (long long)(wall / LUN_MS));
+    w->clock = text;
+}
+
+static void hear_all(struct world *w, lun_us wall)
+{
+    for (int i = 0; i < 6; i++) {
+        if (w->redis.n) answers(w, "OK", NULL);
+        lun_sharing_forget(w->sharing, wall);
+        lun_sharing_tick(w->sharing);
+    }
+    if (w->redis.n) answers(w, "OK", NULL);
+}
+
+/* Draws 10 of that hour, spends 3 and gives back the rest; then it is over. */
+static void spend_in(struct world *w, struct lun_account *hour, lun_us wall)
+{
+    struct lun_hold h;
+    struct lun_shortage shortage;
+    struct lun_bought what = { .target = w->target, .version = w->version };
+    clocks(w, wall);
+    hear_all(w, wall);
+    assert_int_equal(lun_hold_take(&h, w->money, &hour, 1, 10, wall, &what, &shortage), LUN_LATER);
+    turn_at(w, wall);
+    for (int i = 0; i < 4 && !(w->redis.n && strstr(call(w), " 10 1000 ")); i++) {
+        if (w->redis.n) answers(w, "OK", NULL);
+        lun_sharing_tick(w->sharing);
+    }
+    assert_string_equal(w->redis.words[SAID_OP], "draw");
+    answers(w, "OK", "YES", "10", "10", NO_WINDOW, NULL);
+    assert_int_equal(lun_hold_take(&h, w->money, &hour, 1, 10, wall, &what, &shortage), LUN_TAKEN);
+    lun_hold_settle(&h, 3);
+    clocks(w, wall + HOUR);
+    for (int i = 0; i < 3; i++) {
+        turn_at(w, wall + HOUR);
+        lun_draw_sweep(w->money, wall + HOUR, lun_sharing_gone, w->sharing);
+        hear_all(w, wall + HOUR);
+    }
+}
+
+static int accounts_told_anew(struct world *w)
+{
+    if (!w->redis.n) lun_sharing_tick(w->sharing);
+    w->nonce = "fedcba9876543210";
+    answers(w, "OK", NULL);
+    assert_string_equal(w->redis.words[SAID_OP], "register");
+    int n = 0;
+    for (int i = 0; i < w->redis.n; i++) n += !strncmp(w->redis.words[i], "key%20app@", 10);
+    return n;
+}
+
+static void an_hour_that_ended_long_ago_is_forgotten_here(void **s)
+{
+    struct world *w = *s;
+    struct lun_account *hour = lun_account_get(w->money, "key app", &(struct lun_budget_rule){ .limit = LIMIT, .per = LUN_PER_HOUR });
+    for (int i = 0; i < 30; i++) spend_in(w, hour, NOW + i * HOUR);
+    assert_true(accounts_told_anew(w) <= 8);
+}
+
+/* Nothing of it is left here, nor told; as a window the budget counts it again. */
+static void what_a_budget_had_before_it_was_a_window_is_told_though_it_was_forgotten(void **s)
+{
+    struct world *w = *s;
+    struct lun_budget_rule rule = { .limit = LIMIT, .per = LUN_PER_HOUR };
+    struct lun_account *hour = lun_account_get(w->money, "key app", &rule);
+    struct lun_hold h;
+    struct lun_shortage shortage;
+    struct lun_bought what = { .target = w->target, .version = w->version };
+    const lun_us later = NOW + 30 * HOUR;
+    for (int i = 0; i < 10; i++) spend_in(w, hour, NOW + i * HOUR);
+    clocks(w, later);
+    for (int i = 0; i < 4; i++) hear_all(w, later);
+    rule.per = LUN_PER_ROLLING, rule.window = 48 * HOUR;
+    lun_account_get(w->money, "key app", &rule);
+    lun_hold_take(&h, w->money, &hour, 1, 10, later, &what, &shortage);
+    turn_at(w, later);
+    for (int i = 0; i < 4; i++) hear_all(w, later);
+    assert_int_equal(accounts_told_anew(w), 10 + 1);    /* and the piece */
+}
+
 int main(void)
 {
 #define ALONE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -714,6 +804,7 @@ int main(void)
         OPEN(what_was_short_long_ago_says_nothing_of_a_later_request), OPEN(redis_is_asked_again_where_what_others_have_leaves_too_little),
         OPEN(where_another_gateway_has_a_lower_limit_it_is_short_and_not_slow), OPEN(a_draw_that_waits_over_the_end_of_a_period_is_refused_without_it),
         OPEN(what_an_earlier_process_gives_back_is_told_also_of_what_nobody_asks_for_here),
+        OPEN(an_hour_that_ended_long_ago_is_forgotten_here), OPEN(what_a_budget_had_before_it_was_a_window_is_told_though_it_was_forgotten),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
