@@ -59,7 +59,8 @@ return {
   end,
   answer = function(body)
     local call = { id = "t", type = "function", ["function"] = { name = body.use.name, arguments = cjson.encode(body.use.input) } }
-    return { id = "c", object = "chat.completion", choices = { { index = 0, message = { role = "assistant", tool_calls = { call } }, finish_reason = "tool_calls" } } }
+    local message = { role = "assistant", tool_calls = { call } }
+    return { id = "c", object = "chat.completion", choices = { { index = 0, message = message, finish_reason = "tool_calls" } } }
   end,
   event = function(e)
     if e.data == "[DONE]" then return { "[DONE]" } end
@@ -76,17 +77,19 @@ describe("what a dialect only passes on", function()
   after_each(e2e.stop)
 
   local function ask(schema, more)
-    return '{"model":"m","tools":[{"type":"function","function":{"name":"f","parameters":' .. schema .. '}}],"metadata":' .. schema .. ',"messages":[{"role":"user","content":"hi"}'
-        .. (more or "") .. "]}"
+    return '{"model":"m","tools":[{"type":"function","function":{"name":"f","parameters":' .. schema .. '}}],"metadata":' .. schema
+        .. ',"messages":[{"role":"user","content":"hi"}' .. (more or "") .. "]}"
   end
 
   local function open(body) return e2e.open(g.port, { path = "/v1/chat/completions", body = body }) end
 
   it("has the numbers that it had, there", function()
-    local visit = open(ask(numbers, ',{"role":"assistant","tool_calls":[{"id":"t","type":"function","function":{"name":"f","arguments":"' .. numbers:gsub('"', '\\"') .. '"}}]}'))
+    local arguments = numbers:gsub('"', '\\"')
+    local visit = open(ask(numbers, ',{"role":"assistant","tool_calls":[{"id":"t","type":"function",'
+      .. '"function":{"name":"f","arguments":"' .. arguments .. '"}}]}'))
     local call = a:accept()
-    assert.equal('{"metadata":' .. numbers .. ',"tools":[{"input_schema":' .. numbers .. ',"name":"f"}],"turns":[{"role":"user","text":"hi"},{"role":"assistant","use":{"input":'
-                 .. numbers .. ',"name":"f"}}]}', call.body)
+    assert.equal('{"metadata":' .. numbers .. ',"tools":[{"input_schema":' .. numbers .. ',"name":"f"}],"turns":[{"role":"user","text":"hi"},'
+                 .. '{"role":"assistant","use":{"input":' .. numbers .. ',"name":"f"}}]}', call.body)
     call:answer(200, '{"use":{"name":"f","input":{}}}')
     visit:rest()
   end)
