@@ -1231,7 +1231,7 @@ static void test_a_broken_pipe_raises_no_signal(void **state)
 {
     (void)state;
     signal(SIGPIPE, SIG_DFL);
-    static char large[32 << 20];                /* more than the system takes for a peer that does not read */
+    static char large[64 << 20];                /* more than the system takes for a peer that does not read */
     struct lun_slice slice = { large, sizeof large };
     struct lun_upstream_request r = post;
     r.body = &slice;
