@@ -84,11 +84,11 @@ void lun_admission_refuse(struct lun_station *s, struct lun_question *q, const s
 {
     struct lun_buf body = {0};
     char id[LUN_REQUEST_ID];
-    const struct lun_pair headers[] = { { "content-type", "application/json" }, { lun_answer_header_name(LUN_HEADER_REQUEST_ID), id },
-                                        { lun_answer_header_name(LUN_HEADER_PROVIDER_REQUEST_ID), id } };
-    struct lun_head head = { .status = e->status ? e->status : lun_code_status(e->code), .headers = headers, .n_headers = 3 };
+    struct lun_pair headers[LUN_REPLY_BARE];
+    struct lun_head head = { .status = e->status ? e->status : lun_code_status(e->code), .headers = headers, .n_headers = LUN_REPLY_BARE };
     struct lun_error told = *e;
     if (!q) lun_station_id(s, id);
+    lun_reply_bare(id, headers);
     told.id = id;
     lun_reply_error_body(q, &told, &body);
     head.length = (int64_t)body.n;

@@ -15,10 +15,10 @@ enum { MORE_HEADERS = 2 };
 
 static void answer_as(struct lun_exchange *x, const char *id, int status, const struct lun_pair *more, int n, const struct lun_buf *body)
 {
-    struct lun_pair headers[3 + MORE_HEADERS] = { { "content-type", "application/json" }, { lun_answer_header_name(LUN_HEADER_REQUEST_ID), id },
-                                                  { lun_answer_header_name(LUN_HEADER_PROVIDER_REQUEST_ID), id } };
-    for (int i = 0; i < n; i++) headers[3 + i] = more[i];
-    lun_exchange_head(x, status, headers, 3 + n, (int64_t)body->n);
+    struct lun_pair headers[LUN_REPLY_BARE + MORE_HEADERS];
+    lun_reply_bare(id, headers);
+    for (int i = 0; i < n; i++) headers[LUN_REPLY_BARE + i] = more[i];
+    lun_exchange_head(x, status, headers, LUN_REPLY_BARE + n, (int64_t)body->n);
     lun_exchange_bytes(x, body->at, body->n);
     lun_exchange_end(x, true);
 }

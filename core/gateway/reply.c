@@ -125,7 +125,12 @@ static const char *const names[] = {
 #undef X
 };
 
-const char *lun_answer_header_name(enum lun_answer_header header) { return names[header]; }
+void lun_reply_bare(const char *id, struct lun_pair out[LUN_REPLY_BARE])
+{
+    out[0] = (struct lun_pair){ names[LUN_HEADER_CONTENT_TYPE], "application/json" };
+    out[1] = (struct lun_pair){ names[LUN_HEADER_REQUEST_ID], id };
+    out[2] = (struct lun_pair){ names[LUN_HEADER_PROVIDER_REQUEST_ID], id };
+}
 
 struct list { struct lun_arena *arena; struct lun_pair *at; int n; };
 

@@ -79,7 +79,9 @@ struct lun_error lun_reply_late(struct lun_question *);
 /* It names no value of a tag that it must have one of: where it has to. */
 const char *lun_reply_unsaid(struct lun_question *, const struct lun_tag_budget *);
 
-const char *lun_answer_header_name(enum lun_answer_header);
+/* The headers of an answer in JSON of which nothing is known but its id (borrowed). */
+enum { LUN_REPLY_BARE = 3 };
+void lun_reply_bare(const char *id, struct lun_pair out[LUN_REPLY_BARE]);
 
 /* `done` NULL: a head that only keeps a stream alive. `trial` NULL: nobody answered (errors, keep-alive): the headers that tell of a target are left
  * out. Fills `head`; length -1 for streams, of which cost, latency, overhead and budget-left are not known yet. */

@@ -82,6 +82,12 @@ static struct entry *entry_new(struct lun_sharing *s, const char *budget, char *
     return e;
 }
 
+static void entry_free(struct entry *e)
+{
+    free(e->budget);
+    free(e);
+}
+
 static void describe(struct entry *e, int64_t limit, lun_us starts, lun_us ends, const char *per)
 {
     e->over_at = e->late_at ? LUN_NEVER : ends;
@@ -472,10 +478,7 @@ void lun_sharing_free(struct lun_sharing *s)
     lun_redis_free(s->redis);
     lun_member_free(s->member);
     for (struct want *w; (w = s->wants); free(w)) s->wants = w->next;
-    for (struct entry *e; (e = s->entries); free(e)) {
-        s->entries = e->next;
-        free(e->budget);
-    }
+    for (struct entry *e; (e = s->entries); entry_free(e)) s->entries = e->next;
     free(s->key);
     free(s->why);
     free(s);
@@ -514,8 +517,7 @@ static bool drop(struct lun_sharing *s, struct entry **at)
     struct entry *e = *at;
     if (e->span || is_wanted(s, e) || !lun_member_drop(s->member, e->account)) return false;
     *at = e->next;
-    free(e->budget);
-    free(e);
+    entry_free(e);
     return true;
 }
 

@@ -65,17 +65,6 @@ static bool is_more(struct lun_json text, double number)
     return digits < text.n || digits > 15 || (*text.at == '-' && text.at[1] == '0');
 }
 
-/* Pushes the texts of the table at `table`, or nil. */
-static void push_said(lua_State *L, int table)
-{
-    lua_pushlightuserdata(L, (void *)&said);
-    lua_rawget(L, LUA_REGISTRYINDEX);
-    if (lua_isnil(L, -1)) return;
-    lua_pushvalue(L, table);
-    lua_rawget(L, -2);
-    lua_remove(L, -2);
-}
-
 static void push_all_said(lua_State *L)
 {
     lua_pushlightuserdata(L, (void *)&said);
@@ -90,6 +79,15 @@ static void push_all_said(lua_State *L)
     lua_pushlightuserdata(L, (void *)&said);
     lua_pushvalue(L, -2);
     lua_rawset(L, LUA_REGISTRYINDEX);
+}
+
+/* Pushes the texts of the table at `table`, or nil. */
+static void push_said(lua_State *L, int table)
+{
+    push_all_said(L);
+    lua_pushvalue(L, table);
+    lua_rawget(L, -2);
+    lua_remove(L, -2);
 }
 
 /* On the stack: its key, and what it was read as. */

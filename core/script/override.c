@@ -91,7 +91,8 @@ static void put(struct lun_loading *l, const struct way *way, const char *text, 
         else if (i < way->n - 1 && next->type != LUN_VALUE_TABLE) widen(l, next);
         v = next;
     }
-    if (address_of(way)) v = address_in(l, v, address_of(way), text);
+    const char *address = address_of(way);
+    if (address) v = address_in(l, v, address, text);
     v->type = strcmp(text, "false") ? LUN_VALUE_TEXT : LUN_VALUE_BOOL;
     v->text = text, v->n = strlen(text), v->yes = false, v->from = from, v->secret = NULL;
 }

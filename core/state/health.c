@@ -55,12 +55,6 @@ static lun_us waits_until(const struct lun_target *t, lun_us now)
 /* But for its own circuit: of what needs no lock of the target. */
 static lun_us others_until(const struct lun_target *t, lun_us now) { return later(waits_until(t, now), lun_standing_down_until(t->provider, now)); }
 
-static lun_us until_locked(const struct lun_target *t, lun_us now)
-{
-    if (rules_of(t)->off) return 0;
-    return later(others_until(t, now), lun_breaker_until(&record_of(t)->breaker, rules_of(t), now));
-}
-
 /* A policy asks it of each of its targets: most circuits are closed, and those are told without the lock. */
 lun_us lun_health_rests_until(const struct lun_target *t, lun_us now)
 {
@@ -68,7 +62,7 @@ lun_us lun_health_rests_until(const struct lun_target *t, lun_us now)
     if (rules_of(t)->off) return 0;
     if (lun_breaker_closed(&r->breaker)) return others_until(t, now);
     pthread_mutex_lock(&r->lock);
-    lun_us until = until_locked(t, now);
+    lun_us until = later(others_until(t, now), lun_breaker_until(&r->breaker, rules_of(t), now));
     pthread_mutex_unlock(&r->lock);
     return until;
 }

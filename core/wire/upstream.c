@@ -70,7 +70,7 @@ void call_ended(struct lun_upstream_call *c)
 {
     if (c->ended) return;
     c->ended = true;
-    c->times.ended = c->upstream->reactor->loop.now;
+    c->times.ended = call_now(c);
     c->times.version = c->head.version;
 }
 

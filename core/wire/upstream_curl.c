@@ -80,7 +80,7 @@ int curl_leaves(void *call, char *address, char *local, int port, int local_port
     long fresh = 1;
     curl_easy_getinfo(c->easy, CURLINFO_NUM_CONNECTS, &fresh);
     c->times.reused = !fresh;
-    c->times.connected = c->upstream->reactor->loop.now;
+    c->times.connected = call_now(c);
     if (c->slice == c->body_n) c->times.sent = c->times.connected;      /* nothing left to be read */
     return CURL_PREREQFUNC_OK;
 }
@@ -90,7 +90,7 @@ size_t curl_header(char *line, size_t size, size_t count, void *call)
     struct lun_upstream_call *c = call;
     size_t n = size * count;
     if (c->closed) return 0;
-    if (!c->times.first_byte) c->times.first_byte = c->upstream->reactor->loop.now;
+    if (!c->times.first_byte) c->times.first_byte = call_now(c);
     bool was = c->head.whole;
     const char *wrong = head_line(&c->head, line, n);
     if (wrong) { end_bad(c, wrong); return 0; }

@@ -140,5 +140,5 @@ void lane_remove(struct lun_upstream_call *c)
     c->upstream->inside--;
     socket_leave(c);
     call_over(c);
-    if (!--l->calls) lun_timer_set(&c->upstream->reactor->loop, &l->idle, c->upstream->reactor->loop.now + lane_age);
+    if (!--l->calls) lun_timer_set(&c->upstream->reactor->loop, &l->idle, call_now(c) + lane_age);
 }

@@ -116,7 +116,7 @@ size_t curl_read(char *to, size_t size, size_t count, void *call)
         n += some;
         body_skip(c, some);
     }
-    if (n && c->slice == c->body_n) c->times.sent = c->upstream->reactor->loop.now;
+    if (n && c->slice == c->body_n) c->times.sent = call_now(c);
     return n;
 }
 

@@ -61,7 +61,7 @@ static void send_request(struct lun_upstream_call *c)
 {
     struct link *l = c->direct.link;
     lun_timer_set(loop_of(c), &c->direct.clock, LUN_NEVER);
-    c->times.connected = loop_of(c)->now;
+    c->times.connected = call_now(c);
     c->times.reused = l->used;
     direct_write(c);
     link_watch(l);
@@ -98,7 +98,7 @@ static void connect_anew(struct lun_upstream_call *c)
 {
     direct_rewind(c);
     answer_begin(c);
-    lun_timer_set(loop_of(c), &c->direct.clock, loop_of(c)->now + c->direct.patience);
+    lun_timer_set(loop_of(c), &c->direct.clock, call_now(c) + c->direct.patience);
     dial_begin(c);
 }
 

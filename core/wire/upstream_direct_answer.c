@@ -83,7 +83,7 @@ static size_t take_chunks(struct lun_upstream_call *c, char *at, size_t n)
 size_t answer_take(struct lun_upstream_call *c, char *at, size_t n)
 {
     size_t used = 0;
-    if (!c->times.first_byte) c->times.first_byte = c->upstream->reactor->loop.now;
+    if (!c->times.first_byte) c->times.first_byte = call_now(c);
     if (!c->head.whole) used = take_head(c, at, n);
     if (used == n || !c->head.whole || !answer_wanted(c)) return used;
     return used + (c->direct.framing == LUN_HTTP_CHUNKED ? take_chunks : take_length)(c, at + used, n - used);

@@ -119,7 +119,7 @@ static void write_plain(struct lun_upstream_call *c)
         if (k < 0) { fail(c); return; }
         advance(c, (size_t)k);
     }
-    c->times.sent = c->upstream->reactor->loop.now;
+    c->times.sent = call_now(c);
 }
 
 /* A record of its own for each piece would be a send for each. */
@@ -146,7 +146,7 @@ static void write_tls(struct lun_upstream_call *c)
         if (k < 0) { fail(c); return; }
         lun_buf_drop(out, (size_t)k);
     }
-    c->times.sent = c->upstream->reactor->loop.now;
+    c->times.sent = call_now(c);
 }
 
 void direct_write(struct lun_upstream_call *c)

@@ -238,6 +238,8 @@ void site_spare(struct lun_upstream_call *);                   /* and back */
 bool header_good(const struct lun_pair *);          /* it can be sent */
 bool header_own(const struct lun_pair *);           /* it is the connection's, and not for the request to say */
 bool path_good(const char *);
+/* The time of the loop's turn: a call's times are made of it. */
+static inline lun_us call_now(const struct lun_upstream_call *c) { return c->upstream->reactor->loop.now; }
 /* Room for all of its headers and so many bytes besides: where they move, what they leave behind, keys among it, is not wiped. */
 void fields_reserve(struct lun_upstream_call *, const struct lun_upstream_request *, size_t besides);
 bool headers_name(const struct lun_pair *, size_t n, const char *name);

@@ -8,13 +8,18 @@ local dialect = [[return { request = function(body) return { path = "/odd", body
 local config = [[return { limits = { retries = false }, providers = { a = { base_url = env "A", dialect = "odd", usage = false } },
   models = { m = { { provider = "a", model = "up" } } } }]]
 
-describe("a dialect's stream", function()
-  local a, g
+-- A provider and a gateway that speaks to it so, anew for each test of a group.
+local a, g
+local function spoken_by(source)
   before_each(function()
     a = e2e.puppet()
-    g = e2e.gateway { config = config, env = { A = a.url }, files = { ["dialects/odd.lua"] = dialect } }
+    g = e2e.gateway { config = config, env = { A = a.url }, files = { ["dialects/odd.lua"] = source } }
   end)
   after_each(e2e.stop)
+end
+
+describe("a dialect's stream", function()
+  spoken_by(dialect)
 
   for _, type in ipairs { "content-type: text/event-stream\r\n", "content-type: Text/Event-Stream\r\n", "content-type: text/plain\r\n", "" } do
     it("is translated under " .. (type ~= "" and type:sub(1, -3) or "no type"), function()
@@ -69,12 +74,7 @@ return {
 local numbers = '{"big":9007199254740993,"id":1735689600000001,"least":-9223372036854775808,"list":[1.0,-0,0.25,12345678901234567890],"most":1e400}'
 
 describe("what a dialect only passes on", function()
-  local a, g
-  before_each(function()
-    a = e2e.puppet()
-    g = e2e.gateway { config = config, env = { A = a.url }, files = { ["dialects/odd.lua"] = tools } }
-  end)
-  after_each(e2e.stop)
+  spoken_by(tools)
 
   local function ask(schema, more)
     return '{"model":"m","tools":[{"type":"function","function":{"name":"f","parameters":' .. schema .. '}}],"metadata":' .. schema
