@@ -17,7 +17,7 @@ void    lun_cpu_place(lua_State *L, char *out, size_t room);
 /* The same of the innermost one that is none of the binary's lua/: where the user's own code stood. */
 void    lun_cpu_place_theirs(lua_State *L, char *out, size_t room);
 
-/* For tests. How often the timer signal came to this thread; whether its timer goes (only while code runs and up to 12 ms
+/* For tests. How often the timer signal came to this thread; whether its timer goes (only while code runs and some 12 ms of the thread's own time
  * after); and the value that marks a timer's SIGURG as a tick of this thread, for who wants more of them. */
 unsigned long lun_cpu_ticks(void);
 bool          lun_cpu_ticking(void);

@@ -42,8 +42,9 @@ const char *lun_failure_name(enum lun_failure);     /* "cpu_timeout"; "none" for
 
 /* How CPU time is measured. */
 enum lun_vm_cpu {
-    LUN_CPU_SIGNAL,     /* a timer signal (SIGURG) to the running thread every 4 ms, every millisecond while a run lasts longer than one, silent when
-                           idle: costs nothing while code runs; a limit is noticed up to 2 ms late */
+    LUN_CPU_SIGNAL,     /* a timer signal (SIGURG) to the running thread every 2 ms of its CPU time, as far as the system's own clock ticks so often, and every
+                           millisecond once one has found a run that lasts longer than that; silent while the thread waits: costs nothing while code runs.
+                           A limit is noticed up to 2 ms late, up to 4 where the thread lost its core meanwhile */
     LUN_CPU_CLOCK,      /* a look at the clock every 100 instructions, no signals: for a host program's thread. Code runs
                            1.5 to 2 times slower, and a few dear instructions can be noticed some 20 ms late */
     LUN_CPU_STEPS,      /* instructions are counted, not time, so that it repeats: for tests and replay. But a run ends after a second of
