@@ -130,22 +130,33 @@ static struct lun_json spoken(const struct lun_question *q)
     }
 }
 
+static void spell(struct lun_question *q, struct lun_json content, struct lun_buf *out)
+{
+    if (lun_json_type(content) == LUN_JSON_STRING) lun_json_string(beginning(q->arena, content), false, out);
+    else add_parts(q->arena, content, out);
+}
+
+/* Only what is made again at no more than it cost the first time. */
+static struct lun_buf *borrow(struct lun_question *q, struct lun_json content)
+{
+    return content.n <= LUN_QUESTION_TEXT ? lun_arena_borrow(q->arena) : NULL;
+}
+
 static void touch_text(struct lun_question *q)
 {
-    if (q->last_user.text_done) return;
-    q->last_user.text_done = true;
-    lun_question_miss(q, LUN_UNSAID_TEXT);
-    lun_question_survey(q);
-    struct lun_json content = spoken(q);
-    if (lun_json_type(content) == LUN_JSON_STRING) {
-        q->last_user.text = lun_json_string_in(beginning(q->arena, content), false, q->arena, &q->last_user.n);
-        return;
+    if (q->last_user.text_done && (!q->last_user.borrowed || lun_arena_has_borrowed(q->arena))) return;
+    if (!q->last_user.text_done) {
+        lun_question_miss(q, LUN_UNSAID_TEXT);
+        lun_question_survey(q);
     }
-    struct lun_buf text = {0};
-    add_parts(q->arena, content, &text);
-    q->last_user.text = lun_arena_strndup(q->arena, text.at, text.n);
-    q->last_user.n = text.n;
-    lun_buf_free(&text);
+    struct lun_json content = spoken(q);
+    struct lun_buf own = {0}, *text = borrow(q, content);
+    q->last_user.text_done = true;
+    q->last_user.borrowed = text;
+    spell(q, content, text ? text : &own);
+    q->last_user.n = text ? text->n : own.n;
+    q->last_user.text = text ? lun_buf_text(text) : lun_arena_strndup(q->arena, own.at, own.n);
+    lun_buf_free(&own);
 }
 
 static void count(struct lun_question *q)

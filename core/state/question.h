@@ -176,7 +176,7 @@ struct lun_question {
         int64_t guess;                              /* tokens of the whole input, about */
         struct lun_tokens tokens; struct lun_json known;    /* while it is taken; known: as in base/json.h */
     } survey;
-    struct { bool text_done, counted, looked; const char *text; size_t n; int words, chars; bool has_code; } last_user;
+    struct { bool text_done, borrowed, counted, looked; const char *text; size_t n; int words, chars; bool has_code; } last_user;
 };
 
 /* How long it stood in the queue for its turn, until now if it still does. */
@@ -209,7 +209,8 @@ int64_t lun_image_tokens(const char *upstream);
 /* Of longer texts only the beginning is looked at, so that a hook that asks pays a bounded price. */
 #define LUN_QUESTION_TEXT ((size_t)256 << 10)
 
-/* Text parts of the last user message (chat), the prompt (completions) or input (embeddings; the first one), decoded. */
+/* Text parts of the last user message (chat), the prompt (completions) or input (embeddings; the first one), decoded; borrowed until this is asked, or words,
+ * characters or code are, of another question of the same thread. */
 const char *lun_question_text(struct lun_question *, size_t *n);
 int     lun_question_words(struct lun_question *);
 int     lun_question_chars(struct lun_question *);      /* code points without combining marks */

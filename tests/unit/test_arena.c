@@ -56,12 +56,41 @@ static void a_crowd_leaves_only_so_much(void **state)
     lun_arena_stock_free(&stock);
 }
 
+static void what_is_borrowed_is_the_last_borrowers(void **state)
+{
+    struct lun_arena_stock stock = {0};
+    struct lun_arena a = { .stock = &stock }, b = { .stock = &stock }, alone = {0};
+    (void)state;
+    assert_false(lun_arena_has_borrowed(&a));
+    lun_buf_puts(lun_arena_borrow(&a), "of a");
+    assert_true(lun_arena_has_borrowed(&a));
+    struct lun_buf *text = lun_arena_borrow(&b);
+    assert_int_equal(text->n, 0);
+    lun_buf_puts(text, "of b");
+    assert_false(lun_arena_has_borrowed(&a));
+    assert_true(lun_arena_has_borrowed(&b));
+    lun_arena_free(&b);
+    assert_false(lun_arena_has_borrowed(&b));       /* another one may come to lie where it was */
+    lun_arena_free(&a);
+    struct lun_arena *inner = lun_arena_alloc(&a, sizeof a);    /* in its own memory, as that of a question */
+    *inner = a;
+    lun_arena_borrow(inner);
+    assert_ptr_equal(stock.lent_to, inner);
+    a = *inner;
+    lun_arena_free(&a);
+    assert_null(stock.lent_to);
+    assert_null(lun_arena_borrow(&alone));
+    assert_false(lun_arena_has_borrowed(&alone));
+    lun_arena_stock_free(&stock);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_it_gives_is_apart_and_aligned),
         cmocka_unit_test(the_next_one_gets_what_the_last_one_left),
         cmocka_unit_test(a_crowd_leaves_only_so_much),
+        cmocka_unit_test(what_is_borrowed_is_the_last_borrowers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -278,6 +278,41 @@ static void the_text_is_the_last_users(void **state)
     done(f);
 }
 
+/* Of one worker, asked in turn: what one has decoded gives way to another's, and is there again when it is asked. */
+static void texts_of_one_thread_do_not_mix(void **state)
+{
+    (void)state;
+    struct lun_arena_stock stock = {0};
+    struct lun_buf huge = {0};
+    lun_buf_puts(&huge, "{\"messages\":[{\"role\":\"user\",\"content\":\"huge ");
+    while (huge.n < 2 * LUN_QUESTION_TEXT) lun_buf_putc(&huge, 'x');
+    lun_buf_puts(&huge, "\"}]}");
+    const char *const bodies[] = { BODY(""), "{\"messages\":[{\"role\":\"user\",\"content\":\"def f():\\n  pass\"}]}", "{}", lun_buf_text(&huge),
+                                   "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"text\",\"text\":\"b c\"}]}]}" };
+    const char *const texts[] = { "hello", "def f():\n  pass", "", "huge x", "a\nb c" };
+    const int words[] = { 1, 3, 0, 2, 3 };
+    enum { N = sizeof bodies / sizeof *bodies, CODE = 1, HUGE = 3 };
+    struct fixture *f[N];
+    for (int i = 0; i < N; i++) {
+        f[i] = given(bodies[i]);
+        f[i]->arena.stock = &stock;
+    }
+    for (int round = 0; round < N; round++)
+        for (int i = 0; i < N; i++) {
+            size_t n;
+            const char *text = lun_question_text(&f[i]->q, &n);
+            assert_int_equal(strncmp(text, texts[i], strlen(texts[i])), 0);
+            assert_int_equal(text[n], 0);
+            if (i != HUGE) assert_int_equal(n, strlen(texts[i]));
+            int other = (i + round) % N;
+            assert_int_equal(lun_question_has_code(&f[other]->q), other == CODE);
+            assert_int_equal(lun_question_words(&f[other]->q), words[other]);
+        }
+    for (int i = 0; i < N; i++) done(f[i]);
+    lun_arena_stock_free(&stock);
+    lun_buf_free(&huge);
+}
+
 static void of_a_huge_text_the_beginning_is_looked_at(void **state)
 {
     (void)state;
@@ -400,7 +435,7 @@ int main(void)
         cmocka_unit_test(the_seed_of_an_id_is_found_again),
         cmocka_unit_test(every_field_that_may_be_input_is_counted_and_so_is_one_that_nobody_knows),
         cmocka_unit_test(what_cannot_be_counted_has_no_bound), cmocka_unit_test(the_text_is_the_last_users),
-        cmocka_unit_test(of_a_huge_text_the_beginning_is_looked_at), cmocka_unit_test(a_conversation_is_known_again_by_how_it_began),
+        cmocka_unit_test(texts_of_one_thread_do_not_mix), cmocka_unit_test(of_a_huge_text_the_beginning_is_looked_at), cmocka_unit_test(a_conversation_is_known_again_by_how_it_began),
         cmocka_unit_test(conversations_that_differ_in_one_byte_are_two), cmocka_unit_test(its_tokens_are_the_same_whoever_asked_before),
         cmocka_unit_test(it_may_use_the_targets_that_were_gathered_and_no_other),
     };
