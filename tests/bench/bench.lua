@@ -47,7 +47,7 @@ local workloads = {
   { name = "tls", up = kept, body = bodies.chat1k, shape = busy, who = { "nginx", "HAProxy", "Lunette" }, compare = by_cpu },
   { name = "tls_new", up = new, body = bodies.chat1k, shape = { "busy", seconds, 1 }, who = { "nginx", "Lunette" }, compare = by_cpu },
   { name = "sse", up = plain, body = bodies.sse, shape = { "streams", 200 }, who = { "nginx", "HAProxy", "Lunette" }, compare = by_cpu },
-  { name = "latency", up = plain, body = bodies.chat1k, shape = { "rate", 500, 2 * seconds }, who = { "upstream", "nginx", "Lunette" } },
+  { name = "latency", up = plain, body = bodies.chat1k, shape = { "rate", 500, 4 * seconds }, who = { "upstream", "nginx", "Lunette" } },
 }
 
 -- Each of them once, another one first in each round.

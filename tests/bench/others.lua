@@ -61,7 +61,7 @@ local function all()
   for round = 1, rounds do
     local found = {}
     for who, g in pairs(gateways) do
-      found[who] = rivals.load(g, body, "busy", seconds, who == "Lunette" and 64 or 16)
+      found[who] = rivals.load(g, body, "busy", seconds, 64)
       figures.keep("chat1k", who, found[who])
     end
     for who in pairs(others) do if found[who] then figures.add("others." .. who, found[who].cpu_us / found.Lunette.cpu_us) end end
