@@ -79,14 +79,15 @@ static long held_up(void)
     return getrusage(RUSAGE_THREAD, &u) ? -1 : u.ru_nivcsw + u.ru_majflt;
 }
 
-/* CPU time of a run that no tick has seen yet: its age, if nothing held the thread up since the last tick; or else without the time since then in which
- * it did not run (which may have been before the run). Up to a millisecond of its age counts in any case. `t` NULL: nothing is known of that. */
+/* CPU time of a run that no tick has seen yet: its age, if nothing held the thread up since the last tick, but no more than the thread took since (it may
+ * have been stopped); or else its age without the time since then in which the thread did not run (which may have been before the run). Up to a
+ * millisecond of its age counts in any case. `t` NULL: nothing is known of that. */
 static lun_us unseen(const struct ticker *t, const struct lun_vm *vm, lun_us now, lun_us cpu)
 {
     lun_us age = now - vm->started, sure = age < TICK ? age : TICK;
     if (!t || vm->started < t->looked) return sure;
-    if (t->held_up == held_up()) return age;
-    lun_us lost = now - t->looked - (cpu - t->cpu), own = age - (lost > 0 ? lost : 0);
+    lun_us ran = cpu - t->cpu, lost = now - t->looked - ran, own = age - (lost > 0 ? lost : 0);
+    if (t->held_up == held_up()) own = age < ran ? age : ran;
     return own > sure ? own : sure;
 }
 
