@@ -26,16 +26,9 @@ static struct lun_arena_block *block_of(struct lun_arena *a, size_t room)
     return b;
 }
 
-/* Of an arena that lies in its own memory there may be a copy that is freed. */
-static bool lies_in(const struct lun_arena *a, const struct lun_arena_block *b)
-{
-    return (uintptr_t)a >= (uintptr_t)b->bytes && (uintptr_t)a < (uintptr_t)b->bytes + b->room;
-}
-
 static void drop(struct lun_arena *a, struct lun_arena_block *b)
 {
     struct lun_arena_stock *s = a->stock;
-    if (s && lies_in(s->lent_to, b)) s->lent_to = NULL;
     if (!s || b->room != BLOCK || s->n >= lun_arena_keeps) { free(b); return; }
     b->next = s->block;
     s->block = b;
@@ -85,21 +78,20 @@ char *lun_arena_printf(struct lun_arena *a, const char *format, ...)
     return out;
 }
 
-struct lun_buf *lun_arena_borrow(struct lun_arena *a)
+struct lun_buf *lun_arena_borrow(struct lun_arena *a, uint64_t *loan)
 {
     struct lun_arena_stock *s = a->stock;
+    *loan = s ? ++s->loans : 0;
     if (!s) return NULL;
     if (!lun_arena_keeps) lun_buf_free(&s->lent);
-    s->lent_to = a;
     s->lent.n = 0;
     return &s->lent;
 }
 
-bool lun_arena_has_borrowed(const struct lun_arena *a) { return a->stock && a->stock->lent_to == a; }
+bool lun_arena_has_borrowed(const struct lun_arena *a, uint64_t loan) { return loan && a->stock->loans == loan; }
 
 void lun_arena_free(struct lun_arena *a)
 {
-    if (lun_arena_has_borrowed(a)) a->stock->lent_to = NULL;
     for (struct lun_arena_block *b; (b = a->block); drop(a, b)) a->block = b->next;
 }
 

@@ -91,6 +91,13 @@ static lun_us unseen(const struct ticker *t, const struct lun_vm *vm, lun_us now
     return own > sure ? own : sure;
 }
 
+static void look(struct ticker *t, lun_us now, lun_us cpu)
+{
+    t->looked = now;
+    t->cpu = cpu;
+    t->held_up = held_up();
+}
+
 static void tick(struct lun_vm *vm, const struct ticker *t, lun_us now, lun_us cpu)
 {
     if (!vm->ticked) {
@@ -180,13 +187,14 @@ static void set(timer_t timer, lun_us every)
     timer_settime(timer, 0, &spec, NULL);
 }
 
+static timer_t timer_of(const struct ticker *t, lun_us every) { return every == TICK ? t->fine : t->coarse; }
+
 static void set_pace(struct ticker *t, lun_us every)
 {
     t->setting = true;
     atomic_signal_fence(memory_order_seq_cst);
-    if (t->every == TICK) set(t->fine, 0);
-    if (t->every == COARSE) set(t->coarse, 0);
-    if (every) set(every == TICK ? t->fine : t->coarse, every);
+    if (t->every) set(timer_of(t, t->every), 0);
+    if (every) set(timer_of(t, every), every);
     t->every = every;
     atomic_signal_fence(memory_order_seq_cst);
     t->setting = false;
@@ -208,9 +216,7 @@ static void on_tick(int number, siginfo_t *info, void *context)
     t->idle = vm ? 0 : t->idle + 1;
     if (vm) tick(vm, t, now, cpu);
     if (vm && vm->dead) lun_cpu_stop(vm, vm->dead);     /* again: the VM may have put an older mask back */
-    t->looked = now;
-    t->cpu = cpu;
-    t->held_up = held_up();
+    look(t, now, cpu);
     lun_us every = t->idle >= IDLE_TICKS ? 0 : pace(vm, vm ? now - vm->started : 0);
     if (every != t->every && !t->setting) set_pace(t, every);
     errno = saved;
@@ -273,9 +279,7 @@ static void watch(struct lun_vm *vm)
     atomic_signal_fence(memory_order_seq_cst);
     if (!t->every) {
         t->idle = 0;
-        t->looked = vm->started;
-        t->cpu = lun_clock_cpu();
-        t->held_up = held_up();
+        look(t, vm->started, lun_clock_cpu());
         set_pace(t, pace(vm, 0));
     } else if (t->every > pace(vm, 0)) set_pace(t, TICK);
 }

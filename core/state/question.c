@@ -136,26 +136,20 @@ static void spell(struct lun_question *q, struct lun_json content, struct lun_bu
     else add_parts(q->arena, content, out);
 }
 
-/* Only what is made again at no more than it cost the first time. */
-static struct lun_buf *borrow(struct lun_question *q, struct lun_json content)
-{
-    return content.n <= LUN_QUESTION_TEXT ? lun_arena_borrow(q->arena) : NULL;
-}
-
 static void touch_text(struct lun_question *q)
 {
-    if (q->last_user.text_done && (!q->last_user.borrowed || lun_arena_has_borrowed(q->arena))) return;
+    if (q->last_user.text_done && (!q->last_user.loan || lun_arena_has_borrowed(q->arena, q->last_user.loan))) return;
     if (!q->last_user.text_done) {
         lun_question_miss(q, LUN_UNSAID_TEXT);
         lun_question_survey(q);
     }
     struct lun_json content = spoken(q);
-    struct lun_buf own = {0}, *text = borrow(q, content);
+    /* Borrowed is only what is made again at no more than it cost the first time. */
+    struct lun_buf own = {0}, *lent = content.n <= LUN_QUESTION_TEXT ? lun_arena_borrow(q->arena, &q->last_user.loan) : NULL, *text = lent ? lent : &own;
+    spell(q, content, text);
     q->last_user.text_done = true;
-    q->last_user.borrowed = text;
-    spell(q, content, text ? text : &own);
-    q->last_user.n = text ? text->n : own.n;
-    q->last_user.text = text ? lun_buf_text(text) : lun_arena_strndup(q->arena, own.at, own.n);
+    q->last_user.n = text->n;
+    q->last_user.text = lent ? lun_buf_text(lent) : lun_arena_strndup(q->arena, own.at, own.n);
     lun_buf_free(&own);
 }
 

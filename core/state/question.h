@@ -176,7 +176,7 @@ struct lun_question {
         int64_t guess;                              /* tokens of the whole input, about */
         struct lun_tokens tokens; struct lun_json known;    /* while it is taken; known: as in base/json.h */
     } survey;
-    struct { bool text_done, borrowed, counted, looked; const char *text; size_t n; int words, chars; bool has_code; } last_user;
+    struct { bool text_done, counted, looked; uint64_t loan /* of the text; 0: it is in the arena */; const char *text; size_t n; int words, chars; bool has_code; } last_user;
 };
 
 /* How long it stood in the queue for its turn, until now if it still does. */

@@ -195,9 +195,10 @@ static void form(const char *said, const char *onto, unsigned may, const char *e
     lun_snapshot_unref(s);
 }
 
+enum { NEW = LUN_KEY_SAYS_NAME | LUN_KEY_SAYS_EXPIRES | LUN_KEY_SAYS_ANEW };
+
 static void fields_are_those_of_clients_with_the_same_checks(void **state)
 {
-    enum { NEW = LUN_KEY_SAYS_NAME | LUN_KEY_SAYS_EXPIRES | LUN_KEY_SAYS_ANEW };
     (void)state;
     form("{\"name\":\"app\",\"team\":\"web\",\"task\":null,\"expires\":60}", NULL, NEW, "{\"team\":\"web\"}");
     form("{}", NULL, NEW, "name: is missing");
@@ -238,7 +239,6 @@ static void a_change_is_a_merge_patch(void **state)
 static void what_is_said_twice_is_refused(void **state)
 {
     static const char before[] = "{\"team\":\"web\",\"tags\":{\"a\":\"1\"}}";
-    enum { NEW = LUN_KEY_SAYS_NAME | LUN_KEY_SAYS_EXPIRES | LUN_KEY_SAYS_ANEW };
     (void)state;
     form("{\"team\":\"api\",\"team\":\"web\"}", before, LUN_KEY_SAYS_EXPIRES, "team: is said twice");
     form("{\"team\":null,\"team\":\"web\"}", before, LUN_KEY_SAYS_EXPIRES, "team: is said twice");
